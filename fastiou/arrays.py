@@ -1,0 +1,190 @@
+"""Arrays of any library in, and results back in kind: the one place that looks at inputs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Input",
+    "box_array",
+    "check_choice",
+    "group_array",
+    "hand_back",
+    "output_array",
+    "result_dtype",
+    "threshold_number",
+]
+
+Array = npt.NDArray[Any]
+
+
+class Input(NamedTuple):
+    """An argument as a NumPy array, and where it came from."""
+
+    name: str
+    array: Array
+    #: Turns a NumPy result into an array of the library that the argument came from; None for
+    #: NumPy arrays and lists.
+    wrap: Callable[[Array], Any] | None
+    library: str
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise a ValueError unless the argument is one of the choices."""
+    accepted = list(choices)
+    if not isinstance(value, str) or value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
+
+
+def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
+    if tensor.requires_grad:
+        raise TypeError(
+            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
+        )
+    if tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is on the device {tensor.device}, but this version of fastiou computes on "
+            f"the CPU: pass {name}.cpu()"
+        )
+    if tensor.dtype == torch.bfloat16:  # NumPy has no such type; float32 holds it exactly
+        tensor = tensor.float()
+    try:
+        return tensor.numpy()  # type: ignore[no-any-return]
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
+
+
+def _as_input(name: str, value: Any) -> Input:
+    """Any array-like as a NumPy array, without a copy where that is possible."""
+    if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; pass {name}.filled(nan) or the data")
+        return Input(name, np.asarray(value), None, "numpy")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return Input(name, _from_torch(name, value, torch), torch.from_numpy, "torch")
+    if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
+        namespace = value.__array_namespace__()
+        library = type(value).__module__.partition(".")[0]
+        try:
+            array = np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            # A type that DLPack does not know comes by way of the buffer protocol, else not.
+            try:
+                array = np.asarray(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise TypeError(f"{name} cannot be read on the CPU: {error}") from None
+        return Input(name, array, namespace.from_dlpack, library)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be rectangular, of shape (N, 4); got rows of unequal length"
+        ) from None
+    return Input(name, array, None, "numpy")
+
+
+def box_array(name: str, value: Any) -> Input:
+    """A box argument: an array of shape (..., N, 4) of real numbers.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or a tensor that requires grad or is not on the CPU.
+    ValueError
+        Another shape.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.shape == (0,):  # an empty list is an empty set of boxes
+        array = array.reshape(0, 4).astype(array.dtype if array.dtype.kind in "biuf" else float)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold booleans, integers, or floats of at most 64 bits, "
+            f"got dtype {array.dtype}"
+        )
+    if array.ndim < 2 or array.shape[-1] != 4:
+        hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
+        raise ValueError(f"{name} must have the shape (..., N, 4), got {array.shape}{hint}")
+    return given._replace(array=array)
+
+
+def result_dtype(*inputs: Input) -> np.dtype[Any]:
+    """float32 if all inputs are float16 or float32, else float64."""
+    single = all(given.array.dtype.kind == "f" and given.array.itemsize <= 4 for given in inputs)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def hand_back(result: Array, *inputs: Input) -> Any:
+    """The result as an array of the library that the inputs came from."""
+    wrapped = [given for given in inputs if given.wrap is not None]
+    if not wrapped:
+        return result
+    check_one_library(*inputs)
+    assert wrapped[0].wrap is not None
+    return wrapped[0].wrap(result)
+
+
+def check_one_library(*inputs: Input) -> None:
+    """Raise a TypeError if the arguments come from two libraries besides NumPy."""
+    wrapped = [given for given in inputs if given.wrap is not None]
+    for given in wrapped[1:]:
+        if given.library != wrapped[0].library:
+            raise TypeError(
+                f"{wrapped[0].name} is an array of {wrapped[0].library} and {given.name} one of "
+                f"{given.library}; pass both from one library"
+            )
+
+
+def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """The argument `out` as a writable NumPy array over the same memory."""
+    torch = sys.modules.get("torch")
+    if not isinstance(value, np.ndarray) and not (
+        torch is not None and isinstance(value, torch.Tensor)
+    ):
+        raise TypeError(f"out must be a NumPy array or a tensor, got {type(value).__name__}")
+    array = _as_input("out", value).array
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"out must have the shape {shape} and dtype {dtype}, got {array.shape} and "
+            f"{array.dtype}"
+        )
+    if not array.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    return array
+
+
+def group_array(name: str, value: Any, count: int) -> Array:
+    """A group argument: one integer for each of `count` boxes, as int64 or uint64."""
+    array = _as_input(name, value).array
+    if array.shape == (0,) and count == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "biu":
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    if array.shape != (count,):
+        raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= 2**63:
+        return array
+    return array.astype(np.int64, copy=False)
+
+
+def threshold_number(value: Any, maximum: float | None) -> float:
+    """The argument `threshold` of a relation that keeps only what overlaps."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"threshold must be a number, got {value!r}") from None
+    if not number > 0 or (maximum is not None and number > maximum):
+        bound = "" if maximum is None else f" and at most {maximum:g}"
+        raise ValueError(
+            f"threshold must be greater than 0{bound}, got {value!r}: boxes that do not overlap "
+            "score 0 or less and would all be pairs"
+        )
+    return number

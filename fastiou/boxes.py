@@ -1,0 +1,539 @@
+"""Scores of boxes: dense and aligned, and what goes with boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou import arrays, dispatch
+from fastiou.arrays import Input
+from fastiou.cpu.columns import (
+    LAYOUTS,
+    PADDING,
+    BoxColumns,
+    InfiniteBoxError,
+    box_columns,
+    within_limits,
+)
+from fastiou.cpu.pairwise import count_tiles, pairwise
+from fastiou.metrics import METRICS
+
+__all__ = [
+    "box_area",
+    "box_convert",
+    "box_iou",
+    "complete_box_iou",
+    "distance_box_iou",
+    "generalized_box_iou",
+    "prepare",
+]
+
+Array = npt.NDArray[Any]
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+
+#: Results from this size on leave through streaming stores. Below, a core's caches hold them, and
+#: whoever reads the result next is served from there.
+STREAM_BYTES = 1 << 24
+
+#: Scores of a part in which a result of another memory layout is computed.
+PART_SCORES = 1 << 20
+
+
+# ---- preparation, shared by every relation over boxes ------------------------------------------
+
+
+def prepare(
+    boxes1: Input, boxes2: Input, fmt: str, metric: str, *, phase: int = 0
+) -> tuple[BoxColumns, BoxColumns, int]:
+    """Columns of two validated box arguments (see `cpu.columns.box_columns`)."""
+    dtype = arrays.result_dtype(boxes1, boxes2)
+    flat1 = boxes1.array.reshape(-1, 4)
+    flat2 = flat1 if boxes2.array is boxes1.array else boxes2.array.reshape(-1, 4)
+    try:
+        return box_columns(
+            flat1,
+            flat2,
+            fmt,
+            dtype,
+            area_of_sides=_area_of_sides(fmt, metric, dtype),
+            with_aspect=metric == "ciou",
+            phase=phase,
+        )
+    except InfiniteBoxError as error:
+        given = (boxes1, boxes2)[error.which]
+        where = tuple(map(int, np.unravel_index(error.row, given.array.shape[:-1])))
+        row = where[0] if len(where) == 1 else where
+        raise ValueError(
+            f"{given.name} has an infinite coordinate in row {row}: {given.array[where].tolist()}; "
+            "coordinates must be finite, or NaN for a missing box"
+        ) from None
+
+
+def _area_of_sides(fmt: str, metric: str, dtype: np.dtype[Any]) -> bool:
+    # COCO's own arithmetic, bit for bit, where its users come with its format in its precision.
+    return fmt == "xywh" and metric == "iou" and dtype == _FLOAT64
+
+
+# ---- dense and aligned scores ------------------------------------------------------------------
+
+
+def box_iou(
+    boxes1: Any,
+    boxes2: Any,
+    fmt: str = "xyxy",
+    *,
+    metric: str = "iou",
+    aligned: bool = False,
+    iscrowd: Any = None,
+    out: Any = None,
+    device: str = "auto",
+) -> Any:
+    """Score every box of one set against every box of another.
+
+    Parameters
+    ----------
+    boxes1 : array_like, shape (..., N, 4)
+        Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
+        speak DLPack, or lists. Leading dimensions are batches, which broadcast.
+    boxes2 : array_like, shape (..., M, 4)
+        The boxes to compare with; M = N if `aligned`.
+    fmt : {"xyxy", "xywh", "cxcywh"}
+        What the four numbers are: two corners; the lower corner and the size; the centre and the
+        size. Edges are where the numbers say: a box from 1 to 3 is 2 wide.
+    metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
+        The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
+        in squared units of the input, all others are without units.
+    aligned : bool
+        Score box i against box i only.
+    iscrowd : array_like of bool, shape (M,), optional
+        Which of `boxes2` are crowds. Their columns hold the intersection over the area of the box
+        in `boxes1`, whatever the metric, as COCO does.
+    out : array, optional
+        Where to write the result: of its shape and dtype, and of any memory layout.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+
+    Returns
+    -------
+    array, shape (..., N, M), or (..., N) if aligned
+        float32 if both inputs are float16 or float32, else float64; of the library that the inputs
+        came from. A box with a NaN scores NaN, an empty or inverted box has no overlap.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers; a tensor that requires grad or is not on the CPU; two array libraries.
+    ValueError
+        A wrong shape or option, or an infinite coordinate.
+    MemoryError
+        The result would not fit in memory.
+
+    Notes
+    -----
+    "xywh" in float64 with the metric "iou" takes areas from width times height, which makes the
+    scores those of pycocotools bit for bit. Equal boxes then score 1 within rounding, and not
+    exactly as they do otherwise.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [5, 5, 6, 6]])
+    array([[0.33333333, 0.        ]])
+    """
+    if type(boxes1) is np.ndarray and type(boxes2) is np.ndarray:
+        plain = not aligned and iscrowd is None and out is None and device in ("auto", "cpu")
+        scores = _small_scores(boxes1, boxes2, fmt, metric) if plain else None
+        if scores is not None:
+            return scores
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    dispatch.require_cpu(device)
+    given1 = arrays.box_array("boxes1", boxes1)
+    given2 = given1 if boxes2 is boxes1 else arrays.box_array("boxes2", boxes2)
+    arrays.check_one_library(given1, given2)
+    crowd = None if iscrowd is None else _crowd_array(iscrowd, given2.array.shape[-2])
+    score = _aligned_scores if aligned else _dense_scores
+    scores = score(given1, given2, fmt, metric, crowd, out)
+    return arrays.hand_back(scores, given1, given2) if out is None else out
+
+
+def generalized_box_iou(boxes1: Any, boxes2: Any) -> Any:
+    """Generalized IoU of corners, by torchvision's name; see `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.generalized_box_iou([[0, 0, 1, 1]], [[2, 0, 3, 1]])
+    array([[-0.33333333]])
+    """
+    return box_iou(boxes1, boxes2, metric="giou")
+
+
+def distance_box_iou(boxes1: Any, boxes2: Any) -> Any:
+    """Distance IoU of corners, by torchvision's name; see `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.distance_box_iou([[0, 0, 1, 1]], [[2, 0, 3, 1]])
+    array([[-0.4]])
+    """
+    return box_iou(boxes1, boxes2, metric="diou")
+
+
+def complete_box_iou(boxes1: Any, boxes2: Any) -> Any:
+    """Complete IoU of corners, by torchvision's name; see `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.complete_box_iou([[0, 0, 1, 1]], [[2, 0, 3, 1]])
+    array([[-0.4]])
+    """
+    return box_iou(boxes1, boxes2, metric="ciou")
+
+
+# What a few boxes of the common kind need, looked up by (metric, fmt, dtype): kernel, layout number
+# and `area_of_sides`. Everything else about a 10 × 10 call would take longer than its scores.
+_small: dict[tuple[str, str, np.dtype[Any]], tuple[Callable[..., Any], int, bool]] = {}
+
+
+def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array | None:
+    """Dense scores of two small plain arrays, None if the long way has to be taken."""
+    dtype = boxes1.dtype
+    if (
+        dtype is not boxes2.dtype
+        or boxes1.ndim != 2
+        or boxes2.ndim != 2
+        or boxes1.shape[1] != 4
+        or boxes2.shape[1] != 4
+        or len(boxes1) * len(boxes2) >= dispatch.PARALLEL_FROM
+        or not boxes1.flags.carray
+        or not boxes2.flags.carray
+    ):
+        return None
+    try:
+        kernel, layout, area_of_sides = _small[metric, fmt, dtype]
+    except (KeyError, TypeError):
+        if not (
+            isinstance(metric, str)
+            and isinstance(fmt, str)
+            and metric in METRICS
+            and fmt in LAYOUTS
+            and dtype in (_FLOAT32, _FLOAT64)
+            and dtype.isnative
+        ):
+            return None
+        kernel = pairwise(metric).small.serial
+        layout, area_of_sides = LAYOUTS[fmt], _area_of_sides(fmt, metric, dtype)
+        _small[metric, fmt, dtype] = kernel, layout, area_of_sides
+    scores = np.empty((len(boxes1), len(boxes2)), dtype)
+    odd, largest, smallest = kernel(boxes1, boxes2, layout, area_of_sides, scores)
+    return None if odd or not within_limits(dtype, largest, smallest) else scores
+
+
+def _crowd_array(iscrowd: Any, count: int) -> Array:
+    crowd = np.asarray(iscrowd)
+    if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
+        if not (crowd.shape == (0,) and count == 0):
+            raise ValueError(
+                f"iscrowd must be {count} booleans, one for each of boxes2, "
+                f"got shape {crowd.shape} and dtype {crowd.dtype}"
+            )
+    return crowd.astype(np.bool_)
+
+
+class _Dense(NamedTuple):
+    """A dense result to be computed: batches of rows against batches of columns."""
+
+    metric: str
+    columns1: BoxColumns
+    columns2: BoxColumns
+    #: First box of each batch.
+    starts1: Array
+    starts2: Array
+    #: By which power of two the columns are magnified.
+    exponent: int
+    crowd: Array | None
+
+    def fill(self, scores: Array, batches: slice, first_row: int) -> None:
+        """Fill C-contiguous scores (batch, row, column), beginning with row `first_row`."""
+        starts1 = self.starts1[batches] + first_row
+        starts2 = self.starts2[batches]
+        _, rows, columns = scores.shape
+        self._launch(self.metric, starts1, starts2, self.columns2, scores)
+        if self.exponent and METRICS[self.metric].maximum is None:
+            np.ldexp(scores, -2 * self.exponent, out=scores)
+        if self.crowd is not None and self.crowd.any():
+            self._fill_crowds(starts1, starts2, scores)
+        missing1, missing2 = self.columns1.missing, self.columns2.missing
+        for batch, (start1, start2) in enumerate(zip(starts1, starts2, strict=True)):
+            if missing1 is not None:
+                scores[batch, missing1[start1 : start1 + rows]] = np.nan
+            if missing2 is not None:
+                scores[batch][:, missing2[start2 : start2 + columns]] = np.nan
+
+    def _launch(
+        self, metric: str, starts1: Array, starts2: Array, columns2: BoxColumns, scores: Array
+    ) -> None:
+        batches, rows, columns = scores.shape
+        if not scores.size:
+            return
+        tiles = batches * count_tiles(rows, columns, scores.itemsize)
+        per_tile = -(-scores.size // tiles)
+        streaming = scores.nbytes >= STREAM_BYTES
+        for first, last in dispatch.steps(tiles, max(1, dispatch.STEP // per_tile)):
+            dispatch.run(
+                pairwise(metric).dense,
+                (last - first) * per_tile,
+                self.columns1.corners,
+                self.columns1.measures,
+                columns2.corners,
+                columns2.measures,
+                starts1,
+                starts2,
+                scores,
+                streaming,
+                first,
+                last,
+            )
+
+    def _fill_crowds(self, starts1: Array, starts2: Array, scores: Array) -> None:
+        """Overwrite the columns of crowds."""
+        assert self.crowd is not None
+        crowd = np.flatnonzero(self.crowd)
+        for batch, (start1, start2) in enumerate(zip(starts1, starts2, strict=True)):
+            # One chunk of columns at a time, so that they need little memory besides the result.
+            for first in range(0, len(crowd), 1024):
+                some = crowd[first : first + 1024]
+                chosen = start2 + some
+                # Kernels read whole chunks, so the gathered columns are padded like the others.
+                gathered = np.pad(chosen, (0, PADDING), mode="edge")
+                columns2 = BoxColumns(
+                    np.ascontiguousarray(self.columns2.corners[:, gathered]),
+                    np.ascontiguousarray(self.columns2.measures[:, gathered]),
+                    None,
+                )
+                part = np.empty((1, scores.shape[1], len(some)), scores.dtype)
+                zero = np.zeros(1, np.int64)
+                self._launch("iof", starts1[batch : batch + 1], zero, columns2, part)
+                scores[batch][:, some] = part[0]
+
+
+def _dense_scores(
+    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None, out: Any
+) -> Array:
+    """All against all."""
+    shape1, shape2 = given1.array.shape, given2.array.shape
+    batch_shape = _broadcast_batches(shape1[:-2], shape2[:-2])
+    rows, columns = shape1[-2], shape2[-2]
+    shape = (*batch_shape, rows, columns)
+    dtype = arrays.result_dtype(given1, given2)
+    if out is None:
+        target = dispatch.allocate(
+            shape,
+            dtype,
+            f"box_iou of {rows:,} × {columns:,} boxes"
+            + (f" in {math.prod(batch_shape):,} batches" if batch_shape else ""),
+            "pairs returns only the pairs above a threshold, and topk the best matches, "
+            "without the dense result",
+        )
+    else:
+        target = arrays.output_array(out, shape, dtype)
+    columns1, columns2, exponent = prepare(
+        given1, given2, fmt, metric, phase=target.ctypes.data % 64
+    )
+
+    def starts(batches: tuple[int, ...], count: int) -> Array:
+        first = np.arange(math.prod(batches), dtype=np.int64).reshape(batches) * count
+        return np.broadcast_to(first, batch_shape).ravel()
+
+    job = _Dense(
+        metric,
+        columns1,
+        columns2,
+        starts(shape1[:-2], rows),
+        starts(shape2[:-2], columns),
+        exponent,
+        crowd,
+    )
+    batches = math.prod(batch_shape)
+    if target.flags.carray:
+        job.fill(target.reshape(batches, rows, columns), slice(None), 0)
+        return target  # type: ignore[no-any-return]
+    # Any other layout is filled by way of contiguous parts.
+    part_rows = max(1, PART_SCORES // max(columns, 1))
+    for number, batch in enumerate(np.ndindex(batch_shape)):
+        for first in range(0, rows, part_rows):
+            part = np.empty((1, min(part_rows, rows - first), columns), dtype)
+            job.fill(part, slice(number, number + 1), first)
+            target[batch][first : first + part_rows] = part[0]
+    return target  # type: ignore[no-any-return]
+
+
+def _aligned_scores(
+    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None, out: Any
+) -> Array:
+    """Box i against box i."""
+    shape1, shape2 = given1.array.shape, given2.array.shape
+    if shape1[-2] != shape2[-2]:
+        raise ValueError(
+            f"aligned=True needs as many boxes1 as boxes2, got shapes {shape1} and {shape2}"
+        )
+    shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
+    dtype = arrays.result_dtype(given1, given2)
+    target = np.empty(shape, dtype) if out is None else arrays.output_array(out, shape, dtype)
+    scores = target if target.flags.carray else np.empty(shape, dtype)
+    flat = scores.reshape(-1)
+
+    def spread(given: Input) -> Input:
+        return given._replace(array=np.broadcast_to(given.array, (*shape, 4)).reshape(-1, 4))
+
+    spread1 = spread(given1)
+    spread2 = spread1 if given2 is given1 else spread(given2)
+    columns1, columns2, exponent = prepare(spread1, spread2, fmt, metric)
+
+    def launch(metric: str, scores: Array) -> None:
+        for first, last in dispatch.steps(len(scores), dispatch.STEP):
+            dispatch.run(
+                pairwise(metric).aligned,
+                last - first,
+                columns1.corners,
+                columns1.measures,
+                columns2.corners,
+                columns2.measures,
+                scores,
+                first,
+                last,
+            )
+
+    launch(metric, flat)
+    if exponent and METRICS[metric].maximum is None:
+        np.ldexp(flat, -2 * exponent, out=flat)
+    if crowd is not None:
+        of_crowds = np.empty_like(flat)
+        launch("iof", of_crowds)
+        np.copyto(flat, of_crowds, where=np.broadcast_to(crowd, shape).reshape(-1))
+    for columns in (columns1, columns2):
+        if columns.missing is not None:
+            flat[columns.missing] = np.nan
+    if scores is not target:
+        target[...] = scores
+    return target
+
+
+def _broadcast_batches(batches1: tuple[int, ...], batches2: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(batches1, batches2)
+    except ValueError:
+        raise ValueError(
+            f"leading dimensions of boxes1 and boxes2 must broadcast, got {batches1} and {batches2}"
+        ) from None
+
+
+# ---- single boxes ------------------------------------------------------------------------------
+
+
+def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
+    """Area of every box.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (..., N, 4)
+        Boxes, as in `box_iou`.
+    fmt : {"xyxy", "xywh", "cxcywh"}
+        What the four numbers are.
+
+    Returns
+    -------
+    array, shape (..., N)
+        float32 for float16 and float32, else float64, in squared units of the input. An inverted
+        box has area 0, a box with a NaN has area NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.box_area([[0, 0, 2, 3], [5, 5, 4, 9]])
+    array([6., 0.])
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    given = arrays.box_array("boxes", boxes)
+    columns, _, exponent = prepare(given, given, fmt, "intersection")
+    # The columns hold a stand-in for the area 0; the area that a box shares with itself is exact.
+    count = math.prod(given.array.shape[:-1])
+    areas = np.empty(count, arrays.result_dtype(given))
+    dispatch.run(
+        pairwise("intersection").aligned,
+        count,
+        columns.corners,
+        columns.measures,
+        columns.corners,
+        columns.measures,
+        areas,
+        0,
+        count,
+    )
+    if exponent:
+        np.ldexp(areas, -2 * exponent, out=areas)
+    if columns.missing is not None:
+        areas[columns.missing] = np.nan
+    return arrays.hand_back(areas.reshape(given.array.shape[:-1]), given)
+
+
+def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+    """Convert boxes from one format to another.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (..., N, 4)
+        Boxes, as in `box_iou`.
+    in_fmt, out_fmt : {"xyxy", "xywh", "cxcywh"}
+        The formats.
+
+    Returns
+    -------
+    array, shape (..., N, 4)
+        A new array of the dtype of the input; float64 for integers, since centres can be halves.
+        Inverted boxes stay inverted, NaN stays NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.box_convert([[10, 20, 30, 60]], "xyxy", "cxcywh")
+    array([[20., 40., 20., 40.]])
+    """
+    arrays.check_choice("in_fmt", in_fmt, LAYOUTS)
+    arrays.check_choice("out_fmt", out_fmt, LAYOUTS)
+    given = arrays.box_array("boxes", boxes)
+    dtype = given.array.dtype if given.array.dtype.kind == "f" else _FLOAT64
+    # A copy in any case, and in native byte order.
+    a, b, c, d = np.moveaxis(np.array(given.array, dtype.newbyteorder("=")), -1, 0)
+    if in_fmt == out_fmt:
+        converted = (a, b, c, d)
+    else:
+        if in_fmt == "xywh":
+            c, d = a + c, b + d
+        elif in_fmt == "cxcywh":
+            a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+        if out_fmt == "xywh":
+            c, d = c - a, d - b
+        elif out_fmt == "cxcywh":
+            a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
+        converted = (a, b, c, d)
+    return arrays.hand_back(np.stack(converted, axis=-1), given)

@@ -1,0 +1,78 @@
+"""What fastiou runs on, and compiling ahead."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+import fastiou
+from fastiou import dispatch
+from fastiou.boxes import box_iou
+from fastiou.cpu.compilation import cache_folder
+from fastiou.matching import pairs
+from fastiou.metrics import METRICS
+
+__all__ = ["configuration", "show_config", "warm_up"]
+
+
+def configuration() -> dict[str, str]:
+    """What fastiou runs on, as name and value."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "scipy")
+    }
+    return {
+        "fastiou": fastiou.__version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        **versions,
+        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
+        "threading layer": dispatch.threading_layer() or "chosen at the first parallel call",
+        "GPU": "not used by this version",
+        "cache folder": cache_folder() or "none can be written; set NUMBA_CACHE_DIR",
+    }
+
+
+def show_config() -> None:
+    """Print versions, threads, threading layer, GPU and the folder of compiled kernels.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.show_config()  # doctest: +ELLIPSIS
+    fastiou          ...
+    """
+    facts = configuration()
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        print(f"{name:<{width}}{value}")
+
+
+def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
+    """Compile the common kernels, so that later processes load them from disk.
+
+    Parameters
+    ----------
+    progress
+        Called before each kernel with the number done, the number in all, and what comes next.
+    """
+    sizes = {"a few": 1, "many": int(dispatch.PARALLEL_FROM**0.5) + 1}
+    jobs: list[tuple[str, Callable[[], Any]]] = []
+    for dtype in (np.float32, np.float64):
+        for size, count in sizes.items():
+            boxes = np.tile(np.array([0, 0, 1, 1], dtype), (count, 1))
+            for metric in METRICS:
+                score = functools.partial(box_iou, boxes, boxes, metric=metric)
+                jobs.append((f"{metric} of {size} {dtype.__name__} boxes", score))
+            find = functools.partial(pairs, boxes, boxes)
+            jobs.append((f"pairs of {size} {dtype.__name__} boxes", find))
+    for done, (name, job) in enumerate(jobs):
+        if progress is not None:
+            progress(done, len(jobs), name)
+        job()
+    if progress is not None:
+        progress(len(jobs), len(jobs), "done")

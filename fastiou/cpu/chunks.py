@@ -1,0 +1,65 @@
+"""Scoring a box against a chunk of consecutive columns: the inner loop of every relation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba.extending import register_jitable
+
+from fastiou.cpu.columns import PADDING, box
+from fastiou.metrics import METRICS
+
+__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers"]
+
+Array = npt.NDArray[Any]
+
+#: Scores computed at a time, on the stack: 16 took 4 % longer, 128 and more up to 30 %. Columns are
+#: padded by as many, so that a chunk is always computed whole and its loops have a fixed length.
+CHUNK = PADDING
+
+
+class ChunkScorers(NamedTuple):
+    """The inner loops of one metric. They fill chunks with scores from column `column` on."""
+
+    #: `(first, corners, measures, column, chunk)`: one box.
+    one: Callable[..., None]
+    #: `(first1, first2, corners, measures, column, chunk1, chunk2)`: two boxes, which share loads.
+    two: Callable[..., None]
+
+
+@functools.cache
+def chunk_scorers(metric: str) -> ChunkScorers:
+    """Make the inner loops of a metric."""
+    formula = METRICS[metric].formula
+    measure = METRICS[metric].measure
+
+    # Inlined before LLVM sees them: compiled by themselves they would have to test in every chunk
+    # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
+    # since Numba's test for counting from the end kept loops from being vectorised.
+    @register_jitable(inline="always")
+    def one(first: Any, corners: Array, measures: Array, column: int, chunk: Array) -> None:
+        start = np.uint64(column)
+        for j in range(np.uint64(CHUNK)):
+            chunk[j] = formula(*measure(first, box(corners, measures, start + j)))
+
+    @register_jitable(inline="always")
+    def two(
+        first1: Any,
+        first2: Any,
+        corners: Array,
+        measures: Array,
+        column: int,
+        chunk1: Array,
+        chunk2: Array,
+    ) -> None:
+        start = np.uint64(column)
+        for j in range(np.uint64(CHUNK)):
+            second = box(corners, measures, start + j)
+            chunk1[j] = formula(*measure(first1, second))
+            chunk2[j] = formula(*measure(first2, second))
+
+    return ChunkScorers(one, two)

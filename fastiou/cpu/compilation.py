@@ -1,0 +1,151 @@
+"""Compiling kernels on first use, and keeping what was compiled on disk.
+
+Numba's disk cache, as it comes, raises on a damaged cache file in every process anew, raises when
+the disk is full, refuses to decorate where no folder is writable, does not notice an edit in any
+file but the kernel's own, and takes the serial and the parallel form of a function for the same.
+`KernelCache` mends these five and leaves the rest to Numba.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import threading
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from fastiou import metrics
+
+__all__ = ["Kernel", "cache_folder", "source_stamp"]
+
+_lock = threading.Lock()
+_warned = False
+
+
+def source_stamp() -> int:
+    """Checksum of every file that a kernel's code comes from."""
+    files = [Path(metrics.__file__), *sorted(Path(__file__).parent.glob("*.py"))]
+    return functools.reduce(lambda stamp, file: zlib.crc32(file.read_bytes(), stamp), files, 0)
+
+
+def _warn_once(problem: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"fastiou cannot keep its compiled kernels on disk, so each process compiles them "
+            f"anew: {problem}. Set NUMBA_CACHE_DIR to a folder that can be written.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+class _CheckedFile(IndexDataCacheFile):
+    """Numba's cache files, with a checksum over the compiled code and what it was compiled from."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        body = pickle.dumps((self._source_stamp, self._dump(data)))
+        super()._save_data(name, (zlib.crc32(body), body))
+
+    def _load_data(self, name: str) -> Any:
+        checksum, body = super()._load_data(name)
+        if zlib.crc32(body) != checksum:
+            raise ValueError(f"checksum of {name} does not match")
+        # Numba keeps its cache as pickles, in a folder that only the user can write.
+        stamp, dumped = pickle.loads(body)  # noqa: S301
+        if stamp != self._source_stamp:
+            raise ValueError(f"{name} was compiled from other sources")
+        return pickle.loads(dumped)  # noqa: S301
+
+
+class KernelCache(FunctionCache):
+    """Disk cache of one kernel, which never raises: what it cannot read it takes as absent."""
+
+    def __init__(self, function: Callable[..., Any], label: str) -> None:
+        super().__init__(function)
+        self._cache_file = _CheckedFile(
+            cache_path=self._cache_path,
+            filename_base=f"{self._impl.filename_base}.{label}",
+            source_stamp=source_stamp(),
+        )
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        # Numba adds a hash over what the function closes over, which differs from one process to
+        # the next where that is a function made by a factory. Label and stamp tell all of it.
+        return signature, codegen.magic_tuple()
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception:
+            # Unpickling what was truncated or overwritten can raise anything. Start anew.
+            try:
+                self.flush()
+            except OSError as error:
+                _warn_once(str(error))
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            super().save_overload(signature, data)
+        except Exception as error:
+            _warn_once(str(error))
+
+
+class Kernel:
+    """A function compiled when first called, in a serial and in a parallel form.
+
+    Parameters
+    ----------
+    function
+        Python function in Numba's subset. `numba.prange` loops run in parallel in `parallel`.
+    label
+        Tells it from other functions made by the same factory, in the names of cache files.
+    """
+
+    def __init__(self, function: Callable[..., Any], label: str) -> None:
+        self._function = function
+        self._label = label
+        self._compiled: dict[bool, Callable[..., Any]] = {}
+
+    @property
+    def serial(self) -> Callable[..., Any]:
+        """The form that runs in the calling thread."""
+        return self._form(parallel=False)
+
+    @property
+    def parallel(self) -> Callable[..., Any]:
+        """The form that uses Numba's threads. Call it through `dispatch.run` alone."""
+        return self._form(parallel=True)
+
+    def _form(self, *, parallel: bool) -> Callable[..., Any]:
+        compiled = self._compiled.get(parallel)
+        if compiled is None:
+            with _lock:
+                compiled = self._compiled.setdefault(parallel, self._decorate(parallel))
+        return compiled
+
+    def _decorate(self, parallel: bool) -> Callable[..., Any]:
+        # error_model: Python's check for division by zero keeps a loop from being vectorised.
+        # nogil: other Python threads go on meanwhile.
+        dispatcher = numba.njit(parallel=parallel, error_model="numpy", nogil=True)(self._function)
+        label = f"{self._label}-{'parallel' if parallel else 'serial'}"
+        try:
+            dispatcher._cache = KernelCache(self._function, label)
+        except (RuntimeError, OSError) as error:
+            _warn_once(str(error))
+        return dispatcher  # type: ignore[no-any-return]
+
+
+def cache_folder() -> str | None:
+    """Folder in which compiled kernels are kept, None if there is none that can be written."""
+    try:
+        return str(FunctionCache(source_stamp).cache_path)
+    except (RuntimeError, OSError):
+        return None

@@ -1,0 +1,201 @@
+"""Dense and aligned scores of boxes: one factory, a kernel for each metric.
+
+What bounds the dense float32 kernel is writing its result, and next to it the divider of the CPU.
+Four things brought it there, measured on 1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of
+a Sapphire Rapids server:
+
+- A result larger than the caches leaves through streaming stores, from a chunk of 64 scores that is
+  still in registers: with whole rows in a scratch buffer computing and writing alternate (8.6 ms).
+- The columns of a tile stay in L1, and tiles begin where the row's cache lines do. Loads from L2
+  wait for the same buffers that hold the streaming stores (9.1 ms).
+- 512-bit vectors (6.3 ms without).
+- Two rows share each load of a column (5.2 ms without, 4.7-5.0 ms with).
+
+`docs/design/002-dense-kernel.md` tells what else was tried.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.chunks import CHUNK, chunk_scorers
+from fastiou.cpu.columns import box, fill_columns
+from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.intrinsics import (
+    CACHE_LINE,
+    address,
+    prefer_widest_vectors,
+    stack_array,
+    store_line,
+    stream_line,
+)
+from fastiou.metrics import METRICS
+
+__all__ = ["PairwiseKernels", "count_tiles", "pairwise"]
+
+Array = npt.NDArray[Any]
+
+#: Rows of a tile: enough that reading its columns into L1 does not count.
+BLOCK_ROWS = 64
+
+#: Bytes of one column in a tile: the eight columns of a box metric fit an L1 cache of 32 KiB.
+TILE_BYTES = 4096
+
+
+def count_tiles(count1: int, count2: int, item_bytes: int) -> int:
+    """How many tiles the dense result of `count1` × `count2` has."""
+    return -(-count1 // BLOCK_ROWS) * -(-count2 * item_bytes // TILE_BYTES)
+
+
+class PairwiseKernels(NamedTuple):
+    """The kernels of one metric."""
+
+    #: A range of tiles of a dense result.
+    dense: Kernel
+    #: Box i of one set against box i of the other.
+    aligned: Kernel
+    #: Preparation and dense result of a few plain boxes, in one call.
+    small: Kernel
+
+
+@functools.cache
+def pairwise(metric: str) -> PairwiseKernels:
+    """Make the kernels of a metric."""
+    formula = METRICS[metric].formula
+    measure = METRICS[metric].measure
+    score_two = chunk_scorers(metric).two
+    with_aspect = metric == "ciou"
+
+    @register_jitable
+    def fill_tile(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        start1: int,
+        start2: int,
+        scores: Array,
+        streaming: bool,
+        down: int,
+        across: int,
+    ) -> None:
+        prefer_widest_vectors()
+        count1, count2 = scores.shape
+        item = scores.itemsize
+        width = TILE_BYTES // item
+        lanes = CACHE_LINE // item
+        # Rows this far apart begin at the same place in a cache line, and so can share loads.
+        apart = lanes if streaming and count2 % lanes else 1
+        first = down * BLOCK_ROWS
+        last = min(first + BLOCK_ROWS, count1)
+        chunk1 = stack_array(scores, CHUNK)
+        chunk2 = stack_array(scores, CHUNK)
+        for row1 in range(first, last):
+            if (row1 - first) % (2 * apart) >= apart:
+                continue  # was the second row of a pair
+            row2 = row1 + apart if row1 + apart < last else row1
+            box1 = box(corners1, measures1, start1 + row1)
+            box2 = box(corners1, measures1, start1 + row2)
+            scores1 = scores[row1]
+            scores2 = scores[row2]
+            # Tiles end where a cache line of the result does, save at the ends of the row.
+            head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
+            begin = min(across * width + head, count2) if across else 0
+            end = count2
+            if (across + 1) * width < count2:
+                end = min((across + 1) * width + head, count2)
+            while begin < end:
+                size = min(CHUNK, end - begin)
+                if begin == 0 and head:
+                    size = min(size, head)
+                score_two(box1, box2, corners2, measures2, start2 + begin, chunk1, chunk2)
+                if size < CHUNK:
+                    for j in range(size):
+                        scores1[begin + j] = chunk1[j]
+                        scores2[begin + j] = chunk2[j]
+                elif streaming:
+                    for j in range(0, CHUNK, lanes):
+                        stream_line(scores1, begin + j, chunk1, j)
+                    for j in range(0, CHUNK, lanes):
+                        stream_line(scores2, begin + j, chunk2, j)
+                else:
+                    for j in range(0, CHUNK, lanes):
+                        store_line(scores1, begin + j, chunk1, j)
+                    for j in range(0, CHUNK, lanes):
+                        store_line(scores2, begin + j, chunk2, j)
+                begin += size
+
+    def dense(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        starts1: Array,
+        starts2: Array,
+        scores: Array,
+        streaming: bool,
+        first_tile: int,
+        last_tile: int,
+    ) -> None:
+        down = (scores.shape[1] + BLOCK_ROWS - 1) // BLOCK_ROWS
+        across = (scores.shape[2] * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES
+        for tile in prange(first_tile, last_tile):
+            batch = tile // (down * across)
+            fill_tile(
+                corners1,
+                measures1,
+                corners2,
+                measures2,
+                starts1[batch],
+                starts2[batch],
+                scores[batch],
+                streaming,
+                tile // across % down,
+                tile % across,
+            )
+
+    def aligned(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        scores: Array,
+        first: int,
+        last: int,
+    ) -> None:
+        for i in prange(first, last):
+            scores[i] = formula(*measure(box(corners1, measures1, i), box(corners2, measures2, i)))
+
+    def small(
+        boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
+    ) -> tuple[bool, float, float]:
+        count1, count2 = scores.shape
+        corners1 = np.empty((4, count1), scores.dtype)
+        measures1 = np.empty((4, count1), scores.dtype)
+        corners2 = np.zeros((4, count2 + CHUNK), scores.dtype)
+        measures2 = np.zeros((4, count2 + CHUNK), scores.dtype)
+        missing = np.empty(max(count1, count2), np.bool_)
+        _, missing1, largest1, smallest1 = fill_columns(
+            boxes1, layout, area_of_sides, with_aspect, corners1, measures1, missing
+        )
+        _, missing2, largest2, smallest2 = fill_columns(
+            boxes2, layout, area_of_sides, with_aspect, corners2, measures2, missing
+        )
+        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
+            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
+                fill_tile(
+                    corners1, measures1, corners2, measures2, 0, 0, scores, False, down, across
+                )
+        return missing1 or missing2, max(largest1, largest2), min(smallest1, smallest2)
+
+    return PairwiseKernels(
+        Kernel(dense, f"dense-{metric}"),
+        Kernel(aligned, f"aligned-{metric}"),
+        Kernel(small, f"small-{metric}"),
+    )

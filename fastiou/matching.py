@@ -1,0 +1,273 @@
+"""Who overlaps whom, without the dense result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou import arrays, dispatch
+from fastiou.boxes import prepare
+from fastiou.cpu.columns import LAYOUTS
+from fastiou.cpu.join import join
+from fastiou.metrics import METRICS
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+__all__ = ["Pairs", "pairs"]
+
+Array = npt.NDArray[Any]
+
+#: Parts into which a step is cut for the threads: enough that none waits long for the last.
+CUTS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of boxes that overlap enough, sorted by row and column.
+
+    Iterating gives `rows`, `cols` and `values`, so that they can be unpacked; `len` is the number
+    of pairs.
+
+    Attributes
+    ----------
+    rows, cols : array of int64
+        Positions in the first and in the second set.
+    values : array
+        Scores, as `box_iou` would give them, bit for bit.
+    shape : tuple of int
+        Sizes of the two sets.
+    tested : int
+        How many scores were computed to find these.
+    """
+
+    rows: Any
+    cols: Any
+    values: Any
+    shape: tuple[int, int]
+    tested: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.rows, self.cols, self.values))
+
+    def __repr__(self) -> str:
+        return f"<Pairs: {len(self):,} of {self.shape[0]:,} × {self.shape[1]:,}>"
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """The pairs as a sparse matrix of their values.
+
+        Returns
+        -------
+        scipy.sparse.csr_array, shape (N, M)
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> found = fastiou.pairs([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]])
+        >>> found.to_scipy().toarray()
+        array([[0., 1.]])
+        """
+        import scipy.sparse
+
+        rows, cols, values = (np.asarray(column) for column in self)
+        return scipy.sparse.csr_array((values, (rows, cols)), shape=self.shape)
+
+
+def pairs(
+    a: Any,
+    b: Any = None,
+    threshold: float = 0.5,
+    *,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    groups: Any = None,
+    device: str = "auto",
+    progress: bool | dispatch.Progress = False,
+) -> Pairs:
+    """Find all pairs of boxes that score at least a threshold.
+
+    The dense result is never built: memory is proportional to the inputs and the pairs found.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4)
+        Boxes, as in `box_iou`.
+    b : array_like, shape (M, 4), optional
+        The boxes to compare with. Without them, `a` is compared with itself, each pair once, with
+        row < column.
+    threshold : float
+        Smallest score of a pair; greater than 0. It is compared in the dtype of the scores.
+    metric, fmt
+        As in `box_iou`.
+    groups : tuple of two arrays of int, or one array of int if `b` is None, optional
+        For each box of `a`, shape (N,), and of `b`, shape (M,), the group that it belongs to: an
+        image, a frame, a class. Only members of equal groups are compared, so that many images cost
+        the sum of the images.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    progress : bool or function
+        True draws a progress bar (needs the extra `cli`); a function is called with the work done
+        and the work in all.
+
+    Returns
+    -------
+    Pairs
+        Rows, columns and values, sorted by row and then column, as arrays of the library that the
+        inputs came from. A box with a NaN is in no pair.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`; a threshold that is not greater than 0, or unfit groups.
+    MemoryError
+        The pairs found would not fit in memory.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10], [0, 0, 4, 4]]
+    >>> rows, cols, values = fastiou.pairs(boxes, threshold=0.5)
+    >>> rows, cols, values
+    (array([0, 0, 1]), array([1, 3, 3]), array([0.75, 1.  , 0.75]))
+
+    Boxes of different images do not meet:
+
+    >>> fastiou.pairs(boxes, groups=[1, 1, 1, 2])
+    <Pairs: 1 of 4 × 4>
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    dispatch.require_cpu(device)
+    given1 = arrays.box_array("a", a)
+    given2 = given1 if b is None else arrays.box_array("b", b)
+    for given in (given1, given2):
+        if given.array.ndim != 2:
+            raise ValueError(
+                f"{given.name} must have the shape (N, 4), got {given.array.shape}; tell batches "
+                "apart by groups"
+            )
+    arrays.check_one_library(given1, given2)
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
+    size1, size2 = len(given1.array), len(given2.array)
+    groups1, groups2 = _group_arrays(groups, size1, size2, itself=b is None)
+    order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=b is None)
+
+    dtype = arrays.result_dtype(given1, given2)
+    ordered = given2
+    if order is not None:
+        ordered = given2._replace(array=np.take(given2.array, order, axis=0))
+    else:
+        order = np.arange(size2)
+    columns1, columns2, exponent = prepare(given1, ordered, fmt, metric)
+    if METRICS[metric].maximum is None:
+        minimum = float(np.ldexp(minimum, 2 * exponent))
+    limit = dtype.type(minimum)
+    boxes = (columns1.corners, columns1.measures, columns2.corners, columns2.measures)
+
+    kernels = join(metric)
+    cumulative = np.concatenate([[0], np.cumsum(lasts - firsts)])
+    tested = int(cumulative[-1])
+    report, finish = dispatch.progress_callback(progress)
+    try:
+        counts = np.zeros(size1, np.int64)
+        none = np.empty(0, dtype)
+        for rows_of_step, scores, done in _steps(cumulative):
+            dispatch.run(
+                kernels.count, scores, *boxes, firsts, lasts, rows_of_step, limit, none, counts
+            )
+            if report is not None:
+                report(done, 2 * tested)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        found = int(offsets[-1])
+        rows, cols, values = _allocate(found, dtype)
+        for rows_of_step, scores, done in _steps(cumulative):
+            dispatch.run(
+                kernels.fill, scores, *boxes, firsts, lasts, rows_of_step, limit, offsets, order,
+                rows, cols, values,
+            )  # fmt: skip
+            if report is not None:
+                report(tested + done, 2 * tested)
+    finally:
+        finish()
+    if exponent and METRICS[metric].maximum is None:
+        np.ldexp(values, -2 * exponent, out=values)
+    rows, cols, values = (arrays.hand_back(part, given1, given2) for part in (rows, cols, values))
+    return Pairs(rows, cols, values, (size1, size2), tested)
+
+
+def _group_arrays(
+    groups: Any, size1: int, size2: int, *, itself: bool
+) -> tuple[Array | None, Array | None]:
+    """The argument `groups` as an array for either set."""
+    if groups is None:
+        return None, None
+    if itself:
+        both = arrays.group_array("groups", groups, size1)
+        return both, both
+    if not isinstance(groups, tuple | list) or len(groups) != 2:
+        raise ValueError(
+            "groups must be a tuple of two arrays, the groups of a and of b, when both are given"
+        )
+    groups1 = arrays.group_array("groups[0]", groups[0], size1)
+    groups2 = arrays.group_array("groups[1]", groups[1], size2)
+    if groups1.dtype != groups2.dtype:
+        raise ValueError(
+            "groups beyond 2**63 must be uint64 on both sides, "
+            f"got dtypes {groups1.dtype} and {groups2.dtype}"
+        )
+    return groups1, groups2
+
+
+def _slices(
+    groups1: Array | None, groups2: Array | None, size1: int, size2: int, *, itself: bool
+) -> tuple[Array | None, Array, Array]:
+    """Order the second set by group, and find the slice of it that each row is compared with."""
+    if groups1 is None or groups2 is None:
+        firsts = np.arange(1, size1 + 1) if itself else np.zeros(size1, np.int64)
+        return None, firsts, np.full(size1, size2)
+    # Stable, so that within its group every box keeps its place and columns come out sorted.
+    order = np.argsort(groups2, kind="stable")
+    ordered = groups2[order]
+    lasts = np.searchsorted(ordered, groups1, side="right")
+    if itself:
+        firsts = np.empty(size1, np.int64)
+        firsts[order] = np.arange(1, size1 + 1)
+    else:
+        firsts = np.searchsorted(ordered, groups1, side="left")
+    return order, firsts, lasts
+
+
+def _steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
+    """Cut rows into steps: row numbers to cut at, scores in the step, and scores so far.
+
+    `cumulative` is the number of scores before each row.
+    """
+    total = int(cumulative[-1])
+    last = 0
+    for _, until in dispatch.steps(total, dispatch.STEP):
+        first = last
+        last = int(np.searchsorted(cumulative, until, side="left"))
+        if last == first:
+            continue
+        done, before = int(cumulative[last]), int(cumulative[first])
+        targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
+        cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)
+        cuts[-1] = last
+        yield cuts, done - before, done
+
+
+def _allocate(found: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    what, instead = f"the list of {found:,} pairs", "raise the threshold"
+    index = np.dtype(np.int64)
+    return (
+        dispatch.allocate((found,), index, what, instead),
+        dispatch.allocate((found,), index, what, instead),
+        dispatch.allocate((found,), dtype, what, instead),
+    )

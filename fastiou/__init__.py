@@ -1,6 +1,6 @@
 """How much boxes overlap, and who matches whom, at the speed of the hardware.
 
-Every public name is loaded when it is first used: importing fastiou imports neither Numba nor SciPy.
+Every public name is loaded when first used: `import fastiou` imports neither Numba nor SciPy.
 """
 
 from __future__ import annotations

@@ -240,12 +240,13 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
 
 def _crowd_array(iscrowd: Any, count: int) -> Array:
     crowd = np.asarray(iscrowd)
+    if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
+        return np.empty(0, np.bool_)
     if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
-        if not (crowd.shape == (0,) and count == 0):
-            raise ValueError(
-                f"iscrowd must be {count} booleans, one for each of boxes2, "
-                f"got shape {crowd.shape} and dtype {crowd.dtype}"
-            )
+        raise ValueError(
+            f"iscrowd must be {count} booleans, one for each of boxes2, "
+            f"got shape {crowd.shape} and dtype {crowd.dtype}"
+        )
     return crowd.astype(np.bool_)
 
 
@@ -308,7 +309,7 @@ class _Dense(NamedTuple):
         """Overwrite the columns of crowds."""
         assert self.crowd is not None
         crowd = np.flatnonzero(self.crowd)
-        for batch, (start1, start2) in enumerate(zip(starts1, starts2, strict=True)):
+        for batch, start2 in enumerate(starts2):
             # One chunk of columns at a time, so that they need little memory besides the result.
             for first in range(0, len(crowd), 1024):
                 some = crowd[first : first + 1024]

@@ -140,7 +140,7 @@ class Kernel:
             dispatcher._cache = KernelCache(self._function, label)
         except (RuntimeError, OSError) as error:
             _warn_once(str(error))
-        return dispatcher  # type: ignore[no-any-return]
+        return dispatcher
 
 
 def cache_folder() -> str | None:

@@ -1,0 +1,111 @@
+"""The oracle: every score in plain NumPy, written for reading and for nothing else.
+
+It shares no line with the kernels, builds the whole N × M × 2 intermediate, and computes in the
+dtype that the contract gives the result. Only tests, benchmarks and documentation use it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["box_iou", "box_pairs"]
+
+Array = npt.NDArray[Any]
+
+
+def _corners(boxes: Array, fmt: str) -> tuple[Array, Array]:
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if fmt == "xywh":
+        second = first + second
+    elif fmt == "cxcywh":
+        half = second / 2
+        first, second = first - half, first + half
+    # An inverted side has length 0 and lies at its first corner.
+    return first, np.maximum(first, second)
+
+
+def _quotient(numerator: Array, denominator: Array) -> Array:
+    """The quotient, 0 where the denominator is 0."""
+    zero = np.zeros((), np.result_type(numerator, denominator))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        return np.where(denominator == 0, zero, numerator / denominator)
+
+
+def box_iou(
+    boxes1: npt.ArrayLike,
+    boxes2: npt.ArrayLike,
+    fmt: str = "xyxy",
+    *,
+    metric: str = "iou",
+    iscrowd: npt.ArrayLike | None = None,
+) -> Array:
+    """Dense scores as `fastiou.box_iou` must give them, for integers below 2**52 and floats.
+
+    Parameters
+    ----------
+    boxes1, boxes2 : array_like, shapes (N, 4) and (M, 4)
+        Boxes.
+    fmt, metric, iscrowd
+        As in `fastiou.box_iou`.
+
+    Returns
+    -------
+    array, shape (N, M)
+
+    Examples
+    --------
+    >>> from fastiou import reference
+    >>> reference.box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2]])
+    array([[0.33333333]])
+    """
+    a, b = (np.asarray(boxes).reshape(-1, 4) for boxes in (boxes1, boxes2))
+    single = all(boxes.dtype.kind == "f" and boxes.dtype.itemsize <= 4 for boxes in (a, b))
+    dtype = np.float32 if single else np.float64
+    a, b = a.astype(dtype)[:, None], b.astype(dtype)[None]
+    missing = np.isnan(a).any(-1) | np.isnan(b).any(-1)
+
+    low1, high1 = _corners(a, fmt)
+    low2, high2 = _corners(b, fmt)
+    sides1, sides2 = high1 - low1, high2 - low2
+    if fmt == "xywh" and metric == "iou" and dtype == np.float64:  # COCO's arithmetic
+        area1, area2 = (np.maximum(boxes[..., 2:], 0).prod(-1) for boxes in (a, b))
+    else:
+        area1, area2 = sides1.prod(-1), sides2.prod(-1)
+    shared = np.maximum(np.minimum(high1, high2) - np.maximum(low1, low2), 0).prod(-1)
+    union = area1 + area2 - shared
+    iou = _quotient(shared, union)
+
+    hull_sides = np.maximum(high1, high2) - np.minimum(low1, low2)
+    hull = hull_sides.prod(-1)
+    centres1, centres2 = (low1 + high1) / 2, (low2 + high2) / 2
+    distance = ((centres1 - centres2) ** 2).sum(-1)
+    diagonal = (hull_sides**2).sum(-1)
+    diou = iou - np.minimum(_quotient(distance, diagonal), 1)
+    angle1, angle2 = (np.arctan2(sides[..., 0], sides[..., 1]) for sides in (sides1, sides2))
+    unequal = dtype(4 / np.pi**2) * (angle1 - angle2) ** 2
+
+    scores: dict[str, Array] = {
+        "iou": iou,
+        "iof": _quotient(shared, np.broadcast_to(area1, shared.shape)),
+        "ios": _quotient(shared, np.minimum(area1, area2)),
+        "dice": _quotient(2 * shared, area1 + area2),
+        "intersection": shared,
+        "giou": iou - np.maximum(_quotient(hull - union, hull), 0),
+        "diou": diou,
+        "ciou": diou - _quotient(unequal**2, 1 - iou + unequal),
+    }
+    result: Array = scores[metric]
+    if iscrowd is not None:
+        crowd = np.asarray(iscrowd).astype(bool).reshape(1, -1)
+        result = np.where(crowd, scores["iof"], result)
+    result[missing] = np.nan
+    return result
+
+
+def box_pairs(scores: Array, threshold: float) -> tuple[Array, Array, Array]:
+    """Pairs of a dense result, as `fastiou.pairs` must give them."""
+    rows, cols = np.nonzero(scores >= scores.dtype.type(threshold))
+    return rows, cols, scores[rows, cols]

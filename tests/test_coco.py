@@ -6,10 +6,11 @@ import gzip
 import json
 from pathlib import Path
 
-import fastiou
 import numpy as np
 import pytest
 from boxes_for_tests import Array, as_format, random_boxes
+
+import fastiou
 
 coco_mask = pytest.importorskip("pycocotools.mask")
 

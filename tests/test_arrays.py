@@ -1,0 +1,140 @@
+"""Array libraries in and out in kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from boxes_for_tests import random_boxes
+
+import fastiou
+
+
+def need(library: str) -> Any:
+    """The library, which continuous integration installs in one of its environments."""
+    return pytest.importorskip(library, reason=f"{library} is not installed")
+
+
+@pytest.fixture
+def torch() -> Any:
+    return need("torch")
+
+
+TORCH_DTYPES = [
+    ("float16", "float32"),
+    ("bfloat16", "float32"),
+    ("float32", "float32"),
+    ("float64", "float64"),
+    ("uint8", "float64"),
+    ("int16", "float64"),
+    ("int32", "float64"),
+    ("int64", "float64"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "expected"), TORCH_DTYPES)
+def test_torch(torch: Any, rng: np.random.Generator, dtype: str, expected: str) -> None:
+    boxes = np.round(random_boxes(rng, 20))
+    tensor = torch.tensor(boxes).to(getattr(torch, dtype))
+    whole = tensor.to(torch.float64).numpy()
+    for options in ({}, {"metric": "giou"}, {"aligned": True}, {"iscrowd": [True] * 20}):
+        scores = fastiou.box_iou(tensor, tensor, **options)
+        assert isinstance(scores, torch.Tensor)
+        assert scores.dtype == getattr(torch, expected)
+        np.testing.assert_allclose(
+            scores.numpy(), fastiou.box_iou(whole, whole, **options), rtol=1e-6, atol=1e-6
+        )
+    mixed = fastiou.box_iou(tensor, boxes.tolist())
+    assert isinstance(mixed, torch.Tensor)
+    assert isinstance(fastiou.box_area(tensor), torch.Tensor)
+    assert isinstance(fastiou.box_convert(tensor, "xyxy", "xywh"), torch.Tensor)
+    for part in fastiou.pairs(tensor, threshold=0.1):
+        assert isinstance(part, torch.Tensor)
+    assert fastiou.pairs(tensor, threshold=0.1).to_scipy().shape == (20, 20)
+
+
+def test_torch_layouts_and_out(torch: Any, rng: np.random.Generator) -> None:
+    boxes = torch.tensor(random_boxes(rng, 30, np.float32))
+    expected = fastiou.box_iou(boxes, boxes)
+    transposed = boxes.T.contiguous().T
+    assert torch.equal(fastiou.box_iou(transposed, boxes), expected)
+    out = torch.empty(30, 30)
+    assert fastiou.box_iou(boxes, boxes, out=out) is out
+    assert torch.equal(out, expected)
+    assert fastiou.box_iou(torch.empty(0, 4), boxes).shape == (0, 30)
+
+
+def test_torch_that_cannot_be_used(torch: Any) -> None:
+    boxes = torch.tensor([[0.0, 0, 1, 1]], requires_grad=True)
+    with pytest.raises(TypeError, match=r"boxes2 requires grad.*pass boxes2.detach\(\)"):
+        fastiou.box_iou(boxes.detach(), boxes)
+    with pytest.raises(TypeError, match=r"a requires grad"):
+        fastiou.pairs(boxes)
+    elsewhere = torch.empty((1, 4), device="meta")
+    with pytest.raises(TypeError, match=r"boxes1 is on the device meta.*boxes1.cpu\(\)"):
+        fastiou.box_iou(elsewhere, elsewhere)
+    with pytest.raises(TypeError, match="boxes1 must be a dense tensor"):
+        fastiou.box_iou(boxes.detach().to_sparse(), boxes.detach())
+    with pytest.raises(TypeError, match="complex64"):
+        fastiou.box_iou(torch.ones((1, 4), dtype=torch.complex64), boxes.detach())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32", "uint8"])
+def test_jax(rng: np.random.Generator, dtype: str) -> None:
+    jax = need("jax")
+    boxes = np.round(random_boxes(rng, 20))
+    array = jax.numpy.asarray(boxes, dtype=dtype)
+    whole = np.asarray(array.astype("float32"), np.float64)
+    scores = fastiou.box_iou(array, array)
+    assert isinstance(scores, jax.Array)
+    np.testing.assert_allclose(np.asarray(scores), fastiou.box_iou(whole, whole), rtol=1e-6)
+    assert isinstance(fastiou.box_iou(array, boxes), jax.Array)
+    found = fastiou.pairs(array, threshold=0.1)
+    assert isinstance(found.values, jax.Array)
+    np.testing.assert_array_equal(np.asarray(found.rows), fastiou.pairs(whole, threshold=0.1).rows)
+
+
+def test_two_libraries_are_refused(torch: Any) -> None:
+    jax = need("jax")
+    with pytest.raises(TypeError, match="boxes1 is an array of torch and boxes2 one of jax"):
+        fastiou.box_iou(torch.zeros(1, 4), jax.numpy.zeros((1, 4)))
+
+
+def test_lists_come_back_as_numpy() -> None:
+    scores = fastiou.box_iou([[0, 0, 1, 1]], ((0, 0, 1, 1),))
+    assert type(scores) is np.ndarray
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("out_fmt", ["xyxy", "xywh", "cxcywh"])
+@pytest.mark.parametrize("in_fmt", ["xyxy", "xywh", "cxcywh"])
+def test_conversion_there_and_back(in_fmt: str, out_fmt: str, dtype: type) -> None:
+    boxes = np.array([[2, 4, 10, 20], [0, 0, 0, 0], [8, 8, 2, 2]], dtype)
+    before = boxes.copy()
+    there = fastiou.box_convert(boxes, in_fmt, out_fmt)
+    back = fastiou.box_convert(there, out_fmt, in_fmt)
+    np.testing.assert_array_equal(back, boxes)
+    np.testing.assert_array_equal(boxes, before)
+    assert there.dtype == (dtype if np.dtype(dtype).kind == "f" else np.float64)
+    assert not np.shares_memory(there, boxes)
+    if in_fmt == "xyxy":
+        expected = {"xyxy": [2, 4, 10, 20], "xywh": [2, 4, 8, 16], "cxcywh": [6, 12, 8, 16]}
+        np.testing.assert_array_equal(there[0], expected[out_fmt])
+
+
+@pytest.mark.parametrize("fmt", ["xyxy", "xywh", "cxcywh"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint64])
+def test_area(fmt: str, dtype: type) -> None:
+    corners = np.array([[2, 4, 10, 20], [1, 1, 1, 5], [0, 0, 100, 126]], dtype)
+    boxes = fastiou.box_convert(corners, "xyxy", fmt).astype(dtype)
+    areas = fastiou.box_area(boxes, fmt)
+    np.testing.assert_array_equal(areas, [128, 0, 12600])
+    assert areas.dtype == (np.float32 if dtype in (np.float16, np.float32) else np.float64)
+    assert fastiou.box_area(np.stack([boxes, boxes]), fmt).shape == (2, 3)
+    assert fastiou.box_area(boxes[:0], fmt).shape == (0,)
+
+
+def test_area_of_missing_inverted_and_huge_boxes() -> None:
+    areas = fastiou.box_area([[0, 0, np.nan, 1], [3, 3, 1, 1], [0, 0, 2.0**600, 2.0**300]])
+    np.testing.assert_array_equal(areas, [np.nan, 0, 2.0**900])

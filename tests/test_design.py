@@ -1,0 +1,179 @@
+"""What holds the project together: the import graph, the public names, the formulas."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from boxes_for_tests import METRICS, Array, random_boxes
+
+import fastiou
+from fastiou import metrics, reference
+
+PACKAGE = Path(fastiou.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: What each room may import of the others. Imports run one way.
+MAY_IMPORT = {
+    "__init__": {"boxes", "config", "matching"},
+    "metrics": set(),
+    "reference": set(),
+    "cpu": {"cpu", "metrics"},
+    "dispatch": {"cpu"},
+    "arrays": set(),
+    "boxes": {"arrays", "dispatch", "cpu", "metrics"},
+    "matching": {"arrays", "dispatch", "boxes", "cpu", "metrics"},
+    "config": {"__init__", "boxes", "matching", "dispatch", "cpu", "metrics"},
+    "io": set(),
+    "demo": {"io"},
+    "report": {"io"},
+    "cli": {
+        "__init__",
+        "boxes",
+        "config",
+        "demo",
+        "io",
+        "matching",
+        "metrics",
+        "report",
+        "dispatch",
+    },
+}
+
+#: Extras and heavy libraries, and the rooms that may import them when a module is loaded.
+MAY_LOAD = {
+    "numba": {"cpu", "metrics", "dispatch", "config"},
+    "llvmlite": {"cpu"},
+    "scipy": set(),
+    "torch": set(),
+    "click": {"cli"},
+    "rich": {"cli", "report"},
+    "matplotlib": set(),
+    "pyarrow": set(),
+    "pycocotools": set(),
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Full names of what a syntax tree imports."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path: Path) -> None:
+    rooms = {candidate.stem for candidate in PACKAGE.iterdir()} | {"cpu"}
+    for name in imported(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] != "fastiou":
+            continue
+        target = parts[1] if len(parts) > 1 and parts[1] in rooms else "__init__"
+        assert target in MAY_IMPORT[room(path)], f"{room(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_extras_are_imported_only_when_used(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    loaded: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            loaded |= {name.split(".")[0] for name in imported(node)}
+    for library in loaded & set(MAY_LOAD):
+        assert room(path) in MAY_LOAD[library], f"{path.name} loads {library}"
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    for name in fastiou.__all__:
+        value = getattr(fastiou, name)
+        if name == "__version__":
+            continue
+        assert name in dir(fastiou)
+        text = inspect.getdoc(value)
+        assert text, name
+        if inspect.isfunction(value):
+            assert "Examples\n--------" in text, name
+            annotations = inspect.signature(value).parameters.values()
+            assert all(parameter.annotation is not parameter.empty for parameter in annotations)
+    with pytest.raises(AttributeError, match="no attribute 'box_iuo'"):
+        fastiou.box_iuo  # noqa: B018
+
+
+def test_static_names_equal_the_lazy_ones() -> None:
+    """What type checkers see under TYPE_CHECKING is what is loaded."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    static = {
+        alias.name: node.module
+        for node in ast.walk(blocks[0])
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert static == {name: f"fastiou.{home}" for name, home in fastiou._HOMES.items()}
+    assert set(fastiou.__all__) == {*static, "__version__"}
+
+
+def test_numpy_alone_is_what_the_reference_imports() -> None:
+    names = imported(ast.parse((PACKAGE / "reference.py").read_text()))
+    assert {name.split(".")[0] for name in names} == {"__future__", "typing", "numpy"}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_formulas_hold_as_plain_python(rng: np.random.Generator, metric: str) -> None:
+    """The functions that the kernels compile, called without compiling them."""
+    row = metrics.METRICS[metric]
+    boxes = random_boxes(rng, 12)
+
+    def measured(box: Array) -> metrics.Box:
+        left, top, right, bottom = map(float, box)
+        width, height = right - left, bottom - top
+        aspect = math.atan2(width, height) * 2 / math.pi
+        return (
+            left, top, right, bottom,
+            width * height, aspect, (left + right) / 2, (top + bottom) / 2,
+        )  # fmt: skip
+
+    actual = [
+        [row.formula(*row.measure(measured(one), measured(other))) for other in boxes]
+        for one in boxes
+    ]
+    expected = reference.box_iou(boxes, boxes, metric=metric)
+    np.testing.assert_allclose(actual, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_every_metric_is_tested() -> None:
+    assert list(metrics.METRICS) == METRICS
+
+
+@pytest.mark.parametrize("optional", ["click", "rich"])
+def test_the_command_says_what_it_lacks(optional: str) -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.modules[{optional!r}] = None\n"
+            "from fastiou.cli import main\nmain(['info'])",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert ended.returncode == 2
+    assert "pip install 'fastiou[cli]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,369 @@
+"""Threads, forks, caches and interrupts: what breaks libraries that are right otherwise.
+
+Each case runs in a process of its own, with a cache folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from boxes_for_tests import random_boxes
+
+import fastiou
+from fastiou import dispatch
+
+PACKAGE = Path(fastiou.__file__).parent
+
+PRELUDE = """
+import warnings
+warnings.simplefilter("error")
+import numpy as np
+import fastiou
+from fastiou import reference
+
+rng = np.random.default_rng(0)
+low = rng.random((500, 2)) * 100
+boxes = np.concatenate([low, low + rng.random((500, 2)) * 20 + 1], axis=1)
+expected = reference.box_iou(boxes, boxes)
+
+def check():
+    scores = fastiou.box_iou(boxes, boxes)  # more than a serial kernel takes
+    assert np.array_equal(scores, expected)
+    few = fastiou.box_iou(boxes[:9], boxes[:9])
+    assert np.array_equal(few, expected[:9, :9])
+    found = fastiou.pairs(boxes, boxes, 0.1)
+    assert np.array_equal(found.values, expected[expected >= 0.1])
+"""
+
+Python = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that processes share, so that each kernel is compiled once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def python(tmp_path: Path, warm_cache: Path) -> Python:
+    """Run code in a new process, which must end well, and return what it printed."""
+
+    def run(code: str, *, prelude: str = PRELUDE, **environment: str) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-c", prelude + code],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(PACKAGE.parent),
+                "NUMBA_CACHE_DIR": str(warm_cache),
+                **environment,
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    return run
+
+
+LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue"])
+
+
+@LAYERS
+def test_threads_race_for_the_first_call(python: Python, tmp_path: Path, layer: str) -> None:
+    printed = python(
+        """
+import threading
+barrier = threading.Barrier(8)
+failures = []
+def work():
+    barrier.wait()
+    try:
+        for _ in range(20):
+            check()
+    except BaseException as error:
+        failures.append(repr(error))
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failures, failures
+import numba
+print(numba.threading_layer())
+""",
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert printed.split() == [layer]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@LAYERS
+def test_forked_workers_after_a_parallel_call(python: Python, layer: str) -> None:
+    python(
+        """
+import multiprocessing, os
+check()
+def work(number):
+    check()
+    return number
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: forks beside threads
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(work, range(8)) == list(range(8))
+check()
+""",
+        NUMBA_THREADING_LAYER=layer,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@LAYERS
+def test_fork_while_another_thread_computes(python: Python, layer: str) -> None:
+    """A lock that another thread held at the time of the fork is free in the child."""
+    python(
+        """
+import os, threading
+check()
+stop = False
+def work():
+    while not stop:
+        fastiou.box_iou(boxes, boxes)
+thread = threading.Thread(target=work)
+thread.start()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            try:
+                check()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+stop = True
+thread.join()
+""",
+        NUMBA_THREADING_LAYER=layer,
+    )
+
+
+def test_unwritable_cache_folder(python: Python, tmp_path: Path) -> None:
+    """Not even the superuser can make a folder below a file."""
+    (tmp_path / "file").write_text("")
+    nowhere = str(tmp_path / "file" / "cache")
+    python(
+        """
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    check()
+    check()
+messages = [str(warning.message) for warning in caught]
+assert len(messages) == 1, messages
+assert "cannot keep its compiled kernels on disk" in messages[0]
+assert "NUMBA_CACHE_DIR" in messages[0]
+""",
+        NUMBA_CACHE_DIR=nowhere,
+        # Numba would go on to the source's folder and the user's; it finds neither.
+        NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",
+    )
+
+
+def test_full_disk(python: Python, tmp_path: Path) -> None:
+    """An error while a kernel is saved leaves the call right, and is told once."""
+    python(
+        """
+from numba.core import caching
+def full(self, name, data):
+    raise OSError(28, "No space left on device")
+caching.IndexDataCacheFile._save_data = full
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    check()
+assert len(caught) == 1 and "No space left" in str(caught[0].message)
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def scribble(file: Path) -> None:
+    """Change bytes in the middle: of compiled code, where the file holds it."""
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(byte ^ 0x55 for byte in content[middle : middle + 64])
+    file.write_bytes(content)
+
+
+def replace_by_garbage(file: Path) -> None:
+    file.write_bytes(os.urandom(500))
+
+
+def pickle_something_else(file: Path) -> None:
+    file.write_bytes(pickle.dumps((numba.__version__, 1)) + pickle.dumps(["x"]))
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize(
+    "damage", [empty, truncate, scribble, replace_by_garbage, pickle_something_else]
+)
+def test_damaged_cache(
+    python: Python, tmp_path: Path, damage: Callable[[Path], None], suffix: str
+) -> None:
+    """What cannot be read is compiled again without a word, and mended on disk."""
+    code = "assert np.array_equal(fastiou.box_iou(boxes[:9], boxes[:9]), expected[:9, :9])\n"
+    python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    files = list(tmp_path.rglob(f"*small-iou*.{suffix}"))
+    assert files
+    for file in files:
+        damage(file)
+    python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    python(
+        code + "from fastiou.cpu.pairwise import pairwise\n"
+        "assert pairwise('iou').small.serial.stats.cache_hits\n",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
+def test_an_edited_formula_is_noticed_by_the_cache(python: Python, tmp_path: Path) -> None:
+    copy = tmp_path / "copy" / "fastiou"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def scores() -> list[float]:
+        printed = python(
+            """
+import fastiou, numpy as np
+few = np.array([[0.0, 0, 1, 1]])
+many = np.tile(few, (400, 1))
+print(fastiou.box_iou(few, few)[0, 0], fastiou.box_iou(many, many)[0, 0])
+""",
+            prelude="",
+            PYTHONPATH=str(copy.parent),
+            NUMBA_CACHE_DIR=str(tmp_path / "cache"),
+        )
+        return [float(part) for part in printed.split()]
+
+    assert scores() == [1, 1]
+    assert scores() == [1, 1]
+    formulas = copy / "metrics.py"
+    source = formulas.read_text()
+    formula = "return intersection / (area1 + area2 - intersection)"
+    assert source.count(formula) == 1
+    formulas.write_text(source.replace(formula, "return intersection / (area1 + area2 + area2)"))
+    assert scores() == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_serial_kernels_with_bounds_checks(python: Python) -> None:
+    """Indices stay inside their arrays; the loops of parallel kernels are the same."""
+    python(
+        """
+import numba
+numba.set_num_threads(1)
+for count in (0, 1, 7, 63, 64, 65, 130):
+    some = boxes[:count]
+    for metric in ("iou", "ciou"):
+        scores = fastiou.box_iou(some, boxes, metric=metric)
+        fastiou.box_iou(some, some, metric=metric, aligned=True)
+        fastiou.box_iou(some, boxes, metric=metric, iscrowd=np.arange(500) % 3 == 0)
+        groups = np.arange(count) % 3, np.arange(500) % 3
+        fastiou.pairs(some, boxes, 0.1, metric=metric, groups=groups)
+        fastiou.pairs(some, threshold=0.1, metric=metric)
+check()
+""",
+        NUMBA_BOUNDSCHECK="1",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no signals")
+@pytest.mark.parametrize(
+    "call", ["fastiou.box_iou(some, many, out=out)", "fastiou.pairs(many, many)"]
+)
+def test_ctrl_c_ends_long_work(python: Python, call: str) -> None:
+    """0.3 s into work of several seconds comes a Ctrl-C; half a second later it must be over."""
+    python(
+        f"""
+import os, signal, threading, time
+check()
+many = np.tile(boxes, (200, 1)).astype(np.float32)
+some = many[:10_000]
+out = np.empty((len(some), len(many)), np.float32)
+work = lambda: {call}
+sent = []
+def interrupt():
+    time.sleep(0.3)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+np.array(fastiou.pairs(many[:500], many[:500]).values)  # compiled for float32
+fastiou.box_iou(many[:500], many[:500])
+thread = threading.Thread(target=interrupt)
+thread.start()
+try:
+    while True:
+        work()
+except KeyboardInterrupt:
+    waited = time.perf_counter() - sent[0]
+thread.join()
+assert waited < 0.5, waited
+check()
+"""
+    )
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("metric", ["iou", "giou", "ciou"])
+def test_dense_bits_do_not_depend_on_threads_or_steps(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    a, b = random_boxes(rng, 1001, np.float32), random_boxes(rng, 4999, np.float32)
+    expected = np.concatenate(
+        [fastiou.box_iou(a[first : first + 10], b, metric=metric) for first in range(0, 1001, 10)]
+    )
+    for threads in (1, 2, 4):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        for step in (1, 100_000, 1 << 26):
+            monkeypatch.setattr(dispatch, "STEP", step)
+            np.testing.assert_array_equal(fastiou.box_iou(a, b, metric=metric), expected)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_number_of_threads_is_left_alone(rng: np.random.Generator) -> None:
+    boxes = random_boxes(rng, 600)
+    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        numba.set_num_threads(threads)
+        fastiou.box_iou(boxes, boxes)
+        fastiou.pairs(boxes)
+        assert numba.get_num_threads() == threads
+
+
+def test_importing_is_light(python: Python) -> None:
+    python(
+        """
+import sys
+import fastiou
+heavy = {"numba", "llvmlite", "scipy", "torch", "rich", "click", "matplotlib", "numpy"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+fastiou.box_iou
+extras = heavy - {"numba", "llvmlite", "numpy", "scipy"}
+assert not extras & set(sys.modules), extras & set(sys.modules)
+""",
+        prelude="",
+    )

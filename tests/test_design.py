@@ -31,18 +31,20 @@ MAY_IMPORT = {
     "matching": {"arrays", "dispatch", "boxes", "cpu", "metrics"},
     "config": {"__init__", "boxes", "matching", "dispatch", "cpu", "metrics"},
     "io": set(),
-    "demo": {"io"},
-    "report": {"io"},
+    "output": {"io"},
+    "demo": {"output"},
+    "report": {"io", "output"},
     "cli": {
         "__init__",
         "boxes",
         "config",
         "demo",
+        "dispatch",
         "io",
         "matching",
         "metrics",
+        "output",
         "report",
-        "dispatch",
     },
 }
 

@@ -50,7 +50,9 @@ def test_equals_the_dense_result(
 
 def test_the_threshold_itself_is_a_pair() -> None:
     a = np.array([[0, 0, 10, 10]], np.float32)
-    b = np.array([[0, 0, 10, 7], [0, 0, 10, np.nextafter(np.float32(7), np.float32(0))]], np.float32)
+    b = np.array(
+        [[0, 0, 10, 7], [0, 0, 10, np.nextafter(np.float32(7), np.float32(0))]], np.float32
+    )
     # 0.7 is no float32, and is compared in the dtype of the scores, as NumPy does.
     assert_pairs(fastiou.pairs(a, b, 0.7), fastiou.box_iou(a, b), 0.7)
     assert fastiou.pairs(a, b, 0.7).cols.tolist() == [0]

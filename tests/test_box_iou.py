@@ -82,7 +82,9 @@ def test_any_float64_boxes(a: Array, b: Array, metric: str, fmt: str) -> None:
         # Tiny sides make the reference underflow where fastiou does not.
         sane = _well_scaled(a, fmt)[:, None] & _well_scaled(b, fmt)[None]
         assert_scores(np.where(sane, actual, 0), np.where(sane, expected, 0))
-    assert_in_range(actual, metric)
+    # COCO's arithmetic on "xywh" boxes may pass 1 by rounding.
+    as_coco = fmt == "xywh" and metric == "iou"
+    assert_in_range(actual, metric, 1 + 1e-9 if as_coco else 1)
 
 
 @given(a=drawn_boxes(np.float32), b=drawn_boxes(np.float32), metric=st.sampled_from(METRICS))
@@ -107,16 +109,14 @@ def _well_scaled(boxes: Array, fmt: str) -> Array:
     return well & ((small == 0) | (small > floor)).all(axis=1)
 
 
-def assert_in_range(scores: Array, metric: str) -> None:
+def assert_in_range(scores: Array, metric: str, largest: float = 1.0) -> None:
     present = scores[~np.isnan(scores)]
     if metric == "intersection":
         assert (present >= 0).all()
-    elif metric in RATIO_METRICS:
-        # COCO's arithmetic on "xywh" boxes may pass 1 by rounding.
-        assert ((present >= 0) & (present <= 1 + 1e-6)).all()
-    else:
-        assert (present <= 1 + 1e-6).all()
-        assert metric == "ciou" or (present >= -1).all()
+        return
+    assert (present <= largest).all()
+    least = {"giou": -1, "diou": -1, "ciou": -2}.get(metric, 0)
+    assert (present >= least).all()
 
 
 # ---- the contract, row by row ------------------------------------------------------------------
@@ -242,6 +242,21 @@ def test_a_proper_box_scores_exactly_1_with_itself(
         converted = as_format(boxes, fmt)
         diagonal = fastiou.box_iou(converted, converted, fmt, metric=metric, aligned=True)
         assert (diagonal == 1).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("metric", ["iou", "giou", "diou", "ciou", "iof", "ios", "dice"])
+def test_rounding_does_not_leave_the_range(
+    rng: np.random.Generator, metric: str, dtype: type
+) -> None:
+    """Boxes an ulp apart, and points in opposite corners of their hull."""
+    boxes = random_boxes(rng, 20_000, dtype)
+    nudged = np.nextafter(boxes, boxes + rng.integers(-1, 2, boxes.shape).astype(dtype))
+    assert_in_range(fastiou.box_iou(boxes, nudged, metric=metric, aligned=True), metric)
+    points = boxes.copy()
+    points[:, 2:] = points[:, :2]
+    others = np.roll(points, 1, axis=0)
+    assert_in_range(fastiou.box_iou(points, others, metric=metric, aligned=True), metric)
 
 
 def test_no_union_no_epsilon() -> None:

@@ -1,0 +1,125 @@
+"""The benchmark suite: bounds write what they should, peers agree, and the report reads the run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# The suite is not part of the package; behind everything else, so that an installed fastiou wins.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from bench import bounds, peers, report, run
+
+SIZES = [0, 1, 7, 16, 31, 1000, 100_003]
+
+
+@pytest.mark.parametrize("fill", [bounds.stream_fill, bounds.plain_fill])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_fills_write_the_buffer_and_nothing_else(fill, dtype, size, offset):
+    whole = np.full(size + offset + 40, 9, dtype)
+    fill(whole[offset : offset + size], 3)
+    assert (whole[offset : offset + size] == 3).all()
+    assert (whole[:offset] == 9).all()
+    assert (whole[offset + size :] == 9).all()
+
+
+@pytest.mark.parametrize("fill", [bounds.stream_fill, bounds.plain_fill])
+def test_fills_take_any_number_of_dimensions(fill):
+    buffer = np.zeros((330, 777), np.float32)
+    fill(buffer, 2)
+    assert (buffer == 2).all()
+
+
+@pytest.mark.parametrize("size", [*SIZES, 3_200_005])
+@pytest.mark.parametrize("offset", [0, 3])
+def test_read_sees_every_byte(rng, size, offset):
+    data = rng.integers(0, 256, size + offset, np.uint8)[offset:]
+    words = data[: size // 8 * 8].view(np.uint64)
+    rest = data[size // 8 * 8 :]
+    # The sum is taken modulo 2^64; words are read where they lie, aligned or not.
+    assert bounds.read(data) == int(words.sum(dtype=np.uint64)) + int(rest.sum())
+
+
+@pytest.mark.parametrize("name", peers.WORKLOADS)
+@pytest.mark.filterwarnings("default")  # of peers, which may be older than the tests
+def test_peers_agree(name):
+    results = {
+        library: contender.read(call())
+        for library, contender, call in peers.set_up(name, 12)
+        if peers.LIBRARIES[library].kind != "bound"
+    }
+    assert "fastiou" in results
+    for library, result in results.items():
+        peers.check_agreement(name, library, results["fastiou"], result)
+
+
+@pytest.mark.parametrize("name", peers.WORKLOADS)
+def test_a_wrong_peer_is_noticed(name):
+    workload = peers.WORKLOADS[name]
+    ours = workload.contenders["fastiou"]
+    right = ours.read(ours.set_up(workload.make(60))())
+    if isinstance(right, tuple):
+        wrong = [(right[0], right[1] + 1, right[2]), (right[0][1:], right[1][1:], right[2][1:])]
+    else:
+        wrong = [right + 1e-3, right[1:], np.full_like(right, np.nan)]
+    for result in wrong:
+        with pytest.raises(AssertionError, match="the peer differs"):
+            peers.check_agreement(name, "the peer", right, result)
+
+
+def test_every_contender_is_a_known_library():
+    for workload in peers.WORKLOADS.values():
+        assert set(workload.contenders) <= set(peers.LIBRARIES)
+        assert set(workload.quick_sizes) <= set(workload.sizes)
+        assert any(peers.LIBRARIES[name].kind == "bound" for name in workload.contenders)
+
+
+def test_absent_libraries_are_skipped_by_name(monkeypatch):
+    absent = peers.LIBRARIES["torch formula"]._replace(module="no_such_module")
+    monkeypatch.setitem(peers.LIBRARIES, "torch formula", absent)
+    assert not peers.available()["torch formula"]
+    assert "torch formula" not in [name for name, _, _ in peers.set_up("dense", 3)]
+
+
+def test_ratios_are_paired():
+    samples = {"fastiou": {0: 1.0, 1: 10.0, 2: 2.0}, "slow": {1: 20.0, 2: 8.0}}
+    ours, slow = run.records("dense", 3, samples, "fastiou")
+    assert ours["seconds"] == 2
+    assert ours["over_fastiou"] == 1
+    assert slow["over_fastiou"] == 3  # median of 2 and 4
+    assert slow["rounds"] == 2
+
+
+def test_compare_gives_everyone_samples_beside_the_reference():
+    calls = {"fastiou": lambda: None, "other": lambda: sum(range(10_000))}
+    samples = run.compare(calls, "fastiou", seconds=0.01, least=3)
+    assert len(samples["other"]) >= 3
+    assert set(samples["other"]) <= set(samples["fastiou"])
+
+
+@pytest.mark.filterwarnings("default")  # of matplotlib and of peers
+def test_run_and_report(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    small = {
+        name: workload._replace(quick_sizes=workload.sizes[:2])
+        for name, workload in peers.WORKLOADS.items()
+        if name in ("dense", "aligned")
+    }
+    monkeypatch.setattr(run, "WORKLOADS", small)
+    monkeypatch.setattr(run, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(run, "REPEATS", 0)
+    out = tmp_path / "results.json"
+    run.main(["--quick", "--out", str(out), "dense", "aligned"])
+    written = json.loads(out.read_text())
+    assert {row["workload"] for row in written["results"]} == {"dense", "aligned"}
+    assert str(tmp_path) not in out.read_text()
+    report.main([str(out), "--docs", str(tmp_path)])
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert small["dense"].title in page
+    assert (tmp_path / "benchmarks" / "dense.png").stat().st_size > 1000

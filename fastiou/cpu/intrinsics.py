@@ -14,8 +14,8 @@ __all__ = [
     "address",
     "prefer_widest_vectors",
     "stack_array",
-    "store_line",
-    "stream_line",
+    "store",
+    "stream",
 ]
 
 #: Bytes; also the width of the widest vector.
@@ -64,41 +64,49 @@ def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
     return array_type(like, size), codegen
 
 
-def _line_copier(streaming: bool) -> Any:
-    def copy_line(typingctx: Any, to: Any, to_index: Any, source: Any, source_index: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            line = ir.VectorType(ir.IntType(64), CACHE_LINE // 8).as_pointer()
+def _copier(streaming: bool) -> Any:
+    def copy(typingctx: Any, to: Any, index: Any, source: Any, size: Any) -> Any:
+        if not isinstance(size, types.IntegerLiteral):
+            return None
 
-            def pointer(array: int, index: int) -> Any:
-                data = context.make_array(signature.args[array])(
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            line = ir.VectorType(ir.IntType(64), CACHE_LINE // 8)
+            item_bytes = context.get_abi_sizeof(context.get_data_type(to.dtype))
+
+            def lines(array: int) -> Any:
+                return context.make_array(signature.args[array])(
                     context, builder, arguments[array]
                 ).data
-                return builder.bitcast(builder.gep(data, [arguments[index]]), line)
 
-            item_bytes = context.get_abi_sizeof(context.get_data_type(to.dtype))
-            value = builder.load(pointer(2, 3))
-            value.align = item_bytes
-            store = builder.store(value, pointer(0, 1))
-            if streaming:
-                store.align = CACHE_LINE
-                flag = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-                store.set_metadata("nontemporal", flag)
-            else:
-                store.align = item_bytes
+            target = builder.bitcast(builder.gep(lines(0), [arguments[1]]), line.as_pointer())
+            origin = builder.bitcast(lines(2), line.as_pointer())
+            # Written out, so that a chunk on the stack can stay in registers.
+            for number in range(size.literal_value * item_bytes // CACHE_LINE):
+                step = [ir.Constant(ir.IntType(64), number)]
+                value = builder.load(builder.gep(origin, step))
+                value.align = item_bytes
+                store = builder.store(value, builder.gep(target, step))
+                if streaming:
+                    store.align = CACHE_LINE
+                    flag = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+                    store.set_metadata("nontemporal", flag)
+                else:
+                    store.align = item_bytes
             return context.get_dummy_value()
 
-        return types.void(to, to_index, source, source_index), codegen
+        return types.void(to, index, source, size), codegen
 
-    return copy_line
+    return copy
 
 
-#: `store_line(to, to_index, source, source_index)` copies one cache line's worth of elements.
-store_line = intrinsic(_line_copier(streaming=False))
+#: `store(to, index, source, size)` copies the first `size` elements of `source`, a whole number of
+#: cache lines, to `to` from `index` on.
+store = intrinsic(_copier(streaming=False))
 
 #: The same past the caches; the destination must lie on a multiple of `CACHE_LINE` bytes. No fence
 #: follows: threads end a parallel loop, and hand over the GIL, by locked instructions, which wait
 #: for streaming stores too.
-stream_line = intrinsic(_line_copier(streaming=True))
+stream = intrinsic(_copier(streaming=True))
 
 
 @intrinsic

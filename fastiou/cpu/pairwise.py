@@ -32,8 +32,8 @@ from fastiou.cpu.intrinsics import (
     address,
     prefer_widest_vectors,
     stack_array,
-    store_line,
-    stream_line,
+    store,
+    stream,
 )
 from fastiou.metrics import METRICS
 
@@ -96,40 +96,41 @@ def pairwise(metric: str) -> PairwiseKernels:
         last = min(first + BLOCK_ROWS, count1)
         chunk1 = stack_array(scores, CHUNK)
         chunk2 = stack_array(scores, CHUNK)
-        for row1 in range(first, last):
-            if (row1 - first) % (2 * apart) >= apart:
-                continue  # was the second row of a pair
-            row2 = row1 + apart if row1 + apart < last else row1
-            box1 = box(corners1, measures1, start1 + row1)
-            box2 = box(corners1, measures1, start1 + row2)
-            scores1 = scores[row1]
-            scores2 = scores[row2]
-            # Tiles end where a cache line of the result does, save at the ends of the row.
-            head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
-            begin = min(across * width + head, count2) if across else 0
-            end = count2
-            if (across + 1) * width < count2:
-                end = min((across + 1) * width + head, count2)
-            while begin < end:
-                size = min(CHUNK, end - begin)
-                if begin == 0 and head:
-                    size = min(size, head)
-                score_two(box1, box2, corners2, measures2, start2 + begin, chunk1, chunk2)
-                if size < CHUNK:
-                    for j in range(size):
-                        scores1[begin + j] = chunk1[j]
-                        scores2[begin + j] = chunk2[j]
-                elif streaming:
-                    for j in range(0, CHUNK, lanes):
-                        stream_line(scores1, begin + j, chunk1, j)
-                    for j in range(0, CHUNK, lanes):
-                        stream_line(scores2, begin + j, chunk2, j)
-                else:
-                    for j in range(0, CHUNK, lanes):
-                        store_line(scores1, begin + j, chunk1, j)
-                    for j in range(0, CHUNK, lanes):
-                        store_line(scores2, begin + j, chunk2, j)
-                begin += size
+        part1 = stack_array(scores, CHUNK)
+        part2 = stack_array(scores, CHUNK)
+        for pairs in range(first, last, 2 * apart):
+            for row1 in range(pairs, min(pairs + apart, last)):
+                row2 = row1 + apart if row1 + apart < last else row1
+                box1 = box(corners1, measures1, start1 + row1)
+                box2 = box(corners1, measures1, start1 + row2)
+                scores1 = scores[row1]
+                scores2 = scores[row2]
+                # Tiles end where a cache line of the result does, save at the ends of the row.
+                head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
+                begin = min(across * width + head, count2) if across else 0
+                end = count2
+                if (across + 1) * width < count2:
+                    end = min((across + 1) * width + head, count2)
+                while begin < end:
+                    size = min(CHUNK, end - begin)
+                    if begin == 0 and head:
+                        size = min(size, head)
+                    column = start2 + begin
+                    if size == CHUNK:
+                        score_two(box1, box2, corners2, measures2, column, chunk1, chunk2)
+                        if streaming:
+                            stream(scores1, begin, chunk1, CHUNK)
+                            stream(scores2, begin, chunk2, CHUNK)
+                        else:
+                            store(scores1, begin, chunk1, CHUNK)
+                            store(scores2, begin, chunk2, CHUNK)
+                    else:
+                        # Arrays of their own: those above are never indexed, and stay in registers.
+                        score_two(box1, box2, corners2, measures2, column, part1, part2)
+                        for j in range(size):
+                            scores1[begin + j] = part1[j]
+                            scores2[begin + j] = part2[j]
+                    begin += size
 
     def dense(
         corners1: Array,

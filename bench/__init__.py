@@ -1,0 +1,1 @@
+"""How fast fastiou is, next to its peers and to what the hardware allows."""

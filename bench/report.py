@@ -1,0 +1,359 @@
+"""Turn results into docs/benchmarks.md and its plots.
+
+python -m bench.report bench/results/NAME.json [--docs docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.peers import WORKLOADS
+from bench.run import QUIET
+from bench.startup import COLD, FROM_CACHE
+
+__all__ = ["main"]
+
+Record = dict[str, Any]
+#: The records of one workload by size, and then by library.
+Table = dict[int, dict[str, Record]]
+
+TITLES = {name: workload.title for name, workload in WORKLOADS.items()} | {
+    "import": "Import",
+    "first-call": "First result of a new process, import included",
+}
+SIZE_UNITS = {name: workload.size_unit for name, workload in WORKLOADS.items()} | {
+    "import": "",
+    "first-call": "boxes per side",
+}
+
+COLOURS = {
+    "fastiou": "#d1351b",
+    "powerboxes": "#1f77b4",
+    "powerboxes serial": "#74add8",
+    "fastbbox": "#2a9d5c",
+    "cython_bbox": "#8c6bb1",
+    "pycocotools": "#b8860b",
+    "torch formula": "#e377c2",
+    "NumPy formula": "#7f7f7f",
+    "shapely STRtree": "#17a2a2",
+}
+BOUND_COLOUR = "#5b6470"
+
+
+# ---- what the records say ----------------------------------------------------------------------
+
+
+def tables(records: list[Record]) -> dict[str, Table]:
+    """Records by workload, size and library."""
+    found: dict[str, Table] = {}
+    for record in records:
+        sizes = found.setdefault(record["workload"], {})
+        sizes.setdefault(record["size"], {})[record["library"]] = record
+    return found
+
+
+def _fastest(row: dict[str, Record], kind: str) -> Record | None:
+    of_kind = [record for record in row.values() if record["kind"] == kind]
+    return min(of_kind, key=lambda record: record["seconds"], default=None)
+
+
+def _over_streaming_fill(row: dict[str, Record]) -> float:
+    return 1 / float(row["streaming fill"]["over_fastiou"])
+
+
+def _fastest_peer_over_fastiou(row: dict[str, Record]) -> float:
+    return min(float(record["over_fastiou"]) for record in row.values() if record["kind"] == "peer")
+
+
+def _is_disturbed(row: dict[str, Record]) -> bool:
+    return any(record["cores_used_by_others"] > QUIET for record in row.values())
+
+
+class Promise(NamedTuple):
+    """A row of the speed contract."""
+
+    what: str
+    workload: str
+    size: int
+    measure: Callable[[dict[str, Record]], float]
+    limit: float
+    at_most: bool
+    unit: str
+
+    def line(self, row: dict[str, Record]) -> str:
+        """The row with what was measured."""
+        value = self.measure(row)
+        kept = value <= self.limit if self.at_most else value >= self.limit
+        sign = "≤" if self.at_most else "≥"
+        what = f"{self.what} †" if _is_disturbed(row) else self.what
+        return (
+            f"| {what} | {sign} {self.limit:g} {self.unit} | {value:.3g} {self.unit} | "
+            f"{'yes' if kept else '**no**'} |"
+        )
+
+
+PROMISES = [
+    Promise(
+        "10,000 × 10,000 float32 into `out=`", "dense-out", 10_000, _over_streaming_fill, 1.1, True,
+        "× streaming fill",
+    ),
+    *(
+        Promise(
+            f"{size:,} × {size:,} float32, fresh", "dense", size, _fastest_peer_over_fastiou, limit,
+            False, "× faster than the fastest peer",
+        )
+        for size, limit in ((3_000, 5), (1_000, 5), (100, 1))
+    ),
+    Promise(
+        "10 × 10 float32", "dense", 10, lambda row: 1e6 * row["fastiou"]["seconds"], 5, True,
+        "µs a call",
+    ),
+    Promise(
+        "`import fastiou` after NumPy", "import", 1,
+        lambda row: 1e3 * row["fastiou after numpy"]["seconds"], 30, True, "ms",
+    ),
+    Promise(
+        "first 1,000 × 1,000, compiling", "first-call", 1_000, lambda row: row[COLD]["seconds"], 3,
+        True, "s",
+    ),
+    Promise(
+        "first 1,000 × 1,000, from the disk cache", "first-call", 1_000,
+        lambda row: row[FROM_CACHE]["seconds"], 0.7, True, "s",
+    ),
+]  # fmt: skip
+
+
+def _in_units(seconds: float) -> tuple[float, str]:
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    fitting = ((seconds / unit, name) for unit, name in units if seconds >= 0.9995 * unit)
+    return next(fitting, (seconds / 1e-9, "ns"))
+
+
+def duration(seconds: float) -> str:
+    """A time with a unit, to three digits."""
+    value, unit = _in_units(seconds)
+    digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+
+def _libraries(table: Table) -> list[str]:
+    """Bounds, then fastiou, then the others, fastest first where most is asked."""
+    rank = {"bound": 0, "fastiou": 1}
+    last = {name: record for row in table.values() for name, record in row.items()}
+    return sorted(last, key=lambda name: (rank.get(last[name]["kind"], 2), last[name]["seconds"]))
+
+
+def _table_lines(name: str, table: Table, threads: int) -> Iterator[str]:
+    sizes = sorted(table)
+    unit = SIZE_UNITS[name]
+    heads = [f"{size:,}" if unit else "time" for size in sizes]
+    heads = [
+        f"{head} †" if _is_disturbed(table[size]) else head
+        for head, size in zip(heads, sizes, strict=True)
+    ]
+    yield f"| {unit} | threads | " + " | ".join(heads) + " |"
+    yield "|---|--:|" + "--:|" * len(sizes)
+    for library in _libraries(table):
+        records = [table[size].get(library) for size in sizes]
+        cells = [duration(record["seconds"]) if record else "" for record in records]
+        first = next(record for record in records if record)
+        if first["kind"] == "fastiou":
+            cells = [f"**{cell}**" for cell in cells]
+        label = f"*{library}*" if first["kind"] == "bound" else library
+        used = "" if first["kind"] == "process" else str(threads if first["threaded"] else 1)
+        yield f"| {label} | {used} | " + " | ".join(cells) + " |"
+    bounds = [_fastest(table[size], "bound") for size in sizes]
+    if any(bounds):
+        ratios = [f"{1 / bound['over_fastiou']:.3g}" if bound else "" for bound in bounds]
+        yield "| fastiou / fastest bound | | " + " | ".join(ratios) + " |"
+        peers = [_fastest(table[size], "peer") for size in sizes]
+        ratios = [f"{peer['over_fastiou']:.3g}" if peer else "" for peer in peers]
+        yield "| fastest peer / fastiou | | " + " | ".join(ratios) + " |"
+
+
+def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
+    """The whole page."""
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `python -m bench.run` and `python -m bench.report`; `bench/README.md` tells how.",
+        "",
+        f"{run['date']}, {run['cpu']}, {run['cores']} cores, {run['system']}. "
+        f"Numba on {run['threads']} threads (layer {run['threading_layer']}). {versions}.",
+    ]
+    if run["not_installed"]:
+        lines += ["", f"Not installed and left out: {', '.join(run['not_installed'])}."]
+    if any(_is_disturbed(row) for table in found.values() for row in table.values()):
+        lines += [
+            "",
+            f"†: other processes used more than {QUIET:g} cores meanwhile. Threads then wait for "
+            "each other, so that parallel calls can look far slower than they are.",
+        ]
+    if run["quick"]:
+        lines += ["", "A quick run: few sizes, few rounds."]
+    lines += [
+        "",
+        "Times are medians of calls that follow one another, so what fits the caches is there. "
+        "Converting the input to what suits a library best is not counted. Libraries and bounds "
+        "were timed in turn; ratios are medians of the ratios within a turn. In italics: what the "
+        "machine needs to write the result, or to read the input and write the result, whatever is "
+        "computed. All libraries were checked to give the same scores first.",
+        "",
+        "## Speed contract",
+        "",
+        "| workload | promised | measured | kept |",
+        "|---|---|---|---|",
+        *(
+            promise.line(found[promise.workload][promise.size])
+            for promise in PROMISES
+            if promise.size in found.get(promise.workload, {})
+        ),
+    ]
+    for name, table in found.items():
+        lines += ["", f"## {TITLES[name]}", ""]
+        if name in plots:
+            lines += [f"![{TITLES[name]}: time by size](benchmarks/{name}.png)", ""]
+        lines += _table_lines(name, table, run["threads"])
+    return "\n".join(lines) + "\n"
+
+
+# ---- plots -------------------------------------------------------------------------------------
+
+
+def _spread(heights: list[float], apart: float) -> list[float]:
+    """Move labels up or down as little as it takes to keep them apart; ascending heights."""
+    groups: list[list[float]] = []  # wanted heights of labels that touch
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1:
+            (low, high) = groups[-2:]
+            gap = (len(low) + len(high)) / 2 * apart
+            if sum(high) / len(high) - sum(low) / len(low) >= gap:
+                break
+            groups[-2:] = [low + high]
+    return [
+        sum(group) / len(group) + (place - (len(group) - 1) / 2) * apart
+        for group in groups
+        for place in range(len(group))
+    ]
+
+
+def plot(name: str, table: Table, run: Record, path: Path) -> None:
+    """Time by size, both logarithmic: fastiou, its peers, and the bound."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    sizes = sorted(table)
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for size in sizes:
+        for library, record in table[size].items():
+            if record["kind"] != "bound":
+                lines.setdefault(library, []).append((size, record["seconds"]))
+    bounds = [bound["seconds"] for size in sizes if (bound := _fastest(table[size], "bound"))]
+
+    figure, axes = pyplot.subplots(figsize=(8.4, 5.0), dpi=160)
+    top = max(seconds for line in lines.values() for _, seconds in line) * 2
+    bottom = min(bounds) / 2.5
+    axes.set(xscale="log", yscale="log", ylim=(bottom, top))
+    axes.fill_between(sizes, bounds, bottom, color=BOUND_COLOUR, alpha=0.13, linewidth=0)
+    axes.plot(sizes, bounds, color=BOUND_COLOUR, linewidth=1.4, linestyle=(0, (4, 2)))
+    ends = [(bounds[-1], "the machine's bound", BOUND_COLOUR, False)]
+    for library, line in lines.items():
+        ours = library == "fastiou"
+        colour = COLOURS[library]
+        axes.plot(
+            *zip(*line, strict=True),
+            color=colour,
+            linewidth=2.8 if ours else 1.5,
+            marker="o",
+            markersize=5.5 if ours else 3.5,
+            zorder=5 if ours else 3,
+            clip_on=False,
+        )
+        size, seconds = line[-1]
+        if size == sizes[-1]:
+            ends.append((seconds, library, colour, ours))
+        else:
+            axes.annotate(
+                library, (size, seconds), (-7, 4), textcoords="offset points", color=colour,
+                fontsize=10, ha="right",
+            )  # fmt: skip
+    ends.sort()
+    heights = [math.log10(end) for end, *_ in ends]
+    apart = (math.log10(top) - math.log10(bottom)) / 19
+    for height, (_, label, colour, bold) in zip(_spread(heights, apart), ends, strict=True):
+        axes.annotate(
+            label,
+            (sizes[-1], 10**height),
+            (11, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=10,
+            fontweight="bold" if bold else "normal",
+            va="center",
+            annotation_clip=False,
+        )
+    axes.set_xlim(sizes[0], sizes[-1] * 1.02)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(LogLocator(subs=()))
+    axes.yaxis.set_major_locator(LogLocator(numticks=12))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda seconds, _: "{:g} {}".format(*_in_units(seconds)))
+    )
+    axes.grid(which="major", color="#e3e6ea", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", length=0, pad=7, labelcolor="#333")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_xlabel(SIZE_UNITS[name], color="#333")
+    axes.set_ylabel("time per call", color="#333")
+    axes.set_title(TITLES[name].replace("`", ""), loc="left", fontsize=12, pad=22)
+    axes.text(
+        0, 1.025,
+        f"{run['cpu']}, {run['threads']} threads; lower is better; shaded: what reading and "
+        "writing alone take",
+        transform=axes.transAxes, fontsize=8.5, color="#667",
+    )  # fmt: skip
+    figure.savefig(path, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+# ---- the command -------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the page and the plots."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.report", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs")
+    options = parser.parse_args(arguments)
+    loaded = json.loads(options.results.read_text())
+    run, found = loaded["run"], tables(loaded["results"])
+    folder = options.docs / "benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    # One size is no line.
+    plots = [name for name, table in found.items() if name in WORKLOADS and len(table) > 1]
+    for name in plots:
+        plot(name, found[name], run, folder / f"{name}.png")
+    (options.docs / "benchmarks.md").write_text(page(run, found, plots))
+    print(f"{options.docs / 'benchmarks.md'}, {len(plots)} plots")
+
+
+if __name__ == "__main__":
+    main()

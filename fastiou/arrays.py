@@ -101,7 +101,7 @@ def box_array(name: str, value: Any) -> Input:
     """
     given = _as_input(name, value)
     array = given.array
-    if array.dtype.name == "bfloat16":
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.shape == (0,):  # an empty list is an empty set of boxes
         array = array.reshape(0, 4).astype(array.dtype if array.dtype.kind in "biuf" else float)

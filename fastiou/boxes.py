@@ -11,16 +11,10 @@ import numpy.typing as npt
 
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
-from fastiou.cpu.columns import (
-    LAYOUTS,
-    PADDING,
-    BoxColumns,
-    InfiniteBoxError,
-    box_columns,
-    within_limits,
-)
+from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.pairwise import count_tiles, pairwise
 from fastiou.metrics import METRICS
+from fastiou.preparation import area_of_sides, prepare, within_limits
 
 __all__ = [
     "box_area",
@@ -29,7 +23,6 @@ __all__ = [
     "complete_box_iou",
     "distance_box_iou",
     "generalized_box_iou",
-    "prepare",
 ]
 
 Array = npt.NDArray[Any]
@@ -43,41 +36,6 @@ STREAM_BYTES = 1 << 24
 
 #: Scores of a part in which a result of another memory layout is computed.
 PART_SCORES = 1 << 20
-
-
-# ---- preparation, shared by every relation over boxes ------------------------------------------
-
-
-def prepare(
-    boxes1: Input, boxes2: Input, fmt: str, metric: str, *, phase: int = 0
-) -> tuple[BoxColumns, BoxColumns, int]:
-    """Columns of two validated box arguments (see `cpu.columns.box_columns`)."""
-    dtype = arrays.result_dtype(boxes1, boxes2)
-    flat1 = boxes1.array.reshape(-1, 4)
-    flat2 = flat1 if boxes2.array is boxes1.array else boxes2.array.reshape(-1, 4)
-    try:
-        return box_columns(
-            flat1,
-            flat2,
-            fmt,
-            dtype,
-            area_of_sides=_area_of_sides(fmt, metric, dtype),
-            with_aspect=metric == "ciou",
-            phase=phase,
-        )
-    except InfiniteBoxError as error:
-        given = (boxes1, boxes2)[error.which]
-        where = tuple(map(int, np.unravel_index(error.row, given.array.shape[:-1])))
-        row = where[0] if len(where) == 1 else where
-        raise ValueError(
-            f"{given.name} has an infinite coordinate in row {row}: {given.array[where].tolist()}; "
-            "coordinates must be finite, or NaN for a missing box"
-        ) from None
-
-
-def _area_of_sides(fmt: str, metric: str, dtype: np.dtype[Any]) -> bool:
-    # COCO's own arithmetic, bit for bit, where its users come with its format in its precision.
-    return fmt == "xywh" and metric == "iou" and dtype == _FLOAT64
 
 
 # ---- dense and aligned scores ------------------------------------------------------------------
@@ -147,10 +105,13 @@ def box_iou(
     array([[0.33333333, 0.        ]])
     """
     if type(boxes1) is np.ndarray and type(boxes2) is np.ndarray:
-        plain = not aligned and iscrowd is None and out is None and device in ("auto", "cpu")
+        plain = not aligned and iscrowd is None and device in ("auto", "cpu")
         scores = _small_scores(boxes1, boxes2, fmt, metric) if plain else None
         if scores is not None:
-            return scores
+            if out is None:
+                return scores
+            arrays.output_array(out, scores.shape, scores.dtype)[...] = scores
+            return out
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     dispatch.require_cpu(device)
@@ -219,7 +180,7 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
     ):
         return None
     try:
-        kernel, layout, area_of_sides = _small[metric, fmt, dtype]
+        kernel, layout, by_sides = _small[metric, fmt, dtype]
     except (KeyError, TypeError):
         if not (
             isinstance(metric, str)
@@ -227,14 +188,13 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
             and metric in METRICS
             and fmt in LAYOUTS
             and dtype in (_FLOAT32, _FLOAT64)
-            and dtype.isnative
         ):
             return None
         kernel = pairwise(metric).small.serial
-        layout, area_of_sides = LAYOUTS[fmt], _area_of_sides(fmt, metric, dtype)
-        _small[metric, fmt, dtype] = kernel, layout, area_of_sides
+        layout, by_sides = LAYOUTS[fmt], area_of_sides(fmt, metric, dtype)
+        _small[metric, fmt, dtype] = kernel, layout, by_sides
     scores = np.empty((len(boxes1), len(boxes2)), dtype)
-    odd, largest, smallest = kernel(boxes1, boxes2, layout, area_of_sides, scores)
+    odd, largest, smallest = kernel(boxes1, boxes2, layout, by_sides, scores)
     return None if odd or not within_limits(dtype, largest, smallest) else scores
 
 
@@ -352,6 +312,8 @@ def _dense_scores(
     )
 
     def starts(batches: tuple[int, ...], count: int) -> Array:
+        if not batch_shape:
+            return np.zeros(1, np.int64)
         first = np.arange(math.prod(batches), dtype=np.int64).reshape(batches) * count
         return np.broadcast_to(first, batch_shape).ravel()
 

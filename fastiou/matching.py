@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou import arrays, dispatch
-from fastiou.boxes import prepare
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import join
 from fastiou.metrics import METRICS
+from fastiou.preparation import prepare
 
 if TYPE_CHECKING:
     import scipy.sparse

@@ -1,0 +1,241 @@
+"""Boxes of any kind made ready for the kernels.
+
+Here a box is judged: infinite, missing (NaN), or too large or too small for
+the arithmetic of its dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou import arrays, dispatch
+from fastiou.arrays import Input
+from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
+from fastiou.cpu.intrinsics import CACHE_LINE
+
+__all__ = ["area_of_sides", "prepare", "within_limits"]
+
+Array = npt.NDArray[Any]
+
+FLOAT64 = np.dtype(np.float64)
+
+#: Largest span of integer coordinates whose sums and differences are all exact in float64.
+EXACT_SPAN = 2**52
+
+#: Boxes prepared by one thread at a time.
+BLOCK = 1 << 13
+
+# Row numbers in `BoxColumns.measures`.
+AREA, ASPECT, CENTRE_X = range(3)
+
+
+def area_of_sides(fmt: str, metric: str, dtype: np.dtype[Any]) -> bool:
+    """Whether areas are width × height, and not those of the corners: the two round differently.
+
+    It is COCO's own arithmetic, bit for bit, where its users come with its format and precision.
+    """
+    return fmt == "xywh" and metric == "iou" and dtype == FLOAT64
+
+
+@functools.cache
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Largest coordinate and smallest area for which no product of two sides goes wrong.
+
+    Between them the square of a hull's diagonal cannot overflow, and adding the smallest normal
+    number, which stands in for an area of 0, to an area does not change it.
+    """
+    info = np.finfo(dtype)
+    largest = math.ldexp(1.0, (int(info.maxexp) - 8) // 2)
+    smallest = math.ldexp(1.0, int(info.minexp) + int(info.nmant) + 3)
+    return largest, smallest
+
+
+def within_limits(dtype: np.dtype[Any], largest: float, smallest: float) -> bool:
+    """Whether these extremes, as `fill_columns` returns them, suit the arithmetic of `dtype`."""
+    limit_largest, limit_smallest = _limits(dtype)
+    return largest <= limit_largest and smallest >= limit_smallest
+
+
+def prepare(
+    given1: Input, given2: Input, fmt: str, metric: str, *, phase: int = 0
+) -> tuple[BoxColumns, BoxColumns, int]:
+    """Columns of two sets of boxes that are to be compared.
+
+    Parameters
+    ----------
+    given1, given2
+        Validated arguments of shape (..., N, 4); leading dimensions are flattened. The same array
+        twice is prepared once.
+    fmt
+        A key of `LAYOUTS`.
+    metric
+        For which metric.
+    phase
+        How many bytes past a multiple of the cache line each column should begin.
+
+    Returns
+    -------
+    tuple
+        Both columns, and the exponent e of the factor 2^e by which they were magnified.
+
+    Raises
+    ------
+    ValueError
+        A coordinate is infinite, or integers lie too far apart.
+    """
+    dtype = arrays.result_dtype(given1, given2)
+    givens = [given1] if given2.array is given1.array else [given1, given2]
+    sets = [given.array.reshape(-1, 4) for given in givens]
+    if all(boxes.dtype.kind in "biu" for boxes in sets):
+        floats = _exact_floats(sets, fmt)
+        if floats is None:
+            columns, exponent = _integer_columns(sets, fmt, phase)
+            return columns[0], columns[-1], exponent
+        sets = floats
+
+    def fill(dtype: np.dtype[Any]) -> tuple[list[BoxColumns], float, float]:
+        filled = []
+        largest, smallest = 0.0, math.inf
+        for given, boxes in zip(givens, sets, strict=True):
+            columns, infinite, high, low = _fill(boxes, fmt, metric, dtype, phase)
+            if infinite < len(boxes):
+                _refuse_infinite(given, infinite)
+            largest, smallest = max(largest, high), min(smallest, low)
+            filled.append(columns)
+        return filled, largest, smallest
+
+    exponent = 0
+    columns, largest, smallest = fill(dtype)
+    if not within_limits(dtype, largest, smallest):
+        if dtype == FLOAT64:
+            # A power of two takes the largest coordinate to the limit, and rounds nothing.
+            highest = max(float(np.nanmax(np.abs(boxes), initial=0.0)) for boxes in sets)
+            exponent = math.frexp(_limits(FLOAT64)[0])[1] - math.frexp(highest)[1] - 2
+            sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
+        columns, _, _ = fill(FLOAT64)
+    return columns[0], columns[-1], exponent
+
+
+def _fill(
+    boxes: Array, fmt: str, metric: str, dtype: np.dtype[Any], phase: int
+) -> tuple[BoxColumns, int, float, float]:
+    """Columns of float boxes, first infinite row, largest corner, and smallest area."""
+    count = len(boxes)
+    corners, measures = _empty_columns(count, dtype, phase)
+    missing = np.empty(count, np.bool_)
+    findings = np.empty((max(1, -(-count // BLOCK)), 4))
+    dispatch.run(
+        FILL,
+        count,
+        # The one kind of array that kernels are compiled for.
+        np.require(boxes, dtype, ["C", "A", "W"]),
+        LAYOUTS[fmt],
+        area_of_sides(fmt, metric, dtype),
+        metric == "ciou",
+        corners,
+        measures,
+        missing,
+        BLOCK,
+        findings,
+    )
+    infinite, any_missing, largest, smallest = findings.T
+    columns = BoxColumns(corners, measures, missing if any_missing.any() else None)
+    return columns, int(infinite.min()), float(largest.max()), float(smallest.min())
+
+
+def _refuse_infinite(given: Input, number: int) -> None:
+    where = tuple(map(int, np.unravel_index(number, given.array.shape[:-1])))
+    row = where[0] if len(where) == 1 else where
+    raise ValueError(
+        f"{given.name} has an infinite coordinate in row {row}: {given.array[where].tolist()}; "
+        "coordinates must be finite, or NaN for a missing box"
+    )
+
+
+def _empty_columns(count: int, dtype: np.dtype[Any], phase: int) -> tuple[Array, Array]:
+    """Four rows for corners and four for measures, of `count` and a padding of zeros.
+
+    Each row begins `phase` bytes past a cache line.
+    """
+    length = -(-(count + PADDING) * dtype.itemsize // CACHE_LINE) * CACHE_LINE
+    buffer = np.empty(8 * length + CACHE_LINE, np.uint8)
+    start = (phase - buffer.ctypes.data) % CACHE_LINE
+    rows = buffer[start : start + 8 * length].view(dtype).reshape(8, -1)
+    rows[:, count:] = 0
+    return rows[:4], rows[4:]
+
+
+# ---- integers ----------------------------------------------------------------------------------
+
+
+def _axes(layout: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """For x and for y: the columns that are positions and move with the origin."""
+    return ((0, 2), (1, 3)) if layout == "xyxy" else ((0,), (1,))
+
+
+def _exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
+    """Integer boxes as float64 about a common origin, None where that would round."""
+    if all(boxes.dtype.itemsize < 8 or not len(boxes) for boxes in sets):
+        return [boxes.astype(np.float64) for boxes in sets]
+    filled = [boxes for boxes in sets if len(boxes)]
+    results = [np.empty(boxes.shape) for boxes in sets]
+    for positions in _axes(layout):
+        low = min(int(boxes[:, column].min()) for boxes in filled for column in positions)
+        span = max(int(boxes[:, column].max()) for boxes in filled for column in positions) - low
+        if layout != "xyxy":
+            sizes = [boxes[:, positions[0] + 2] for boxes in filled]
+            span += 2 * max(max(abs(int(size.min())), abs(int(size.max()))) for size in sizes)
+        if span >= EXACT_SPAN:
+            return None
+        for boxes, result in zip(sets, results, strict=True):
+            for column in positions:
+                # Modulo 2^64, so that the difference is right whatever the integer type.
+                moved = boxes[:, column].astype(np.uint64) - np.uint64(low % 2**64)
+                result[:, column] = moved
+            if layout != "xyxy":
+                result[:, positions[0] + 2] = boxes[:, positions[0] + 2]
+    return results
+
+
+def _integer_columns(sets: list[Array], layout: str, phase: int) -> tuple[list[BoxColumns], int]:
+    """Columns of integers too far apart for float64, by way of Python's integers: rare and slow."""
+    exponent = 1 if layout == "cxcywh" else 0  # doubled, so that half a width is a whole number
+    edges = []
+    for boxes in sets:
+        a, b, c, d = boxes.astype(object).T.reshape(4, -1)
+        if layout == "xyxy":
+            left, top, right, bottom = a, b, c, d
+        elif layout == "xywh":
+            left, top, right, bottom = a, b, a + c, b + d
+        else:
+            left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
+        edges.append([left, top, np.maximum(left, right), np.maximum(top, bottom)])
+    empty = [_empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
+    corner_sets = [corners.view(np.int64) for corners, _ in empty]
+    for axis in (0, 1):
+        ends = [edge[side] for edge in edges for side in (axis, axis + 2) if len(edge[side])]
+        low, high = min(map(min, ends)), max(map(max, ends))
+        if high - low >= 2**64:
+            raise ValueError(
+                f"integer coordinates must lie within 2**64 of each other, got {low} and {high}"
+            )
+        for edge, corners in zip(edges, corner_sets, strict=True):
+            for side in (axis, axis + 2):
+                corners[side, : len(edge[side])] = edge[side] - low - 2**63
+    columns = []
+    for (left, top, right, bottom), corners, (_, measures) in zip(
+        edges, corner_sets, empty, strict=True
+    ):
+        width, height = (right - left).astype(np.float64), (bottom - top).astype(np.float64)
+        filled = measures[:, : len(left)]
+        filled[AREA] = np.maximum(width * height, np.finfo(np.float64).tiny)
+        filled[ASPECT] = np.arctan2(width, height) * (2 / math.pi)
+        # Centres of integers are taken from their corners; see `metrics.offset`.
+        filled[CENTRE_X:] = 0
+        columns.append(BoxColumns(corners, measures, None))
+    return columns, exponent

@@ -16,6 +16,7 @@ __all__ = [
     "group_array",
     "hand_back",
     "output_array",
+    "plain_array",
     "result_dtype",
     "threshold_number",
 ]
@@ -28,6 +29,8 @@ class Input(NamedTuple):
 
     name: str
     array: Array
+    #: The array as it came, by which messages count rows.
+    source: Array
     #: Turns a NumPy result into an array of the library that the argument came from; None for
     #: NumPy arrays and lists.
     wrap: Callable[[Array], Any] | None
@@ -64,10 +67,12 @@ def _as_input(name: str, value: Any) -> Input:
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; pass {name}.filled(nan) or the data")
-        return Input(name, np.asarray(value), None, "numpy")
+        array = np.asarray(value)
+        return Input(name, array, array, None, "numpy")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        return Input(name, _from_torch(name, value, torch), torch.from_numpy, "torch")
+        array = _from_torch(name, value, torch)
+        return Input(name, array, array, torch.from_numpy, "torch")
     if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
         namespace = value.__array_namespace__()
         library = type(value).__module__.partition(".")[0]
@@ -79,14 +84,17 @@ def _as_input(name: str, value: Any) -> Input:
                 array = np.asarray(value)
             except (TypeError, ValueError, RuntimeError):
                 raise TypeError(f"{name} cannot be read on the CPU: {error}") from None
-        return Input(name, array, namespace.from_dlpack, library)
+        return Input(name, array, array, namespace.from_dlpack, library)
     try:
         array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"{name} must be rectangular, of shape (N, 4); got rows of unequal length"
-        ) from None
-    return Input(name, array, None, "numpy")
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    return Input(name, array, array, None, "numpy")
+
+
+def plain_array(name: str, value: Any) -> Array:
+    """Any array-like as a NumPy array."""
+    return _as_input(name, value).array
 
 
 def box_array(name: str, value: Any) -> Input:
@@ -113,7 +121,7 @@ def box_array(name: str, value: Any) -> Input:
     if array.ndim < 2 or array.shape[-1] != 4:
         hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
         raise ValueError(f"{name} must have the shape (..., N, 4), got {array.shape}{hint}")
-    return given._replace(array=array)
+    return given._replace(array=array, source=array)
 
 
 def result_dtype(*inputs: Input) -> np.dtype[Any]:
@@ -150,6 +158,8 @@ def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
         torch is not None and isinstance(value, torch.Tensor)
     ):
         raise TypeError(f"out must be a NumPy array or a tensor, got {type(value).__name__}")
+    if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+        raise ValueError(f"out must have the dtype {dtype}, got torch.bfloat16")
     array = _as_input("out", value).array
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(
@@ -162,7 +172,7 @@ def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
 
 
 def group_array(name: str, value: Any, count: int) -> Array:
-    """A group argument: one integer for each of `count` boxes, as int64 or uint64."""
+    """A group argument: one integer for each of `count` boxes, uint64 if that is needed."""
     array = _as_input(name, value).array
     if array.shape == (0,) and count == 0:
         return np.empty(0, np.int64)
@@ -177,6 +187,8 @@ def group_array(name: str, value: Any, count: int) -> Array:
 
 def threshold_number(value: Any, maximum: float | None) -> float:
     """The argument `threshold` of a relation that keeps only what overlaps."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"threshold must be a number, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):

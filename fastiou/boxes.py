@@ -14,7 +14,13 @@ from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.pairwise import count_tiles, pairwise
 from fastiou.metrics import METRICS
-from fastiou.preparation import area_of_sides, prepare, within_limits
+from fastiou.preparation import (
+    area_of_sides,
+    prepare,
+    refuse_infinite,
+    unmagnify,
+    within_limits,
+)
 
 __all__ = [
     "box_area",
@@ -186,6 +192,7 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
             isinstance(metric, str)
             and isinstance(fmt, str)
             and metric in METRICS
+            and metric != "ciou"
             and fmt in LAYOUTS
             and dtype in (_FLOAT32, _FLOAT64)
         ):
@@ -199,7 +206,7 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
 
 
 def _crowd_array(iscrowd: Any, count: int) -> Array:
-    crowd = np.asarray(iscrowd)
+    crowd = arrays.plain_array("iscrowd", iscrowd)
     if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
         return np.empty(0, np.bool_)
     if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
@@ -229,8 +236,8 @@ class _Dense(NamedTuple):
         starts2 = self.starts2[batches]
         _, rows, columns = scores.shape
         self._launch(self.metric, starts1, starts2, self.columns2, scores)
-        if self.exponent and METRICS[self.metric].maximum is None:
-            np.ldexp(scores, -2 * self.exponent, out=scores)
+        if METRICS[self.metric].maximum is None:
+            unmagnify(scores, self.exponent)
         if self.crowd is not None and self.crowd.any():
             self._fill_crowds(starts1, starts2, scores)
         missing1, missing2 = self.columns1.missing, self.columns2.missing
@@ -302,8 +309,8 @@ def _dense_scores(
             dtype,
             f"box_iou of {rows:,} × {columns:,} boxes"
             + (f" in {math.prod(batch_shape):,} batches" if batch_shape else ""),
-            "pairs returns only the pairs above a threshold, and topk the best matches, "
-            "without the dense result",
+            "pairs returns only the pairs above a threshold, without the dense result, as topk "
+            "will the best matches in a coming version",
         )
     else:
         target = arrays.output_array(out, shape, dtype)
@@ -351,7 +358,12 @@ def _aligned_scores(
         )
     shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
     dtype = arrays.result_dtype(given1, given2)
-    target = np.empty(shape, dtype) if out is None else arrays.output_array(out, shape, dtype)
+    if out is None:
+        target = dispatch.allocate(
+            shape, dtype, f"box_iou of {math.prod(shape):,} aligned boxes", "score fewer at a time"
+        )
+    else:
+        target = arrays.output_array(out, shape, dtype)
     scores = target if target.flags.carray else np.empty(shape, dtype)
     flat = scores.reshape(-1)
 
@@ -377,8 +389,8 @@ def _aligned_scores(
             )
 
     launch(metric, flat)
-    if exponent and METRICS[metric].maximum is None:
-        np.ldexp(flat, -2 * exponent, out=flat)
+    if METRICS[metric].maximum is None:
+        unmagnify(flat, exponent)
     if crowd is not None:
         of_crowds = np.empty_like(flat)
         launch("iof", of_crowds)
@@ -388,7 +400,7 @@ def _aligned_scores(
             flat[columns.missing] = np.nan
     if scores is not target:
         target[...] = scores
-    return target
+    return target  # type: ignore[no-any-return]
 
 
 def _broadcast_batches(batches1: tuple[int, ...], batches2: tuple[int, ...]) -> tuple[int, ...]:
@@ -447,8 +459,7 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
         0,
         count,
     )
-    if exponent:
-        np.ldexp(areas, -2 * exponent, out=areas)
+    unmagnify(areas, exponent)
     if columns.missing is not None:
         areas[columns.missing] = np.nan
     return arrays.hand_back(areas.reshape(given.array.shape[:-1]), given)
@@ -467,8 +478,8 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     Returns
     -------
     array, shape (..., N, 4)
-        A new array of the dtype of the input; float64 for integers, since centres can be halves.
-        Inverted boxes stay inverted, NaN stays NaN.
+        A new array of the dtype of the input; float64 for integers, since centres can be halves,
+        and float32 for bfloat16. Inverted boxes stay inverted, NaN stays NaN.
 
     Raises
     ------
@@ -484,19 +495,29 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     arrays.check_choice("in_fmt", in_fmt, LAYOUTS)
     arrays.check_choice("out_fmt", out_fmt, LAYOUTS)
     given = arrays.box_array("boxes", boxes)
-    dtype = given.array.dtype if given.array.dtype.kind == "f" else _FLOAT64
-    # A copy in any case, and in native byte order.
-    a, b, c, d = np.moveaxis(np.array(given.array, dtype.newbyteorder("=")), -1, 0)
-    if in_fmt == out_fmt:
-        converted = (a, b, c, d)
-    else:
-        if in_fmt == "xywh":
-            c, d = a + c, b + d
-        elif in_fmt == "cxcywh":
-            a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
-        if out_fmt == "xywh":
-            c, d = c - a, d - b
-        elif out_fmt == "cxcywh":
-            a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
-        converted = (a, b, c, d)
-    return arrays.hand_back(np.stack(converted, axis=-1), given)
+    refuse_infinite(given)
+    kind, width = given.array.dtype.kind, given.array.dtype.itemsize
+    dtype = given.array.dtype.newbyteorder("=") if kind == "f" else _FLOAT64
+    # A copy in any case: 64-bit integers as Python's, whose differences are exact, and float16 in
+    # float32, since the sum of two corners can overflow it.
+    exact = np.dtype(object) if kind in "iu" and width == 8 else dtype
+    boxes = np.array(given.array, _FLOAT32 if width == 2 and kind == "f" else exact)
+    a, b, c, d = np.moveaxis(boxes, -1, 0)
+    with np.errstate(over="ignore"):
+        if in_fmt != out_fmt:
+            if in_fmt == "xywh":
+                c, d = a + c, b + d
+            elif in_fmt == "cxcywh":
+                a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+            if out_fmt == "xywh":
+                c, d = c - a, d - b
+            elif out_fmt == "cxcywh":
+                a, b, c, d = _middle(a, c), _middle(b, d), c - a, d - b
+        converted = np.stack([a, b, c, d], axis=-1).astype(dtype)
+    return arrays.hand_back(converted, given)
+
+
+def _middle(low: Array, high: Array) -> Array:
+    # Halves do not overflow where a sum would; integers have no such limit.
+    middle: Array = (low + high) / 2 if low.dtype == object else low / 2 + high / 2
+    return middle

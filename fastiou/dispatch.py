@@ -41,7 +41,8 @@ STEP = 1 << 26
 # ---- threads -----------------------------------------------------------------------------------
 
 _forked = False
-_launch_lock = threading.Lock()
+#: Reentrant, since a signal handler may score boxes while its own thread is about to let go.
+_launch_lock = threading.RLock()
 _layer: str | None = None
 
 
@@ -49,7 +50,7 @@ def _after_fork() -> None:
     # GNU OpenMP, Numba's usual threading layer, ends a forked child at its first parallel loop.
     global _forked, _launch_lock
     _forked = True
-    _launch_lock = threading.Lock()
+    _launch_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -102,6 +103,10 @@ def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Calla
     if progress is False:
         return None, lambda: None
     if progress is not True:
+        if not callable(progress):
+            raise TypeError(
+                f"progress must be a bool or a function progress(done, total), got {progress!r}"
+            )
         return progress, lambda: None
     try:
         from rich.progress import Progress as Bars
@@ -112,9 +117,9 @@ def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Calla
         ) from None
     bars = Bars(transient=True)
     task = bars.add_task("fastiou", total=None)
-    bars.start()
 
     def update(done: int, total: int) -> None:
+        bars.start()  # does nothing from the second time on
         bars.update(task, completed=done, total=total)
 
     return update, bars.stop

@@ -13,7 +13,7 @@ from fastiou import arrays, dispatch
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import join
 from fastiou.metrics import METRICS
-from fastiou.preparation import prepare
+from fastiou.preparation import prepare, unmagnify
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -103,7 +103,8 @@ def pairs(
         The boxes to compare with. Without them, `a` is compared with itself, each pair once, with
         row < column.
     threshold : float
-        Smallest score of a pair; greater than 0. It is compared in the dtype of the scores.
+        Smallest score of a pair; greater than 0, for giou, diou and ciou too, so that boxes that do
+        not overlap are no pairs. It is compared in the dtype of the scores.
     metric, fmt
         As in `box_iou`.
     groups : tuple of two arrays of int, or one array of int if `b` is None, optional
@@ -145,6 +146,7 @@ def pairs(
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     dispatch.require_cpu(device)
+    report, finish = dispatch.progress_callback(progress)
     given1 = arrays.box_array("a", a)
     given2 = given1 if b is None else arrays.box_array("b", b)
     for given in (given1, given2):
@@ -167,14 +169,15 @@ def pairs(
         order = np.arange(size2)
     columns1, columns2, exponent = prepare(given1, ordered, fmt, metric)
     if METRICS[metric].maximum is None:
-        minimum = float(np.ldexp(minimum, 2 * exponent))
-    limit = dtype.type(minimum)
+        minimum = float(unmagnify(np.array([minimum]), -exponent)[0])
+    # A threshold above 0 stays so, or what does not overlap would be pairs.
+    with np.errstate(over="ignore", under="ignore"):
+        limit = max(dtype.type(minimum), np.nextafter(dtype.type(0), dtype.type(1)))
     boxes = (columns1.corners, columns1.measures, columns2.corners, columns2.measures)
 
     kernels = join(metric)
     cumulative = np.concatenate([[0], np.cumsum(lasts - firsts)])
     tested = int(cumulative[-1])
-    report, finish = dispatch.progress_callback(progress)
     try:
         counts = np.zeros(size1, np.int64)
         none = np.empty(0, dtype)
@@ -196,8 +199,8 @@ def pairs(
                 report(tested + done, 2 * tested)
     finally:
         finish()
-    if exponent and METRICS[metric].maximum is None:
-        np.ldexp(values, -2 * exponent, out=values)
+    if METRICS[metric].maximum is None:
+        unmagnify(values, exponent)
     rows, cols, values = (arrays.hand_back(part, given1, given2) for part in (rows, cols, values))
     return Pairs(rows, cols, values, (size1, size2), tested)
 
@@ -209,6 +212,8 @@ def _group_arrays(
     if groups is None:
         return None, None
     if itself:
+        if isinstance(groups, tuple) and len(groups) == 2 and size1 != 2:
+            raise ValueError("groups must be one array, the groups of a, when b is not given")
         both = arrays.group_array("groups", groups, size1)
         return both, both
     if not isinstance(groups, tuple | list) or len(groups) != 2:
@@ -217,11 +222,14 @@ def _group_arrays(
         )
     groups1 = arrays.group_array("groups[0]", groups[0], size1)
     groups2 = arrays.group_array("groups[1]", groups[1], size2)
-    if groups1.dtype != groups2.dtype:
-        raise ValueError(
-            "groups beyond 2**63 must be uint64 on both sides, "
-            f"got dtypes {groups1.dtype} and {groups2.dtype}"
-        )
+    if groups1.dtype != groups2.dtype:  # one has numbers from 2**63 on, so the other none below 0
+        for name, array in (("groups[0]", groups1), ("groups[1]", groups2)):
+            if array.dtype == np.int64 and array.size and array.min() < 0:
+                raise ValueError(
+                    f"{name} has {array.min()}, and the other groups have numbers from 2**63 on: "
+                    "they have no integer type in common"
+                )
+        return groups1.astype(np.uint64), groups2.astype(np.uint64)
     return groups1, groups2
 
 
@@ -264,10 +272,10 @@ def _steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
 
 
 def _allocate(found: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
-    what, instead = f"the list of {found:,} pairs", "raise the threshold"
-    index = np.dtype(np.int64)
-    return (
-        dispatch.allocate((found,), index, what, instead),
-        dispatch.allocate((found,), index, what, instead),
-        dispatch.allocate((found,), dtype, what, instead),
+    size = found * (2 * 8 + dtype.itemsize)
+    # Of one piece, since whether all fits can only be told before any is used.
+    buffer = dispatch.allocate(
+        (size,), np.dtype(np.uint8), f"the list of {found:,} pairs", "raise the threshold"
     )
+    rows, cols = buffer[: found * 16].view(np.int64).reshape(2, found)
+    return rows, cols, buffer[found * 16 :].view(dtype)

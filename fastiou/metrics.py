@@ -1,7 +1,7 @@
 """The scalar formulas, each written once.
 
 A formula serves the compiled kernels of every backend and, called as plain Python, the tests.
-It takes floats of one type and may use no literal: in compiled code `float32 + 1` would widen to
+It takes floats of one type and uses no literal: in compiled code `float32 + 1` would widen to
 float64 and halve the vector width. Hence `zero = x - x` for finite `x`.
 
 Ratio metrics take `(intersection, area1, area2)` and serve every geometry. They divide without a
@@ -15,6 +15,7 @@ Box metrics take, besides, the size of the hull, the offset of the centres and t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 __all__ = ["METRICS", "Metric"]
+
+
+FOUR_OVER_PI_SQUARED = 4 / math.pi**2
 
 
 # ---- ratio metrics: any geometry ---------------------------------------------------------------
@@ -76,10 +80,8 @@ def giou(
     zero = intersection - intersection
     union = area1 + area2 - intersection
     hull = hull_width * hull_height
-    # Rounding can leave the hull an ulp below the union; the score must not pass the IoU then.
-    empty = hull - union if hull > union else zero
     score = iou(intersection, area1, area2)
-    return score - empty / hull if hull > zero else score
+    return score - (hull - union) / hull if hull > zero else score
 
 
 @register_jitable
@@ -98,8 +100,6 @@ def diou(
     zero = intersection - intersection
     distance = offset_x * offset_x + offset_y * offset_y
     diagonal = hull_width * hull_width + hull_height * hull_height
-    # Rounding can put the centres an ulp further apart than the corners of the hull.
-    distance = distance if distance < diagonal else diagonal
     score = iou(intersection, area1, area2)
     return score - distance / diagonal if diagonal > zero else score
 
@@ -118,12 +118,9 @@ def ciou(
 ) -> float:
     """Complete IoU (Zheng et al. 2020): distance IoU less a penalty on unequal aspect.
 
-    `v = (aspect1 − aspect2)²` and the penalty is `v² / (1 − iou + v)`; `1 − iou` is written as
-    `(union − intersection) / union`.
+    Its literals are wanted: they make the last steps float64, where NumPy's float32 would round.
     """
-    zero = intersection - intersection
-    union = area1 + area2 - intersection
-    unequal = (aspect1 - aspect2) * (aspect1 - aspect2)
+    overlap = iou(intersection, area1, area2)
     score = diou(
         intersection,
         area1,
@@ -135,8 +132,9 @@ def ciou(
         aspect1,
         aspect2,
     )
-    weight = (union - intersection) / union + unequal
-    return score - unequal * unequal / weight if unequal > zero else score
+    turn = aspect1 - aspect2
+    unequal = FOUR_OVER_PI_SQUARED * (turn * turn)
+    return score - unequal / (1.0 - overlap + unequal) * unequal if unequal > 0.0 else score
 
 
 # ---- what is measured on two axis-aligned boxes ------------------------------------------------

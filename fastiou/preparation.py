@@ -18,7 +18,7 @@ from fastiou.arrays import Input
 from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.intrinsics import CACHE_LINE
 
-__all__ = ["area_of_sides", "prepare", "within_limits"]
+__all__ = ["area_of_sides", "prepare", "refuse_infinite", "unmagnify", "within_limits"]
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +104,7 @@ def prepare(
         for given, boxes in zip(givens, sets, strict=True):
             columns, infinite, high, low = _fill(boxes, fmt, metric, dtype, phase)
             if infinite < len(boxes):
-                _refuse_infinite(given, infinite)
+                refuse_infinite(given)
             largest, smallest = max(largest, high), min(smallest, low)
             filled.append(columns)
         return filled, largest, smallest
@@ -119,6 +119,14 @@ def prepare(
             sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
         columns, _, _ = fill(FLOAT64)
     return columns[0], columns[-1], exponent
+
+
+def unmagnify(areas: Array, exponent: int) -> Array:
+    """Take areas of columns magnified by 2^exponent back to the units of the input, in place."""
+    if exponent:
+        with np.errstate(over="ignore", under="ignore"):
+            np.ldexp(areas, -2 * exponent, out=areas)
+    return areas
 
 
 def _fill(
@@ -136,23 +144,30 @@ def _fill(
         np.require(boxes, dtype, ["C", "A", "W"]),
         LAYOUTS[fmt],
         area_of_sides(fmt, metric, dtype),
-        metric == "ciou",
         corners,
         measures,
         missing,
         BLOCK,
         findings,
     )
+    if metric == "ciou":
+        # NumPy's, since compiled arctangents differ from it in the last bit.
+        left, top, right, bottom = corners[:, :count]
+        measures[ASPECT, :count] = np.arctan2(right - left, bottom - top)
     infinite, any_missing, largest, smallest = findings.T
     columns = BoxColumns(corners, measures, missing if any_missing.any() else None)
     return columns, int(infinite.min()), float(largest.max()), float(smallest.min())
 
 
-def _refuse_infinite(given: Input, number: int) -> None:
-    where = tuple(map(int, np.unravel_index(number, given.array.shape[:-1])))
+def refuse_infinite(given: Input) -> None:
+    """Raise a ValueError that names the first box of an argument with an infinite coordinate."""
+    infinite = np.isinf(given.source).any(axis=-1)
+    if not infinite.any():
+        return
+    where = tuple(map(int, np.unravel_index(int(infinite.argmax()), infinite.shape)))
     row = where[0] if len(where) == 1 else where
     raise ValueError(
-        f"{given.name} has an infinite coordinate in row {row}: {given.array[where].tolist()}; "
+        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
         "coordinates must be finite, or NaN for a missing box"
     )
 
@@ -202,15 +217,15 @@ def _exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
     return results
 
 
-def _integer_columns(sets: list[Array], layout: str, phase: int) -> tuple[list[BoxColumns], int]:
+def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxColumns], int]:
     """Columns of integers too far apart for float64, by way of Python's integers: rare and slow."""
-    exponent = 1 if layout == "cxcywh" else 0  # doubled, so that half a width is a whole number
+    exponent = 1 if fmt == "cxcywh" else 0  # doubled, so that half a width is a whole number
     edges = []
     for boxes in sets:
         a, b, c, d = boxes.astype(object).T.reshape(4, -1)
-        if layout == "xyxy":
+        if fmt == "xyxy":
             left, top, right, bottom = a, b, c, d
-        elif layout == "xywh":
+        elif fmt == "xywh":
             left, top, right, bottom = a, b, a + c, b + d
         else:
             left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
@@ -222,7 +237,8 @@ def _integer_columns(sets: list[Array], layout: str, phase: int) -> tuple[list[B
         low, high = min(map(min, ends)), max(map(max, ends))
         if high - low >= 2**64:
             raise ValueError(
-                f"integer coordinates must lie within 2**64 of each other, got {low} and {high}"
+                f"integer coordinates must lie within 2**{64 - exponent} of each other "
+                f"as {fmt}, got boxes from {low >> exponent} to {high >> exponent}"
             )
         for edge, corners in zip(edges, corner_sets, strict=True):
             for side in (axis, axis + 2):
@@ -234,7 +250,7 @@ def _integer_columns(sets: list[Array], layout: str, phase: int) -> tuple[list[B
         width, height = (right - left).astype(np.float64), (bottom - top).astype(np.float64)
         filled = measures[:, : len(left)]
         filled[AREA] = np.maximum(width * height, np.finfo(np.float64).tiny)
-        filled[ASPECT] = np.arctan2(width, height) * (2 / math.pi)
+        filled[ASPECT] = np.arctan2(width, height)
         # Centres of integers are taken from their corners; see `metrics.offset`.
         filled[CENTRE_X:] = 0
         columns.append(BoxColumns(corners, measures, None))

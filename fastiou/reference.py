@@ -83,7 +83,7 @@ def box_iou(
     centres1, centres2 = (low1 + high1) / 2, (low2 + high2) / 2
     distance = ((centres1 - centres2) ** 2).sum(-1)
     diagonal = (hull_sides**2).sum(-1)
-    diou = iou - np.minimum(_quotient(distance, diagonal), 1)
+    diou = iou - _quotient(distance, diagonal)
     angle1, angle2 = (np.arctan2(sides[..., 0], sides[..., 1]) for sides in (sides1, sides2))
     unequal = dtype(4 / np.pi**2) * (angle1 - angle2) ** 2
 
@@ -93,9 +93,9 @@ def box_iou(
         "ios": _quotient(shared, np.minimum(area1, area2)),
         "dice": _quotient(2 * shared, area1 + area2),
         "intersection": shared,
-        "giou": iou - np.maximum(_quotient(hull - union, hull), 0),
+        "giou": iou - _quotient(hull - union, hull),
         "diou": diou,
-        "ciou": diou - _quotient(unequal**2, 1 - iou + unequal),
+        "ciou": diou - _quotient(unequal, 1 - iou + unequal) * unequal,
     }
     result: Array = scores[metric]
     if iscrowd is not None:

@@ -65,6 +65,13 @@ def test_torch_layouts_and_out(torch: Any, rng: np.random.Generator) -> None:
     assert fastiou.box_iou(torch.empty(0, 4), boxes).shape == (0, 30)
 
 
+def test_torch_out_of_another_dtype_is_refused(torch: Any) -> None:
+    boxes = torch.zeros(2, 4)
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        with pytest.raises(ValueError, match="out must have"):
+            fastiou.box_iou(boxes, boxes, out=torch.zeros(2, 2, dtype=dtype))
+
+
 def test_torch_that_cannot_be_used(torch: Any) -> None:
     boxes = torch.tensor([[0.0, 0, 1, 1]], requires_grad=True)
     with pytest.raises(TypeError, match=r"boxes2 requires grad.*pass boxes2.detach\(\)"):
@@ -138,3 +145,20 @@ def test_area(fmt: str, dtype: type) -> None:
 def test_area_of_missing_inverted_and_huge_boxes() -> None:
     areas = fastiou.box_area([[0, 0, np.nan, 1], [3, 3, 1, 1], [0, 0, 2.0**600, 2.0**300]])
     np.testing.assert_array_equal(areas, [np.nan, 0, 2.0**900])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_conversion_of_large_integers_is_exact(dtype: type) -> None:
+    boxes = np.array([[2**60, 0, 2**60 + 10, 11]], dtype)
+    np.testing.assert_array_equal(
+        fastiou.box_convert(boxes, "xyxy", "xywh"), [[2.0**60, 0, 10, 11]]
+    )
+    assert fastiou.box_convert(boxes, "xyxy", "cxcywh")[0, 2:].tolist() == [10, 11]
+    assert fastiou.box_convert(boxes, "xyxy", "cxcywh")[0, 1] == 5.5
+
+
+def test_centres_do_not_overflow() -> None:
+    half = np.array([[40000, 0, 50000, 1]], np.float16)
+    assert fastiou.box_convert(half, "xyxy", "cxcywh")[0, 0] == np.float16(45000)
+    double = np.array([[1e308, 0, 1.5e308, 1]])
+    assert fastiou.box_convert(double, "xyxy", "cxcywh")[0, 0] == 1.25e308

@@ -50,13 +50,18 @@ def test_equals_the_reference(
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("metric", ["iou", "iof", "ios", "dice", "intersection"])
-def test_ratio_metrics_have_the_bits_of_numpy(
-    rng: np.random.Generator, metric: str, dtype: type
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_have_the_bits_of_numpy(
+    rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:
-    a, b = random_boxes(rng, 300, dtype), random_boxes(rng, 500, dtype)
-    actual = fastiou.box_iou(a, b, metric=metric)
-    np.testing.assert_array_equal(actual, reference.box_iou(a, b, metric=metric))
+    a, b = (as_format(random_boxes(rng, size, dtype), fmt) for size in (300, 500))
+    actual = fastiou.box_iou(a, b, fmt, metric=metric)
+    expected = reference.box_iou(a, b, fmt, metric=metric)
+    if metric == "ciou" and dtype == np.float32:  # whose last steps are taken in float64
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-7)
+    else:
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -225,8 +230,11 @@ def test_signed_and_unsigned_integers_meet() -> None:
     np.testing.assert_array_equal(fastiou.box_iou(signed, unsigned), [[0.25]])
     highest = np.array([[2**64 - 3, 0, 2**64 - 1, 2]], np.uint64)
     np.testing.assert_array_equal(fastiou.box_iou(highest, highest), [[1.0]])
-    with pytest.raises(ValueError, match=r"within 2\*\*64 of each other"):
+    with pytest.raises(ValueError, match=r"within 2\*\*64 of each other as xyxy"):
         fastiou.box_iou(np.array([[-(2**63), 0, 0, 1]]), highest)
+    far = np.array([[-(2**62) - 5, 0, 4, 4]]), np.array([[2**62 + 5, 0, 4, 4]])
+    with pytest.raises(ValueError, match=r"within 2\*\*63 of each other as cxcywh.* 46116860184"):
+        fastiou.box_iou(*far, "cxcywh")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -331,8 +339,13 @@ def test_infinite_coordinates_are_refused_by_row(value: float, dtype: type) -> N
         fastiou.box_iou(bad[None], boxes)
     with pytest.raises(ValueError, match=r"^b has an infinite coordinate in row 5"):
         fastiou.pairs(boxes, bad)
-    with pytest.raises(ValueError, match="boxes has an infinite coordinate in row 5"):
-        fastiou.box_area(bad)
+    with pytest.raises(ValueError, match=r"^b has an infinite coordinate in row 5"):
+        fastiou.pairs(boxes, bad, groups=(np.zeros(9, int), np.arange(9)[::-1]))
+    with pytest.raises(ValueError, match=r"boxes2 has an infinite coordinate in row 5"):
+        fastiou.box_iou(np.stack([boxes, boxes]), bad, aligned=True)
+    for single in (fastiou.box_area, lambda boxes: fastiou.box_convert(boxes, "xyxy", "xywh")):
+        with pytest.raises(ValueError, match="boxes has an infinite coordinate in row 5"):
+            single(bad)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -365,6 +378,12 @@ def test_intersection_keeps_its_units_at_any_size(size: float) -> None:
     np.testing.assert_allclose(fastiou.box_area(boxes), 2 * area, rtol=1e-15)
     assert len(fastiou.pairs(boxes, threshold=area / 2, metric="intersection")) == 1
     assert len(fastiou.pairs(boxes, threshold=area * 2, metric="intersection")) == 0
+
+
+def test_intersection_beyond_the_dtype_is_quietly_infinite() -> None:
+    huge = np.array([[0, 0, 1e200, 1e200]])
+    assert fastiou.box_iou(huge, huge, metric="intersection")[0, 0] == np.inf
+    assert fastiou.box_area(huge)[0] == np.inf
 
 
 def test_float16_does_not_overflow() -> None:
@@ -541,7 +560,7 @@ BOX = [[0, 0, 1, 1]]
             ValueError,
             r"boxes1 must have the shape \(..., N, 4\), got \(1, 3",
         ),
-        (([[0, 0, 1, 1], [0]], BOX), {}, ValueError, "boxes1 must be rectangular"),
+        (([[0, 0, 1, 1], [0]], BOX), {}, ValueError, "boxes1 cannot be read as an array"),
         ((BOX, [["a", 0, 1, 1]]), {}, TypeError, "boxes2 must hold booleans"),
         ((BOX, np.ones((1, 4), complex)), {}, TypeError, "complex128"),
         ((BOX, np.ones((1, 4), object)), {}, TypeError, "got dtype object"),
@@ -561,6 +580,7 @@ BOX = [[0, 0, 1, 1]]
         (([BOX] * 2, [BOX] * 3), {}, ValueError, r"must broadcast, got \(2,\) and \(3,\)"),
         ((BOX, BOX), {"iscrowd": [True, False]}, ValueError, "iscrowd must be 1 booleans"),
         ((BOX, BOX), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
+        ((BOX, BOX), {"iscrowd": [[1], [1, 2]]}, ValueError, "iscrowd cannot be read"),
         ((BOX, BOX), {"device": "gpu"}, ValueError, "device must be 'auto', 'cpu' or 'cuda'"),
         (
             (BOX, BOX),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_formulas_hold_as_plain_python(rng: np.random.Generator, metric: str) ->
     def measured(box: Array) -> metrics.Box:
         left, top, right, bottom = map(float, box)
         width, height = right - left, bottom - top
-        aspect = math.atan2(width, height) * 2 / math.pi
+        aspect = math.atan2(width, height)
         return (
             left, top, right, bottom,
             width * height, aspect, (left + right) / 2, (top + bottom) / 2,
@@ -180,3 +181,19 @@ def test_the_command_says_what_it_lacks(optional: str) -> None:
     assert ended.returncode == 2
     assert "pip install 'fastiou[cli]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    root = PACKAGE.parent
+    if not (root / "docs").is_dir():
+        pytest.skip("this is an installed package, without its pages")
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("bench/*.md")]
+    links = [
+        (page, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
+        if "://" not in target
+    ]
+    assert len(links) > 10
+    for page, target in links:
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"

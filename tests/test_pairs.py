@@ -110,14 +110,39 @@ def test_group_dtypes(rng: np.random.Generator, dtype: type) -> None:
         np.testing.assert_array_equal(part, wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_threshold_that_rounds_to_0_is_still_above_it(dtype: type) -> None:
+    boxes = np.array([[0, 0, 10, 10], [np.nan, 0, 1, 1], [20, 20, 30, 30]], dtype)
+    found = fastiou.pairs(boxes, boxes, 1e-320)
+    assert (found.rows.tolist(), found.cols.tolist()) == ([0, 2], [0, 2])
+    huge = np.array([[0, 0, 1e200, 1e200], [5e200, 5e200, 6e200, 6e200], [0, 0, 1, 1]])
+    found = fastiou.pairs(huge, huge, 1e-300, metric="intersection")
+    assert {0, 1} <= set(found.rows.tolist()) <= {0, 1, 2}
+    assert (found.values > 0).all()
+
+
+def test_the_result_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its three columns together do not fit, each of them would."""
+    boxes = np.tile([0.0, 0, 1, 1], (3000, 1))
+    monkeypatch.setattr(dispatch, "_available_memory", lambda: 200_000_000)
+    with pytest.raises(MemoryError, match=r"9,000,000 pairs needs 206.0 MiB, and 190.7"):
+        fastiou.pairs(boxes, boxes)
+
+
 def test_group_numbers_beyond_int64() -> None:
     box = np.array([[0, 0, 1, 1]] * 2)
     # These two become equal as float64.
     groups = np.array([2**64 - 1, 2**64 - 2], np.uint64)
     found = fastiou.pairs(box, box, groups=(groups, groups))
     assert (found.rows.tolist(), found.cols.tolist()) == ([0, 1], [0, 1])
-    with pytest.raises(ValueError, match="must be uint64 on both sides"):
-        fastiou.pairs(box, box, groups=(groups, [0, 1]))
+    small = np.array([2**62, 2**64 - 2], np.uint64), np.array([2**62, 5], np.uint64)
+    found = fastiou.pairs(box, box, groups=small)
+    assert (found.rows.tolist(), found.cols.tolist()) == ([0], [0])
+    assert len(fastiou.pairs(box, box[:0], groups=(groups, np.empty(0, np.uint64)))) == 0
+    with pytest.raises(ValueError, match=r"groups\[1\] has -1, .* no integer type in common"):
+        fastiou.pairs(box, box, groups=(groups, [0, -1]))
+    with pytest.raises(ValueError, match="groups must be one array"):
+        fastiou.pairs(np.ones((3, 4)), groups=([1, 1, 1], [1, 1, 1]))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +152,8 @@ def test_group_numbers_beyond_int64() -> None:
         ({"threshold": float("nan")}, ValueError, "greater than 0"),
         ({"threshold": 1.5}, ValueError, "at most 1"),
         ({"threshold": "high"}, TypeError, "threshold must be a number, got 'high'"),
+        ({"threshold": "0.5"}, TypeError, "threshold must be a number, got '0.5'"),
+        ({"progress": 0}, TypeError, "progress must be a bool or a function"),
         ({"metric": "no"}, ValueError, "metric must be one of"),
         ({"fmt": "no"}, ValueError, "fmt must be one of"),
         ({"device": "cuda"}, RuntimeError, "computes on the CPU"),

@@ -160,6 +160,73 @@ thread.join()
     )
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_fork_while_another_thread_compiles(python: Python, tmp_path: Path) -> None:
+    """The fork waits for the compiler; the child would wait for its lock for ever."""
+    python(
+        """
+import os, threading, time
+few = boxes[:3]
+thread = threading.Thread(target=lambda: fastiou.box_iou(few, few, metric="giou"))
+thread.start()
+time.sleep(0.6)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    child = os.fork()
+if child == 0:
+    fastiou.box_iou(few, few)
+    os._exit(0)
+deadline = time.monotonic() + 60
+while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+    if time.monotonic() > deadline:
+        os.kill(child, 9)
+        raise AssertionError("the child hangs")
+    time.sleep(0.05)
+assert ended[1] == 0
+thread.join()
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signals")
+@LAYERS
+def test_signal_handlers_may_score_boxes(python: Python, layer: str) -> None:
+    python(
+        """
+import signal, time
+check()
+handled = []
+def handler(number, frame):
+    fastiou.box_iou(boxes, boxes)
+    handled.append(number)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    fastiou.box_iou(boxes, boxes)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert len(handled) > 20
+""",
+        NUMBA_THREADING_LAYER=layer,
+    )
+
+
+def test_without_a_compiler_there_is_one_clear_error(python: Python) -> None:
+    python(
+        """
+for call in (lambda: fastiou.box_iou(boxes, boxes), lambda: fastiou.pairs(boxes)):
+    try:
+        call()
+    except RuntimeError as error:
+        assert "NUMBA_DISABLE_JIT" in str(error)
+    else:
+        raise AssertionError
+""",
+        NUMBA_DISABLE_JIT="1",
+    )
+
+
 def test_unwritable_cache_folder(python: Python, tmp_path: Path) -> None:
     """Not even the superuser can make a folder below a file."""
     (tmp_path / "file").write_text("")

@@ -6,7 +6,6 @@ vector of boxes at once.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ class BoxColumns(NamedTuple):
 
     #: (4, > n): left, top, right, bottom; int64 where float64 would not be exact.
     corners: Array
-    #: (4, > n): area, aspect angle in units of a right angle, centre x, centre y.
+    #: (4, > n): area, aspect angle (for ciou alone), centre x, centre y.
     measures: Array
     #: (n,) bool: boxes with a NaN, held as empty boxes at the origin. None if there are none.
     missing: Array | None
@@ -60,7 +59,6 @@ def fill_columns(
     last: int,
     layout: int,
     area_of_sides: bool,
-    with_aspect: bool,
     corners: Array,
     measures: Array,
     missing: Array,
@@ -74,7 +72,6 @@ def fill_columns(
     number = measures.dtype.type
     zero = number(0)
     half = number(0.5)
-    quarter_turn = number(2 / math.pi)
     # The smallest normal number: 2⁻¹²⁶ or 2⁻¹⁰²².
     empty_area = number(
         1.1754943508222875e-38 if measures.itemsize == 4 else 2.2250738585072014e-308
@@ -127,8 +124,6 @@ def fill_columns(
         corners[2, i] = right
         corners[3, i] = bottom
         measures[0, i] = area if area > zero else empty_area
-        if with_aspect:
-            measures[1, i] = number(math.atan2(width, height)) * quarter_turn
         measures[2, i] = half * (left + right)
         measures[3, i] = half * (top + bottom)
     return first_infinite, any_missing, largest, smallest
@@ -138,7 +133,6 @@ def _fill(
     boxes: Array,
     layout: int,
     area_of_sides: bool,
-    with_aspect: bool,
     corners: Array,
     measures: Array,
     missing: Array,
@@ -153,7 +147,6 @@ def _fill(
             min(first + block, len(boxes)),
             layout,
             area_of_sides,
-            with_aspect,
             corners,
             measures,
             missing,

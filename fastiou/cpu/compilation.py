@@ -9,6 +9,7 @@ file but the kernel's own, and takes the serial and the parallel form of a funct
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import threading
 import warnings
@@ -19,13 +20,26 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 
 from fastiou import metrics
 
 __all__ = ["Kernel", "cache_folder", "source_stamp"]
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _warned = False
+
+if hasattr(os, "register_at_fork"):
+    # A fork waits for whatever is being compiled. The child would find the locks held for ever.
+    def _acquire() -> None:
+        _lock.acquire()
+        global_compiler_lock.acquire()
+
+    def _release() -> None:
+        global_compiler_lock.release()
+        _lock.release()
+
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
 
 
 def source_stamp() -> int:
@@ -77,8 +91,9 @@ class KernelCache(FunctionCache):
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         # Numba adds a hash over what the function closes over, which differs from one process to
-        # the next where that is a function made by a factory. Label and stamp tell all of it.
-        return signature, codegen.magic_tuple()
+        # the next where that is a function made by a factory. Label and stamp tell all of it. It
+        # leaves out whether indices are checked, which is other code.
+        return signature, codegen.magic_tuple(), bool(numba.config.BOUNDSCHECK)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         try:
@@ -132,6 +147,10 @@ class Kernel:
         return compiled
 
     def _decorate(self, parallel: bool) -> Callable[..., Any]:
+        if numba.config.DISABLE_JIT:
+            raise RuntimeError(
+                "fastiou cannot run with NUMBA_DISABLE_JIT=1: its kernels use machine instructions"
+            )
         # error_model: Python's check for division by zero keeps a loop from being vectorised.
         # nogil: other Python threads go on meanwhile.
         dispatcher = numba.njit(parallel=parallel, error_model="numpy", nogil=True)(self._function)

@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
@@ -50,10 +51,10 @@ def join(metric: str) -> JoinKernels:
         threshold: float,
         chunk: Array,
     ) -> int:
-        """Score a chunk of a slice that ends at `last`; what lies beyond scores 0."""
+        """Score a chunk of a slice that ends at `last`; what lies beyond is no pair."""
         score_one(first, corners, measures, column, chunk)
         for j in range(last - column, CHUNK):
-            chunk[j] = 0
+            chunk[j] = -np.inf
         hits = 0
         for j in range(CHUNK):
             hits += chunk[j] >= threshold

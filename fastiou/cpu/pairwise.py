@@ -60,7 +60,8 @@ class PairwiseKernels(NamedTuple):
     dense: Kernel
     #: Box i of one set against box i of the other.
     aligned: Kernel
-    #: Preparation and dense result of a few plain boxes, in one call.
+    #: Preparation and dense result of a few plain boxes, in one call; not for ciou, whose angles
+    #: are not prepared in kernels.
     small: Kernel
 
 
@@ -70,7 +71,6 @@ def pairwise(metric: str) -> PairwiseKernels:
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
     score_two = chunk_scorers(metric).two
-    with_aspect = metric == "ciou"
 
     @register_jitable
     def fill_tile(
@@ -183,10 +183,10 @@ def pairwise(metric: str) -> PairwiseKernels:
         measures2 = np.zeros((4, count2 + CHUNK), scores.dtype)
         missing = np.empty(max(count1, count2), np.bool_)
         _, missing1, largest1, smallest1 = fill_columns(
-            boxes1, 0, count1, layout, area_of_sides, with_aspect, corners1, measures1, missing
+            boxes1, 0, count1, layout, area_of_sides, corners1, measures1, missing
         )
         _, missing2, largest2, smallest2 = fill_columns(
-            boxes2, 0, count2, layout, area_of_sides, with_aspect, corners2, measures2, missing
+            boxes2, 0, count2, layout, area_of_sides, corners2, measures2, missing
         )
         for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
             for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):

@@ -177,7 +177,10 @@ def group_array(name: str, value: Any, count: int) -> Array:
     if array.shape == (0,) and count == 0:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "biu":
-        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+        raise TypeError(
+            f"{name} must hold integers, got dtype {array.dtype}; whole floats become integers by "
+            ".astype(int), names or several keys by numpy.unique(..., return_inverse=True)"
+        )
     if array.shape != (count,):
         raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
     if array.dtype == np.uint64 and array.size and int(array.max()) >= 2**63:
@@ -195,8 +198,6 @@ def threshold_number(value: Any, maximum: float | None) -> float:
         raise TypeError(f"threshold must be a number, got {value!r}") from None
     if not number > 0 or (maximum is not None and number > maximum):
         bound = "" if maximum is None else f" and at most {maximum:g}"
-        raise ValueError(
-            f"threshold must be greater than 0{bound}, got {value!r}: boxes that do not overlap "
-            "score 0 or less and would all be pairs"
-        )
+        reason = ": boxes that do not overlap would all be pairs" if number <= 0 else ""
+        raise ValueError(f"threshold must be greater than 0{bound}, got {value!r}{reason}")
     return number

@@ -68,8 +68,8 @@ def box_iou(
     boxes2 : array_like, shape (..., M, 4)
         The boxes to compare with; M = N if `aligned`.
     fmt : {"xyxy", "xywh", "cxcywh"}
-        What the four numbers are: two corners; the lower corner and the size; the centre and the
-        size. Edges are where the numbers say: a box from 1 to 3 is 2 wide.
+        What the four numbers are: two corners; the corner with the smaller coordinates and the
+        size; the centre and the size. Edges are where the numbers say: a box from 1 to 3 is 2 wide.
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
         in squared units of the input, all others are without units.
@@ -81,13 +81,14 @@ def box_iou(
     out : array, optional
         Where to write the result: of its shape and dtype, and of any memory layout.
     device : {"auto", "cpu", "cuda"}
-        Where to compute.
+        Where to compute; this version has no kernels for "cuda".
 
     Returns
     -------
     array, shape (..., N, M), or (..., N) if aligned
-        float32 if both inputs are float16 or float32, else float64; of the library that the inputs
-        came from. A box with a NaN scores NaN, an empty or inverted box has no overlap.
+        float32 if both inputs are float16, bfloat16 or float32, else float64; of the library that
+        the inputs came from, and besides NumPy there may be one. A box with a NaN scores NaN, an
+        empty or inverted box has no overlap.
 
     Raises
     ------
@@ -97,6 +98,8 @@ def box_iou(
         A wrong shape or option, or an infinite coordinate.
     MemoryError
         The result would not fit in memory.
+    RuntimeError
+        `device` is "cuda".
 
     Notes
     -----

@@ -78,6 +78,10 @@ def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Any:
         `pairs` refuses the boxes or an option.
     """
     # Whatever can go wrong at the end should go wrong before the work.
+    _check_threshold(options)
+    for written in (options.out, options.plot):
+        if written is not None and written.resolve() in (path_a.resolve(), path_b.resolve()):
+            raise io.FileError(written, "this is an input, and would be overwritten")
     if options.out is not None:
         output.check_output(options.out)
     if options.plot is not None:
@@ -115,6 +119,16 @@ def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Any:
     return found
 
 
+def _check_threshold(options: MatchOptions) -> None:
+    from fastiou.arrays import threshold_number
+    from fastiou.metrics import METRICS
+
+    try:
+        threshold_number(options.threshold, METRICS[options.metric].maximum)
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+
+
 def _pairs(
     a: io.BoxFile,
     b: io.BoxFile,
@@ -127,7 +141,7 @@ def _pairs(
         if a.fmt != b.fmt:
             boxes_a, boxes_b = (fastiou.box_convert(x.boxes, x.fmt, "xyxy") for x in (a, b))
             fmt = "xyxy"
-        with timed("compiling"):
+        with timed("loading kernels"):
             _compile(options.metric, fmt)
         with timed("matching") as update:
             return fastiou.pairs(
@@ -169,16 +183,19 @@ def _show_summary(
 ) -> None:
     if grouping is not None:
         groups = f"{grouping.count:,} by {' and '.join(grouping.keys)}"
+    elif options.groups and (a.keys or b.keys):
+        which = "A" if a.keys else "B"
+        groups = f"only {which} has {' and '.join(a.keys or b.keys)}: all with all"
     elif options.groups:
-        groups = "none in both files: all with all"
+        groups = "in neither file: all with all"
     else:
         groups = "not used: all with all"
     matching = seconds.pop("matching")
     besides = ", ".join(f"{name} {spent:.3f}" for name, spent in seconds.items())
     memory = report.peak_memory()
     facts = {
-        "boxes in A": f"{len(a):,} from {a.path.name} ({a.format})",
-        "boxes in B": f"{len(b):,} from {b.path.name} ({b.format})",
+        "boxes in A": _boxes_described(a),
+        "boxes in B": _boxes_described(b),
         "groups": groups,
         "pairs tested": f"{found.tested:,}",
         "pairs found": f"{len(found):,} with {options.metric} >= {options.threshold:g}",
@@ -193,6 +210,18 @@ def _show_summary(
             facts[name] = str(path)
     bars = [report.histogram_bars(_histogram(found, options, 10))] if len(found) else []
     report.show_facts("fastiou match", facts, *bars)
+
+
+def _boxes_described(file: io.BoxFile) -> str:
+    """How many, whence, and how many can match nothing: often a sign of another layout."""
+    corners = np.asarray(fastiou.box_convert(file.boxes, file.fmt, "xyxy"))
+    missing = np.isnan(corners).any(axis=1)
+    empty = (corners[:, 2:] <= corners[:, :2]).any(axis=1) & ~missing
+    words = [f"{len(file):,} from {file.path.name} ({file.format}, {file.fmt})"]
+    for unfit, name in ((missing, "with NaN"), (empty, "empty or inverted")):
+        if unfit.any():
+            words.append(f"{np.count_nonzero(unfit):,} {name}")
+    return ", ".join(words)
 
 
 def _share_matched(positions: Any, size: int) -> str:
@@ -316,7 +345,8 @@ def commands() -> click.Group:
         """Find all pairs of boxes in files A and B that overlap enough.
 
         Only boxes of the same frame or image (and category) are compared if both files tell them.
-        Rows and cols of the result are positions in A and B, counted from 0.
+        All rows take part: crowds and rows marked to be ignored are boxes like others. A box may be
+        in several pairs. Rows and cols of the result are positions in A and B, counted from 0.
 
         \b
         Files, also compressed by gzip, told apart by content:
@@ -325,7 +355,7 @@ def commands() -> click.Group:
           .csv   header with x1,y1,x2,y2 or x,y,w,h or cx,cy,w,h, and optional
                  frame, image, image_id or group, and category, category_id or
                  class; or 4 columns without a header
-          mot    frame, id, x, y, w, h, ... between commas or spaces
+          mot    frame, id, x, y, w, h, conf, ... between commas or spaces
           coco   JSON with annotations, or a list of results
 
         \b
@@ -401,13 +431,14 @@ def commands() -> click.Group:
         Example:
           fastiou warmup
         """  # noqa: D301
-        from fastiou.config import warm_up
+        from fastiou.config import configuration, warm_up
 
         before = time.perf_counter()
         with report.stages(False if quiet else progress) as begin:
             warm_up(begin("compiling"))
         if not quiet:
             click.echo(f"The kernels are ready after {time.perf_counter() - before:.1f} seconds.")
+            click.echo(f"They are kept in: {configuration()['cache folder']}")
 
     return group
 

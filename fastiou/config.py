@@ -68,6 +68,11 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             for metric in METRICS:
                 score = functools.partial(box_iou, boxes, boxes, metric=metric)
                 jobs.append((f"{metric} of {size} {dtype.__name__} boxes", score))
+            # With crowds a small call takes the general way, as it does from another library.
+            general = functools.partial(box_iou, boxes, boxes, iscrowd=np.ones(count, bool))
+            jobs.append((f"iou of {size} {dtype.__name__} boxes and crowds", general))
+            aligned = functools.partial(box_iou, boxes, boxes, aligned=True)
+            jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
             find = functools.partial(pairs, boxes, boxes)
             jobs.append((f"pairs of {size} {dtype.__name__} boxes", find))
     for done, (name, job) in enumerate(jobs):

@@ -448,7 +448,11 @@ def _lay_out(path: Path, data: bytes, format: str | None, fmt: str) -> _Table:  
     width = len(cells)
     numeric = all(_number(cell) is not None for cell in cells[:4])
     if format is None:
-        format = "mot" if numeric and width >= 6 else "csv"  # noqa: A001
+        # Not x1,y1,x2,y2,score,class: frame and track are whole, width and height above 1.
+        likely = all(_whole_number(cell) is not None for cell in cells[:2]) and (
+            width >= 7 or (width == 6 and all((_number(cell) or 0) > 1 for cell in cells[4:]))
+        )
+        format = "mot" if numeric and likely else "csv"  # noqa: A001
     if format == "mot":
         if width < 6:
             expected = "6 or more: frame, id, x, y, w, h, …"
@@ -457,14 +461,23 @@ def _lay_out(path: Path, data: bytes, format: str | None, fmt: str) -> _Table:  
     if not numeric:
         return _headed_table(path, cells, delimiter, number)
     if width != 4:
-        expected = "4 (boxes), 6 or more (MOT), or a header that names the columns"
+        expected = (
+            "4 (boxes), 6 or more that begin with whole numbers of frame and track (MOT), "
+            "a header that names the columns, or --format mot"
+        )
         raise FileError(path, f"{_columns(width)} of numbers", expected, number)
     return _Table("csv", fmt, delimiter, 4, number - 1, {}, (0, 1, 2, 3))
 
 
 def _headed_table(path: Path, header: list[str], delimiter: str | None, line: int) -> _Table:
     names = [name.strip().lower() for name in header]
-    box_names = next((known for known in BOX_COLUMNS if set(known) <= set(names)), None)
+    layouts = [known for known in BOX_COLUMNS if set(known) <= set(names)]
+    used = [name for name in names if name in KEY_COLUMNS or any(name in x for x in BOX_COLUMNS)]
+    twice = sorted({name for name in used if used.count(name) > 1})
+    if len(layouts) > 1 or twice:
+        found = f"columns {', '.join(twice)} come twice" if twice else "columns of several layouts"
+        raise FileError(path, found, "one set of boxes", line)
+    box_names = layouts[0] if layouts else None
     if box_names is None:
         known = " or ".join(map(",".join, BOX_COLUMNS))
         found = f"the first line {_shortened(','.join(header))!r} names no boxes"

@@ -148,6 +148,8 @@ def pairs(
     dispatch.require_cpu(device)
     report, finish = dispatch.progress_callback(progress)
     given1 = arrays.box_array("a", a)
+    if isinstance(b, int | float):
+        raise TypeError(f"b must be boxes, got {b!r}; if it is the threshold, pass threshold={b!r}")
     given2 = given1 if b is None else arrays.box_array("b", b)
     for given in (given1, given2):
         if given.array.ndim != 2:
@@ -216,7 +218,11 @@ def _group_arrays(
             raise ValueError("groups must be one array, the groups of a, when b is not given")
         both = arrays.group_array("groups", groups, size1)
         return both, both
-    if not isinstance(groups, tuple | list) or len(groups) != 2:
+    if (
+        not isinstance(groups, tuple | list)
+        or len(groups) != 2
+        or any(isinstance(part, int | np.integer) for part in groups)
+    ):
         raise ValueError(
             "groups must be a tuple of two arrays, the groups of a and of b, when both are given"
         )

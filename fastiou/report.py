@@ -146,7 +146,8 @@ def histogram(
         maximum = float(values.max(initial=threshold))
     if maximum <= threshold:
         return Histogram(np.array([len(values)]), np.array([threshold, threshold]))
-    return Histogram(*np.histogram(values, bins, (threshold, maximum)))
+    # Rounding can put a value of COCO's arithmetic above 1; it belongs in the last bin.
+    return Histogram(*np.histogram(np.minimum(values, maximum), bins, (threshold, maximum)))
 
 
 def histogram_bars(counted: Histogram) -> RenderableType:

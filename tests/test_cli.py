@@ -125,7 +125,7 @@ def test_match_without_groups(two_files, tmp_path):
     assert "not used: all with all" in result.stdout
     np.save(tmp_path / "bare.npy", boxes_b)
     result = run_well("match", a, tmp_path / "bare.npy")
-    assert "none in both files: all with all" in result.stdout
+    assert "only A has image: all with all" in result.stdout
 
 
 def test_match_converts_layouts_that_differ(two_files, tmp_path):
@@ -200,7 +200,7 @@ def test_quiet_is_quiet(two_files):
 def test_progress_is_shown_when_forced(two_files, tmp_path):
     a, b, _ = two_files
     result = run_well("match", a, b, "--progress", "--out", tmp_path / "pairs.csv")
-    for stage in ("reading", "compiling", "matching", "writing", "100%"):
+    for stage in ("reading", "loading kernels", "matching", "writing", "100%"):
         assert stage in result.stderr
     assert run_well("match", a, b).stderr == ""
 
@@ -485,3 +485,38 @@ def test_match_of_real_detections_meets_only_within_image_and_category(tmp_path)
         for file in (a, b)
     ]
     check_pairs(out, found_by_loop(a.boxes, b.boxes, *codes, "xywh", 0.5))
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("x1,y1,x2,y2\n0,0,1,1\n")
+    result = run("match", path, path, "--out", path)
+    assert result.exit_code == 2
+    assert "this is an input" in result.output
+    assert path.read_text() == "x1,y1,x2,y2\n0,0,1,1\n"
+
+
+@pytest.mark.parametrize("threshold", ["0", "nan", "2"])
+def test_the_threshold_is_checked_before_the_files(threshold):
+    result = run("match", "missing", "missing", "--threshold", threshold)
+    assert result.exit_code == 2
+    assert "threshold must be greater than 0" in result.output
+
+
+def test_boxes_that_can_match_nothing_are_counted(tmp_path):
+    path = tmp_path / "boxes.npy"
+    np.save(path, np.array([[0, 0, 1, 1], [np.nan, 0, 1, 1], [5, 5, 2, 2], [0, 0, 1, 1.0]]))
+    result = run_well("match", path, path)
+    assert "1 with NaN" in result.stdout
+    assert "1 empty or" in result.stdout
+
+
+def test_values_that_round_above_1_are_in_the_histogram():
+    counted = report.histogram(np.array([0.5, 1.0, np.nextafter(1, 2)]), 0.5, 1.0, bins=2)
+    assert counted.counts.tolist() == [1, 2]
+
+
+def test_python_runs_the_package():
+    command = [sys.executable, "-m", "fastiou", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert fastiou.__version__ in ended.stdout

@@ -36,8 +36,10 @@ MAY_IMPORT = {
     "output": {"io"},
     "demo": {"output"},
     "report": {"io", "output"},
+    "__main__": {"cli"},
     "cli": {
         "__init__",
+        "arrays",
         "boxes",
         "config",
         "demo",

@@ -182,7 +182,7 @@ def test_every_float_and_group_survives_the_round_trip(tmp_path, boxes, groups):
     contents = (
         npz_bytes(boxes=boxes, groups=codes),
         b"group,x,y,w,h\n" + rows_of_text(codes, *boxes.T),
-        rows_of_text(codes, codes, *boxes.T),
+        rows_of_text(codes, codes, *boxes.T, codes),
         as_json(entries),
     )
     for content in contents:
@@ -191,6 +191,25 @@ def test_every_float_and_group_survives_the_round_trip(tmp_path, boxes, groups):
         read = read_boxes(path)
         np.testing.assert_array_equal(read.boxes, boxes)
         np.testing.assert_array_equal(read.keys["image"], codes)
+
+
+@pytest.mark.parametrize(
+    "content", [b"10,20,50,60,0.9,3\n", b"10.5,20,50,60,90,30,1\n", b"0 0.5 0.5 0.1 0.1 0.9\n"]
+)
+def test_other_detections_are_not_taken_for_mot(tmp_path, content):
+    path = tmp_path / "detections.txt"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"expected 4 \(boxes\), 6 or more .* --format mot"):
+        read_boxes(path)
+    assert read_boxes(path, format="mot", grouped=False).format == "mot"
+
+
+@pytest.mark.parametrize("header", ["x1,y1,x2,y2,x1", "x,y,w,h,cx,cy", "x1,y1,x2,y2,x,y,w,h"])
+def test_ambiguous_headers_are_refused(tmp_path, header):
+    path = tmp_path / "boxes.csv"
+    path.write_text(header + "\n")
+    with pytest.raises(FileError, match=r"twice|several layouts"):
+        read_boxes(path)
 
 
 def test_the_fast_and_the_careful_way_agree(tmp_path, monkeypatch):

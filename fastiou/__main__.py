@@ -1,0 +1,5 @@
+"""`python -m fastiou` is the command `fastiou`."""
+
+from fastiou.cli import main
+
+main()

@@ -492,7 +492,7 @@ def test_an_input_is_never_overwritten(tmp_path):
     path.write_text("x1,y1,x2,y2\n0,0,1,1\n")
     result = run("match", path, path, "--out", path)
     assert result.exit_code == 2
-    assert "this is an input" in result.output
+    assert "this is an input" in result.stderr
     assert path.read_text() == "x1,y1,x2,y2\n0,0,1,1\n"
 
 
@@ -500,7 +500,7 @@ def test_an_input_is_never_overwritten(tmp_path):
 def test_the_threshold_is_checked_before_the_files(threshold):
     result = run("match", "missing", "missing", "--threshold", threshold)
     assert result.exit_code == 2
-    assert "threshold must be greater than 0" in result.output
+    assert "threshold must be greater than 0" in result.stderr
 
 
 def test_boxes_that_can_match_nothing_are_counted(tmp_path):

@@ -9,7 +9,7 @@ a Sapphire Rapids server:
 - The columns of a tile stay in L1, and tiles begin where the row's cache lines do. Loads from L2
   wait for the same buffers that hold the streaming stores (9.1 ms).
 - 512-bit vectors (6.3 ms without).
-- Two rows share each load of a column (5.2 ms without, 4.7-5.0 ms with).
+- Two rows share each load of a column (5.2 ms without, 4.7-5.2 ms with, mostly 5.0).
 
 `docs/design/002-dense-kernel.md` tells what else was tried.
 """

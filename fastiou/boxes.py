@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays, dispatch
+from fastiou import arrays, dispatch, memory
 from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.pairwise import count_tiles, pairwise
@@ -307,7 +307,7 @@ def _dense_scores(
     shape = (*batch_shape, rows, columns)
     dtype = arrays.result_dtype(given1, given2)
     if out is None:
-        target = dispatch.allocate(
+        target = memory.allocate(
             shape,
             dtype,
             f"box_iou of {rows:,} × {columns:,} boxes"
@@ -362,7 +362,7 @@ def _aligned_scores(
     shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
     dtype = arrays.result_dtype(given1, given2)
     if out is None:
-        target = dispatch.allocate(
+        target = memory.allocate(
             shape, dtype, f"box_iou of {math.prod(shape):,} aligned boxes", "score fewer at a time"
         )
     else:

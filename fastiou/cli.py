@@ -159,11 +159,16 @@ def _pairs(
 
 def _compile(metric: str, fmt: str) -> None:
     """Compile or load what `pairs` needs, so that the clock tells the speed of the work itself."""
-    from fastiou.dispatch import PARALLEL_FROM
+    from fastiou import dispatch
 
-    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (math.isqrt(PARALLEL_FROM) + 1, 1))
-    for some in (boxes[:1], boxes):
-        fastiou.pairs(some, some, metric=metric, fmt=fmt)
+    # As many groups as boxes, so that this is done as soon as everything is compiled.
+    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (dispatch.PARALLEL_FROM, 1))
+    groups = np.arange(len(boxes))
+    few = boxes[: math.isqrt(dispatch.PARALLEL_FROM) + 1]
+    fastiou.pairs(few[:1], few[:1], metric=metric, fmt=fmt)
+    with dispatch.threads_awake():
+        fastiou.pairs(few, few, metric=metric, fmt=fmt)
+        fastiou.pairs(boxes, boxes, metric=metric, fmt=fmt, groups=(groups, groups))
 
 
 def _histogram(found: Any, options: MatchOptions, bins: int) -> report.Histogram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import platform
@@ -78,6 +79,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
             progress(done, len(jobs), name)
-        job()
+        for kernels in (contextlib.nullcontext, dispatch.threads_awake):
+            with kernels():
+                job()
     if progress is not None:
         progress(len(jobs), len(jobs), "done")

@@ -1,38 +1,46 @@
-"""Where and how a kernel runs: backend, serial or parallel, in steps, and whether it fits."""
+"""Where and how a kernel runs: backend, serial or parallel, in steps."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 
 from fastiou.cpu.compilation import Kernel
 
 __all__ = [
     "PARALLEL_FROM",
+    "PARALLEL_FROM_ASLEEP",
     "STEP",
     "Progress",
-    "allocate",
     "progress_callback",
     "require_cpu",
     "run",
     "steps",
     "threading_layer",
+    "threads_awake",
 ]
 
 #: Called now and then with the work done so far and the work in all.
 Progress = Callable[[int, int], None]
 
-#: Scores from which on threads pay: starting them takes 5-8 µs when the machine is idle, but up to
-#: 8 ms when another process holds a core, while one thread makes this many scores in 35 µs.
+#: Scores from which on threads pay: starting them takes 3-8 µs while they wait actively, and one
+#: thread makes this many scores in 35 µs.
 PARALLEL_FROM = 100_000
+
+#: The same where the threads have to be woken. That takes 0.15 ms where the calling thread was at
+#: work and 6 ms where it slept: the system then puts all of them on its core, where it waits for
+#: them. One thread makes this many scores in 1.5 ms.
+PARALLEL_FROM_ASLEEP = 6_000_000
+
+#: Seconds for which threads wait actively: those of GNU OpenMP do for 3 to 6 ms.
+AWAKE_SECONDS = 0.002
 
 #: Scores between two chances for Ctrl-C. One slow thread makes this many in about 0.15 s.
 STEP = 1 << 26
@@ -44,6 +52,9 @@ _forked = False
 #: Reentrant, since a signal handler may score boxes while its own thread is about to let go.
 _launch_lock = threading.RLock()
 _layer: str | None = None
+#: When the last large call ended, on one thread or on several. After one on a single thread the
+#: next call does wake the others: it may be the second of many.
+_last_end = -math.inf
 
 
 def _after_fork() -> None:
@@ -83,10 +94,28 @@ def _launching() -> Iterator[None]:
 
 def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     """Call a kernel that makes `scores` scores, on as many threads as that deserves."""
+    global _last_end
     if scores < PARALLEL_FROM or _forked or numba.get_num_threads() == 1:
         return kernel.serial(*arguments)
-    with _launching():
-        return kernel.parallel(*arguments)
+    asleep = time.monotonic() - _last_end > AWAKE_SECONDS
+    try:
+        if asleep and scores < PARALLEL_FROM_ASLEEP:
+            return kernel.serial(*arguments)
+        with _launching():
+            return kernel.parallel(*arguments)
+    finally:
+        _last_end = max(_last_end, time.monotonic())
+
+
+@contextlib.contextmanager
+def threads_awake() -> Iterator[None]:
+    """Treat threads as awake, so that which kernels are compiled depends on sizes alone."""
+    global _last_end
+    _last_end = math.inf
+    try:
+        yield
+    finally:
+        _last_end = time.monotonic()
 
 
 def steps(total: int, size: int, progress: Progress | None = None) -> Iterator[tuple[int, int]]:
@@ -123,74 +152,6 @@ def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Calla
         bars.update(task, completed=done, total=total)
 
     return update, bars.stop
-
-
-# ---- memory ------------------------------------------------------------------------------------
-
-
-def _read_number(path: str) -> int | None:
-    try:
-        return int(Path(path).read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _available_memory() -> int | None:
-    """Bytes that this process may still use, None where that cannot be told."""
-    limits = []
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                limits.append(int(line.split()[1]) * 1024)
-    for limit_file, usage_file in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        limit, usage = _read_number(limit_file), _read_number(usage_file)
-        if limit is not None and usage is not None:
-            limits.append(limit - usage)
-    if sys.platform != "win32":
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        pages = _read_number("/proc/self/statm")
-        if soft != resource.RLIM_INFINITY and pages is not None:
-            limits.append(soft - pages * resource.getpagesize())
-    return min(limits) if limits else None
-
-
-def _human(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if size < 1024 or unit == "PiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-
-
-def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], what: str, instead: str) -> Any:
-    """Uninitialised array for a result; MemoryError at once where it cannot fit.
-
-    Parameters
-    ----------
-    what, instead
-        Words for the message: what the array is for, and what needs less.
-    """
-    size = int(dtype.itemsize)
-    for length in shape:
-        size *= int(length)
-    # Linux grants more than there is and ends the process when it is used, so look beforehand.
-    # Reading what is free takes 50 µs: only results that could matter are worth it.
-    available = _available_memory() if size >= 1 << 27 else None
-    if available is None or size <= available:
-        try:
-            return np.empty(shape, dtype)
-        except (MemoryError, ValueError):  # ValueError: more elements than an index can count
-            pass
-    known = "" if available is None else f", and {_human(max(available, 0))} are free"
-    raise MemoryError(f"{what} needs {_human(size)}{known}; {instead}")
 
 
 # ---- backends ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays, dispatch
+from fastiou import arrays, dispatch, memory
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import join
 from fastiou.metrics import METRICS
@@ -280,7 +280,7 @@ def _steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
 def _allocate(found: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
     size = found * (2 * 8 + dtype.itemsize)
     # Of one piece, since whether all fits can only be told before any is used.
-    buffer = dispatch.allocate(
+    buffer = memory.allocate(
         (size,), np.dtype(np.uint8), f"the list of {found:,} pairs", "raise the threshold"
     )
     rows, cols = buffer[: found * 16].view(np.int64).reshape(2, found)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fastiou import dispatch
+
 # A kernel may be compiled within an example; time says nothing about right or wrong.
 settings.register_profile(
     "fastiou", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -39,3 +41,9 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real inputs are not at {folder}; FASTIOU_DATA names another folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def sizes_alone_choose_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether threads are awake is a matter of timing, on which no test should hang."""
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", dispatch.PARALLEL_FROM)

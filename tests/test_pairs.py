@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou import dispatch, matching, reference
+from fastiou import dispatch, matching, memory, reference
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
@@ -124,7 +124,7 @@ def test_a_threshold_that_rounds_to_0_is_still_above_it(dtype: type) -> None:
 def test_the_result_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its three columns together do not fit, each of them would."""
     boxes = np.tile([0.0, 0, 1, 1], (3000, 1))
-    monkeypatch.setattr(dispatch, "_available_memory", lambda: 200_000_000)
+    monkeypatch.setattr(memory, "_available_memory", lambda: 200_000_000)
     with pytest.raises(MemoryError, match=r"9,000,000 pairs needs 206.0 MiB, and 190.7"):
         fastiou.pairs(boxes, boxes)
 

@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou import dispatch
+from fastiou import dispatch, memory
 
 PACKAGE = Path(fastiou.__file__).parent
 
@@ -28,8 +29,9 @@ import warnings
 warnings.simplefilter("error")
 import numpy as np
 import fastiou
-from fastiou import reference
+from fastiou import dispatch, reference
 
+dispatch.PARALLEL_FROM_ASLEEP = dispatch.PARALLEL_FROM
 rng = np.random.default_rng(0)
 low = rng.random((500, 2)) * 100
 boxes = np.concatenate([low, low + rng.random((500, 2)) * 20 + 1], axis=1)
@@ -439,3 +441,91 @@ assert not extras & set(sys.modules), extras & set(sys.modules)
 """,
         prelude="",
     )
+
+
+# ---- waking threads ----------------------------------------------------------------------------
+
+
+def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(dispatch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(dispatch, "_last_end", -np.inf)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 1_000_000)
+
+    class Spy:
+        serial = staticmethod(lambda: "one thread")
+        parallel = staticmethod(lambda: "threads")
+
+    def run(scores: int, after: float) -> str:
+        clock[0] += after
+        return str(dispatch.run(Spy, scores))  # type: ignore[arg-type]
+
+    assert run(500_000, 0) == "one thread"
+    assert run(500_000, 0.001) == "threads"  # the second of many
+    assert run(500_000, 0.001) == "threads"
+    assert run(500_000, 0.003) == "one thread"
+    assert run(1_000_000, 0.003) == "threads"
+    assert run(99_999, 0.0) == "one thread"
+    assert run(500_000, 0.003) == "one thread"  # small calls keep nobody awake
+    with dispatch.threads_awake():
+        assert run(100_000, 1.0) == "threads"
+    assert run(100_000, 1.0) == "one thread"
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+def test_memory_of_large_results_is_used_again(rng: np.random.Generator) -> None:
+    boxes = random_boxes(rng, 2100, dtype=np.float32)
+    memory._spare.clear()
+    first = fastiou.box_iou(boxes, boxes)
+    address, copy = first.ctypes.data, first.copy()
+    second = fastiou.box_iou(boxes, boxes)
+    assert second.ctypes.data != address
+    view = memoryview(first[5:, ::2])  # keeps the memory, though the array goes
+    del first
+    assert not memory._spare
+    third = fastiou.box_iou(boxes, boxes, metric="iof")
+    assert third.ctypes.data != address
+    assert np.array_equal(np.asarray(view), copy[5:, ::2])
+    view.release()
+    fourth = fastiou.box_iou(boxes, boxes)
+    assert fourth.ctypes.data == address
+    assert np.array_equal(fourth, copy)
+    assert fourth.flags.carray
+    assert fourth.flags.writeable
+    # A much smaller result does not hold a large block, and a larger one does not overrun it.
+    del fourth
+    assert fastiou.box_iou(boxes, boxes[:1000]).ctypes.data != address or not memory._spare
+    larger = random_boxes(rng, 2500, dtype=np.float32)
+    assert np.array_equal(
+        fastiou.box_iou(larger, larger[:9]), fastiou.box_iou(larger, larger)[:, :9]
+    )
+
+
+def test_little_memory_is_kept(rng: np.random.Generator) -> None:
+    sizes = []
+    for count in (1000, 2100, 5700, 6000):
+        boxes = random_boxes(rng, count, dtype=np.float32)
+        fastiou.box_iou(boxes, boxes)
+        sizes.append(sum(block.nbytes for block in memory._spare))
+    assert sizes == [0, 4 * 2100**2, 4 * 5700**2, 0]
+
+
+def test_threads_share_no_memory(rng: np.random.Generator) -> None:
+    boxes = random_boxes(rng, 2100, dtype=np.float32)
+    expected = fastiou.box_iou(boxes, boxes)
+    wrong = []
+
+    def work() -> None:
+        for _ in range(10):
+            scores = fastiou.box_iou(boxes, boxes)
+            if not np.array_equal(scores, expected):
+                wrong.append(scores)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -127,7 +127,9 @@ def box_iou(
     given1 = arrays.box_array("boxes1", boxes1)
     given2 = given1 if boxes2 is boxes1 else arrays.box_array("boxes2", boxes2)
     arrays.check_one_library(given1, given2)
-    crowd = None if iscrowd is None else _crowd_array(iscrowd, given2.array.shape[-2])
+    crowd = None
+    if iscrowd is not None:
+        crowd = arrays.crowd_array(iscrowd, given2.array.shape[-2], "boxes2")
     score = _aligned_scores if aligned else _dense_scores
     scores = score(given1, given2, fmt, metric, crowd, out)
     return arrays.hand_back(scores, given1, given2) if out is None else out
@@ -206,18 +208,6 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
     scores = np.empty((len(boxes1), len(boxes2)), dtype)
     odd, largest, smallest = kernel(boxes1, boxes2, layout, by_sides, scores)
     return None if odd or not within_limits(dtype, largest, smallest) else scores
-
-
-def _crowd_array(iscrowd: Any, count: int) -> Array:
-    crowd = arrays.plain_array("iscrowd", iscrowd)
-    if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
-        return np.empty(0, np.bool_)
-    if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
-        raise ValueError(
-            f"iscrowd must be {count} booleans, one for each of boxes2, "
-            f"got shape {crowd.shape} and dtype {crowd.dtype}"
-        )
-    return crowd.astype(np.bool_)
 
 
 class _Dense(NamedTuple):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastiou import arrays, dispatch, memory
+from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import join
+from fastiou.masks import (
+    MASK_METRICS,
+    WORDS_PER_SCORE,
+    is_masks,
+    mask_operand,
+    two_sets,
+)
 from fastiou.metrics import METRICS
 from fastiou.preparation import prepare, unmagnify
 
@@ -28,7 +36,7 @@ CUTS = 64
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of boxes that overlap enough, sorted by row and column.
+    """Pairs of boxes or masks that overlap enough, sorted by row and column.
 
     Iterating gives `rows`, `cols` and `values`, so that they can be unpacked; `len` is the number
     of pairs.
@@ -38,7 +46,7 @@ class Pairs:
     rows, cols : array of int64
         Positions in the first and in the second set.
     values : array
-        Scores, as `box_iou` would give them, bit for bit.
+        Scores, as `box_iou` or `mask_iou` would give them, bit for bit.
     shape : tuple of int
         Sizes of the two sets.
     tested : int
@@ -91,21 +99,23 @@ def pairs(
     device: str = "auto",
     progress: bool | dispatch.Progress = False,
 ) -> Pairs:
-    """Find all pairs of boxes that score at least a threshold.
+    """Find all pairs of boxes, or of masks, that score at least a threshold.
 
     The dense result is never built: memory is proportional to the inputs and the pairs found.
 
     Parameters
     ----------
-    a : array_like, shape (N, 4)
-        Boxes, as in `box_iou`.
-    b : array_like, shape (M, 4), optional
-        The boxes to compare with. Without them, `a` is compared with itself, each pair once, with
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    b : array_like, shape (M, 4), or masks, optional
+        What to compare with. Without it, `a` is compared with itself, each pair once, with
         row < column.
     threshold : float
         Smallest score of a pair; greater than 0, for giou, diou and ciou too, so that boxes that do
         not overlap are no pairs. It is compared in the dtype of the scores.
-    metric, fmt
+    metric
+        As in `box_iou`; for masks, as in `mask_iou`.
+    fmt
         As in `box_iou`.
     groups : tuple of two arrays of int, or one array of int if `b` is None, optional
         For each box of `a`, shape (N,), and of `b`, shape (M,), the group that it belongs to: an
@@ -147,6 +157,69 @@ def pairs(
     arrays.check_choice("metric", metric, METRICS)
     dispatch.require_cpu(device)
     report, finish = dispatch.progress_callback(progress)
+    sets = _masks(a, b, metric) if is_masks(a) or is_masks(b) else _boxes(a, b, metric, fmt)
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
+    size1, size2 = sets.sizes
+    groups1, groups2 = _group_arrays(groups, size1, size2, itself=b is None)
+    order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=b is None)
+    first, second, exponent = sets.prepare(order)
+    if METRICS[metric].maximum is None:
+        minimum = float(unmagnify(np.array([minimum]), -exponent)[0])
+    # A threshold above 0 stays so, or what does not overlap would be pairs.
+    with np.errstate(over="ignore", under="ignore"):
+        limit = max(sets.dtype.type(minimum), np.nextafter(sets.dtype.type(0), sets.dtype.type(1)))
+
+    kernels = join(sets.geometry, metric)
+    tested = lasts - firsts
+    cumulative = np.concatenate([[0], np.cumsum(tested + sets.extra_cost(order, firsts, lasts))])
+    total = int(cumulative[-1])
+    if order is None:
+        order = np.arange(size2)
+    try:
+        counts = np.zeros(size1, np.int64)
+        none = np.empty(0, sets.dtype)
+        for rows_of_step, work, done in _steps(cumulative):
+            dispatch.run(
+                kernels.count, work, *first, *second, firsts, lasts, rows_of_step, limit, none,
+                counts,
+            )  # fmt: skip
+            if report is not None:
+                report(done, 2 * total)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        found = int(offsets[-1])
+        rows, cols, values = _allocate(found, sets.dtype)
+        for rows_of_step, work, done in _steps(cumulative):
+            dispatch.run(
+                kernels.fill, work, *first, *second, firsts, lasts, rows_of_step, limit, offsets,
+                order, rows, cols, values,
+            )  # fmt: skip
+            if report is not None:
+                report(total + done, 2 * total)
+    finally:
+        finish()
+    if METRICS[metric].maximum is None:
+        unmagnify(values, exponent)
+    rows, cols, values = (arrays.hand_back(part, *sets.inputs) for part in (rows, cols, values))
+    return Pairs(rows, cols, values, sets.sizes, int(tested.sum()))
+
+
+class _Sets(NamedTuple):
+    """Two sets of one geometry, checked and ready to be joined."""
+
+    geometry: str
+    #: The arguments as they came, for handing results back in kind.
+    inputs: list[Input]
+    sizes: tuple[int, int]
+    dtype: np.dtype[Any]
+    #: Given the order of the second set, both sets as the kernels read them, and by which power of
+    #: two they are magnified.
+    prepare: Callable[[Array | None], tuple[tuple[Array, Array], tuple[Array, Array], int]]
+    #: Given the order of the second set, and each row's slice of it, what its scores may cost
+    #: beyond those of boxes.
+    extra_cost: Callable[[Array | None, Array, Array], Array]
+
+
+def _boxes(a: Any, b: Any, metric: str, fmt: str) -> _Sets:
     given1 = arrays.box_array("a", a)
     if isinstance(b, int | float):
         raise TypeError(f"b must be boxes, got {b!r}; if it is the threshold, pass threshold={b!r}")
@@ -155,56 +228,46 @@ def pairs(
         if given.array.ndim != 2:
             raise ValueError(
                 f"{given.name} must have the shape (N, 4), got {given.array.shape}; tell batches "
-                "apart by groups"
+                "apart by groups, and pass masks that are 4 wide as Masks"
             )
     arrays.check_one_library(given1, given2)
-    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
-    size1, size2 = len(given1.array), len(given2.array)
-    groups1, groups2 = _group_arrays(groups, size1, size2, itself=b is None)
-    order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=b is None)
 
-    dtype = arrays.result_dtype(given1, given2)
-    ordered = given2
-    if order is not None:
-        ordered = given2._replace(array=np.take(given2.array, order, axis=0))
-    else:
-        order = np.arange(size2)
-    columns1, columns2, exponent = prepare(given1, ordered, fmt, metric)
-    if METRICS[metric].maximum is None:
-        minimum = float(unmagnify(np.array([minimum]), -exponent)[0])
-    # A threshold above 0 stays so, or what does not overlap would be pairs.
-    with np.errstate(over="ignore", under="ignore"):
-        limit = max(dtype.type(minimum), np.nextafter(dtype.type(0), dtype.type(1)))
-    boxes = (columns1.corners, columns1.measures, columns2.corners, columns2.measures)
+    def prepared(order: Array | None) -> tuple[tuple[Array, Array], tuple[Array, Array], int]:
+        ordered = given2
+        if order is not None:
+            ordered = given2._replace(array=np.take(given2.array, order, axis=0))
+        columns1, columns2, exponent = prepare(given1, ordered, fmt, metric)
+        return (
+            (columns1.corners, columns1.measures),
+            (columns2.corners, columns2.measures),
+            exponent,
+        )
 
-    kernels = join(metric)
-    cumulative = np.concatenate([[0], np.cumsum(lasts - firsts)])
-    tested = int(cumulative[-1])
-    try:
-        counts = np.zeros(size1, np.int64)
-        none = np.empty(0, dtype)
-        for rows_of_step, scores, done in _steps(cumulative):
-            dispatch.run(
-                kernels.count, scores, *boxes, firsts, lasts, rows_of_step, limit, none, counts
-            )
-            if report is not None:
-                report(done, 2 * tested)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        found = int(offsets[-1])
-        rows, cols, values = _allocate(found, dtype)
-        for rows_of_step, scores, done in _steps(cumulative):
-            dispatch.run(
-                kernels.fill, scores, *boxes, firsts, lasts, rows_of_step, limit, offsets, order,
-                rows, cols, values,
-            )  # fmt: skip
-            if report is not None:
-                report(tested + done, 2 * tested)
-    finally:
-        finish()
-    if METRICS[metric].maximum is None:
-        unmagnify(values, exponent)
-    rows, cols, values = (arrays.hand_back(part, given1, given2) for part in (rows, cols, values))
-    return Pairs(rows, cols, values, (size1, size2), tested)
+    return _Sets(
+        "box",
+        [given1, given2],
+        (len(given1.array), len(given2.array)),
+        arrays.result_dtype(given1, given2),
+        prepared,
+        lambda order, firsts, lasts: np.zeros(len(firsts), np.int64),
+    )
+
+
+def _masks(a: Any, b: Any, metric: str) -> _Sets:
+    arrays.check_choice("metric of masks", metric, MASK_METRICS)
+    set1, set2, inputs = two_sets("a", a, "b", a if b is None else b)
+
+    def prepared(order: Array | None) -> tuple[tuple[Array, Array], tuple[Array, Array], int]:
+        return mask_operand(set1), mask_operand(set2, order), 0
+
+    def extra_cost(order: Array | None, firsts: Array, lasts: Array) -> Array:
+        # A row reads no more words than it has itself for each column, nor than the columns have.
+        sizes = set2.words_of_each
+        before = np.concatenate([[0], np.cumsum(sizes if order is None else sizes[order])])
+        own = set1.words_of_each * (lasts - firsts)
+        return np.minimum(own, before[lasts] - before[firsts]) // WORDS_PER_SCORE  # type: ignore[no-any-return]
+
+    return _Sets("mask", inputs, (len(set1), len(set2)), np.dtype(np.float64), prepared, extra_cost)
 
 
 def _group_arrays(
@@ -259,9 +322,9 @@ def _slices(
 
 
 def _steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
-    """Cut rows into steps: row numbers to cut at, scores in the step, and scores so far.
+    """Cut rows into steps: row numbers to cut at, work in the step, and work so far.
 
-    `cumulative` is the number of scores before each row.
+    `cumulative` is the work before each row, in scores of boxes.
     """
     total = int(cumulative[-1])
     last = 0

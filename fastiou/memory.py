@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT_BYTES", "allocate"]
+__all__ = ["KEPT_BYTES", "allocate", "human_size"]
 
 
 def _read_number(path: str) -> int | None:
@@ -48,7 +48,8 @@ def _available_memory() -> int | None:
     return min(limits) if limits else None
 
 
-def _human(size: float) -> str:
+def human_size(size: float) -> str:
+    """Bytes in the largest unit that leaves at least 1."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if size < 1024 or unit == "PiB":
             break
@@ -109,14 +110,22 @@ def _recycled(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Any:
 # ---- results -----------------------------------------------------------------------------------
 
 
-def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], what: str, instead: str) -> Any:
-    """Uninitialised array for a result; MemoryError at once where it cannot fit.
+def allocate(
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    what: str,
+    instead: str,
+    *,
+    zeros: bool = False,
+) -> Any:
+    """Array for a result, not initialised unless `zeros`; MemoryError at once if it cannot fit.
 
     Parameters
     ----------
     what, instead
         Words for the message: what the array is for, and what needs less.
     """
+    dtype = np.dtype(dtype)
     size = int(dtype.itemsize)
     for length in shape:
         size *= int(length)
@@ -127,10 +136,12 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], what: str, instead: s
     available = _available_memory() if size >= KEPT_BYTES else None
     if available is None or size <= available:
         try:
+            if zeros:  # pages that come from the system are cleared already
+                return np.zeros(shape, dtype)
             if _KEEP_FROM <= size <= KEPT_BYTES:
                 return _recycled(shape, dtype, size)
             return np.empty(shape, dtype)
         except (MemoryError, ValueError):  # ValueError: more elements than an index can count
             pass
-    known = "" if available is None else f", and {_human(max(available, 0))} are free"
-    raise MemoryError(f"{what} needs {_human(size)}{known}; {instead}")
+    known = "" if available is None else f", and {human_size(max(available, 0))} are free"
+    raise MemoryError(f"{what} needs {human_size(size)}{known}; {instead}")

@@ -25,7 +25,7 @@ CHUNK = PADDING
 class ChunkScorers(NamedTuple):
     """The inner loops of one metric. They fill chunks with scores from column `column` on."""
 
-    #: `(first, corners, measures, column, chunk)`: one box.
+    #: `(corners1, measures1, i, corners2, measures2, column, chunk)`: box i of the first set.
     one: Callable[..., None]
     #: `(first1, first2, corners, measures, column, chunk1, chunk2)`: two boxes, which share loads.
     two: Callable[..., None]
@@ -41,10 +41,19 @@ def chunk_scorers(metric: str) -> ChunkScorers:
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
-    def one(first: Any, corners: Array, measures: Array, column: int, chunk: Array) -> None:
+    def one(
+        corners1: Array,
+        measures1: Array,
+        i: int,
+        corners2: Array,
+        measures2: Array,
+        column: int,
+        chunk: Array,
+    ) -> None:
+        first = box(corners1, measures1, i)
         start = np.uint64(column)
         for j in range(np.uint64(CHUNK)):
-            chunk[j] = formula(*measure(first, box(corners, measures, start + j)))
+            chunk[j] = formula(*measure(first, box(corners2, measures2, start + j)))
 
     @register_jitable(inline="always")
     def two(

@@ -1,4 +1,6 @@
-"""Pairs of boxes above a threshold, without a dense result.
+"""Pairs of boxes or of masks above a threshold, without a dense result.
+
+A set is two arrays, whatever its geometry: those of `BoxColumns` or of `MaskOperand`.
 
 Every row of one set is scored against one contiguous slice of the other: the whole of it, or the
 members of the row's group. A first pass counts, so that the second can fill arrays of exactly the
@@ -17,9 +19,9 @@ from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
-from fastiou.cpu.columns import box
 from fastiou.cpu.compilation import Kernel
 from fastiou.cpu.intrinsics import prefer_widest_vectors, stack_array
+from fastiou.cpu.mask_scores import mask_scorer
 
 __all__ = ["JoinKernels", "join"]
 
@@ -37,22 +39,24 @@ class JoinKernels:
 
 
 @functools.cache
-def join(metric: str) -> JoinKernels:
-    """Make the kernels of a metric."""
-    score_one = chunk_scorers(metric).one
+def join(geometry: str, metric: str) -> JoinKernels:
+    """Make the kernels of a metric over the geometry "box" or "mask"."""
+    score = chunk_scorers(metric).one if geometry == "box" else mask_scorer(metric)
 
     @register_jitable(inline="always")
     def score_and_count(
-        first: Any,
-        corners: Array,
-        measures: Array,
+        first1: Array,
+        first2: Array,
+        row: int,
+        second1: Array,
+        second2: Array,
         column: int,
         last: int,
         threshold: float,
         chunk: Array,
     ) -> int:
         """Score a chunk of a slice that ends at `last`; what lies beyond is no pair."""
-        score_one(first, corners, measures, column, chunk)
+        score(first1, first2, row, second1, second2, column, chunk)
         for j in range(last - column, CHUNK):
             chunk[j] = -np.inf
         hits = 0
@@ -61,10 +65,10 @@ def join(metric: str) -> JoinKernels:
         return hits
 
     def count(
-        corners1: Array,
-        measures1: Array,
-        corners2: Array,
-        measures2: Array,
+        first1: Array,
+        first2: Array,
+        second1: Array,
+        second2: Array,
         firsts: Array,
         lasts: Array,
         cuts: Array,
@@ -76,19 +80,18 @@ def join(metric: str) -> JoinKernels:
             prefer_widest_vectors()
             chunk = stack_array(values, CHUNK)
             for row in range(cuts[task], cuts[task + 1]):
-                first = box(corners1, measures1, row)
                 found = 0
                 for column in range(firsts[row], lasts[row], CHUNK):
                     found += score_and_count(
-                        first, corners2, measures2, column, lasts[row], threshold, chunk
+                        first1, first2, row, second1, second2, column, lasts[row], threshold, chunk
                     )
                 counts[row] = found
 
     def fill(
-        corners1: Array,
-        measures1: Array,
-        corners2: Array,
-        measures2: Array,
+        first1: Array,
+        first2: Array,
+        second1: Array,
+        second2: Array,
         firsts: Array,
         lasts: Array,
         cuts: Array,
@@ -106,10 +109,9 @@ def join(metric: str) -> JoinKernels:
                 position = offsets[row]
                 if position == offsets[row + 1]:
                     continue
-                first = box(corners1, measures1, row)
                 for column in range(firsts[row], lasts[row], CHUNK):
                     hits = score_and_count(
-                        first, corners2, measures2, column, lasts[row], threshold, chunk
+                        first1, first2, row, second1, second2, column, lasts[row], threshold, chunk
                     )
                     if hits == 0:
                         continue
@@ -120,4 +122,6 @@ def join(metric: str) -> JoinKernels:
                             values[position] = chunk[j]
                             position += 1
 
-    return JoinKernels(Kernel(count, f"count-{metric}"), Kernel(fill, f"fill-{metric}"))
+    return JoinKernels(
+        Kernel(count, f"count-{geometry}-{metric}"), Kernel(fill, f"fill-{geometry}-{metric}")
+    )

@@ -1,0 +1,459 @@
+"""Masks as bits: packing, unpacking, run lengths and label images.
+
+A mask is stored as 64-bit words that run down the image: bit b of word (r, x) is the pixel at row
+64 r + b, column x. Word rows lie on one grid for all masks, so that words of two masks meet without
+shifting. Of each mask only the words of its own bounding box are kept, word row by word row, so
+that what two masks share in one word row is one contiguous slice of either.
+
+`docs/design/005-masks.md` has the measurements that decided this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.intrinsics import (
+    WORDS_READ,
+    count_ones,
+    count_zeros_below,
+    nonzero_bits,
+    prefer_widest_vectors,
+)
+
+__all__ = [
+    "BITS",
+    "COUNT_PIXELS",
+    "COUNT_RUNS",
+    "CROP",
+    "FILL_LABELS",
+    "FILL_RUNS",
+    "GATHER",
+    "MEASURE_LABELS",
+    "MEASURE_RUNS",
+    "PACK",
+    "PADDING",
+    "UNPACK",
+    "WRITE_RUNS",
+    "word_rows",
+]
+
+Array = npt.NDArray[Any]
+
+#: Pixels in a word.
+BITS = 64
+
+#: Words go on this far past the last mask, since kernels read whole vectors.
+PADDING = WORDS_READ
+
+
+@register_jitable
+def word_rows(top: int, bottom: int) -> int:
+    """Number of word rows that pixel rows `top` to `bottom` touch, 0 if there are none."""
+    return ((bottom + 63) >> 6) - (top >> 6) if bottom > top else 0
+
+
+# ---- dense masks -------------------------------------------------------------------------------
+
+
+@register_jitable
+def _transpose(block: Array) -> None:
+    """Swap rows and bits of 64 words: halves of words first, single bits last."""
+    shift = np.uint64(32)
+    keep = np.uint64(0x00000000FFFFFFFF)
+    one = np.uint64(1)
+    while shift != np.uint64(0):
+        step = np.int64(shift)
+        for first in range(0, 64, 2 * step):
+            low = block[first : first + step]
+            high = block[first + step : first + 2 * step]
+            for k in range(step):
+                swapped = ((low[k] >> shift) ^ high[k]) & keep
+                high[k] ^= swapped
+                low[k] ^= swapped << shift
+        shift >>= one
+        keep ^= keep << shift
+
+
+def _pack(masks: Array, words: Array, findings: Array, first_task: int, last_task: int) -> None:
+    """Pack uint8 masks (n, h, w) into whole word rows (n, word rows, w rounded up to 64).
+
+    `findings` (n, word rows, 4) receives the first and last column and row that are not empty, the
+    latter two past the end; all 0 for an empty word row. A task is one word row of one mask.
+    """
+    _, height, width = masks.shape
+    bands = words.shape[1]
+    blocks = words.shape[2] // BITS
+    size = masks.size
+    flat = masks.reshape(-1)
+    whole = width // BITS
+    rest = width % BITS
+    for task in prange(first_task, last_task):
+        k = task // bands
+        band = task % bands
+        target = words[k, band]
+        first_row = band * BITS
+        last_row = min(first_row + BITS, height)
+        top = last_row
+        bottom = first_row
+        # First 64 columns of one row to a word, 64 such words to a block; then turn the blocks.
+        for row in range(first_row, last_row):
+            start = (k * height + row) * width
+            line = target[row - first_row :]
+            seen = np.uint64(0)
+            for block in range(whole):
+                bits = nonzero_bits(flat, start + block * BITS)
+                line[block * BITS] = bits
+                seen |= bits
+            if rest:
+                if width >= BITS:  # what ends with the row, less what was read already
+                    bits = nonzero_bits(flat, start + width - BITS) >> np.uint64(BITS - rest)
+                elif start + BITS <= size:  # what begins with the row, less what comes after
+                    bits = nonzero_bits(flat, start) & (
+                        (np.uint64(1) << np.uint64(rest)) - np.uint64(1)
+                    )
+                else:
+                    bits = np.uint64(0)
+                    for x in range(rest):
+                        if flat[start + x]:
+                            bits |= np.uint64(1) << np.uint64(x)
+                line[whole * BITS] = bits
+                seen |= bits
+            if seen:
+                top = min(top, row)
+                bottom = row + 1
+        left = width
+        right = 0
+        if bottom > top:
+            for block in range(blocks):
+                part = target[block * BITS : (block + 1) * BITS]
+                seen = np.uint64(0)
+                for row in range(last_row - first_row):
+                    seen |= part[row]
+                for row in range(last_row - first_row, BITS):
+                    part[row] = np.uint64(0)
+                if seen:
+                    left = min(left, block * BITS + count_zeros_below(seen))
+                    for bit in range(BITS):
+                        if seen >> np.uint64(bit):
+                            right = block * BITS + bit + 1
+                    _transpose(part)
+        else:
+            left = top = bottom = 0
+        findings[k, band, 0] = left
+        findings[k, band, 1] = top
+        findings[k, band, 2] = right
+        findings[k, band, 3] = bottom
+
+
+#: Packs dense masks, a word row at a time.
+PACK = Kernel(_pack, "pack")
+
+
+def _crop(whole: Array, boxes: Array, offsets: Array, words: Array) -> None:
+    """Copy of whole word rows (n, word rows, ≥ w) what lies in each mask's box."""
+    for k in prange(len(whole)):
+        left, top, right, bottom = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
+        width = right - left
+        first = top >> 6
+        for row in range(word_rows(top, bottom)):
+            target = words[offsets[k] + row * width : offsets[k] + (row + 1) * width]
+            source = whole[k, first + row, left:right]
+            for x in range(width):
+                target[x] = source[x]
+
+
+#: Crops packed masks to their boxes.
+CROP = Kernel(_crop, "crop")
+
+
+def _unpack(
+    words: Array, starts: Array, boxes: Array, masks: Array, first_task: int, last_task: int
+) -> None:
+    """Write the pixels inside each mask's box to zeroed uint8 masks (n, h, w).
+
+    A task is one row of one mask.
+    """
+    height = masks.shape[1]
+    one = np.uint64(1)
+    for task in prange(first_task, last_task):
+        k = task // height
+        row = task % height
+        left, top, right, bottom = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
+        if row < top or row >= bottom:
+            continue
+        width = right - left
+        start = starts[k] + ((row >> 6) - (top >> 6)) * width
+        source = words[start : start + width]
+        target = masks[k, row, left:right]
+        shift = np.uint64(row & 63)
+        for x in range(width):
+            target[x] = (source[x] >> shift) & one
+
+
+#: Unpacks masks.
+UNPACK = Kernel(_unpack, "unpack")
+
+
+def _count_pixels(words: Array, offsets: Array, areas: Array) -> None:
+    for k in prange(len(areas)):
+        prefer_widest_vectors()
+        part = words[offsets[k] : offsets[k + 1]]
+        area = np.int64(0)
+        for i in range(len(part)):
+            area += count_ones(part[i])
+        areas[k] = area
+
+
+#: Counts the pixels of each mask.
+COUNT_PIXELS = Kernel(_count_pixels, "count-pixels")
+
+
+def _gather(words: Array, starts: Array, offsets: Array, gathered: Array) -> None:
+    for k in prange(len(starts)):
+        size = offsets[k + 1] - offsets[k]
+        source = words[starts[k] : starts[k] + size]
+        target = gathered[offsets[k] : offsets[k] + size]
+        for i in range(size):
+            target[i] = source[i]
+
+
+#: Copies the words of chosen masks.
+GATHER = Kernel(_gather, "gather")
+
+
+# ---- run lengths -------------------------------------------------------------------------------
+
+
+def _measure_runs(counts: Array, offsets: Array, height: int, boxes: Array) -> None:
+    """Fill the bounding box of each mask (4, n), all 0 for an empty one."""
+    for k in prange(len(offsets) - 1):
+        left = np.int64(0)
+        right = np.int64(0)
+        top = height
+        bottom = np.int64(0)
+        position = np.int64(0)
+        found = False
+        for i in range(offsets[k], offsets[k + 1]):
+            first = position
+            position += counts[i]
+            if (i - offsets[k]) & 1 and position > first:
+                x = first // height
+                last_x = (position - 1) // height
+                if not found:
+                    left = x
+                    found = True
+                right = last_x + 1
+                if last_x > x:  # from the bottom of one column to the top of the next
+                    top = np.int64(0)
+                    bottom = height
+                else:
+                    top = min(top, first - x * height)
+                    bottom = max(bottom, position - x * height)
+        boxes[k, 0] = left
+        boxes[k, 1] = top if found else 0
+        boxes[k, 2] = right
+        boxes[k, 3] = bottom
+
+
+#: Finds the boxes of masks given as run lengths.
+MEASURE_RUNS = Kernel(_measure_runs, "measure-runs")
+
+
+@register_jitable
+def _set_column(
+    words: Array, start: int, width: int, first_word_row: int, column: int, low: int, high: int
+) -> None:
+    """Set the pixels from row `low` to row `high` in a column of a mask."""
+    ones = ~np.uint64(0)
+    first = low >> 6
+    last = (high - 1) >> 6
+    for row in range(first, last + 1):
+        bits = ones
+        if row == first:
+            bits &= ones << np.uint64(low & 63)
+        if row == last:
+            bits &= ones >> np.uint64(63 - ((high - 1) & 63))
+        words[start + (row - first_word_row) * width + column] |= bits
+
+
+def _fill_runs(
+    counts: Array,
+    offsets: Array,
+    firsts: Array,
+    height: int,
+    boxes: Array,
+    starts: Array,
+    words: Array,
+) -> None:
+    """Set the pixels of masks, each the union of the runs `firsts[k]` to `firsts[k + 1]`."""
+    for k in prange(len(firsts) - 1):
+        left, top, right = boxes[k, 0], boxes[k, 1], boxes[k, 2]
+        width = right - left
+        for part in range(firsts[k], firsts[k + 1]):
+            position = np.int64(0)
+            for i in range(offsets[part], offsets[part + 1]):
+                first = position
+                position += counts[i]
+                if not (i - offsets[part]) & 1 or position == first:
+                    continue
+                x = first // height
+                low = first - x * height
+                remaining = position - first
+                while remaining > 0:
+                    high = min(height, low + remaining)
+                    _set_column(words, starts[k], width, top >> 6, x - left, low, high)
+                    remaining -= high - low
+                    low = np.int64(0)
+                    x += 1
+
+
+#: Packs masks given as run lengths.
+FILL_RUNS = Kernel(_fill_runs, "fill-runs")
+
+
+@register_jitable
+def _runs(
+    words: Array,
+    start: int,
+    left: int,
+    top: int,
+    right: int,
+    bottom: int,
+    height: int,
+    total: int,
+    counts: Array,
+    begin: int,
+    writing: bool,
+) -> int:
+    """Run lengths of one mask, column by column; returns how many there are."""
+    one = np.uint64(1)
+    width = right - left
+    first_row = top >> 6
+    rows = word_rows(top, bottom)
+    below = min((first_row + rows) * BITS, height)
+    number = np.int64(0)
+    since = np.int64(0)
+    inside = np.uint64(0)
+    for x in range(width):
+        column = (left + x) * height
+        for row in range(rows):
+            word = words[start + row * width + x]
+            changes = word ^ ((word << one) | inside)
+            base = column + (first_row + row) * BITS
+            while changes:
+                position = base + count_zeros_below(changes)
+                # Bits below the image are 0: a run may seem to end there, and the next column to
+                # begin one. It does only if the next column does not go on.
+                if position >= column + height:
+                    break
+                if writing:
+                    counts[begin + number] = position - since
+                since = position
+                number += 1
+                changes &= changes - one
+            last_bit = min(np.int64(63), height - 1 - (first_row + row) * BITS)
+            inside = (word >> np.uint64(last_bit)) & one
+        # What follows in this column and precedes in the next is empty where it was cropped.
+        if inside and (below < height or first_row > 0 or x == width - 1):
+            position = column + below
+            if position < total:
+                if writing:
+                    counts[begin + number] = position - since
+                since = position
+                number += 1
+            inside = np.uint64(0)
+    if writing:
+        counts[begin + number] = total - since
+    return number + 1
+
+
+def _count_runs(
+    words: Array, starts: Array, boxes: Array, height: int, total: int, numbers: Array
+) -> None:
+    for k in prange(len(numbers)):
+        numbers[k] = _runs(
+            words, starts[k], boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3],
+            height, total, numbers, 0, False,
+        )  # fmt: skip
+
+
+def _write_runs(
+    words: Array,
+    starts: Array,
+    boxes: Array,
+    height: int,
+    total: int,
+    offsets: Array,
+    counts: Array,
+) -> None:
+    for k in prange(len(offsets) - 1):
+        _runs(
+            words, starts[k], boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3],
+            height, total, counts, offsets[k], True,
+        )  # fmt: skip
+
+
+#: Counts the runs of each mask.
+COUNT_RUNS = Kernel(_count_runs, "count-runs")
+
+#: Writes the run lengths of each mask from `offsets[k]` on.
+WRITE_RUNS = Kernel(_write_runs, "write-runs")
+
+
+# ---- label images ------------------------------------------------------------------------------
+
+
+def _measure_labels(indices: Array, bounds: Array) -> None:
+    """Fill the box of each object (blocks, objects, 4): left, top, right, bottom.
+
+    `indices` (h, w) has the number of the object at each pixel, negative where there is none.
+    """
+    blocks, count = bounds.shape[0], bounds.shape[1]
+    height, width = indices.shape
+    for block in prange(blocks):
+        box = bounds[block]
+        for k in range(count):
+            box[k, 0] = width
+            box[k, 1] = height
+            box[k, 2] = 0
+            box[k, 3] = 0
+        for row in range(height * block // blocks, height * (block + 1) // blocks):
+            line = indices[row]
+            x = 0
+            while x < width:
+                k = line[x]
+                first = x
+                while x < width and line[x] == k:
+                    x += 1
+                if k >= 0:
+                    box[k, 0] = min(box[k, 0], first)
+                    box[k, 1] = min(box[k, 1], row)
+                    box[k, 2] = max(box[k, 2], x)
+                    box[k, 3] = max(box[k, 3], row + 1)
+
+
+#: Finds the boxes of objects in a label image.
+MEASURE_LABELS = Kernel(_measure_labels, "measure-labels")
+
+
+def _fill_labels(indices: Array, boxes: Array, starts: Array, words: Array) -> None:
+    """Set the pixels of all objects. Threads share no word: each works on one word row."""
+    height, width = indices.shape
+    for band in prange((height + BITS - 1) // BITS):
+        for row in range(band * BITS, min((band + 1) * BITS, height)):
+            bit = np.uint64(1) << np.uint64(row & 63)
+            for x in range(width):
+                k = indices[row, x]
+                if k >= 0:
+                    left, top, right = boxes[k, 0], boxes[k, 1], boxes[k, 2]
+                    words[starts[k] + (band - (top >> 6)) * (right - left) + x - left] |= bit
+
+
+#: Packs the objects of a label image.
+FILL_LABELS = Kernel(_fill_labels, "fill-labels")

@@ -1,0 +1,281 @@
+"""Scores of masks: what two masks share, and the dense and aligned kernels over it.
+
+A pair costs next to nothing where the boxes of two masks are apart. Where they are not, it reads
+the words that both boxes share, two loads for each vector of counts.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.bits import word_rows
+from fastiou.cpu.columns import PADDING
+from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.intrinsics import (
+    count_zeros_below,
+    nonzero_bits,
+    prefer_widest_vectors,
+    shared_ones,
+    shared_ones_of_all,
+    stack_array,
+)
+from fastiou.metrics import METRICS
+
+__all__ = [
+    "TILE_COLUMNS",
+    "TILE_ROWS",
+    "MaskKernels",
+    "MaskOperand",
+    "mask_scorer",
+    "mask_scores",
+]
+
+Array = npt.NDArray[Any]
+
+#: Masks that are looked at together, one bit each in a word of those whose boxes meet.
+CHUNK = PADDING
+
+#: Rows and columns of a tile where all masks have one box, and words at a time: 64 columns of 512
+#: words stay in L2 with 16 rows of as many, and the four of each that are at work in L1.
+TILE_ROWS = 16
+TILE_COLUMNS = 64
+TILE_WORDS = 512
+
+#: Threads take every 64th row. Masks often come sorted by size, and then slices of consecutive
+#: rows would differ in work.
+INTERLEAVED = 64
+
+
+class MaskOperand(NamedTuple):
+    """A set of masks as the kernels read it: as many arrays as a set of boxes has.
+
+    One tuple for a set would make shorter signatures, but then Numba counted references for every
+    chunk, which took 60 % of the time.
+    """
+
+    #: Words of all masks.
+    words: Array
+    #: (6, n + padding) int64: left, top, right, bottom, where the words begin, area. What follows
+    #: the last mask is empty.
+    table: Array
+
+
+@register_jitable
+def _area(table: Array, i: int) -> float:
+    """Area for the formulas: the smallest normal number for an empty mask (see `metrics`)."""
+    area = np.float64(table[5, i])
+    return area if area > 0.0 else 2.2250738585072014e-308
+
+
+@register_jitable(inline="always")
+def shared_pixels(
+    words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int
+) -> int:
+    """How many pixels mask i of one set shares with mask j of another."""
+    left = max(table1[0, i], table2[0, j])
+    top = max(table1[1, i], table2[1, j])
+    right = min(table1[2, i], table2[2, j])
+    bottom = min(table1[3, i], table2[3, j])
+    shared = np.int64(0)
+    if left < right and top < bottom:
+        row = top >> 6
+        width1 = table1[2, i] - table1[0, i]
+        width2 = table2[2, j] - table2[0, j]
+        shared = shared_ones(
+            words1,
+            table1[4, i] + (row - (table1[1, i] >> 6)) * width1 + left - table1[0, i],
+            width1,
+            words2,
+            table2[4, j] + (row - (table2[1, j] >> 6)) * width2 + left - table2[0, j],
+            width2,
+            word_rows(top, bottom),
+            right - left,
+        )
+    return shared
+
+
+@register_jitable(inline="always")
+def share_chunk(
+    words1: Array, table1: Array, i: int, words2: Array, table2: Array, column: int, chunk: Array
+) -> None:
+    """Fill a chunk with the pixels that mask i shares with the masks from `column` on."""
+    left = table1[0, i]
+    top = table1[1, i]
+    right = table1[2, i]
+    bottom = table1[3, i]
+    start = np.uint64(column)
+    meets = stack_array(words2.view(np.uint8), CHUNK)
+    for j in range(np.uint64(CHUNK)):
+        chunk[j] = 0
+        # All four are computed: a branch would keep the loop from being vectorised.
+        meets[j] = (
+            (table2[0, start + j] < right)
+            & (left < table2[2, start + j])
+            & (table2[1, start + j] < bottom)
+            & (top < table2[3, start + j])
+        )
+    candidates = nonzero_bits(meets, 0)
+    while candidates:
+        k = count_zeros_below(candidates)
+        candidates &= candidates - np.uint64(1)
+        chunk[k] = shared_pixels(words1, table1, i, words2, table2, column + k)
+
+
+@functools.cache
+def mask_scorer(metric: str) -> Any:
+    """Make the inner loop of a metric: it scores mask i against a chunk of masks."""
+    formula = METRICS[metric].formula
+
+    @register_jitable(inline="always")
+    def score(
+        words1: Array,
+        table1: Array,
+        i: int,
+        words2: Array,
+        table2: Array,
+        column: int,
+        chunk: Array,
+    ) -> None:
+        share_chunk(words1, table1, i, words2, table2, column, chunk)
+        area = _area(table1, i)
+        start = np.uint64(column)
+        for j in range(np.uint64(CHUNK)):
+            chunk[j] = formula(chunk[j], area, _area(table2, start + j))
+
+    return score
+
+
+class MaskKernels(NamedTuple):
+    """The kernels of one metric over masks."""
+
+    #: A block of rows and columns of a dense result.
+    dense: Kernel
+    #: Tiles of a dense result over masks that all have one box.
+    uniform: Kernel
+    #: Mask i of one set against mask i of the other.
+    aligned: Kernel
+
+
+@functools.cache
+def mask_scores(metric: str) -> MaskKernels:
+    """Make the kernels of a metric."""
+    formula = METRICS[metric].formula
+    crowd_formula = METRICS["iof"].formula
+
+    score = mask_scorer(metric)
+    score_crowds = mask_scorer("iof")
+
+    def dense(
+        words1: Array,
+        table1: Array,
+        words2: Array,
+        table2: Array,
+        crowd: Array,
+        any_crowd: bool,
+        scores: Array,
+        first_row: int,
+        last_row: int,
+        first_column: int,
+        last_column: int,
+    ) -> None:
+        for block in prange(INTERLEAVED):
+            prefer_widest_vectors()
+            chunk = stack_array(scores, CHUNK)
+            for i in range(first_row + block, last_row, INTERLEAVED):
+                for column in range(first_column, last_column, CHUNK):
+                    size = min(CHUNK, last_column - column)
+                    row = scores[i, column : column + size]
+                    score(words1, table1, i, words2, table2, column, chunk)
+                    for j in range(size):
+                        row[j] = chunk[j]
+                    if any_crowd:
+                        score_crowds(words1, table1, i, words2, table2, column, chunk)
+                        crowds = crowd[column : column + size]
+                        for j in range(size):
+                            row[j] = chunk[j] if crowds[j] else row[j]
+
+    def uniform(
+        words1: Array,
+        table1: Array,
+        words2: Array,
+        table2: Array,
+        crowd: Array,
+        scores: Array,
+        size: int,
+        first_tile: int,
+        last_tile: int,
+    ) -> None:
+        count1, count2 = scores.shape
+        across = (count2 + TILE_COLUMNS - 1) // TILE_COLUMNS
+        for tile in prange(first_tile, last_tile):
+            prefer_widest_vectors()
+            first_row = tile // across * TILE_ROWS
+            end_row = min(first_row + TILE_ROWS, count1) - 1
+            first_column = tile % across * TILE_COLUMNS
+            end_column = min(first_column + TILE_COLUMNS, count2) - 1
+            shared = np.zeros((TILE_ROWS, TILE_COLUMNS), np.int64)
+            starts1 = table1[4]
+            starts2 = table2[4]
+            for begin in range(0, size, TILE_WORDS):
+                length = min(TILE_WORDS, size - begin)
+                for i in range(first_row, end_row + 1, 4):
+                    for j in range(first_column, end_column + 1, 4):
+                        # Past the end the last mask counts again, to be dropped.
+                        counts = shared_ones_of_all(
+                            words1,
+                            (
+                                starts1[i] + begin,
+                                starts1[min(i + 1, end_row)] + begin,
+                                starts1[min(i + 2, end_row)] + begin,
+                                starts1[min(i + 3, end_row)] + begin,
+                            ),
+                            words2,
+                            (
+                                starts2[j] + begin,
+                                starts2[min(j + 1, end_column)] + begin,
+                                starts2[min(j + 2, end_column)] + begin,
+                                starts2[min(j + 3, end_column)] + begin,
+                            ),
+                            length,
+                        )
+                        for cell in range(16):
+                            row = i - first_row + cell // 4
+                            column = j - first_column + cell % 4
+                            shared[row, column] += counts[cell]
+            for i in range(first_row, end_row + 1):
+                for j in range(first_column, end_column + 1):
+                    count = np.float64(shared[i - first_row, j - first_column])
+                    if crowd[j]:
+                        scores[i, j] = crowd_formula(count, _area(table1, i), _area(table2, j))
+                    else:
+                        scores[i, j] = formula(count, _area(table1, i), _area(table2, j))
+
+    def aligned(
+        words1: Array,
+        table1: Array,
+        words2: Array,
+        table2: Array,
+        crowd: Array,
+        scores: Array,
+        first: int,
+        last: int,
+    ) -> None:
+        for i in prange(first, last):
+            prefer_widest_vectors()
+            shared = np.float64(shared_pixels(words1, table1, i, words2, table2, i))
+            if crowd[i]:
+                scores[i] = crowd_formula(shared, _area(table1, i), _area(table2, i))
+            else:
+                scores[i] = formula(shared, _area(table1, i), _area(table2, i))
+
+    return MaskKernels(
+        Kernel(dense, f"masks-{metric}"),
+        Kernel(uniform, f"uniform-masks-{metric}"),
+        Kernel(aligned, f"aligned-masks-{metric}"),
+    )

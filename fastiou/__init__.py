@@ -18,33 +18,69 @@ if TYPE_CHECKING:
         generalized_box_iou,
     )
     from fastiou.config import show_config
+    from fastiou.masks import Masks, mask_iou, masks_to_boxes
     from fastiou.matching import Pairs, pairs
+    from fastiou.segmentation import (
+        LabelOverlap,
+        MeanIoU,
+        confusion_matrix,
+        iou_grade,
+        label_iou,
+        label_overlap,
+        mean_iou,
+        soft_iou,
+        thresholded_iou,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LabelOverlap",
+    "Masks",
+    "MeanIoU",
     "Pairs",
     "__version__",
     "box_area",
     "box_convert",
     "box_iou",
     "complete_box_iou",
+    "confusion_matrix",
     "distance_box_iou",
     "generalized_box_iou",
+    "iou_grade",
+    "label_iou",
+    "label_overlap",
+    "mask_iou",
+    "masks_to_boxes",
+    "mean_iou",
     "pairs",
     "show_config",
+    "soft_iou",
+    "thresholded_iou",
 ]
 
 _HOMES = {
+    "LabelOverlap": "segmentation",
+    "Masks": "masks",
+    "MeanIoU": "segmentation",
     "Pairs": "matching",
     "box_area": "boxes",
     "box_convert": "boxes",
     "box_iou": "boxes",
     "complete_box_iou": "boxes",
+    "confusion_matrix": "segmentation",
     "distance_box_iou": "boxes",
     "generalized_box_iou": "boxes",
+    "iou_grade": "segmentation",
+    "label_iou": "segmentation",
+    "label_overlap": "segmentation",
+    "mask_iou": "masks",
+    "masks_to_boxes": "masks",
+    "mean_iou": "segmentation",
     "pairs": "matching",
     "show_config": "config",
+    "soft_iou": "segmentation",
+    "thresholded_iou": "segmentation",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -11,14 +13,25 @@ import numpy.typing as npt
 
 __all__ = [
     "Input",
+    "axis_numbers",
     "box_array",
     "check_choice",
+    "check_one_library",
+    "check_one_shape",
+    "crowd_array",
+    "finite_number",
+    "flat_elements",
     "group_array",
     "hand_back",
+    "label_array",
+    "mask_array",
+    "mask_batch",
     "output_array",
     "plain_array",
     "result_dtype",
     "threshold_number",
+    "value_array",
+    "whole_number",
 ]
 
 Array = npt.NDArray[Any]
@@ -188,6 +201,19 @@ def group_array(name: str, value: Any, count: int) -> Array:
     return array.astype(np.int64, copy=False)
 
 
+def crowd_array(value: Any, count: int, of: str) -> Array:
+    """The argument `iscrowd` as booleans, one for each of `count` members of the argument `of`."""
+    crowd = plain_array("iscrowd", value)
+    if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
+        return np.empty(0, np.bool_)
+    if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
+        raise ValueError(
+            f"iscrowd must be {count} booleans, one for each of {of}, "
+            f"got shape {crowd.shape} and dtype {crowd.dtype}"
+        )
+    return crowd.astype(np.bool_)
+
+
 def threshold_number(value: Any, maximum: float | None) -> float:
     """The argument `threshold` of a relation that keeps only what overlaps."""
     if isinstance(value, str | bytes):
@@ -201,3 +227,184 @@ def threshold_number(value: Any, maximum: float | None) -> float:
         reason = ": boxes that do not overlap would all be pairs" if number <= 0 else ""
         raise ValueError(f"threshold must be greater than 0{bound}, got {value!r}{reason}")
     return number
+
+
+# ---- images of labels and of values ------------------------------------------------------------
+
+
+def label_array(name: str, value: Any) -> Input:
+    """An argument of integers or booleans of any shape.
+
+    Raises
+    ------
+    TypeError
+        Anything else, or a tensor that requires grad or is not on the CPU.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.size == 0 and given.wrap is None and not isinstance(value, np.ndarray):
+        array = array.astype(np.int64)  # an empty list, whatever its dtype
+    if array.dtype.kind not in "biu":
+        hint = "; whole numbers become integers by .astype(int)" if array.dtype.kind == "f" else ""
+        raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}{hint}")
+    return given._replace(array=array, source=array)
+
+
+def value_array(name: str, value: Any) -> Input:
+    """An argument of real numbers of any shape, float16 and bfloat16 as float32, which holds both.
+
+    Raises
+    ------
+    TypeError
+        Anything else, or a tensor that requires grad or is not on the CPU.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if (array.dtype.kind == "V" and array.dtype.name == "bfloat16") or (
+        array.dtype.kind == "f" and array.dtype.itemsize == 2
+    ):
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold booleans, integers, or floats of at most 64 bits, "
+            f"got dtype {array.dtype}"
+        )
+    return given._replace(array=array, source=array)
+
+
+def mask_batch(name: str, value: Any) -> Input:
+    """An argument of masks, integers or booleans of shape (N, H, W) or (N, 1, H, W), as (N, H, W).
+
+    Raises
+    ------
+    TypeError
+        Floats or anything else, or a tensor that requires grad or is not on the CPU.
+    ValueError
+        Another shape.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.kind not in "biu":
+        raise TypeError(
+            f"{name} must hold booleans or integers, got dtype {array.dtype}; threshold first: "
+            f"{name} > 0.5"
+        )
+    if not (array.ndim == 3 or (array.ndim == 4 and array.shape[1] == 1)):
+        raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")
+    if array.ndim == 4:
+        array = array[:, 0]
+    return given._replace(array=array)
+
+
+def check_one_shape(given1: Input, given2: Input) -> None:
+    """Raise a ValueError unless both arguments have the same shape."""
+    if given1.array.shape != given2.array.shape:
+        raise ValueError(
+            f"{given1.name} and {given2.name} must have the same shape, got "
+            f"{given1.array.shape} and {given2.array.shape}"
+        )
+
+
+class _Memory:
+    """The elements of a C-contiguous array, as what kernels are compiled for."""
+
+    __slots__ = ("__array_interface__", "_array")
+
+    def __init__(self, array: Array, dtype: np.dtype[Any]) -> None:
+        self._array = array
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (array.size,),
+            "typestr": dtype.str,
+            "data": (array.ctypes.data, False),
+        }
+
+
+def flat_elements(array: Array, *, as_bits: bool = False) -> Array:
+    """All elements in C order, of native bytes, copied only where they do not lie like that.
+
+    Kernels must not write to the result: it is writable in name alone, since a kernel would be
+    compiled once more for an array that is read-only, as those of JAX and memory maps are.
+
+    Parameters
+    ----------
+    as_bits
+        Integers of any sign as signed ones of equal size, and booleans as int8, so that a kernel is
+        compiled for four types and not for nine.
+    """
+    native = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    dtype = native.dtype
+    if as_bits:
+        dtype = np.dtype(f"i{dtype.itemsize}")
+    elif dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
+    return np.asarray(_Memory(native, dtype))
+
+
+def finite_number(name: str, value: Any, *, lowest: float | None = None) -> float:
+    """An argument that is one finite number, not below `lowest`."""
+    accepted = "a finite number" + ("" if lowest is None else f" of at least {lowest:g}")
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+    if not math.isfinite(number) or (lowest is not None and number < lowest):
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def whole_number(name: str, value: Any, *, lowest: int | None = None) -> int:
+    """An argument that is one integer, not below `lowest`."""
+    accepted = "an integer" + ("" if lowest is None else f" of at least {lowest}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+    if lowest is not None and number < lowest:
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
+    """An argument of axes, None for all, as sorted numbers from 0."""
+    if value is None:
+        return tuple(range(dimensions))
+    numbers = []
+    for axis in value if isinstance(value, tuple) else (value,):
+        number = whole_number(name, axis)
+        if not -dimensions <= number < dimensions:
+            raise ValueError(f"{name} must name axes of {dimensions} dimensions, got {value!r}")
+        numbers.append(number % dimensions)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name} names an axis twice: {value!r}")
+    return tuple(sorted(numbers))
+
+
+# ---- masks -------------------------------------------------------------------------------------
+
+
+def mask_array(name: str, value: Any) -> Input:
+    """A mask argument: an array of shape (N, H, W), or (H, W) for one mask, of real numbers.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or a tensor that requires grad or is not on the CPU.
+    ValueError
+        Another shape.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.shape == (0,):  # an empty list is an empty set of masks
+        array = np.empty((0, 0, 0), np.bool_)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold booleans, integers or floats, got dtype {array.dtype}")
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.ndim != 3:
+        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {array.shape}")
+    return given._replace(array=array, source=array)

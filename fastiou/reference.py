@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["box_iou", "box_pairs"]
+__all__ = [
+    "box_iou",
+    "box_pairs",
+    "confusion_matrix",
+    "label_overlap",
+    "soft_iou",
+    "thresholded_iou",
+]
 
 Array = npt.NDArray[Any]
 
@@ -109,3 +116,49 @@ def box_pairs(scores: Array, threshold: float) -> tuple[Array, Array, Array]:
     """Pairs of a dense result, as `fastiou.pairs` must give them."""
     rows, cols = np.nonzero(scores >= scores.dtype.type(threshold))
     return rows, cols, scores[rows, cols]
+
+
+# ---- segmentation ------------------------------------------------------------------------------
+
+
+def label_overlap(labels1: npt.ArrayLike, labels2: npt.ArrayLike) -> tuple[Array, Array, Array]:
+    """Pairs of labels and their pixels, as `fastiou.label_overlap` must give them."""
+    rows, places1 = np.unique(np.ravel(labels1), return_inverse=True)
+    cols, places2 = np.unique(np.ravel(labels2), return_inverse=True)
+    keys, counts = np.unique(places1 * len(cols) + places2, return_counts=True)
+    row, col = np.divmod(keys, max(len(cols), 1))
+    return rows[row], cols[col], counts
+
+
+def confusion_matrix(
+    target: npt.ArrayLike, pred: npt.ArrayLike, num_classes: int, ignore_index: int | None = None
+) -> Array:
+    """Pixels by true and predicted class, as `fastiou.confusion_matrix` must give them."""
+    true, predicted = np.ravel(target).astype(object), np.ravel(pred)
+    kept = true != ignore_index
+    matrix = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(matrix, (true[kept].astype(int), predicted[kept].astype(int)), 1)
+    return matrix
+
+
+def soft_iou(
+    inputs: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    smooth: float = 1e-6,
+    axis: int | tuple[int, ...] | None = None,
+) -> Array:
+    """IoU of values as `fastiou.soft_iou` must give it, within rounding."""
+    x, y = np.asarray(inputs).astype(np.float64), np.asarray(targets).astype(np.float64)
+    intersection = np.asarray(np.sum(x * y, axis=axis))
+    union = np.asarray(np.sum(x + y, axis=axis)) - intersection
+    return _quotient(intersection + smooth, union + smooth)
+
+
+def thresholded_iou(outputs: npt.ArrayLike, labels: npt.ArrayLike, smooth: float = 1e-6) -> Array:
+    """IoU of masks (N, H, W) in steps, as `fastiou.thresholded_iou` must give it, bit for bit."""
+    x, y = np.asarray(outputs), np.asarray(labels)
+    intersection = (x & y).sum((1, 2))
+    union = (x | y).sum((1, 2))
+    iou = (intersection + smooth) / (union + smooth)
+    result: Array = np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10
+    return result

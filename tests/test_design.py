@@ -22,7 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: What each room may import of the others. Imports run one way.
 MAY_IMPORT = {
-    "__init__": {"boxes", "config", "matching"},
+    "__init__": {"boxes", "config", "masks", "matching", "segmentation"},
     "metrics": set(),
     "reference": set(),
     "cpu": {"cpu", "metrics"},
@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "polygons": {"arrays", "dispatch", "memory", "rle", "cpu"},
     "preparation": {"arrays", "dispatch", "cpu"},
     "boxes": {"arrays", "dispatch", "memory", "preparation", "cpu", "metrics"},
-    "matching": {"arrays", "dispatch", "memory", "preparation", "cpu", "metrics"},
+    "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
+    "matching": {"arrays", "dispatch", "masks", "memory", "preparation", "cpu", "metrics"},
+    "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
     "config": {"__init__", "boxes", "matching", "dispatch", "cpu", "metrics"},
     "io": set(),
     "output": {"io"},

@@ -33,8 +33,8 @@ Array = npt.NDArray[Any]
 #: The metrics of masks: those that need an intersection and two areas.
 MASK_METRICS = [name for name, metric in METRICS.items() if metric.is_ratio]
 
-#: Pixels that are packed at a time; their bits stay in a core's caches until they are cropped.
-PIXELS_AT_A_TIME = 1 << 25
+#: Pixels that are packed at a time, whose bits take 16 MiB until they are cropped.
+PIXELS_AT_A_TIME = 1 << 27
 
 #: Words, in 2 or 3 of which a core makes as many steps as for one score of boxes.
 WORDS_PER_SCORE = 8
@@ -157,7 +157,15 @@ class Masks:
             boxes = _join_boxes(findings[: len(pixels)])
             offsets = _word_offsets(boxes)
             words = _allocate_words(int(offsets[-1]))
-            dispatch.run(bits.CROP, words.size, whole[: len(pixels)], boxes, offsets, words)
+            dispatch.run(
+                bits.CROP,
+                words.size,
+                whole[: len(pixels)],
+                findings[: len(pixels)],
+                boxes,
+                offsets,
+                words,
+            )
             parts.append((boxes, offsets, words))
         return cls._joined((height, width), parts)
 

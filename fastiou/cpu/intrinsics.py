@@ -17,6 +17,7 @@ __all__ = [
     "count_zeros_below",
     "nonzero_bits",
     "prefer_widest_vectors",
+    "prefetch",
     "shared_ones",
     "shared_ones_of_all",
     "stack_array",
@@ -242,6 +243,27 @@ class _Words:
         """Loop over the first words of vectors."""
         first, step = ir.Constant(_INTEGER, 0), ir.Constant(_INTEGER, WORDS_READ)
         return cgutils.for_range_slice(self._builder, first, until, step, intp=_INTEGER)
+
+
+@intrinsic
+def prefetch(typingctx: Any, values: Any, index: Any) -> Any:
+    """Have the CPU fetch the cache line of `values[index]`, which may lie past the end."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.IntType(32)
+        byte = ir.IntType(8).as_pointer()
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+            "llvm.prefetch.p0i8" if not getattr(ir, "OPAQUE", False) else "llvm.prefetch.p0",
+        )
+        read, keep, is_data = (ir.Constant(number, value) for value in (0, 3, 1))
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        builder.call(function, [pointer, read, keep, is_data])
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64), codegen
 
 
 @intrinsic

@@ -1,12 +1,14 @@
 """Counting pairs of labels: how many pixels carry label i in one image and label j in another.
 
 Neighbouring pixels mostly carry the same pair, so a kernel counts whole runs of equal pairs, in a
-hash table that stays in the L2 cache. A table that is half full is emptied into a list and made
-larger, up to a limit, so no number of pairs makes the tables leave the cache; a list that is full
-ends the kernel, and whoever called it merges the lists and calls again.
+small hash table. A table that is half full is emptied into a list and made larger, up to a limit,
+so that no number of pairs makes it leave the caches; a list that is full ends the kernel, and
+whoever called it merges the lists and calls again.
 
-Large lists are merged by a radix sort of one key for both labels. Counts are integers, so the
-result is the same for any number of threads.
+Large lists, and noise, where nearly every pixel has another pair, are sorted by one key for both
+labels: first into buckets, then each bucket in cache. Two images of 4096² pixels took, beside
+np.unique on a joint key, 7 and 207 ms with 4,096 objects, 126 and 388 ms with 4,096 labels at
+random. Counts are integers, so the result is the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-#: Slots of a new table. Photographs and cells have tens of pairs in the strip of one task.
+#: Slots of a new table: enough for the strip of one task where objects are 64 pixels apart.
 FEWEST_SLOTS = 1 << 10
 
 #: Slots of the largest table: 3 MB. With half of it, 40,000 pairs in noise took twice as long.
@@ -128,8 +130,8 @@ def _collect_range(
         length = min(CHUNK, last - first)
         part1 = labels1[first : first + length]
         part2 = labels2[first : first + length]
-        # Where a run begins. Comparing pixels one by one took three times as long on photographs
-        # of cells: this loop is vectorised, and the next one mostly skips eight pixels at a time.
+        # Where a run begins. Comparing pixels one by one took twice as long: this loop is
+        # vectorised, and the next one mostly skips eight pixels at a time.
         words[(length - 1) // 8] = 0
         next1, next2, begins = part1[1:], part2[1:], changes[1:length]
         for i in range(length - 1):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
-import math
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastiou
-from fastiou import io, output, report
+from fastiou import comparison, files, io, output, report
+from fastiou.comparison import Found, MatchOptions, RefusedError
+from fastiou.files import FileError, import_extra
+from fastiou.images import read_labels
 
 if TYPE_CHECKING:
     import click
@@ -32,90 +33,68 @@ METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersecti
 #: Name endings of plots.
 PLOTS = (".png", ".svg", ".pdf")
 
+#: What finds the pairs of what files hold.
+COMPARE: dict[str, Callable[..., Found]] = {
+    "box": comparison.compare_boxes,
+    "mask": comparison.compare_masks,
+    "labels": comparison.compare_labels,
+}
+
 #: Bins of a plot: those of the table, cut in five.
 PLOT_BINS = 50
 
 
-class RefusedError(Exception):
-    """The boxes or an option are not what `pairs` accepts; the message is that of `pairs`."""
-
-
-@dataclass(frozen=True)
-class MatchOptions:
-    """What `fastiou match` was asked for; each attribute is the option of that name."""
-
-    threshold: float = 0.5
-    metric: str = "iou"
-    format_a: str | None = None
-    format_b: str | None = None
-    boxes: str = "xyxy"
-    groups: bool = True
-    out: Path | None = None
-    plot: Path | None = None
-    quiet: bool = False
-    progress: bool | None = None
-
-
-def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Any:
+def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Found:
     """Find the pairs between two files, write them, and print what was found.
 
     Parameters
     ----------
     path_a, path_b
-        Files with boxes.
+        Files with boxes or masks, or label images.
     options
         What to find and to write.
 
     Returns
     -------
-    fastiou.Pairs
+    fastiou.comparison.Found
 
     Raises
     ------
-    fastiou.io.FileError
+    fastiou.files.FileError
         A file cannot be used.
     RefusedError
-        `pairs` refuses the boxes or an option.
+        fastiou refuses what is in the files, or an option.
     """
     # Whatever can go wrong at the end should go wrong before the work.
     _check_threshold(options)
+    if options.geometry != "auto":
+        _check_geometry(options.geometry, options)
     for written in (options.out, options.plot):
         if written is not None and written.resolve() in (path_a.resolve(), path_b.resolve()):
-            raise io.FileError(written, "this is an input, and would be overwritten")
+            raise FileError(written, "this is an input, and would be overwritten")
     if options.out is not None:
         output.check_output(options.out)
     if options.plot is not None:
         output.check_output(options.plot, PLOTS)
-        io.import_extra("matplotlib.figure", "plot", "--plot")
+        import_extra("matplotlib.figure", "plot", "--plot")
 
-    seconds: dict[str, float] = {}
     with report.stages(False if options.quiet else options.progress) as begin:
-
-        @contextmanager
-        def timed(name: str) -> Iterator[report.Stage]:
-            before = time.perf_counter()
-            update = begin(name)
-            yield update
-            update(1, 1)
-            seconds[name] = time.perf_counter() - before
-
-        with timed("reading"):
-            a, b = (
-                io.read_boxes(path, format=format_, fmt=options.boxes, grouped=options.groups)
-                for path, format_ in ((path_a, options.format_a), (path_b, options.format_b))
-            )
-            grouping = io.common_groups(a, b)
-        found = _pairs(a, b, grouping, options, timed)
+        clock = comparison.Clock(begin)
+        with clock.stage("reading"):
+            geometry, a, b = _read(path_a, path_b, options)
+        found = COMPARE[geometry](a, b, options, clock)
         if options.out is not None:
-            with timed("writing") as update:
-                output.write_pairs(options.out, found.rows, found.cols, found.values, update)
+            with clock.stage("writing") as update:
+                output.write_pairs(
+                    options.out, found.rows, found.cols, found.values, found.frames, update
+                )
 
     if options.plot is not None:
         counted = _histogram(found, options, PLOT_BINS)
         title = f"{len(found):,} pairs of {path_a.name} and {path_b.name}"
         report.plot_histogram(counted, options.plot, title, options.metric)
     if not options.quiet:
-        _show_summary(a, b, grouping, found, seconds, options)
+        _show_summary(found, clock.seconds, options)
     return found
 
 
@@ -129,85 +108,65 @@ def _check_threshold(options: MatchOptions) -> None:
         raise RefusedError(str(error)) from error
 
 
-def _pairs(
-    a: io.BoxFile,
-    b: io.BoxFile,
-    grouping: io.Grouping | None,
-    options: MatchOptions,
-    timed: Callable[[str], AbstractContextManager[report.Stage]],
-) -> Any:
-    try:
-        boxes_a, boxes_b, fmt = a.boxes, b.boxes, a.fmt
-        if a.fmt != b.fmt:
-            boxes_a, boxes_b = (fastiou.box_convert(x.boxes, x.fmt, "xyxy") for x in (a, b))
-            fmt = "xyxy"
-        with timed("loading kernels"):
-            _compile(options.metric, fmt)
-        with timed("matching") as update:
-            return fastiou.pairs(
-                boxes_a,
-                boxes_b,
-                options.threshold,
-                metric=options.metric,
-                fmt=fmt,
-                groups=None if grouping is None else (grouping.codes_a, grouping.codes_b),
-                progress=update,
+def _check_geometry(geometry: str, options: MatchOptions) -> None:
+    """Find out whether what the files hold and the other options go together."""
+    comparison.check_metric(geometry, options.metric)
+    formats = io.GEOMETRIES[geometry]
+    for name in (options.format_a, options.format_b):
+        if name not in (None, *formats):
+            expected = " or ".join(formats)
+            raise RefusedError(f"--geometry {geometry} cannot read --format {name}, but {expected}")
+    if geometry == "labels" and not options.groups:
+        raise RefusedError(
+            "--no-groups is not for label images: only labels of one frame can be compared"
+        )
+
+
+def _read(path_a: Path, path_b: Path, options: MatchOptions) -> tuple[str, Any, Any]:
+    """What the files hold, and the two files."""
+    geometry = options.geometry
+    # Read but once, since a pipe gives its content but once.
+    data = None if path_a.is_dir() else files.content(path_a)
+    if geometry == "auto":
+        by_content = options.format_a is None and (data is None or io.looks_like_labels(data))
+        told = by_content or "labels" in (options.format_a, options.format_b)
+        geometry = "labels" if told else "box"
+        _check_geometry(geometry, options)
+
+    def read(path: Path, data: bytes | None, format_: str | None) -> Any:
+        if geometry == "box":
+            return io.read_boxes(
+                path, data, format=format_, fmt=options.boxes, grouped=options.groups
             )
-    except ValueError as error:
-        raise RefusedError(str(error)) from error
+        if geometry == "mask":
+            return io.read_masks(path, data, grouped=options.groups)
+        return read_labels(path, data)
+
+    a = read(path_a, data, options.format_a)
+    return geometry, a, read(path_b, None, options.format_b)
 
 
-def _compile(metric: str, fmt: str) -> None:
-    """Compile or load what `pairs` needs, so that the clock tells the speed of the work itself."""
-    from fastiou import dispatch
-
-    # As many groups as boxes, so that this is done as soon as everything is compiled.
-    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (dispatch.PARALLEL_FROM, 1))
-    groups = np.arange(len(boxes))
-    few = boxes[: math.isqrt(dispatch.PARALLEL_FROM) + 1]
-    fastiou.pairs(few[:1], few[:1], metric=metric, fmt=fmt)
-    with dispatch.threads_awake():
-        fastiou.pairs(few, few, metric=metric, fmt=fmt)
-        fastiou.pairs(boxes, boxes, metric=metric, fmt=fmt, groups=(groups, groups))
-
-
-def _histogram(found: Any, options: MatchOptions, bins: int) -> report.Histogram:
+def _histogram(found: Found, options: MatchOptions, bins: int) -> report.Histogram:
     from fastiou.metrics import METRICS
 
     maximum = METRICS[options.metric].maximum
     return report.histogram(found.values, options.threshold, maximum, bins)
 
 
-def _show_summary(
-    a: io.BoxFile,
-    b: io.BoxFile,
-    grouping: io.Grouping | None,
-    found: Any,
-    seconds: dict[str, float],
-    options: MatchOptions,
-) -> None:
-    if grouping is not None:
-        groups = f"{grouping.count:,} by {' and '.join(grouping.keys)}"
-    elif options.groups and (a.keys or b.keys):
-        which = "A" if a.keys else "B"
-        groups = f"only {which} has {' and '.join(a.keys or b.keys)}: all with all"
-    elif options.groups:
-        groups = "in neither file: all with all"
-    else:
-        groups = "not used: all with all"
+def _show_summary(found: Found, seconds: dict[str, float], options: MatchOptions) -> None:
     matching = seconds.pop("matching")
     besides = ", ".join(f"{name} {spent:.3f}" for name, spent in seconds.items())
     memory = report.peak_memory()
+    unit, work = found.work
+    what = {"pairs": " tested", "pixels": ""}[unit]
     facts = {
-        "boxes in A": _boxes_described(a),
-        "boxes in B": _boxes_described(b),
-        "groups": groups,
-        "pairs tested": f"{found.tested:,}",
+        **found.describe(),
+        "pairs tested": f"{found.tested:,}" + (" that share pixels" if unit == "pixels" else ""),
         "pairs found": f"{len(found):,} with {options.metric} >= {options.threshold:g}",
-        "matched in A": _share_matched(found.rows, len(a)),
-        "matched in B": _share_matched(found.cols, len(b)),
+        "matched in A": _share_matched(found.rows, found.frames, found.sizes[0]),
+        "matched in B": _share_matched(found.cols, found.frames, found.sizes[1]),
         "seconds": f"{matching:.3f} (and {besides})",
-        "pairs per second": f"{found.tested / matching:,.0f} tested",
+        f"{unit} per second": f"{work / matching:,.0f}{what}",
         "peak memory": "not known here" if memory is None else f"{memory / 2**20:,.0f} MiB",
     }
     for name, path in (("written to", options.out), ("plotted to", options.plot)):
@@ -217,22 +176,15 @@ def _show_summary(
     report.show_facts("fastiou match", facts, *bars)
 
 
-def _boxes_described(file: io.BoxFile) -> str:
-    """How many, whence, and how many can match nothing: often a sign of another layout."""
-    corners = np.asarray(fastiou.box_convert(file.boxes, file.fmt, "xyxy"))
-    missing = np.isnan(corners).any(axis=1)
-    empty = (corners[:, 2:] <= corners[:, :2]).any(axis=1) & ~missing
-    words = [f"{len(file):,} from {file.path.name} ({file.format}, {file.fmt})"]
-    for unfit, name in ((missing, "with NaN"), (empty, "empty or inverted")):
-        if unfit.any():
-            words.append(f"{np.count_nonzero(unfit):,} {name}")
-    return ", ".join(words)
-
-
-def _share_matched(positions: Any, size: int) -> str:
-    matched = np.zeros(size, bool)
-    matched[positions] = True
-    count = np.count_nonzero(matched)
+def _share_matched(positions: Any, frames: Any, size: int) -> str:
+    if frames is None:
+        matched = np.zeros(size, bool)
+        matched[positions] = True
+        count = np.count_nonzero(matched)
+    else:
+        order = np.lexsort((positions, frames))
+        differs = [np.diff(column[order]) != 0 for column in (positions, frames)]
+        count = np.count_nonzero(differs[0] | differs[1]) + min(1, len(order))
     return f"{count:,} ({count / max(size, 1):.1%})"
 
 
@@ -246,7 +198,7 @@ def _exit_codes() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         message, code = "interrupted", INTERRUPTED
-    except (io.FileError, RefusedError, ImportError, MemoryError) as error:
+    except (FileError, RefusedError, ImportError, MemoryError) as error:
         message, code = str(error) or "out of memory", FAILED
     except OSError as error:
         if error.errno == errno.EPIPE:  # click ends quietly when nobody reads on
@@ -272,7 +224,7 @@ def commands() -> click.Group:
         click or rich are not installed.
     """
     for module in ("click", "rich"):
-        io.import_extra(module, "cli", "the command")
+        import_extra(module, "cli", "the command")
     import click
 
     class Commands(click.Group):
@@ -321,6 +273,13 @@ def commands() -> click.Group:
         help="What to find: all pairs from the threshold on.",
     )
     @click.option(
+        "--geometry",
+        type=click.Choice(["auto", *io.GEOMETRIES]),
+        default="auto",
+        show_default=True,
+        help="What to compare. By content, label images are told from boxes; masks must be named.",
+    )
+    @click.option(
         "--format", "format_", type=formats, help="Format of both files.  [default: by content]"
     )
     @click.option("--format-a", type=formats, help="Format of A.")
@@ -332,7 +291,9 @@ def commands() -> click.Group:
         show_default=True,
         help="Layout where a file does not tell: .npy, .npz without fmt, .csv without header.",
     )
-    @click.option("--no-groups", is_flag=True, help="Compare all boxes with all.")
+    @click.option(
+        "--no-groups", is_flag=True, help="Compare all boxes with all; masks: of all categories."
+    )
     @click.option("--out", type=file, help=f"Write the pairs: {', '.join(output.OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
     @quiet
@@ -347,11 +308,18 @@ def commands() -> click.Group:
         no_groups: bool,
         **others: Any,
     ) -> None:
-        """Find all pairs of boxes in files A and B that overlap enough.
+        """Find all pairs of boxes, masks or labels in files A and B that overlap enough.
 
         Only boxes of the same frame or image (and category) are compared if both files tell them.
         All rows take part: crowds and rows marked to be ignored are boxes like others. A box may be
         in several pairs. Rows and cols of the result are positions in A and B, counted from 0.
+
+        Masks (--geometry mask) are the polygons and run lengths of COCO files. Only those of the
+        same image are compared, whose size is that of the run lengths or stands in either file.
+
+        Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
+        result are labels, and frames tells the image in A, counted from 0. Images in folders are
+        compared by name. Metrics of masks and labels: iou, iof, ios, dice, intersection.
 
         \b
         Files, also compressed by gzip, told apart by content:
@@ -362,11 +330,15 @@ def commands() -> click.Group:
                  class; or 4 columns without a header
           mot    frame, id, x, y, w, h, conf, ... between commas or spaces
           coco   JSON with annotations, or a list of results
+          labels PNG (grey or palette), TIFF with one or more pages, .npy with
+                 integers (H, W) or (T, H, W), or a folder of such images
 
         \b
         Examples:
           fastiou match gt.txt.gz tracks.txt.gz --threshold 0.5 --out pairs.npz
           fastiou match instances.json results.json --metric giou --plot giou.png
+          fastiou match instances.json results.json --geometry mask --out pairs.csv
+          fastiou match truth/ found/ --metric dice --out pairs.npz
           fastiou match a.npy b.npy --boxes xywh --no-groups --out pairs.parquet
         """  # noqa: D301
         options = MatchOptions(

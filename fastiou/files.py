@@ -267,7 +267,9 @@ def whole_number_in(cell: str) -> int | None:
 
 def described(value: Any) -> str:
     """A value of a JSON file as it may stand in a message."""
-    return shortened(json.dumps(value, ensure_ascii=False))
+    # Lists of numbers may be arrays by now.
+    text = json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())
+    return shortened(text)
 
 
 def shortened(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.io import FileError, Floats, Integers, import_extra
+from fastiou.files import FileError, Floats, Integers, import_extra
 
 __all__ = ["OUTPUTS", "check_output", "replaced_at_end", "write_mot", "write_pairs"]
 
@@ -78,8 +78,9 @@ def _write_csv(
     file: BinaryIO, found: dict[str, npt.NDArray[Any]], progress: Progress | None
 ) -> None:
     file.write((",".join(found) + "\n").encode())
+    template = ",".join(["{}"] * len(found)) + "\n"
     for block in _blocks(list(found.values()), progress):
-        file.write(_text_rows("{},{},{}\n", *block))
+        file.write(_text_rows(template, *block))
 
 
 def _write_parquet(
@@ -150,9 +151,10 @@ def write_pairs(
     rows: Integers,
     cols: Integers,
     values: npt.NDArray[Any],
+    frames: Integers | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write pairs as three columns named rows, cols and values.
+    """Write pairs as columns named rows, cols, values and, where there are any, frames.
 
     Parameters
     ----------
@@ -160,6 +162,8 @@ def write_pairs(
         A file that ends in one of `OUTPUTS`.
     rows, cols, values
         The pairs. They are written in blocks, never copied as a whole.
+    frames
+        Their frames, for pairs of labels.
     progress
         Called with the number of pairs written so far and in all.
 
@@ -170,9 +174,13 @@ def write_pairs(
     """
     check_output(path)
     write = _WRITERS[path.suffix.lower()]
+    columns = {"rows": rows, "cols": cols, "values": values}
+    if frames is not None:
+        # Last, so that the first three are the same whatever was compared.
+        columns["frames"] = frames
     try:
         with replaced_at_end(path) as file:
-            write(file, {"rows": rows, "cols": cols, "values": values}, progress)
+            write(file, columns, progress)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror or error}") from None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.io import import_extra
+from fastiou.files import import_extra
 from fastiou.output import replaced_at_end
 
 if TYPE_CHECKING:

@@ -264,6 +264,4 @@ def _columns(count: int) -> str:
 
 def _cell_described(table: _Table, column: int, cell: str) -> str:
     name = f" ({table.names[column]})" if column < len(table.names) else ""
-    return f"column {column + 1}{name} holds {_shortened(cell)!r}"
-
-
+    return f"column {column + 1}{name} holds {shortened(cell)!r}"

@@ -293,10 +293,16 @@ MEASURE_RUNS = Kernel(_measure_runs, "measure-runs")
 
 
 @register_jitable
-def _set_column(
-    words: Array, start: int, width: int, first_word_row: int, column: int, low: int, high: int
+def _set_pixels(
+    words: Array,
+    start: int,
+    width: int,
+    first_word_row: int,
+    columns: int,
+    low: int,
+    high: int,
 ) -> None:
-    """Set the pixels from row `low` to row `high` in a column of a mask."""
+    """Set the pixels from row `low` to row `high` in some columns; `start` is of the first."""
     ones = ~np.uint64(0)
     first = low >> 6
     last = (high - 1) >> 6
@@ -306,7 +312,9 @@ def _set_column(
             bits &= ones << np.uint64(low & 63)
         if row == last:
             bits &= ones >> np.uint64(63 - ((high - 1) & 63))
-        words[start + (row - first_word_row) * width + column] |= bits
+        begin = start + (row - first_word_row) * width
+        for i in range(begin, begin + columns):
+            words[i] |= bits
 
 
 def _fill_runs(
@@ -333,11 +341,14 @@ def _fill_runs(
                 low = first - x * height
                 remaining = position - first
                 while remaining > 0:
+                    # Whole columns together, word row by word row: one by one, each word of a tall
+                    # column is in another page.
+                    columns = max(1, remaining // height) if low == 0 else 1
                     high = min(height, low + remaining)
-                    _set_column(words, starts[k], width, top >> 6, x - left, low, high)
-                    remaining -= high - low
+                    _set_pixels(words, starts[k] + x - left, width, top >> 6, columns, low, high)
+                    remaining -= (high - low) * columns
                     low = np.int64(0)
-                    x += 1
+                    x += columns
 
 
 #: Packs masks given as run lengths.

@@ -143,6 +143,7 @@ def _read(path_a: Path, path_b: Path, options: MatchOptions) -> tuple[str, Any, 
         return read_labels(path, data)
 
     a = read(path_a, data, options.format_a)
+    del data  # which may take as much memory as that of B will
     return geometry, a, read(path_b, None, options.format_b)
 
 

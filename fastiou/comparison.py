@@ -271,8 +271,6 @@ def compare_masks(a: MaskFile, b: MaskFile, options: MatchOptions, clock: Clock)
     sizes_a, sizes_b = mask_sizes(a, b)
     grouping = io.common_groups(a, b)
     assert grouping is not None  # every mask has an image
-    with clock.stage("loading kernels"):
-        _load_mask_kernels(options.metric)
     # Masks of one size go into one set, of however many images they are: groups keep these apart.
     both = np.concatenate([sizes_a, sizes_b])
     sizes, numbers = np.unique(both, axis=0, return_inverse=True)
@@ -283,6 +281,9 @@ def compare_masks(a: MaskFile, b: MaskFile, options: MatchOptions, clock: Clock)
     # For each mask of A, with how many it is compared.
     partners = np.bincount(grouping.codes_b, minlength=grouping.count)[grouping.codes_a]
     total = int(partners.sum())
+    with clock.stage("loading kernels"):
+        words = [partners[x.positions] @ (1 + x.masks.words_of_each) for x in packed_a.values()]
+        _load_mask_kernels(options.metric, max(words, default=0))
     tested = 0
     parts = []
     with clock.stage("matching") as update:
@@ -382,17 +383,19 @@ def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool)
         raise FileError(file.path, message, None, file.where(int(positions[0]))) from None
 
 
-def _load_mask_kernels(metric: str) -> None:
-    """As `_load_box_kernels`."""
+def _load_mask_kernels(metric: str, most: int) -> None:
+    """As `_load_box_kernels`, for calls that read at most so many words.
+
+    Those for many threads take so long to compile that little work does without.
+    """
     from fastiou import dispatch
 
     few = math.isqrt(dispatch.PARALLEL_FROM) + 1
     masks = fastiou.Masks.from_rle([{"size": [1, 1], "counts": [0, 1]}] * few)
-    fastiou.Masks.from_polygons([[[0, 0, 1, 0, 1, 1]]], (1, 1))
-    groups = np.zeros(few, np.int64)
-    fastiou.pairs(masks[:1], masks[:1], metric=metric, groups=(groups[:1], groups[:1]))
-    with dispatch.threads_awake():
-        fastiou.pairs(masks, masks, metric=metric, groups=(groups, groups))
+    fastiou.pairs(masks[:1], masks[:1], metric=metric)
+    if most >= dispatch.PARALLEL_FROM:
+        with dispatch.threads_awake():
+            fastiou.pairs(masks, masks, metric=metric)
 
 
 def _masks_described(file: MaskFile, packed: dict[int, _Packed]) -> str:

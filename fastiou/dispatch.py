@@ -59,9 +59,9 @@ _last_end = -math.inf
 
 def _after_fork() -> None:
     # GNU OpenMP, Numba's usual threading layer, ends a forked child at its first parallel loop.
-    global _forked, _launch_lock
+    # What it runs is serial from then on, so it never waits for a lock that another thread held.
+    global _forked
     _forked = True
-    _launch_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

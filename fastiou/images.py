@@ -206,7 +206,7 @@ def _png_labels(pixels: Array, mode: str, bits: int) -> Array:
         return pixels.astype(np.uint8)
     if mode == "L" and bits in (2, 4):
         # Pillow spreads these greys over 0 to 255.
-        return pixels // np.uint8(255 // (2**bits - 1))
+        pixels = pixels // np.uint8(255 // (2**bits - 1))
     return pixels
 
 

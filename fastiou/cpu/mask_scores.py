@@ -103,8 +103,11 @@ def shared_pixels(
 @register_jitable(inline="always")
 def share_chunk(
     words1: Array, table1: Array, i: int, words2: Array, table2: Array, column: int, chunk: Array
-) -> None:
-    """Fill a chunk with the pixels that mask i shares with the masks from `column` on."""
+) -> bool:
+    """Fill a chunk with the pixels that mask i shares with the masks from `column` on.
+
+    Returns whether the box of any of them meets its own.
+    """
     left = table1[0, i]
     top = table1[1, i]
     right = table1[2, i]
@@ -121,10 +124,12 @@ def share_chunk(
             & (top < table2[3, start + j])
         )
     candidates = nonzero_bits(meets, 0)
+    any_meets = candidates != np.uint64(0)
     while candidates:
         k = count_zeros_below(candidates)
         candidates &= candidates - np.uint64(1)
         chunk[k] = shared_pixels(words1, table1, i, words2, table2, column + k)
+    return any_meets
 
 
 @functools.cache
@@ -142,11 +147,12 @@ def mask_scorer(metric: str) -> Any:
         column: int,
         chunk: Array,
     ) -> None:
-        share_chunk(words1, table1, i, words2, table2, column, chunk)
-        area = _area(table1, i)
-        start = np.uint64(column)
-        for j in range(np.uint64(CHUNK)):
-            chunk[j] = formula(chunk[j], area, _area(table2, start + j))
+        # What shares nothing scores 0, whatever the metric: 64 divisions are saved.
+        if share_chunk(words1, table1, i, words2, table2, column, chunk):
+            area = _area(table1, i)
+            start = np.uint64(column)
+            for j in range(np.uint64(CHUNK)):
+                chunk[j] = formula(chunk[j], area, _area(table2, start + j))
 
     return score
 

@@ -37,20 +37,25 @@ MAY_IMPORT = {
     "matching": {"arrays", "dispatch", "masks", "memory", "preparation", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
     "config": {"__init__", "boxes", "matching", "dispatch", "cpu", "metrics"},
-    "io": set(),
-    "output": {"io"},
+    "files": set(),
+    "tables": {"files"},
+    "coco": {"files", "rle"},
+    "images": {"files"},
+    "io": {"coco", "files", "tables"},
+    "output": {"files"},
     "demo": {"output"},
-    "report": {"io", "output"},
+    "report": {"files", "output"},
+    "comparison": {"__init__", "coco", "dispatch", "files", "images", "io", "masks", "report"},
     "__main__": {"cli"},
     "cli": {
         "__init__",
         "arrays",
-        "boxes",
+        "comparison",
         "config",
         "demo",
-        "dispatch",
+        "files",
+        "images",
         "io",
-        "matching",
         "metrics",
         "output",
         "report",
@@ -68,6 +73,7 @@ MAY_LOAD = {
     "matplotlib": set(),
     "pyarrow": set(),
     "pycocotools": set(),
+    "PIL": set(),
 }
 
 
@@ -107,6 +113,19 @@ def test_extras_are_imported_only_when_used(path: Path) -> None:
             loaded |= {name.split(".")[0] for name in imported(node)}
     for library in loaded & set(MAY_LOAD):
         assert room(path) in MAY_LOAD[library], f"{path.name} loads {library}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cpu").glob("*.py")), ids=lambda path: path.stem)
+def test_functions_of_factories_are_named_for_the_linker(path: Path) -> None:
+    """See `compilation`: without names of their own, one could be run for another."""
+    for factory in ast.parse(path.read_text()).body:
+        if not isinstance(factory, ast.FunctionDef):
+            continue
+        for function in ast.walk(factory):
+            if isinstance(function, ast.FunctionDef) and function is not factory:
+                decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
+                if any(decorator.startswith("register_jitable") for decorator in decorators):
+                    assert decorators[-1].startswith("named("), f"{path.name}: {function.name}"
 
 
 def test_public_names_exist_and_are_documented() -> None:

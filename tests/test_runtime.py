@@ -337,6 +337,21 @@ def test_damaged_cache(
     )
 
 
+def test_what_several_processes_compiled_is_told_apart(python: Python, tmp_path: Path) -> None:
+    """Numba numbers functions in each process anew; the linker must not go by that number."""
+    code = """
+import sys
+few = boxes[:200]  # of which some overlap
+for metric in {metrics}:
+    scores = fastiou.box_iou(few, few, metric=metric)
+    assert np.array_equal(scores, reference.box_iou(few, few, metric=metric)), metric
+"""
+    metrics = ["iou", "iof", "ios"]
+    for metric in metrics:
+        python(code.format(metrics=[metric]), NUMBA_CACHE_DIR=str(tmp_path))
+    python(code.format(metrics=metrics), NUMBA_CACHE_DIR=str(tmp_path))
+
+
 def test_an_edited_formula_is_noticed_by_the_cache(python: Python, tmp_path: Path) -> None:
     copy = tmp_path / "copy" / "fastiou"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fastiou.cpu.columns import PADDING, box
+from fastiou.cpu.compilation import named
 from fastiou.metrics import METRICS
 
 __all__ = ["CHUNK", "ChunkScorers", "chunk_scorers"]
@@ -41,6 +42,7 @@ def chunk_scorers(metric: str) -> ChunkScorers:
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
+    @named(metric)
     def one(
         corners1: Array,
         measures1: Array,
@@ -56,6 +58,7 @@ def chunk_scorers(metric: str) -> ChunkScorers:
             chunk[j] = formula(*measure(first, box(corners2, measures2, start + j)))
 
     @register_jitable(inline="always")
+    @named(metric)
     def two(
         first1: Any,
         first2: Any,

@@ -4,6 +4,10 @@ Numba's disk cache, as it comes, raises on a damaged cache file in every process
 the disk is full, refuses to decorate where no folder is writable, does not notice an edit in any
 file but the kernel's own, and takes the serial and the parallel form of a function for the same.
 `KernelCache` mends these five and leaves the rest to Numba.
+
+A sixth is mended by `named`. Functions made by one factory differ, for the linker, only by a number
+that Numba counts up in each process. What two processes compiled can bear the same number; a third
+that loads both from disk would run one of them for both.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastiou import metrics
 
-__all__ = ["Kernel", "cache_folder", "source_stamp"]
+__all__ = ["Kernel", "cache_folder", "named", "source_stamp"]
 
 _lock = threading.RLock()
 _warned = False
@@ -113,6 +117,19 @@ class KernelCache(FunctionCache):
             _warn_once(str(error))
 
 
+def named(label: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Tell a function from others made by the same factory, by what the linker calls it.
+
+    Every function that a factory makes needs it, kernels (which `Kernel` names) and helpers alike.
+    """
+
+    def name(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__qualname__ = f"{function.__qualname__}[{label}]"
+        return function
+
+    return name
+
+
 class Kernel:
     """A function compiled when first called, in a serial and in a parallel form.
 
@@ -121,11 +138,12 @@ class Kernel:
     function
         Python function in Numba's subset. `numba.prange` loops run in parallel in `parallel`.
     label
-        Tells it from other functions made by the same factory, in the names of cache files.
+        Tells it from other functions made by the same factory, in the names of cache files and
+        for the linker.
     """
 
     def __init__(self, function: Callable[..., Any], label: str) -> None:
-        self._function = function
+        self._function = named(label)(function)
         self._label = label
         self._compiled: dict[bool, Callable[..., Any]] = {}
 

@@ -19,7 +19,7 @@ from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
-from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import prefer_widest_vectors, stack_array
 from fastiou.cpu.mask_scores import mask_scorer
 
@@ -44,6 +44,7 @@ def join(geometry: str, metric: str) -> JoinKernels:
     score = chunk_scorers(metric).one if geometry == "box" else mask_scorer(metric)
 
     @register_jitable(inline="always")
+    @named(f"{geometry}-{metric}")
     def score_and_count(
         first1: Array,
         first2: Array,

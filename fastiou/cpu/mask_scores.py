@@ -16,7 +16,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.bits import word_rows
 from fastiou.cpu.columns import PADDING
-from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
     count_zeros_below,
     nonzero_bits,
@@ -138,6 +138,7 @@ def mask_scorer(metric: str) -> Any:
     formula = METRICS[metric].formula
 
     @register_jitable(inline="always")
+    @named(metric)
     def score(
         words1: Array,
         table1: Array,

@@ -26,7 +26,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
 from fastiou.cpu.columns import box, fill_columns
-from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
     CACHE_LINE,
     address,
@@ -73,6 +73,7 @@ def pairwise(metric: str) -> PairwiseKernels:
     score_two = chunk_scorers(metric).two
 
     @register_jitable
+    @named(metric)
     def fill_tile(
         corners1: Array,
         measures1: Array,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import prefer_widest_vectors, stack_array
 
 __all__ = ["BLOCK", "STRIP", "SumKernels", "sums"]
@@ -87,6 +87,7 @@ def sums(combination: str) -> SumKernels:
     combine, dtype = COMBINATIONS[combination]
 
     @register_jitable
+    @named(combination)
     def sum_floats(x: Array, y: Array, like: Array) -> Any:
         prefer_widest_vectors()
         first_lanes = stack_array(like, LANES)
@@ -114,6 +115,7 @@ def sums(combination: str) -> SumKernels:
         return first_lanes[0], second_lanes[0]
 
     @register_jitable
+    @named(combination)
     def sum_integers(x: Array, y: Array, like: Array) -> Any:
         prefer_widest_vectors()
         first_sum = np.int64(0)

@@ -252,7 +252,7 @@ def commands() -> click.Group:
     @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(fastiou.__version__, prog_name="fastiou")
     def group() -> None:
-        """Find which boxes of two files overlap.
+        """Find which boxes, masks or labels of two files overlap.
 
         \b
         Examples:

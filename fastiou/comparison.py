@@ -283,7 +283,7 @@ def compare_masks(a: MaskFile, b: MaskFile, options: MatchOptions, clock: Clock)
     total = int(partners.sum())
     with clock.stage("loading kernels"):
         words = [partners[x.positions] @ (1 + x.masks.words_of_each) for x in packed_a.values()]
-        _load_mask_kernels(options.metric, max(words, default=0))
+        _load_mask_kernels(options.metric, int(max(words, default=0)))
     tested = 0
     parts = []
     with clock.stage("matching") as update:

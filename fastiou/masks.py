@@ -102,6 +102,19 @@ class Masks:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"Masks are immutable: {name} cannot be set")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Masks are immutable: {name} cannot be deleted")
+
+    #: Has NumPy leave comparisons with arrays to `__eq__`.
+    __array_ufunc__ = None
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        """Refuse to be taken for an array, which would otherwise fail late and without a reason."""
+        raise TypeError(
+            "Masks are no array: unpack them by Masks.to_dense(), and join sets by "
+            "Masks.concatenate([...])"
+        )
+
     # ---- made from -----------------------------------------------------------------------------
 
     @classmethod
@@ -598,9 +611,10 @@ def _sides(size: tuple[int, int]) -> str:
 
 
 def _read_only(array: Array) -> Array:
-    view: Array = array.view()
-    view.flags.writeable = False
-    return view
+    # A copy: of a view the flag could be set again.
+    copy: Array = array.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _running_sum(sizes: Array) -> Array:
@@ -692,13 +706,14 @@ def _object_numbers(image: Array) -> tuple[Array, Array]:
         present = np.flatnonzero(seen)
         table = np.full(high - low + 1, -1, np.int32)
         table[present] = np.arange(len(present), dtype=np.int32)
-        labels = (present + low).astype(image.dtype)
-        return labels, table[shifted]
+        # In uint64 the sum is right, modulo 2⁶⁴, for labels of any integer type.
+        labels = (present.astype(np.uint64) + np.uint64(low % 2**64)).astype(image.dtype)
+        return labels, np.ascontiguousarray(table[shifted])
     values, inverse = np.unique(image, return_inverse=True)
     present = np.flatnonzero(values != 0)
     numbers = np.full(len(values), -1, np.int32)
     numbers[present] = np.arange(len(present), dtype=np.int32)
-    return values[present], numbers[inverse.reshape(image.shape)]
+    return values[present], np.ascontiguousarray(numbers[inverse.reshape(image.shape)])
 
 
 # ---- scores ------------------------------------------------------------------------------------

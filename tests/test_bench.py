@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 # The suite is not part of the package; behind everything else, so that an installed fastiou wins.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench import bounds, peers, report, run
+from bench import bounds, box_peers, mask_peers, peers, report, run
 
 SIZES = [0, 1, 7, 16, 31, 1000, 100_003]
 
@@ -63,14 +65,24 @@ def test_peers_agree(name):
 def test_a_wrong_peer_is_noticed(name):
     workload = peers.WORKLOADS[name]
     ours = workload.contenders["fastiou"]
-    right = ours.read(ours.set_up(workload.make(60))())
+    # So many boxes that some pairs are found, and so few masks that one thread will do.
+    size = 60 if name in box_peers.BOX_WORKLOADS else 12
+    right = ours.read(ours.set_up(workload.make(size))())
     if isinstance(right, tuple):
         wrong = [(right[0], right[1] + 1, right[2]), (right[0][1:], right[1][1:], right[2][1:])]
     else:
-        wrong = [right + 1e-3, right[1:], np.full_like(right, np.nan)]
+        wrong = [right + 1e-3, right[1:], np.full(right.shape, np.nan)]
     for result in wrong:
         with pytest.raises(AssertionError, match="the peer differs"):
             peers.check_agreement(name, "the peer", right, result)
+
+
+def test_discs_are_the_same_in_every_form(rng):
+    discs = mask_peers.Discs(rng, 40, 65, 1, 32)
+    dense = discs.packed().to_dense()
+    np.testing.assert_array_equal(dense, discs.dense)
+    np.testing.assert_array_equal(dense, discs.columns.transpose(2, 0, 1))
+    assert (dense.any((1, 2))).all()
 
 
 def test_every_contender_is_a_known_library():
@@ -85,6 +97,24 @@ def test_absent_libraries_are_skipped_by_name(monkeypatch):
     monkeypatch.setitem(peers.LIBRARIES, "torch formula", absent)
     assert not peers.available()["torch formula"]
     assert "torch formula" not in [name for name, _, _ in peers.set_up("dense", 3)]
+
+
+def test_promises_are_of_what_is_measured():
+    for promise in report.PROMISES:
+        if promise.workload in peers.WORKLOADS:
+            assert promise.size in peers.WORKLOADS[promise.workload].sizes
+    promise = next(row for row in report.PROMISES if row.workload == "mask-noise")
+    fastest = {"kind": "peer", "over_fastiou": 12.0, "cores_used_by_others": 0.0}
+    assert promise.line({"torch matmul": fastest}).endswith("| yes |")
+    assert promise.line({"torch matmul": {**fastest, "over_fastiou": 9.0}}).endswith("| **no** |")
+    assert promise.line({}).endswith("| not installed |")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (12, "12"), (999.6, "1 k"), (1.2345e9, "1.23 G"), (2e13, "20 T")]
+)
+def test_amounts_have_prefixes(value, text):
+    assert report.amount(value) == text
 
 
 def test_ratios_are_paired():
@@ -103,23 +133,33 @@ def test_compare_gives_everyone_samples_beside_the_reference():
     assert set(samples["other"]) <= set(samples["fastiou"])
 
 
+def test_compare_ends_early_on_a_machine_that_turned_slow():
+    naps = itertools.chain([0.001] * 3, itertools.repeat(0.02))
+    samples = run.compare(
+        {"fastiou": lambda: time.sleep(next(naps))}, "fastiou", seconds=0.05, least=3
+    )
+    assert 3 <= len(samples["fastiou"]) < 20
+
+
 @pytest.mark.filterwarnings("default")  # of matplotlib and of peers
 def test_run_and_report(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     small = {
         name: workload._replace(quick_sizes=workload.sizes[:2])
         for name, workload in peers.WORKLOADS.items()
-        if name in ("dense", "aligned")
+        if name in ("dense", "aligned", "soft-iou")
     }
     monkeypatch.setattr(run, "WORKLOADS", small)
     monkeypatch.setattr(run, "MOST_ROUNDS", 3)
     monkeypatch.setattr(run, "REPEATS", 0)
     out = tmp_path / "results.json"
-    run.main(["--quick", "--out", str(out), "dense", "aligned"])
+    run.main(["--quick", "--out", str(out), *small])
     written = json.loads(out.read_text())
-    assert {row["workload"] for row in written["results"]} == {"dense", "aligned"}
+    assert {row["workload"] for row in written["results"]} == set(small)
     assert str(tmp_path) not in out.read_text()
     report.main([str(out), "--docs", str(tmp_path)])
     page = (tmp_path / "benchmarks.md").read_text()
     assert small["dense"].title in page
+    assert "fastiou, bytes read per second" in page
+    assert small["soft-iou"].note in page
     assert (tmp_path / "benchmarks" / "dense.png").stat().st_size > 1000

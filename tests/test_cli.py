@@ -1,48 +1,18 @@
 """The command `fastiou`, as a user meets it."""
 
-import builtins
 import gzip
 import os
 import subprocess
 import sys
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_for_tests import real, run, run_well, without
 
 import fastiou
 from fastiou import cli, demo, io, output, report
 from fastiou.metrics import METRICS
-
-pytest.importorskip("click", reason="the command needs the extra cli")
-pytest.importorskip("rich", reason="the command needs the extra cli")
-
-from click.testing import CliRunner
-
-DATA = Path(os.environ.get("FASTIOU_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-# Before 8.2, click's runner mixes both streams unless told otherwise.
-APART = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
-
-
-def run(*arguments, commands=None):
-    arguments = [str(argument) for argument in arguments]
-    return CliRunner(**APART).invoke(commands or cli.commands(), arguments)
-
-
-def run_well(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def real(name):
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"{path} is not there; FASTIOU_DATA names the folder of real inputs")
-    return path
 
 
 def scores(a, b, fmt):
@@ -295,22 +265,6 @@ def test_an_error_of_ours_is_not_hidden(two_files, monkeypatch):
     monkeypatch.setattr(io, "common_groups", fail)
     result = run("match", *two_files[:2])
     assert isinstance(result.exception, ValueError)
-
-
-def without(monkeypatch, *modules):
-    """Make an import of these modules fail, as if they were not installed."""
-    original = builtins.__import__
-
-    def refuse(name, *arguments, **others):
-        if name.split(".")[0] in modules:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return original(name, *arguments, **others)
-
-    def refuse_by_name(name):
-        return refuse(name) and sys.modules[name]
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    monkeypatch.setattr(io.importlib, "import_module", refuse_by_name)
 
 
 @pytest.mark.parametrize("module", ["click", "rich"])

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastiou import io as files
-from fastiou import output
-from fastiou.io import FileError, read_boxes
+from fastiou import files, output, tables
+from fastiou.io import BoxFile, FileError, common_groups, read_boxes
 
 FRAMES = np.array([3, 1, 3])
 CATEGORIES = np.array([7, 7, -2])
@@ -219,7 +218,7 @@ def test_the_fast_and_the_careful_way_agree(tmp_path, monkeypatch):
             path.write_bytes(content)
             either = read_boxes(path)
             with monkeypatch.context() as patch:
-                patch.setattr(files, "_load_table", lambda *_: None)
+                patch.setattr(tables, "_load_table", lambda *_: None)
                 careful = read_boxes(path)
             np.testing.assert_array_equal(either.boxes, careful.boxes)
             assert either.keys.keys() == careful.keys.keys()
@@ -229,7 +228,7 @@ def test_ordinary_text_takes_the_fast_way(tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("the careful way was taken")
 
-    monkeypatch.setattr(files, "_scan_table", refuse)
+    monkeypatch.setattr(tables, "_scan_table", refuse)
     for name in ("mot", "mot, blanks", "csv, xyxy", "csv, no header", "csv, CRLF"):
         path = tmp_path / "text"
         path.write_bytes(CONTENTS[name][0])
@@ -247,7 +246,10 @@ BAD = {
     "empty inside gzip": (gzip.compress(b""), ": the file is empty"),
     "truncated gzip": (gzip.compress(MOT * 100)[:-10], ": broken gzip file"),
     "damaged gzip": (gzip.compress(MOT)[:-8] + bytes(8), ": broken gzip file"),
-    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(9), ":1: byte 0x89 is not UTF-8, expected text"),
+    "an image": (
+        b"\x89PNG\r\n\x1a\n" + bytes(9),
+        ": a PNG image, expected boxes (--geometry labels",
+    ),
     "not UTF-8": (HEADER + GOOD + b"1,0,0,1,\xff\n", ":3: byte 0xff is not UTF-8"),
     # npy and npz
     "npy of objects": (
@@ -444,23 +446,23 @@ def test_damaged_zip_members(tmp_path):
 def box_file(**keys):
     count = len(next(iter(keys.values()), ()))
     arrays = {name: np.array(values, np.int64) for name, values in keys.items()}
-    return files.BoxFile(Path("f"), "npy", "xyxy", np.zeros((count, 4)), arrays)
+    return BoxFile(Path("f"), "npy", "xyxy", np.zeros((count, 4)), arrays)
 
 
 def test_groups_are_those_that_both_files_know():
     a = box_file(image=[5, -(2**62), 5], category=[1, 1, 2])
     b = box_file(image=[-(2**62), 5, 5, 9], category=[1, 2, 3, 1])
-    both = files.common_groups(a, b)
+    both = common_groups(a, b)
     assert both.keys == ("image", "category")
     assert both.count == 5
     met = both.codes_a[:, None] == both.codes_b
     np.testing.assert_array_equal(np.argwhere(met), [[1, 0], [2, 1]])
-    one = files.common_groups(a, box_file(image=[5, 9]))
+    one = common_groups(a, box_file(image=[5, 9]))
     assert one.keys == ("image",)
     assert one.count == 3
     np.testing.assert_array_equal(one.codes_a[:, None] == one.codes_b, [[1, 0], [0, 0], [1, 0]])
-    assert files.common_groups(a, box_file()) is None
-    assert files.common_groups(box_file(image=[]), box_file(image=[])).count == 0
+    assert common_groups(a, box_file()) is None
+    assert common_groups(box_file(image=[]), box_file(image=[])).count == 0
 
 
 # ---- pairs -------------------------------------------------------------------------------------
@@ -499,7 +501,9 @@ def test_pairs_survive_the_round_trip(tmp_path, monkeypatch, ending, count):
     path = tmp_path / f"pairs{ending}"
     path.write_text("what was there before")
     steps = []
-    output.write_pairs(path, rows, cols, values, lambda done, total: steps.append((done, total)))
+    output.write_pairs(
+        path, rows, cols, values, progress=lambda done, total: steps.append((done, total))
+    )
     for read, written in zip(read_pairs(path), (rows, cols, values), strict=True):
         np.testing.assert_array_equal(read, written)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -520,7 +524,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch, error):
 
     column = np.arange(5)
     with pytest.raises((KeyboardInterrupt, FileError)) as caught:
-        output.write_pairs(path, column, column, column / 5, fail)
+        output.write_pairs(path, column, column, column / 5, progress=fail)
     if isinstance(error, OSError):
         assert str(caught.value) == f"{path}: cannot be written: No space left on device"
     assert path.read_text() == "before"

@@ -16,8 +16,10 @@ from boxes_for_tests import (
     drawn_boxes,
     random_boxes,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from masks_for_tests import METRICS as MASK_METRICS
+from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, noise, random_masks
 
 import fastiou
 from fastiou import dispatch, matching, memory, reference
@@ -270,3 +272,170 @@ def test_real_tracks(real_data: Any) -> None:
     order = np.lexsort((np.concatenate(cols), np.concatenate(rows)))
     np.testing.assert_array_equal(found.rows, np.concatenate(rows)[order])
     np.testing.assert_array_equal(found.cols, np.concatenate(cols)[order])
+
+
+# ---- masks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("metric", MASK_METRICS)
+def test_masks_equal_the_dense_result(rng: np.random.Generator, metric: str) -> None:
+    numba.set_num_threads(1)  # the parallel kernels take as long again to compile
+    a = fastiou.Masks.from_dense(random_masks(rng, 130, (90, 70)))
+    b = fastiou.Masks.from_dense(
+        np.concatenate([awkward_masks((90, 70)), random_masks(rng, 160, (90, 70))])
+    )
+    dense = fastiou.mask_iou(a, b, metric=metric)
+    groups = rng.integers(0, 3, len(a)), rng.integers(0, 3, len(b))
+    same = groups[0][:, None] == groups[1][None]
+    itself = np.triu(fastiou.mask_iou(a, a, metric=metric), 1)
+    within = groups[0][:, None] == groups[0][None]
+    for threshold in (1, 5.5, 700) if metric == "intersection" else (1e-320, 0.1, 0.5, 1):
+        limit = max(threshold, 1e-300)
+        assert_pairs(fastiou.pairs(a, b, threshold, metric=metric), dense, limit)
+        found = fastiou.pairs(a, b, threshold, metric=metric, groups=groups)
+        assert_pairs(found, np.where(same, dense, 0), limit)
+        assert found.tested == same.sum()
+        found = fastiou.pairs(a, threshold=threshold, metric=metric)
+        assert_pairs(found, itself, limit)
+        assert found.tested == 130 * 129 // 2
+        found = fastiou.pairs(a, threshold=threshold, metric=metric, groups=groups[0])
+        assert_pairs(found, np.where(within, itself, 0), limit)
+
+
+@given(size=drawn_sizes(), data=st.data())
+@settings(max_examples=30)
+def test_any_masks_and_groups(size: tuple[int, int], data: st.DataObject) -> None:
+    sets = [data.draw(drawn_masks(size)) for _ in range(2)]
+    group = st.integers(-1, 2)
+    groups = [
+        np.array(data.draw(st.lists(group, min_size=len(some), max_size=len(some))), np.int64)
+        for some in sets
+    ]
+    a, b = map(fastiou.Masks.from_dense, sets)
+    same = groups[0][:, None] == groups[1][None]
+    threshold = data.draw(st.sampled_from([1e-9, 0.3, 1.0]))
+    scores = np.where(same, reference.mask_iou(*sets), 0)
+    assert_pairs(fastiou.pairs(a, b, threshold, groups=(groups[0], groups[1])), scores, threshold)
+    within = groups[0][:, None] == groups[0][None]
+    scores = np.where(within, np.triu(reference.mask_iou(sets[0], sets[0]), 1), 0)
+    assert_pairs(fastiou.pairs(a, threshold=threshold, groups=groups[0]), scores, threshold)
+
+
+def test_forms_of_masks_mix_freely(rng: np.random.Generator) -> None:
+    a, b = random_masks(rng, 6, (20, 30)), random_masks(rng, 8, (20, 30))
+    scores = reference.mask_iou(a, b)
+    itself = np.triu(reference.mask_iou(a, a), 1)
+    for form in forms_of(a).values():
+        assert_pairs(fastiou.pairs(form, threshold=0.1), itself, 0.1)
+        for other in forms_of(b).values():
+            assert_pairs(fastiou.pairs(form, other, 0.1), scores, 0.1)
+    # A slice of a set with another of the same, and one with the whole.
+    packed = fastiou.Masks.from_dense(b)
+    scores = reference.mask_iou(b[5:], b[2:7])
+    assert_pairs(fastiou.pairs(packed[5:], packed[2:7], 0.1), scores, 0.1)
+
+
+def test_masks_four_wide_are_told_from_boxes(rng: np.random.Generator) -> None:
+    dense = random_masks(rng, 9, (6, 4))
+    scores = reference.mask_iou(dense, dense)
+    packed = fastiou.Masks.from_dense(dense)
+    assert_pairs(fastiou.pairs(packed, dense, 0.1), scores, 0.1)
+    assert_pairs(fastiou.pairs(dense, packed.to_rle(), 0.1), scores, 0.1)
+    with pytest.raises(ValueError, match="pass masks that are 4 wide as Masks"):
+        fastiou.pairs(dense, dense)
+
+
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 3), (3, 0)])
+def test_no_masks(sizes: tuple[int, int]) -> None:
+    whole = fastiou.Masks.from_dense(np.ones((3, 5, 6)))
+    a, b = whole[: sizes[0]], whole[: sizes[1]]
+    groups = np.zeros(sizes[0], int), np.zeros(sizes[1], int)
+    for found in (fastiou.pairs(a, b), fastiou.pairs(a, b, groups=groups)):
+        assert len(found) == 0
+        assert found.to_scipy().shape == sizes
+    assert len(fastiou.pairs(whole[:0])) == 0
+    assert len(fastiou.pairs(whole, [])) == len(fastiou.pairs([], whole)) == 0
+    assert len(fastiou.pairs(np.ones((3, 0, 6)), threshold=1e-9)) == 0
+
+
+@pytest.mark.usefixtures("threads")
+def test_masks_give_the_same_bits_for_any_threads_and_steps(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks of very unequal sizes, which rows of equal work must still share."""
+    dense = random_masks(rng, 150, (90, 70))
+    dense[:20] = noise(rng, 20, (90, 70))
+    dense[40:60] = False
+    a = fastiou.Masks.from_dense(dense)
+    b = a[rng.permutation(150)]
+    groups = rng.integers(0, 4, 150), rng.integers(0, 4, 150)
+    numba.set_num_threads(1)
+
+    def found() -> list[Any]:
+        several = [
+            fastiou.pairs(a, b, 0.1),
+            fastiou.pairs(a, b, 0.1, groups=groups),
+            fastiou.pairs(a, threshold=0.1),
+        ]
+        return [part.tolist() for one in several for part in one]
+
+    wanted = found()
+    for threads in (1, 2, 4):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
+        monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+        for step in (500, 20_000):
+            monkeypatch.setattr(dispatch, "STEP", step)
+            for cuts in (1, 7, 64):
+                monkeypatch.setattr(matching, "CUTS", cuts)
+                assert found() == wanted
+
+
+def test_progress_of_masks_is_told_and_ends_at_the_total(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "STEP", 10_000)
+    dense = noise(rng, 60, (100, 120))  # each as much work as many boxes
+    told: list[tuple[int, int]] = []
+    found = fastiou.pairs(dense, dense, 0.3, progress=lambda *step: told.append(step))
+    assert_pairs(found, reference.mask_iou(dense, dense), 0.3)
+    done, totals = zip(*told, strict=True)
+    assert list(done) == sorted(set(done))
+    assert len(done) > 10
+    assert set(totals) == {done[-1]}
+    assert done[-1] > 2 * 60 * 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((np.ones((1, 2, 3)),), {"metric": "giou"}, ValueError, "metric of masks must be one of"),
+        ((np.ones((1, 2, 3)),), {"metric": "no"}, ValueError, "metric must be one of"),
+        ((np.ones((1, 2, 3)),), {"threshold": 0}, ValueError, "greater than 0 and at most 1"),
+        ((np.ones((1, 2, 3)),), {"device": "cuda"}, RuntimeError, "computes on the CPU"),
+        ((np.ones((1, 2, 3)),), {"groups": [1, 1]}, ValueError, "groups must have the shape"),
+        ((np.ones((1, 2, 3)), np.ones((1, 3, 2))), {}, ValueError, "a and b must have one size"),
+        ((np.ones((1, 2, 3)), np.ones((1, 4))), {}, ValueError, "a and b must have one size"),
+        ((np.ones((1, 2, 3)), 0.5), {}, ValueError, "b must have the shape|b must be"),
+        (([{"size": [2, 2], "counts": [3]}],), {}, ValueError, r"a\[0\]: counts sum to 3"),
+        (({"size": [2, 2], "counts": [4]},), {}, TypeError, "a must be a list of dicts, got one"),
+    ],
+)
+def test_bad_masks(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fastiou.pairs(*arguments, **options)
+
+
+def test_pairs_of_tensors_are_tensors(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    dense = random_masks(rng, 9, (20, 30))
+    tensor = torch.from_numpy(dense)
+    for pair in ((tensor, dense), (fastiou.Masks.from_dense(dense), tensor)):
+        found = fastiou.pairs(*pair, 0.1)
+        assert all(isinstance(part, torch.Tensor) for part in found)
+        np.testing.assert_array_equal(
+            found.to_scipy().toarray() >= 0.1, reference.mask_iou(dense, dense) >= 0.1
+        )

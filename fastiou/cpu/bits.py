@@ -258,7 +258,7 @@ GATHER = Kernel(_gather, "gather")
 
 
 def _measure_runs(counts: Array, offsets: Array, height: int, boxes: Array) -> None:
-    """Fill the bounding box of each mask (4, n), all 0 for an empty one."""
+    """Fill the bounding box of each mask (n, 4), all 0 for an empty one."""
     for k in prange(len(offsets) - 1):
         left = np.int64(0)
         right = np.int64(0)

@@ -1,0 +1,250 @@
+"""Label images: what is read of each format, and what is said of what is none."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from command_for_tests import without
+from images_for_tests import PALETTE, image_bytes, npy_bytes, png_bytes, tiff_bytes
+
+from fastiou import images
+from fastiou import io as formats
+from fastiou.files import FileError
+from fastiou.images import read_labels, shared_frames
+
+pytest.importorskip("PIL", reason="images need the extra images")
+from PIL import Image
+
+LABELS = np.array([[0, 1, 3, 2, 0], [1, 0, 0, 2, 3]], np.uint8)
+WIDE = LABELS.astype(np.uint16) * 20_000
+STACK = np.stack([LABELS, LABELS[::-1], LABELS * 2])
+
+
+def pages_bytes(*pages, **options):
+    buffer = io.BytesIO()
+    first, *others = map(Image.fromarray, pages)
+    first.save(buffer, "TIFF", save_all=True, append_images=others, **options)
+    return buffer.getvalue()
+
+
+SIGNED = LABELS.astype(np.int32) - 1
+IMAGES = {
+    "PNG, grey": (image_bytes(LABELS, "PNG"), LABELS),
+    "PNG, grey of 16 bits": (image_bytes(WIDE, "PNG"), WIDE),
+    "PNG, palette": (image_bytes(LABELS, "PNG", "P"), LABELS),
+    "PNG, palette with transparency": (image_bytes(LABELS, "PNG", "P", transparency=0), LABELS),
+    "PNG, palette of 2 bits": (png_bytes(LABELS, 2, PALETTE), LABELS),
+    "PNG, palette of 4 bits": (png_bytes(LABELS * 5, 4, PALETTE), LABELS * 5),
+    "PNG, black and white": (image_bytes(LABELS > 1, "PNG"), LABELS > 1),
+    "PNG, grey of 1 bit": (png_bytes(LABELS & 1, 1), LABELS & 1),
+    "PNG, grey of 2 bits": (png_bytes(LABELS, 2), LABELS),
+    "PNG, grey of 4 bits": (png_bytes(LABELS * 5, 4), LABELS * 5),
+    "TIFF, grey": (image_bytes(LABELS, "TIFF"), LABELS),
+    "TIFF, palette": (image_bytes(LABELS, "TIFF", "P"), LABELS),
+    "TIFF, black and white": (image_bytes(LABELS > 1, "TIFF"), LABELS > 1),
+    "TIFF, int32": (image_bytes(SIGNED * 10**9, "TIFF"), SIGNED * 10**9),
+    "TIFF, compressed": (image_bytes(WIDE, "TIFF", compression="tiff_lzw"), WIDE),
+    "TIFF, compressed int32": (
+        image_bytes(SIGNED, "TIFF", compression="tiff_adobe_deflate"),
+        SIGNED,
+    ),
+    **{
+        f"TIFF, plain {pixels.dtype}": (tiff_bytes(pixels), pixels)
+        for pixels in (
+            LABELS * 80,
+            SIGNED.astype(np.int8) * 60,
+            WIDE,
+            (SIGNED * 9000).astype(np.int16),
+            LABELS.astype(np.uint32) * 2**30,
+            SIGNED * 10**9,
+        )
+    },
+    "npy": (npy_bytes(LABELS), LABELS),
+    "npy, bool": (npy_bytes(LABELS > 1), LABELS > 1),
+    "npy, big-endian": (npy_bytes(WIDE.astype(">u2")), WIDE),
+    "npy, uint64": (npy_bytes(LABELS.astype(np.uint64) << 62), LABELS.astype(np.uint64) << 62),
+}
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", IMAGES)
+def test_pixels_are_the_labels(tmp_path, name, compress):
+    content, expected = IMAGES[name]
+    path = tmp_path / "image.dat"
+    path.write_bytes(compress(content))
+    read = read_labels(path)
+    assert (read.path, read.kind, read.count) == (path, name[:4].rstrip(",").upper(), 1)
+    labels = read.read(0)
+    assert labels.dtype.kind in "biu"
+    np.testing.assert_array_equal(labels, expected)
+    assert formats.looks_like_labels(content)
+
+
+@pytest.mark.parametrize("content", [npy_bytes(STACK), pages_bytes(*STACK)], ids=["npy", "TIFF"])
+def test_frames_come_in_any_order(tmp_path, content):
+    path = tmp_path / "frames"
+    path.write_bytes(content)
+    read = read_labels(path)
+    assert read.count == 3
+    for number in (2, 0, 1, 0):
+        np.testing.assert_array_equal(read.read(number), STACK[number])
+
+
+def test_boxes_are_not_taken_for_labels():
+    for array in (LABELS[:, :4], LABELS.astype(float), LABELS[0], np.zeros((1, 2, 3, 4), int)):
+        assert not formats.looks_like_labels(npy_bytes(array))
+    for content in (b"1,2,3,4\n", b"[]", npy_bytes(LABELS)[:9], b"\x93NUMPY\x09\x00"):
+        assert not formats.looks_like_labels(content)
+    assert formats.looks_like_labels(npy_bytes(np.zeros((2, 3, 4), int)))
+
+
+def animation_bytes():
+    buffer = io.BytesIO()
+    first, second = Image.fromarray(LABELS), Image.fromarray(LABELS[::-1])
+    first.save(buffer, "PNG", save_all=True, append_images=[second])
+    return buffer.getvalue()
+
+
+COLOURS = np.zeros((2, 5, 3), np.uint8)
+BAD = {
+    "PNG, colours": (
+        image_bytes(COLOURS, "PNG"),
+        ": an image of colours (RGB), expected a palette",
+    ),
+    "PNG, transparent colours": (
+        image_bytes(COLOURS, "PNG", "RGBA"),
+        ": an image of colours (RGBA), expected",
+    ),
+    "PNG, transparent grey": (image_bytes(COLOURS, "PNG", "LA"), ": an image of colours (LA)"),
+    "TIFF, colours": (image_bytes(COLOURS, "TIFF"), ": an image of colours (RGB), expected"),
+    "TIFF, floats": (
+        tiff_bytes(LABELS.astype(np.float32)),
+        ": pixels of floating point, expected integers",
+    ),
+    "TIFF, white is 0": (tiff_bytes(LABELS, photometric=0), ": an image with 0 for white"),
+    "TIFF, the second page": (
+        pages_bytes(LABELS, COLOURS),
+        ":frame 1: an image of colours (RGB), expected",
+    ),
+    "TIFF, 64 bits": (tiff_bytes(LABELS.astype(np.uint64)), ": cannot be read as TIFF ("),
+    "PNG, truncated": (image_bytes(LABELS, "PNG")[:-30], ": cannot be read as PNG ("),
+    "PNG, damaged": (
+        image_bytes(WIDE, "PNG").replace(b"IDAT", b"IDAT\xff\xff"),
+        ": cannot be read as PNG (",
+    ),
+    "PNG, its beginning": (image_bytes(LABELS, "PNG")[:20], ": cannot be read as PNG ("),
+    "PNG, animated": (animation_bytes(), ": an animation of 2 frames, expected one image"),
+    "TIFF, truncated": (image_bytes(WIDE, "TIFF")[:-8], ": cannot be read as TIFF ("),
+    "TIFF, damaged": (b"II*\0" + b"\xff" * 40, ": cannot be read as TIFF ("),
+    "npy, floats": (
+        npy_bytes(LABELS * 1.0),
+        ":array: shape (2, 5), dtype float64, expected integers of shape (H, W) or (T, H, W); .ast",
+    ),
+    "npy, one row": (npy_bytes(LABELS[0]), ":array: shape (5,), dtype uint8, expected integers"),
+    "npy, too deep": (npy_bytes(STACK[None]), ":array: shape (1, 3, 2, 5), dtype uint8, expected"),
+    "npy, truncated": (npy_bytes(LABELS)[:-1], ": cannot be read as .npy"),
+    "boxes": (b"1,2,3,4\n", ": a file of the kind text, expected a label image: PNG, TIFF or .npy"),
+    "JSON": (b"[]", ": a file of the kind JSON, expected a label image: PNG, TIFF or .npy (--geom"),
+    "nothing": (b"", ": the file is empty"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_images_say_what_is_wrong(tmp_path, name):
+    content, message = BAD[name]
+    path = tmp_path / "bad"
+    path.write_bytes(content)
+
+    def read_all():
+        labels = read_labels(path)
+        for number in range(labels.count):
+            labels.read(number)
+
+    with pytest.raises(FileError) as caught:
+        read_all()
+    assert str(caught.value).startswith(f"{path}{message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    path = tmp_path / "large.png"
+    path.write_bytes(image_bytes(LABELS, "PNG"))
+    with pytest.raises(FileError, match=r"too large for Pillow .* expected fewer pixels"):
+        read_labels(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)  # Pillow would only warn
+    assert read_labels(path).read(0).shape == (2, 5)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_without_pillow_images_are_refused(tmp_path, monkeypatch, kind):
+    path = tmp_path / "image"
+    path.write_bytes(image_bytes(LABELS, kind))
+    without(monkeypatch, "PIL")
+    with pytest.raises(ImportError, match=rf"reading {kind} needs: pip install 'fastiou\[images\]"):
+        read_labels(path)
+    path.write_bytes(npy_bytes(LABELS))
+    assert read_labels(path).count == 1
+
+
+# ---- folders -----------------------------------------------------------------------------------
+
+
+def fill(folder, **contents):
+    """A folder of files; `_` in a name stands for a point."""
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return folder
+
+
+def test_images_of_a_folder_are_sorted_by_name(tmp_path):
+    folder = fill(
+        tmp_path / "a",
+        b_PNG=image_bytes(LABELS, "PNG"),
+        a_npy_gz=gzip.compress(npy_bytes(LABELS * 2)),
+        c_tif=image_bytes(LABELS * 3, "TIFF"),
+        notes_txt=b"",
+    )
+    (folder / "d.png").mkdir()
+    read = read_labels(folder)
+    assert (read.kind, read.count, read.names, read.ignored) == ("folder", 3, ("a", "b", "c"), 2)
+    for number, factor in ((0, 2), (1, 1), (2, 3)):
+        np.testing.assert_array_equal(read.read(number), LABELS * factor)
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    with pytest.raises(FileError, match=r"empty: a folder without label images, expected \.png or"):
+        read_labels(fill(tmp_path / "empty", notes_txt=b"-"))
+    twice = fill(tmp_path / "twice", a_npy=npy_bytes(LABELS), a_png=image_bytes(LABELS, "PNG"))
+    with pytest.raises(FileError, match=r"a\.png: another image 'a', expected .* \(a\.npy is"):
+        read_labels(twice)
+    deep = read_labels(fill(tmp_path / "deep", a_npy=npy_bytes(STACK)))
+    with pytest.raises(FileError, match=r"a\.npy: 3 frames, expected one in each file of a folder"):
+        deep.read(0)
+
+
+def label_file(path, count, *names):
+    return images.LabelFile(path, "folder" if names else "NPY", count, lambda _: LABELS, names)
+
+
+def test_frames_are_shared_by_name_or_by_number(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert shared_frames(label_file(a, 2), label_file(b, 2)) == ([(0, 0), (1, 1)], [], [])
+    assert shared_frames(label_file(a, 0), label_file(b, 0)).numbers == []
+    shared = shared_frames(label_file(a, 3, "1", "3", "4"), label_file(b, 3, "0", "3", "4"))
+    assert shared == ([(1, 1), (2, 2)], ["1"], ["0"])
+    for one, other, message in (
+        (label_file(a, 2), label_file(b, 3), f"{b}: 3 frames, expected 2, as {a} has"),
+        (label_file(a, 1, "x"), label_file(b, 1), f"{b}: a file, expected a folder, as {a} is"),
+        (label_file(a, 1), label_file(b, 1, "x"), f"{b}: a folder, expected a file, as {a} is"),
+        (
+            label_file(a, 1, "x"),
+            label_file(b, 1, "y"),
+            f"{b}: no image is named as one in {a}, as 'y', expected names such as 'x'",
+        ),
+    ):
+        with pytest.raises(FileError) as caught:
+            shared_frames(one, other)
+        assert str(caught.value) == message

@@ -1,0 +1,1153 @@
+"""Sets of masks against dense ones, and their scores against the reference and against COCO's."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from masks_for_tests import (
+    METRICS,
+    SIDES,
+    Array,
+    awkward_masks,
+    drawn_masks,
+    drawn_sizes,
+    encoded,
+    forms_of,
+    layouts,
+    noise,
+    random_masks,
+    tight_boxes,
+)
+
+import fastiou
+from fastiou import Masks, dispatch, masks, memory, reference
+
+INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
+FLOATS = [np.float16, np.float32, np.float64]
+
+# Where COCO's decoder makes an array.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(threads: None) -> None:
+    """Parallel kernels, of the same loops, take long to compile: see "threads" below."""
+    numba.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def coco_mask() -> Any:
+    return pytest.importorskip("pycocotools.mask")
+
+
+@pytest.fixture
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+def assert_holds(packed: Masks, dense: Array) -> None:
+    """The set has these pixels, and all else that follows from them."""
+    assert packed.shape == dense.shape
+    assert len(packed) == len(dense)
+    unpacked = packed.to_dense()
+    np.testing.assert_array_equal(unpacked, dense != 0)
+    assert unpacked.dtype == np.bool_
+    assert unpacked.flags.carray
+    np.testing.assert_array_equal(packed.area, np.count_nonzero(dense, axis=(1, 2)))
+    boxes = tight_boxes(dense)
+    np.testing.assert_array_equal(packed.boxes, boxes)
+    assert packed.area.dtype == packed.boxes.dtype == np.int64
+    left, top, right, bottom = boxes.T
+    words = (right - left) * (-(-bottom // 64) - top // 64)
+    np.testing.assert_array_equal(packed.words_of_each, words)
+    assert packed.nbytes == 8 * words.sum()
+
+
+def assert_same(packed: Masks, other: Masks) -> None:
+    """Equal in every way, whatever each shares its memory with."""
+    assert packed == other
+    assert (packed != other) is False
+    assert packed.shape == other.shape
+    assert packed.nbytes == other.nbytes
+    np.testing.assert_array_equal(packed.to_dense(), other.to_dense())
+    np.testing.assert_array_equal(packed.area, other.area)
+    assert packed.to_rle() == other.to_rle()
+
+
+# ---- dense masks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("height", SIDES)
+def test_sizes_around_words(rng: np.random.Generator, height: int) -> None:
+    for width in SIDES:
+        dense = np.concatenate(
+            [awkward_masks((height, width)), random_masks(rng, 20, (height, width))]
+        )
+        for some in (dense, dense[:1], dense[-1:], dense[:0]):
+            assert_holds(Masks.from_dense(some), some)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, *INTEGERS, *FLOATS, np.longdouble])
+def test_what_is_not_0_is_foreground(rng: np.random.Generator, dtype: type) -> None:
+    values = np.array([0, 1])
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        values = np.array([0, 1, 2, info.max, info.min], dtype)
+    elif np.issubdtype(dtype, np.floating):
+        info = np.finfo(dtype)
+        values = np.array([0, -0.0, 1, 0.25, -1, np.nan, np.inf, info.smallest_subnormal], dtype)
+    background = values == 0
+    chosen = rng.integers(0, len(values), (5, 70, 90))
+    before = values[chosen]
+    given = before.copy()
+    assert_holds(Masks.from_dense(given), (~background)[chosen])
+    np.testing.assert_array_equal(given, before)
+
+
+def test_bytes_of_booleans() -> None:
+    """Booleans over other memory may be any byte."""
+    values = np.arange(256, dtype=np.uint8).reshape(1, 2, 128)
+    assert_holds(Masks.from_dense(values.view(np.bool_)), values)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.float32, np.float64])
+def test_any_memory_layout(rng: np.random.Generator, dtype: type) -> None:
+    dense = random_masks(rng, 9, (70, 75)).astype(dtype)
+    expected = Masks.from_dense(dense != 0)
+    for name, variant in layouts(dense).items():
+        before = variant.copy()
+        packed = Masks.from_dense(variant)
+        np.testing.assert_array_equal(packed.to_dense(), dense != 0, err_msg=name)
+        assert packed == expected, name
+        np.testing.assert_array_equal(variant, before, err_msg=f"{name} was changed")
+    repeated = np.broadcast_to(dense[0], dense.shape)
+    assert_holds(Masks.from_dense(repeated), repeated)
+    assert_holds(Masks.from_dense(dense[0].T), dense[:1].transpose(0, 2, 1))
+    one_row = np.broadcast_to(dense[:, 30:31], dense.shape)
+    assert_holds(Masks.from_dense(one_row), one_row)
+    one_column = np.broadcast_to(dense[..., 30:31], dense.shape)
+    assert_holds(Masks.from_dense(one_column), one_column)
+
+
+def test_forms_of_dense_masks() -> None:
+    rows = [[0, 1, 1], [0, 1, 0]]
+    dense = np.array([rows])
+    for form in (rows, [rows], (tuple(rows),), dense, dense[0], [np.array(rows)]):
+        assert_holds(Masks.from_dense(form), dense)
+    assert Masks.from_dense([]).shape == (0, 0, 0)
+    assert Masks.from_dense([[]]).shape == (1, 1, 0)
+    assert Masks.from_dense([[], []]).shape == (1, 2, 0)
+    assert Masks.from_dense(np.zeros((0, 5))).shape == (1, 0, 5)
+
+
+def test_boxes_at_every_alignment() -> None:
+    """Solid boxes of every position within a word, and of every size up to two words and more."""
+    positions, sizes = np.arange(66), np.arange(1, 140)
+    row = np.arange(210)
+    within = (row >= positions[:, None]) & (row < positions[:, None] + 70)
+    dense = within[:, :, None] & within[::-1, None, :]
+    assert_holds(Masks.from_dense(dense), dense)
+    within = (row >= 3) & (row < 3 + sizes[:, None])
+    others = within[:, :, None] & within[::-1, None, :]
+    assert_holds(Masks.from_dense(others), others)
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(dense, others), reference.mask_iou(dense, others)
+    )
+    assert_same(Masks.from_rle(Masks.from_dense(dense).to_rle()), Masks.from_dense(dense))
+
+
+@given(size=drawn_sizes(), data=st.data())
+@settings(max_examples=40)
+def test_any_masks(coco_mask: Any, size: tuple[int, int], data: st.DataObject) -> None:
+    dense = data.draw(drawn_masks(size))
+    packed = Masks.from_dense(dense)
+    assert_holds(packed, dense)
+    if dense.size:
+        assert packed.to_rle() == encoded(coco_mask, dense)
+    assert_same(Masks.from_rle(packed.to_rle(), size), packed)
+    chosen = np.array(
+        data.draw(st.lists(st.integers(-len(dense), len(dense) - 1))) if len(dense) else [], int
+    )
+    assert_holds(packed[chosen], dense[chosen])
+    cut = data.draw(st.slices(len(dense)))
+    assert_holds(packed[cut], dense[cut])
+    assert_same(Masks.concatenate([packed[:2], packed[2:]]), packed)
+
+
+@pytest.mark.parametrize("pixels", [1, 64, 5000, 40_000, 1 << 18])
+def test_chunks_give_the_same_set(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    """Masks of some chunks are larger than those before, so that nothing old may shine through."""
+    dense = np.concatenate(
+        [random_masks(rng, 20, (150, 131)), awkward_masks((150, 131)), noise(rng, 5, (150, 131))]
+    )
+    dense = dense[rng.permutation(len(dense))]
+    expected = Masks.from_dense(dense)
+    monkeypatch.setattr(masks, "PIXELS_AT_A_TIME", pixels)
+    packed = Masks.from_dense(dense)
+    assert packed == expected
+    assert_holds(packed, dense)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.zeros(3), ValueError, r"array must have the shape .* or \(H, W\), got \(3,\)"),
+        (np.zeros((1, 1, 2, 2)), ValueError, r"\(N, H, W\) .* got \(1, 1, 2, 2\)"),
+        (1, ValueError, r"got \(\)"),
+        (np.zeros((2, 2), complex), TypeError, "booleans, integers or floats, got dtype complex"),
+        ([["a", "b"]], TypeError, "array must hold booleans, integers or floats, got dtype <U1"),
+        (np.zeros((2, 2), object), TypeError, "got dtype object"),
+        (np.zeros((2, 2), "M8[s]"), TypeError, "got dtype datetime64"),
+        (np.zeros((2, 2), [("x", "u1")]), TypeError, "array must hold"),
+        ([[[0, 1], [0]]], ValueError, "array cannot be read as an array"),
+        (np.ma.ones((2, 2)), TypeError, "array is a masked array"),
+        (None, TypeError, "array must hold"),
+    ],
+)
+def test_what_is_no_dense_mask(value: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Masks.from_dense(value)
+
+
+def test_masks_are_made_by_their_methods() -> None:
+    with pytest.raises(TypeError, match=r"Masks are made by Masks\.from_dense"):
+        Masks()
+
+
+# ---- tensors -----------------------------------------------------------------------------------
+
+TENSOR_DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64"]
+TENSOR_DTYPES += ["float16", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", TENSOR_DTYPES)
+def test_torch(torch: Any, rng: np.random.Generator, dtype: str) -> None:
+    dense = random_masks(rng, 12, (70, 90))
+    tensor = torch.from_numpy(dense).to(getattr(torch, dtype))
+    assert_holds(Masks.from_dense(tensor), dense)
+    assert_holds(Masks.from_dense(tensor[3]), dense[3:4])
+    assert_holds(Masks.from_dense(tensor.permute(2, 0, 1)), dense.transpose(2, 0, 1))
+    assert_holds(Masks.from_dense(tensor[::2, ::3]), dense[::2, ::3])
+    expected = reference.mask_iou(dense, dense)
+    for other in (tensor, dense, Masks.from_dense(dense), Masks.from_dense(dense).to_rle()):
+        for pair in ((tensor, other), (other, tensor)):
+            scores = fastiou.mask_iou(*pair)
+            assert isinstance(scores, torch.Tensor)
+            assert scores.dtype == torch.float64
+            np.testing.assert_array_equal(scores.numpy(), expected)
+    assert isinstance(fastiou.mask_iou(tensor, tensor, aligned=True), torch.Tensor)
+    boxes = fastiou.masks_to_boxes(tensor)
+    assert isinstance(boxes, torch.Tensor)
+    assert boxes.dtype == torch.float32
+    np.testing.assert_array_equal(boxes.numpy(), fastiou.masks_to_boxes(dense))
+
+
+def test_torch_labels_and_out(torch: Any) -> None:
+    image = torch.tensor([[0, 7, 7], [3, 0, 7]], dtype=torch.int16)
+    packed, labels = Masks.from_labels(image)
+    assert isinstance(labels, torch.Tensor)
+    assert labels.dtype == torch.int16
+    assert labels.tolist() == [3, 7]
+    out = torch.full((2, 2), 7.0, dtype=torch.float64)
+    assert fastiou.mask_iou(packed, packed, out=out) is out
+    assert out.tolist() == [[1, 0], [0, 1]]
+    transposed = torch.full((2, 3), 7.0, dtype=torch.float64).T
+    assert fastiou.mask_iou(packed[[0, 1, 1]], packed, out=transposed) is transposed
+    assert transposed.tolist() == [[1, 0], [0, 1], [0, 1]]
+    for dtype in (torch.float32, torch.bfloat16):
+        with pytest.raises(ValueError, match="out must have the"):
+            fastiou.mask_iou(packed, packed, out=torch.zeros((2, 2), dtype=dtype))
+
+
+def test_torch_that_cannot_be_used(torch: Any) -> None:
+    dense = torch.ones((1, 2, 2), requires_grad=True)
+    with pytest.raises(TypeError, match=r"array requires grad.*pass array.detach\(\)"):
+        Masks.from_dense(dense)
+    with pytest.raises(TypeError, match="masks2 requires grad"):
+        fastiou.mask_iou(dense.detach(), dense)
+    elsewhere = torch.empty((1, 2, 2), device="meta")
+    with pytest.raises(TypeError, match=r"masks1 is on the device meta.*masks1.cpu\(\)"):
+        fastiou.mask_iou(elsewhere, elsewhere)
+    with pytest.raises(TypeError, match="masks must be a dense tensor"):
+        fastiou.masks_to_boxes(dense.detach().to_sparse())
+    with pytest.raises(TypeError, match="array must hold booleans, integers or floats"):
+        Masks.from_dense(torch.ones((1, 2, 2), dtype=torch.complex64))
+
+
+def test_jax(rng: np.random.Generator) -> None:
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    dense = random_masks(rng, 12, (70, 90))
+    for dtype in ("bool", "uint8", "int32", "bfloat16", "float32"):
+        array = jax.numpy.asarray(dense, dtype=dtype)
+        assert_holds(Masks.from_dense(array), dense)
+        scores = fastiou.mask_iou(array, dense)
+        assert isinstance(scores, jax.Array)
+        np.testing.assert_allclose(
+            np.asarray(scores), reference.mask_iou(dense, dense), rtol=1e-6
+        )  # without JAX's 64 bits
+        assert isinstance(fastiou.masks_to_boxes(array), jax.Array)
+
+
+def test_two_libraries_are_refused(torch: Any) -> None:
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    with pytest.raises(TypeError, match="masks1 is an array of torch and masks2 one of jax"):
+        fastiou.mask_iou(torch.zeros(1, 2, 2), jax.numpy.zeros((1, 2, 2)))
+
+
+# ---- run lengths -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (63, 5), (64, 5), (65, 5), (200, 131)])
+def test_run_lengths_are_those_of_coco(
+    rng: np.random.Generator, coco_mask: Any, size: tuple[int, int]
+) -> None:
+    dense = np.concatenate([awkward_masks(size), random_masks(rng, 30, size), noise(rng, 5, size)])
+    packed = Masks.from_dense(dense)
+    entries = packed.to_rle()
+    assert entries == encoded(coco_mask, dense)
+    np.testing.assert_array_equal(coco_mask.decode(entries).transpose(2, 0, 1), dense)
+    read = Masks.from_rle(entries)
+    assert_holds(read, dense)
+    assert_same(read, packed)
+    as_text = [{**entry, "counts": entry["counts"].decode()} for entry in entries]
+    assert Masks.from_rle(as_text) == packed
+    assert_same(Masks.from_rle(entries[7:3:-2]), packed[7:3:-2])
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 4), (4, 0)])
+def test_run_lengths_of_masks_without_pixels(size: tuple[int, int]) -> None:
+    packed = Masks.from_dense(np.zeros((3, *size)))
+    assert packed.to_rle() == [{"size": list(size), "counts": b"0"}] * 3
+    assert_same(Masks.from_rle(packed.to_rle()), packed)
+
+
+def test_counts_with_empty_runs() -> None:
+    """They are no runs at all: the set is that of the pixels."""
+    expected = Masks.from_dense([[0, 0, 1], [1, 1, 0]])
+    for counts in ([1, 1, 1, 2, 1], [1, 1, 1, 0, 0, 2, 1], [0, 0, 1, 1, 1, 1, 0, 1, 1, 0], None):
+        if counts is not None:
+            assert_same(Masks.from_rle([{"size": [2, 3], "counts": counts}]), expected)
+    assert_holds(Masks.from_rle([{"size": [2, 3], "counts": [6, 0]}]), np.zeros((1, 2, 3)))
+
+
+def test_no_run_lengths() -> None:
+    assert Masks.from_rle([]).shape == (0, 0, 0)
+    assert Masks.from_rle([], (4, 5)).shape == (0, 4, 5)
+    entry = {"size": [2, 2], "counts": [4]}
+    assert Masks.from_rle([entry], (2, 2)).shape == (1, 2, 2)
+    with pytest.raises(ValueError, match="size"):
+        Masks.from_rle([entry], (2, 3))
+    with pytest.raises(ValueError, match=r"entries\[1\]: counts sum to 3"):
+        Masks.from_rle([entry, {"size": [2, 2], "counts": [3]}])
+    with pytest.raises(TypeError, match="entries must be a list of dicts"):
+        Masks.from_rle(np.zeros((1, 2, 2)).tobytes())
+
+
+def test_masks_that_are_huge_with_objects_that_are_small() -> None:
+    """Of 70,000 × 70,000 pixels only the boxes take memory; positions pass 2**32."""
+    side = 70_000
+
+    def rectangle(top: int, left: int, height: int, width: int) -> dict[str, Any]:
+        gap = side - height
+        counts = [left * side + top, *[height, gap] * (width - 1), height]
+        return {"size": [side, side], "counts": [*counts, side * side - sum(counts)]}
+
+    corner = rectangle(69_900, 69_950, 100, 50)
+    entries = [
+        rectangle(0, 0, 1, 1),
+        corner,
+        rectangle(69_950, 69_930, 20, 60),
+        rectangle(69_999, 69_999, 1, 1),
+        {"size": [side, side], "counts": [side * side]},
+    ]
+    packed = Masks.from_rle(entries)
+    assert packed.area.tolist() == [1, 5000, 1200, 1, 0]
+    assert packed.boxes.tolist() == [
+        [0, 0, 1, 1],
+        [69_950, 69_900, 70_000, 70_000],
+        [69_930, 69_950, 69_990, 69_970],
+        [69_999, 69_999, 70_000, 70_000],
+        [0, 0, 0, 0],
+    ]
+    assert packed.nbytes < 10_000
+    shared = fastiou.mask_iou(packed, entries, metric="intersection")
+    np.testing.assert_array_equal(np.diag(shared), packed.area)
+    np.testing.assert_array_equal(shared[1], [0, 5000, 800, 1, 0])
+    assert fastiou.mask_iou(packed, packed)[1, 2] == 800 / 5400
+    assert Masks.from_rle(packed.to_rle()) == packed
+    np.testing.assert_array_equal(fastiou.masks_to_boxes(packed)[1, 2:], [69_999, 69_999])
+
+
+def test_more_pixels_than_32_bits_count() -> None:
+    side = 70_000
+    full = Masks.from_rle([{"size": [side, side], "counts": [0, side * side]}])
+    assert full.area.tolist() == [4_900_000_000]
+    assert full.boxes.tolist() == [[0, 0, side, side]]
+    part = Masks.from_rle([{"size": [side, side], "counts": [side, 5, side * (side - 1) - 5]}])
+    for metric, scores in (("intersection", [4_900_000_000, 5]), ("iou", [1, 5 / 4_900_000_000])):
+        for other, expected in zip((full, part), scores, strict=True):
+            assert fastiou.mask_iou(full, other, metric=metric).tolist() == [[expected]]
+
+
+# ---- polygons ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (64, 64), (65, 40), (100, 130)])
+def test_polygons_are_those_of_coco(
+    rng: np.random.Generator, coco_mask: Any, size: tuple[int, int]
+) -> None:
+    height, width = size
+    polygons = [
+        [
+            (rng.random(2 * rng.integers(3, 9)) * 1.4 * max(size) - 0.2 * max(size)).tolist()
+            for _ in range(rng.integers(1, 4))
+        ]
+        for _ in range(40)
+    ]
+    outside = [2.0 * width, 0, 3.0 * width, 0, 3.0 * width, 5]
+    inside = [0, 0, width, 0, width, height, 0, height]
+    polygons += [[outside], [outside, inside], [inside, outside], [inside, inside]]
+    packed = Masks.from_polygons(polygons, size)
+    expected = [
+        coco_mask.merge(coco_mask.frPyObjects([list(map(float, ring)) for ring in rings], *size))
+        for rings in polygons
+    ]
+    assert packed.to_rle() == expected
+    assert_holds(packed, coco_mask.decode(expected).transpose(2, 0, 1))
+
+
+def test_forms_of_polygons() -> None:
+    assert Masks.from_polygons([], (5, 6)).shape == (0, 5, 6)
+    ring = [1, 1, 5, 1, 5, 4, 1, 4]
+    expected = Masks.from_polygons([[ring]], (6, 8))
+    assert expected.area.tolist() == [12]
+    assert Masks.from_polygons([[np.reshape(ring, (4, 2))]], [6, 8]) == expected
+    assert Masks.from_polygons([[ring]], (0, 8)).shape == (1, 0, 8)
+    with pytest.raises(ValueError, match=r"polygons\[1\]\[0\]: coordinates must be finite"):
+        Masks.from_polygons([[ring], [[0, 0, np.nan, 1, 1, 1]]], (6, 8))
+    with pytest.raises(ValueError, match=r"polygons\[0\] must have at least one ring"):
+        Masks.from_polygons([[]], (6, 8))
+
+
+# ---- label images ------------------------------------------------------------------------------
+
+
+def assert_labels(image: Any, dtype: Any = None) -> None:
+    array = np.asarray(image)
+    packed, labels = Masks.from_labels(image)
+    present = np.unique(array)
+    present = present[present != 0]
+    np.testing.assert_array_equal(labels, present)
+    assert labels.dtype == (array.dtype if dtype is None else dtype)
+    assert_holds(packed, array == present[:, None, None])
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_labels_of_any_dtype(rng: np.random.Generator, dtype: type) -> None:
+    info = np.iinfo(dtype)
+    for values in (
+        [0, 1, 2, 5, 100],
+        [info.min, info.min + 1, 0, 7, info.max - 1, info.max],
+        [info.max - 3, info.max - 1, info.max],
+        [info.min, info.min + 2],
+        [info.max],
+        [0],
+    ):
+        image = rng.choice(np.array(values, dtype), (70, 90))
+        assert_labels(image)
+        assert_labels(image.astype(image.dtype.newbyteorder(">")))
+
+
+def test_labels_far_apart(rng: np.random.Generator) -> None:
+    sparse = np.array([0, 1, 2**40, 2**40 + 1, -(2**50), 2**62], np.int64)
+    assert_labels(rng.choice(sparse, (130, 70)))
+    assert_labels(rng.choice(sparse[1:], (5, 7)))
+    assert_labels(np.array([[2**63 - 1, -(2**63)], [0, -(2**63)]]))
+    assert_labels(np.array([[2**64 - 1, 2**63], [0, 1]], np.uint64))
+    assert_labels(rng.choice(np.array([2**63 + 9, 2**63 + 5, 2**63], np.uint64), (70, 9)))
+
+
+@pytest.mark.parametrize("cell", [1, 3, 64])
+def test_labels_around_words(rng: np.random.Generator, cell: int) -> None:
+    """Objects on a grid, in any order; and those that lie in several places."""
+    image = np.kron(rng.permutation(9 * 8).reshape(8, 9), np.ones((cell, cell), int)) - 7
+    assert_labels(image)
+    assert_labels(image % 5)
+    assert_labels(image.astype(np.uint16))
+    for name, variant in layouts(image[None]).items():
+        packed, labels = Masks.from_labels(variant[0])
+        expected, wanted = Masks.from_labels(image)
+        assert packed == expected, name
+        np.testing.assert_array_equal(labels, wanted)
+    assert_labels(np.asfortranarray(image))
+
+
+def test_forms_of_label_images() -> None:
+    assert_labels([[0, 7, 7], [3, 0, 7]])
+    assert_labels(np.array([[True, False], [True, True]]))
+    assert_labels(np.zeros((4, 5), np.uint8))
+    assert_labels(np.zeros((4, 5), np.bool_))
+    assert_labels(np.ones((65, 129), np.bool_))
+    for size in ((0, 0), (0, 5), (5, 0)):
+        assert_labels(np.zeros(size, np.int16))
+    assert_labels([[]], np.int64)
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from([0, 1, 2, -1, 2**63 - 1, -(2**63), 2**40]), min_size=3, max_size=3)
+    )
+)
+@settings(max_examples=30)
+def test_any_labels(rows: list[list[int]]) -> None:
+    assert_labels(np.array(rows, np.int64).reshape(-1, 3))
+    assert_labels(np.repeat(np.array(rows, np.int64).reshape(-1, 3), 40, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((1, 4, 5), int), ValueError, r"image must have the shape .H, W., got \(1, 4, 5"),
+        (np.zeros(4, int), ValueError, r"got \(4,\)"),
+        (np.zeros((4, 5)), TypeError, "image must hold integers or booleans, got dtype float64"),
+        ([["a"]], TypeError, "image must hold integers"),
+    ],
+)
+def test_what_is_no_label_image(image: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Masks.from_labels(image)
+
+
+# ---- a set -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dense(rng: np.random.Generator) -> Array:
+    return np.concatenate([random_masks(rng, 9, (70, 90)), awkward_masks((70, 90))[:4]])
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        *[0, 5, -1, -13, np.int8(3), np.uint64(12), np.int64(-2), np.array(4)],
+        *[slice(None), slice(2, 7), slice(7, 2), slice(-4, None), slice(99), slice(-99, 3)],
+        *[slice(99, 100), slice(None, None, 3), slice(None, None, -1), slice(9, 1, -2)],
+        *[[], (), [0], [3, 3, -1], (1, 2), np.array([], np.int32), np.array([12, 0], np.uint8)],
+        *[range(3, 6), np.arange(13)[::-2], [True, False] * 6 + [True], np.arange(13) < 0],
+        np.arange(13) > 3,
+    ],
+    ids=repr,
+)
+def test_indices(dense: Array, index: Any) -> None:
+    packed = Masks.from_dense(dense)
+    chosen = np.asarray(index, int) if isinstance(index, tuple | range) else index
+    expected = dense[np.array([], int)] if isinstance(index, list) and not index else dense[chosen]
+    expected = expected.reshape(-1, *dense.shape[1:])
+    assert_holds(packed[index], expected)
+    assert_same(packed[index], Masks.from_dense(expected))
+    # The same of a set that begins in the middle of another's memory.
+    shifted = Masks.concatenate([packed[3:5], packed])[2:]
+    assert_same(shifted[index], Masks.from_dense(expected))
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (13, "index 13 is out of range for 13 masks"),
+        (-14, "index -14 is out of range"),
+        ([0, 13], "index 13 is out of range"),
+        (np.array([1, 255], np.uint8), "index 255 is out of range"),
+        (np.uint64(2**64 - 1), "index 18446744073709551615 is out of range"),
+        (1.0, "masks are chosen by an integer, .* got 1.0"),
+        ([0.0, 1.0], "masks are chosen by"),
+        ("a", "masks are chosen by"),
+        (None, "masks are chosen by"),
+        ((slice(None), 1), "masks are chosen by|cannot"),
+        ([[0, 1], [1, 2]], "in one dimension"),
+        (True, r"must have the shape \(13,\), got \(\)"),
+        ([True] * 12, r"must have the shape \(13,\), got \(12,\)"),
+        (np.ones((13, 1), bool), r"got \(13, 1\)"),
+    ],
+)
+def test_wrong_indices(dense: Array, index: Any, message: str) -> None:
+    with pytest.raises(IndexError, match=message):
+        Masks.from_dense(dense)[index]
+
+
+def test_an_empty_set_has_no_first_mask() -> None:
+    packed = Masks.from_dense(np.zeros((0, 4, 5)))
+    assert len(packed[:]) == len(packed[[]]) == len(packed[np.zeros(0, bool)]) == 0
+    assert list(packed) == []
+    for index in (0, -1, [0]):
+        with pytest.raises(IndexError, match="out of range for 0 masks"):
+            packed[index]
+
+
+def test_iteration(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    assert len(list(packed)) == len(dense)
+    for one, mask in zip(packed, dense, strict=True):
+        assert_holds(one, mask[None])
+    assert_same(Masks.concatenate(packed), packed)
+
+
+@pytest.mark.parametrize("cut", [slice(4, 9), slice(0, 1), slice(12, 13), slice(5, 5)])
+def test_slices_share_memory_and_else_are_sets(rng: np.random.Generator, cut: slice) -> None:
+    dense = noise(rng, 13, (70, 90))
+    packed = Masks.from_dense(dense)
+    part, other = packed[cut], Masks.from_dense(dense[cut])
+    assert np.shares_memory(part._words, packed._words)
+    assert not np.shares_memory(packed[[5, 6]]._words, packed._words)
+    assert_same(part, other)
+    assert repr(part) == repr(other)
+    for copied in (
+        pickle.loads(pickle.dumps(part)),
+        copy.deepcopy(part),
+        Masks.concatenate([part]),
+        part[:],
+        part[np.arange(len(part))],
+        part[::-1][::-1],
+    ):
+        assert_same(copied, other)
+    # They take no more room in a pickle than they have words.
+    assert len(pickle.dumps(part)) < part.nbytes + 40 * len(part) + 2000
+    for options in ({}, {"metric": "dice"}):
+        np.testing.assert_array_equal(
+            fastiou.mask_iou(part, packed, **options),
+            reference.mask_iou(dense[cut], dense, **options),
+        )
+        np.testing.assert_array_equal(
+            fastiou.mask_iou(packed, part, **options),
+            reference.mask_iou(dense, dense[cut], **options),
+        )
+    aligned = fastiou.mask_iou(part, packed[: len(part)], aligned=True)
+    expected = np.diag(reference.mask_iou(dense[cut], dense[: len(part)]))
+    np.testing.assert_array_equal(aligned, expected)
+    np.testing.assert_array_equal(fastiou.masks_to_boxes(part), fastiou.masks_to_boxes(packed)[cut])
+
+
+def test_slices_of_ragged_masks(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    for first in range(len(dense)):
+        part = packed[first : first + 5]
+        assert_same(part, Masks.from_dense(dense[first : first + 5]))
+        np.testing.assert_array_equal(
+            fastiou.mask_iou(part, packed), reference.mask_iou(dense[first : first + 5], dense)
+        )
+        assert_same(pickle.loads(pickle.dumps(part)), part)
+        assert_same(Masks.concatenate([part, part[1:], packed[:1]])[: len(part)], part)
+
+
+def test_concatenation(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    joined = Masks.concatenate([packed[5:], packed[:0], packed[:5], packed[::-2]])
+    assert_holds(joined, np.concatenate([dense[5:], dense[:5], dense[::-2]]))
+    assert_same(Masks.concatenate(iter([packed])), packed)
+    nothing = Masks.from_dense(np.zeros((0, 70, 90)))
+    assert_same(Masks.concatenate([nothing, nothing]), nothing)
+    with pytest.raises(ValueError, match="sets must hold at least one set of masks, got none"):
+        Masks.concatenate([])
+    with pytest.raises(TypeError, match=r"sets\[1\] must be Masks, got ndarray"):
+        Masks.concatenate([packed, dense])
+    with pytest.raises(
+        ValueError, match=r"sets\[1\] has masks of 90 × 70 pixels, sets\[0\] of 70 × 90"
+    ):
+        Masks.concatenate([packed, Masks.from_dense(dense.transpose(0, 2, 1))])
+
+
+def test_equality(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    assert packed == Masks.from_dense(dense.copy())
+    assert packed != packed[:-1]
+    assert packed != packed[::-1]
+    changed = dense.copy()
+    changed[0, 30, 30] ^= True
+    assert packed != Masks.from_dense(changed)
+    # Equal boxes and areas, other pixels; equal words, other boxes; equal pixels, other sizes.
+    assert Masks.from_dense([[1, 1], [0, 1]]) != Masks.from_dense([[1, 0], [1, 1]])
+    assert Masks.from_dense([[1, 0, 0]]) != Masks.from_dense([[0, 1, 0]])
+    assert Masks.from_dense([[1, 0]]) != Masks.from_dense([[1, 0, 0]])
+    assert Masks.from_dense(np.zeros((0, 2, 3))) != Masks.from_dense(np.zeros((0, 3, 2)))
+    assert packed != "masks"
+    assert packed != 1
+    assert (packed == 1) is False
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(packed)
+
+
+def test_a_set_cannot_be_changed(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    for name in ("area", "boxes", "_words", "other"):
+        with pytest.raises(AttributeError, match=f"Masks are immutable: {name} cannot be set"):
+            setattr(packed, name, 1)
+    with pytest.raises(TypeError, match="item assignment"):
+        packed[0] = packed[1]  # type: ignore[index]
+    for array in (packed.area, packed.boxes, packed[2:4].area, packed[2:4].boxes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    # What is made of it is the caller's own.
+    for unpacked in (packed.to_dense(), packed[1:2].to_dense()):
+        unpacked[...] = True
+    boxes = fastiou.masks_to_boxes(packed)
+    boxes[...] = 7
+    assert_holds(packed, dense)
+    # Nor does it follow what it was made of.
+    source = dense.copy()
+    packed = Masks.from_dense(source)
+    source[...] = ~source
+    assert_holds(packed, dense)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle(dense: Array, protocol: int) -> None:
+    for packed in (Masks.from_dense(dense), Masks.from_dense(dense[:0])):
+        again = pickle.loads(pickle.dumps(packed, protocol))
+        assert_same(again, packed)
+        np.testing.assert_array_equal(fastiou.mask_iou(again, packed), reference.mask_iou(*[
+            packed.to_dense()] * 2))  # fmt: skip
+        with pytest.raises(AttributeError, match="immutable"):
+            again.area = 1
+        assert_same(copy.deepcopy(packed), packed)
+        assert_same(copy.copy(packed), packed)
+
+
+def test_repr() -> None:
+    assert repr(Masks.from_dense(np.ones((2, 64, 3)))) == "<Masks: 2 of 64 × 3, 48 bytes>"
+    assert repr(Masks.from_dense(np.eye(1300))) == "<Masks: 1 of 1,300 × 1,300, 213.3 KiB>"
+    assert repr(Masks.from_dense([])) == "<Masks: 0 of 0 × 0, 0 bytes>"
+    assert "from_labels" in str(Masks.__doc__)
+
+
+# ---- scores ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("sizes", "size"),
+    [((1, 1), (1, 1)), ((7, 31), (65, 129)), ((33, 70), (64, 64)), ((130, 65), (200, 131))],
+)
+def test_equals_the_reference(
+    rng: np.random.Generator, sizes: tuple[int, int], size: tuple[int, int], metric: str
+) -> None:
+    a, b = (random_masks(rng, count, size) for count in sizes)
+    crowd = rng.random(len(b)) < 0.3
+    actual = fastiou.mask_iou(a, b, metric=metric)
+    assert actual.dtype == np.float64
+    np.testing.assert_array_equal(actual, reference.mask_iou(a, b, metric=metric))
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(a, b, metric=metric, iscrowd=crowd),
+        reference.mask_iou(a, b, metric=metric, iscrowd=crowd),
+    )
+    few = min(sizes)
+    aligned = fastiou.mask_iou(a[:few], b[:few], metric=metric, aligned=True)
+    np.testing.assert_array_equal(aligned, np.diag(actual[:, :few]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_awkward_masks(metric: str) -> None:
+    """Empty masks score 0, and all others 1 with themselves, exactly."""
+    dense = awkward_masks((65, 130))
+    packed = Masks.from_dense(dense)
+    actual = fastiou.mask_iou(packed, packed, metric=metric)
+    np.testing.assert_array_equal(actual, reference.mask_iou(dense, dense, metric=metric))
+    empty = packed.area == 0
+    assert empty.any()
+    assert not actual[empty].any()
+    assert not actual[:, empty].any()
+    if metric != "intersection":
+        assert (np.diag(actual)[~empty] == 1).all()
+        assert actual.max() <= 1
+    else:
+        np.testing.assert_array_equal(np.diag(actual), packed.area)
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(packed, packed[::-1], metric=metric, aligned=True),
+        np.diag(actual[:, ::-1]),
+    )
+
+
+@given(size=drawn_sizes(), metric=st.sampled_from(METRICS), data=st.data())
+@settings(max_examples=40)
+def test_any_two_sets(size: tuple[int, int], metric: str, data: st.DataObject) -> None:
+    a, b = data.draw(drawn_masks(size)), data.draw(drawn_masks(size))
+    crowd = np.array(data.draw(st.lists(st.booleans(), min_size=len(b), max_size=len(b))), bool)
+    for iscrowd in (None, crowd):
+        actual = fastiou.mask_iou(a, b, metric=metric, iscrowd=iscrowd)
+        expected = reference.mask_iou(a, b, metric=metric, iscrowd=iscrowd)
+        np.testing.assert_array_equal(actual, expected)
+        few = min(len(a), len(b))
+        aligned = fastiou.mask_iou(
+            a[:few],
+            b[:few],
+            metric=metric,
+            iscrowd=None if iscrowd is None else iscrowd[:few],
+            aligned=True,
+        )
+        np.testing.assert_array_equal(aligned, np.diag(expected[:few, :few]))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (200, 131)])
+def test_scores_are_those_of_coco(
+    rng: np.random.Generator, coco_mask: Any, size: tuple[int, int]
+) -> None:
+    a, b = (random_masks(rng, count, size) for count in (30, 50))
+    crowd = rng.random(50) < 0.3
+    entries1, entries2 = encoded(coco_mask, a), encoded(coco_mask, b)
+    for iscrowd in (np.zeros(50, bool), crowd):
+        expected = coco_mask.iou(entries1, entries2, iscrowd.astype(int).tolist())
+        # COCO divides by the area of an empty mask.
+        expected = np.where(np.isnan(expected), 0, expected)
+        for left, right in ((a, b), (entries1, entries2), (Masks.from_dense(a), entries2)):
+            np.testing.assert_array_equal(fastiou.mask_iou(left, right, iscrowd=iscrowd), expected)
+
+
+#: Numbers of masks around tiles of 4, 16 and 64, and images of words around vectors of 8 and
+#: blocks of 512 of them, with a box to which all masks are cropped.
+UNIFORM = [
+    ((1, 1), (1, 1), (0, 0, 1, 1)),
+    ((3, 5), (65, 9), (0, 0, 9, 65)),
+    ((4, 64), (64, 8), (0, 0, 8, 64)),
+    ((16, 65), (130, 200), (0, 0, 200, 130)),
+    ((17, 63), (64, 512), (0, 0, 512, 64)),
+    ((18, 66), (64, 513), (0, 0, 513, 64)),
+    ((19, 131), (200, 100), (3, 61, 90, 199)),
+    ((33, 1), (128, 256), (0, 0, 256, 128)),
+    ((1, 67), (40, 1031), (1, 7, 1030, 39)),
+]
+
+
+def uniform(
+    rng: np.random.Generator, count: int, size: tuple[int, int], box: tuple[int, ...]
+) -> Array:
+    left, top, right, bottom = box
+    dense = np.zeros((count, *size), np.bool_)
+    dense[:, top:bottom, left:right] = noise(rng, count, (bottom - top, right - left))
+    return dense
+
+
+@pytest.mark.parametrize(("counts", "size", "box"), UNIFORM)
+def test_masks_that_fill_one_box(
+    rng: np.random.Generator,
+    counts: tuple[int, int],
+    size: tuple[int, int],
+    box: tuple[int, ...],
+) -> None:
+    """They are scored in tiles; one mask more, which does not, leads them another way."""
+    a, b = (uniform(rng, count, size, box) for count in counts)
+    crowd = rng.random(len(b)) < 0.3
+    packed1, packed2 = Masks.from_dense(a), Masks.from_dense(b)
+    empty = Masks.from_dense(np.zeros((1, *size)))
+    more1, more2 = Masks.concatenate([packed1, empty]), Masks.concatenate([empty, packed2])
+    for iscrowd in (None, crowd):
+        actual = fastiou.mask_iou(packed1, packed2, iscrowd=iscrowd)
+        expected = reference.mask_iou(a, b, iscrowd=iscrowd)
+        np.testing.assert_array_equal(actual, expected)
+        padded = None if iscrowd is None else np.concatenate([[False], iscrowd])
+        for left_set, right_set in ((packed1, more2), (more1, more2)):
+            general = fastiou.mask_iou(left_set, right_set, iscrowd=padded)
+            np.testing.assert_array_equal(general[: len(a), 1:], expected)
+    # Slices of larger sets, which do not begin where the words do.
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(packed1[len(a) // 2 :], packed2[len(b) // 2 :]),
+        reference.mask_iou(a[len(a) // 2 :], b[len(b) // 2 :]),
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_masks_that_fill_one_box_by_any_metric(rng: np.random.Generator, metric: str) -> None:
+    a, b = (uniform(rng, count, (70, 50), (1, 2, 49, 69)) for count in (21, 70))
+    crowd = rng.random(70) < 0.3
+    for iscrowd in (None, crowd):
+        np.testing.assert_array_equal(
+            fastiou.mask_iou(a, b, metric=metric, iscrowd=iscrowd),
+            reference.mask_iou(a, b, metric=metric, iscrowd=iscrowd),
+        )
+
+
+def test_one_box_in_each_set_but_not_in_both(rng: np.random.Generator) -> None:
+    a, b = (np.zeros((9, 70, 90), np.bool_) for _ in range(2))
+    a[:, 5:65, 10:80] = noise(rng, 9, (60, 70))
+    b[:, 8:68, 15:85] = noise(rng, 9, (60, 70))
+    c = a.copy()
+    c[-1] = b[-1]
+    for pair in ((a, b), (b, a), (a, c), (c, a)):
+        np.testing.assert_array_equal(fastiou.mask_iou(*pair), reference.mask_iou(*pair))
+
+
+def test_forms_mix_freely(rng: np.random.Generator) -> None:
+    a, b = random_masks(rng, 6, (20, 30)), random_masks(rng, 8, (20, 30))
+    expected = reference.mask_iou(a, b)
+    for name1, form1 in forms_of(a).items():
+        for name2, form2 in forms_of(b).items():
+            actual = fastiou.mask_iou(form1, form2)
+            assert type(actual) is np.ndarray
+            np.testing.assert_array_equal(actual, expected, err_msg=f"{name1} and {name2}")
+    one = a[0]
+    np.testing.assert_array_equal(fastiou.mask_iou(one, b), expected[:1])
+    np.testing.assert_array_equal(fastiou.mask_iou(one, one), reference.mask_iou(a[:1], a[:1]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 5), (5, 0)])
+def test_empty_sets_keep_their_shape(sizes: tuple[int, int], metric: str) -> None:
+    size = (7, 9)
+    none: list[Any] = [[], (), np.zeros((0, *size)), Masks.from_rle([], size)]
+    none += [Masks.from_rle([]), Masks.from_dense(np.ones((2, *size)))[:0], np.zeros((0, 0, 0))]
+    some: list[Any] = [np.ones((5, *size)), Masks.from_dense(np.ones((5, *size)))]
+    some += [some[1].to_rle()]
+    for a in none if sizes[0] == 0 else some:
+        for b in none if sizes[1] == 0 else some:
+            scores = fastiou.mask_iou(a, b, metric=metric)
+            assert scores.shape == sizes
+            assert scores.dtype == np.float64
+            crowd = [True] * sizes[1]
+            assert fastiou.mask_iou(a, b, metric=metric, iscrowd=crowd).shape == sizes
+            out = np.empty(sizes)
+            assert fastiou.mask_iou(a, b, metric=metric, out=out) is out
+            if sizes == (0, 0):
+                assert fastiou.mask_iou(a, b, metric=metric, aligned=True).shape == (0,)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_masks_without_pixels_score_0(size: tuple[int, int]) -> None:
+    dense = np.ones((3, *size))
+    for metric in METRICS:
+        np.testing.assert_array_equal(
+            fastiou.mask_iou(dense, dense, metric=metric), np.zeros((3, 3))
+        )
+        assert fastiou.mask_iou(dense, dense, metric=metric, aligned=True).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_crowds(rng: np.random.Generator, metric: str) -> None:
+    a, b = random_masks(rng, 40, (70, 90)), random_masks(rng, 70, (70, 90))
+    a[0] = False
+    crowd = rng.random(70) < 0.3
+    expected = reference.mask_iou(a, b, metric=metric, iscrowd=crowd)
+    for form in (crowd, crowd.astype(np.uint8), crowd.astype(np.int64) * 7, crowd.tolist()):
+        actual = fastiou.mask_iou(a, b, metric=metric, iscrowd=form)
+        np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(a, b, metric=metric, iscrowd=np.ones(70, bool)),
+        reference.mask_iou(a, b, metric="iof"),
+    )
+    np.testing.assert_array_equal(
+        fastiou.mask_iou(a, b, metric=metric, iscrowd=np.zeros(70, int)),
+        reference.mask_iou(a, b, metric=metric),
+    )
+    aligned = fastiou.mask_iou(a, b[:40], metric=metric, iscrowd=crowd[:40], aligned=True)
+    np.testing.assert_array_equal(aligned, np.diag(expected[:, :40]))
+
+
+def test_out_of_any_layout(rng: np.random.Generator) -> None:
+    for a, b in (
+        (random_masks(rng, 30, (20, 30)), random_masks(rng, 50, (20, 30))),
+        (noise(rng, 30, (20, 30)), noise(rng, 50, (20, 30))),
+    ):
+        expected = reference.mask_iou(a, b)
+        for out in (
+            np.full((30, 50), 7.0),
+            np.full((50, 30), 7.0).T,
+            np.full((60, 100), 7.0)[::2, ::-2],
+            np.zeros(30 * 50 * 8 + 1, "u1")[1:].view(np.float64).reshape(30, 50),
+        ):
+            assert fastiou.mask_iou(a, b, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+        aligned = np.full((30, 2), 7.0)
+        fastiou.mask_iou(a, b[:30], aligned=True, out=aligned[:, 1])
+        np.testing.assert_array_equal(aligned[:, 1], np.diag(expected[:, :30]))
+        assert (aligned[:, 0] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("out", "problem"),
+    [
+        (np.full((3, 2), 7.0), r"out must have the shape \(2, 3\) and dtype float64, got \(3, 2\)"),
+        (np.full((2, 3), 7, np.float32), r"got \(2, 3\) and float32"),
+        (np.full((2, 3), 7, np.int64), "got .* and int64"),
+        (np.full((2, 3), 7, ">f8"), "out must have"),
+        (np.broadcast_to(7.0, (2, 3)), "out must be writable, got a read-only array"),
+        ([[0.0] * 3] * 2, "out must be a NumPy array or a tensor, got list"),
+    ],
+)
+def test_unfit_out_is_refused_untouched(out: Any, problem: str) -> None:
+    before = copy.deepcopy(out)
+    with pytest.raises((ValueError, TypeError), match=problem):
+        fastiou.mask_iou(np.ones((2, 4, 4)), np.ones((3, 4, 4)), out=out)
+    np.testing.assert_array_equal(out, before)
+
+
+ONE = np.ones((1, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((ONE, np.ones((1, 5, 4))), {}, ValueError, "masks1 and masks2 must have one size, "
+         "got 4 × 5 and 5 × 4"),
+        ((ONE, Masks.from_dense(np.ones((1, 5, 4)))), {}, ValueError, "must have one size"),
+        ((ONE, ONE[0, 0]), {}, ValueError, r"masks2 must have the shape \(N, H, W\) or"),
+        ((ONE.astype(complex), ONE), {}, TypeError, "masks1 must hold booleans"),
+        ((ONE, [{"size": [4, 5], "counts": [3]}]), {}, ValueError, r"masks2\[0\]: counts sum to 3"),
+        ((ONE, {"size": [4, 5], "counts": [20]}), {}, TypeError, "masks2 must be a list of dicts"),
+        ((ONE, [{"size": [4, 5], "counts": [20]}, 3]), {}, TypeError,
+         r"masks2\[1\] must be a dict"),
+        ((None, ONE), {}, TypeError, "masks1 must hold"),
+        (("masks", ONE), {}, TypeError, "masks1 must hold"),
+        ((ONE, ONE), {"metric": "giou"}, ValueError,
+         "metric must be one of 'iou', 'iof', .*'giou'"),
+        ((ONE, ONE), {"metric": "ciou"}, ValueError, "metric must be one of"),
+        ((ONE, ONE), {"metric": None}, ValueError, "metric must be one of"),
+        ((ONE, np.ones((2, 4, 5))), {"aligned": True}, ValueError, "as many masks1 as masks2, got 1"
+         " and 2"),
+        ((ONE, ONE), {"iscrowd": [True, False]}, ValueError, "iscrowd must be 1 booleans, one for "
+         "each of masks2"),
+        ((ONE, ONE), {"iscrowd": []}, ValueError, "iscrowd must be 1 booleans"),
+        ((ONE, ONE), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
+        ((ONE, ONE), {"iscrowd": True}, ValueError, r"got shape \(\)"),
+        ((ONE, ONE), {"device": "gpu"}, ValueError, "device must be 'auto', 'cpu' or 'cuda'"),
+        ((ONE, ONE), {"device": "cuda"}, RuntimeError, "this version of fastiou computes on the "
+         "CPU"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fastiou.mask_iou(*arguments, **options)
+
+
+def test_out_is_untouched_by_bad_input() -> None:
+    out = np.full((1, 1), 7.0)
+    for other in (np.ones((1, 5, 4)), [{"size": [4, 5], "counts": [3]}]):
+        with pytest.raises(ValueError, match="masks2"):
+            fastiou.mask_iou(ONE, other, out=out)
+    assert out == 7
+
+
+# ---- boxes of masks ----------------------------------------------------------------------------
+
+
+def test_boxes_of_masks_are_those_of_torchvision(rng: np.random.Generator) -> None:
+    dense = np.concatenate([awkward_masks((70, 90)), random_masks(rng, 30, (70, 90))])
+    expected = np.zeros((len(dense), 4), np.float32)
+    for box, mask in zip(expected, dense, strict=True):
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            box[:] = columns.min(), rows.min(), columns.max(), rows.max()
+    packed = Masks.from_dense(dense)
+    for form in (dense, packed, packed.to_rle(), dense.astype(np.float16)):
+        boxes = fastiou.masks_to_boxes(form)
+        assert boxes.dtype == np.float32
+        np.testing.assert_array_equal(boxes, expected)
+    np.testing.assert_array_equal(fastiou.masks_to_boxes(dense[1]), expected[1:2])
+    for none in ([], np.zeros((0, 4, 5)), packed[:0]):
+        boxes = fastiou.masks_to_boxes(none)
+        assert boxes.shape == (0, 4)
+        assert boxes.dtype == np.float32
+    with pytest.raises(ValueError, match="masks must have the shape"):
+        fastiou.masks_to_boxes([1, 2])
+
+
+# ---- steps, threads, memory --------------------------------------------------------------------
+
+
+def all_that_is_made_of(dense: Array, labels: Array) -> list[Any]:
+    """Something of every kernel."""
+    packed = Masks.from_dense(dense)
+    entries = packed.to_rle()
+    objects, names = Masks.from_labels(labels)
+    crowd = np.arange(len(dense)) % 3 == 0
+    full = packed[packed.area > 0][[0, 0, 0, 0, 0]]
+    parts = [
+        packed,
+        entries,
+        Masks.from_rle(entries),
+        objects,
+        names,
+        packed[::-2],
+        packed.to_dense(),
+        objects.to_dense(),
+        fastiou.mask_iou(packed, packed[5:]),
+        fastiou.mask_iou(packed, packed, iscrowd=crowd),
+        fastiou.mask_iou(objects, objects),
+        fastiou.mask_iou(full, full),
+        fastiou.mask_iou(packed, packed[::-1], aligned=True, iscrowd=crowd),
+    ]
+    return [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+
+
+@pytest.fixture
+def inputs(rng: np.random.Generator) -> tuple[Array, Array]:
+    dense = np.concatenate([random_masks(rng, 70, (150, 131)), awkward_masks((150, 131))])
+    return dense, np.kron(rng.permutation(30).reshape(6, 5), np.ones((25, 25), int))
+
+
+def test_the_same_bits_for_any_threads(
+    monkeypatch: pytest.MonkeyPatch, inputs: tuple[Array, Array]
+) -> None:
+    expected = all_that_is_made_of(*inputs)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    for threads in (2, 4):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        assert all_that_is_made_of(*inputs) == expected
+
+
+@pytest.mark.parametrize("words", [1, 300, 5000])
+def test_the_same_bits_for_any_steps(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: tuple[Array, Array],
+    words: int,
+) -> None:
+    dense, labels = inputs
+    polygons = [[(rng.random(10) * 140).tolist() for _ in range(2)] for _ in range(30)]
+
+    def made() -> list[Any]:
+        return [Masks.from_polygons(polygons, (150, 131)), *all_that_is_made_of(dense[:40], labels)]
+
+    expected = made()
+    monkeypatch.setattr(masks, "WORDS_PER_STEP", words)
+    monkeypatch.setattr(masks, "PIXELS_AT_A_TIME", 64 * words)
+    assert made() == expected
+
+
+def test_steps_of_masks_that_fill_one_box(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = noise(rng, 37, (70, 30)), noise(rng, 150, (70, 30))
+    expected = reference.mask_iou(a, b)
+    for words in (1, 200_000):
+        monkeypatch.setattr(masks, "WORDS_PER_STEP", words)
+        np.testing.assert_array_equal(fastiou.mask_iou(a, b), expected)
+
+
+def test_what_cannot_fit_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = 70_000
+    huge = Masks.from_rle([{"size": [side, side], "counts": [5, 3, side * side - 8]}])
+    many = huge[np.zeros(50_000, int)]
+    monkeypatch.setattr(memory, "_available_memory", lambda: 200_000_000)
+    refused: dict[str, Callable[[], Any]] = {
+        r"1 dense masks of 70,000 × 70,000 pixels needs 4\.6 GiB, and 190\.7 MiB are free; unpack "
+        r"fewer at a time, as masks\[:100\]": huge.to_dense,
+        r"mask_iou of 50,000 × 50,000 masks needs 18\.6 GiB, and 190\.7 MiB": (
+            lambda: fastiou.mask_iou(many, many)
+        ),
+        r"the bits of masks needs 584\.3 MiB, and 190\.7 MiB": (
+            lambda: Masks.from_rle([{"size": [side, side], "counts": [0, side * side]}])
+        ),
+    }
+    for message, call in refused.items():
+        with pytest.raises(MemoryError, match=message):
+            call()
+    assert fastiou.mask_iou(many, many, aligned=True).sum() == 50_000

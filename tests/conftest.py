@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Several processes test at once: threads of one that wait actively would hold up those of another.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numba
 import numpy as np
 import pytest

@@ -73,11 +73,12 @@ def _area(table: Array, i: int) -> float:
     return area if area > 0.0 else 2.2250738585072014e-308
 
 
-@register_jitable(inline="always")
+@register_jitable
 def shared_pixels(
     words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int
 ) -> int:
     """How many pixels mask i of one set shares with mask j of another."""
+    prefer_widest_vectors()
     left = max(table1[0, i], table2[0, j])
     top = max(table1[1, i], table2[1, j])
     right = min(table1[2, i], table2[2, j])
@@ -100,7 +101,7 @@ def shared_pixels(
     return shared
 
 
-@register_jitable(inline="always")
+@register_jitable
 def share_chunk(
     words1: Array, table1: Array, i: int, words2: Array, table2: Array, column: int, chunk: Array
 ) -> bool:
@@ -108,6 +109,7 @@ def share_chunk(
 
     Returns whether the box of any of them meets its own.
     """
+    prefer_widest_vectors()
     left = table1[0, i]
     top = table1[1, i]
     right = table1[2, i]

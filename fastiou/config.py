@@ -16,6 +16,7 @@ import fastiou
 from fastiou import dispatch
 from fastiou.boxes import box_iou
 from fastiou.cpu.compilation import cache_folder
+from fastiou.masks import Masks, mask_iou
 from fastiou.matching import pairs
 from fastiou.metrics import METRICS
 
@@ -76,6 +77,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
             find = functools.partial(pairs, boxes, boxes)
             jobs.append((f"pairs of {size} {dtype.__name__} boxes", find))
+    for size, count in sizes.items():
+        jobs.append((f"{size} masks", functools.partial(_use_masks, count)))
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
             progress(done, len(jobs), name)
@@ -84,3 +87,15 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
                 job()
     if progress is not None:
         progress(len(jobs), len(jobs), "done")
+
+
+def _use_masks(count: int) -> None:
+    """Pack masks, write and read them as run lengths, and score them."""
+    images = np.zeros((count, 64, 64), np.bool_)
+    images[:, :9, :9] = True
+    images[0, 9, 9] = True
+    masks = Masks.from_dense(images)
+    Masks.from_rle(masks.to_rle())
+    mask_iou(masks, masks)
+    mask_iou(masks[1:], masks[1:])  # all with one box
+    pairs(masks, masks)

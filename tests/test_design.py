@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
     "matching": {"arrays", "dispatch", "masks", "memory", "preparation", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
-    "config": {"__init__", "boxes", "matching", "dispatch", "cpu", "metrics"},
+    "config": {"__init__", "boxes", "masks", "matching", "dispatch", "cpu", "metrics"},
     "files": set(),
     "tables": {"files"},
     "coco": {"files", "rle"},

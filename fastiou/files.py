@@ -10,6 +10,7 @@ import gzip
 import importlib
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -196,12 +197,16 @@ def check_text(path: Path, data: bytes, expected: str) -> None:
 # ---- NumPy files -------------------------------------------------------------------------------
 
 
+#: What NumPy raises on a broken header, which it reads as Python.
+BROKEN = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
+
+
 @contextmanager
 def numpy_errors(path: Path, kind: str) -> Iterator[None]:
     """Turn what NumPy says of a broken file into a FileError."""
     try:
         yield
-    except (ValueError, TypeError, OSError, EOFError, KeyError, SyntaxError, RuntimeError) as error:
+    except (*BROKEN, OSError, EOFError, KeyError, RuntimeError) as error:
         if "allow_pickle" in str(error):
             raise FileError(
                 path, "it holds Python objects, which are not read for safety", "numbers"
@@ -227,7 +232,7 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
         first = np.lib.format.read_array_header_1_0
         read = first if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-    except (ValueError, TypeError, SyntaxError):
+    except BROKEN:
         return None
     return shape, dtype
 

@@ -154,7 +154,8 @@ class Masks:
         bands, columns = -(-height // bits.BITS), -(-width // bits.BITS) * bits.BITS
         if not array.size:
             return cls._empty((height, width), count)
-        at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (height * width)))
+        # Small masks take whole words all the same.
+        at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (bits.BITS * bands * columns)))
         whole = memory.allocate(
             (at_a_time, bands, columns), np.uint64, "packing dense masks", "pack fewer at a time"
         )
@@ -523,6 +524,8 @@ class Masks:
             yield self[number]
 
     def __getitem__(self, index: Any) -> Masks:
+        if isinstance(index, tuple):
+            raise IndexError("masks have one dimension to index; to_dense() unpacks pixels")
         if isinstance(index, slice):
             first, last, step = index.indices(len(self))
             if step == 1:

@@ -509,7 +509,13 @@ def _confusion_of_many(
 
 def _refuse_classes(given1: Input, given2: Input, classes: int, ignored: int | None) -> None:
     """Raise a ValueError that names the first class that is none."""
-    counted = np.full(given1.array.shape, True) if ignored is None else given1.array != ignored
+    target = given1.array
+    if target.dtype.kind == "b":  # which NumPy does not compare with what has no place in int64
+        target = target.view(np.uint8)
+    limits = np.iinfo(target.dtype)
+    counted = np.full(target.shape, True)
+    if ignored is not None and limits.min <= ignored <= limits.max:
+        counted = target != ignored
     for given in (given1, given2):
         outside = counted & ((given.array < 0) | (given.array >= classes))
         if outside.any():
@@ -581,8 +587,11 @@ def mean_iou(
                 f"matrix must have the shape (C, C), got {matrix.shape}; for class maps pass "
                 "target, pred and num_classes"
             )
-        if not (matrix >= 0).all():
-            raise ValueError(f"matrix must hold counts of at least 0, got {matrix.min()}")
+        wrong = ~((matrix >= 0) & np.isfinite(matrix))
+        if wrong.any():
+            raise ValueError(
+                f"matrix must hold finite counts of at least 0, got {matrix[wrong][0]}"
+            )
     else:
         if num_classes is None:
             raise ValueError("num_classes must be an integer with target and pred, got None")

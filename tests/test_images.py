@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from images_for_tests import PALETTE, image_bytes, npy_bytes, png_bytes, tiff_by
 
 from fastiou import images
 from fastiou import io as formats
-from fastiou.files import FileError
+from fastiou.files import FileError, read_npy
 from fastiou.images import read_labels, shared_frames
 
 pytest.importorskip("PIL", reason="images need the extra images")
@@ -248,3 +249,14 @@ def test_frames_are_shared_by_name_or_by_number(tmp_path):
         with pytest.raises(FileError) as caught:
             shared_frames(one, other)
         assert str(caught.value) == message
+
+
+def test_a_broken_header_is_told(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.save(content, np.zeros((4, 4), np.uint8))
+    broken = bytearray(content.getvalue())
+    broken[broken.index(b")")] = 32  # NumPy reads the header as Python
+    path = tmp_path / "broken.npy"
+    path.write_bytes(broken)
+    with pytest.raises(FileError, match="cannot be read as"):
+        read_npy(path, bytes(broken))

@@ -157,6 +157,18 @@ def test_more_pairs_than_fit(rng: np.random.Generator, low: int, high: int) -> N
     assert_overlap(image1, image2)
 
 
+@pytest.mark.parametrize("pixels", [5200, 8191, 8192])
+@pytest.mark.parametrize("widths", [(63, 0), (31, 32), (1, 62), (30, 32)])
+def test_noise_of_63_bits(rng: np.random.Generator, pixels: int, widths: tuple[int, int]) -> None:
+    """Few pixels, and labels that together have all bits of a key."""
+    images = []
+    for width in widths:
+        image = rng.integers(0, 2**width, pixels)
+        image[:2] = 0, 2**width - 1
+        images.append(image)
+    assert_overlap(*images)
+
+
 @pytest.mark.parametrize("at_once", [0, 1 << 25])
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_noise(
@@ -424,8 +436,9 @@ def test_mean_iou_without_classes() -> None:
     [
         (([1, 2],), r"matrix must have the shape \(C, C\), got \(2,\); for class maps pass"),
         (([[1, 2]],), r"matrix must have the shape \(C, C\), got \(1, 2\)"),
-        (([[1, -2], [0, 0]],), "matrix must hold counts of at least 0, got -2"),
-        (([[1, math.nan], [0, 0]],), "matrix must hold counts of at least 0, got nan"),
+        (([[1, -2], [0, 0]],), "matrix must hold finite counts of at least 0, got -2"),
+        (([[1, math.nan], [0, 0]],), "matrix must hold finite counts of at least 0, got nan"),
+        (([[1, math.inf], [0, 0]],), "matrix must hold finite counts of at least 0, got inf"),
         (([1], [1]), "num_classes must be an integer with target and pred, got None"),
         (([[1]], None, 1), "num_classes and ignore_index go with target and pred"),
     ],
@@ -775,3 +788,8 @@ def test_jax(rng: np.random.Generator) -> None:
     for part in fastiou.label_overlap(image, image):
         assert isinstance(part, jax.Array)
     assert isinstance(fastiou.soft_iou(image.astype("bfloat16"), image), jax.Array)
+
+
+def test_classes_that_are_none_among_booleans() -> None:
+    with pytest.raises(ValueError, match=r"^pred must hold classes from 0 to 1, got 5"):
+        fastiou.confusion_matrix([True, False], [5, 0], 2, ignore_index=2**64 - 1)

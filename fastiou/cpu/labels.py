@@ -383,7 +383,7 @@ def _sort(
             bucket_counts = counts[first:last]
             if first == last:
                 distinct[bucket] = 0
-            elif (1 << bits) <= min(DENSE, 4 * (last - first)):
+            elif bits < 62 and (1 << bits) <= min(DENSE, 4 * (last - first)):
                 distinct[bucket] = _count_bucket(
                     bucket_keys, bucket_weights, bucket_counts, bits, table
                 )

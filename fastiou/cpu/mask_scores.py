@@ -18,6 +18,7 @@ from fastiou.cpu.bits import word_rows
 from fastiou.cpu.columns import PADDING
 from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
+    always_inlined,
     count_zeros_below,
     nonzero_bits,
     prefer_widest_vectors,
@@ -78,7 +79,7 @@ def shared_pixels(
     words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int
 ) -> int:
     """How many pixels mask i of one set shares with mask j of another."""
-    prefer_widest_vectors()
+    always_inlined()
     left = max(table1[0, i], table2[0, j])
     top = max(table1[1, i], table2[1, j])
     right = min(table1[2, i], table2[2, j])
@@ -109,7 +110,7 @@ def share_chunk(
 
     Returns whether the box of any of them meets its own.
     """
-    prefer_widest_vectors()
+    always_inlined()
     left = table1[0, i]
     top = table1[1, i]
     right = table1[2, i]

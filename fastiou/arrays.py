@@ -110,6 +110,23 @@ def plain_array(name: str, value: Any) -> Array:
     return _as_input(name, value).array
 
 
+def _real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
+    """Any array-like of real numbers; bfloat16, which NumPy lacks, as float32, which holds it.
+
+    Floats of more than 64 bits are for those who ask no more of a number than whether it is 0.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.shape == (0,) and array.dtype.kind not in "biuf":  # an empty list, whatever its dtype
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
+        kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
+        raise TypeError(f"{name} must hold booleans, {kinds}, got dtype {array.dtype}")
+    return given._replace(array=array)
+
+
 def box_array(name: str, value: Any) -> Input:
     """A box argument: an array of shape (..., N, 4) of real numbers.
 
@@ -120,17 +137,10 @@ def box_array(name: str, value: Any) -> Input:
     ValueError
         Another shape.
     """
-    given = _as_input(name, value)
+    given = _real_input(name, value)
     array = given.array
-    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
     if array.shape == (0,):  # an empty list is an empty set of boxes
-        array = array.reshape(0, 4).astype(array.dtype if array.dtype.kind in "biuf" else float)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(
-            f"{name} must hold booleans, integers, or floats of at most 64 bits, "
-            f"got dtype {array.dtype}"
-        )
+        array = array.reshape(0, 4)
     if array.ndim < 2 or array.shape[-1] != 4:
         hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
         raise ValueError(f"{name} must have the shape (..., N, 4), got {array.shape}{hint}")
@@ -258,17 +268,10 @@ def value_array(name: str, value: Any) -> Input:
     TypeError
         Anything else, or a tensor that requires grad or is not on the CPU.
     """
-    given = _as_input(name, value)
+    given = _real_input(name, value)
     array = given.array
-    if (array.dtype.kind == "V" and array.dtype.name == "bfloat16") or (
-        array.dtype.kind == "f" and array.dtype.itemsize == 2
-    ):
+    if array.dtype.kind == "f" and array.dtype.itemsize == 2:
         array = array.astype(np.float32)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(
-            f"{name} must hold booleans, integers, or floats of at most 64 bits, "
-            f"got dtype {array.dtype}"
-        )
     return given._replace(array=array, source=array)
 
 
@@ -395,14 +398,10 @@ def mask_array(name: str, value: Any) -> Input:
     ValueError
         Another shape.
     """
-    given = _as_input(name, value)
+    given = _real_input(name, value, any_width=True)
     array = given.array
-    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
     if array.shape == (0,):  # an empty list is an empty set of masks
-        array = np.empty((0, 0, 0), np.bool_)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold booleans, integers or floats, got dtype {array.dtype}")
+        array = array.reshape(0, 0, 0)
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim != 3:

@@ -23,6 +23,7 @@ __all__ = [
     "require_cpu",
     "run",
     "steps",
+    "thread_count",
     "threading_layer",
     "threads_awake",
 ]
@@ -92,10 +93,15 @@ def _launching() -> Iterator[None]:
         _layer = threading_layer()
 
 
+def thread_count() -> int:
+    """Threads that a parallel loop of the calling thread uses."""
+    return int(numba.get_num_threads())
+
+
 def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     """Call a kernel that makes `scores` scores, on as many threads as that deserves."""
     global _last_end
-    if scores < PARALLEL_FROM or _forked or numba.get_num_threads() == 1:
+    if scores < PARALLEL_FROM or _forked or thread_count() == 1:
         return kernel.serial(*arguments)
     asleep = time.monotonic() - _last_end > AWAKE_SECONDS
     try:

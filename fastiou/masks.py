@@ -897,6 +897,7 @@ def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Arr
                 *operand2,
                 crowd,
                 any_crowd,
+                dispatch.thread_count(),
                 scores,
                 first_row,
                 last_row,

@@ -18,6 +18,7 @@ from fastiou.cpu.bits import word_rows
 from fastiou.cpu.columns import PADDING
 from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
+    address,
     always_inlined,
     count_zeros_below,
     nonzero_bits,
@@ -48,10 +49,6 @@ TILE_ROWS = 16
 TILE_COLUMNS = 64
 TILE_WORDS = 512
 
-#: Threads take every 64th row. Masks often come sorted by size, and then slices of consecutive
-#: rows would differ in work.
-INTERLEAVED = 64
-
 
 class MaskOperand(NamedTuple):
     """A set of masks as the kernels read it: as many arrays as a set of boxes has.
@@ -75,26 +72,38 @@ def _area(table: Array, i: int) -> float:
 
 
 @register_jitable
+def _window(words: int, table: Array, i: int) -> tuple[int, int, int, int, int]:
+    """Box of mask i, and the address of its first word."""
+    return (
+        table[0, i],
+        table[1, i],
+        table[2, i],
+        table[3, i],
+        words + table[4, i] * 8,
+    )
+
+
+@register_jitable
 def shared_pixels(
-    words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int
+    window1: tuple[int, int, int, int, int], window2: tuple[int, int, int, int, int]
 ) -> int:
-    """How many pixels mask i of one set shares with mask j of another."""
+    """How many pixels two masks share."""
     always_inlined()
-    left = max(table1[0, i], table2[0, j])
-    top = max(table1[1, i], table2[1, j])
-    right = min(table1[2, i], table2[2, j])
-    bottom = min(table1[3, i], table2[3, j])
+    left1, top1, right1, bottom1, words1 = window1
+    left2, top2, right2, bottom2, words2 = window2
+    left = max(left1, left2)
+    top = max(top1, top2)
+    right = min(right1, right2)
+    bottom = min(bottom1, bottom2)
     shared = np.int64(0)
     if left < right and top < bottom:
         row = top >> 6
-        width1 = table1[2, i] - table1[0, i]
-        width2 = table2[2, j] - table2[0, j]
+        width1 = right1 - left1
+        width2 = right2 - left2
         shared = shared_ones(
-            words1,
-            table1[4, i] + (row - (table1[1, i] >> 6)) * width1 + left - table1[0, i],
+            words1 + 8 * ((row - (top1 >> 6)) * width1 + left - left1),
             width1,
-            words2,
-            table2[4, j] + (row - (table2[1, j] >> 6)) * width2 + left - table2[0, j],
+            words2 + 8 * ((row - (top2 >> 6)) * width2 + left - left2),
             width2,
             word_rows(top, bottom),
             right - left,
@@ -111,10 +120,9 @@ def share_chunk(
     Returns whether the box of any of them meets its own.
     """
     always_inlined()
-    left = table1[0, i]
-    top = table1[1, i]
-    right = table1[2, i]
-    bottom = table1[3, i]
+    window = _window(address(words1), table1, i)
+    left, top, right, bottom, _ = window
+    begin2 = address(words2)
     start = np.uint64(column)
     meets = stack_array(words2.view(np.uint8), CHUNK)
     for j in range(np.uint64(CHUNK)):
@@ -131,7 +139,7 @@ def share_chunk(
     while candidates:
         k = count_zeros_below(candidates)
         candidates &= candidates - np.uint64(1)
-        chunk[k] = shared_pixels(words1, table1, i, words2, table2, column + k)
+        chunk[k] = shared_pixels(window, _window(begin2, table2, start + np.uint64(k)))
     return any_meets
 
 
@@ -188,16 +196,19 @@ def mask_scores(metric: str) -> MaskKernels:
         table2: Array,
         crowd: Array,
         any_crowd: bool,
+        stripes: int,
         scores: Array,
         first_row: int,
         last_row: int,
         first_column: int,
         last_column: int,
     ) -> None:
-        for block in prange(INTERLEAVED):
+        # A stripe is every so many rows: masks often come sorted by size, and then consecutive rows
+        # differ in work. With as many stripes as threads no thread gets two rows more than another.
+        for stripe in prange(stripes):
             prefer_widest_vectors()
             chunk = stack_array(scores, CHUNK)
-            for i in range(first_row + block, last_row, INTERLEAVED):
+            for i in range(first_row + stripe, last_row, stripes):
                 for column in range(first_column, last_column, CHUNK):
                     size = min(CHUNK, last_column - column)
                     row = scores[i, column : column + size]
@@ -278,7 +289,9 @@ def mask_scores(metric: str) -> MaskKernels:
     ) -> None:
         for i in prange(first, last):
             prefer_widest_vectors()
-            shared = np.float64(shared_pixels(words1, table1, i, words2, table2, i))
+            window1 = _window(address(words1), table1, i)
+            window2 = _window(address(words2), table2, i)
+            shared = np.float64(shared_pixels(window1, window2))
             if crowd[i]:
                 scores[i] = crowd_formula(shared, _area(table1, i), _area(table2, i))
             else:

@@ -537,7 +537,7 @@ class Masks:
                     self._words,
                     self._areas[first:last],
                 )
-            return self._taken(np.arange(first, last, step))
+            return self._taken(np.arange(len(self))[index])
         chosen = np.asarray(index)
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from fastiou.config import show_config
     from fastiou.masks import Masks, mask_iou, masks_to_boxes
-    from fastiou.matching import Pairs, pairs
+    from fastiou.matching import Pairs, TopK, pairs, topk
     from fastiou.segmentation import (
         LabelOverlap,
         MeanIoU,
@@ -39,6 +39,7 @@ __all__ = [
     "Masks",
     "MeanIoU",
     "Pairs",
+    "TopK",
     "__version__",
     "box_area",
     "box_convert",
@@ -57,6 +58,7 @@ __all__ = [
     "show_config",
     "soft_iou",
     "thresholded_iou",
+    "topk",
 ]
 
 _HOMES = {
@@ -64,6 +66,7 @@ _HOMES = {
     "Masks": "masks",
     "MeanIoU": "segmentation",
     "Pairs": "matching",
+    "TopK": "matching",
     "box_area": "boxes",
     "box_convert": "boxes",
     "box_iou": "boxes",
@@ -81,6 +84,7 @@ _HOMES = {
     "show_config": "config",
     "soft_iou": "segmentation",
     "thresholded_iou": "segmentation",
+    "topk": "matching",
 }
 
 

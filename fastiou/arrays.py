@@ -224,18 +224,20 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
     return crowd.astype(np.bool_)
 
 
-def threshold_number(value: Any, maximum: float | None) -> float:
-    """The argument `threshold` of a relation that keeps only what overlaps."""
+def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -> float:
+    """The argument `threshold` of a relation that keeps only what overlaps; with `zero`, from 0."""
     if isinstance(value, str | bytes):
         raise TypeError(f"threshold must be a number, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"threshold must be a number, got {value!r}") from None
-    if not number > 0 or (maximum is not None and number > maximum):
+    enough = number >= 0 if zero else number > 0
+    if not enough or (maximum is not None and number > maximum):
         bound = "" if maximum is None else f" and at most {maximum:g}"
-        reason = ": boxes that do not overlap would all be pairs" if number <= 0 else ""
-        raise ValueError(f"threshold must be greater than 0{bound}, got {value!r}{reason}")
+        least = "at least 0" if zero else "greater than 0"
+        reason = "" if zero or number > 0 else ": boxes that do not overlap would all be pairs"
+        raise ValueError(f"threshold must be {least}{bound}, got {value!r}{reason}")
     return number
 
 

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastiou import arrays, dispatch, memory
 from fastiou.arrays import Input
-from fastiou.cpu.columns import LAYOUTS
-from fastiou.cpu.join import join
-from fastiou.masks import (
-    MASK_METRICS,
-    WORDS_PER_SCORE,
-    is_masks,
-    mask_operand,
-    two_sets,
+from fastiou.candidates import (
+    SCORES_OF_A_QUERY,
+    Search,
+    Sets,
+    group_codes,
+    read_sets,
+    search,
+    steps,
 )
+from fastiou.cpu.columns import LAYOUTS
+from fastiou.cpu.join import COUNT, FILL, REACH, best_kernel, pairs_kernel
 from fastiou.metrics import METRICS
-from fastiou.preparation import prepare, unmagnify
+from fastiou.preparation import unmagnify
 
 if TYPE_CHECKING:
     import scipy.sparse
 
-__all__ = ["Pairs", "pairs"]
+__all__ = ["Pairs", "TopK", "find_pairs", "pairs", "topk"]
 
 Array = npt.NDArray[Any]
 
-#: Parts into which a step is cut for the threads: enough that none waits long for the last.
-CUTS = 64
+#: Lines that a set of pairs shows of itself.
+SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,34 @@ class Pairs:
         return iter((self.rows, self.cols, self.values))
 
     def __repr__(self) -> str:
-        return f"<Pairs: {len(self):,} of {self.shape[0]:,} × {self.shape[1]:,}>"
+        lines = [f"<Pairs: {len(self):,} of {self.shape[0]:,} × {self.shape[1]:,}>"]
+        if len(self):
+            lines.append(f"{'row':>10} {'col':>10} {'value':>10}")
+        for i in range(len(self)):
+            if len(self) > SHOWN and SHOWN // 2 <= i < len(self) - SHOWN // 2:
+                continue
+            if len(self) > SHOWN and i == len(self) - SHOWN // 2:
+                lines.append("…".rjust(10))
+            row, col, value = (column[i] for column in self)
+            lines.append(f"{int(row):>10} {int(col):>10} {float(value):>10.6g}")
+        return "\n".join(lines)
+
+    def to_numpy(self) -> tuple[Array, Array, Array]:
+        """The three columns as NumPy arrays, whatever library they are of.
+
+        Returns
+        -------
+        tuple of three arrays
+            `rows` and `cols`, int64, and `values`.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.pairs([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]]).to_numpy()
+        (array([0]), array([1]), array([1.]))
+        """
+        rows, cols, values = (arrays.plain_array("pairs", column) for column in self)
+        return rows, cols, values
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """The pairs as a sparse matrix of their values.
@@ -84,7 +113,7 @@ class Pairs:
         """
         import scipy.sparse
 
-        rows, cols, values = (np.asarray(column) for column in self)
+        rows, cols, values = self.to_numpy()
         return scipy.sparse.csr_array((values, (rows, cols)), shape=self.shape)
 
 
@@ -152,199 +181,238 @@ def pairs(
 
     >>> fastiou.pairs(boxes, groups=[1, 1, 1, 2])
     <Pairs: 1 of 4 × 4>
+           row        col      value
+             0          1       0.75
+    """
+    found, inputs = find_pairs(
+        a, b, threshold, metric=metric, fmt=fmt, groups=groups, device=device, progress=progress
+    )
+    rows, cols, values = (arrays.hand_back(column, *inputs) for column in found)
+    return Pairs(rows, cols, values, found.shape, found.tested)
+
+
+def find_pairs(
+    a: Any,
+    b: Any,
+    threshold: float,
+    *,
+    metric: str,
+    fmt: str,
+    groups: Any,
+    iscrowd: Any = None,
+    device: str = "auto",
+    progress: bool | dispatch.Progress = False,
+) -> tuple[Pairs, list[Input]]:
+    """What `pairs` does, with NumPy arrays for a result, and the inputs, to hand results back.
+
+    Columns that `iscrowd` tells to be crowds score the intersection over the area of the row.
     """
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     dispatch.require_cpu(device)
     report, finish = dispatch.progress_callback(progress)
-    sets = _masks(a, b, metric) if is_masks(a) or is_masks(b) else _boxes(a, b, metric, fmt)
+    sets = read_sets(a, b, metric, fmt)
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
-    size1, size2 = sets.sizes
-    groups1, groups2 = _group_arrays(groups, size1, size2, itself=b is None)
-    order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=b is None)
-    first, second, exponent = sets.prepare(order)
-    if METRICS[metric].maximum is None:
-        minimum = float(unmagnify(np.array([minimum]), -exponent)[0])
-    # A threshold above 0 stays so, or what does not overlap would be pairs.
-    with np.errstate(over="ignore", under="ignore"):
-        limit = max(sets.dtype.type(minimum), np.nextafter(sets.dtype.type(0), sets.dtype.type(1)))
-
-    kernels = join(sets.geometry, metric)
-    tested = lasts - firsts
-    cumulative = np.concatenate([[0], np.cumsum(tested + sets.extra_cost(order, firsts, lasts))])
-    total = int(cumulative[-1])
-    if order is None:
-        order = np.arange(size2)
+    codes1, codes2, count = group_codes(groups, sets.sizes, itself=sets.itself)
+    crowd = None if iscrowd is None else arrays.crowd_array(iscrowd, sets.sizes[1], "b")
     try:
-        counts = np.zeros(size1, np.int64)
-        none = np.empty(0, sets.dtype)
-        for rows_of_step, work, done in _steps(cumulative):
-            dispatch.run(
-                kernels.count, work, *first, *second, firsts, lasts, rows_of_step, limit, none,
-                counts,
-            )  # fmt: skip
-            if report is not None:
-                report(done, 2 * total)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        found = int(offsets[-1])
-        rows, cols, values = _allocate(found, sets.dtype)
-        for rows_of_step, work, done in _steps(cumulative):
-            dispatch.run(
-                kernels.fill, work, *first, *second, firsts, lasts, rows_of_step, limit, offsets,
-                order, rows, cols, values,
-            )  # fmt: skip
-            if report is not None:
-                report(total + done, 2 * total)
+        if crowd is None or not crowd.any():
+            found = search(sets, metric, minimum, codes1, codes2, count)
+            return _pairs_of(sets, found, metric, minimum, report), sets.inputs
+        parts = []
+        for scored, left_out in ((metric, crowd), ("iof", ~crowd)):
+            codes = np.where(left_out, np.int32(-1), codes2)
+            found = search(sets, scored, minimum, codes1, codes, count, score_as=metric)
+            parts.append(_pairs_of(sets, found, scored, minimum, None))
     finally:
         finish()
+    rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((cols, rows))
+    tested = sum(part.tested for part in parts)
+    return Pairs(rows[order], cols[order], values[order], sets.sizes, tested), sets.inputs
+
+
+def _limit(found: Search, metric: str, minimum: float) -> Any:
+    """The least score that counts, in the units of the kernels."""
     if METRICS[metric].maximum is None:
-        unmagnify(values, exponent)
-    rows, cols, values = (arrays.hand_back(part, *sets.inputs) for part in (rows, cols, values))
-    return Pairs(rows, cols, values, sets.sizes, int(tested.sum()))
+        minimum = float(unmagnify(np.array([minimum]), -found.exponent)[0])
+    # A threshold above 0 stays so, or what does not overlap would be pairs.
+    with np.errstate(over="ignore", under="ignore"):
+        number = found.dtype.type
+        return max(number(minimum), np.nextafter(number(0), number(1)))
 
 
-class _Sets(NamedTuple):
-    """Two sets of one geometry, checked and ready to be joined."""
-
-    geometry: str
-    #: The arguments as they came, for handing results back in kind.
-    inputs: list[Input]
-    sizes: tuple[int, int]
-    dtype: np.dtype[Any]
-    #: Given the order of the second set, both sets as the kernels read them, and by which power of
-    #: two they are magnified.
-    prepare: Callable[[Array | None], tuple[tuple[Array, Array], tuple[Array, Array], int]]
-    #: Given the order of the second set, and each row's slice of it, what its scores may cost
-    #: beyond those of boxes.
-    extra_cost: Callable[[Array | None, Array, Array], Array]
-
-
-def _boxes(a: Any, b: Any, metric: str, fmt: str) -> _Sets:
-    given1 = arrays.box_array("a", a)
-    if isinstance(b, int | float):
-        raise TypeError(f"b must be boxes, got {b!r}; if it is the threshold, pass threshold={b!r}")
-    given2 = given1 if b is None else arrays.box_array("b", b)
-    for given in (given1, given2):
-        if given.array.ndim != 2:
-            raise ValueError(
-                f"{given.name} must have the shape (N, 4), got {given.array.shape}; tell batches "
-                "apart by groups, and pass masks that are 4 wide as Masks"
-            )
-    arrays.check_one_library(given1, given2)
-
-    def prepared(order: Array | None) -> tuple[tuple[Array, Array], tuple[Array, Array], int]:
-        ordered = given2
-        if order is not None:
-            ordered = given2._replace(array=np.take(given2.array, order, axis=0))
-        columns1, columns2, exponent = prepare(given1, ordered, fmt, metric)
-        return (
-            (columns1.corners, columns1.measures),
-            (columns2.corners, columns2.measures),
-            exponent,
-        )
-
-    return _Sets(
-        "box",
-        [given1, given2],
-        (len(given1.array), len(given2.array)),
-        arrays.result_dtype(given1, given2),
-        prepared,
-        lambda order, firsts, lasts: np.zeros(len(firsts), np.int64),
-    )
+def _work(found: Search, metric: str) -> tuple[Array, int]:
+    """Work before each position, and how many scores there are in all."""
+    none = np.empty(0, np.int64)
+    numbers = np.empty(len(found.side1.groups), np.int64)
+    cuts = np.linspace(0, len(numbers), min(len(numbers), 256) + 1).astype(np.int64)
+    dispatch.run(
+        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(numbers), *found.arguments,
+        found.itself, REACH, cuts, found.dtype.type(0), numbers, none, none,
+        np.empty(0, found.dtype),
+    )  # fmt: skip
+    tested = int(numbers.sum())
+    np.multiply(numbers, found.scores, out=numbers)
+    numbers += SCORES_OF_A_QUERY
+    return np.concatenate([[0], np.cumsum(numbers)]), tested
 
 
-def _masks(a: Any, b: Any, metric: str) -> _Sets:
-    arrays.check_choice("metric of masks", metric, MASK_METRICS)
-    set1, set2, inputs = two_sets("a", a, "b", a if b is None else b)
-
-    def prepared(order: Array | None) -> tuple[tuple[Array, Array], tuple[Array, Array], int]:
-        return mask_operand(set1), mask_operand(set2, order), 0
-
-    def extra_cost(order: Array | None, firsts: Array, lasts: Array) -> Array:
-        # A row reads no more words than it has itself for each column, nor than the columns have.
-        sizes = set2.words_of_each
-        before = np.concatenate([[0], np.cumsum(sizes if order is None else sizes[order])])
-        own = set1.words_of_each * (lasts - firsts)
-        return np.minimum(own, before[lasts] - before[firsts]) // WORDS_PER_SCORE  # type: ignore[no-any-return]
-
-    return _Sets("mask", inputs, (len(set1), len(set2)), np.dtype(np.float64), prepared, extra_cost)
-
-
-def _group_arrays(
-    groups: Any, size1: int, size2: int, *, itself: bool
-) -> tuple[Array | None, Array | None]:
-    """The argument `groups` as an array for either set."""
-    if groups is None:
-        return None, None
-    if itself:
-        if isinstance(groups, tuple) and len(groups) == 2 and size1 != 2:
-            raise ValueError("groups must be one array, the groups of a, when b is not given")
-        both = arrays.group_array("groups", groups, size1)
-        return both, both
-    if (
-        not isinstance(groups, tuple | list)
-        or len(groups) != 2
-        or any(isinstance(part, int | np.integer) for part in groups)
-    ):
-        raise ValueError(
-            "groups must be a tuple of two arrays, the groups of a and of b, when both are given"
-        )
-    groups1 = arrays.group_array("groups[0]", groups[0], size1)
-    groups2 = arrays.group_array("groups[1]", groups[1], size2)
-    if groups1.dtype != groups2.dtype:  # one has numbers from 2**63 on, so the other none below 0
-        for name, array in (("groups[0]", groups1), ("groups[1]", groups2)):
-            if array.dtype == np.int64 and array.size and array.min() < 0:
-                raise ValueError(
-                    f"{name} has {array.min()}, and the other groups have numbers from 2**63 on: "
-                    "they have no integer type in common"
-                )
-        return groups1.astype(np.uint64), groups2.astype(np.uint64)
-    return groups1, groups2
-
-
-def _slices(
-    groups1: Array | None, groups2: Array | None, size1: int, size2: int, *, itself: bool
-) -> tuple[Array | None, Array, Array]:
-    """Order the second set by group, and find the slice of it that each row is compared with."""
-    if groups1 is None or groups2 is None:
-        firsts = np.arange(1, size1 + 1) if itself else np.zeros(size1, np.int64)
-        return None, firsts, np.full(size1, size2)
-    # Stable, so that within its group every box keeps its place and columns come out sorted.
-    order = np.argsort(groups2, kind="stable")
-    ordered = groups2[order]
-    lasts = np.searchsorted(ordered, groups1, side="right")
-    if itself:
-        firsts = np.empty(size1, np.int64)
-        firsts[order] = np.arange(1, size1 + 1)
-    else:
-        firsts = np.searchsorted(ordered, groups1, side="left")
-    return order, firsts, lasts
-
-
-def _steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
-    """Cut rows into steps: row numbers to cut at, work in the step, and work so far.
-
-    `cumulative` is the work before each row, in scores of boxes.
-    """
+def _pairs_of(
+    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
+) -> Pairs:
+    """Count the pairs of each row, and then fill arrays of exactly the right size."""
+    kernel = pairs_kernel(found.geometry, metric)
+    limit = _limit(found, metric, minimum)
+    cumulative, tested = _work(found, metric)
     total = int(cumulative[-1])
-    last = 0
-    for _, until in dispatch.steps(total, dispatch.STEP):
-        first = last
-        last = int(np.searchsorted(cumulative, until, side="left"))
-        if last == first:
-            continue
-        done, before = int(cumulative[last]), int(cumulative[first])
-        targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
-        cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)
-        cuts[-1] = last
-        yield cuts, done - before, done
+    none = np.empty(0, np.int64)
+    offsets = np.zeros(sets.sizes[0] + 1, np.int64)
+    counts = offsets[1:]
+    for cuts, work, done in steps(cumulative):
+        dispatch.run(
+            kernel, work, *found.arguments, found.itself, COUNT, cuts, limit, counts, none, none,
+            np.empty(0, found.dtype),
+        )  # fmt: skip
+        if report is not None:
+            report(done, 2 * total)
+    np.cumsum(counts, out=counts)
+    rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
+    for cuts, work, done in steps(cumulative):
+        dispatch.run(
+            kernel, work, *found.arguments, found.itself, FILL, cuts, limit, offsets, rows, cols,
+            values,
+        )  # fmt: skip
+        if report is not None:
+            report(total + done, 2 * total)
+    if METRICS[metric].maximum is None:
+        unmagnify(values, found.exponent)
+    return Pairs(rows, cols, values, sets.sizes, tested)
 
 
 def _allocate(found: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
     size = found * (2 * 8 + dtype.itemsize)
     # Of one piece, since whether all fits can only be told before any is used.
     buffer = memory.allocate(
-        (size,), np.dtype(np.uint8), f"the list of {found:,} pairs", "raise the threshold"
+        (size,),
+        np.dtype(np.uint8),
+        f"the list of {found:,} pairs",
+        "raise the threshold, or keep the best of each row by topk",
     )
     rows, cols = buffer[: found * 16].view(np.int64).reshape(2, found)
     return rows, cols, buffer[found * 16 :].view(dtype)
+
+
+# ---- the best of each row ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The best few of each row, by descending value.
+
+    Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`.
+
+    Attributes
+    ----------
+    values : array, shape (N, k)
+        Scores; 0 where there are fewer than k.
+    indices : array of int64, shape (N, k)
+        Positions in the second set; -1 where there are fewer than k.
+    """
+
+    values: Any
+    indices: Any
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.values, self.indices))
+
+
+def topk(
+    a: Any,
+    b: Any,
+    k: int = 1,
+    *,
+    threshold: float = 0.0,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    groups: Any = None,
+    device: str = "auto",
+) -> TopK:
+    """Find the best k of `b` for each of `a`, by boxes or masks that overlap.
+
+    Neither the dense result nor a list of pairs is built: memory is proportional to the inputs and
+    the result.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    b : array_like, shape (M, 4), or masks
+        What to compare with.
+    k : int
+        How many to keep; it may be more than M.
+    threshold : float
+        Smallest score to keep, from 0. What does not overlap, or scores 0, is never kept.
+    metric
+        As in `box_iou`; for masks, as in `mask_iou`.
+    fmt
+        As in `box_iou`.
+    groups : tuple of two arrays of int, optional
+        As in `pairs`.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+
+    Returns
+    -------
+    TopK
+        `values`, shape (N, k), in descending order, as `box_iou` or `mask_iou` would give them, bit
+        for bit, and their `indices` in `b`, int64; among equal values the lowest index comes first.
+        Where a row has fewer, the rest is 0 and -1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pairs`; k below 1; a threshold below 0.
+    MemoryError
+        The result would not fit in memory.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
+    >>> values, indices = fastiou.topk([[0, 0, 4, 4], [5, 5, 6, 6]], boxes, k=3)
+    >>> values
+    array([[1.  , 0.75, 0.  ],
+           [0.  , 0.  , 0.  ]])
+    >>> indices
+    array([[ 0,  1, -1],
+           [-1, -1, -1]])
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    dispatch.require_cpu(device)
+    if b is None:
+        raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
+    sets = read_sets(a, b, metric, fmt)
+    number = arrays.whole_number("k", k, lowest=1)
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    codes1, codes2, count = group_codes(groups, sets.sizes, itself=False)
+    shape = (sets.sizes[0], number)
+    what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
+    values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
+    indices = memory.allocate(shape, np.int64, what, instead)
+    indices.fill(-1)
+    found = search(sets, metric, minimum, codes1, codes2, count)
+    limit = _limit(found, metric, minimum)
+    cumulative, _ = _work(found, metric)
+    for cuts, work, _ in steps(cumulative):
+        dispatch.run(
+            best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
+            values,
+        )  # fmt: skip
+    if METRICS[metric].maximum is None:
+        unmagnify(values, found.exponent)
+    return TopK(arrays.hand_back(values, *sets.inputs), arrays.hand_back(indices, *sets.inputs))

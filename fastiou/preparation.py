@@ -18,7 +18,14 @@ from fastiou.arrays import Input
 from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.intrinsics import CACHE_LINE
 
-__all__ = ["area_of_sides", "prepare", "refuse_infinite", "unmagnify", "within_limits"]
+__all__ = [
+    "area_of_sides",
+    "empty_columns",
+    "prepare",
+    "refuse_infinite",
+    "unmagnify",
+    "within_limits",
+]
 
 Array = npt.NDArray[Any]
 
@@ -134,7 +141,7 @@ def _fill(
 ) -> tuple[BoxColumns, int, float, float]:
     """Columns of float boxes, first infinite row, largest corner, and smallest area."""
     count = len(boxes)
-    corners, measures = _empty_columns(count, dtype, phase)
+    corners, measures = empty_columns(count, dtype, phase)
     missing = np.empty(count, np.bool_)
     findings = np.empty((max(1, -(-count // BLOCK)), 4))
     dispatch.run(
@@ -172,7 +179,7 @@ def refuse_infinite(given: Input) -> None:
     )
 
 
-def _empty_columns(count: int, dtype: np.dtype[Any], phase: int) -> tuple[Array, Array]:
+def empty_columns(count: int, dtype: np.dtype[Any], phase: int = 0) -> tuple[Array, Array]:
     """Four rows for corners and four for measures, of `count` and a padding of zeros.
 
     Each row begins `phase` bytes past a cache line.
@@ -230,7 +237,7 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxC
         else:
             left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
         edges.append([left, top, np.maximum(left, right), np.maximum(top, bottom)])
-    empty = [_empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
+    empty = [empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
     corner_sets = [corners.view(np.int64) for corners, _ in empty]
     for axis in (0, 1):
         ends = [edge[side] for edge in edges for side in (axis, axis + 2) if len(edge[side])]

@@ -22,7 +22,7 @@ from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, noise, random_masks
 
 import fastiou
-from fastiou import dispatch, matching, memory, reference
+from fastiou import candidates, dispatch, memory, reference
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
@@ -72,7 +72,7 @@ def test_any_boxes_and_groups(a: Array, b: Array, data: st.DataObject) -> None:
     dense = np.nan_to_num(fastiou.box_iou(a, b))
     found = fastiou.pairs(a, b, 0.2, groups=(groups[0], groups[1]))
     assert_pairs(found, np.where(same, dense, 0), 0.2)
-    assert found.tested == same.sum()
+    assert found.tested <= same.sum()  # what has no area is not even compared
     itself = np.nan_to_num(np.triu(fastiou.box_iou(a, a), 1))
     within = groups[0][:, None] == groups[0][None]
     assert_pairs(
@@ -197,7 +197,7 @@ def test_the_same_bits_for_any_threads_and_steps(
                 continue
             monkeypatch.setattr(dispatch, "STEP", max(step, 500) if step == 1 else step)
             for cuts in (1, 7, 64):
-                monkeypatch.setattr(matching, "CUTS", cuts)
+                monkeypatch.setattr(candidates, "CUTS", cuts)
                 found = [fastiou.pairs(a, b, 0.1), fastiou.pairs(a, b, 0.1, groups=groups)]
                 for one, other in zip(found, wanted, strict=True):
                     for part, expected in zip(one, other, strict=True):
@@ -214,7 +214,7 @@ def test_progress_is_told_and_ends_at_the_total(
     done = [step[0] for step in told]
     assert done == sorted(done)
     assert len(done) > 10
-    assert told[-1] == (320_000, 320_000)
+    assert told[-1][0] == told[-1][1] > 320_000
 
 
 def test_pairs_object(rng: np.random.Generator) -> None:
@@ -226,7 +226,14 @@ def test_pairs_object(rng: np.random.Generator) -> None:
     matrix = found.to_scipy()
     expected = np.triu(fastiou.box_iou(boxes, boxes), 1)
     np.testing.assert_array_equal(matrix.toarray(), np.where(expected >= 0.1, expected, 0))
-    assert repr(found) == f"<Pairs: {len(values):,} of 50 × 50>"
+    first, header, *lines = repr(found).splitlines()
+    assert first == f"<Pairs: {len(values):,} of 50 × 50>"
+    assert header.split() == ["row", "col", "value"]
+    assert len(lines) == (11 if len(values) > 10 else len(values))
+    assert lines[0].split()[:2] == [str(rows[0]), str(cols[0])]
+    assert lines[-1].split()[:2] == [str(rows[-1]), str(cols[-1])]
+    for part, column in zip(found, found.to_numpy(), strict=True):
+        np.testing.assert_array_equal(part, column)
 
 
 def test_memory_does_not_grow_with_the_product(rng: np.random.Generator) -> None:
@@ -238,16 +245,18 @@ def test_memory_does_not_grow_with_the_product(rng: np.random.Generator) -> None
     found = fastiou.pairs(boxes, boxes, 0.5, groups=(groups, groups))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.tested == 300_000
+    assert found.tested <= 300_000
     assert peak < 30_000_000
 
 
 def test_pairs_beyond_2_to_the_31(rng: np.random.Generator) -> None:
-    """More than 2**31 pairs are counted and numbered rightly; few are found."""
-    a = np.zeros((1_000_000, 4), np.float32)  # empty boxes, which overlap nothing
-    b = random_boxes(rng, 2200, np.float32)
+    """More than 2**31 pairs are compared; few are found."""
+    # One above the other, so that each overlaps each, and no two of unlike heights enough.
+    a = np.tile(np.array([0, 0, 8, 5.9]), (1_000_000, 1)).astype(np.float32)
+    b = np.tile(np.array([0, 0, 8, 6.1]), (2200, 1)).astype(np.float32)
+    b[:, 3] += np.arange(2200, dtype=np.float32) * np.float32(1e-4)
     a[[0, 499_999, 999_999]] = b[[0, 1100, 2199]]
-    found = fastiou.pairs(a, b, 0.999)
+    found = fastiou.pairs(a, b, 0.999999)
     assert found.tested == 2_200_000_000 > 2**31
     assert found.rows.tolist() == [0, 499_999, 999_999]
     assert found.cols.tolist() == [0, 1100, 2199]
@@ -295,10 +304,10 @@ def test_masks_equal_the_dense_result(rng: np.random.Generator, metric: str) -> 
         assert_pairs(fastiou.pairs(a, b, threshold, metric=metric), dense, limit)
         found = fastiou.pairs(a, b, threshold, metric=metric, groups=groups)
         assert_pairs(found, np.where(same, dense, 0), limit)
-        assert found.tested == same.sum()
+        assert found.tested <= same.sum()  # what has no area is not even compared
         found = fastiou.pairs(a, threshold=threshold, metric=metric)
         assert_pairs(found, itself, limit)
-        assert found.tested == 130 * 129 // 2
+        assert found.tested <= 130 * 129 // 2
         found = fastiou.pairs(a, threshold=threshold, metric=metric, groups=groups[0])
         assert_pairs(found, np.where(within, itself, 0), limit)
 
@@ -388,7 +397,7 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
         for step in (500, 20_000):
             monkeypatch.setattr(dispatch, "STEP", step)
             for cuts in (1, 7, 64):
-                monkeypatch.setattr(matching, "CUTS", cuts)
+                monkeypatch.setattr(candidates, "CUTS", cuts)
                 assert found() == wanted
 
 

@@ -33,8 +33,8 @@ class ChunkScorers(NamedTuple):
 
 
 @functools.cache
-def chunk_scorers(metric: str) -> ChunkScorers:
-    """Make the inner loops of a metric."""
+def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
+    """Make the inner loops of a metric over chunks of at most `CHUNK` scores."""
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
 
@@ -42,7 +42,7 @@ def chunk_scorers(metric: str) -> ChunkScorers:
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
-    @named(metric)
+    @named(f"{metric}-{size}")
     def one(
         corners1: Array,
         measures1: Array,
@@ -54,11 +54,11 @@ def chunk_scorers(metric: str) -> ChunkScorers:
     ) -> None:
         first = box(corners1, measures1, i)
         start = np.uint64(column)
-        for j in range(np.uint64(CHUNK)):
+        for j in range(np.uint64(size)):
             chunk[j] = formula(*measure(first, box(corners2, measures2, start + j)))
 
     @register_jitable(inline="always")
-    @named(metric)
+    @named(f"{metric}-{size}")
     def two(
         first1: Any,
         first2: Any,
@@ -69,7 +69,7 @@ def chunk_scorers(metric: str) -> ChunkScorers:
         chunk2: Array,
     ) -> None:
         start = np.uint64(column)
-        for j in range(np.uint64(CHUNK)):
+        for j in range(np.uint64(size)):
             second = box(corners, measures, start + j)
             chunk1[j] = formula(*measure(first1, second))
             chunk2[j] = formula(*measure(first2, second))

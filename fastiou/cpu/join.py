@@ -1,16 +1,13 @@
-"""Pairs of boxes or of masks above a threshold, without a dense result.
+"""The relations that never make a dense result: pairs above a threshold, and the best of each row.
 
-A set is two arrays, whatever its geometry: those of `BoxColumns` or of `MaskOperand`.
-
-Every row of one set is scored against one contiguous slice of the other: the whole of it, or the
-members of the row's group. A first pass counts, so that the second can fill arrays of exactly the
-right size, each row at its own place: the result is sorted and the same for any number of threads.
+A set is two arrays, whatever its geometry: those of `BoxColumns` or of `MaskOperand`, in the order
+of the grid (see `grid`). Each member of the first set, a row, asks the grid for slices of the
+second, and scores them in chunks with the very formula of the dense result.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,109 +17,347 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.intrinsics import prefer_widest_vectors, stack_array
+from fastiou.cpu.grid import CELL, CELLS, addresses, reach
+from fastiou.cpu.intrinsics import (
+    above,
+    at_least,
+    count_ones,
+    count_zeros_below,
+    low_bits,
+    prefer_widest_vectors,
+    stack_array,
+)
 from fastiou.cpu.mask_scores import mask_scorer
 
-__all__ = ["JoinKernels", "join"]
+__all__ = ["COUNT", "FILL", "REACH", "best_kernel", "chunk_scorer", "corners_of", "pairs_kernel"]
 
 Array = npt.NDArray[Any]
 
+# What a run of the pairs' kernel is for: how many each row is compared with, how many of these
+# score enough, and which.
+REACH, COUNT, FILL = range(3)
 
-@dataclass(frozen=True)
-class JoinKernels:
-    """The kernels of one metric. `cuts` are row numbers between which a thread works at a time."""
+#: Boxes scored at a time. Slices are short: 64, as in a dense result, are mostly past the end.
+BOX_CHUNK = 16
 
-    #: Fills `counts` with the number of pairs in each row.
-    count: Kernel
-    #: Fills rows, columns and values from `offsets` on.
-    fill: Kernel
+#: Pairs of a row that are sorted by insertion.
+FEW = 24
 
 
 @functools.cache
-def join(geometry: str, metric: str) -> JoinKernels:
-    """Make the kernels of a metric over the geometry "box" or "mask"."""
-    score = chunk_scorers(metric).one if geometry == "box" else mask_scorer(metric)
+def corners_of(geometry: str) -> Any:
+    """Make the function that tells the array of corners from the two arrays of a set."""
+    # The first or the second of the two. Numba leaves out the branch that is not taken.
+    is_box = geometry == "box"
 
     @register_jitable(inline="always")
-    @named(f"{geometry}-{metric}")
-    def score_and_count(
-        first1: Array,
-        first2: Array,
-        row: int,
-        second1: Array,
-        second2: Array,
-        column: int,
-        last: int,
-        threshold: float,
-        chunk: Array,
-    ) -> int:
-        """Score a chunk of a slice that ends at `last`; what lies beyond is no pair."""
-        score(first1, first2, row, second1, second2, column, chunk)
-        for j in range(last - column, CHUNK):
-            chunk[j] = -np.inf
-        hits = 0
-        for j in range(CHUNK):
-            hits += chunk[j] >= threshold
-        return hits
+    @named(geometry)
+    def corners(first: Array, second: Array) -> Array:
+        return first if is_box else second
 
-    def count(
-        first1: Array,
-        first2: Array,
-        second1: Array,
-        second2: Array,
-        firsts: Array,
-        lasts: Array,
-        cuts: Array,
-        threshold: float,
-        values: Array,
-        counts: Array,
-    ) -> None:
-        for task in prange(len(cuts) - 1):
-            prefer_widest_vectors()
-            chunk = stack_array(values, CHUNK)
-            for row in range(cuts[task], cuts[task + 1]):
-                found = 0
-                for column in range(firsts[row], lasts[row], CHUNK):
-                    found += score_and_count(
-                        first1, first2, row, second1, second2, column, lasts[row], threshold, chunk
-                    )
-                counts[row] = found
+    return corners
 
-    def fill(
+
+def chunk_size(geometry: str) -> int:
+    """How many members are scored at a time."""
+    return BOX_CHUNK if geometry == "box" else CHUNK
+
+
+@functools.cache
+def chunk_scorer(geometry: str, metric: str) -> Any:
+    """Make the inner loop of every search: score a chunk of a slice that ends at `last`.
+
+    It returns a word with a bit for each that scores `limit` or more.
+    """
+    size = chunk_size(geometry)
+
+    if geometry == "box":
+        score_boxes = chunk_scorers(metric, size).one
+
+        @register_jitable(inline="always")
+        @named(f"{geometry}-{metric}")
+        def score(
+            first1: Array,
+            second1: Array,
+            i: int,
+            first2: Array,
+            second2: Array,
+            column: int,
+            last: int,
+            limit: float,
+            chunk: Array,
+        ) -> Any:
+            score_boxes(first1, second1, i, first2, second2, column, chunk)
+            return at_least(chunk, 0, size, limit) & low_bits(last - column)
+    else:
+        score_masks = mask_scorer(metric)
+
+        @register_jitable(inline="always")
+        @named(f"{geometry}-{metric}")
+        def score(
+            first1: Array,
+            second1: Array,
+            i: int,
+            first2: Array,
+            second2: Array,
+            column: int,
+            last: int,
+            limit: float,
+            chunk: Array,
+        ) -> Any:
+            score_masks(first1, second1, i, first2, second2, column, last - column, chunk)
+            return at_least(chunk, 0, size, limit) & low_bits(last - column)
+
+    return score
+
+
+@register_jitable
+def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
+    """Sort a row's pairs by column."""
+    stack = stack_array(columns, 128)
+    depth = 0
+    while True:
+        while last - first > FEW:
+            # The middle one of three is the pivot, so that sorted runs are no worst case.
+            middle = (first + last) >> 1
+            low, high = columns[first], columns[last - 1]
+            pivot = columns[middle]
+            pivot = max(min(low, high), min(max(low, high), pivot))
+            i, j = first, last - 1
+            while i <= j:
+                while columns[i] < pivot:
+                    i += 1
+                while columns[j] > pivot:
+                    j -= 1
+                if i <= j:
+                    columns[i], columns[j] = columns[j], columns[i]
+                    values[i], values[j] = values[j], values[i]
+                    i += 1
+                    j -= 1
+            # The longer part waits, so that never more than 64 do.
+            if j + 1 - first > last - i:
+                stack[depth] = first
+                stack[depth + 1] = j + 1
+                first = i
+            else:
+                stack[depth] = i
+                stack[depth + 1] = last
+                last = j + 1
+            depth += 2
+        for i in range(first + 1, last):
+            column, value = columns[i], values[i]
+            j = i
+            while j > first and columns[j - 1] > column:
+                columns[j] = columns[j - 1]
+                values[j] = values[j - 1]
+                j -= 1
+            columns[j] = column
+            values[j] = value
+        if depth == 0:
+            return
+        depth -= 2
+        first = stack[depth]
+        last = stack[depth + 1]
+
+
+@functools.cache
+def pairs_kernel(geometry: str, metric: str) -> Kernel:
+    """Make the kernel that compares, counts or finds the pairs of each row.
+
+    `cuts` are positions between which a thread works at a time. `numbers` gets, for each position,
+    how many it is compared with (`REACH`), or, for each row of the caller, how many pairs it has
+    (`COUNT`). `FILL` reads from there where the pairs of a row go.
+    """
+    size = chunk_size(geometry)
+    score = chunk_scorer(geometry, metric)
+    corners_of_set = corners_of(geometry)
+
+    def search(
         first1: Array,
-        first2: Array,
         second1: Array,
+        order1: Array,
+        groups1: Array,
+        first2: Array,
         second2: Array,
-        firsts: Array,
-        lasts: Array,
+        order2: Array,
+        blocks: Array,
+        extents: Array,
+        layout: Array,
+        edges: Array,
+        places: Array,
+        starts: Array,
+        share1: float,
+        share2: float,
+        itself: bool,
+        mode: int,
         cuts: Array,
-        threshold: float,
-        offsets: Array,
-        order: Array,
+        limit: float,
+        numbers: Array,
         rows: Array,
         columns: Array,
         values: Array,
     ) -> None:
+        corners = corners_of_set(first1, second1)
+        grid = addresses(extents, layout, edges, places)
         for task in prange(len(cuts) - 1):
             prefer_widest_vectors()
-            chunk = stack_array(values, CHUNK)
-            for row in range(cuts[task], cuts[task + 1]):
-                position = offsets[row]
-                if position == offsets[row + 1]:
+            chunk = stack_array(values, size)
+            for position in range(cuts[task], cuts[task + 1]):
+                row = order1[position]
+                begin = numbers[row] if mode == FILL else 0
+                if mode == FILL and begin == numbers[row + 1]:
                     continue
-                for column in range(firsts[row], lasts[row], CHUNK):
-                    hits = score_and_count(
-                        first1, first2, row, second1, second2, column, lasts[row], threshold, chunk
+                found = begin
+                sorted_until = 0
+                is_sorted = True
+                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                    first_band, end_band, first_cell, last_cell = reach(
+                        grid,
+                        b,
+                        np.float64(corners[0, position]),
+                        np.float64(corners[1, position]),
+                        np.float64(corners[2, position]),
+                        np.float64(corners[3, position]),
+                        share1,
+                        share2,
                     )
-                    if hits == 0:
-                        continue
-                    for j in range(CHUNK):
-                        if chunk[j] >= threshold:
-                            rows[position] = row
-                            columns[position] = order[column + j]
-                            values[position] = chunk[j]
-                            position += 1
+                    for band in range(first_band, end_band):
+                        cell = layout[b, CELL] + band * layout[b, CELLS]
+                        first = np.int64(starts[cell + first_cell])
+                        last = np.int64(starts[cell + last_cell + 1])
+                        if itself and first_cell == last_cell and first <= position < last:
+                            first = position + 1  # a cell keeps the order of the caller's rows
+                        if mode == REACH:
+                            found += last - first
+                            continue
+                        for column in range(first, last, size):
+                            bits = score(
+                                first1,
+                                second1,
+                                position,
+                                first2,
+                                second2,
+                                column,
+                                last,
+                                limit,
+                                chunk,
+                            )
+                            if itself:
+                                bits &= above(order2, column, size, row)
+                            if mode == COUNT:
+                                found += count_ones(bits)
+                                continue
+                            while bits:
+                                k = count_zeros_below(bits)
+                                bits &= bits - np.uint64(1)
+                                other = np.int64(order2[column + k])
+                                is_sorted &= other >= sorted_until
+                                sorted_until = other
+                                rows[found] = row
+                                columns[found] = other
+                                values[found] = chunk[k]
+                                found += 1
+                if mode == REACH:
+                    numbers[position] = found
+                elif mode == COUNT:
+                    numbers[row] = found
+                elif not is_sorted:
+                    sort_row(columns, values, begin, found)
 
-    return JoinKernels(
-        Kernel(count, f"count-{geometry}-{metric}"), Kernel(fill, f"fill-{geometry}-{metric}")
-    )
+    return Kernel(search, f"pairs-{geometry}-{metric}")
+
+
+@functools.cache
+def best_kernel(geometry: str, metric: str) -> Kernel:
+    """Make the kernel that keeps the best of each row, by value and then by lowest column.
+
+    `values` and `columns` are of shape (rows, k), filled with 0 and -1.
+    """
+    size = chunk_size(geometry)
+    score = chunk_scorer(geometry, metric)
+    corners_of_set = corners_of(geometry)
+
+    def search(
+        first1: Array,
+        second1: Array,
+        order1: Array,
+        groups1: Array,
+        first2: Array,
+        second2: Array,
+        order2: Array,
+        blocks: Array,
+        extents: Array,
+        layout: Array,
+        edges: Array,
+        places: Array,
+        starts: Array,
+        share1: float,
+        share2: float,
+        cuts: Array,
+        limit: float,
+        columns: Array,
+        values: Array,
+    ) -> None:
+        corners = corners_of_set(first1, second1)
+        grid = addresses(extents, layout, edges, places)
+        k = values.shape[1]
+        for task in prange(len(cuts) - 1):
+            prefer_widest_vectors()
+            chunk = stack_array(values, size)
+            for position in range(cuts[task], cuts[task + 1]):
+                own_columns = columns[order1[position]]
+                own_values = values[order1[position]]
+                kept = 0
+                least = limit
+                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                    first_band, end_band, first_cell, last_cell = reach(
+                        grid,
+                        b,
+                        np.float64(corners[0, position]),
+                        np.float64(corners[1, position]),
+                        np.float64(corners[2, position]),
+                        np.float64(corners[3, position]),
+                        share1,
+                        share2,
+                    )
+                    for band in range(first_band, end_band):
+                        cell = layout[b, CELL] + band * layout[b, CELLS]
+                        last = np.int64(starts[cell + last_cell + 1])
+                        for column in range(np.int64(starts[cell + first_cell]), last, size):
+                            bits = score(
+                                first1,
+                                second1,
+                                position,
+                                first2,
+                                second2,
+                                column,
+                                last,
+                                least,
+                                chunk,
+                            )
+                            while bits:
+                                lane = count_zeros_below(bits)
+                                bits &= bits - np.uint64(1)
+                                value = chunk[lane]
+                                other = np.int64(order2[column + lane])
+                                place = kept
+                                while place > 0 and (
+                                    value > own_values[place - 1]
+                                    or (
+                                        value == own_values[place - 1]
+                                        and other < own_columns[place - 1]
+                                    )
+                                ):
+                                    place -= 1
+                                if place == k:
+                                    continue
+                                kept = min(kept + 1, k)
+                                for i in range(kept - 1, place, -1):
+                                    own_values[i] = own_values[i - 1]
+                                    own_columns[i] = own_columns[i - 1]
+                                own_values[place] = value
+                                own_columns[place] = other
+                                if kept == k:
+                                    least = own_values[k - 1]
+
+    return Kernel(search, f"best-{geometry}-{metric}")

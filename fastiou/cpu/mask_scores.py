@@ -21,6 +21,7 @@ from fastiou.cpu.intrinsics import (
     address,
     always_inlined,
     count_zeros_below,
+    low_bits,
     nonzero_bits,
     prefer_widest_vectors,
     shared_ones,
@@ -113,9 +114,16 @@ def shared_pixels(
 
 @register_jitable
 def share_chunk(
-    words1: Array, table1: Array, i: int, words2: Array, table2: Array, column: int, chunk: Array
+    words1: Array,
+    table1: Array,
+    i: int,
+    words2: Array,
+    table2: Array,
+    column: int,
+    size: int,
+    chunk: Array,
 ) -> bool:
-    """Fill a chunk with the pixels that mask i shares with the masks from `column` on.
+    """Fill a chunk with the pixels that mask i shares with `size` masks from `column` on.
 
     Returns whether the box of any of them meets its own.
     """
@@ -134,7 +142,7 @@ def share_chunk(
             & (table2[1, start + j] < bottom)
             & (top < table2[3, start + j])
         )
-    candidates = nonzero_bits(meets, 0)
+    candidates = nonzero_bits(meets, 0) & low_bits(size)
     any_meets = candidates != np.uint64(0)
     while candidates:
         k = count_zeros_below(candidates)
@@ -145,7 +153,7 @@ def share_chunk(
 
 @functools.cache
 def mask_scorer(metric: str) -> Any:
-    """Make the inner loop of a metric: it scores mask i against a chunk of masks."""
+    """Make the inner loop of a metric: it scores mask i against `size` masks."""
     formula = METRICS[metric].formula
 
     @register_jitable(inline="always")
@@ -157,10 +165,11 @@ def mask_scorer(metric: str) -> Any:
         words2: Array,
         table2: Array,
         column: int,
+        size: int,
         chunk: Array,
     ) -> None:
         # What shares nothing scores 0, whatever the metric: 64 divisions are saved.
-        if share_chunk(words1, table1, i, words2, table2, column, chunk):
+        if share_chunk(words1, table1, i, words2, table2, column, size, chunk):
             area = _area(table1, i)
             start = np.uint64(column)
             for j in range(np.uint64(CHUNK)):
@@ -212,11 +221,11 @@ def mask_scores(metric: str) -> MaskKernels:
                 for column in range(first_column, last_column, CHUNK):
                     size = min(CHUNK, last_column - column)
                     row = scores[i, column : column + size]
-                    score(words1, table1, i, words2, table2, column, chunk)
+                    score(words1, table1, i, words2, table2, column, size, chunk)
                     for j in range(size):
                         row[j] = chunk[j]
                     if any_crowd:
-                        score_crowds(words1, table1, i, words2, table2, column, chunk)
+                        score_crowds(words1, table1, i, words2, table2, column, size, chunk)
                         crowds = crowd[column : column + size]
                         for j in range(size):
                             row[j] = chunk[j] if crowds[j] else row[j]

@@ -1,0 +1,369 @@
+"""The broad phase: an index over boxes, in which what may overlap a box is a few slices.
+
+The boxes of a set are parted into blocks: one for each group, or, where a group is large, one for
+each class of sizes in it. A large block is cut into bands by the tops of its boxes, as many boxes
+in each, and the bands into cells by their left sides. Boxes are kept in the order of blocks, bands
+and cells, so that the cells of a band from one to another are one contiguous slice.
+
+Cuts follow the boxes and not the ground: a plain grid puts far apart clusters into one cell each.
+`docs/design/006-search.md` has the measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.intrinsics import (
+    address,
+    always_inlined,
+    float64_at,
+    int32_at,
+    int64_at,
+)
+
+__all__ = [
+    "COUNT_BANDS",
+    "EMPTY",
+    "GATHER",
+    "MEASURE_LEVELS",
+    "PLACE",
+    "SIZE_UP",
+    "SORT_BANDS",
+    "SPREAD",
+    "Grid",
+    "addresses",
+    "reach",
+]
+
+Array = npt.NDArray[Any]
+
+#: Level of a box that overlaps nothing, since it has no area.
+EMPTY = -32768
+
+# Columns of `Grid.extents`, and how many.
+LONG, WIDTH, HEIGHT, TOP, PER_TOP, LEFT, PER_LEFT, EXTENTS = range(8)
+
+# Columns of `Grid.layout`, and how many.
+BAND, CELL, BANDS, CELLS, EDGES_Y, PLACES_Y, STEPS_Y, EDGES_X, PLACES_X, STEPS_X, LAYOUT = range(11)
+
+
+class Grid(NamedTuple):
+    """An index over a set of boxes, as the kernels read it."""
+
+    #: (groups + 1,) int32: the first block of each group.
+    blocks: Array
+    #: (blocks, 7) float64: shortest of the longer sides of its boxes, largest width and height,
+    #: and, for y and for x, the first edge and how many steps make a unit.
+    extents: Array
+    #: (blocks, 10) int64: first band and cell, how many bands, and cells in each; for y and for x,
+    #: where its edges and its places begin, and how many steps they have.
+    layout: Array
+    #: float64: from which value on a band, or a cell, begins. The first of a block counts as -∞.
+    edges: Array
+    #: int32: for each step between the first edge and the last, where to look among the edges.
+    places: Array
+    #: (cells + 1,) int32: where each cell begins.
+    starts: Array
+
+
+@register_jitable
+def _sides(corners: Array, i: int) -> tuple[float, float]:
+    return (
+        np.float64(corners[2, i]) - np.float64(corners[0, i]),
+        np.float64(corners[3, i]) - np.float64(corners[1, i]),
+    )
+
+
+# ---- classes of sizes --------------------------------------------------------------------------
+
+
+def _measure_levels(corners: Array, block: int, levels: Array) -> None:
+    """Half the exponent of the longer side of each box, so that a class spans a factor of 4."""
+    for part in prange((len(levels) + block - 1) // block):
+        for i in range(part * block, min((part + 1) * block, len(levels))):
+            if corners[0, i] < corners[2, i] and corners[1, i] < corners[3, i]:
+                width, height = _sides(corners, i)
+                _, exponent = math.frexp(max(width, height))
+                levels[i] = (exponent + 4096) >> 1
+            else:
+                levels[i] = EMPTY
+
+
+#: `(corners, block, levels)`
+MEASURE_LEVELS = Kernel(_measure_levels, "measure-levels")
+
+
+def _size_up(
+    corners: Array,
+    levels: Array,
+    groups: Array,
+    class_of_group: Array,
+    lowest: int,
+    counts: Array,
+    sizes: Array,
+) -> None:
+    """Count the boxes of each class of each large group, and find their extreme sides.
+
+    `class_of_group` is the first class of a group, -1 for small ones. `counts` and `sizes` have a
+    row for each thread's part.
+    """
+    parts = len(counts)
+    block = (len(levels) + parts - 1) // parts
+    for part in prange(parts):
+        for i in range(part * block, min((part + 1) * block, len(levels))):
+            if levels[i] == EMPTY or class_of_group[groups[i]] < 0:
+                continue
+            number = class_of_group[groups[i]] + levels[i] - lowest
+            width, height = _sides(corners, i)
+            counts[part, number] += 1
+            sizes[part, number, LONG] = min(sizes[part, number, LONG], max(width, height))
+            sizes[part, number, WIDTH] = max(sizes[part, number, WIDTH], width)
+            sizes[part, number, HEIGHT] = max(sizes[part, number, HEIGHT], height)
+
+
+#: `(corners, levels, groups, class_of_group, lowest, counts, sizes)`
+SIZE_UP = Kernel(_size_up, "size-up")
+
+
+# ---- putting boxes into bands and cells --------------------------------------------------------
+
+
+@register_jitable
+def _interval(
+    value: float,
+    extents: int,
+    layout: int,
+    edges: int,
+    places: int,
+    extent: int,
+    column: int,
+) -> int:
+    """Largest interval of an axis that begins at or below a value.
+
+    The first four are addresses, `extents` and `layout` those of a block's rows; `extent` and
+    `column` tell where in them the axis begins.
+    """
+    always_inlined()
+    step = (value - float64_at(extents, extent)) * float64_at(extents, extent + 1)
+    place = int64_at(layout, column + 1)
+    if step > 0.0:
+        steps = int64_at(layout, column + 2)
+        place += int(min(step, np.float64(steps - 1)))
+    low = int32_at(places, place)
+    high = int32_at(places, place + 1)
+    first_edge = int64_at(layout, column)
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if float64_at(edges, first_edge + middle) <= value:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@register_jitable
+def _block(extents: Array, layout: Array, edges: Array, places: Array, b: int) -> Any:
+    """Addresses of a block's rows, of the edges and of the places."""
+    return (
+        address(extents) + 8 * EXTENTS * b,
+        address(layout) + 8 * LAYOUT * b,
+        address(edges),
+        address(places),
+    )
+
+
+def _place(
+    corners: Array,
+    levels: Array,
+    groups: Array,
+    class_of_group: Array,
+    block_of_class: Array,
+    main_block: Array,
+    lowest: int,
+    extents: Array,
+    layout: Array,
+    edges: Array,
+    places: Array,
+    part_size: int,
+    bands: Array,
+    cells: Array,
+) -> None:
+    """Find the band of each box, counted over all blocks, and its cell in the band.
+
+    A box of which `main_block` knows the group goes into that block, whatever its size; others
+    into that of their class. Boxes that overlap nothing, or whose group has no block, get band -1.
+    """
+    for part in prange((len(levels) + part_size - 1) // part_size):
+        for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
+            bands[i] = -1
+            cells[i] = 0
+            group = groups[i]
+            if levels[i] == EMPTY or group < 0:
+                continue
+            b = main_block[group]
+            if b < 0:
+                if class_of_group[group] < 0:
+                    continue
+                b = block_of_class[class_of_group[group] + levels[i] - lowest]
+            bands[i] = layout[b, BAND]
+            if layout[b, BANDS] > 1:
+                y = np.float64(corners[1, i])
+                bands[i] += _interval(y, *_block(extents, layout, edges, places, b), TOP, EDGES_Y)
+            if layout[b, CELLS] > 1:
+                x = np.float64(corners[0, i])
+                cells[i] = _interval(x, *_block(extents, layout, edges, places, b), LEFT, EDGES_X)
+
+
+#: See `_place`.
+PLACE = Kernel(_place, "place")
+
+
+def _count_bands(bands: Array, counts: Array) -> None:
+    """Count the boxes of each band, in a row for each part of them."""
+    parts = len(counts)
+    block = (len(bands) + parts - 1) // parts
+    for part in prange(parts):
+        for i in range(part * block, min((part + 1) * block, len(bands))):
+            if bands[i] >= 0:
+                counts[part, bands[i]] += 1
+
+
+#: `(bands, counts)`
+COUNT_BANDS = Kernel(_count_bands, "count-bands")
+
+
+def _spread(
+    bands: Array, cells: Array, positions: Array, order: Array, ordered_cells: Array
+) -> None:
+    """Order boxes by band. `positions` has, for each part, where its boxes of each band go."""
+    parts = len(positions)
+    block = (len(bands) + parts - 1) // parts
+    for part in prange(parts):
+        for i in range(part * block, min((part + 1) * block, len(bands))):
+            band = bands[i]
+            if band >= 0:
+                order[positions[part, band]] = i
+                ordered_cells[positions[part, band]] = cells[i]
+                positions[part, band] += 1
+
+
+#: `(bands, cells, positions, order, ordered_cells)`
+SPREAD = Kernel(_spread, "spread")
+
+
+def _sort_bands(
+    firsts: Array, first_cells: Array, order: Array, cells: Array, result: Array, starts: Array
+) -> None:
+    """Order the boxes of each band by cell, and find where the cells begin.
+
+    `firsts` and `first_cells` say where each band, and its cells, begin.
+    """
+    for band in prange(len(firsts) - 1):
+        first = firsts[band]
+        last = firsts[band + 1]
+        first_cell = first_cells[band]
+        count = first_cells[band + 1] - first_cell
+        if count == 1:
+            starts[first_cell] = first
+            for position in range(first, last):
+                result[position] = order[position]
+            continue
+        own = starts[first_cell : first_cell + count]
+        own[:] = 0
+        for position in range(first, last):
+            own[cells[position]] += 1
+        before = first
+        for cell in range(count):
+            number = own[cell]
+            own[cell] = before
+            before += number
+        for position in range(first, last):
+            result[own[cells[position]]] = order[position]
+            own[cells[position]] += 1
+        # Each cell now tells where the next begins.
+        for cell in range(count - 1, 0, -1):
+            own[cell] = own[cell - 1]
+        own[0] = first
+
+
+#: `(firsts, first_cells, order, cells, result, starts)`
+SORT_BANDS = Kernel(_sort_bands, "sort-bands")
+
+
+def _gather(rows: Array, order: Array, block: int, result: Array) -> None:
+    """Put the columns of a table into another order."""
+    for part in prange((len(order) + block - 1) // block):
+        for row in range(len(rows)):
+            source = rows[row]
+            target = result[row]
+            for position in range(part * block, min((part + 1) * block, len(order))):
+                target[position] = source[order[position]]
+
+
+#: `(rows, order, block, result)`
+GATHER = Kernel(_gather, "gather-columns")
+
+
+# ---- what may overlap a box --------------------------------------------------------------------
+
+
+@register_jitable
+def addresses(extents: Array, layout: Array, edges: Array, places: Array) -> Any:
+    """What `reach` takes for a grid."""
+    return address(extents), address(layout), address(edges), address(places)
+
+
+@register_jitable
+def reach(
+    grid: tuple[int, int, int, int],
+    b: int,
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    share1: float,
+    share2: float,
+) -> tuple[int, int, int, int]:
+    """Bands of a block, and cells in each, whose boxes may score enough with a box.
+
+    To score enough, both sides of what two boxes share must be `share1` of the sides of the first
+    and `share2` of those of the second. Returns the first band and the one past the last, counted
+    in the block, and the first and the last cell; no bands where the sizes alone rule it out.
+    """
+    always_inlined()
+    extents, layout, edges, places = grid
+    extents += 8 * EXTENTS * b
+    layout += 8 * LAYOUT * b
+    width = right - left
+    height = bottom - top
+    widest = float64_at(extents, WIDTH)
+    highest = float64_at(extents, HEIGHT)
+    small = share1 * width > widest or share1 * height > highest
+    large = share2 * float64_at(extents, LONG) > max(width, height)
+    covered = min(width, widest) * min(height, highest)
+    if small or large or covered < share1 * (width * height):
+        return 0, 0, 0, 0
+    if share2 > 0.0:
+        widest = min(widest, width / share2)
+        highest = min(highest, height / share2)
+    # What lies further left and is no wider does not reach far enough in. A bit more for rounding.
+    first_cell = last_cell = 0
+    if int64_at(layout, CELLS) > 1:
+        low = left - 1.000001 * (widest - max(share1 * width, share2 * widest)) - 5e-16 * abs(left)
+        high = right - share1 * width + 5e-16 * abs(right)
+        first_cell = _interval(low, extents, layout, edges, places, LEFT, EDGES_X)
+        last_cell = _interval(high, extents, layout, edges, places, LEFT, EDGES_X)
+    first_band = last_band = 0
+    if int64_at(layout, BANDS) > 1:
+        low = top - 1.000001 * (highest - max(share1 * height, share2 * highest)) - 5e-16 * abs(top)
+        high = bottom - share1 * height + 5e-16 * abs(bottom)
+        first_band = _interval(low, extents, layout, edges, places, TOP, EDGES_Y)
+        last_band = _interval(high, extents, layout, edges, places, TOP, EDGES_Y)
+    return first_band, last_band + 1, first_cell, last_cell

@@ -266,8 +266,8 @@ def search(
         share1 = share2 = 0.0
     levels1 = _levels(corners1, sets.sizes[0])
     levels2 = levels1 if corners1 is corners2 else _levels(corners2, sets.sizes[1])
-    # Integers too far apart for float64 are so for the grid. And next to 0, rounding can make a giou
-    # of boxes that only touch larger than a threshold.
+    # Integers too far apart for float64 are so for the grid, too. And next to 0, rounding can make
+    # a giou of boxes that only touch larger than a threshold.
     gridless = (sets.geometry == "box" and corners1.dtype == np.int64) or (
         not METRICS[metric].is_ratio and threshold < 1e-5
     )

@@ -32,6 +32,9 @@ __all__ = ["Pairs", "TopK", "find_pairs", "pairs", "topk"]
 
 Array = npt.NDArray[Any]
 
+#: Rows whose work is reckoned together.
+UNIT = 32
+
 #: Lines that a set of pairs shows of itself.
 SHOWN = 10
 
@@ -243,19 +246,18 @@ def _limit(found: Search, metric: str, minimum: float) -> Any:
 
 
 def _work(found: Search, metric: str) -> tuple[Array, int]:
-    """Work before each position, and how many scores there are in all."""
+    """Positions to cut at, with the work before each, and how many scores there are in all."""
+    count = len(found.side1)
     none = np.empty(0, np.int64)
-    numbers = np.empty(len(found.side1.groups), np.int64)
-    cuts = np.linspace(0, len(numbers), min(len(numbers), 256) + 1).astype(np.int64)
+    cuts = np.minimum(np.arange(0, count + UNIT, UNIT), count)
+    numbers = np.empty(len(cuts) - 1, np.int64)
     dispatch.run(
-        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(numbers), *found.arguments,
+        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * count, *found.arguments,
         found.itself, REACH, cuts, found.dtype.type(0), numbers, none, none,
         np.empty(0, found.dtype),
     )  # fmt: skip
-    tested = int(numbers.sum())
-    np.multiply(numbers, found.scores, out=numbers)
-    numbers += SCORES_OF_A_QUERY
-    return np.concatenate([[0], np.cumsum(numbers)]), tested
+    work = numbers * found.scores + SCORES_OF_A_QUERY * np.diff(cuts)
+    return np.concatenate([[0], np.cumsum(work)]), int(numbers.sum())
 
 
 def _pairs_of(
@@ -269,7 +271,7 @@ def _pairs_of(
     none = np.empty(0, np.int64)
     offsets = np.zeros(sets.sizes[0] + 1, np.int64)
     counts = offsets[1:]
-    for cuts, work, done in steps(cumulative):
+    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
         dispatch.run(
             kernel, work, *found.arguments, found.itself, COUNT, cuts, limit, counts, none, none,
             np.empty(0, found.dtype),
@@ -278,7 +280,7 @@ def _pairs_of(
             report(done, 2 * total)
     np.cumsum(counts, out=counts)
     rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
-    for cuts, work, done in steps(cumulative):
+    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
         dispatch.run(
             kernel, work, *found.arguments, found.itself, FILL, cuts, limit, offsets, rows, cols,
             values,
@@ -408,7 +410,7 @@ def topk(
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
     cumulative, _ = _work(found, metric)
-    for cuts, work, _ in steps(cumulative):
+    for cuts, work, _ in steps(cumulative, UNIT, len(found.side1)):
         dispatch.run(
             best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
             values,

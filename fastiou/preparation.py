@@ -17,6 +17,7 @@ from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.intrinsics import CACHE_LINE
+from fastiou.metrics import METRICS
 
 __all__ = [
     "area_of_sides",
@@ -151,6 +152,7 @@ def _fill(
         np.require(boxes, dtype, ["C", "A", "W"]),
         LAYOUTS[fmt],
         area_of_sides(fmt, metric, dtype),
+        not METRICS[metric].is_ratio,
         corners,
         measures,
         missing,

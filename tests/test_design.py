@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "memory": set(),
     "rle": {"arrays", "dispatch", "cpu"},
     "polygons": {"arrays", "dispatch", "memory", "rle", "cpu"},
-    "preparation": {"arrays", "dispatch", "cpu"},
+    "preparation": {"arrays", "dispatch", "cpu", "metrics"},
     "boxes": {"arrays", "dispatch", "memory", "preparation", "cpu", "metrics"},
     "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},

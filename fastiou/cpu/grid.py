@@ -31,6 +31,7 @@ from fastiou.cpu.intrinsics import (
 __all__ = [
     "COUNT_BANDS",
     "EMPTY",
+    "FIND_BLOCKS",
     "GATHER",
     "MEASURE_LEVELS",
     "PLACE",
@@ -118,7 +119,7 @@ def _size_up(
     block = (len(levels) + parts - 1) // parts
     for part in prange(parts):
         for i in range(part * block, min((part + 1) * block, len(levels))):
-            if levels[i] == EMPTY or class_of_group[groups[i]] < 0:
+            if levels[i] == EMPTY or groups[i] < 0 or class_of_group[groups[i]] < 0:
                 continue
             number = class_of_group[groups[i]] + levels[i] - lowest
             width, height = _sides(corners, i)
@@ -199,11 +200,11 @@ def _place(
 
     A box of which `main_block` knows the group goes into that block, whatever its size; others
     into that of their class. Boxes that overlap nothing, or whose group has no block, get band -1.
+    Cells are found only if there is room for them.
     """
     for part in prange((len(levels) + part_size - 1) // part_size):
         for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
             bands[i] = -1
-            cells[i] = 0
             group = groups[i]
             if levels[i] == EMPTY or group < 0:
                 continue
@@ -216,6 +217,9 @@ def _place(
             if layout[b, BANDS] > 1:
                 y = np.float64(corners[1, i])
                 bands[i] += _interval(y, *_block(extents, layout, edges, places, b), TOP, EDGES_Y)
+            if len(cells) == 0:
+                continue
+            cells[i] = 0
             if layout[b, CELLS] > 1:
                 x = np.float64(corners[0, i])
                 cells[i] = _interval(x, *_block(extents, layout, edges, places, b), LEFT, EDGES_X)
@@ -223,6 +227,27 @@ def _place(
 
 #: See `_place`.
 PLACE = Kernel(_place, "place")
+
+
+def _find_blocks(
+    levels: Array,
+    groups: Array,
+    class_of_group: Array,
+    block_of_class: Array,
+    lowest: int,
+    part_size: int,
+    blocks: Array,
+) -> None:
+    """Find the block of each box of a group with classes; -1 for others."""
+    for part in prange((len(levels) + part_size - 1) // part_size):
+        for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
+            blocks[i] = -1
+            if levels[i] != EMPTY and groups[i] >= 0 and class_of_group[groups[i]] >= 0:
+                blocks[i] = block_of_class[class_of_group[groups[i]] + levels[i] - lowest]
+
+
+#: `(levels, groups, class_of_group, block_of_class, lowest, part_size, blocks)`
+FIND_BLOCKS = Kernel(_find_blocks, "find-blocks")
 
 
 def _count_bands(bands: Array, counts: Array) -> None:
@@ -250,7 +275,8 @@ def _spread(
             band = bands[i]
             if band >= 0:
                 order[positions[part, band]] = i
-                ordered_cells[positions[part, band]] = cells[i]
+                if len(cells):
+                    ordered_cells[positions[part, band]] = cells[i]
                 positions[part, band] += 1
 
 
@@ -297,18 +323,15 @@ def _sort_bands(
 SORT_BANDS = Kernel(_sort_bands, "sort-bands")
 
 
-def _gather(rows: Array, order: Array, block: int, result: Array) -> None:
-    """Put the columns of a table into another order."""
+def _gather(row: Array, order: Array, block: int, result: Array) -> None:
+    """Put a row of a table into another order."""
     for part in prange((len(order) + block - 1) // block):
-        for row in range(len(rows)):
-            source = rows[row]
-            target = result[row]
-            for position in range(part * block, min((part + 1) * block, len(order))):
-                target[position] = source[order[position]]
+        for position in range(part * block, min((part + 1) * block, len(order))):
+            result[position] = row[order[position]]
 
 
-#: `(rows, order, block, result)`
-GATHER = Kernel(_gather, "gather-columns")
+#: `(row, order, block, result)`
+GATHER = Kernel(_gather, "gather-row")
 
 
 # ---- what may overlap a box --------------------------------------------------------------------

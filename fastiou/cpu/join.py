@@ -164,8 +164,8 @@ def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
 def pairs_kernel(geometry: str, metric: str) -> Kernel:
     """Make the kernel that compares, counts or finds the pairs of each row.
 
-    `cuts` are positions between which a thread works at a time. `numbers` gets, for each position,
-    how many it is compared with (`REACH`), or, for each row of the caller, how many pairs it has
+    `cuts` are positions between which a thread works at a time. `numbers` gets, for each of these
+    parts, how many scores it takes (`REACH`), or, for each row of the caller, how many pairs it has
     (`COUNT`). `FILL` reads from there where the pairs of a row go.
     """
     size = chunk_size(geometry)
@@ -202,6 +202,7 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
         for task in prange(len(cuts) - 1):
             prefer_widest_vectors()
             chunk = stack_array(values, size)
+            reached = 0
             for position in range(cuts[task], cuts[task + 1]):
                 row = order1[position]
                 begin = numbers[row] if mode == FILL else 0
@@ -258,11 +259,13 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                                 values[found] = chunk[k]
                                 found += 1
                 if mode == REACH:
-                    numbers[position] = found
+                    reached += found
                 elif mode == COUNT:
                     numbers[row] = found
                 elif not is_sorted:
                     sort_row(columns, values, begin, found)
+            if mode == REACH:
+                numbers[task] = reached
 
     return Kernel(search, f"pairs-{geometry}-{metric}")
 

@@ -17,7 +17,7 @@ from bench.peers import WORKLOADS
 from bench.run import QUIET
 from bench.startup import COLD, FROM_CACHE
 
-__all__ = ["Axes", "Line", "draw", "main"]
+__all__ = ["Axes", "Line", "amount", "draw", "duration", "main", "seconds_text"]
 
 Record = dict[str, Any]
 #: The records of one workload by size, and then by library.
@@ -407,7 +407,7 @@ class Axes(NamedTuple):
     ticks: dict[float, str]
 
 
-def _seconds_text(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
     return "{:g} {}".format(*_in_units(seconds))
 
 
@@ -501,7 +501,7 @@ def plot(name: str, table: Table, run: Record, path: Path) -> None:
         "writing alone take",
         SIZE_UNITS[name],
         "time per call",
-        _seconds_text,
+        seconds_text,
         {size: f"{size:,}" for size in sizes},
     )
     bounds = [bound["seconds"] for size in sizes if (bound := _fastest(table[size], "bound"))]

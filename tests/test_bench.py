@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastiou
+
 # The suite is not part of the package; behind everything else, so that an installed fastiou wins.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench import bounds, box_peers, join_peers, mask_peers, peers, report, run
+from bench import bounds, box_peers, join_peers, mask_peers, peers, report, run, scaling
 
 SIZES = [0, 1, 7, 16, 31, 1000, 100_003]
 
@@ -328,3 +330,90 @@ def test_run_and_report(tmp_path, monkeypatch):
     assert "fastiou, bytes read per second" in page
     assert small["soft-iou"].note in page
     assert (tmp_path / "benchmarks" / "dense.png").stat().st_size > 1000
+
+
+# ---- scaling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overlaps", [1, 10, 100])
+def test_scenes_are_as_crowded_as_asked(overlaps):
+    given = scaling.scene(3000, overlaps)
+    assert given.boxes1.dtype == given.scores.dtype == np.float32
+    ious = box_peers.numpy_scores(given.boxes1[:, None], given.boxes2)
+    # Boxes at the border meet fewer, and those that touch do not count.
+    assert 0.75 * overlaps < np.count_nonzero(ious) / 3000 < 1.1 * overlaps
+
+
+def test_cases_vary_one_thing_at_a_time():
+    for quick in (True, False):
+        size = scaling.QUICK_SIZE if quick else scaling.SIZE
+        usual = scaling.Case("nms", size)
+        for sweep, case in scaling.cases(["nms"], quick=quick):
+            assert case._replace(**{sweep.field: getattr(usual, sweep.field)}) == usual
+            json.dumps(case)
+
+
+@pytest.mark.parametrize("relation", scaling.RELATIONS)
+def test_a_case_is_measured(relation, monkeypatch):
+    if not hasattr(fastiou, scaling.RELATIONS[relation].function):
+        pytest.skip(f"this fastiou has no {scaling.RELATIONS[relation].function}")
+    monkeypatch.setattr(scaling, "WARM_SIZES", (10,))
+    record = scaling.measured(scaling.Case(relation, 500))
+    assert record["seconds"] > 0
+    assert record["found"] > 0
+    assert record["calls"] >= 1
+    assert record["input_bytes"] == 500 * (16 + 16 + 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets an earlier peak")
+def test_the_peak_is_that_of_the_call_alone():
+    np.ones(2**24)  # 128 MiB, which are given back
+    seconds, peak, result = scaling._peak_above(lambda: np.ones(2**23)[: 2**10].copy())
+    assert seconds > 0
+    assert len(result) == 2**10
+    assert 60 * 2**20 < peak < 80 * 2**20
+
+
+def test_scaling_measures_and_draws(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    few = tuple(sweep._replace(quick_values=sweep.quick_values[:2]) for sweep in scaling.SWEEPS)
+    few = (few[0]._replace(quick_values=(20, 50)), *few[1:])
+    monkeypatch.setattr(scaling, "SWEEPS", few)
+    monkeypatch.setattr(scaling, "QUICK_SIZE", 50)
+    monkeypatch.setattr(scaling, "RELATIONS", {"pairs": scaling.RELATIONS["pairs"]})
+    out = tmp_path / "scaling.json"
+    arguments = ["--out", str(out), "--docs", str(tmp_path)]
+    scaling.main(["--quick", *arguments])
+    written = json.loads(out.read_text())
+    assert len(written["results"]) == 6
+    assert str(tmp_path) not in out.read_text()
+    assert "pairs: time grows" in capsys.readouterr().out
+    assert (tmp_path / "cost" / "time-by-size.png").stat().st_size > 1000
+    scaling.main(["--quick", "--limit", "0.01", *arguments])
+    assert "pairs, size 20: more than 0.01 s" in capsys.readouterr().out
+    assert json.loads(out.read_text())["results"] == []
+
+
+def test_scaling_draws_again_all_that_there_is(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    results = [
+        {
+            "sweep": sweep.field,
+            **case._asdict(),
+            "seconds": 1e-6 * case.size**1.1,
+            "peak_bytes": 100 * case.size,
+        }
+        for sweep, case in scaling.cases(scaling.RELATIONS, quick=False)
+    ]
+    assert scaling.growth(results, "nms") == pytest.approx(1.1)
+    stored = tmp_path / "scaling.json"
+    facts = {"cpu": "a processor", "threads": 4, "size": scaling.SIZE}
+    stored.write_text(json.dumps({"run": facts, "results": results}))
+    scaling.main(["--from", str(stored), "--docs", str(tmp_path)])
+    assert "6 plots" in capsys.readouterr().out
+    names = sorted(path.name for path in (tmp_path / "cost").iterdir())
+    assert names == sorted(
+        f"{what}-by-{field}.png"
+        for what in ("time", "memory")
+        for field in ("size", "overlaps", "threshold")
+    )

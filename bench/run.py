@@ -51,9 +51,9 @@ SAMPLE_SECONDS = 1e-3
 #: Calls slower than this are not warmed up before each sample, to save time.
 WARM_SECONDS = 0.1
 
-#: The first of the calls that take longer than this tells their time well enough: who builds a tree
-#: of a million boxes takes 8 s a call.
-LONG_SECONDS = 1.0
+#: Calls that take longer than this are estimated by the first, and sampled this often: who builds a
+#: tree of a million boxes takes 8 s a call.
+LONG_SECONDS, FEW_ROUNDS = 1.0, 3
 
 #: A comparison that takes this many times as long as its first calls promised ends early. Where
 #: another process holds a core, calls of 30 µs took 8 ms, and 10,000 of them over two minutes.
@@ -68,7 +68,7 @@ QUIET = 0.1
 
 #: What was disturbed is measured again as often as this, within as many minutes.
 REPEATS = 3
-MINUTES, QUICK_MINUTES = 9.0, 1.5
+MINUTES, QUICK_MINUTES = 15.0, 2.5
 
 
 # ---- timing ------------------------------------------------------------------------------------
@@ -92,6 +92,8 @@ def _first_seconds(call: Call) -> float:
 def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) -> Samples:
     """Samples of each call, spending about `seconds` on each, but at least `least` samples.
 
+    Of calls that take longer than LONG_SECONDS, FEW_ROUNDS are enough.
+
     On a machine that turned slow it ends after `least` rounds, which then may leave those who do
     not take part in every round with one sample.
 
@@ -100,7 +102,13 @@ def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) 
     once = {name: _first_seconds(call) for name, call in calls.items()}
     number = {name: max(1, round(SAMPLE_SECONDS / once[name])) for name in calls}
     wanted = {
-        name: min(max(least, int(seconds / (2 * once[name] * number[name]))), MOST_ROUNDS)
+        name: min(
+            max(
+                least if once[name] <= LONG_SECONDS else min(least, FEW_ROUNDS),
+                int(seconds / (2 * once[name] * number[name])),
+            ),
+            MOST_ROUNDS,
+        )
         for name in calls
     }
     rounds = wanted[reference]
@@ -284,7 +292,7 @@ def main(arguments: list[str] | None = None) -> None:
     everything = [*WORKLOADS, "import", "first-call"]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.split("\n")[0])
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(everything))
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds: two minutes")
+    parser.add_argument("--quick", action="store_true", help="few sizes and rounds: three minutes")
     parser.add_argument("--out", type=Path, help="default: bench/results/DATE.json")
     options = parser.parse_args(arguments)
     chosen = options.workloads or everything

@@ -300,6 +300,17 @@ def test_compare_gives_everyone_samples_beside_the_reference():
     assert set(samples["other"]) <= set(samples["fastiou"])
 
 
+def test_long_calls_are_made_a_few_times_only(monkeypatch):
+    monkeypatch.setattr(run, "LONG_SECONDS", 0.005)
+    monkeypatch.setattr(run, "WARM_SECONDS", 0.005)
+    made = []
+    calls = {"fastiou": lambda: None, "slow": lambda: (made.append(1), time.sleep(0.01))}
+    samples = run.compare(calls, "fastiou", seconds=0.01, least=5)
+    assert len(samples["slow"]) == run.FEW_ROUNDS
+    assert len(made) == 1 + run.FEW_ROUNDS
+    assert len(samples["fastiou"]) >= 5
+
+
 def test_compare_ends_early_on_a_machine_that_turned_slow():
     naps = itertools.chain([0.001] * 3, itertools.repeat(0.02))
     samples = run.compare(

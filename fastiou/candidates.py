@@ -119,11 +119,14 @@ def _masks(a: Any, b: Any, metric: str) -> Sets:
 
 
 def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[Array, Array, int]:
-    """Groups as numbers from 0, for either set, and how many there are; -1 where none can meet."""
+    """Groups as numbers from 0, for either set, and how many there are; -1 where none can meet.
+
+    One number serves for all where there is but one group.
+    """
     groups1, groups2 = _group_arrays(groups, *sizes, itself=itself)
     if groups1 is None or groups2 is None:
-        codes1 = np.zeros(sizes[0], np.int32)
-        return codes1, codes1 if itself else np.zeros(sizes[1], np.int32), 1
+        all_one = np.zeros(1, np.int32)
+        return all_one, all_one, 1
     if not len(groups1) or not len(groups2):
         return np.full(sizes[0], -1, np.int32), np.full(sizes[1], -1, np.int32), 0
     low = min(int(groups1.min()), int(groups2.min()))
@@ -184,7 +187,7 @@ class Side(NamedTuple):
     second: Array
     #: (n + padding,) int32: row of each in the caller's set.
     order: Array
-    #: (≥ n,) int32: group of each, as `group_codes` numbers them.
+    #: (n,) int32: group of each, as `group_codes` numbers them; (1,) if all are of one.
     groups: Array
 
     def __len__(self) -> int:
@@ -287,7 +290,7 @@ def search(
         tables = [table.copy() if again else table for table in given]
         for table, chosen in rows:
             _reorder(tables[table][chosen], order[:-PADDING])
-        groups = codes[order[:-PADDING]] if group_count > 1 else np.zeros(len(order), np.int32)
+        groups = codes[order[:-PADDING]] if len(codes) > 1 else codes
         return Side(tables[0], tables[1], order, groups)
 
     one = corners1 is corners2 and (codes1 is codes2 or np.array_equal(codes1, codes2))

@@ -40,6 +40,7 @@ __all__ = [
     "SPREAD",
     "Grid",
     "addresses",
+    "group_of",
     "reach",
 ]
 
@@ -82,6 +83,13 @@ def _sides(corners: Array, i: int) -> tuple[float, float]:
     )
 
 
+@register_jitable
+def group_of(groups: Array, i: int) -> int:
+    """Group of a box. One for all saves the memory of an array of zeros."""
+    always_inlined()
+    return np.int64(groups[i] if len(groups) > 1 else groups[0])
+
+
 # ---- classes of sizes --------------------------------------------------------------------------
 
 
@@ -119,9 +127,10 @@ def _size_up(
     block = (len(levels) + parts - 1) // parts
     for part in prange(parts):
         for i in range(part * block, min((part + 1) * block, len(levels))):
-            if levels[i] == EMPTY or groups[i] < 0 or class_of_group[groups[i]] < 0:
+            group = group_of(groups, i)
+            if levels[i] == EMPTY or group < 0 or class_of_group[group] < 0:
                 continue
-            number = class_of_group[groups[i]] + levels[i] - lowest
+            number = class_of_group[group] + levels[i] - lowest
             width, height = _sides(corners, i)
             counts[part, number] += 1
             sizes[part, number, LONG] = min(sizes[part, number, LONG], max(width, height))
@@ -205,7 +214,7 @@ def _place(
     for part in prange((len(levels) + part_size - 1) // part_size):
         for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
             bands[i] = -1
-            group = groups[i]
+            group = group_of(groups, i)
             if levels[i] == EMPTY or group < 0:
                 continue
             b = main_block[group]
@@ -242,8 +251,9 @@ def _find_blocks(
     for part in prange((len(levels) + part_size - 1) // part_size):
         for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
             blocks[i] = -1
-            if levels[i] != EMPTY and groups[i] >= 0 and class_of_group[groups[i]] >= 0:
-                blocks[i] = block_of_class[class_of_group[groups[i]] + levels[i] - lowest]
+            group = group_of(groups, i)
+            if levels[i] != EMPTY and group >= 0 and class_of_group[group] >= 0:
+                blocks[i] = block_of_class[class_of_group[group] + levels[i] - lowest]
 
 
 #: `(levels, groups, class_of_group, block_of_class, lowest, part_size, blocks)`

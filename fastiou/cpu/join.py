@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.grid import CELL, CELLS, addresses, reach
+from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
 from fastiou.cpu.intrinsics import (
     above,
     at_least,
@@ -228,7 +228,8 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                 found = begin
                 sorted_until = 0
                 is_sorted = True
-                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                group = group_of(groups1, position)
+                for b in range(blocks[group], blocks[group + 1]):
                     first_band, end_band, first_cell, last_cell = reach(
                         grid,
                         b,
@@ -326,7 +327,8 @@ def best_kernel(geometry: str, metric: str) -> Kernel:
                 own_values = values[order1[position]]
                 kept = 0
                 least = limit
-                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                group = group_of(groups1, position)
+                for b in range(blocks[group], blocks[group + 1]):
                     first_band, end_band, first_cell, last_cell = reach(
                         grid,
                         b,

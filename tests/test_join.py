@@ -452,7 +452,7 @@ def test_bad_boxes_of_topk() -> None:
         fastiou.topk([0, 0, 1, 1], box)
     with pytest.raises(ValueError, match="b must have the shape"):
         fastiou.topk(box, [[0, 0, 1]])
-    with pytest.raises(ValueError, match="b has an infinite coordinate in row 0"):
+    with pytest.raises(ValueError, match="has an infinite coordinate in row 0"):
         fastiou.topk(box, [[0, 0, 1, float("inf")]])
 
 

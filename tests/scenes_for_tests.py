@@ -44,11 +44,12 @@ class Scene:
 
 
 def dense(a: Any, b: Any, **options: Any) -> Array:
-    """Dense scores of boxes or masks, 0 for what is missing, since NaN is never a pair."""
-    scores = (fastiou.mask_iou if isinstance(a, fastiou.Masks) else fastiou.box_iou)(
-        a, b, **options
-    )
-    scores[np.isnan(scores)] = 0
+    """Dense scores of boxes or masks, 0 for boxes that are missing, since NaN is never a pair."""
+    if isinstance(a, fastiou.Masks):
+        return np.asarray(fastiou.mask_iou(a, b, **options))
+    scores = np.asarray(fastiou.box_iou(a, b, **options))
+    scores[np.isnan(a).any(1)] = 0
+    scores[:, np.isnan(b).any(1)] = 0
     return scores
 
 
@@ -299,9 +300,9 @@ def _integers(rng: np.random.Generator, dtype: Any) -> Scene:
     span = min(info.max - info.min, 1_000_000)
 
     def some(count: int) -> Array:
-        start = rng.choice([info.min, info.max - span], (count, 1)).astype(object)
-        if info.bits == 64:  # beyond 2**53, and with not a multiple of 2**11 anywhere
-            start = rng.choice([0, 2**59 + 1, 2**61 + 7], (count, 1)).astype(object)
+        # Of 64 bits: too far apart for float64, and in steps that float64 does not have there.
+        starts = [0, 2**59 + 1, 2**61 + 7] if info.bits == 64 else [info.min, info.max - span]
+        start = rng.choice(starts, (count, 1)).astype(object)
         low = start + rng.integers(0, span - span // 40, (count, 2)).astype(object)
         sides = rng.integers(1, max(2, span // 40), (count, 2)).astype(object)
         return boxes_at(low, sides).astype(dtype)

@@ -108,41 +108,63 @@ def test_topk_of_scenes(name: str, grouped: bool) -> None:
     assert (count == 0) == (name in EMPTY_SCENES)
 
 
+def scene_of_metric(rng: np.random.Generator, metric: str, fmt: str, dtype: type) -> Scene:
+    """Sides of all sizes: a bound on the search that holds for iou alone would show."""
+    sides = [10 ** rng.uniform(-1, 2, (size, 2)) for size in (5000, 1500)]
+    corners = [
+        np.concatenate([low, low + side], axis=1)
+        for low, side in ((rng.random((len(side), 2)) * 600, side) for side in sides)
+    ]
+    corners[1][:300] = corners[0][:300]  # that score 1
+    corners[1][300:400, :2] = corners[0][300:400, :2]  # that share a corner
+    a, b = (as_format(some, fmt).astype(dtype) for some in corners)
+    thresholds = (300.0, 5.0, 1e-6) if metric == "intersection" else (0.999, 0.4, 1e-6)
+    groups = uneven_groups(rng, 5000, 1500)
+    return Scene(a, b, (groups[0], groups[1]), thresholds, {"metric": metric, "fmt": fmt})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("metric", METRICS)
-def test_every_metric_and_format(rng: np.random.Generator, metric: str, fmt: str) -> None:
-    """In either precision, with sides of all sizes: a bound that holds for iou alone would show."""
-    for dtype in (np.float32, np.float64):
-        sides = [10 ** rng.uniform(-1, 2, (size, 2)) for size in (5000, 1500)]
-        corners = [
-            np.concatenate([low, low + side], axis=1)
-            for low, side in ((rng.random((len(side), 2)) * 600, side) for side in sides)
-        ]
-        corners[1][:300] = corners[0][:300]  # that score 1
-        corners[1][300:400, :2] = corners[0][300:400, :2]  # that share a corner
-        a, b = (as_format(some, fmt).astype(dtype) for some in corners)
-        thresholds = (300.0, 5.0, 1e-6) if metric == "intersection" else (0.999, 0.4, 1e-6)
-        scene = Scene(
-            a, b, uneven_groups(rng, 5000, 1500), thresholds, {"metric": metric, "fmt": fmt}
-        )
-        assert assert_pairs_of_dense(scene) > 300
-        assert assert_pairs_of_dense(scene, grouped=True) > 30
-        assert assert_topk_of_dense(scene, ks=(2,)) > 300
+def test_pairs_of_every_metric_and_format(
+    rng: np.random.Generator, metric: str, fmt: str, dtype: type
+) -> None:
+    scene = scene_of_metric(rng, metric, fmt, dtype)
+    assert assert_pairs_of_dense(scene) > 300
+    assert assert_pairs_of_dense(scene, grouped=True) > 30
 
 
-@pytest.mark.parametrize("clustered", [False, True], ids=["even", "clustered"])
-def test_thirty_thousand_a_side(rng: np.random.Generator, clustered: bool) -> None:
-    a, b = (scattered(rng, 30_000, 5000).astype(np.float32) for _ in range(2))
-    if clustered:
-        for boxes in (a, b):
-            boxes[:, [0, 2]] *= (np.arange(30_000) % 97 == 0)[:, None] * 9 + np.float32(0.5)
-            boxes[::1000, 2:] += 500
-    scene = Scene(a, b, uneven_groups(rng, 30_000, 30_000), (0.5, 1e-6))
-    assert assert_pairs_of_dense(scene) > 10_000
-    if clustered:
-        assert assert_topk_of_dense(scene, ks=(4,)) > 10_000
-    else:
-        assert assert_pairs_of_dense(scene, itself=True, grouped=True) > 1000
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_topk_of_every_metric_and_format(
+    rng: np.random.Generator, metric: str, fmt: str, dtype: type
+) -> None:
+    scene = scene_of_metric(rng, metric, fmt, dtype)
+    assert assert_topk_of_dense(scene, ks=(2,)) > 300
+
+
+def thirty_thousand(rng: np.random.Generator) -> Scene:
+    """Most in a narrow strip, some far wider than it."""
+    a, b = (scattered(rng, size, 5000).astype(np.float32) for size in (30_000, 20_000))
+    for boxes in (a, b):
+        strip = np.arange(len(boxes)) % 97 != 0
+        boxes[strip, 0::2] *= 0.5
+        boxes[::1000, 2:] += 500
+    groups = uneven_groups(rng, 30_000, 20_000)
+    return Scene(a, b, (groups[0], groups[1]), (0.5, 1e-6))
+
+
+def test_pairs_of_thirty_thousand(rng: np.random.Generator) -> None:
+    assert assert_pairs_of_dense(thirty_thousand(rng)) > 10_000
+
+
+def test_pairs_of_thirty_thousand_with_themselves(rng: np.random.Generator) -> None:
+    assert assert_pairs_of_dense(thirty_thousand(rng), itself=True) > 10_000
+
+
+def test_topk_of_thirty_thousand(rng: np.random.Generator) -> None:
+    assert assert_topk_of_dense(thirty_thousand(rng), ks=(4,)) > 10_000
 
 
 @pytest.mark.parametrize("size1", SMALL_SIZES)
@@ -206,22 +228,24 @@ def test_topk_of_any_scene(scene: Scene, grouped: bool, k: int) -> None:
         assert_topk_of_dense(scene, grouped=grouped, ks=(k,))
 
 
+@pytest.mark.parametrize("topk", [False, True], ids=["pairs", "topk"])
 @EXAMPLES
 @given(size=drawn_sizes(), data=st.data())
-def test_any_masks(size: tuple[int, int], data: st.DataObject) -> None:
+def test_any_masks(topk: bool, size: tuple[int, int], data: st.DataObject) -> None:
     a, b = (fastiou.Masks.from_dense(data.draw(drawn_masks(size, 8))) for _ in range(2))
     group = st.integers(-1, 1)
     first, second = (
         np.array(data.draw(st.lists(group, min_size=len(some), max_size=len(some))), np.int64)
         for some in (a, b)
     )
-    metric = data.draw(st.sampled_from(MASK_METRICS))
+    options = {"metric": data.draw(st.sampled_from(MASK_METRICS))}
     threshold = data.draw(st.sampled_from([1e-9, 0.3, 1.0]))
-    scene = Scene(a, b, (first, second), (threshold,), {"metric": metric}, whole=True)
+    scene = Scene(a, b, (first, second), (threshold,), options, whole=True)
     grouped = data.draw(st.booleans())
-    if len(a):
-        assert_pairs_of_dense(scene, itself=data.draw(st.booleans()), grouped=grouped)
+    if len(a) and topk:
         assert_topk_of_dense(scene, grouped=grouped, ks=(1, 9))
+    elif len(a):
+        assert_pairs_of_dense(scene, itself=data.draw(st.booleans()), grouped=grouped)
 
 
 # ---- masks -------------------------------------------------------------------------------------
@@ -243,15 +267,19 @@ def test_topk_of_many_masks(masks: Scene, grouped: bool) -> None:
     assert assert_topk_of_dense(masks, grouped=grouped) > 1000
 
 
+@pytest.mark.parametrize("topk", [False, True], ids=["pairs", "topk"])
 @pytest.mark.parametrize("metric", MASK_METRICS)
-def test_every_metric_of_masks(rng: np.random.Generator, metric: str) -> None:
+def test_every_metric_of_masks(rng: np.random.Generator, metric: str, topk: bool) -> None:
     a, b = small_objects(rng, 3000, (200, 150)), small_objects(rng, 900, (200, 150), 30)
     b = fastiou.Masks.concatenate([b, a[500:600]])
     thresholds = (40.0, 5.0, 1e-6) if metric == "intersection" else (1.0, 0.4, 1e-6)
-    scene = Scene(a, b, uneven_groups(rng, 3000, 1000), thresholds, {"metric": metric})
-    assert assert_pairs_of_dense(scene) > 100
-    assert assert_pairs_of_dense(scene, grouped=True) > 10
-    assert assert_topk_of_dense(scene, ks=(2,)) > 100
+    groups = uneven_groups(rng, 3000, 1000)
+    scene = Scene(a, b, (groups[0], groups[1]), thresholds, {"metric": metric})
+    if topk:
+        assert assert_topk_of_dense(scene, ks=(2,)) > 100
+    else:
+        assert assert_pairs_of_dense(scene) > 100
+        assert assert_pairs_of_dense(scene, grouped=True) > 10
 
 
 def test_awkward_masks(rng: np.random.Generator) -> None:

@@ -17,8 +17,10 @@ __all__ = [
     "confusion_matrix",
     "label_overlap",
     "mask_iou",
+    "nms",
     "soft_iou",
     "thresholded_iou",
+    "topk",
 ]
 
 Array = npt.NDArray[Any]
@@ -117,6 +119,102 @@ def box_pairs(scores: Array, threshold: float) -> tuple[Array, Array, Array]:
     """Pairs of a dense result, as `fastiou.pairs` must give them."""
     rows, cols = np.nonzero(scores >= scores.dtype.type(threshold))
     return rows, cols, scores[rows, cols]
+
+
+def topk(scores: Array, k: int, threshold: float = 0.0) -> tuple[Array, Array]:
+    """The best columns of each row of a dense result, as `fastiou.topk` must give them.
+
+    Parameters
+    ----------
+    scores : array, shape (N, M)
+        Dense scores.
+    k, threshold
+        As in `fastiou.topk`.
+
+    Returns
+    -------
+    tuple of two arrays of shape (N, k)
+        Values and columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastiou import reference
+    >>> values, columns = reference.topk(np.array([[0.5, 0.0, 0.75, 0.5]]), 4)
+    >>> values, columns
+    (array([[0.75, 0.5 , 0.5 , 0.  ]]), array([[ 2,  0,  3, -1]]))
+    """
+    values = np.zeros((len(scores), k), scores.dtype)
+    columns = np.full((len(scores), k), -1)
+    for row, of_row in enumerate(scores):
+        (good,) = np.nonzero((of_row > 0) & (of_row >= scores.dtype.type(threshold)))
+        # Stable, so that of equal scores the lowest column comes first.
+        best = good[np.argsort(-of_row[good], kind="stable")][:k]
+        values[row, : len(best)] = of_row[best]
+        columns[row, : len(best)] = best
+    return values, columns
+
+
+def nms(
+    overlaps: Any,
+    scores: npt.ArrayLike,
+    threshold: float = 0.5,
+    *,
+    groups: npt.ArrayLike | None = None,
+    method: str = "hard",
+    sigma: float = 0.5,
+    score_threshold: float = 0.0,
+    max_output: int | None = None,
+) -> Array:
+    """What is kept of a set, as `fastiou.nms` must give it.
+
+    Parameters
+    ----------
+    overlaps : array, shape (N, N), or what has its rows
+        Dense scores of the set with itself, a row for each that may be kept.
+    scores, threshold, groups, method, sigma, score_threshold, max_output
+        As in `fastiou.nms`.
+
+    Returns
+    -------
+    array of int64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastiou import reference
+    >>> overlaps = np.array([[1.0, 0.75, 0.25], [0.75, 1.0, 0.5], [0.25, 0.5, 1.0]])
+    >>> reference.nms(overlaps, [0.75, 1.0, 0.5])
+    array([1, 2])
+    >>> reference.nms(overlaps, [0.75, 1.0, 0.5], method="linear")
+    array([1, 2, 0])
+    """
+    scores = np.asarray(scores)
+    groups = np.zeros(len(scores), np.int64) if groups is None else np.asarray(groups)
+    kind = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
+    enough = scores.astype(kind) >= kind.type(score_threshold)
+    current = scores.astype(np.float64)
+    taken = []
+    for group in np.unique(groups):
+        (left,) = np.nonzero(enough & (groups == group))
+        while len(left):
+            best = left[np.argmax(current[left])]  # the first of equal ones
+            taken.append(best)
+            left = left[left != best]
+            values = overlaps[best][left]
+            above = values > values.dtype.type(threshold)
+            if method == "hard":
+                left = left[~above]
+                continue
+            values = values.astype(np.float64)
+            if method == "linear":
+                factors = np.where(above, 1 - values, 1.0)
+            else:
+                factors = np.where(values > 0, np.exp(-(values**2) / sigma), 1.0)
+            current[left] *= factors
+            left = left[current[left] >= score_threshold]
+    taken.sort(key=lambda index: (-current[index], index))
+    return np.array(taken[:max_output], np.int64)
 
 
 # ---- masks -------------------------------------------------------------------------------------

@@ -271,7 +271,11 @@ def search(
     set1, set2, exponent, odd_areas = sets.prepare(score_as or metric)
     corners1, corners2 = (given[0 if sets.geometry == "box" else 1] for given in (set1, set2))
     share1, share2 = _shares(metric, threshold)
-    if odd_areas and not (_areas_agree(set1) and _areas_agree(set2)):
+    # Masks need not fill their boxes: two that have but one pixel in common may score much.
+    areas_fit = sets.geometry == "box"
+    if odd_areas:
+        areas_fit = _areas_agree(set1) and _areas_agree(set2)
+    if not areas_fit:
         share1 = share2 = 0.0
     levels1 = _levels(corners1, sets.sizes[0])
     levels2 = levels1 if corners1 is corners2 else _levels(corners2, sets.sizes[1])

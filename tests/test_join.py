@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from boxes_for_tests import FORMATS, METRICS, Array, as_format, random_boxes
+from boxes_for_tests import FORMATS, METRICS, as_format, random_boxes
 from hypothesis import given
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from boxes_for_tests import FORMATS, METRICS, Array, as_format, random_boxes
+from boxes_for_tests import FORMATS, METRICS, as_format, random_boxes
 from hypothesis import given
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS
@@ -65,22 +65,19 @@ def assert_topk_of_dense(
 ) -> int:
     """Compare `topk` with the dense result; return how many it found."""
     groups = scene.groups if grouped else None
-    cases = [(k, 0.0) for k in ks] + [(ks[-1], scene.thresholds[0])]
-    parts: list[list[tuple[Array, Array]]] = [[] for _ in cases]
-    for _, scores in dense_blocks(scene, scene.b, groups):
-        for part, (k, threshold) in zip(parts, cases, strict=True):
-            part.append(reference.topk(scores, k, threshold))
-    count = 0
-    for part, (k, threshold) in zip(parts, cases, strict=True):
-        values, indices = (np.concatenate(column) for column in zip(*part, strict=True))
+    parts = [reference.topk(scores, max(ks)) for _, scores in dense_blocks(scene, scene.b, groups)]
+    best, columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    for k, threshold in [*((k, 0.0) for k in ks), (max(ks), scene.thresholds[0])]:
+        # Sorted, so that fewer are the first ones, and those below a threshold the last ones.
+        enough = best[:, :k] >= best.dtype.type(threshold)
+        values, indices = np.where(enough, best[:, :k], 0), np.where(enough, columns[:, :k], -1)
         found = fastiou.topk(
             scene.a, scene.b, k, threshold=threshold, groups=groups, **scene.options
         )
         told = f"k {k} at {threshold}"
         np.testing.assert_array_equal(found.indices, indices, told, strict=True)
         np.testing.assert_array_equal(found.values, values, told, strict=True)
-        count += int((indices >= 0).sum())
-    return count
+    return int((columns >= 0).sum())
 
 
 # ---- scenes ------------------------------------------------------------------------------------

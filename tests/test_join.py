@@ -6,6 +6,8 @@ runs 10,000 of each.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -31,7 +33,7 @@ from scenes_for_tests import (
 )
 
 import fastiou
-from fastiou import dispatch, reference
+from fastiou import candidates, dispatch, reference
 
 SMALL_SIZES = [0, 1, 2, 63, 64, 65, 257]
 
@@ -164,8 +166,14 @@ def test_topk_of_thirty_thousand(rng: np.random.Generator) -> None:
     assert assert_topk_of_dense(thirty_thousand(rng), ks=(4,)) > 10_000
 
 
+@pytest.mark.parametrize("grid", [False, True], ids=["as it is", "grid"])
 @pytest.mark.parametrize("size1", SMALL_SIZES)
-def test_odd_sizes(rng: np.random.Generator, size1: int) -> None:
+def test_odd_sizes(rng: np.random.Generator, size1: int, grid: bool) -> None:
+    with grids(grid):
+        assert_odd_sizes(rng, size1)
+
+
+def assert_odd_sizes(rng: np.random.Generator, size1: int) -> None:
     for size2 in SMALL_SIZES:
         for dtype in (np.float32, np.int16):
             a = random_boxes(rng, size1, dtype)
@@ -211,18 +219,37 @@ def test_topk_of_odd_sizes(rng: np.random.Generator, size1: int) -> None:
 # ---- drawn -------------------------------------------------------------------------------------
 
 
-@EXAMPLES
-@given(scene=drawn_scenes(), itself=st.booleans(), grouped=st.booleans())
-def test_pairs_of_any_scene(scene: Scene, itself: bool, grouped: bool) -> None:
-    if len(scene.a):
-        assert_pairs_of_dense(scene, itself=itself, grouped=grouped)
+@contextlib.contextmanager
+def grids(wanted: bool) -> Iterator[None]:
+    """Have every group searched by a grid, as only large ones are, and with the smallest cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        if wanted:
+            patch.setattr(candidates, "BUILDING_SCORES", 0)
+            patch.setattr(candidates, "ASKING_SCORES", 0)
+            patch.setattr(candidates, "CELL_BOXES", 1)
+            patch.setattr(candidates, "CLASS_SHARE", 0)
+        yield
 
 
 @EXAMPLES
-@given(scene=drawn_scenes(), grouped=st.booleans(), k=st.sampled_from([1, 2, 5, 400]))
-def test_topk_of_any_scene(scene: Scene, grouped: bool, k: int) -> None:
+@given(scene=drawn_scenes(), itself=st.booleans(), grouped=st.booleans(), grid=st.booleans())
+def test_pairs_of_any_scene(scene: Scene, itself: bool, grouped: bool, grid: bool) -> None:
     if len(scene.a):
-        assert_topk_of_dense(scene, grouped=grouped, ks=(k,))
+        with grids(grid):
+            assert_pairs_of_dense(scene, itself=itself, grouped=grouped)
+
+
+@EXAMPLES
+@given(
+    scene=drawn_scenes(),
+    grouped=st.booleans(),
+    k=st.sampled_from([1, 2, 5, 400]),
+    grid=st.booleans(),
+)
+def test_topk_of_any_scene(scene: Scene, grouped: bool, k: int, grid: bool) -> None:
+    if len(scene.a):
+        with grids(grid):
+            assert_topk_of_dense(scene, grouped=grouped, ks=(k,))
 
 
 @pytest.mark.parametrize("topk", [False, True], ids=["pairs", "topk"])
@@ -239,10 +266,11 @@ def test_any_masks(topk: bool, size: tuple[int, int], data: st.DataObject) -> No
     threshold = data.draw(st.sampled_from([1e-9, 0.3, 1.0]))
     scene = Scene(a, b, (first, second), (threshold,), options, whole=True)
     grouped = data.draw(st.booleans())
-    if len(a) and topk:
-        assert_topk_of_dense(scene, grouped=grouped, ks=(1, 9))
-    elif len(a):
-        assert_pairs_of_dense(scene, itself=data.draw(st.booleans()), grouped=grouped)
+    with grids(data.draw(st.booleans())):
+        if len(a) and topk:
+            assert_topk_of_dense(scene, grouped=grouped, ks=(1, 9))
+        elif len(a):
+            assert_pairs_of_dense(scene, itself=data.draw(st.booleans()), grouped=grouped)
 
 
 # ---- masks -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from fastiou.preparation import prepare, unmagnify
 if TYPE_CHECKING:
     import scipy.sparse
 
-__all__ = ["Pairs", "pairs"]
+__all__ = ["Pairs", "find_pairs", "pairs"]
 
 Array = npt.NDArray[Any]
 
@@ -161,7 +161,74 @@ def pairs(
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
     size1, size2 = sets.sizes
     groups1, groups2 = _group_arrays(groups, size1, size2, itself=b is None)
-    order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=b is None)
+    slices = _slices(groups1, groups2, size1, size2, itself=b is None)
+    try:
+        found = _joined(sets, metric, minimum, slices, report)
+    finally:
+        finish()
+    rows, cols, values = (arrays.hand_back(part, *sets.inputs) for part in found)
+    return Pairs(rows, cols, values, found.shape, found.tested)
+
+
+def find_pairs(
+    a: Any,
+    b: Any,
+    threshold: float,
+    *,
+    metric: str,
+    fmt: str,
+    groups: Any,
+    iscrowd: Any = None,
+    device: str = "auto",
+    progress: bool | dispatch.Progress = False,
+) -> tuple[Pairs, list[Input]]:
+    """Pairs of two sets as NumPy arrays, and the inputs by which results are handed back in kind.
+
+    In the columns that `iscrowd` names, the score is the intersection over the area of the row.
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    dispatch.require_cpu(device)
+    sets = _masks(a, b, metric) if is_masks(a) or is_masks(b) else _boxes(a, b, metric, fmt)
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
+    size1, size2 = sets.sizes
+    groups1, groups2 = _group_arrays(groups, size1, size2, itself=False)
+    crowd = np.zeros(size2, np.bool_)
+    if iscrowd is not None:
+        crowd = arrays.crowd_array(iscrowd, size2, "b")
+    report, finish = dispatch.progress_callback(progress)
+    parts = []
+    try:
+        for scored, chosen in ((metric, ~crowd), ("iof", crowd)):
+            places = np.flatnonzero(chosen)
+            if len(places) < size2:
+                part2 = None if groups2 is None else groups2[places]
+                order, firsts, lasts = _slices(groups1, part2, size1, len(places), itself=False)
+                order = places if order is None else places[order]
+            else:
+                order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=False)
+            if len(places) or scored == metric:
+                slices = order, firsts, lasts
+                parts.append(_joined(sets, scored, minimum, slices, report))
+    finally:
+        finish()
+    if len(parts) == 1:
+        return parts[0], sets.inputs
+    rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((cols, rows))
+    tested = sum(part.tested for part in parts)
+    return Pairs(rows[order], cols[order], values[order], sets.sizes, tested), sets.inputs
+
+
+def _joined(
+    sets: _Sets,
+    metric: str,
+    minimum: float,
+    slices: tuple[Array | None, Array, Array],
+    report: dispatch.Progress | None,
+) -> Pairs:
+    size1, size2 = sets.sizes
+    order, firsts, lasts = slices
     first, second, exponent = sets.prepare(order)
     if METRICS[metric].maximum is None:
         minimum = float(unmagnify(np.array([minimum]), -exponent)[0])
@@ -175,31 +242,27 @@ def pairs(
     total = int(cumulative[-1])
     if order is None:
         order = np.arange(size2)
-    try:
-        counts = np.zeros(size1, np.int64)
-        none = np.empty(0, sets.dtype)
-        for rows_of_step, work, done in _steps(cumulative):
-            dispatch.run(
-                kernels.count, work, *first, *second, firsts, lasts, rows_of_step, limit, none,
-                counts,
-            )  # fmt: skip
-            if report is not None:
-                report(done, 2 * total)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        found = int(offsets[-1])
-        rows, cols, values = _allocate(found, sets.dtype)
-        for rows_of_step, work, done in _steps(cumulative):
-            dispatch.run(
-                kernels.fill, work, *first, *second, firsts, lasts, rows_of_step, limit, offsets,
-                order, rows, cols, values,
-            )  # fmt: skip
-            if report is not None:
-                report(total + done, 2 * total)
-    finally:
-        finish()
+    counts = np.zeros(size1, np.int64)
+    none = np.empty(0, sets.dtype)
+    for rows_of_step, work, done in _steps(cumulative):
+        dispatch.run(
+            kernels.count, work, *first, *second, firsts, lasts, rows_of_step, limit, none,
+            counts,
+        )  # fmt: skip
+        if report is not None:
+            report(done, 2 * total)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    found = int(offsets[-1])
+    rows, cols, values = _allocate(found, sets.dtype)
+    for rows_of_step, work, done in _steps(cumulative):
+        dispatch.run(
+            kernels.fill, work, *first, *second, firsts, lasts, rows_of_step, limit, offsets,
+            order, rows, cols, values,
+        )  # fmt: skip
+        if report is not None:
+            report(total + done, 2 * total)
     if METRICS[metric].maximum is None:
         unmagnify(values, exponent)
-    rows, cols, values = (arrays.hand_back(part, *sets.inputs) for part in (rows, cols, values))
     return Pairs(rows, cols, values, sets.sizes, int(tested.sum()))
 
 

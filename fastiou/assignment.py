@@ -217,10 +217,13 @@ def _offsets(pairs: Pairs) -> Array:
 def _greedy(pairs: Pairs) -> _Found:
     size1, size2 = pairs.shape
     partners, holders = np.full(size1, -1), np.full(size2, -1)
-    values = np.empty(size1, pairs.values.dtype)
+    bars = np.zeros(size2, pairs.values.dtype)
     looks = np.zeros(size1, np.int64)
-    _run(assign.GREEDY, _offsets(pairs), pairs.cols, pairs.values, partners, values, holders, looks)
-    return _Found(partners, values, holders >= 0)
+    _run(assign.GREEDY, _offsets(pairs), pairs.cols, pairs.values, partners, holders, bars, looks)
+    taken = holders >= 0
+    values = np.empty(size1, bars.dtype)
+    values[holders[taken]] = bars[taken]
+    return _Found(partners, values, taken)
 
 
 def _coco(pairs: Pairs, scores: Array, crowd: Array) -> _Found:

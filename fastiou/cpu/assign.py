@@ -67,13 +67,19 @@ def _sort_row(cols: Array, values: Array, first: int, last: int) -> None:
         _sink(cols, values, first, 0, end)
 
 
+@register_jitable
+def _suits(row: int, col: int, value: float, holders: Array, bars: Array) -> bool:
+    """Whether a column prefers this row to the one that it holds, if it holds any."""
+    return value > bars[col] or (value == bars[col] and row < holders[col])
+
+
 def _greedy(
     offsets: Array,
     cols: Array,
     values: Array,
     partners: Array,
-    scores: Array,
     holders: Array,
+    bars: Array,
     looks: Array,
     state: Array,
     budget: int,
@@ -95,13 +101,11 @@ def _greedy(
         if looks[row] < SCANS:
             looks[row] += 1
             work += last - first + 1
+            highest = bars.dtype.type(0)
             for k in range(first, last):
-                holder = holders[cols[k]]
-                if holder >= 0 and (
-                    values[k] < scores[holder] or (values[k] == scores[holder] and row > holder)
-                ):
-                    continue
-                if best < 0 or _comes_first(cols, values, k, best):
+                # Most pairs end here, without a look at their column.
+                if values[k] > highest and _suits(row, cols[k], values[k], holders, bars):
+                    highest = values[k]
                     best = k
         else:
             if looks[row] == SCANS:
@@ -113,11 +117,9 @@ def _greedy(
                 k = first + looks[row] - SCANS
                 looks[row] += 1
                 work += 1
-                holder = holders[cols[k]]
-                if holder < 0 or not (
-                    values[k] < scores[holder] or (values[k] == scores[holder] and row > holder)
-                ):
+                if _suits(row, cols[k], values[k], holders, bars):
                     best = k
+            work += 1
         displaced = -1
         if best >= 0:
             col = cols[best]
@@ -125,8 +127,8 @@ def _greedy(
             if displaced >= 0:
                 partners[displaced] = -1
             holders[col] = row
+            bars[col] = values[best]
             partners[row] = col
-            scores[row] = values[best]
         row = displaced
     state[0] = next_row
     state[1] = row + 1
@@ -137,9 +139,9 @@ def _greedy(
 #:
 #: Rows ask columns in the order of their preference, and a column lets go of a row for a better
 #: one. As both sides judge by one strict order of all pairs, there is one stable matching, and it
-#: is that of taking the pairs in that order. Fills `partners` (columns, -1 to begin with) and
-#: `scores` of rows, and `holders` (rows, -1 to begin with) of columns; `looks` begins at 0. May
-#: reorder the pairs within rows.
+#: is that of taking the pairs in that order. Fills, for rows, `partners` (columns, -1 to begin
+#: with), and for columns, `holders` (rows, -1 to begin with) and `bars` (the values of these pairs,
+#: 0 to begin with); `looks` begins at 0. May reorder the pairs within rows.
 GREEDY = Kernel(_greedy, "greedy")
 
 
@@ -260,7 +262,8 @@ def _optimal(
         profit = 0.0
         best = -1
         for k in range(offsets[source], offsets[source + 1]):
-            if values[k] - col_prices[cols[k]] > profit:
+            # Most pairs end here, without a look at their column: no price is below 0.
+            if values[k] > profit and values[k] - col_prices[cols[k]] > profit:
                 profit = values[k] - col_prices[cols[k]]
                 best = k
         work += offsets[source + 1] - offsets[source] + 1
@@ -284,6 +287,8 @@ def _optimal(
         while True:
             work += offsets[row + 1] - offsets[row] + 1
             for k in range(offsets[row], offsets[row + 1]):
+                if values[k] <= distance + row_prices[row] - cheapest:
+                    continue
                 col = cols[k]
                 # 0 but for rounding where it is negative.
                 loss = max(row_prices[row] + col_prices[col] - values[k], 0.0)

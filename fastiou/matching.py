@@ -205,6 +205,7 @@ def find_pairs(
                 part2 = None if groups2 is None else groups2[places]
                 order, firsts, lasts = _slices(groups1, part2, size1, len(places), itself=False)
                 order = places if order is None else places[order]
+                order = np.concatenate([order, np.flatnonzero(~chosen)])
             else:
                 order, firsts, lasts = _slices(groups1, groups2, size1, size2, itself=False)
             if len(places) or scored == metric:

@@ -25,6 +25,10 @@ STATE = 2
 #: 10 to 30 looks; of 100,000 boxes that overlap 30 others each, none looked 16 times.
 SCANS = 16
 
+#: How often rows outbid each other before an exact search. With 0, 10, 100 and 300 bids, 100,000
+#: boxes that overlap 37 others each took 0.78, 0.60, 0.49 and 0.52 s.
+BIDS = 100
+
 
 # ---- greedy ------------------------------------------------------------------------------------
 
@@ -250,33 +254,60 @@ def _optimal(
     heap: Array,
     places: Array,
     settled: Array,
+    bids: int,
     state: Array,
     budget: int,
 ) -> bool:
     work = 0
-    for source in range(state[0], len(offsets) - 1):
+    search = state[1]
+    for newcomer in range(state[0], len(offsets) - 1):
         if work >= budget:
-            state[0] = source
+            state[0] = newcomer
+            state[1] = search
             return False
-        # The highest profit of the new row at present prices; none is worth less than staying out.
-        profit = 0.0
-        best = -1
-        for k in range(offsets[source], offsets[source + 1]):
-            # Most pairs end here, without a look at their column: no price is below 0.
-            if values[k] > profit and values[k] - col_prices[cols[k]] > profit:
-                profit = values[k] - col_prices[cols[k]]
-                best = k
-        work += offsets[source + 1] - offsets[source] + 1
-        if best < 0:
+        if partners[newcomer] >= 0:
             continue
-        row_prices[source] = profit
-        if holders[cols[best]] < 0:
-            holders[cols[best]] = source
-            partners[source] = cols[best]
+        source = newcomer
+        for bid in range(bids + 1):
+            # The highest profit at present prices, and the next; none is less than staying out.
+            profit = 0.0
+            second = 0.0
+            best = -1
+            work += offsets[source + 1] - offsets[source] + 1
+            for k in range(offsets[source], offsets[source + 1]):
+                # Most pairs end here, without a look at their column: no price is below 0.
+                if values[k] <= second:
+                    continue
+                gain = values[k] - col_prices[cols[k]]
+                if gain > profit:
+                    second = profit
+                    profit = gain
+                    best = k
+                elif gain > second:
+                    second = gain
+            row_prices[source] = profit
+            if best < 0:
+                break
+            col = cols[best]
+            displaced = holders[col]
+            if displaced >= 0 and (bid == bids or profit == second):
+                break
+            # Bid as much as leaves the profit of the next best.
+            row_prices[source] = second
+            col_prices[col] = values[best] - second
+            holders[col] = source
+            partners[source] = col
             edges[source] = best
+            best = -1
+            if displaced < 0:
+                break
+            partners[displaced] = -1
+            source = displaced
+        if best < 0 or bids > 0:
             continue
 
         # The cheapest chain of exchanges: it ends at a free column, or at a row that is left out.
+        search += 1
         cheapest = profit
         last_row = source
         last_col = -1
@@ -298,8 +329,8 @@ def _optimal(
                 if holders[col] < 0:
                     cheapest = through
                     last_col = col
-                elif seen[col] != source:
-                    seen[col] = source
+                elif seen[col] != search:
+                    seen[col] = search
                     distances[col] = through
                     heap[waiting] = col
                     waiting += 1
@@ -348,10 +379,16 @@ def _optimal(
     return True
 
 
-#: A matching of the highest total value: Kuhn's method by shortest paths over the pairs alone.
+#: A matching of the highest total value, over the pairs alone, in two runs.
 #:
-#: Rows come in one by one, each by the chain of exchanges that costs least, found by Dijkstra's
-#: algorithm over the losses at present prices. No price is below 0; with every pair, the prices of
-#: its row and column together are at least its value, and just that where both are matched. So no
-#: matching has a higher total than the sum of prices, which is what this one has.
+#: In the first, with `bids`, rows come in as in an auction: each bids for the column that profits
+#: it most, and who is outbid bids next, for at most so many bids. In the second, with none, each
+#: row that is still out comes in by the chain of exchanges that costs least, found by Dijkstra's
+#: algorithm over the losses at present prices, which is Kuhn's method. No price is below 0, and it
+#: is 0 where nobody is matched; with every pair, the prices of its row and column together are at
+#: least its value, and just that where both are matched. So no matching has a higher total than the
+#: sum of all prices, which is what this one has.
+#:
+#: `partners`, `edges` (numbers of pairs) and `row_prices` are of rows, the rest of columns;
+#: `partners` and `holders` begin at -1, prices and `seen` at 0.
 OPTIMAL = Kernel(_optimal, "optimal")

@@ -29,6 +29,7 @@ __all__ = [
     "output_array",
     "plain_array",
     "result_dtype",
+    "score_array",
     "threshold_number",
     "value_array",
     "whole_number",
@@ -222,6 +223,26 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
             f"got shape {crowd.shape} and dtype {crowd.dtype}"
         )
     return crowd.astype(np.bool_)
+
+
+def score_array(name: str, value: Any) -> Array:
+    """An argument of one finite real number for each member of a set, as float64.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Not one row of numbers, or one that is infinite or NaN.
+    """
+    array = value_array(name, value).array
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(finite.argmin())
+        raise ValueError(f"{name} must be finite numbers, got {array[first]} at position {first}")
+    return np.ascontiguousarray(array, np.float64)
 
 
 def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -> float:

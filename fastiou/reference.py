@@ -14,10 +14,13 @@ import numpy.typing as npt
 __all__ = [
     "box_iou",
     "box_pairs",
+    "coco_match",
     "confusion_matrix",
+    "greedy_match",
     "label_overlap",
     "mask_iou",
     "nms",
+    "optimal_match",
     "soft_iou",
     "thresholded_iou",
     "topk",
@@ -215,6 +218,69 @@ def nms(
             left = left[current[left] >= score_threshold]
     taken.sort(key=lambda index: (-current[index], index))
     return np.array(taken[:max_output], np.int64)
+
+
+# ---- matching ----------------------------------------------------------------------------------
+
+
+def greedy_match(scores: Array, threshold: float) -> tuple[Array, Array]:
+    """Rows and columns of a dense result, as `fastiou.match` must match them by "greedy"."""
+    rows, cols, values = box_pairs(scores, threshold)
+    matched: dict[int, int] = {}
+    for _, row, col in sorted(zip(-values, rows, cols, strict=True)):
+        if row not in matched and col not in matched.values():
+            matched[row] = col
+    return _sorted_by_row(matched)
+
+
+def coco_match(
+    scores: Array, threshold: float, ranks: npt.ArrayLike, iscrowd: npt.ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """Rows and columns of a dense result, as `fastiou.match` must match them by "coco".
+
+    It goes through the ground truth as COCO's own code does, those that are no crowds first.
+    """
+    count1, count2 = scores.shape
+    crowd = np.zeros(count2, bool) if iscrowd is None else np.asarray(iscrowd).astype(bool)
+    matched: dict[int, int] = {}
+    for row in sorted(range(count1), key=lambda row: -np.asarray(ranks)[row]):
+        highest = scores.dtype.type(min(threshold, 1 - 1e-10))
+        best = -1
+        for col in [*np.flatnonzero(~crowd), *np.flatnonzero(crowd)]:
+            if col in matched.values() and not crowd[col]:
+                continue
+            if best >= 0 and not crowd[best] and crowd[col]:
+                break
+            if scores[row, col] >= highest:
+                highest, best = scores[row, col], int(col)
+        if best >= 0:
+            matched[row] = best
+    return _sorted_by_row(matched)
+
+
+def optimal_match(scores: Array, threshold: float) -> tuple[Array, Array]:
+    """Rows and columns of a dense result with the highest total score, by trial of all matchings.
+
+    For few of them: it takes as many steps as there are sets of columns, times rows and columns.
+    """
+    count1, count2 = scores.shape
+    #: The best total and its partners, by the set of columns that are taken, as bits.
+    found: dict[int, tuple[float, dict[int, int]]] = {0: (0.0, {})}
+    for row in range(count1):
+        for taken, (total, matched) in list(found.items()):
+            for col in range(count2):
+                score = scores[row, col]
+                if taken >> col & 1 or not score >= scores.dtype.type(threshold):
+                    continue
+                key = taken | 1 << col
+                if key not in found or total + score > found[key][0]:
+                    found[key] = total + float(score), {**matched, row: col}
+    return _sorted_by_row(max(found.values(), key=lambda entry: entry[0])[1])
+
+
+def _sorted_by_row(matched: dict[int, int]) -> tuple[Array, Array]:
+    rows = sorted(matched)
+    return np.array(rows, np.int64), np.array([matched[row] for row in rows], np.int64)
 
 
 # ---- masks -------------------------------------------------------------------------------------

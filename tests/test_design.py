@@ -22,7 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: What each room may import of the others. Imports run one way.
 MAY_IMPORT = {
-    "__init__": {"boxes", "config", "masks", "matching", "segmentation"},
+    "__init__": {"assignment", "boxes", "config", "masks", "matching", "segmentation"},
     "metrics": set(),
     "reference": set(),
     "cpu": {"cpu", "metrics"},
@@ -36,8 +36,18 @@ MAY_IMPORT = {
     "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},
     "matching": {"arrays", "candidates", "dispatch", "memory", "preparation", "cpu", "metrics"},
+    "assignment": {"arrays", "matching", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
-    "config": {"__init__", "boxes", "masks", "matching", "dispatch", "cpu", "metrics"},
+    "config": {
+        "__init__",
+        "assignment",
+        "boxes",
+        "masks",
+        "matching",
+        "dispatch",
+        "cpu",
+        "metrics",
+    },
     "files": set(),
     "tables": {"files"},
     "coco": {"files", "rle"},

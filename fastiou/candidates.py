@@ -234,7 +234,9 @@ def _shares(metric: str, threshold: float) -> tuple[float, float]:
     An overlap is no wider than either, so iou ≤ width / width1, and so on. A bit less for rounding.
     """
     threshold *= 1 - 2**-10
-    if metric in ("iou", "giou", "diou", "ciou"):  # the others are never above iou
+    if not METRICS[metric].is_ratio:  # never above iou, but for rounding, which lifts giou at most
+        threshold = max(0.0, threshold - 1e-5)
+    if metric in ("iou", "giou", "diou", "ciou"):
         return threshold, threshold
     if metric == "dice":
         share = threshold / (2 - threshold)
@@ -279,11 +281,8 @@ def search(
         share1 = share2 = 0.0
     levels1 = _levels(corners1, sets.sizes[0])
     levels2 = levels1 if corners1 is corners2 else _levels(corners2, sets.sizes[1])
-    # Integers too far apart for float64 are so for the grid, too. And next to 0, rounding can make
-    # a giou of boxes that only touch larger than a threshold.
-    gridless = (sets.geometry == "box" and corners1.dtype == np.int64) or (
-        not METRICS[metric].is_ratio and threshold < 1e-5
-    )
+    # Integers too far apart for float64 are so for the grid, too.
+    gridless = sets.geometry == "box" and corners1.dtype == np.int64
     wide = 1 if sets.geometry == "box" else MASK_SCORES
     plan = _plan(corners2, levels1, levels2, codes1, codes2, group_count, 0 if gridless else wide)
     box_rows = [(0, slice(None)), (1, slice(1) if METRICS[metric].is_ratio else slice(None))]

@@ -386,17 +386,20 @@ def reach(
     if share2 > 0.0:
         widest = min(widest, width / share2)
         highest = min(highest, height / share2)
-    # What lies further left and is no wider does not reach far enough in. A bit more for rounding.
+    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
+    # by which giou can rise above 0 for boxes that only touch.
     first_cell = last_cell = 0
     if int64_at(layout, CELLS) > 1:
-        low = left - 1.000001 * (widest - max(share1 * width, share2 * widest)) - 5e-16 * abs(left)
-        high = right - share1 * width + 5e-16 * abs(right)
+        spare = 1e-5 * (width + widest)
+        low = left - (widest - max(share1 * width, share2 * widest)) - spare - 5e-16 * abs(left)
+        high = right - share1 * width + spare + 5e-16 * abs(right)
         first_cell = _interval(low, extents, layout, edges, places, LEFT, EDGES_X)
         last_cell = _interval(high, extents, layout, edges, places, LEFT, EDGES_X)
     first_band = last_band = 0
     if int64_at(layout, BANDS) > 1:
-        low = top - 1.000001 * (highest - max(share1 * height, share2 * highest)) - 5e-16 * abs(top)
-        high = bottom - share1 * height + 5e-16 * abs(bottom)
+        spare = 1e-5 * (height + highest)
+        low = top - (highest - max(share1 * height, share2 * highest)) - spare - 5e-16 * abs(top)
+        high = bottom - share1 * height + spare + 5e-16 * abs(bottom)
         first_band = _interval(low, extents, layout, edges, places, TOP, EDGES_Y)
         last_band = _interval(high, extents, layout, edges, places, TOP, EDGES_Y)
     return first_band, last_band + 1, first_cell, last_cell

@@ -6,6 +6,7 @@ parted into classes, and how fine the cells are. `docs/design/006-search.md` has
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -409,7 +410,9 @@ def _plan(
     first_blocks = np.concatenate([[0], np.cumsum(block_counts)])
     total = int(first_blocks[-1])
     extents = np.zeros((total, kernels.EXTENTS))
-    extents[:, [kernels.WIDTH, kernels.HEIGHT]] = np.inf  # nothing is known of small groups
+    # Nothing is known of small groups. These are finite, so that 0 of them is 0.
+    extents[:, : kernels.MINIMA] = -sys.float_info.max / 4
+    extents[:, kernels.MINIMA : kernels.MEASURED] = sys.float_info.max / 4
     layout = np.zeros((total, kernels.LAYOUT), np.int64)
     layout[:, [kernels.BANDS, kernels.CELLS]] = 1
     only_block = np.where(~large & (sizes2 > 0), first_blocks[:-1], -1).astype(np.int32)
@@ -423,7 +426,7 @@ def _plan(
             sizes = [count for count, _ in parts[place]]
             main_block[number] = first_blocks[number] + int(np.argmax(sizes))
             for offset, (_, extreme) in enumerate(parts[place]):
-                extents[first_blocks[number] + offset, :3] = extreme
+                extents[first_blocks[number] + offset, : kernels.MEASURED] = extreme
         block_sizes = np.concatenate([[count for count, _ in blocks] for blocks in parts])
         grid_blocks = np.concatenate(
             [np.arange(first_blocks[number], first_blocks[number + 1]) for number in numbers]
@@ -472,16 +475,21 @@ def _size_up(
     """How many boxes each class has, and the extremes of their sides."""
     parts = max(1, min(CUTS, len(levels) // BLOCK, (1 << 20) // max(classes, 1)))
     counts = np.zeros((parts, classes), np.int64)
-    extremes = np.zeros((parts, classes, 3))
-    extremes[:, :, kernels.LONG] = np.inf
+    extremes = np.full((parts, classes, kernels.MEASURED), -np.inf)
+    extremes[:, :, : kernels.MINIMA] = np.inf
     if classes:
         work = len(levels) * SCORES_PER_BOX // 4
         dispatch.run(
             kernels.SIZE_UP, work, corners, levels, codes, class_of_group, lowest, counts, extremes
         )
-    joined = extremes.max(axis=0)
-    joined[:, kernels.LONG] = extremes[:, :, kernels.LONG].min(axis=0)
-    return counts.sum(axis=0), joined
+    return counts.sum(axis=0), _joined(extremes)
+
+
+def _joined(extremes: Array) -> Array:
+    """The extremes of several parts together."""
+    joined: Array = extremes.max(axis=0)
+    joined[..., : kernels.MINIMA] = extremes[..., : kernels.MINIMA].min(axis=0)
+    return joined
 
 
 def _join_classes(counts: Array, extremes: Array, block_of_class: Array) -> list[tuple[int, Array]]:
@@ -492,8 +500,7 @@ def _join_classes(counts: Array, extremes: Array, block_of_class: Array) -> list
         while blocks and blocks[-1][0] <= CLASS_SHARE * count:
             smaller, other = blocks.pop()
             count += smaller
-            extreme = np.maximum(extreme, other)
-            extreme[kernels.LONG] = other[kernels.LONG]
+            extreme = _joined(np.stack([extreme, other]))
         block_of_class[block_of_class > len(blocks)] = len(blocks)
         block_of_class[number] = len(blocks)
         blocks.append((count, extreme))

@@ -49,8 +49,10 @@ Array = npt.NDArray[Any]
 #: Level of a box that overlaps nothing, since it has no area.
 EMPTY = -32768
 
-# Columns of `Grid.extents`, and how many.
-LONG, WIDTH, HEIGHT, TOP, PER_TOP, LEFT, PER_LEFT, EXTENTS = range(8)
+# Columns of `Grid.extents`, and how many: first what is measured as a minimum, then as a maximum.
+LONG, LEAST_LEFT, LEAST_TOP, WIDTH, HEIGHT, MOST_LEFT, MOST_TOP = range(7)
+MINIMA, MEASURED = 3, 7
+TOP, PER_TOP, LEFT, PER_LEFT, EXTENTS = range(7, 12)
 
 # Columns of `Grid.layout`, and how many.
 BAND, CELL, BANDS, CELLS, EDGES_Y, PLACES_Y, STEPS_Y, EDGES_X, PLACES_X, STEPS_X, LAYOUT = range(11)
@@ -61,8 +63,9 @@ class Grid(NamedTuple):
 
     #: (groups + 1,) int32: the first block of each group.
     blocks: Array
-    #: (blocks, 7) float64: shortest of the longer sides of its boxes, largest width and height,
-    #: and, for y and for x, the first edge and how many steps make a unit.
+    #: (blocks, 11) float64: of its boxes the shortest of the longer sides, the least left and top,
+    #: the largest width and height, the largest left and top; and, for y and for x, the first edge
+    #: and how many steps make a unit.
     extents: Array
     #: (blocks, 10) int64: first band and cell, how many bands, and cells in each; for y and for x,
     #: where its edges and its places begin, and how many steps they have.
@@ -118,7 +121,7 @@ def _size_up(
     counts: Array,
     sizes: Array,
 ) -> None:
-    """Count the boxes of each class of each large group, and find their extreme sides.
+    """Count the boxes of each class of each large group, and find the extremes of their sides.
 
     `class_of_group` is the first class of a group, -1 for small ones. `counts` and `sizes` have a
     row for each thread's part.
@@ -133,9 +136,15 @@ def _size_up(
             number = class_of_group[group] + levels[i] - lowest
             width, height = _sides(corners, i)
             counts[part, number] += 1
-            sizes[part, number, LONG] = min(sizes[part, number, LONG], max(width, height))
-            sizes[part, number, WIDTH] = max(sizes[part, number, WIDTH], width)
-            sizes[part, number, HEIGHT] = max(sizes[part, number, HEIGHT], height)
+            left, top = np.float64(corners[0, i]), np.float64(corners[1, i])
+            own = sizes[part, number]
+            own[LONG] = min(own[LONG], max(width, height))
+            own[LEAST_LEFT] = min(own[LEAST_LEFT], left)
+            own[LEAST_TOP] = min(own[LEAST_TOP], top)
+            own[WIDTH] = max(own[WIDTH], width)
+            own[HEIGHT] = max(own[HEIGHT], height)
+            own[MOST_LEFT] = max(own[MOST_LEFT], left)
+            own[MOST_TOP] = max(own[MOST_TOP], top)
 
 
 #: `(corners, levels, groups, class_of_group, lowest, counts, sizes)`
@@ -388,18 +397,22 @@ def reach(
         highest = min(highest, height / share2)
     # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
     # by which giou can rise above 0 for boxes that only touch.
+    spare = 1e-5 * (width + widest)
+    first = left - (widest - max(share1 * width, share2 * widest)) - spare - 5e-16 * abs(left)
+    last = right - share1 * width + spare + 5e-16 * abs(right)
+    if last < float64_at(extents, LEAST_LEFT) or first > float64_at(extents, MOST_LEFT):
+        return 0, 0, 0, 0
     first_cell = last_cell = 0
     if int64_at(layout, CELLS) > 1:
-        spare = 1e-5 * (width + widest)
-        low = left - (widest - max(share1 * width, share2 * widest)) - spare - 5e-16 * abs(left)
-        high = right - share1 * width + spare + 5e-16 * abs(right)
-        first_cell = _interval(low, extents, layout, edges, places, LEFT, EDGES_X)
-        last_cell = _interval(high, extents, layout, edges, places, LEFT, EDGES_X)
+        first_cell = _interval(first, extents, layout, edges, places, LEFT, EDGES_X)
+        last_cell = _interval(last, extents, layout, edges, places, LEFT, EDGES_X)
+    spare = 1e-5 * (height + highest)
+    first = top - (highest - max(share1 * height, share2 * highest)) - spare - 5e-16 * abs(top)
+    last = bottom - share1 * height + spare + 5e-16 * abs(bottom)
+    if last < float64_at(extents, LEAST_TOP) or first > float64_at(extents, MOST_TOP):
+        return 0, 0, 0, 0
     first_band = last_band = 0
     if int64_at(layout, BANDS) > 1:
-        spare = 1e-5 * (height + highest)
-        low = top - (highest - max(share1 * height, share2 * highest)) - spare - 5e-16 * abs(top)
-        high = bottom - share1 * height + spare + 5e-16 * abs(bottom)
-        first_band = _interval(low, extents, layout, edges, places, TOP, EDGES_Y)
-        last_band = _interval(high, extents, layout, edges, places, TOP, EDGES_Y)
+        first_band = _interval(first, extents, layout, edges, places, TOP, EDGES_Y)
+        last_band = _interval(last, extents, layout, edges, places, TOP, EDGES_Y)
     return first_band, last_band + 1, first_cell, last_cell

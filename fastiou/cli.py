@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import tempfile
 import time
@@ -139,6 +140,9 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         fastiou refuses what is in the file, or an option.
     """
     _check_threshold(options.threshold, options.metric, zero=True)
+    for name, value in (("sigma", options.sigma), ("score-threshold", options.score_threshold)):
+        if math.isnan(value):
+            raise RefusedError(f"--{name} must be a number, got {value}")
     _check_formats(options.geometry, options.metric, (options.format,))
     _check_no_input(options.out, path)
     as_results = options.out is not None and options.out.suffix.lower() == RESULTS
@@ -262,8 +266,9 @@ def _show_summary(found: Found, seconds: dict[str, float], options: MatchOptions
         shared = " that share pixels" if unit == "pixels" else ""
         facts["compared"] = f"{found.tested:,}{shared}"
     name = comparison.METHODS[options.method]
+    least = f">= {options.threshold:g}" if options.threshold else "> 0"
     facts |= {
-        name: f"{len(found):,} with {options.metric} >= {options.threshold:g}",
+        name: f"{len(found):,} with {options.metric} {least}",
         "matched in A": _share_matched(found.rows, found.frames, found.sizes[0]),
         "matched in B": _share_matched(found.cols, found.frames, found.sizes[1]),
         **_timing(seconds, "matching", unit, work, " compared" if unit == "pairs" else ""),

@@ -281,18 +281,17 @@ def _show_summary(found: Found, seconds: dict[str, float], options: MatchOptions
 
 
 def _show_kept(kept: Kept, seconds: dict[str, float], options: NmsOptions) -> None:
-    share = 1 / max(kept.size, 1)
     # The best are taken after all others are suppressed, so that nobody knows which of them were.
     cut = " or beyond --max-output" if options.max_output is not None else ""
     left = kept.size - kept.below - len(kept)
     facts = {
         **kept.describe(),
         "method": thinning.METHODS[options.method].format(**vars(options)),
-        "kept": f"{len(kept):,} ({len(kept) * share:.1%})",
-        "suppressed": f"{left:,} ({left * share:.1%}){cut}",
+        "kept": _with_share(len(kept), kept.size),
+        "suppressed": _with_share(left, kept.size) + cut,
     }
     if kept.below:
-        facts["below score threshold"] = f"{kept.below:,} ({kept.below * share:.1%})"
+        facts["below score threshold"] = _with_share(kept.below, kept.size)
     unit = {"box": "boxes", "mask": "masks"}[options.geometry]
     facts |= _timing(seconds, "suppressing", unit, kept.size)
     if options.out is not None:
@@ -322,6 +321,10 @@ def _share_matched(positions: Any, frames: Any, size: int) -> str:
         order = np.lexsort((positions, frames))
         differs = [np.diff(column[order]) != 0 for column in (positions, frames)]
         count = np.count_nonzero(differs[0] | differs[1]) + min(1, len(order))
+    return _with_share(count, size)
+
+
+def _with_share(count: int, size: int) -> str:
     return f"{count:,} ({count / max(size, 1):.1%})"
 
 

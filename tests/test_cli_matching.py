@@ -211,7 +211,8 @@ def test_the_best_few(two_files, tmp_path, ending):
             for column, value in zip(*found, strict=True)
             if column >= 0
         ]
-        check(out, dict(zip(("rows", "cols", "values"), map(list, zip(*lines)), strict=True)))
+        columns = zip(*lines, strict=True)
+        check(out, dict(zip(("rows", "cols", "values"), columns, strict=True)))
         words = words_of(shown)
         assert f"topk, the best {k} in B of each in A" in words
         assert (

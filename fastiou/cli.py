@@ -316,11 +316,11 @@ def _share_matched(positions: Any, frames: Any, size: int) -> str:
     if frames is None:
         matched = np.zeros(size, bool)
         matched[positions] = True
-        count = np.count_nonzero(matched)
+        count = int(np.count_nonzero(matched))
     else:
         order = np.lexsort((positions, frames))
         differs = [np.diff(column[order]) != 0 for column in (positions, frames)]
-        count = np.count_nonzero(differs[0] | differs[1]) + min(1, len(order))
+        count = int(np.count_nonzero(differs[0] | differs[1])) + min(1, len(order))
     return _with_share(count, size)
 
 

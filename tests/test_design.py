@@ -56,11 +56,23 @@ MAY_IMPORT = {
     "output": {"files"},
     "demo": {"output"},
     "report": {"files", "output"},
-    "comparison": {"__init__", "coco", "dispatch", "files", "images", "io", "masks", "report"},
+    "comparison": {
+        "__init__",
+        "coco",
+        "dispatch",
+        "files",
+        "images",
+        "io",
+        "masks",
+        "report",
+        "rle",
+    },
+    "thinning": {"__init__", "coco", "comparison", "dispatch", "files", "io"},
     "__main__": {"cli"},
     "cli": {
         "__init__",
         "arrays",
+        "coco",
         "comparison",
         "config",
         "demo",
@@ -70,6 +82,7 @@ MAY_IMPORT = {
         "metrics",
         "output",
         "report",
+        "thinning",
     },
 }
 

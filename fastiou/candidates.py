@@ -54,6 +54,9 @@ SAMPLES = 16
 #: that the CPU guesses wrong, which made a search of a million boxes take 1.2 times as long.
 STEPS = 8
 
+#: Boxes up to which each row of a table is reordered by one thread, which starts threads once.
+REORDER_BY_ROWS = 1 << 18
+
 #: Parts into which a step is cut for the threads: enough that none waits long for the last.
 CUTS = 64
 
@@ -336,6 +339,9 @@ def _levels(corners: Array, count: int) -> Array:
 def _reorder(rows: Array, order: Array) -> None:
     """Put the columns of a table into another order, in place."""
     work = len(order) * SCORES_PER_BOX // 8
+    if len(order) < REORDER_BY_ROWS:
+        dispatch.run(kernels.REORDER, work * len(rows), rows, order)
+        return
     for row in rows:
         dispatch.run(kernels.GATHER, work, row.copy(), order, BLOCK, row)
 
@@ -518,12 +524,14 @@ def _samples(
     sizes: Array,
 ) -> Iterator[tuple[Array, Array]]:
     """Left and top sides of some boxes of each block."""
+    count = int(blocks[-1]) + 1
     owners = np.empty(len(levels), np.int32)
+    counts = _parts(len(levels), count)
     dispatch.run(
         kernels.FIND_BLOCKS, len(levels) * SCORES_PER_BOX // 8, levels, codes, class_of_group,
-        block_of_class, lowest, BLOCK, owners,
+        block_of_class, lowest, owners, counts,
     )  # fmt: skip
-    firsts, order, _ = _by_band(owners, np.empty(0, np.int32), int(blocks[-1]) + 1)
+    firsts, order, _ = _by_band(owners, np.empty(0, np.int32), counts)
     for b, size in zip(blocks, sizes, strict=True):
         members = order[firsts[b] : firsts[b + 1]]
         wanted = SAMPLES * int(size**0.5 + 1)
@@ -581,13 +589,14 @@ def _sorted(
     count = len(levels)
     bands = np.empty(count + PADDING, np.int32)
     cells = np.empty(0 if main else count, np.int32)
+    counts = _parts(count, len(plan.band_cells) - 1)
     work = count * SCORES_PER_BOX
     dispatch.run(
         kernels.PLACE, work, corners, levels, codes, plan.class_of_group, plan.block_of_class,
         plan.main_block if main else plan.only_block, plan.lowest, plan.extents, plan.layout,
-        plan.edges, plan.places, BLOCK, bands, cells,
+        plan.edges, plan.places, bands, cells, counts,
     )  # fmt: skip
-    firsts, order, ordered_cells = _by_band(bands[:count], cells, len(plan.band_cells) - 1)
+    firsts, order, ordered_cells = _by_band(bands[:count], cells, counts)
     result = bands[: len(order) + PADDING]  # no longer needed
     result[len(order) :] = 0
     if main:
@@ -601,16 +610,20 @@ def _sorted(
     return result, starts
 
 
-def _by_band(bands: Array, cells: Array, band_count: int) -> tuple[Array, Array, Array]:
+def _parts(count: int, bands: int) -> Array:
+    """Zeros to count boxes of each band in, with a row for each part of the boxes."""
+    return np.zeros(
+        (max(1, min(CUTS, count // BLOCK, (1 << 22) // max(bands, 1))), bands), np.int32
+    )
+
+
+def _by_band(bands: Array, cells: Array, counts: Array) -> tuple[Array, Array, Array]:
     """Where each band begins, boxes in the order of bands, and their cells."""
-    work = len(bands) * SCORES_PER_BOX // 4
-    parts = max(1, min(CUTS, len(bands) // BLOCK, (1 << 22) // max(band_count, 1)))
-    counts = np.zeros((parts, band_count), np.int32)
-    dispatch.run(kernels.COUNT_BANDS, work, bands, counts)
     firsts = np.concatenate([[0], np.cumsum(counts.sum(axis=0, dtype=np.int64))])
     positions = firsts[:-1] + np.cumsum(counts, axis=0, dtype=np.int64) - counts
     order = np.empty(int(firsts[-1]), np.int32)
     ordered_cells = np.empty(len(order) if len(cells) else 0, np.int32)
+    work = len(bands) * SCORES_PER_BOX // 4
     dispatch.run(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
     return firsts, order, ordered_cells
 

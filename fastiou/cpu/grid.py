@@ -29,12 +29,12 @@ from fastiou.cpu.intrinsics import (
 )
 
 __all__ = [
-    "COUNT_BANDS",
     "EMPTY",
     "FIND_BLOCKS",
     "GATHER",
     "MEASURE_LEVELS",
     "PLACE",
+    "REORDER",
     "SIZE_UP",
     "SORT_BANDS",
     "SPREAD",
@@ -210,18 +210,20 @@ def _place(
     layout: Array,
     edges: Array,
     places: Array,
-    part_size: int,
     bands: Array,
     cells: Array,
+    counts: Array,
 ) -> None:
-    """Find the band of each box, counted over all blocks, and its cell in the band.
+    """Find the band of each box, numbered over all blocks, and its cell in the band.
 
     A box of which `main_block` knows the group goes into that block, whatever its size; others
     into that of their class. Boxes that overlap nothing, or whose group has no block, get band -1.
-    Cells are found only if there is room for them.
+    Cells are found only if there is room for them. `counts` has a row for each part of the boxes.
     """
-    for part in prange((len(levels) + part_size - 1) // part_size):
-        for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
+    parts = len(counts)
+    block = (len(levels) + parts - 1) // parts
+    for part in prange(parts):
+        for i in range(part * block, min((part + 1) * block, len(levels))):
             bands[i] = -1
             group = group_of(groups, i)
             if levels[i] == EMPTY or group < 0:
@@ -235,6 +237,7 @@ def _place(
             if layout[b, BANDS] > 1:
                 y = np.float64(corners[1, i])
                 bands[i] += _interval(y, *_block(extents, layout, edges, places, b), TOP, EDGES_Y)
+            counts[part, bands[i]] += 1
             if len(cells) == 0:
                 continue
             cells[i] = 0
@@ -253,34 +256,23 @@ def _find_blocks(
     class_of_group: Array,
     block_of_class: Array,
     lowest: int,
-    part_size: int,
     blocks: Array,
+    counts: Array,
 ) -> None:
-    """Find the block of each box of a group with classes; -1 for others."""
-    for part in prange((len(levels) + part_size - 1) // part_size):
-        for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
+    """Find the block of each box of a group with classes, -1 for others, and count them by part."""
+    parts = len(counts)
+    size = (len(levels) + parts - 1) // parts
+    for part in prange(parts):
+        for i in range(part * size, min((part + 1) * size, len(levels))):
             blocks[i] = -1
             group = group_of(groups, i)
             if levels[i] != EMPTY and group >= 0 and class_of_group[group] >= 0:
                 blocks[i] = block_of_class[class_of_group[group] + levels[i] - lowest]
+                counts[part, blocks[i]] += 1
 
 
-#: `(levels, groups, class_of_group, block_of_class, lowest, part_size, blocks)`
+#: `(levels, groups, class_of_group, block_of_class, lowest, blocks, counts)`
 FIND_BLOCKS = Kernel(_find_blocks, "find-blocks")
-
-
-def _count_bands(bands: Array, counts: Array) -> None:
-    """Count the boxes of each band, in a row for each part of them."""
-    parts = len(counts)
-    block = (len(bands) + parts - 1) // parts
-    for part in prange(parts):
-        for i in range(part * block, min((part + 1) * block, len(bands))):
-            if bands[i] >= 0:
-                counts[part, bands[i]] += 1
-
-
-#: `(bands, counts)`
-COUNT_BANDS = Kernel(_count_bands, "count-bands")
 
 
 def _spread(
@@ -351,6 +343,19 @@ def _gather(row: Array, order: Array, block: int, result: Array) -> None:
 
 #: `(row, order, block, result)`
 GATHER = Kernel(_gather, "gather-row")
+
+
+def _reorder(rows: Array, order: Array) -> None:
+    """Put the columns of a table into another order, in place, a row by each thread."""
+    for row in prange(len(rows)):
+        own = rows[row]
+        before = own.copy()
+        for position in range(len(order)):
+            own[position] = before[order[position]]
+
+
+#: `(rows, order)`
+REORDER = Kernel(_reorder, "reorder")
 
 
 # ---- what may overlap a box --------------------------------------------------------------------

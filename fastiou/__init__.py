@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         soft_iou,
         thresholded_iou,
     )
+    from fastiou.suppression import batched_nms, nms
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "Pairs",
     "TopK",
     "__version__",
+    "batched_nms",
     "box_area",
     "box_convert",
     "box_iou",
@@ -54,6 +56,7 @@ __all__ = [
     "mask_iou",
     "masks_to_boxes",
     "mean_iou",
+    "nms",
     "pairs",
     "show_config",
     "soft_iou",
@@ -67,6 +70,7 @@ _HOMES = {
     "MeanIoU": "segmentation",
     "Pairs": "matching",
     "TopK": "matching",
+    "batched_nms": "suppression",
     "box_area": "boxes",
     "box_convert": "boxes",
     "box_iou": "boxes",
@@ -80,6 +84,7 @@ _HOMES = {
     "mask_iou": "masks",
     "masks_to_boxes": "masks",
     "mean_iou": "segmentation",
+    "nms": "suppression",
     "pairs": "matching",
     "show_config": "config",
     "soft_iou": "segmentation",

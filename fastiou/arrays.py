@@ -24,11 +24,13 @@ __all__ = [
     "group_array",
     "hand_back",
     "label_array",
+    "least_number",
     "mask_array",
     "mask_batch",
     "output_array",
     "plain_array",
     "result_dtype",
+    "score_array",
     "threshold_number",
     "value_array",
     "whole_number",
@@ -222,6 +224,35 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
             f"got shape {crowd.shape} and dtype {crowd.dtype}"
         )
     return crowd.astype(np.bool_)
+
+
+def score_array(value: Any, count: int, of: str) -> Array:
+    """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
+    scores = _real_input("scores", value).array
+    if scores.shape != (count,):
+        raise ValueError(
+            f"scores must be {count} numbers, one for each of {of}, got shape {scores.shape}"
+        )
+    if scores.dtype.kind != "f":
+        return scores.astype(np.float64)
+    missing = np.isnan(scores)
+    if missing.any():
+        raise ValueError(f"scores has NaN in row {int(missing.argmax())}")
+    return scores
+
+
+def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        with np.errstate(over="ignore"):
+            number = dtype.type(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if np.isnan(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
 
 
 def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -> float:

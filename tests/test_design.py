@@ -22,7 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: What each room may import of the others. Imports run one way.
 MAY_IMPORT = {
-    "__init__": {"boxes", "config", "masks", "matching", "segmentation"},
+    "__init__": {"boxes", "config", "masks", "matching", "segmentation", "suppression"},
     "metrics": set(),
     "reference": set(),
     "cpu": {"cpu", "metrics"},
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},
     "matching": {"arrays", "candidates", "dispatch", "memory", "preparation", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
+    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "metrics"},
     "config": {"__init__", "boxes", "masks", "matching", "dispatch", "cpu", "metrics"},
     "files": set(),
     "tables": {"files"},

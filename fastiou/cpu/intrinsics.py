@@ -17,6 +17,7 @@ __all__ = [
     "address",
     "always_inlined",
     "at_least",
+    "below",
     "count_ones",
     "count_zeros_below",
     "float64_at",
@@ -236,6 +237,9 @@ at_least = intrinsic(_comparer(">="))
 
 #: The same for more than `limit`.
 above = intrinsic(_comparer(">"))
+
+#: The same for less than `limit`.
+below = intrinsic(_comparer("<"))
 
 
 @intrinsic

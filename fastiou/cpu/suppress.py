@@ -1,0 +1,402 @@
+"""Non-maximum suppression: members are kept or suppressed in turn, from the best score down.
+
+Nothing is stored of who suppresses whom. A member asks the grid (see `grid`) for those before it,
+and is suppressed by the first that is known to be kept. Members go in rounds. Within a round all
+ask at once, and one that only meets members of its own round that are not decided notes these as
+bits; when all have asked, the notes are resolved one after another.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.chunks import chunk_scorers
+from fastiou.cpu.compilation import Kernel, named
+from fastiou.cpu.grid import CELL, CELLS, addresses, reach
+from fastiou.cpu.intrinsics import (
+    at_least,
+    below,
+    count_zeros_below,
+    low_bits,
+    prefer_widest_vectors,
+    stack_array,
+)
+from fastiou.cpu.join import chunk_size, corners_of
+from fastiou.cpu.mask_scores import mask_pair_scorer, meeting_masks
+
+__all__ = ["KEPT", "ROUND", "STATE", "SUPPRESSED", "decay_kernel", "suppress_kernel"]
+
+Array = npt.NDArray[Any]
+
+#: Turn of a member that is suppressed: after all others.
+SUPPRESSED = 2**31 - 1
+
+#: What asking the grid takes, in scores of boxes, and what looking at a chunk takes that is not
+#: scored.
+QUERY_SCORES = 64
+GLANCE_SCORES = 2
+
+#: What a member of a chunk takes, besides what masks share.
+SEEK_SCORES = {"box": 1, "mask": 2}
+
+# Places in the array `state` of the kernels.
+ROUND, KEPT, STATE = range(3)
+
+
+@functools.cache
+def _seekers(geometry: str, metric: str, *, turned: bool) -> tuple[Any, Any]:
+    """Make two functions: which of a chunk may score enough with member i, and what one scores.
+
+    With `turned`, member i is the second of each two. The scores of boxes are made a chunk at a
+    time, whether they are wanted or not. Those of masks are made one by one when asked for.
+    """
+    size = chunk_size(geometry)
+
+    if geometry == "box":
+        scorers = chunk_scorers(metric, size)
+        score_boxes = scorers.turned if turned else scorers.one
+
+        @register_jitable(inline="always")
+        @named(f"{metric}-{turned}")
+        def seek(
+            first: Array, second: Array, i: int, column: int, wanted: Any, limit: Any, chunk: Array
+        ) -> Any:
+            score_boxes(first, second, i, first, second, column, chunk)
+            return at_least(chunk, 0, size, limit) & wanted
+
+        @register_jitable(inline="always")
+        @named(f"{metric}-{turned}")
+        def value_of(
+            first: Array, second: Array, i: int, column: int, lane: int, chunk: Array
+        ) -> Any:
+            return chunk[lane]
+    else:
+        score_masks = mask_pair_scorer(metric)
+
+        @register_jitable(inline="always")
+        @named(f"{metric}-{turned}")
+        def seek(
+            first: Array, second: Array, i: int, column: int, wanted: Any, limit: Any, chunk: Array
+        ) -> Any:
+            return meeting_masks(second, i, second, column) & wanted
+
+        @register_jitable(inline="always")
+        @named(f"{metric}-{turned}")
+        def value_of(
+            first: Array, second: Array, i: int, column: int, lane: int, chunk: Array
+        ) -> Any:
+            if turned:
+                return score_masks(first, second, column + lane, first, second, i)
+            return score_masks(first, second, i, first, second, column + lane)
+
+    return seek, value_of
+
+
+@functools.cache
+def suppress_kernel(geometry: str, metric: str) -> Kernel:
+    """Make the kernel of hard suppression.
+
+    `queue` has the position of each turn; `turns`, by position, its turn, or `SUPPRESSED`; and
+    `kept`, by position, whether it is known to be kept. The turns from `cuts[task]` on are a
+    thread's task, of which `progress[task]` is the next, and the tasks from `rounds[r]` on are a
+    round. `notes` has a row for each member of a round, with a bit for each other. The kernel
+    returns when about `budget` scores are made, to be called again until `state[ROUND]` is the
+    number of rounds, or when `enough` are kept.
+    """
+    size = chunk_size(geometry)
+    seek, value_of = _seekers(geometry, metric, turned=True)
+    seek_scores = SEEK_SCORES[geometry] * size
+    corners_of_set = corners_of(geometry)
+
+    def suppress(
+        first: Array,
+        second: Array,
+        groups: Array,
+        blocks: Array,
+        extents: Array,
+        layout: Array,
+        edges: Array,
+        places: Array,
+        starts: Array,
+        share1: float,
+        share2: float,
+        limits: Array,
+        cost: int,
+        queue: Array,
+        turns: Array,
+        kept: Array,
+        cuts: Array,
+        rounds: Array,
+        progress: Array,
+        spent: Array,
+        is_noted: Array,
+        notes: Array,
+        decided: Array,
+        state: Array,
+        enough: int,
+        budget: int,
+    ) -> None:
+        corners = corners_of_set(first, second)
+        grid = addresses(extents, layout, edges, places)
+        limit = limits[0]
+        used = 0
+        while state[ROUND] < len(rounds) - 1 and used < budget and state[KEPT] < enough:
+            begin_task = rounds[state[ROUND]]
+            end_task = rounds[state[ROUND] + 1]
+            begin = cuts[begin_task]
+            end = cuts[end_task]
+            working = 0
+            for task in range(begin_task, end_task):
+                spent[task] = 0
+                working += progress[task] < cuts[task + 1]
+            share = (budget - used) // max(working, 1)
+            for task in prange(begin_task, end_task):
+                prefer_widest_vectors()
+                chunk = stack_array(limits, size)
+                own = 0
+                turn = progress[task]
+                while turn < cuts[task + 1] and own <= share:
+                    position = np.int64(queue[turn])
+                    note = turn - begin
+                    own += QUERY_SCORES
+                    any_noted = False
+                    is_suppressed = False
+                    for b in range(blocks[groups[position]], blocks[groups[position] + 1]):
+                        first_band, end_band, first_cell, last_cell = reach(
+                            grid,
+                            b,
+                            np.float64(corners[0, position]),
+                            np.float64(corners[1, position]),
+                            np.float64(corners[2, position]),
+                            np.float64(corners[3, position]),
+                            share1,
+                            share2,
+                        )
+                        for band in range(first_band, end_band):
+                            cell = layout[b, CELL] + band * layout[b, CELLS]
+                            column = np.int64(starts[cell + first_cell])
+                            last = np.int64(starts[cell + last_cell + 1])
+                            if first_cell == last_cell and column <= position < last:
+                                last = position  # a cell is in the order of turns
+                            while column < last and not is_suppressed:
+                                own += GLANCE_SCORES
+                                wanted = below(turns, column, size, np.int32(turn))
+                                wanted &= low_bits(last - column)
+                                if wanted:
+                                    own += seek_scores
+                                    bits = seek(
+                                        first, second, position, column, wanted, limit, chunk
+                                    )
+                                    while bits:
+                                        lane = count_zeros_below(bits)
+                                        bits &= bits - np.uint64(1)
+                                        own += cost
+                                        value = value_of(
+                                            first, second, position, column, lane, chunk
+                                        )
+                                        if not value >= limit:
+                                            continue
+                                        if kept[column + lane]:
+                                            is_suppressed = True
+                                            break
+                                        # Another thread may have suppressed it since.
+                                        other = np.int64(turns[column + lane])
+                                        if other > turn:
+                                            continue
+                                        if not any_noted:
+                                            any_noted = True
+                                            for word in range((note >> 6) + 1):
+                                                notes[note, word] = 0
+                                        other -= begin
+                                        notes[note, other >> 6] |= np.uint64(1) << np.uint64(
+                                            other & 63
+                                        )
+                                column += size
+                            if is_suppressed:
+                                break
+                        if is_suppressed:
+                            break
+                    if is_suppressed:
+                        turns[position] = SUPPRESSED
+                    elif not any_noted:
+                        kept[position] = 1
+                    is_noted[turn] = any_noted and not is_suppressed
+                    turn += 1
+                progress[task] = turn
+                spent[task] = own
+            any_noted = False
+            finished = True
+            for task in range(begin_task, end_task):
+                used += spent[task]
+                finished &= progress[task] == cuts[task + 1]
+            if not finished:
+                continue
+            for turn in range(begin, end):
+                any_noted |= is_noted[turn]
+            if any_noted:
+                for word in range((end - begin + 63) >> 6):
+                    decided[word] = 0
+                for turn in range(begin, end):
+                    note = turn - begin
+                    position = np.int64(queue[turn])
+                    if is_noted[turn]:
+                        hit = np.uint64(0)
+                        for word in range((note >> 6) + 1):
+                            hit |= notes[note, word] & decided[word]
+                        if hit:
+                            turns[position] = SUPPRESSED
+                        else:
+                            kept[position] = 1
+                    if kept[position]:
+                        decided[note >> 6] |= np.uint64(1) << np.uint64(note & 63)
+            for turn in range(begin, end):
+                state[KEPT] += kept[np.int64(queue[turn])]
+            state[ROUND] += 1
+
+    return Kernel(suppress, f"suppress-{geometry}-{metric}")
+
+
+# ---- soft suppression --------------------------------------------------------------------------
+
+
+@functools.cache
+def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
+    """Make the kernel of soft suppression.
+
+    `numbers` tells by position which of equal scores comes first. `current` has the score of each
+    member, which the kernel lowers, and `taken` gets the score at which each was taken. From
+    `firsts[g]` on, `keys` and `members` hold a heap of the `sizes[g]` members of group g that are
+    left, by scores that may have been lowered since: what comes up is put back where its score is
+    less now. The groups from `cuts[task]` on are a thread's task, of which `progress[task]` is the
+    next. A task ends when about `share` scores are made, to be continued by the next call.
+    """
+    size = chunk_size(geometry)
+    seek, value_of = _seekers(geometry, metric, turned=False)
+    seek_scores = SEEK_SCORES[geometry] * size
+    corners_of_set = corners_of(geometry)
+    is_linear = method == "linear"
+
+    def decay(
+        first: Array,
+        second: Array,
+        numbers: Array,
+        groups: Array,
+        blocks: Array,
+        extents: Array,
+        layout: Array,
+        edges: Array,
+        places: Array,
+        starts: Array,
+        share1: float,
+        share2: float,
+        limits: Array,
+        cost: int,
+        sigma: float,
+        least: float,
+        most: int,
+        firsts: Array,
+        cuts: Array,
+        progress: Array,
+        keys: Array,
+        members: Array,
+        sizes: Array,
+        counts: Array,
+        current: Array,
+        taken: Array,
+        share: int,
+    ) -> None:
+        corners = corners_of_set(first, second)
+        grid = addresses(extents, layout, edges, places)
+        limit = limits[0]
+        for task in prange(len(cuts) - 1):
+            prefer_widest_vectors()
+            chunk = stack_array(limits, size)
+            own = 0
+            group = progress[task]
+            while group < cuts[task + 1] and own <= share:
+                begin = firsts[group]
+                left = sizes[group]
+                while left > 0 and own <= share:
+                    own += QUERY_SCORES
+                    position = np.int64(members[begin])
+                    member = members[begin]
+                    key = current[position]
+                    is_taken = key == keys[begin]
+                    if is_taken:
+                        if key < least or counts[group] == most:
+                            left = 0
+                            break
+                        taken[position] = key
+                        counts[group] += 1
+                        left -= 1
+                        member = members[begin + left]
+                        key = keys[begin + left]
+                    # Put that one into the heap at the top or below.
+                    place = begin
+                    while True:
+                        child = 2 * place - begin + 1
+                        if child >= begin + left:
+                            break
+                        other = keys[child]
+                        if child + 1 < begin + left:
+                            rival = keys[child + 1]
+                            if rival > other or (
+                                rival == other
+                                and numbers[members[child + 1]] < numbers[members[child]]
+                            ):
+                                child += 1
+                                other = rival
+                        if other < key or (
+                            other == key and numbers[members[child]] > numbers[member]
+                        ):
+                            break
+                        keys[place] = other
+                        members[place] = members[child]
+                        place = child
+                    keys[place] = key
+                    members[place] = member
+                    if not is_taken:
+                        continue
+                    for b in range(blocks[groups[position]], blocks[groups[position] + 1]):
+                        first_band, end_band, first_cell, last_cell = reach(
+                            grid,
+                            b,
+                            np.float64(corners[0, position]),
+                            np.float64(corners[1, position]),
+                            np.float64(corners[2, position]),
+                            np.float64(corners[3, position]),
+                            share1,
+                            share2,
+                        )
+                        for band in range(first_band, end_band):
+                            cell = layout[b, CELL] + band * layout[b, CELLS]
+                            last = np.int64(starts[cell + last_cell + 1])
+                            for column in range(np.int64(starts[cell + first_cell]), last, size):
+                                own += seek_scores
+                                wanted = low_bits(last - column)
+                                bits = seek(first, second, position, column, wanted, limit, chunk)
+                                while bits:
+                                    lane = count_zeros_below(bits)
+                                    bits &= bits - np.uint64(1)
+                                    own += cost
+                                    value = value_of(first, second, position, column, lane, chunk)
+                                    if not value >= limit:
+                                        continue
+                                    wide = np.float64(value)
+                                    if is_linear:
+                                        current[column + lane] *= 1.0 - wide
+                                    else:
+                                        current[column + lane] *= math.exp(-(wide * wide) / sigma)
+                sizes[group] = left
+                if left == 0:
+                    group += 1
+            progress[task] = group
+
+    return Kernel(decay, f"decay-{geometry}-{metric}-{method}")

@@ -1,0 +1,393 @@
+"""Non-maximum suppression: of members that overlap too much, the best alone is kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou import arrays, dispatch
+from fastiou.candidates import SCORES_OF_A_QUERY, Search, Sets, group_codes, read_sets, search
+from fastiou.cpu import grid as kernels
+from fastiou.cpu.columns import LAYOUTS, PADDING
+from fastiou.cpu.suppress import (
+    KEPT,
+    ROUND,
+    STATE,
+    SUPPRESSED,
+    decay_kernel,
+    suppress_kernel,
+)
+from fastiou.metrics import METRICS
+from fastiou.preparation import refuse_infinite, unmagnify
+
+__all__ = ["batched_nms", "nms"]
+
+Array = npt.NDArray[Any]
+
+METHODS = ("hard", "linear", "gaussian")
+
+#: Scores that all of a group may make with all others, up to which it is left to one thread.
+GROUP_SCORES = 1 << 21
+
+#: Turns of small groups that a thread takes at a time.
+TASK_TURNS = 256
+
+#: Turns of the first round of a large group. Each round is as large as all before it, so that in a
+#: pile, where few are kept, most find at once one that is.
+FIRST_ROUND = 256
+
+#: Turns of a round at most: notes of who meets whom in it take up to their square, in bits.
+LAST_ROUND = 1 << 13
+
+#: Parts into which a round is cut for the threads, and turns in each at least.
+TASKS = 64
+LEAST_TURNS = 16
+
+
+class Task(NamedTuple):
+    """Members to be suppressed, in the order of their scores."""
+
+    sets: Sets
+    metric: str
+    threshold: float
+    #: Group of each, as `group_codes` numbers them.
+    codes: Array
+    group_count: int
+    #: How many to keep at most.
+    most: int | None
+
+    def search(self, threshold: float) -> Search:
+        """A grid over the members."""
+        codes, count = self.codes, self.group_count
+        return search(self.sets, self.metric, threshold, codes, codes, count)
+
+
+def nms(
+    a: Any,
+    scores: Any,
+    threshold: float = 0.5,
+    *,
+    groups: Any = None,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    method: str = "hard",
+    sigma: float = 0.5,
+    score_threshold: float = 0.0,
+    max_output: int | None = None,
+    device: str = "auto",
+) -> Any:
+    """Keep the best of members that overlap too much: non-maximum suppression.
+
+    Members are taken by descending score. Each one that is kept suppresses all after it whose score
+    with it is more than the threshold. Who overlaps whom is never stored: memory is proportional to
+    the inputs.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    scores : array_like, shape (N,)
+        How sure each is; not NaN. The soft methods need scores from 0 on.
+    threshold : float
+        Those that score more with one that is kept are suppressed; from 0, where all are that
+        score anything. It is compared in the dtype of the scores of `box_iou`.
+    groups : array of int, shape (N,), optional
+        The group that each belongs to: an image, a class. Only members of equal groups suppress
+        each other, so that many images cost the sum of the images.
+    metric
+        As in `box_iou`, or, for masks, in `mask_iou`, where the rows are those that are kept.
+    fmt
+        As in `box_iou`.
+    method : {"hard", "linear", "gaussian"}
+        Soft suppression (Bodla et al. 2017) lowers scores instead. Of each group the member with
+        the highest score is taken, and then the scores of the others are lowered: "linear"
+        multiplies those that score ``v``, more than the threshold, with it by ``1 - v``, "gaussian"
+        those that score ``v`` above 0 by ``exp(-v² / sigma)``. Then the next one is taken.
+    sigma : float
+        For "gaussian", greater than 0: the larger, the less scores are lowered.
+    score_threshold : float
+        Members that score less are left out from the start, and dropped once their lowered score is
+        less.
+    max_output : int, optional
+        Keep at most so many in all: the best.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+
+    Returns
+    -------
+    array of int64
+        Indices of those that are kept, by descending score, and equal scores by index, as an array
+        of the library that `a` came from. For the soft methods it is the score at which each was
+        taken. Boxes with a NaN, and boxes and masks without area, suppress nothing and are kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`; a threshold out of range, or unfit scores, groups or other options.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1])
+    array([1, 2])
+
+    Boxes of different classes do not suppress each other:
+
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], groups=[7, 5, 5])
+    array([1, 0, 2])
+
+    Soft suppression lowers the 0.8 of the first box, which scores 0.75 with the second, to 0.2:
+
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear")
+    array([1, 0, 2])
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear", score_threshold=0.3)
+    array([1])
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    arrays.check_choice("method", method, METHODS)
+    dispatch.require_cpu(device)
+    sets = read_sets(a, None, metric, fmt)
+    count = sets.sizes[0]
+    values = arrays.score_array(scores, count, "a")
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    width = arrays.finite_number("sigma", sigma)
+    if width <= 0:
+        raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
+    least = arrays.least_number("score_threshold", score_threshold, values.dtype)
+    most = None if max_output is None else arrays.whole_number("max_output", max_output, lowest=0)
+    if method != "hard":
+        if METRICS[metric].maximum is None:
+            raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
+        if count and values.min() < 0:
+            row = int((values < 0).argmax())
+            raise ValueError(
+                f"scores must be at least 0 for method={method!r}, which would raise lower ones, "
+                f"got {values[row]} in row {row}"
+            )
+    codes, _, group_count = group_codes(groups, sets.sizes, itself=True)
+    chosen = by_score(values)[: np.count_nonzero(values >= least)]
+    if len(chosen) < count and sets.geometry == "box":
+        refuse_infinite(sets.inputs[0])  # in those that are left out, too
+    task = Task(sets.taken(chosen), metric, minimum, codes[chosen], group_count, most)
+    if method == "hard":
+        result = chosen[_hard(task)]
+    else:
+        taken = _soft(task, method, width, chosen, values[chosen].astype(np.float64), float(least))
+        result = chosen[np.lexsort((chosen, -taken))][: np.count_nonzero(taken >= 0)]
+    result = result[:most]
+    return arrays.hand_back(result, *sets.inputs)
+
+
+def by_score(scores: Array) -> Array:
+    """Indices by descending score, equal scores by index."""
+    count = len(scores)
+    if scores.dtype.itemsize <= 4 and count < 2**31:
+        # Score and index in one number: NumPy sorts numbers faster than it finds their order.
+        bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+        bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)  # in the order of the scores
+        keys: Array = (~bits).astype(np.int64) << 32
+        keys |= np.arange(count)
+        keys.sort()
+        keys &= 0xFFFFFFFF
+        return keys
+    order: Array = np.argsort(-scores)
+    ordered = scores[order]
+    equal = ordered[1:] == ordered[:-1]
+    if equal.any():  # the sort leaves these in any order
+        runs = np.concatenate([[0], np.cumsum(~equal)])
+        tied = np.flatnonzero(np.concatenate([equal, [False]]) | np.concatenate([[False], equal]))
+        order[tied] = order[tied][np.lexsort((order[tied], runs[tied]))]
+    return order
+
+
+def _limits(found: Search, metric: str, threshold: float) -> Array:
+    """The least score that is more than a threshold, in the units of the kernels."""
+    if METRICS[metric].maximum is None:
+        threshold = float(unmagnify(np.array([threshold]), -found.exponent)[0])
+    with np.errstate(over="ignore", under="ignore"):
+        number = found.dtype.type
+        return np.array([np.nextafter(number(threshold), number(np.inf))])
+
+
+def _work(found: Search) -> int:
+    """About how many scores it takes that each member asks for others."""
+    grid = found.grid
+    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
+    first_cells = grid.layout[:, kernels.CELL]
+    sizes = (grid.starts[first_cells + cells] - grid.starts[first_cells]).astype(np.float64)
+    met = np.minimum(sizes / 2, 8 * sizes / cells + 8)
+    return SCORES_OF_A_QUERY * len(found.side1.groups) + int(found.scores * (sizes * met).sum())
+
+
+def _in_turn(found: Search) -> tuple[Array, Array]:
+    """Positions, group by group and in the order of scores, and where each group begins."""
+    side, grid = found.side1, found.grid
+    count = len(side.groups)
+    queue = np.arange(count, dtype=np.int32)
+    if not count:
+        return np.zeros(1, np.int64), queue
+    edges = np.flatnonzero(side.groups[1:] != side.groups[:-1]) + 1
+    firsts = np.concatenate([[0], edges, [count]])
+    groups = side.groups[firsts[:-1]]
+    blocks = grid.blocks[groups]
+    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
+    # A cell keeps the order of scores; where there are several, it must be found again.
+    for place in np.flatnonzero((grid.blocks[groups + 1] - blocks > 1) | (cells[blocks] > 1)):
+        first, last = firsts[place], firsts[place + 1]
+        own = side.order[first:last]
+        if len(groups) > 1:
+            queue[first:last] = first + np.argsort(own)
+        else:  # a quarter of the time of sorting
+            positions = np.full(int(own.max()) + 1, -1, np.int32)
+            positions[own] = queue
+            queue = positions[positions >= 0]
+    return firsts, queue
+
+
+# ---- hard suppression --------------------------------------------------------------------------
+
+
+def _hard(task: Task) -> Array:
+    """Which are kept of members in the order of their scores."""
+    found = task.search(task.threshold)
+    side = found.side1
+    queue, cuts, rounds, largest = _schedule(found)
+    work = _work(found)
+    count = len(queue)
+    turns = np.full(count + PADDING, SUPPRESSED, np.int32)
+    turns[queue] = np.arange(count, dtype=np.int32)
+    kept = np.zeros(count + PADDING, np.uint8)
+    state = np.zeros(STATE, np.int64)
+    progress, spent = cuts[:-1].copy(), np.empty(len(cuts) - 1, np.int64)
+    words = (largest + 63) // 64
+    # Of these only the pages are taken that are written to.
+    notes = np.empty((largest, words), np.uint64)
+    is_noted, decided = np.empty(count, np.bool_), np.empty(words, np.uint64)
+    enough = count + 1 if task.most is None or task.group_count > 1 else task.most
+    limits = _limits(found, task.metric, task.threshold)
+    while state[ROUND] < len(rounds) - 1 and state[KEPT] < enough:
+        dispatch.run(
+            suppress_kernel(found.geometry, task.metric), work, side.first, side.second,
+            # Members ask for those that may suppress them, which come first of the two.
+            side.groups, *found.grid, found.share2, found.share1, limits, found.scores, queue,
+            turns, kept, cuts, rounds, progress, spent, is_noted, notes, decided, state, enough,
+            dispatch.STEP,
+        )  # fmt: skip
+    result = np.ones(task.sets.sizes[0], np.bool_)
+    result[side.order[:count]] = kept[:count]
+    return result
+
+
+def _schedule(found: Search) -> tuple[Array, Array, Array, int]:
+    """In which turns, tasks and rounds members are decided.
+
+    Returns the position of each turn, the first turn of each task, the first task of each round,
+    and how many members the largest round has that is shared by threads.
+    """
+    count = len(found.side1.groups)
+    firsts, queue = _in_turn(found)
+    sizes = np.diff(firsts)
+    large = found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES
+    small_sizes = sizes[~large]
+    if large.any() and len(small_sizes):
+        is_large = np.repeat(large, sizes)
+        queue = np.concatenate([queue[~is_large], queue[is_large]])
+    ends = np.concatenate([[0], np.cumsum(small_sizes)])
+    small = int(ends[-1])
+    cuts = [np.unique(ends[np.searchsorted(ends, np.arange(0, small, TASK_TURNS))])]
+    rounds = [0]
+    tasks = len(cuts[0])
+    if small:
+        rounds.append(tasks)
+    largest = 0
+    before = small
+    for size in sizes[large]:
+        first = 0
+        while first < size:
+            length = min(int(size) - first, max(FIRST_ROUND, min(first, LAST_ROUND)))
+            parts = max(1, min(TASKS, length // LEAST_TURNS))
+            cuts.append(before + first + length * np.arange(parts) // parts)
+            tasks += parts
+            rounds.append(tasks)
+            largest = max(largest, length)
+            first += length
+        before += int(size)
+    cuts.append(np.array([count]))
+    return queue, np.concatenate(cuts).astype(np.int64), np.array(rounds), largest
+
+
+# ---- soft suppression --------------------------------------------------------------------------
+
+
+def _soft(
+    task: Task, method: str, sigma: float, chosen: Array, scores: Array, least: float
+) -> Array:
+    """The score at which each was taken, -1 for those that were dropped."""
+    threshold = task.threshold if method == "linear" else 0.0
+    found = task.search(threshold)
+    side = found.side1
+    firsts, members = _in_turn(found)
+    count = len(members)
+    order = side.order[:count]
+    current, taken = scores[order], np.full(count, -1.0)
+    keys = current[members]
+    sizes = np.diff(firsts)
+    counts = np.zeros_like(sizes)
+    cuts = np.unique(np.searchsorted(firsts, np.linspace(0, count, TASKS, endpoint=False)))
+    cuts = np.append(cuts[cuts < len(sizes)], len(sizes)).astype(np.int64)
+    progress = cuts[:-1].copy()
+    limits = _limits(found, task.metric, threshold)
+    most = count + 1 if task.most is None else task.most
+    work = _work(found)
+    while working := int(np.count_nonzero(progress < cuts[1:])):
+        dispatch.run(
+            decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
+            side.first, side.second, chosen[order], side.groups, *found.grid, found.share1,
+            found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
+            members, sizes, counts, current, taken, dispatch.STEP // working,
+        )  # fmt: skip
+    result = scores.copy()
+    result[order] = taken
+    return result
+
+
+def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
+    """Suppress boxes of each class or image by themselves, as torchvision's function of this name.
+
+    It is `nms` with groups, for scores of any size. Groups are compared as groups, where
+    torchvision moves their boxes apart, which rounds large coordinates.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (N, 4)
+        Boxes as (left, top, right, bottom).
+    scores : array_like, shape (N,)
+        How sure each is.
+    idxs : array of int, shape (N,)
+        The group that each box belongs to.
+    iou_threshold : float
+        Boxes whose IoU with one that is kept is more than this are suppressed.
+
+    Returns
+    -------
+    array of int64
+        Indices of those that are kept, by descending score.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `nms`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]]
+    >>> fastiou.batched_nms(boxes, [0.8, -0.9, 0.7], [0, 1, 0], 0.5)
+    array([0, 1])
+    """
+    return nms(boxes, scores, iou_threshold, groups=idxs, score_threshold=-math.inf)

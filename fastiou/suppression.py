@@ -334,7 +334,8 @@ def _soft(
     firsts, members = _in_turn(found)
     count = len(members)
     order = side.order[:count]
-    current, taken = scores[order], np.full(count, -1.0)
+    current, taken = np.zeros(count + PADDING), np.full(count, -1.0)
+    current[:count] = scores[order]
     keys = current[members]
     sizes = np.diff(firsts)
     counts = np.zeros_like(sizes)
@@ -351,7 +352,7 @@ def _soft(
             found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
             members, sizes, counts, current, taken, dispatch.STEP // working,
         )  # fmt: skip
-    result = scores.copy()
+    result: Array = scores.copy()
     result[order] = taken
     return result
 

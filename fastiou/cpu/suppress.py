@@ -46,6 +46,10 @@ GLANCE_SCORES = 2
 #: What a member of a chunk takes, besides what masks share.
 SEEK_SCORES = {"box": 1, "mask": 2}
 
+#: Current score of a member that was taken, and the least one that can be lowered.
+TAKEN = -1.0
+LEAST_SCORE = 5e-324
+
 # Places in the array `state` of the kernels.
 ROUND, KEPT, STATE = range(3)
 
@@ -315,6 +319,8 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
         corners = corners_of_set(first, second)
         grid = addresses(extents, layout, edges, places)
         limit = limits[0]
+        # What is taken, dropped or 0 is lowered no more.
+        floor = max(least, LEAST_SCORE)
         for task in prange(len(cuts) - 1):
             prefer_widest_vectors()
             chunk = stack_array(limits, size)
@@ -334,6 +340,7 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                             left = 0
                             break
                         taken[position] = key
+                        current[position] = TAKEN
                         counts[group] += 1
                         left -= 1
                         member = members[begin + left]
@@ -379,8 +386,12 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                             cell = layout[b, CELL] + band * layout[b, CELLS]
                             last = np.int64(starts[cell + last_cell + 1])
                             for column in range(np.int64(starts[cell + first_cell]), last, size):
+                                own += GLANCE_SCORES
+                                wanted = at_least(current, column, size, floor)
+                                wanted &= low_bits(last - column)
+                                if not wanted:
+                                    continue
                                 own += seek_scores
-                                wanted = low_bits(last - column)
                                 bits = seek(first, second, position, column, wanted, limit, chunk)
                                 while bits:
                                     lane = count_zeros_below(bits)

@@ -276,7 +276,8 @@ def search(
     box_or_mask = 0 if sets.geometry == "box" else 1
     corners1, corners2 = set1[box_or_mask], set2[box_or_mask]
     share1, share2 = _shares(metric, threshold)
-    if odd_areas and not (_areas_agree(set1) and _areas_agree(set2)):
+    # Most of a mask may lie in a small part of its box.
+    if sets.geometry == "mask" or (odd_areas and not (_areas_agree(set1) and _areas_agree(set2))):
         share1 = share2 = 0.0
     levels1 = _levels(corners1, sets.sizes[0])
     levels2 = levels1 if corners1 is corners2 else _levels(corners2, sets.sizes[1])

@@ -12,14 +12,7 @@ from fastiou import arrays, dispatch
 from fastiou.candidates import SCORES_OF_A_QUERY, Search, Sets, group_codes, read_sets, search
 from fastiou.cpu import grid as kernels
 from fastiou.cpu.columns import LAYOUTS, PADDING
-from fastiou.cpu.suppress import (
-    KEPT,
-    ROUND,
-    STATE,
-    SUPPRESSED,
-    decay_kernel,
-    suppress_kernel,
-)
+from fastiou.cpu.suppress import SUPPRESSED, decay_kernel, suppress_kernel
 from fastiou.metrics import METRICS
 from fastiou.preparation import refuse_infinite, unmagnify
 
@@ -32,19 +25,14 @@ METHODS = ("hard", "linear", "gaussian")
 #: Scores that all of a group may make with all others, up to which it is left to one thread.
 GROUP_SCORES = 1 << 21
 
-#: Turns of small groups that a thread takes at a time.
-TASK_TURNS = 256
+#: Members of small groups that a thread takes at a time, and of large ones. There another thread
+#: may have to leave what overlaps these, so they are few; and of masks, which take longer, fewer.
+SMALL_TASK = 256
+LARGE_TASK = 64
+LARGE_TASK_OF_MASKS = 8
 
-#: Turns of the first round of a large group. Each round is as large as all before it, so that in a
-#: pile, where few are kept, most find at once one that is.
-FIRST_ROUND = 256
-
-#: Turns of a round at most: notes of who meets whom in it take up to their square, in bits.
-LAST_ROUND = 1 << 13
-
-#: Parts into which a round is cut for the threads, and turns in each at least.
+#: Parts into which groups are cut for the threads, in soft suppression.
 TASKS = 64
-LEAST_TURNS = 16
 
 
 class Task(NamedTuple):
@@ -256,69 +244,56 @@ def _hard(task: Task) -> Array:
     """Which are kept of members in the order of their scores."""
     found = task.search(task.threshold)
     side = found.side1
-    queue, cuts, rounds, largest = _schedule(found)
-    work = _work(found)
+    firsts, queue = _in_turn(found)
     count = len(queue)
+    every = np.arange(count, dtype=np.int32)
     turns = np.full(count + PADDING, SUPPRESSED, np.int32)
-    turns[queue] = np.arange(count, dtype=np.int32)
+    turns[queue] = every
     kept = np.zeros(count + PADDING, np.uint8)
-    state = np.zeros(STATE, np.int64)
-    progress, spent = cuts[:-1].copy(), np.empty(len(cuts) - 1, np.int64)
-    words = (largest + 63) // 64
-    # Of these only the pages are taken that are written to.
-    notes = np.empty((largest, words), np.uint64)
-    is_noted, decided = np.empty(count, np.bool_), np.empty(words, np.uint64)
-    enough = count + 1 if task.most is None or task.group_count > 1 else task.most
+    is_left = np.empty(count, np.bool_)
     limits = _limits(found, task.metric, task.threshold)
-    while state[ROUND] < len(rounds) - 1 and state[KEPT] < enough:
+    enough = count + 1 if task.most is None or task.group_count > 1 else task.most
+    work = _work(found)
+
+    def ask(asking: Array, cuts: Array, next_task: Array) -> None:
+        workers = dispatch.thread_count()
         dispatch.run(
-            suppress_kernel(found.geometry, task.metric), work, side.first, side.second,
+            suppress_kernel(found.geometry, task.metric), work * len(asking) // max(count, 1),
+            side.first, side.second, side.groups, *found.grid,
             # Members ask for those that may suppress them, which come first of the two.
-            side.groups, *found.grid, found.share2, found.share1, limits, found.scores, queue,
-            turns, kept, cuts, rounds, progress, spent, is_noted, notes, decided, state, enough,
-            dispatch.STEP,
+            found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
+            cuts, next_task, workers, enough, dispatch.STEP // workers,
         )  # fmt: skip
+
+    cuts = _tasks(found, firsts)
+    next_task = np.zeros(1, np.int64)
+    while (before := int(next_task[0])) < len(cuts) - 1:
+        ask(every, cuts, next_task)
+        next_task[0] = min(next_task[0], len(cuts) - 1)  # each thread asked for one too many
+        first, last = cuts[before], cuts[next_task[0]]
+        while len(left := first + np.flatnonzero(is_left[first:last])):
+            ask(left.astype(np.int32), _even(len(left), LARGE_TASK), np.zeros(1, np.int64))
+        if enough <= count and np.count_nonzero(kept) >= enough:
+            break
     result = np.ones(task.sets.sizes[0], np.bool_)
     result[side.order[:count]] = kept[:count]
     return result
 
 
-def _schedule(found: Search) -> tuple[Array, Array, Array, int]:
-    """In which turns, tasks and rounds members are decided.
-
-    Returns the position of each turn, the first turn of each task, the first task of each round,
-    and how many members the largest round has that is shared by threads.
-    """
-    count = len(found.side1.groups)
-    firsts, queue = _in_turn(found)
+def _tasks(found: Search, firsts: Array) -> Array:
+    """At which turns to cut groups that begin at `firsts` into tasks; small ones stay whole."""
+    count = int(firsts[-1])
     sizes = np.diff(firsts)
-    large = found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES
-    small_sizes = sizes[~large]
-    if large.any() and len(small_sizes):
-        is_large = np.repeat(large, sizes)
-        queue = np.concatenate([queue[~is_large], queue[is_large]])
-    ends = np.concatenate([[0], np.cumsum(small_sizes)])
-    small = int(ends[-1])
-    cuts = [np.unique(ends[np.searchsorted(ends, np.arange(0, small, TASK_TURNS))])]
-    rounds = [0]
-    tasks = len(cuts[0])
-    if small:
-        rounds.append(tasks)
-    largest = 0
-    before = small
-    for size in sizes[large]:
-        first = 0
-        while first < size:
-            length = min(int(size) - first, max(FIRST_ROUND, min(first, LAST_ROUND)))
-            parts = max(1, min(TASKS, length // LEAST_TURNS))
-            cuts.append(before + first + length * np.arange(parts) // parts)
-            tasks += parts
-            rounds.append(tasks)
-            largest = max(largest, length)
-            first += length
-        before += int(size)
-    cuts.append(np.array([count]))
-    return queue, np.concatenate(cuts).astype(np.int64), np.array(rounds), largest
+    large = np.flatnonzero(found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES)
+    length = LARGE_TASK if found.geometry == "box" else LARGE_TASK_OF_MASKS
+    cuts = [firsts[np.searchsorted(firsts, _even(count, SMALL_TASK))]]
+    cuts += [firsts[place] + _even(int(sizes[place]), length) for place in large]
+    return np.unique(np.concatenate(cuts))
+
+
+def _even(count: int, length: int) -> Array:
+    """From 0 to `count` in steps of `length`."""
+    return np.append(np.arange(0, count, length), count)
 
 
 # ---- soft suppression --------------------------------------------------------------------------

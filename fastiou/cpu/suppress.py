@@ -1,9 +1,9 @@
 """Non-maximum suppression: members are kept or suppressed in turn, from the best score down.
 
 Nothing is stored of who suppresses whom. A member asks the grid (see `grid`) for those before it,
-and is suppressed by the first that is known to be kept. Members go in rounds. Within a round all
-ask at once, and one that only meets members of its own round that are not decided notes these as
-bits; when all have asked, the notes are resolved one after another.
+and is suppressed by the first that is known to be kept. Threads take the next few members in turn,
+so that nearly all before one are decided when it asks. Where one meets a member that another thread
+has not decided yet, and none that is kept, it is left, to ask again when the others are decided.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from fastiou.cpu.intrinsics import (
     low_bits,
     prefer_widest_vectors,
     stack_array,
+    take_number,
 )
 from fastiou.cpu.join import chunk_size, corners_of
 from fastiou.cpu.mask_scores import mask_pair_scorer, meeting_masks
 
-__all__ = ["KEPT", "ROUND", "STATE", "SUPPRESSED", "decay_kernel", "suppress_kernel"]
+__all__ = ["SUPPRESSED", "decay_kernel", "suppress_kernel"]
 
 Array = npt.NDArray[Any]
 
@@ -49,9 +50,6 @@ SEEK_SCORES = {"box": 1, "mask": 2}
 #: Current score of a member that was taken, and the least one that can be lowered.
 TAKEN = -1.0
 LEAST_SCORE = 5e-324
-
-# Places in the array `state` of the kernels.
-ROUND, KEPT, STATE = range(3)
 
 
 @functools.cache
@@ -108,11 +106,10 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
     """Make the kernel of hard suppression.
 
     `queue` has the position of each turn; `turns`, by position, its turn, or `SUPPRESSED`; and
-    `kept`, by position, whether it is known to be kept. The turns from `cuts[task]` on are a
-    thread's task, of which `progress[task]` is the next, and the tasks from `rounds[r]` on are a
-    round. `notes` has a row for each member of a round, with a bit for each other. The kernel
-    returns when about `budget` scores are made, to be called again until `state[ROUND]` is the
-    number of rounds, or when `enough` are kept.
+    `kept`, by position, whether it is known to be kept. The turns that ask are in `asking`, in
+    ascending order, and those from `cuts[task]` on are a task. `next_task[0]` is the first that no
+    thread has taken. `is_left` tells, by turn, what could not be decided. Each of `workers` takes
+    tasks until it has made about `share` scores, or found `enough` to be kept.
     """
     size = chunk_size(geometry)
     seek, value_of = _seekers(geometry, metric, turned=True)
@@ -136,42 +133,32 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
         queue: Array,
         turns: Array,
         kept: Array,
+        is_left: Array,
+        asking: Array,
         cuts: Array,
-        rounds: Array,
-        progress: Array,
-        spent: Array,
-        is_noted: Array,
-        notes: Array,
-        decided: Array,
-        state: Array,
+        next_task: Array,
+        workers: int,
         enough: int,
-        budget: int,
+        share: int,
     ) -> None:
         corners = corners_of_set(first, second)
         grid = addresses(extents, layout, edges, places)
         limit = limits[0]
-        used = 0
-        while state[ROUND] < len(rounds) - 1 and used < budget and state[KEPT] < enough:
-            begin_task = rounds[state[ROUND]]
-            end_task = rounds[state[ROUND] + 1]
-            begin = cuts[begin_task]
-            end = cuts[end_task]
-            working = 0
-            for task in range(begin_task, end_task):
-                spent[task] = 0
-                working += progress[task] < cuts[task + 1]
-            share = (budget - used) // max(working, 1)
-            for task in prange(begin_task, end_task):
-                prefer_widest_vectors()
-                chunk = stack_array(limits, size)
-                own = 0
-                turn = progress[task]
-                while turn < cuts[task + 1] and own <= share:
+        for _ in prange(workers):
+            prefer_widest_vectors()
+            chunk = stack_array(limits, size)
+            own = 0
+            found = 0
+            while own <= share and found < enough:
+                task = take_number(next_task, 0)
+                if task >= len(cuts) - 1:
+                    break
+                for place in range(cuts[task], cuts[task + 1]):
+                    turn = np.int64(asking[place])
                     position = np.int64(queue[turn])
-                    note = turn - begin
                     own += QUERY_SCORES
-                    any_noted = False
                     is_suppressed = False
+                    is_open = False
                     for b in range(blocks[groups[position]], blocks[groups[position] + 1]):
                         first_band, end_band, first_cell, last_cell = reach(
                             grid,
@@ -205,23 +192,12 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                                         value = value_of(
                                             first, second, position, column, lane, chunk
                                         )
-                                        if not value >= limit:
-                                            continue
-                                        if kept[column + lane]:
-                                            is_suppressed = True
-                                            break
-                                        # Another thread may have suppressed it since.
-                                        other = np.int64(turns[column + lane])
-                                        if other > turn:
-                                            continue
-                                        if not any_noted:
-                                            any_noted = True
-                                            for word in range((note >> 6) + 1):
-                                                notes[note, word] = 0
-                                        other -= begin
-                                        notes[note, other >> 6] |= np.uint64(1) << np.uint64(
-                                            other & 63
-                                        )
+                                        if value >= limit:
+                                            if kept[column + lane]:
+                                                is_suppressed = True
+                                                break
+                                            # Another thread may have suppressed it since.
+                                            is_open |= turns[column + lane] != SUPPRESSED
                                 column += size
                             if is_suppressed:
                                 break
@@ -229,40 +205,10 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                             break
                     if is_suppressed:
                         turns[position] = SUPPRESSED
-                    elif not any_noted:
+                    elif not is_open:
                         kept[position] = 1
-                    is_noted[turn] = any_noted and not is_suppressed
-                    turn += 1
-                progress[task] = turn
-                spent[task] = own
-            any_noted = False
-            finished = True
-            for task in range(begin_task, end_task):
-                used += spent[task]
-                finished &= progress[task] == cuts[task + 1]
-            if not finished:
-                continue
-            for turn in range(begin, end):
-                any_noted |= is_noted[turn]
-            if any_noted:
-                for word in range((end - begin + 63) >> 6):
-                    decided[word] = 0
-                for turn in range(begin, end):
-                    note = turn - begin
-                    position = np.int64(queue[turn])
-                    if is_noted[turn]:
-                        hit = np.uint64(0)
-                        for word in range((note >> 6) + 1):
-                            hit |= notes[note, word] & decided[word]
-                        if hit:
-                            turns[position] = SUPPRESSED
-                        else:
-                            kept[position] = 1
-                    if kept[position]:
-                        decided[note >> 6] |= np.uint64(1) << np.uint64(note & 63)
-            for turn in range(begin, end):
-                state[KEPT] += kept[np.int64(queue[turn])]
-            state[ROUND] += 1
+                        found += 1
+                    is_left[turn] = is_open and not is_suppressed
 
     return Kernel(suppress, f"suppress-{geometry}-{metric}")
 

@@ -47,6 +47,9 @@ GLANCE_SCORES = 2
 #: What a member of a chunk takes, besides what masks share.
 SEEK_SCORES = {"box": 1, "mask": 2}
 
+#: What lowering a score takes.
+LOWERING_SCORES = {"linear": 2, "gaussian": 6}
+
 #: Current score of a member that was taken, and the least one that can be lowered.
 TAKEN = -1.0
 LEAST_SCORE = 5e-324
@@ -232,6 +235,7 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
     seek_scores = SEEK_SCORES[geometry] * size
     corners_of_set = corners_of(geometry)
     is_linear = method == "linear"
+    lowering_scores = LOWERING_SCORES[method]
 
     def decay(
         first: Array,
@@ -342,7 +346,7 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                                 while bits:
                                     lane = count_zeros_below(bits)
                                     bits &= bits - np.uint64(1)
-                                    own += cost
+                                    own += cost + lowering_scores
                                     value = value_of(first, second, position, column, lane, chunk)
                                     if not value >= limit:
                                         continue

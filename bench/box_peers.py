@@ -20,7 +20,7 @@ from bench.contenders import (
     read_and_fill_bound,
 )
 
-__all__ = ["BOX_WORKLOADS", "Scene"]
+__all__ = ["BOX_WORKLOADS", "Scene", "by_row", "numpy_scores", "random_boxes", "sparse"]
 
 
 # ---- scenes ------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
     groups2: Array | None = None
 
 
-def _boxes(rng: np.random.Generator, count: int, span: int, least: int, most: int) -> Array:
+def random_boxes(rng: np.random.Generator, count: int, span: int, least: int, most: int) -> Array:
     corners = rng.integers(0, span, (count, 2))
     return np.hstack([corners, corners + rng.integers(least, most + 1, (count, 2))]).astype(float)
 
@@ -47,20 +47,23 @@ def _boxes(rng: np.random.Generator, count: int, span: int, least: int, most: in
 def crowded(size: int) -> Scene:
     """Boxes of 10 to 100 pixels in an image of 1,000 × 1,000."""
     rng = np.random.default_rng(size)
-    return Scene(_boxes(rng, size, 1000, 10, 100), _boxes(rng, size, 1000, 10, 100))
+    return Scene(random_boxes(rng, size, 1000, 10, 100), random_boxes(rng, size, 1000, 10, 100))
 
 
 def sparse(size: int) -> Scene:
     """Boxes of 1 to 30 units, one per 100 square units: each overlaps about ten of the others."""
     rng = np.random.default_rng(size)
     span = int(10 * size**0.5)
-    return Scene(_boxes(rng, size, span, 1, 30), _boxes(rng, size, span, 1, 30))
+    return Scene(random_boxes(rng, size, span, 1, 30), random_boxes(rng, size, span, 1, 30))
 
 
 def images(size: int) -> Scene:
     """A data set of `size` images, each with 100 detections and 7 ground truths."""
     rng = np.random.default_rng(size)
-    detections, truths = _boxes(rng, 100 * size, 640, 10, 200), _boxes(rng, 7 * size, 640, 10, 200)
+    detections, truths = (
+        random_boxes(rng, 100 * size, 640, 10, 200),
+        random_boxes(rng, 7 * size, 640, 10, 200),
+    )
     return Scene(detections, truths, np.repeat(np.arange(size), 100), np.repeat(np.arange(size), 7))
 
 
@@ -220,7 +223,7 @@ def _torch(
     return Contender(set_up)
 
 
-def _numpy_scores(boxes1: Array, boxes2: Array, out: Array | None = None) -> Array:
+def numpy_scores(boxes1: Array, boxes2: Array, out: Array | None = None) -> Array:
     """The broadcasting formula; aligned where shapes broadcast so."""
 
     def area(boxes: Array) -> Any:
@@ -240,7 +243,7 @@ def _numpy(dtype: Any, *, aligned: bool = False, into: bool = False) -> Contende
         if not aligned:
             boxes1 = boxes1[:, None]
         out = np.empty((len(boxes1), len(boxes2)), dtype) if into else None
-        return lambda: _numpy_scores(boxes1, boxes2, out)
+        return lambda: numpy_scores(boxes1, boxes2, out)
 
     return Contender(set_up, largest=None if aligned else 3_000)
 
@@ -250,7 +253,7 @@ def _numpy(dtype: Any, *, aligned: bool = False, into: bool = False) -> Contende
 THRESHOLD = 0.5
 
 
-def _by_row(rows: Array, cols: Array, values: Array) -> tuple[Array, Array, Array]:
+def by_row(rows: Array, cols: Array, values: Array) -> tuple[Array, Array, Array]:
     order = np.lexsort((cols, rows))
     return rows[order], cols[order], values[order]
 
@@ -276,13 +279,13 @@ def _shapely() -> Contender:
 
         def call() -> tuple[Array, Array, Array]:
             rows, cols = shapely.STRtree(shapes2).query(shapes1)
-            values = _numpy_scores(boxes1[rows], boxes2[cols])
+            values = numpy_scores(boxes1[rows], boxes2[cols])
             enough = values >= THRESHOLD
             return rows[enough], cols[enough], values[enough]
 
         return call
 
-    return Contender(set_up, lambda found: _by_row(*found))
+    return Contender(set_up, lambda found: by_row(*found))
 
 
 def _per_image(dense: Contender) -> Contender:
@@ -316,7 +319,7 @@ def _per_image(dense: Contender) -> Contender:
 
         return call
 
-    return Contender(set_up, lambda found: _by_row(*found))
+    return Contender(set_up, lambda found: by_row(*found))
 
 
 # ---- the table ---------------------------------------------------------------------------------

@@ -37,10 +37,13 @@ class Library(NamedTuple):
     #: How many threads it uses: all, or one.
     threaded: bool = False
     kind: str = "peer"
+    #: What it is installed as, where that is not the module's name.
+    distribution: str | None = None
 
 
 LIBRARIES = {
     "fastiou": Library("fastiou", threaded=True, kind="fastiou"),
+    "fastiou, packed": Library("fastiou", threaded=True, kind="fastiou"),
     "streaming fill": Library(threaded=True, kind="bound"),
     "plain fill": Library(threaded=True, kind="bound"),
     "read": Library(threaded=True, kind="bound"),
@@ -61,6 +64,15 @@ LIBRARIES = {
     "np.bincount": Library(),
     "scipy COO": Library("scipy"),
     "shapely STRtree": Library("shapely"),
+    "shapely, tree ready": Library("shapely"),
+    "powerboxes R-tree": Library("powerboxes"),
+    "lsnms": Library("lsnms"),
+    "supervision": Library("supervision"),
+    "supervision, dense": Library("supervision", threaded=True),
+    "supervision, compact": Library("supervision"),
+    "scipy, dense": Library("scipy"),
+    "scipy, sparse": Library("shapely"),
+    "lapx": Library("lap", distribution="lapx"),
 }
 
 
@@ -103,6 +115,8 @@ class Workload(NamedTuple):
     rate: tuple[str, Callable[[int], int]] | None = None
     #: What a reader of the table must know.
     note: str = ""
+    #: Functions of fastiou that it times; a version that lacks one leaves it out.
+    functions: tuple[str, ...] = ()
 
 
 # ---- bounds ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.box_peers import BOX_WORKLOADS
 from bench.contenders import LIBRARIES, Call, Contender, Library, Workload, available
+from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
 
@@ -22,13 +23,26 @@ __all__ = [
     "available",
     "check_agreement",
     "disagreement",
+    "lacking",
     "set_up",
 ]
 
-WORKLOADS: dict[str, Workload] = {**BOX_WORKLOADS, **MASK_WORKLOADS, **PIXEL_WORKLOADS}
+WORKLOADS: dict[str, Workload] = {
+    **BOX_WORKLOADS,
+    **JOIN_WORKLOADS,
+    **MASK_WORKLOADS,
+    **PIXEL_WORKLOADS,
+}
 
 
 # ---- getting ready, and agreeing ---------------------------------------------------------------
+
+
+def lacking(workload: str) -> list[str]:
+    """Functions that the workload times and this version of fastiou does not have."""
+    import fastiou
+
+    return [name for name in WORKLOADS[workload].functions if not hasattr(fastiou, name)]
 
 
 def set_up(workload: str, size: int) -> Iterator[tuple[str, Contender, Call]]:

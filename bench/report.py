@@ -17,7 +17,7 @@ from bench.peers import WORKLOADS
 from bench.run import QUIET
 from bench.startup import COLD, FROM_CACHE
 
-__all__ = ["main"]
+__all__ = ["Axes", "Line", "amount", "draw", "duration", "main", "seconds_text"]
 
 Record = dict[str, Any]
 #: The records of one workload by size, and then by library.
@@ -50,6 +50,16 @@ COLOURS = {
     "np.unique int32": "#b0a8b9",
     "np.bincount": "#1f77b4",
     "scipy COO": "#2a9d5c",
+    "fastiou, packed": "#e8795f",
+    "shapely, tree ready": "#7cc7c7",
+    "powerboxes R-tree": "#0b3c5d",
+    "lsnms": "#2a9d5c",
+    "supervision": "#8c6bb1",
+    "supervision, dense": "#8c6bb1",
+    "supervision, compact": "#c2a9dc",
+    "scipy, dense": "#7f7f7f",
+    "scipy, sparse": "#17a2a2",
+    "lapx": "#b8860b",
 }
 BOUND_COLOUR = "#5b6470"
 
@@ -83,6 +93,10 @@ def _of_read_rate(row: dict[str, Record]) -> float:
     return float(row["read"]["over_fastiou"])
 
 
+def _seconds_of_fastiou(row: dict[str, Record]) -> float:
+    return float(row["fastiou"]["seconds"])
+
+
 def _fastest_peer_over_fastiou(row: dict[str, Record]) -> float:
     return _fastest_over_fastiou(row, [name for name in row if row[name]["kind"] == "peer"])
 
@@ -107,9 +121,28 @@ class Promise(NamedTuple):
     limit: float
     at_most: bool
     unit: str
+    #: With it, what is promised is the exponent by which `measure` grows from this size on.
+    since: int | None = None
+
+    def is_measured(self, table: Table) -> bool:
+        """Whether a run has the sizes that it takes."""
+        return {self.size, self.size if self.since is None else self.since} <= set(table)
+
+    def of(self, table: Table) -> str:
+        """The row with what was measured in one workload."""
+        if self.since is None:
+            return self.line(table[self.size])
+        growth = math.log(self.measure(table[self.size]) / self.measure(table[self.since]))
+        exponent = growth / math.log(self.size / self.since)
+        both = {
+            f"{name}, {size}": record
+            for size in (self.since, self.size)
+            for name, record in table[size].items()
+        }
+        return self._replace(measure=lambda _: exponent).line(both)
 
     def line(self, row: dict[str, Record]) -> str:
-        """The row with what was measured."""
+        """The row with what was measured at its size."""
         value = self.measure(row)
         if math.isnan(value):
             return f"| {self.what} | {self._sign} {self.limit:g} {self.unit} | | not installed |"
@@ -153,6 +186,25 @@ PROMISES = [
     Promise(
         "10 × 10 float32", "dense", 10, lambda row: 1e6 * row["fastiou"]["seconds"], 5, True,
         "µs a call",
+    ),
+    _faster_than(
+        "pairs of 1,000,000 and 1,000,000 boxes", "pairs-large", 1_000_000, 40,
+        ("shapely STRtree",), "STRtree and vectorised IoU",
+    ),
+    Promise(
+        "the same, growth from 10,000 on", "pairs-large", 1_000_000, _seconds_of_fastiou, 1.1,
+        True, "as the power of n", 10_000,
+    ),
+    Promise(
+        "NMS of 100,000 boxes", "nms", 100_000, _fastest_peer_over_fastiou, 10, False,
+        "× faster than the fastest peer",
+    ),
+    Promise(
+        "NMS of a pile of 30,000 boxes", "nms-pile", 30_000, _seconds_of_fastiou, 2, True, "s",
+    ),
+    _faster_than(
+        "NMS of 1,000 masks, packing included", "mask-nms", 1_000, 20, ("supervision, dense",),
+        "supervision",
     ),
     _faster_than(
         "mask IoU of 400 × 400 discs, packed", "mask-blobs", 400, 40, RUN_LENGTHS,
@@ -275,6 +327,8 @@ def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
     ]
     if run["not_installed"]:
         lines += ["", f"Not installed and left out: {', '.join(run['not_installed'])}."]
+    if run.get("not_in_fastiou"):
+        lines += ["", f"Not in this fastiou and left out: {', '.join(run['not_in_fastiou'])}."]
     if any(_is_disturbed(row) for table in found.values() for row in table.values()):
         lines += [
             "",
@@ -296,9 +350,9 @@ def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
         "| workload | promised | measured | kept |",
         "|---|---|---|---|",
         *(
-            promise.line(found[promise.workload][promise.size])
+            promise.of(found[promise.workload])
             for promise in PROMISES
-            if promise.size in found.get(promise.workload, {})
+            if promise.is_measured(found.get(promise.workload, {}))
         ),
     ]
     for name, table in found.items():
@@ -332,53 +386,73 @@ def _spread(heights: list[float], apart: float) -> list[float]:
     ]
 
 
-def plot(name: str, table: Table, run: Record, path: Path) -> None:
-    """Time by size, both logarithmic: fastiou, its peers, and the bound."""
+class Line(NamedTuple):
+    """A line of a plot, and how it is drawn."""
+
+    label: str
+    colour: str
+    points: list[tuple[float, float]]
+    bold: bool = False
+
+
+class Axes(NamedTuple):
+    """What is written around a plot, both of whose axes are logarithmic."""
+
+    title: str
+    note: str
+    across: str
+    up: str
+    #: What is written at a height.
+    height: Callable[[float], str]
+    #: Where the horizontal axis has ticks, and what is written there.
+    ticks: dict[float, str]
+
+
+def seconds_text(seconds: float) -> str:
+    return "{:g} {}".format(*_in_units(seconds))
+
+
+def draw(lines: list[Line], words: Axes, path: Path, bound: list[float] | None = None) -> None:
+    """Lines with their names at their ends; `bound` has a height for each tick."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    sizes = sorted(table)
-    lines: dict[str, list[tuple[int, float]]] = {}
-    for size in sizes:
-        for library, record in table[size].items():
-            if record["kind"] != "bound":
-                lines.setdefault(library, []).append((size, record["seconds"]))
-    bounds = [bound["seconds"] for size in sizes if (bound := _fastest(table[size], "bound"))]
-
+    sizes = sorted(words.ticks)
+    heights = [height for line in lines for _, height in line.points]
     figure, axes = pyplot.subplots(figsize=(8.4, 5.0), dpi=160)
-    top = max(seconds for line in lines.values() for _, seconds in line) * 2
-    bottom = min(bounds) / 2.5
+    top = max(heights) * 2
+    bottom = min(bound or heights) / 2.5
     axes.set(xscale="log", yscale="log", ylim=(bottom, top))
-    axes.fill_between(sizes, bounds, bottom, color=BOUND_COLOUR, alpha=0.13, linewidth=0)
-    axes.plot(sizes, bounds, color=BOUND_COLOUR, linewidth=1.4, linestyle=(0, (4, 2)))
-    ends = [(bounds[-1], "the machine's bound", BOUND_COLOUR, False)]
-    for library, line in lines.items():
-        ours = library == "fastiou"
-        colour = COLOURS[library]
+    ends = []
+    if bound:
+        axes.fill_between(sizes, bound, bottom, color=BOUND_COLOUR, alpha=0.13, linewidth=0)
+        axes.plot(sizes, bound, color=BOUND_COLOUR, linewidth=1.4, linestyle=(0, (4, 2)))
+        ends.append((bound[-1], "the machine's bound", BOUND_COLOUR, False))
+    for line in lines:
         axes.plot(
-            *zip(*line, strict=True),
-            color=colour,
-            linewidth=2.8 if ours else 1.5,
+            *zip(*line.points, strict=True),
+            color=line.colour,
+            linewidth=2.8 if line.bold else 1.5,
             marker="o",
-            markersize=5.5 if ours else 3.5,
-            zorder=5 if ours else 3,
+            markersize=5.5 if line.bold else 3.5,
+            zorder=5 if line.bold else 3,
             clip_on=False,
         )
-        size, seconds = line[-1]
+        size, height = line.points[-1]
         if size == sizes[-1]:
-            ends.append((seconds, library, colour, ours))
+            ends.append((height, line.label, line.colour, line.bold))
         else:
             axes.annotate(
-                library, (size, seconds), (-7, 4), textcoords="offset points", color=colour,
-                fontsize=10, ha="right",
+                line.label, (size, height), (-7, 4), textcoords="offset points",
+                color=line.colour, fontsize=10, ha="right",
             )  # fmt: skip
     ends.sort()
-    heights = [math.log10(end) for end, *_ in ends]
+    wanted = [math.log10(end) for end, *_ in ends]
     apart = (math.log10(top) - math.log10(bottom)) / 19
-    for height, (_, label, colour, bold) in zip(_spread(heights, apart), ends, strict=True):
+    for height, (_, label, colour, bold) in zip(_spread(wanted, apart), ends, strict=True):
         axes.annotate(
             label,
             (sizes[-1], 10**height),
@@ -391,30 +465,48 @@ def plot(name: str, table: Table, run: Record, path: Path) -> None:
             annotation_clip=False,
         )
     axes.set_xlim(sizes[0], sizes[-1] * 1.02)
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks(sizes, [words.ticks[size] for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(LogLocator(subs=()))
     axes.yaxis.set_major_locator(LogLocator(numticks=12))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda seconds, _: "{:g} {}".format(*_in_units(seconds)))
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda height, _: words.height(height)))
     axes.grid(which="major", color="#e3e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", length=0, pad=7, labelcolor="#333")
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_xlabel(SIZE_UNITS[name], color="#333")
-    axes.set_ylabel("time per call", color="#333")
-    axes.set_title(TITLES[name].replace("`", ""), loc="left", fontsize=12, pad=22)
-    axes.text(
-        0, 1.025,
-        f"{run['cpu']}, {run['threads']} threads; lower is better; shaded: what reading and "
-        "writing alone take",
-        transform=axes.transAxes, fontsize=8.5, color="#667",
-    )  # fmt: skip
+    axes.set_xlabel(words.across, color="#333")
+    axes.set_ylabel(words.up, color="#333")
+    axes.set_title(words.title, loc="left", fontsize=12, pad=22)
+    axes.text(0, 1.025, words.note, transform=axes.transAxes, fontsize=8.5, color="#667")
     figure.savefig(path, bbox_inches="tight")
     pyplot.close(figure)
+
+
+def plot(name: str, table: Table, run: Record, path: Path) -> None:
+    """Time by size, both logarithmic: fastiou, its peers, and the bound."""
+    sizes = sorted(table)
+    points: dict[str, list[tuple[float, float]]] = {}
+    for size in sizes:
+        for library, record in table[size].items():
+            if record["kind"] != "bound":
+                points.setdefault(library, []).append((size, record["seconds"]))
+    lines = [
+        Line(library, COLOURS[library], line, library == "fastiou")
+        for library, line in points.items()
+    ]
+    words = Axes(
+        TITLES[name].replace("`", ""),
+        f"{run['cpu']}, {run['threads']} threads; lower is better; shaded: what reading and "
+        "writing alone take",
+        SIZE_UNITS[name],
+        "time per call",
+        seconds_text,
+        {size: f"{size:,}" for size in sizes},
+    )
+    bounds = [bound["seconds"] for size in sizes if (bound := _fastest(table[size], "bound"))]
+    draw(lines, words, path, bounds)
 
 
 # ---- the command -------------------------------------------------------------------------------

@@ -28,7 +28,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.peers import LIBRARIES, WORKLOADS, Call, available, check_agreement, set_up
+from bench.peers import (
+    LIBRARIES,
+    WORKLOADS,
+    Call,
+    available,
+    check_agreement,
+    lacking,
+    set_up,
+)
 from bench.startup import first_calls, imports
 
 __all__ = ["compare", "main", "measure", "records"]
@@ -43,6 +51,10 @@ SAMPLE_SECONDS = 1e-3
 #: Calls slower than this are not warmed up before each sample, to save time.
 WARM_SECONDS = 0.1
 
+#: Calls that take longer than this are estimated by the first, and sampled this often: who builds a
+#: tree of a million boxes takes 8 s a call.
+LONG_SECONDS, FEW_ROUNDS = 1.0, 3
+
 #: A comparison that takes this many times as long as its first calls promised ends early. Where
 #: another process holds a core, calls of 30 µs took 8 ms, and 10,000 of them over two minutes.
 PATIENCE = 3
@@ -56,7 +68,7 @@ QUIET = 0.1
 
 #: What was disturbed is measured again as often as this, within as many minutes.
 REPEATS = 3
-MINUTES, QUICK_MINUTES = 9.0, 1.5
+MINUTES, QUICK_MINUTES = 15.0, 2.5
 
 
 # ---- timing ------------------------------------------------------------------------------------
@@ -71,18 +83,32 @@ def _seconds(call: Call, number: int = 1) -> float:
     return (time.perf_counter() - start) / number
 
 
+def _first_seconds(call: Call) -> float:
+    """Seconds of a call: the least of three, or the first if that takes long."""
+    first = _seconds(call)
+    return first if first > LONG_SECONDS else min(first, _seconds(call), _seconds(call))
+
+
 def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) -> Samples:
     """Samples of each call, spending about `seconds` on each, but at least `least` samples.
+
+    Of calls that take longer than LONG_SECONDS, FEW_ROUNDS are enough.
 
     On a machine that turned slow it ends after `least` rounds, which then may leave those who do
     not take part in every round with one sample.
 
     `reference` takes part in every round; who is slower does so in fewer, at equal distances.
     """
-    once = {name: min(_seconds(call) for _ in range(3)) for name, call in calls.items()}
+    once = {name: _first_seconds(call) for name, call in calls.items()}
     number = {name: max(1, round(SAMPLE_SECONDS / once[name])) for name in calls}
     wanted = {
-        name: min(max(least, int(seconds / (2 * once[name] * number[name]))), MOST_ROUNDS)
+        name: min(
+            max(
+                least if once[name] <= LONG_SECONDS else min(least, FEW_ROUNDS),
+                int(seconds / (2 * once[name] * number[name])),
+            ),
+            MOST_ROUNDS,
+        )
         for name in calls
     }
     rounds = wanted[reference]
@@ -172,7 +198,8 @@ def _versions() -> dict[str, str]:
     import fastiou
 
     versions = {"Python": platform.python_version(), "fastiou": fastiou.__version__}
-    modules = {"numba", "llvmlite", *(library.module for library in LIBRARIES.values())}
+    names = (library.distribution or library.module for library in LIBRARIES.values())
+    modules = {"numba", "llvmlite", *names}
     for module in sorted(modules - {"fastiou"}):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[module] = importlib.metadata.version(module)
@@ -265,7 +292,7 @@ def main(arguments: list[str] | None = None) -> None:
     everything = [*WORKLOADS, "import", "first-call"]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.split("\n")[0])
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(everything))
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds: two minutes")
+    parser.add_argument("--quick", action="store_true", help="few sizes and rounds: three minutes")
     parser.add_argument("--out", type=Path, help="default: bench/results/DATE.json")
     options = parser.parse_args(arguments)
     chosen = options.workloads or everything
@@ -275,6 +302,10 @@ def main(arguments: list[str] | None = None) -> None:
     date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     out = options.out or Path(__file__).parent / "results" / f"{date}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
+    left_out = {name: what for name in chosen if name in WORKLOADS and (what := lacking(name))}
+    for name, what in left_out.items():
+        print(f"{name} is left out: this fastiou has no {', '.join(what)}")
+    chosen = [name for name in chosen if name not in left_out]
     todo = dict(jobs(chosen, quick=options.quick))
     done: dict[str, tuple[float, list[Record]]] = {}
     taken: dict[str, float] = {}
@@ -297,6 +328,7 @@ def main(arguments: list[str] | None = None) -> None:
                     done[name] = min(done[name], watched(todo[name]), key=lambda pair: pair[0])
     minutes = (time.perf_counter() - start) / 60
     facts = {"date": date, "quick": options.quick, "minutes": round(minutes, 1), **machine()}
+    facts["not_in_fastiou"] = sorted({name for what in left_out.values() for name in what})
     results = [record for _, records in done.values() for record in records]
     out.write_text(json.dumps({"run": facts, "results": results}, indent=1) + "\n")
     disturbed = sum(others > QUIET for others, _ in done.values())

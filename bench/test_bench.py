@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import pytest
 
-from bench.peers import LIBRARIES, WORKLOADS, available, check_agreement
+from bench.peers import LIBRARIES, WORKLOADS, available, check_agreement, lacking
 
 pytest.importorskip("pytest_benchmark")
 
@@ -23,6 +23,7 @@ pytest.importorskip("pytest_benchmark")
 def _cases() -> Iterator[Any]:
     installed = available()
     for name, workload in WORKLOADS.items():
+        lacks = lacking(name)
         for size in workload.sizes:
             for library, contender in workload.contenders.items():
                 if contender.largest is not None and size > contender.largest:
@@ -30,8 +31,11 @@ def _cases() -> Iterator[Any]:
                 missing = pytest.mark.skipif(
                     not installed[library], reason=f"{library} is not installed"
                 )
+                absent = pytest.mark.skipif(
+                    bool(lacks), reason=f"this fastiou has no {', '.join(lacks)}"
+                )
                 yield pytest.param(
-                    name, size, library, marks=missing, id=f"{name}-{size}-{library}"
+                    name, size, library, marks=[missing, absent], id=f"{name}-{size}-{library}"
                 )
 
 

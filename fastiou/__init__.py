@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastiou.assignment import Match, match
     from fastiou.boxes import (
         box_area,
         box_convert,
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LabelOverlap",
     "Masks",
+    "Match",
     "MeanIoU",
     "Pairs",
     "TopK",
@@ -55,6 +57,7 @@ __all__ = [
     "label_overlap",
     "mask_iou",
     "masks_to_boxes",
+    "match",
     "mean_iou",
     "nms",
     "pairs",
@@ -67,6 +70,7 @@ __all__ = [
 _HOMES = {
     "LabelOverlap": "segmentation",
     "Masks": "masks",
+    "Match": "assignment",
     "MeanIoU": "segmentation",
     "Pairs": "matching",
     "TopK": "matching",
@@ -83,6 +87,7 @@ _HOMES = {
     "label_overlap": "segmentation",
     "mask_iou": "masks",
     "masks_to_boxes": "masks",
+    "match": "assignment",
     "mean_iou": "segmentation",
     "nms": "suppression",
     "pairs": "matching",

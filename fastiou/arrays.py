@@ -31,6 +31,7 @@ __all__ = [
     "plain_array",
     "result_dtype",
     "score_array",
+    "score_of_each",
     "threshold_number",
     "value_array",
     "whole_number",
@@ -226,12 +227,32 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
     return crowd.astype(np.bool_)
 
 
-def score_array(value: Any, count: int, of: str) -> Array:
+def score_array(name: str, value: Any) -> Array:
+    """An argument of one finite real number for each member of a set, as float64.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Not one row of numbers, or one that is infinite or NaN.
+    """
+    array = value_array(name, value).array
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(finite.argmin())
+        raise ValueError(f"{name} must be finite numbers, got {array[first]} at position {first}")
+    return np.ascontiguousarray(array, np.float64)
+
+
+def score_of_each(value: Any, count: int, of: str) -> Array:
     """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
     scores = _real_input("scores", value).array
     if scores.shape != (count,):
         raise ValueError(
-            f"scores must be {count} numbers, one for each of {of}, got shape {scores.shape}"
+            f"scores must have the shape ({count},), got {scores.shape}: one for each of {of}"
         )
     if scores.dtype.kind != "f":
         return scores.astype(np.float64)

@@ -7,6 +7,7 @@ parted into classes, and how fine the cells are. `docs/design/006-search.md` has
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from fastiou.cpu.columns import PADDING
 from fastiou.cpu.grid import Grid
 from fastiou.masks import MASK_METRICS, WORDS_PER_SCORE, is_masks, mask_operand, two_sets
 from fastiou.metrics import METRICS
-from fastiou.preparation import area_of_sides, empty_columns, prepare
+from fastiou.preparation import area_of_sides, prepare
 
 __all__ = ["Search", "Sets", "Side", "group_codes", "read_sets", "search", "steps"]
 
@@ -38,7 +39,7 @@ ASKING_SCORES = 2000
 MASK_SCORES = 8
 
 #: A class of smaller boxes joins the next larger one unless it has more than this share of it.
-CLASS_SHARE = 1 / 16
+CLASS_SHARE = 1 / 2
 
 #: Boxes in a cell, if they lie evenly; how many times as high as wide a cell is; and the least
 #: height and width, in the largest of its boxes.
@@ -49,6 +50,10 @@ LEAST_WIDTH = 0.25
 
 #: Values sorted for each edge between bands or cells.
 SAMPLES = 16
+
+#: Steps of a lookup for each interval: with 2 a value lies in doubt between two intervals so often
+#: that the CPU guesses wrong, which made a search of a million boxes take 1.2 times as long.
+STEPS = 8
 
 #: Parts into which a step is cut for the threads: enough that none waits long for the last.
 CUTS = 64
@@ -129,11 +134,14 @@ def _masks(a: Any, b: Any, metric: str) -> Sets:
 
 
 def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[Array, Array, int]:
-    """Groups as numbers from 0, for either set, and how many there are; -1 where none can meet."""
+    """Groups as numbers from 0, for either set, and how many there are; -1 where none can meet.
+
+    One number serves for all where there is but one group.
+    """
     groups1, groups2 = _group_arrays(groups, *sizes, itself=itself)
     if groups1 is None or groups2 is None:
-        codes1 = np.zeros(sizes[0], np.int32)
-        return codes1, codes1 if itself else np.zeros(sizes[1], np.int32), 1
+        all_one = np.zeros(1, np.int32)
+        return all_one, all_one, 1
     if not len(groups1) or not len(groups2):
         return np.full(sizes[0], -1, np.int32), np.full(sizes[1], -1, np.int32), 0
     low = min(int(groups1.min()), int(groups2.min()))
@@ -194,8 +202,11 @@ class Side(NamedTuple):
     second: Array
     #: (n + padding,) int32: row of each in the caller's set.
     order: Array
-    #: (n,) int32: group of each, as `group_codes` numbers them.
+    #: (n,) int32: group of each, as `group_codes` numbers them; (1,) if all are of one.
     groups: Array
+
+    def __len__(self) -> int:
+        return len(self.order) - PADDING
 
 
 class Search(NamedTuple):
@@ -238,7 +249,9 @@ def _shares(metric: str, threshold: float) -> tuple[float, float]:
     An overlap is no wider than either, so iou ≤ width / width1, and so on. A bit less for rounding.
     """
     threshold *= 1 - 2**-10
-    if metric in ("iou", "giou", "diou", "ciou"):  # the others are never above iou
+    if not METRICS[metric].is_ratio:  # never above iou, but for rounding, which lifts giou at most
+        threshold = max(0.0, threshold - 1e-5)
+    if metric in ("iou", "giou", "diou", "ciou"):
         return threshold, threshold
     if metric == "dice":
         share = threshold / (2 - threshold)
@@ -273,45 +286,37 @@ def search(
         if size >= 2**31 - PADDING:
             raise ValueError(f"{given} must have fewer than 2**31 members, got {size:,}")
     set1, set2, exponent, odd_areas = sets.prepare(score_as or metric)
-    box_or_mask = 0 if sets.geometry == "box" else 1
-    corners1, corners2 = set1[box_or_mask], set2[box_or_mask]
+    corners1, corners2 = (given[0 if sets.geometry == "box" else 1] for given in (set1, set2))
     share1, share2 = _shares(metric, threshold)
-    # Most of a mask may lie in a small part of its box.
-    if sets.geometry == "mask" or (odd_areas and not (_areas_agree(set1) and _areas_agree(set2))):
+    # Masks need not fill their boxes: two that have but one pixel in common may score much.
+    areas_fit = sets.geometry == "box"
+    if odd_areas:
+        areas_fit = _areas_agree(set1) and _areas_agree(set2)
+    if not areas_fit:
         share1 = share2 = 0.0
     levels1 = _levels(corners1, sets.sizes[0])
     levels2 = levels1 if corners1 is corners2 else _levels(corners2, sets.sizes[1])
-    # Integers too far apart for float64 are so for the grid, too. And next to 0, rounding can make
-    # a giou of boxes that only touch larger than a threshold.
-    gridless = (sets.geometry == "box" and corners1.dtype == np.int64) or (
-        not METRICS[metric].is_ratio and threshold < 1e-5
-    )
+    # Integers too far apart for float64 are so for the grid, too.
+    gridless = sets.geometry == "box" and corners1.dtype == np.int64
     wide = 1 if sets.geometry == "box" else MASK_SCORES
     plan = _plan(corners2, levels1, levels2, codes1, codes2, group_count, 0 if gridless else wide)
-    ratio = METRICS[metric].is_ratio
+    box_rows = [(0, slice(None)), (1, slice(1) if METRICS[metric].is_ratio else slice(None))]
+    rows = box_rows if sets.geometry == "box" else [(1, slice(None))]
 
-    def side(given: tuple[Array, Array], order: Array, codes: Array) -> Side:
-        if sets.geometry == "box":
-            corners, measures = empty_columns(len(order), given[1].dtype)
-            corners = corners.view(given[0].dtype)
-            _gather(given[0], order, corners)
-            _gather(given[1][:1] if ratio else given[1], order, measures)
-            first, second = corners, measures
-        else:
-            first = given[0]
-            second = np.zeros((len(given[1]), len(order) + PADDING), np.int64)
-            _gather(given[1], order, second)
-        padded = np.zeros(len(order) + PADDING, np.int32)
-        padded[: len(order)] = order
-        return Side(first, second, padded, codes[order])
+    def side(given: tuple[Array, Array], order: Array, codes: Array, *, again: bool) -> Side:
+        # In place, unless the other side is made of the same: three sets of columns less at once.
+        tables = [table.copy() if again else table for table in given]
+        for table, chosen in rows:
+            _reorder(tables[table][chosen], order[:-PADDING])
+        groups = codes[order[:-PADDING]] if len(codes) > 1 else codes
+        return Side(tables[0], tables[1], order, groups)
 
+    one = corners1 is corners2 and (codes1 is codes2 or np.array_equal(codes1, codes2))
     order2, starts = _sorted(plan, corners2, levels2, codes2, main=False)
-    side2 = side(set2, order2, codes2)
-    if sets.itself and codes1 is codes2:
-        side1 = side2
-    else:
+    if not one:
         order1, _ = _sorted(plan, corners1, levels1, codes1, main=True)
-        side1 = side(set1, order1, codes1)
+    side2 = side(set2, order2, codes2, again=corners1 is corners2 and not one)
+    side1 = side2 if one else side(set1, order1, codes1, again=False)
     grid = Grid(plan.blocks, plan.extents, plan.layout, plan.edges, plan.places, starts)
     return Search(
         sets.geometry, sets.dtype, side1, side2, grid, share1, share2, sets.itself, exponent,
@@ -342,9 +347,11 @@ def _levels(corners: Array, count: int) -> Array:
     return levels
 
 
-def _gather(rows: Array, order: Array, result: Array) -> None:
-    work = len(order) * len(rows) * SCORES_PER_BOX // 8
-    dispatch.run(kernels.GATHER, work, rows, order, BLOCK, result)
+def _reorder(rows: Array, order: Array) -> None:
+    """Put the columns of a table into another order, in place."""
+    work = len(order) * SCORES_PER_BOX // 8
+    for row in rows:
+        dispatch.run(kernels.GATHER, work, row.copy(), order, BLOCK, row)
 
 
 class _Plan(NamedTuple):
@@ -417,7 +424,9 @@ def _plan(
     first_blocks = np.concatenate([[0], np.cumsum(block_counts)])
     total = int(first_blocks[-1])
     extents = np.zeros((total, kernels.EXTENTS))
-    extents[:, [kernels.WIDTH, kernels.HEIGHT]] = np.inf  # nothing is known of small groups
+    # Nothing is known of small groups. These are finite, so that 0 of them is 0.
+    extents[:, : kernels.MINIMA] = -sys.float_info.max / 4
+    extents[:, kernels.MINIMA : kernels.MEASURED] = sys.float_info.max / 4
     layout = np.zeros((total, kernels.LAYOUT), np.int64)
     layout[:, [kernels.BANDS, kernels.CELLS]] = 1
     only_block = np.where(~large & (sizes2 > 0), first_blocks[:-1], -1).astype(np.int32)
@@ -431,14 +440,14 @@ def _plan(
             sizes = [count for count, _ in parts[place]]
             main_block[number] = first_blocks[number] + int(np.argmax(sizes))
             for offset, (_, extreme) in enumerate(parts[place]):
-                extents[first_blocks[number] + offset, :3] = extreme
+                extents[first_blocks[number] + offset, : kernels.MEASURED] = extreme
         block_sizes = np.concatenate([[count for count, _ in blocks] for blocks in parts])
         grid_blocks = np.concatenate(
             [np.arange(first_blocks[number], first_blocks[number + 1]) for number in numbers]
         )
         samples = _samples(
             corners, levels2, codes2, class_of_group, block_of_class, lowest, grid_blocks,
-            block_sizes, total,
+            block_sizes,
         )  # fmt: skip
         edge_count = place_count = 1
         place_count = 2
@@ -480,16 +489,21 @@ def _size_up(
     """How many boxes each class has, and the extremes of their sides."""
     parts = max(1, min(CUTS, len(levels) // BLOCK, (1 << 20) // max(classes, 1)))
     counts = np.zeros((parts, classes), np.int64)
-    extremes = np.zeros((parts, classes, 3))
-    extremes[:, :, kernels.LONG] = np.inf
+    extremes = np.full((parts, classes, kernels.MEASURED), -np.inf)
+    extremes[:, :, : kernels.MINIMA] = np.inf
     if classes:
         work = len(levels) * SCORES_PER_BOX // 4
         dispatch.run(
             kernels.SIZE_UP, work, corners, levels, codes, class_of_group, lowest, counts, extremes
         )
-    joined = extremes.max(axis=0)
-    joined[:, kernels.LONG] = extremes[:, :, kernels.LONG].min(axis=0)
-    return counts.sum(axis=0), joined
+    return counts.sum(axis=0), _joined(extremes)
+
+
+def _joined(extremes: Array) -> Array:
+    """The extremes of several parts together."""
+    joined: Array = extremes.max(axis=0)
+    joined[..., : kernels.MINIMA] = extremes[..., : kernels.MINIMA].min(axis=0)
+    return joined
 
 
 def _join_classes(counts: Array, extremes: Array, block_of_class: Array) -> list[tuple[int, Array]]:
@@ -500,8 +514,7 @@ def _join_classes(counts: Array, extremes: Array, block_of_class: Array) -> list
         while blocks and blocks[-1][0] <= CLASS_SHARE * count:
             smaller, other = blocks.pop()
             count += smaller
-            extreme = np.maximum(extreme, other)
-            extreme[kernels.LONG] = other[kernels.LONG]
+            extreme = _joined(np.stack([extreme, other]))
         block_of_class[block_of_class > len(blocks)] = len(blocks)
         block_of_class[number] = len(blocks)
         blocks.append((count, extreme))
@@ -517,43 +530,23 @@ def _samples(
     lowest: int,
     blocks: Array,
     sizes: Array,
-    total: int,
 ) -> Iterator[tuple[Array, Array]]:
     """Left and top sides of some boxes of each block."""
-    # Steps of the golden ratio go everywhere, whatever the order of the boxes.
-    wanted = 1 << 17
-    if len(levels) <= wanted:
-        chosen = np.arange(len(levels))
-    else:
-        stride = np.uint64(0x9E3779B97F4A7C15)
-        with np.errstate(over="ignore"):
-            mixed = np.arange(wanted, dtype=np.uint64) * stride
-        chosen = ((mixed >> np.uint64(32)) * np.uint64(len(levels)) >> np.uint64(32)).astype(
-            np.int64
-        )
-
-    def block_of(rows: Array) -> Array:
-        known = (levels[rows] != kernels.EMPTY) & (codes[rows] >= 0)
-        classes = np.where(known, class_of_group[codes[rows]], -1)
-        known &= classes >= 0
-        numbers = np.where(known, classes + levels[rows].astype(np.int64) - lowest, 0)
-        owners: Array = np.where(known, block_of_class[numbers], total)
-        return owners
-
-    owners = block_of(chosen)
-    if len(blocks) > 8 and len(levels) > wanted:
-        chosen = np.arange(len(levels))
-        owners = block_of(chosen)
-    by_block = np.argsort(owners, kind="stable")
-    firsts = np.searchsorted(owners[by_block], blocks, side="left")
-    lasts = np.searchsorted(owners[by_block], blocks, side="right")
-    for b, size, first, last in zip(blocks, sizes, firsts, lasts, strict=True):
-        rows = chosen[by_block[first:last]]
-        enough = SAMPLES * int(size**0.5 + 1)
-        if len(rows) < min(enough, size) and len(rows) < size:
-            rows = np.flatnonzero(block_of(np.arange(len(levels))) == b)
-        rows = rows[:: max(1, len(rows) // (2 * enough))]
-        yield corners[0, rows].astype(np.float64), corners[1, rows].astype(np.float64)
+    owners = np.empty(len(levels), np.int32)
+    dispatch.run(
+        kernels.FIND_BLOCKS, len(levels) * SCORES_PER_BOX // 8, levels, codes, class_of_group,
+        block_of_class, lowest, BLOCK, owners,
+    )  # fmt: skip
+    firsts, order, _ = _by_band(owners, np.empty(0, np.int32), int(blocks[-1]) + 1)
+    for b, size in zip(blocks, sizes, strict=True):
+        members = order[firsts[b] : firsts[b + 1]]
+        wanted = SAMPLES * int(size**0.5 + 1)
+        if size > 2 * wanted:
+            # Steps of the golden ratio go everywhere, whatever order the boxes come in.
+            numbers = np.arange(wanted, dtype=np.uint64) * np.uint64(0x9E3779B9)
+            numbers = (numbers & np.uint64(0xFFFFFFFF)) * np.uint64(size) >> np.uint64(32)
+            members = members[numbers.astype(np.int64)]
+        yield corners[0, members].astype(np.float64), corners[1, members].astype(np.float64)
 
 
 def _cuts(size: int, lefts: Array, tops: Array, extent: Array) -> tuple[Array, Array]:
@@ -576,12 +569,13 @@ def _even_cuts(values: Array, count: float, least: float) -> Array:
     number = max(1, min(int(count), len(values)))
     cuts = values[np.arange(number) * len(values) // number]
     spaces = np.floor((cuts - cuts[0]) / least)
-    return cuts[np.concatenate([[True], spaces[1:] != spaces[:-1]])]
+    kept: Array = cuts[np.concatenate([[True], spaces[1:] != spaces[:-1]])]
+    return kept
 
 
 def _lookup(cuts: Array) -> tuple[Array, float, float]:
     """For even steps from the second cut to the last: which intervals a value may be in."""
-    steps = max(1, 2 * len(cuts))
+    steps = STEPS * len(cuts)
     first, per_unit = 0.0, 0.0
     if len(cuts) > 2 and cuts[-1] > cuts[1]:
         first, per_unit = float(cuts[1]), float(steps / (cuts[-1] - cuts[1]))
@@ -593,31 +587,26 @@ def _lookup(cuts: Array) -> tuple[Array, float, float]:
 def _sorted(
     plan: _Plan, corners: Array, levels: Array, codes: Array, *, main: bool
 ) -> tuple[Array, Array]:
-    """Boxes in the order of bands and cells, and where each cell begins.
+    """Boxes in the order of bands and cells, with padding, and where each cell begins.
 
-    With `main`, which serves a set that asks, all boxes of a group go to its largest block.
+    With `main`, which serves a set that asks, all boxes of a group go to its largest block, and
+    only bands count.
     """
     count = len(levels)
-    bands = np.empty(count, np.int32)
-    cells = np.empty(count, np.int32)
+    bands = np.empty(count + PADDING, np.int32)
+    cells = np.empty(0 if main else count, np.int32)
     work = count * SCORES_PER_BOX
     dispatch.run(
         kernels.PLACE, work, corners, levels, codes, plan.class_of_group, plan.block_of_class,
         plan.main_block if main else plan.only_block, plan.lowest, plan.extents, plan.layout,
         plan.edges, plan.places, BLOCK, bands, cells,
     )  # fmt: skip
-    band_count = len(plan.band_cells) - 1
-    parts = max(1, min(CUTS, count // BLOCK, (1 << 22) // max(band_count, 1)))
-    counts = np.zeros((parts, band_count), np.int32)
-    dispatch.run(kernels.COUNT_BANDS, work // 8, bands, counts)
-    firsts = np.concatenate([[0], np.cumsum(counts.sum(axis=0, dtype=np.int64))])
-    positions = firsts[:-1] + np.cumsum(counts, axis=0, dtype=np.int64) - counts
-    order = np.empty(int(firsts[-1]), np.int32)
-    ordered_cells = np.empty(int(firsts[-1]), np.int32)
-    dispatch.run(kernels.SPREAD, work // 4, bands, cells, positions, order, ordered_cells)
+    firsts, order, ordered_cells = _by_band(bands[:count], cells, len(plan.band_cells) - 1)
+    result = bands[: len(order) + PADDING]  # no longer needed
+    result[len(order) :] = 0
     if main:
-        return order, firsts
-    result = bands[: len(order)]  # no longer needed
+        result[: len(order)] = order
+        return result, firsts
     starts = np.empty(int(plan.band_cells[-1]) + 1, np.int32)
     starts[-1] = len(order)
     dispatch.run(
@@ -626,13 +615,27 @@ def _sorted(
     return result, starts
 
 
+def _by_band(bands: Array, cells: Array, band_count: int) -> tuple[Array, Array, Array]:
+    """Where each band begins, boxes in the order of bands, and their cells."""
+    work = len(bands) * SCORES_PER_BOX // 4
+    parts = max(1, min(CUTS, len(bands) // BLOCK, (1 << 22) // max(band_count, 1)))
+    counts = np.zeros((parts, band_count), np.int32)
+    dispatch.run(kernels.COUNT_BANDS, work, bands, counts)
+    firsts = np.concatenate([[0], np.cumsum(counts.sum(axis=0, dtype=np.int64))])
+    positions = firsts[:-1] + np.cumsum(counts, axis=0, dtype=np.int64) - counts
+    order = np.empty(int(firsts[-1]), np.int32)
+    ordered_cells = np.empty(len(order) if len(cells) else 0, np.int32)
+    dispatch.run(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
+    return firsts, order, ordered_cells
+
+
 # ---- steps -------------------------------------------------------------------------------------
 
 
-def steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
-    """Cut rows into steps: row numbers to cut at, work in the step, and work so far.
+def steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int, int]]:
+    """Cut `count` rows into steps: row numbers to cut at, work in the step, and work so far.
 
-    `cumulative` is the work before each row, in scores of boxes.
+    `cumulative` is the work before each `unit` of rows, in scores of boxes.
     """
     total = int(cumulative[-1])
     last = 0
@@ -645,4 +648,4 @@ def steps(cumulative: Array) -> Iterator[tuple[Array, int, int]]:
         targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
         cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)
         cuts[-1] = last
-        yield cuts, done - before, done
+        yield np.minimum(cuts * unit, count), done - before, done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.files import (
+    Booleans,
     BoxFile,
     FileError,
     Floats,
@@ -22,10 +24,16 @@ from fastiou.files import (
     whole_number_in,
 )
 
-__all__ = ["MaskFile", "mask_sizes", "read_coco_boxes", "read_coco_masks"]
+__all__ = ["MaskFile", "mask_sizes", "read_coco_boxes", "read_coco_masks", "result_texts"]
 
 #: What is kept of an annotation with a mask.
-KEPT = ("image_id", "category_id", "segmentation")
+KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
+
+#: What may stand between values of JSON.
+BLANKS = re.compile(r"[ \t\n\r]*")
+
+#: The largest score.
+LARGEST = float(np.finfo(np.float64).max)
 
 #: Height and width of an image.
 Size = tuple[int, int]
@@ -48,6 +56,10 @@ class MaskFile:
         Grouping keys, "image" and perhaps "category", each as int64 of shape (N,).
     images : dict
         Size of each image that the file lists by its id, None where the file does not tell.
+    scores : array of float64, shape (N,), or None
+        How sure each is, if that was asked for.
+    crowds : array of bool, shape (N,), or None
+        Which are crowds, if that was asked for.
     """
 
     path: Path
@@ -55,6 +67,8 @@ class MaskFile:
     masks: list[Any]
     keys: dict[str, Integers]
     images: dict[int, Size | None]
+    scores: Floats | None = None
+    crowds: Booleans | None = None
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -116,6 +130,74 @@ def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str)
     return number
 
 
+def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
+    scores = np.empty(len(entries))
+    for index, entry in enumerate(entries):
+        where = f"{label}[{index}]"
+        if "score" not in entry:
+            raise FileError(path, 'no "score"', "one in every entry, as results have", where)
+        value = entry["score"]
+        # Integers beyond all floats are not finite either.
+        if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+            raise FileError(path, f'"score": {described(value)}', "a finite number", where)
+        scores[index] = value
+    return scores
+
+
+def _crowds(path: Path, label: str, entries: list[dict[str, Any]]) -> Booleans:
+    """Which entries are crowds; those that do not tell are none."""
+    crowds = np.zeros(len(entries), np.bool_)
+    for index, entry in enumerate(entries):
+        value = entry.get("iscrowd", 0)
+        if type(value) not in (int, bool) or value not in (0, 1):
+            where = f"{label}[{index}]"
+            raise FileError(path, f'"iscrowd": {described(value)}', "0 or 1", where)
+        crowds[index] = value
+    return crowds
+
+
+def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
+    """Some entries of a list of results, letter by letter as they stand in the file, in its order.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    data
+        Its content, which one of the readers has accepted.
+    chosen
+        Positions, in any order.
+
+    Raises
+    ------
+    FileError
+        It holds no list.
+    """
+    text = data.decode("utf-8-sig")
+    wanted = set(chosen.tolist())
+    read = json.JSONDecoder().raw_decode
+
+    def after_blanks(place: int) -> int:
+        blanks = BLANKS.match(text, place)
+        return blanks.end() if blanks else place
+
+    place = after_blanks(0)
+    if text[place] != "[":
+        raise FileError(path, "annotations", "a list of results, for an output in JSON")
+    texts: list[str] = []
+    for position in itertools.count():
+        start = after_blanks(place + 1)  # behind a bracket or a comma
+        if text[start] == "]":
+            return texts
+        _, end = read(text, start)
+        if position in wanted:
+            texts.append(text[start:end])
+        place = after_blanks(end)
+        if text[place] == "]":
+            return texts
+    raise AssertionError
+
+
 # ---- boxes ---------------------------------------------------------------------------------------
 
 
@@ -126,7 +208,7 @@ def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def read_coco_boxes(path: Path, data: bytes, grouped: bool) -> BoxFile:
+def read_coco_boxes(path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool) -> BoxFile:
     """Read the boxes of annotations or results.
 
     Parameters
@@ -135,18 +217,20 @@ def read_coco_boxes(path: Path, data: bytes, grouped: bool) -> BoxFile:
         The file, for messages.
     data
         Its content.
-    grouped
-        Whether to read the grouping keys, too.
+    grouped, scored, crowded
+        Whether to read the grouping keys, the scores, and which are crowds, too.
 
     Raises
     ------
     FileError
-        The file is broken or something else, or an entry has no box.
+        The file is broken or something else, or an entry lacks what is to be read.
     """
     label, entries = _entries(path, _load(path, data, _without_outlines))
     boxes = _boxes(path, label, entries)
     keys = _keys(path, label, entries) if grouped else {}
-    return BoxFile(path, "coco", "xywh", boxes, keys)
+    scores = _scores(path, label, entries) if scored else None
+    crowds = _crowds(path, label, entries) if crowded else None
+    return BoxFile(path, "coco", "xywh", boxes, keys, scores, crowds)
 
 
 def _boxes(path: Path, label: str, entries: list[Any]) -> Floats:
@@ -196,7 +280,9 @@ def _as_array(value: Any, types: set[type], dtype: type) -> Any:
         return value
 
 
-def read_coco_masks(path: Path, data: bytes, grouped: bool) -> MaskFile:
+def read_coco_masks(
+    path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool
+) -> MaskFile:
     """Read the masks of annotations or results.
 
     Parameters
@@ -205,13 +291,14 @@ def read_coco_masks(path: Path, data: bytes, grouped: bool) -> MaskFile:
         The file, for messages.
     data
         Its content.
-    grouped
-        Whether to read the categories, too; images are always read.
+    grouped, scored, crowded
+        Whether to read the categories, the scores, and which are crowds, too; images are always
+        read.
 
     Raises
     ------
     FileError
-        The file is broken or something else, or an entry has no mask.
+        The file is broken or something else, or an entry lacks what is to be read.
     """
     content = _load(path, data, _compact)
     label, entries = _entries(path, content)
@@ -232,7 +319,9 @@ def read_coco_masks(path: Path, data: bytes, grouped: bool) -> MaskFile:
     if not grouped:
         keys = {"image": keys["image"]}
     masks = [entry["segmentation"] for entry in entries]
-    return MaskFile(path, label, masks, keys, _images(path, content))
+    scores = _scores(path, label, entries) if scored else None
+    crowds = _crowds(path, label, entries) if crowded else None
+    return MaskFile(path, label, masks, keys, _images(path, content), scores, crowds)
 
 
 def _images(path: Path, content: Any) -> dict[int, Size | None]:
@@ -269,20 +358,20 @@ def _sides(size: Size | None) -> str:
     return "without a size" if size is None else f"{size[0]} × {size[1]} pixels"
 
 
-def mask_sizes(a: MaskFile, b: MaskFile) -> tuple[Integers, Integers]:
+def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
     """Find the size of the image of every mask.
 
-    It is that of the run lengths, or of the image in either file; all that is told must agree.
+    It is that of the run lengths, or of the image in any of the files; all that is told must agree.
 
     Parameters
     ----------
-    a, b
-        The files.
+    *files
+        One or two.
 
     Returns
     -------
-    tuple of two arrays of int64, shape (N, 2)
-        (height, width) for each mask of `a` and of `b`.
+    tuple of arrays of int64, shape (N, 2)
+        (height, width) for each mask of each file.
 
     Raises
     ------
@@ -292,7 +381,7 @@ def mask_sizes(a: MaskFile, b: MaskFile) -> tuple[Integers, Integers]:
     """
     # For each image its size, and where that was found.
     known: dict[int, tuple[Size | None, str]] = {}
-    for file in (a, b):
+    for file in files:
         for number, size in file.images.items():
             before, origin = known.get(number, (None, ""))
             if size is not None and before not in (None, size):
@@ -303,7 +392,7 @@ def mask_sizes(a: MaskFile, b: MaskFile) -> tuple[Integers, Integers]:
     listed = bool(known)
 
     # Run lengths first, since they may tell the size of an image for polygons.
-    for file in (a, b):
+    for file in files:
         for index, number in enumerate(file.keys["image"].tolist()):
             if listed and number not in known:
                 found, expected = f"image {number} is unknown", 'one of those in "images"'
@@ -319,16 +408,17 @@ def mask_sizes(a: MaskFile, b: MaskFile) -> tuple[Integers, Integers]:
                 raise FileError(file.path, found, expected, file.where(index))
             if before is None:
                 known[number] = size, f"{file.path.name}:{file.where(index)}"
-    return _sizes_of(a, known), _sizes_of(b, known)
+    which = '"images"' + (" of either file" if len(files) > 1 else "")
+    return tuple(_sizes_of(file, known, which) for file in files)
 
 
-def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]]) -> Integers:
+def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]], which: str) -> Integers:
     sizes = []
     for index, number in enumerate(file.keys["image"].tolist()):
         size, _ = known.get(number, (None, ""))
         if size is None:
             found = f"polygons of image {number}, the size of which is not told"
-            expected = '"height" and "width" of the image in "images" of either file'
+            expected = f'"height" and "width" of the image in {which}'
             raise FileError(file.path, found, expected, file.where(index))
         sizes.append(size)
     return np.array(sizes, np.int64).reshape(-1, 2)

@@ -1,14 +1,15 @@
-"""The pairs between two files of boxes, of masks, or of label images."""
+"""The pairs and matches between two files of boxes, of masks, or of label images."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,25 +17,38 @@ import numpy.typing as npt
 import fastiou
 from fastiou import io
 from fastiou.coco import MaskFile, mask_sizes
-from fastiou.files import BoxFile, FileError, Integers
+from fastiou.files import Booleans, BoxFile, FileError, Floats, Integers
 from fastiou.images import LabelFile, shared_frames
 from fastiou.report import Stage
 
 __all__ = [
+    "METHODS",
     "Clock",
     "Found",
     "MatchOptions",
     "RefusedError",
+    "boxes_described",
     "check_metric",
     "compare_boxes",
     "compare_labels",
     "compare_masks",
+    "masks_described",
+    "pack_masks",
 ]
 
 Array = npt.NDArray[Any]
 
 #: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
 MASKS_AT_A_TIME = 1024
+
+#: What `fastiou match` can look for, and what a summary calls what it found.
+METHODS = {
+    "pairs": "pairs found",
+    "greedy": "matches",
+    "optimal": "matches",
+    "coco": "matches",
+    "topk": "kept",
+}
 
 #: Names of images that a summary lists.
 NAMES_SHOWN = 3
@@ -50,6 +64,8 @@ class MatchOptions:
 
     threshold: float = 0.5
     metric: str = "iou"
+    method: str = "pairs"
+    top: int = 1
     geometry: str = "auto"
     format_a: str | None = None
     format_b: str | None = None
@@ -63,7 +79,7 @@ class MatchOptions:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The pairs between two files.
+    """The pairs or matches between two files.
 
     Attributes
     ----------
@@ -75,12 +91,16 @@ class Found:
         Frames of the pairs of label images.
     sizes : tuple of int
         How many boxes, masks or objects the two files have.
-    tested : int
-        How many scores were computed.
+    in_all : int
+        How many pairs the groups hold.
+    tested : int or None
+        How many of them were compared; None where the method does not tell.
     work : tuple
         What the work is counted in, and how much it was.
     describe : function
         What the summary says of the files, by name.
+    unmatched : tuple of two arrays of int64, or None
+        Positions in the two files of what found no partner, if each may have but one.
     """
 
     rows: Array
@@ -88,9 +108,11 @@ class Found:
     values: Array
     frames: Integers | None
     sizes: tuple[int, int]
-    tested: int
+    in_all: int
+    tested: int | None
     work: tuple[str, int]
     describe: Callable[[], dict[str, str]]
+    unmatched: tuple[Array, Array] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -142,9 +164,66 @@ def check_metric(geometry: str, metric: str) -> None:
         raise RefusedError(f"--metric {metric} is for boxes; {what} have {names}")
 
 
+class _Related(NamedTuple):
+    """What one of the methods found."""
+
+    rows: Array
+    cols: Array
+    values: Array
+    tested: int | None = None
+    unmatched: tuple[Array, Array] | None = None
+
+    def work(self, unit: str, sizes: tuple[int, int]) -> tuple[str, int]:
+        """What the work is counted in: what was compared, if that is known."""
+        return (unit, sum(sizes)) if self.tested is None else ("pairs", self.tested)
+
+
+def _relate(
+    a: Any,
+    b: Any,
+    options: MatchOptions,
+    groups: tuple[Integers, Integers] | None,
+    fmt: str = "xyxy",
+    scores: Floats | None = None,
+    crowds: Booleans | None = None,
+    progress: Stage | bool = False,
+) -> _Related:
+    """Call the function that does what the options ask for."""
+    shared: dict[str, Any] = {"metric": options.metric, "fmt": fmt, "groups": groups}
+    if options.method == "pairs":
+        found = fastiou.pairs(a, b, options.threshold, progress=progress, **shared)
+        return _Related(found.rows, found.cols, found.values, found.tested)
+    if options.method == "topk":
+        best = fastiou.topk(a, b, options.top, threshold=options.threshold, **shared)
+        rows, ranks = np.nonzero(best.indices >= 0)
+        return _Related(rows, best.indices[rows, ranks], best.values[rows, ranks])
+    if options.method == "coco":
+        # Without a crowd any metric will do.
+        shared |= {"scores": scores, "iscrowd": crowds if _any(crowds) else None}
+    match = fastiou.match(a, b, options.threshold, method=options.method, **shared)
+    unmatched = match.unmatched_rows, match.unmatched_cols
+    return _Related(match.rows, match.cols, match.values, unmatched=unmatched)
+
+
+def _any(crowds: Booleans | None) -> bool:
+    return crowds is not None and bool(crowds.any())
+
+
+def _load_kernels(few: Any, options: MatchOptions, crowds: Booleans | None, **others: Any) -> None:
+    """Compile or load what `_relate` needs for these masks or boxes, compared with themselves."""
+    _relate(
+        few,
+        few,
+        replace(options, threshold=0.5, top=1),
+        scores=np.zeros(len(few)),
+        crowds=np.arange(len(few)) % 2 == 0 if _any(crowds) else None,
+        **{"groups": None, **others},
+    )
+
+
 def _groups_described(grouping: io.Grouping | None, a: Any, b: Any, options: MatchOptions) -> str:
     if grouping is not None:
-        return f"{grouping.count:,} by {' and '.join(grouping.keys)}"
+        return grouping.described()
     if options.groups and (a.keys or b.keys):
         which = "A" if a.keys else "B"
         return f"only {which} has {' and '.join(a.keys or b.keys)}: all with all"
@@ -157,21 +236,21 @@ def _groups_described(grouping: io.Grouping | None, a: Any, b: Any, options: Mat
 
 
 def compare_boxes(a: BoxFile, b: BoxFile, options: MatchOptions, clock: Clock) -> Found:
-    """Find the pairs of boxes.
+    """Find the pairs or matches of boxes.
 
     Parameters
     ----------
     a, b
         The files.
     options
-        Threshold and metric.
+        What to find.
     clock
         Shows and measures the stages.
 
     Raises
     ------
     RefusedError
-        `fastiou.pairs` refuses the boxes.
+        fastiou refuses the boxes, or an option.
     """
     grouping = io.common_groups(a, b)
     try:
@@ -180,54 +259,52 @@ def compare_boxes(a: BoxFile, b: BoxFile, options: MatchOptions, clock: Clock) -
             boxes_a, boxes_b = (fastiou.box_convert(x.boxes, x.fmt, "xyxy") for x in (a, b))
             fmt = "xyxy"
         with clock.stage("loading kernels"):
-            _load_box_kernels(options.metric, fmt)
+            _load_box_kernels(options, fmt, b.crowds)
         with clock.stage("matching") as update:
-            found = fastiou.pairs(
-                boxes_a,
-                boxes_b,
-                options.threshold,
-                metric=options.metric,
-                fmt=fmt,
-                groups=None if grouping is None else (grouping.codes_a, grouping.codes_b),
-                progress=update,
+            groups = None if grouping is None else (grouping.codes_a, grouping.codes_b)
+            found = _relate(
+                boxes_a, boxes_b, options, groups, fmt, a.scores, b.crowds, progress=update
             )
     except ValueError as error:
         raise RefusedError(str(error)) from error
 
     def describe() -> dict[str, str]:
         return {
-            "boxes in A": _boxes_described(a),
-            "boxes in B": _boxes_described(b),
+            "boxes in A": boxes_described(a),
+            "boxes in B": boxes_described(b),
             "groups": _groups_described(grouping, a, b, options),
         }
 
+    sizes = len(a), len(b)
     return Found(
         found.rows,
         found.cols,
         found.values,
         None,
-        found.shape,
+        sizes,
+        len(a) * len(b) if grouping is None else int(grouping.partners.sum()),
         found.tested,
-        ("pairs", found.tested),
+        found.work("boxes", sizes),
         describe,
+        found.unmatched,
     )
 
 
-def _load_box_kernels(metric: str, fmt: str) -> None:
-    """Compile or load what `pairs` needs, so that the clock tells the speed of the work itself."""
+def _load_box_kernels(options: MatchOptions, fmt: str, crowds: Booleans | None) -> None:
+    """Load what boxes need, so that the clock tells the speed of the work itself."""
     from fastiou import dispatch
 
     # As many groups as boxes, so that this is done as soon as everything is compiled.
     boxes = np.tile([0.0, 0.0, 1.0, 1.0], (dispatch.PARALLEL_FROM, 1))
     groups = np.arange(len(boxes))
     few = boxes[: math.isqrt(dispatch.PARALLEL_FROM) + 1]
-    fastiou.pairs(few[:1], few[:1], metric=metric, fmt=fmt)
+    _load_kernels(few[:1], options, crowds, fmt=fmt)
     with dispatch.threads_awake():
-        fastiou.pairs(few, few, metric=metric, fmt=fmt)
-        fastiou.pairs(boxes, boxes, metric=metric, fmt=fmt, groups=(groups, groups))
+        _load_kernels(few, options, crowds, fmt=fmt)
+        _load_kernels(boxes, options, crowds, fmt=fmt, groups=(groups, groups))
 
 
-def _boxes_described(file: BoxFile) -> str:
+def boxes_described(file: BoxFile) -> str:
     """How many, whence, and how many can match nothing: often a sign of another layout."""
     corners = np.asarray(fastiou.box_convert(file.boxes, file.fmt, "xyxy"))
     missing = np.isnan(corners).any(axis=1)
@@ -242,24 +319,15 @@ def _boxes_described(file: BoxFile) -> str:
 # ---- masks ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Packed:
-    """The masks of a file that are of one size."""
-
-    masks: fastiou.Masks
-    #: For each its position in the file.
-    positions: Integers
-
-
 def compare_masks(a: MaskFile, b: MaskFile, options: MatchOptions, clock: Clock) -> Found:
-    """Find the pairs of masks.
+    """Find the pairs or matches of masks.
 
     Parameters
     ----------
     a, b
         The files.
     options
-        Threshold and metric.
+        What to find.
     clock
         Shows and measures the stages.
 
@@ -267,102 +335,100 @@ def compare_masks(a: MaskFile, b: MaskFile, options: MatchOptions, clock: Clock)
     ------
     FileError
         A mask is malformed, or the size of its image is not known.
+    RefusedError
+        fastiou refuses an option.
     """
-    sizes_a, sizes_b = mask_sizes(a, b)
+    with clock.stage("packing masks") as update:
+        masks_a, masks_b = pack_masks((a, b), update)
     grouping = io.common_groups(a, b)
     assert grouping is not None  # every mask has an image
-    # Masks of one size go into one set, of however many images they are: groups keep these apart.
-    both = np.concatenate([sizes_a, sizes_b])
-    sizes, numbers = np.unique(both, axis=0, return_inverse=True)
-    numbers = numbers.reshape(-1)  # in NumPy 2.0 alone it has two dimensions
-    with clock.stage("packing masks") as update:
-        packed_a = _pack(a, sizes, numbers, 0, update)
-        packed_b = _pack(b, sizes, numbers, len(a), update)
-    # For each mask of A, with how many it is compared.
-    partners = np.bincount(grouping.codes_b, minlength=grouping.count)[grouping.codes_a]
-    total = int(partners.sum())
     with clock.stage("loading kernels"):
-        words = [partners[x.positions] @ (1 + x.masks.words_of_each) for x in packed_a.values()]
-        _load_mask_kernels(options.metric, int(max(words, default=0)))
-    tested = 0
-    parts = []
-    with clock.stage("matching") as update:
-        for number in sorted(packed_a.keys() & packed_b.keys()):
-            one, other = packed_a[number], packed_b[number]
-            work = int(partners[one.positions].sum())
-            if not work:
-                continue
-
-            def forward(done: int, of: int, before: int = tested, work: int = work) -> None:
-                update(before + work * done // of, total)
-
-            found = fastiou.pairs(
-                one.masks,
-                other.masks,
-                options.threshold,
-                metric=options.metric,
-                groups=(grouping.codes_a[one.positions], grouping.codes_b[other.positions]),
-                progress=forward,
+        words = int(grouping.partners @ (1 + masks_a.words_of_each))
+        _load_mask_kernels(options, b.crowds, words)
+    try:
+        with clock.stage("matching") as update:
+            groups = grouping.codes_a, grouping.codes_b
+            found = _relate(
+                masks_a, masks_b, options, groups, scores=a.scores, crowds=b.crowds, progress=update
             )
-            tested += found.tested
-            parts.append((one.positions[found.rows], other.positions[found.cols], found.values))
-        rows, cols, values = _concatenated(parts, [np.int64, np.int64, np.float64])
-        order = np.lexsort((cols, rows))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
 
     def describe() -> dict[str, str]:
         groups = _groups_described(grouping, a, b, options)
         return {
-            "masks in A": _masks_described(a, packed_a),
-            "masks in B": _masks_described(b, packed_b),
+            "masks in A": masks_described(a, masks_a),
+            "masks in B": masks_described(b, masks_b),
             "groups": groups + ("" if options.groups else " alone: masks need one image"),
         }
 
+    sizes = len(a), len(b)
     return Found(
-        rows[order],
-        cols[order],
-        values[order],
+        found.rows,
+        found.cols,
+        found.values,
         None,
-        (len(a), len(b)),
-        tested,
-        ("pairs", tested),
+        sizes,
+        int(grouping.partners.sum()),
+        found.tested,
+        found.work("masks", sizes),
         describe,
+        found.unmatched,
     )
 
 
-def _concatenated(parts: Sequence[tuple[Array, ...]], dtypes: list[Any]) -> list[Array]:
-    """The columns of all parts, of these types where there is none."""
-    empty = [np.empty(0, dtype) for dtype in dtypes]
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)] or empty
+def pack_masks(files: Sequence[MaskFile], progress: Stage) -> list[fastiou.Masks]:
+    """The masks of each file as bits, in the order of the file.
 
+    Images of all sizes go into one set: they are padded to the largest, which takes no memory, and
+    groups keep them apart.
 
-def _pack(
-    file: MaskFile, sizes: Integers, numbers: Integers, before: int, progress: Stage
-) -> dict[int, _Packed]:
-    """The masks of a file as bits, by the number of their size.
+    Parameters
+    ----------
+    files
+        One or two.
+    progress
+        Called with the number of masks packed so far and in all.
 
-    `numbers` are those of the masks of both files, and this file's begin after `before`.
+    Returns
+    -------
+    list of Masks
+
+    Raises
+    ------
+    FileError
+        A mask is malformed, or the size of its image is not known.
+    RefusedError
+        No image can be as high as the highest and as wide as the widest.
     """
-    total = len(numbers)
-    numbers = numbers[before : before + len(file)]
-    order = np.argsort(numbers, kind="stable")
-    cuts = np.searchsorted(numbers[order], np.arange(len(sizes) + 1))
-    is_outline = np.array([isinstance(mask, list) for mask in file.masks], np.bool_)
-    packed = {}
+    from fastiou.rle import image_size
+
+    sizes = mask_sizes(*files)
+    every = np.concatenate(sizes)
+    try:
+        largest = image_size("the greatest height and width of all", every.max(axis=0, initial=0))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+    packed = []
     done = 0
-    for number, size in enumerate(sizes.tolist()):
-        positions = order[cuts[number] : cuts[number + 1]]
-        sets, places = [], []
-        for outlines in (False, True):
-            chosen = positions[is_outline[positions] == outlines]
-            for first in range(0, len(chosen), MASKS_AT_A_TIME):
-                some = chosen[first : first + MASKS_AT_A_TIME]
-                sets.append(_masks(file, some, size, outlines))
-                places.append(some)
+    for file, own in zip(files, sizes, strict=True):
+        distinct, numbers = np.unique(own, axis=0, return_inverse=True)
+        is_outline = np.array([isinstance(mask, list) for mask in file.masks], np.bool_)
+        # In NumPy 2.0 alone, the numbers have two dimensions.
+        kinds = 2 * numbers.reshape(-1) + is_outline
+        order = np.argsort(kinds, kind="stable")
+        cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
+        sets = [fastiou.Masks.from_rle([], largest)]
+        for kind, (first, last) in enumerate(itertools.pairwise(cuts)):
+            for begin in range(first, last, MASKS_AT_A_TIME):
+                some = order[begin : min(begin + MASKS_AT_A_TIME, last)]
+                masks = _masks(file, some, distinct[kind // 2].tolist(), kind % 2 == 1)
+                sets.append(masks.padded(largest))
                 done += len(some)
-                progress(before + done, total)
-        if sets:
-            masks = fastiou.Masks.concatenate(sets)
-            packed[number] = _Packed(masks, np.concatenate(places))
+                progress(done, len(every))
+        joined = fastiou.Masks.concatenate(sets)
+        in_order = bool((np.diff(order) > 0).all())
+        packed.append(joined if in_order else joined[np.argsort(order)])
     return packed
 
 
@@ -383,8 +449,8 @@ def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool)
         raise FileError(file.path, message, None, file.where(int(positions[0]))) from None
 
 
-def _load_mask_kernels(metric: str, most: int) -> None:
-    """As `_load_box_kernels`, for calls that read at most so many words.
+def _load_mask_kernels(options: MatchOptions, crowds: Booleans | None, most: int) -> None:
+    """As `_load_box_kernels`, for a call that reads so many words.
 
     Those for many threads take so long to compile that little work does without.
     """
@@ -392,18 +458,18 @@ def _load_mask_kernels(metric: str, most: int) -> None:
 
     few = math.isqrt(dispatch.PARALLEL_FROM) + 1
     masks = fastiou.Masks.from_rle([{"size": [1, 1], "counts": [0, 1]}] * few)
-    fastiou.pairs(masks[:1], masks[:1], metric=metric)
+    _load_kernels(masks[:1], options, crowds)
     if most >= dispatch.PARALLEL_FROM:
         with dispatch.threads_awake():
-            fastiou.pairs(masks, masks, metric=metric)
+            _load_kernels(masks, options, crowds)
 
 
-def _masks_described(file: MaskFile, packed: dict[int, _Packed]) -> str:
+def masks_described(file: MaskFile, masks: fastiou.Masks) -> str:
     """How many, whence, and how many can match nothing."""
     outlines = sum(isinstance(mask, list) for mask in file.masks)
     kinds = {"polygons": outlines, "run lengths": len(file) - outlines}
     words = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
-    empty = sum(np.count_nonzero(part.masks.area == 0) for part in packed.values())
+    empty = np.count_nonzero(masks.area == 0)
     if empty:
         words.append(f"{empty:,} empty")
     return f"{len(file):,} from {file.path.name} (coco{': ' if words else ''}{', '.join(words)})"
@@ -442,7 +508,7 @@ def compare_labels(a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clo
             raise FileError(b.path, found, f"{expected}, as {a.path} has", where)
         return one, other
 
-    objects_a = objects_b = pixels = tested = 0
+    objects_a = objects_b = pixels = in_all = tested = 0
     parts = []
     ready = None
     with clock.stage("loading kernels"):
@@ -464,9 +530,11 @@ def compare_labels(a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clo
             parts.append((rows[kept], cols[kept], values[kept], frames))
             if not options.quiet:  # nobody else asks for the number of objects
                 with clock.apart("counting objects", "matching"):
-                    all_a, all_b, _ = fastiou.label_overlap(one, other)
-                    objects_a += np.count_nonzero(np.unique(all_a))
-                    objects_b += np.count_nonzero(np.unique(all_b))
+                    occurring = fastiou.label_overlap(one, other)[:2]
+                    count_a, count_b = (int(np.count_nonzero(np.unique(x))) for x in occurring)
+                    objects_a += count_a
+                    objects_b += count_b
+                    in_all += count_a * count_b
         rows, cols, values, frames = _concatenated(
             _of_one_type(parts), [np.int64, np.int64, np.float64, np.int64]
         )
@@ -492,10 +560,17 @@ def compare_labels(a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clo
         values,
         frames,
         (objects_a, objects_b),
+        in_all,
         tested,
         ("pixels", pixels),
         describe,
     )
+
+
+def _concatenated(parts: Sequence[tuple[Array, ...]], dtypes: list[Any]) -> list[Array]:
+    """The columns of all parts, of these types where there is none."""
+    empty = [np.empty(0, dtype) for dtype in dtypes]
+    return [np.concatenate(columns) for columns in zip(*parts, strict=True)] or empty
 
 
 def _of_one_type(parts: Sequence[tuple[Array, ...]]) -> Sequence[tuple[Array, ...]]:

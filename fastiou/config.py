@@ -14,6 +14,7 @@ import numpy as np
 
 import fastiou
 from fastiou import dispatch
+from fastiou.assignment import match
 from fastiou.boxes import box_iou
 from fastiou.cpu.compilation import cache_folder
 from fastiou.masks import Masks, mask_iou
@@ -77,6 +78,9 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
             find = functools.partial(pairs, boxes, boxes)
             jobs.append((f"pairs of {size} {dtype.__name__} boxes", find))
+        for method, scores in (("greedy", None), ("optimal", None), ("coco", [1])):
+            assign = functools.partial(match, boxes[:1], boxes[:1], method=method, scores=scores)
+            jobs.append((f"{method} match of {dtype.__name__} boxes", assign))
     for size, count in sizes.items():
         jobs.append((f"{size} masks", functools.partial(_use_masks, count)))
     for done, (name, job) in enumerate(jobs):

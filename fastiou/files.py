@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 __all__ = [
     "EXACT",
+    "Booleans",
     "BoxFile",
     "FileError",
     "Floats",
@@ -45,6 +46,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 #: Integers up to here are exact in float64.
 EXACT = 2**53
@@ -125,6 +127,10 @@ class BoxFile:
     boxes : array of float64, shape (N, 4)
     keys : dict
         Grouping keys that the file has, "image" and "category", each as int64 of shape (N,).
+    scores : array of float64, shape (N,), or None
+        How sure each is, if that was asked for.
+    crowds : array of bool, shape (N,), or None
+        Which are crowds, if that was asked for and the format can tell.
     """
 
     path: Path
@@ -132,6 +138,8 @@ class BoxFile:
     fmt: str
     boxes: Floats
     keys: dict[str, Integers] = field(default_factory=dict)
+    scores: Floats | None = None
+    crowds: Booleans | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -30,6 +30,7 @@ from fastiou.files import (
 from fastiou.tables import read_table
 
 __all__ = [
+    "EXPECTED",
     "FORMATS",
     "GEOMETRIES",
     "LAYOUTS",
@@ -49,6 +50,9 @@ GEOMETRIES = {
     "mask": ("coco",),
     "labels": ("labels",),
 }
+
+#: What should be there where there is a folder.
+EXPECTED = {"box": "a file with boxes", "mask": "a COCO file with masks"}
 
 #: All formats.
 FORMATS = (*GEOMETRIES["box"], *GEOMETRIES["labels"])
@@ -88,6 +92,8 @@ def read_boxes(
     format: str | None = None,  # noqa: A002
     fmt: str = "xyxy",
     grouped: bool = True,
+    scored: bool = False,
+    crowded: bool = False,
 ) -> BoxFile:
     """Read a file with boxes.
 
@@ -102,8 +108,10 @@ def read_boxes(
     fmt
         Layout of the boxes where the file does not tell: in .npy, in .npz without `fmt`, and in
         text without a header.
-    grouped
-        Whether to read the grouping keys, too.
+    grouped, scored
+        Whether to read the grouping keys, and the scores, too.
+    crowded
+        Whether to read which boxes are crowds, too, if the format can tell.
 
     Returns
     -------
@@ -112,25 +120,36 @@ def read_boxes(
     Raises
     ------
     FileError
-        The file is missing, broken or of another format.
+        The file is missing, broken or of another format, or has no scores though they are to be
+        read.
     """
     path = Path(path)
-    data = files.content(path) if data is None else data
+    data = files.content(path, EXPECTED["box"]) if data is None else data
     kind = files.kind_of(data)
     if format == "npy" or (format is None and kind == "NPY"):
         array = files.read_npy(path, data)
-        return BoxFile(path, "npy", fmt, _box_array(path, "array", array))
+        boxes, scores = _boxes_and_scores(path, array) if scored else (array, None)
+        return BoxFile(path, "npy", fmt, _box_array(path, "array", boxes), scores=scores)
     if format == "npz" or (format is None and kind == "NPZ"):
-        return _read_npz(path, data, fmt, grouped)
+        return _read_npz(path, data, fmt, grouped, scored)
     if kind in ("PNG", "TIFF"):
-        raise FileError(path, f"a {kind} image", "boxes (--geometry labels compares label images)")
+        raise FileError(
+            path, f"a {kind} image", "boxes (fastiou match --geometry labels compares label images)"
+        )
     files.check_text(path, data, "text, .npy or .npz")
     if format == "coco" or (format is None and kind == "JSON"):
-        return read_coco_boxes(path, data, grouped)
-    return read_table(path, data, format, fmt, grouped)
+        return read_coco_boxes(path, data, grouped, scored, crowded)
+    return read_table(path, data, format, fmt, grouped, scored)
 
 
-def read_masks(path: str | Path, data: bytes | None = None, *, grouped: bool = True) -> MaskFile:
+def read_masks(
+    path: str | Path,
+    data: bytes | None = None,
+    *,
+    grouped: bool = True,
+    scored: bool = False,
+    crowded: bool = False,
+) -> MaskFile:
     """Read a COCO file with masks.
 
     Parameters
@@ -139,8 +158,8 @@ def read_masks(path: str | Path, data: bytes | None = None, *, grouped: bool = T
         The file, compressed by gzip or not.
     data
         Its content, if that was read already, by `fastiou.files.content`.
-    grouped
-        Whether to read the categories, too.
+    grouped, scored, crowded
+        Whether to read the categories, the scores, and which masks are crowds, too.
 
     Returns
     -------
@@ -149,23 +168,24 @@ def read_masks(path: str | Path, data: bytes | None = None, *, grouped: bool = T
     Raises
     ------
     FileError
-        The file is missing, broken or of another format.
+        The file is missing, broken or of another format, or has no scores though they are to be
+        read.
     """
     path = Path(path)
-    data = files.content(path, "a COCO file with masks") if data is None else data
+    data = files.content(path, EXPECTED["mask"]) if data is None else data
     kind = files.kind_of(data)
     if kind not in ("JSON", "text"):
-        hint = " (--geometry labels compares label images)" if kind != "NPZ" else ""
+        hint = " (fastiou match --geometry labels compares label images)" if kind != "NPZ" else ""
         raise FileError(path, f"a file of the kind {kind}", f"COCO JSON with masks{hint}")
     files.check_text(path, data, "COCO JSON with masks")
-    return read_coco_masks(path, data, grouped)
+    return read_coco_masks(path, data, grouped, scored, crowded)
 
 
 # ---- NumPy files -------------------------------------------------------------------------------
 
 
-def _read_npz(path: Path, data: bytes, fmt: str, grouped: bool) -> BoxFile:
-    wanted = ("boxes", "fmt", *(["groups"] if grouped else []))
+def _read_npz(path: Path, data: bytes, fmt: str, grouped: bool, scored: bool) -> BoxFile:
+    wanted = ("boxes", "fmt", *(["groups"] if grouped else []), *(["scores"] if scored else []))
     with numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         found = {}
@@ -184,7 +204,36 @@ def _read_npz(path: Path, data: bytes, fmt: str, grouped: bool) -> BoxFile:
     keys = {}
     if "groups" in found:
         keys["image"] = _group_array(path, found["groups"], len(boxes))
-    return BoxFile(path, "npz", fmt, boxes, keys)
+    scores = None
+    if scored:
+        if "scores" not in found:
+            listed = shortened(", ".join(names))
+            raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
+        scores = _score_array(path, "scores", found["scores"], len(boxes))
+    return BoxFile(path, "npz", fmt, boxes, keys, scores)
+
+
+def _boxes_and_scores(
+    path: Path, array: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """The boxes and the scores in the five columns of a .npy file."""
+    if array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "iuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        expected = "numbers of shape (N, 5): boxes, and a score each"
+        raise FileError(path, found, expected, "array")
+    return array[:, :4], _score_array(path, "array", array[:, 4], len(array))
+
+
+def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:
+    if array.shape != (count,) or array.dtype.kind not in "biuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        raise FileError(path, found, f"numbers of shape ({count},)", name)
+    scores = np.ascontiguousarray(array, np.float64)
+    unfit = ~np.isfinite(scores)
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise FileError(path, f"score {array[row]}", "a finite number", f"{name}[{row}]")
+    return scores
 
 
 def _box_array(path: Path, name: str, array: npt.NDArray[Any]) -> Floats:
@@ -223,14 +272,14 @@ def _group_array(path: Path, array: npt.NDArray[Any], count: int) -> Integers:
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """Which boxes or masks of two files may meet: those with equal codes.
+    """Which boxes or masks of two files, or of one, may meet: those with equal codes.
 
     Attributes
     ----------
     keys : tuple of str
         The grouping keys that both files have.
     codes_a, codes_b : array of int64
-        For each of them in either file, the number of its group.
+        For each of them in either file, the number of its group; of one file, none in `codes_b`.
     count : int
         Number of groups in both files together.
     """
@@ -240,28 +289,39 @@ class Grouping:
     codes_b: Integers
     count: int
 
+    def described(self) -> str:
+        """How many groups, by what."""
+        return f"{self.count:,} by {' and '.join(self.keys)}"
 
-def common_groups(a: BoxFile | MaskFile, b: BoxFile | MaskFile) -> Grouping | None:
+    @property
+    def partners(self) -> Integers:
+        """For each of the first file, how many of the second are in its group."""
+        partners: Integers = np.bincount(self.codes_b, minlength=self.count)[self.codes_a]
+        return partners
+
+
+def common_groups(a: BoxFile | MaskFile, b: BoxFile | MaskFile | None = None) -> Grouping | None:
     """Group the boxes or masks of two files by all keys that both have.
 
     Parameters
     ----------
     a, b
-        The files.
+        The files; without `b`, one is grouped by all its keys.
 
     Returns
     -------
     Grouping or None
         None if they have no key in common.
     """
-    common = tuple(key for key in a.keys if key in b.keys)
+    both = (a,) if b is None else (a, b)
+    common = tuple(key for key in a.keys if all(key in file.keys for file in both))
     if not common:
         return None
-    codes = np.zeros(len(a) + len(b), np.int64)
+    codes = np.zeros(sum(map(len, both)), np.int64)
     count = 1
     for key in common:
         distinct, inverse = np.unique(
-            np.concatenate([a.keys[key], b.keys[key]]), return_inverse=True
+            np.concatenate([file.keys[key] for file in both]), return_inverse=True
         )
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)

@@ -15,7 +15,7 @@ from fastiou.cpu.columns import PADDING
 from fastiou.cpu.mask_scores import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
 from fastiou.metrics import METRICS
 from fastiou.polygons import rasterise
-from fastiou.rle import RunLengths, read_run_lengths, write_run_lengths
+from fastiou.rle import RunLengths, image_size, read_run_lengths, write_run_lengths
 
 __all__ = [
     "MASK_METRICS",
@@ -401,6 +401,40 @@ class Masks:
         return cls._joined(
             given[0]._size, [(masks._boxes, masks._offsets, masks._words) for masks in given]
         )
+
+    def padded(self, size: tuple[int, int]) -> Masks:
+        """The same masks in larger images, at the upper left; they share memory with these.
+
+        So masks of images of several sizes can be one set, kept apart by groups.
+
+        Parameters
+        ----------
+        size : tuple of int
+            (height, width) of the larger images.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError, ValueError
+            The size is none, or smaller than that of the masks.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_dense([[0, 1], [1, 1]]).padded((2, 3)).to_dense().astype(int)
+        array([[[0, 1, 0],
+                [1, 1, 0]]])
+        """
+        height, width = image_size("size", size)
+        if height < self._size[0] or width < self._size[1]:
+            raise ValueError(
+                f"size must be at least that of the masks, {_sides(self._size)}, got "
+                f"{_sides((height, width))}"
+            )
+        return self._make((height, width), self._boxes, self._offsets, self._words, self._areas)
 
     # ---- made into -----------------------------------------------------------------------------
 

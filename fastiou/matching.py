@@ -32,6 +32,11 @@ __all__ = ["Pairs", "TopK", "find_pairs", "pairs", "topk"]
 
 Array = npt.NDArray[Any]
 
+#: Rows whose work is reckoned together, and of how many, since neighbours are much alike: to look
+#: at all of them would be a tenth of the whole search.
+UNIT = 32
+SAMPLE = 2
+
 #: Lines that a set of pairs shows of itself.
 SHOWN = 10
 
@@ -242,20 +247,22 @@ def _limit(found: Search, metric: str, minimum: float) -> Any:
         return max(number(minimum), np.nextafter(number(0), number(1)))
 
 
-def _work(found: Search, metric: str) -> tuple[Array, int]:
-    """Work before each position, and how many scores there are in all."""
+def _work(found: Search, metric: str) -> Array:
+    """Work before each `UNIT` of rows, reckoned from some of them."""
+    count = len(found.side1)
+    firsts = np.arange(0, count, UNIT)
+    lasts = np.minimum(firsts + SAMPLE, count)
+    cuts = np.stack([firsts, lasts], axis=1).ravel()
     none = np.empty(0, np.int64)
-    numbers = np.empty(len(found.side1.groups), np.int64)
-    cuts = np.linspace(0, len(numbers), min(len(numbers), 256) + 1).astype(np.int64)
+    reached = np.zeros(len(cuts), np.int64)
     dispatch.run(
-        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(numbers), *found.arguments,
-        found.itself, REACH, cuts, found.dtype.type(0), numbers, none, none,
-        np.empty(0, found.dtype),
+        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * SAMPLE * len(firsts),
+        *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached, none, none,
+        none, np.empty(0, found.dtype),
     )  # fmt: skip
-    tested = int(numbers.sum())
-    np.multiply(numbers, found.scores, out=numbers)
-    numbers += SCORES_OF_A_QUERY
-    return np.concatenate([[0], np.cumsum(numbers)]), tested
+    rows = np.minimum(firsts + UNIT, count) - firsts
+    work = reached[::2] * found.scores * rows // (lasts - firsts) + SCORES_OF_A_QUERY * rows
+    return np.concatenate([[0], np.cumsum(work)])
 
 
 def _pairs_of(
@@ -264,24 +271,28 @@ def _pairs_of(
     """Count the pairs of each row, and then fill arrays of exactly the right size."""
     kernel = pairs_kernel(found.geometry, metric)
     limit = _limit(found, metric, minimum)
-    cumulative, tested = _work(found, metric)
+    cumulative = _work(found, metric)
     total = int(cumulative[-1])
     none = np.empty(0, np.int64)
     offsets = np.zeros(sets.sizes[0] + 1, np.int64)
     counts = offsets[1:]
-    for cuts, work, done in steps(cumulative):
+    tested = 0
+    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
+        reached = np.empty(len(cuts) - 1, np.int64)
         dispatch.run(
-            kernel, work, *found.arguments, found.itself, COUNT, cuts, limit, counts, none, none,
-            np.empty(0, found.dtype),
+            kernel, work, *found.arguments, found.itself, COUNT, 1, cuts, limit, reached, counts,
+            none, none, np.empty(0, found.dtype),
         )  # fmt: skip
+        tested += int(reached.sum())
         if report is not None:
             report(done, 2 * total)
     np.cumsum(counts, out=counts)
     rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
-    for cuts, work, done in steps(cumulative):
+    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
         dispatch.run(
-            kernel, work, *found.arguments, found.itself, FILL, cuts, limit, offsets, rows, cols,
-            values,
+            kernel, work, *found.arguments, found.itself, FILL, 1, cuts, limit,
+            np.empty(len(cuts) - 1, np.int64), offsets,
+            rows, cols, values,
         )  # fmt: skip
         if report is not None:
             report(total + done, 2 * total)
@@ -407,8 +418,8 @@ def topk(
     indices.fill(-1)
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
-    cumulative, _ = _work(found, metric)
-    for cuts, work, _ in steps(cumulative):
+    cumulative = _work(found, metric)
+    for cuts, work, _ in steps(cumulative, UNIT, len(found.side1)):
         dispatch.run(
             best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
             values,

@@ -18,7 +18,15 @@ import numpy.typing as npt
 
 from fastiou.files import FileError, Floats, Integers, import_extra
 
-__all__ = ["OUTPUTS", "check_output", "replaced_at_end", "write_mot", "write_pairs"]
+__all__ = [
+    "OUTPUTS",
+    "check_output",
+    "replaced_at_end",
+    "write_columns",
+    "write_entries",
+    "write_mot",
+    "write_pairs",
+]
 
 #: Called now and then with the number of pairs written so far and in all.
 Progress = Callable[[int, int], None]
@@ -153,6 +161,7 @@ def write_pairs(
     values: npt.NDArray[Any],
     frames: Integers | None = None,
     progress: Progress | None = None,
+    unmatched: tuple[Integers, Integers] | None = None,
 ) -> None:
     """Write pairs as columns named rows, cols, values and, where there are any, frames.
 
@@ -166,6 +175,37 @@ def write_pairs(
         Their frames, for pairs of labels.
     progress
         Called with the number of pairs written so far and in all.
+    unmatched
+        What is in no pair, for .npz alone.
+
+    Raises
+    ------
+    FileError
+        As `check_output`, or there is no room.
+    """
+    columns = {"rows": rows, "cols": cols, "values": values}
+    if frames is not None:
+        # Last, so that the first three are the same whatever was compared.
+        columns["frames"] = frames
+    if unmatched is not None and path.suffix.lower() == ".npz":
+        # Of other lengths than the columns, which a table cannot have.
+        columns["unmatched_rows"], columns["unmatched_cols"] = unmatched
+    write_columns(path, columns, progress)
+
+
+def write_columns(
+    path: Path, columns: dict[str, npt.NDArray[Any]], progress: Progress | None = None
+) -> None:
+    """Write columns, by name.
+
+    Parameters
+    ----------
+    path
+        A file that ends in one of `OUTPUTS`.
+    columns
+        They are written in blocks, never copied as a whole.
+    progress
+        Called with the number of rows written so far and in all.
 
     Raises
     ------
@@ -174,13 +214,37 @@ def write_pairs(
     """
     check_output(path)
     write = _WRITERS[path.suffix.lower()]
-    columns = {"rows": rows, "cols": cols, "values": values}
-    if frames is not None:
-        # Last, so that the first three are the same whatever was compared.
-        columns["frames"] = frames
+    with _replaced_or_refused(path) as file:
+        write(file, columns, progress)
+
+
+def write_entries(path: Path, entries: Sequence[str]) -> None:
+    """Write a list of JSON, one entry a line.
+
+    Parameters
+    ----------
+    path
+        The file.
+    entries
+        JSON each.
+
+    Raises
+    ------
+    FileError
+        There is no room.
+    """
+    with _replaced_or_refused(path) as file:
+        file.write(b"[")
+        for number, entry in enumerate(entries):
+            file.write(f"{',' if number else ''}\n{entry}".encode())
+        file.write(b"\n]\n")
+
+
+@contextmanager
+def _replaced_or_refused(path: Path) -> Iterator[BinaryIO]:
     try:
         with replaced_at_end(path) as file:
-            write(file, columns, progress)
+            yield file
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror or error}") from None
 

@@ -17,10 +17,10 @@ from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.intrinsics import CACHE_LINE
+from fastiou.metrics import METRICS
 
 __all__ = [
     "area_of_sides",
-    "empty_columns",
     "prepare",
     "refuse_infinite",
     "unmagnify",
@@ -141,7 +141,7 @@ def _fill(
 ) -> tuple[BoxColumns, int, float, float]:
     """Columns of float boxes, first infinite row, largest corner, and smallest area."""
     count = len(boxes)
-    corners, measures = empty_columns(count, dtype, phase)
+    corners, measures = _empty_columns(count, dtype, phase, area_only=METRICS[metric].is_ratio)
     missing = np.empty(count, np.bool_)
     findings = np.empty((max(1, -(-count // BLOCK)), 4))
     dispatch.run(
@@ -151,6 +151,7 @@ def _fill(
         np.require(boxes, dtype, ["C", "A", "W"]),
         LAYOUTS[fmt],
         area_of_sides(fmt, metric, dtype),
+        not METRICS[metric].is_ratio,
         corners,
         measures,
         missing,
@@ -179,16 +180,19 @@ def refuse_infinite(given: Input) -> None:
     )
 
 
-def empty_columns(count: int, dtype: np.dtype[Any], phase: int = 0) -> tuple[Array, Array]:
+def _empty_columns(
+    count: int, dtype: np.dtype[Any], phase: int, *, area_only: bool = False
+) -> tuple[Array, Array]:
     """Four rows for corners and four for measures, of `count` and a padding of zeros.
 
-    Each row begins `phase` bytes past a cache line.
+    Each row begins `phase` bytes past a cache line. Where the area is all that is wanted, the other
+    measures are not touched: even their padding would take huge pages.
     """
     length = -(-(count + PADDING) * dtype.itemsize // CACHE_LINE) * CACHE_LINE
     buffer = np.empty(8 * length + CACHE_LINE, np.uint8)
     start = (phase - buffer.ctypes.data) % CACHE_LINE
     rows = buffer[start : start + 8 * length].view(dtype).reshape(8, -1)
-    rows[:, count:] = 0
+    rows[: 5 if area_only else 8, count:] = 0
     return rows[:4], rows[4:]
 
 
@@ -237,7 +241,7 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxC
         else:
             left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
         edges.append([left, top, np.maximum(left, right), np.maximum(top, bottom)])
-    empty = [empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
+    empty = [_empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
     corner_sets = [corners.view(np.int64) for corners, _ in empty]
     for axis in (0, 1):
         ends = [edge[side] for edge in edges for side in (axis, axis + 2) if len(edge[side])]

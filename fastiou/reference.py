@@ -14,11 +14,16 @@ import numpy.typing as npt
 __all__ = [
     "box_iou",
     "box_pairs",
+    "coco_match",
     "confusion_matrix",
+    "greedy_match",
     "label_overlap",
     "mask_iou",
+    "nms",
+    "optimal_match",
     "soft_iou",
     "thresholded_iou",
+    "topk",
 ]
 
 Array = npt.NDArray[Any]
@@ -117,6 +122,165 @@ def box_pairs(scores: Array, threshold: float) -> tuple[Array, Array, Array]:
     """Pairs of a dense result, as `fastiou.pairs` must give them."""
     rows, cols = np.nonzero(scores >= scores.dtype.type(threshold))
     return rows, cols, scores[rows, cols]
+
+
+def topk(scores: Array, k: int, threshold: float = 0.0) -> tuple[Array, Array]:
+    """The best columns of each row of a dense result, as `fastiou.topk` must give them.
+
+    Parameters
+    ----------
+    scores : array, shape (N, M)
+        Dense scores.
+    k, threshold
+        As in `fastiou.topk`.
+
+    Returns
+    -------
+    tuple of two arrays of shape (N, k)
+        Values and columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastiou import reference
+    >>> values, columns = reference.topk(np.array([[0.5, 0.0, 0.75, 0.5]]), 4)
+    >>> values, columns
+    (array([[0.75, 0.5 , 0.5 , 0.  ]]), array([[ 2,  0,  3, -1]]))
+    """
+    values = np.zeros((len(scores), k), scores.dtype)
+    columns = np.full((len(scores), k), -1)
+    for row, of_row in enumerate(scores):
+        (good,) = np.nonzero((of_row > 0) & (of_row >= scores.dtype.type(threshold)))
+        # Stable, so that of equal scores the lowest column comes first.
+        best = good[np.argsort(-of_row[good], kind="stable")][:k]
+        values[row, : len(best)] = of_row[best]
+        columns[row, : len(best)] = best
+    return values, columns
+
+
+def nms(
+    overlaps: Any,
+    scores: npt.ArrayLike,
+    threshold: float = 0.5,
+    *,
+    groups: npt.ArrayLike | None = None,
+    method: str = "hard",
+    sigma: float = 0.5,
+    score_threshold: float = 0.0,
+    max_output: int | None = None,
+) -> Array:
+    """What is kept of a set, as `fastiou.nms` must give it.
+
+    Parameters
+    ----------
+    overlaps : array, shape (N, N), or what has its rows
+        Dense scores of the set with itself, a row for each that may be kept.
+    scores, threshold, groups, method, sigma, score_threshold, max_output
+        As in `fastiou.nms`.
+
+    Returns
+    -------
+    array of int64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastiou import reference
+    >>> overlaps = np.array([[1.0, 0.75, 0.25], [0.75, 1.0, 0.5], [0.25, 0.5, 1.0]])
+    >>> reference.nms(overlaps, [0.75, 1.0, 0.5])
+    array([1, 2])
+    >>> reference.nms(overlaps, [0.75, 1.0, 0.5], method="linear")
+    array([1, 2, 0])
+    """
+    scores = np.asarray(scores)
+    groups = np.zeros(len(scores), np.int64) if groups is None else np.asarray(groups)
+    kind = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
+    enough = scores.astype(kind) >= kind.type(score_threshold)
+    current = scores.astype(np.float64)
+    taken = []
+    for group in np.unique(groups):
+        (left,) = np.nonzero(enough & (groups == group))
+        while len(left):
+            best = left[np.argmax(current[left])]  # the first of equal ones
+            taken.append(best)
+            left = left[left != best]
+            values = overlaps[best][left]
+            above = values > values.dtype.type(threshold)
+            if method == "hard":
+                left = left[~above]
+                continue
+            values = values.astype(np.float64)
+            if method == "linear":
+                factors = np.where(above, 1 - values, 1.0)
+            else:
+                factors = np.where(values > 0, np.exp(-(values**2) / sigma), 1.0)
+            current[left] *= factors
+            left = left[current[left] >= score_threshold]
+    taken.sort(key=lambda index: (-current[index], index))
+    return np.array(taken[:max_output], np.int64)
+
+
+# ---- matching ----------------------------------------------------------------------------------
+
+
+def greedy_match(scores: Array, threshold: float) -> tuple[Array, Array]:
+    """Rows and columns of a dense result, as `fastiou.match` must match them by "greedy"."""
+    rows, cols, values = box_pairs(scores, threshold)
+    matched: dict[int, int] = {}
+    for _, row, col in sorted(zip(-values, rows, cols, strict=True)):
+        if row not in matched and col not in matched.values():
+            matched[row] = col
+    return _sorted_by_row(matched)
+
+
+def coco_match(
+    scores: Array, threshold: float, ranks: npt.ArrayLike, iscrowd: npt.ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """Rows and columns of a dense result, as `fastiou.match` must match them by "coco".
+
+    It goes through the ground truth as COCO's own code does, those that are no crowds first.
+    """
+    count1, count2 = scores.shape
+    crowd = np.zeros(count2, bool) if iscrowd is None else np.asarray(iscrowd).astype(bool)
+    matched: dict[int, int] = {}
+    for row in sorted(range(count1), key=lambda row: -np.asarray(ranks)[row]):
+        highest = scores.dtype.type(min(threshold, 1 - 1e-10))
+        best = -1
+        for col in [*np.flatnonzero(~crowd), *np.flatnonzero(crowd)]:
+            if col in matched.values() and not crowd[col]:
+                continue
+            if best >= 0 and not crowd[best] and crowd[col]:
+                break
+            if scores[row, col] >= highest:
+                highest, best = scores[row, col], int(col)
+        if best >= 0:
+            matched[row] = best
+    return _sorted_by_row(matched)
+
+
+def optimal_match(scores: Array, threshold: float) -> tuple[Array, Array]:
+    """Rows and columns of a dense result with the highest total score, by trial of all matchings.
+
+    For few of them: it takes as many steps as there are sets of columns, times rows and columns.
+    """
+    count1, count2 = scores.shape
+    #: The best total and its partners, by the set of columns that are taken, as bits.
+    found: dict[int, tuple[float, dict[int, int]]] = {0: (0.0, {})}
+    for row in range(count1):
+        for taken, (total, matched) in list(found.items()):
+            for col in range(count2):
+                score = scores[row, col]
+                if taken >> col & 1 or not score >= scores.dtype.type(threshold):
+                    continue
+                key = taken | 1 << col
+                if key not in found or total + score > found[key][0]:
+                    found[key] = total + float(score), {**matched, row: col}
+    return _sorted_by_row(max(found.values(), key=lambda entry: entry[0])[1])
+
+
+def _sorted_by_row(matched: dict[int, int]) -> tuple[Array, Array]:
+    rows = sorted(matched)
+    return np.array(rows, np.int64), np.array([matched[row] for row in rows], np.int64)
 
 
 # ---- masks -------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def nms(
     dispatch.require_cpu(device)
     sets = read_sets(a, None, metric, fmt)
     count = sets.sizes[0]
-    values = arrays.score_array(scores, count, "a")
+    values = arrays.score_of_each(scores, count, "a")
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
     width = arrays.finite_number("sigma", sigma)
     if width <= 0:
@@ -161,7 +161,14 @@ def nms(
     chosen = by_score(values)[: np.count_nonzero(values >= least)]
     if len(chosen) < count and sets.geometry == "box":
         refuse_infinite(sets.inputs[0])  # in those that are left out, too
-    task = Task(sets.taken(chosen), metric, minimum, codes[chosen], group_count, most)
+    task = Task(
+        sets.taken(chosen),
+        metric,
+        minimum,
+        codes[chosen] if len(codes) > 1 else codes,
+        group_count,
+        most,
+    )
     if method == "hard":
         result = chosen[_hard(task)]
     else:
@@ -211,13 +218,13 @@ def _work(found: Search) -> int:
     first_cells = grid.layout[:, kernels.CELL]
     sizes = (grid.starts[first_cells + cells] - grid.starts[first_cells]).astype(np.float64)
     met = np.minimum(sizes / 2, 8 * sizes / cells + 8)
-    return SCORES_OF_A_QUERY * len(found.side1.groups) + int(found.scores * (sizes * met).sum())
+    return SCORES_OF_A_QUERY * len(found.side1) + int(found.scores * (sizes * met).sum())
 
 
 def _in_turn(found: Search) -> tuple[Array, Array]:
     """Positions, group by group and in the order of scores, and where each group begins."""
     side, grid = found.side1, found.grid
-    count = len(side.groups)
+    count = len(side)
     queue = np.arange(count, dtype=np.int32)
     if not count:
         return np.zeros(1, np.int64), queue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,10 +44,14 @@ KEY_COLUMNS = {
     "class": "category",
 }
 
-#: Columns of a row of MOT text: frame, id, x, y, w, h, and more that do not matter here.
+#: Column names of a CSV file that mean how sure a box is; the first that is there counts.
+SCORE_COLUMNS = ("score", "confidence", "conf")
+
+#: Columns of a row of MOT text: frame, id, x, y, w, h, conf, and more that do not matter here.
 MOT_KEY = {"image": 0}
 MOT_BOX = (2, 3, 4, 5)
-MOT_NAMES = ("frame", "id", "x", "y", "w", "h")
+MOT_SCORE = 6
+MOT_NAMES = ("frame", "id", "x", "y", "w", "h", "conf")
 
 
 def read_table(
@@ -55,6 +60,7 @@ def read_table(
     format: str | None,  # noqa: A002
     fmt: str,
     grouped: bool,
+    scored: bool,
 ) -> BoxFile:
     """Read boxes from text.
 
@@ -68,18 +74,20 @@ def read_table(
         "csv" or "mot"; told by the first line if not given.
     fmt
         Layout of the boxes where no header tells.
-    grouped
-        Whether to read the grouping keys, too.
+    grouped, scored
+        Whether to read the grouping keys, and the scores, too.
 
     Raises
     ------
     FileError
-        The text is neither.
+        The text is neither, or has no scores though they are to be read.
     """
     try:
-        table = _lay_out(path, data, format, fmt)
+        table = _lay_out(path, data, format, fmt, scored)
         if not grouped:
             table = replace(table, keys={})
+        if not scored:
+            table = replace(table, score=())
         return _read_table(path, data, table)
     except csv.Error as error:
         raise FileError(path, f"not CSV ({error})") from None
@@ -101,6 +109,8 @@ class _Table:
     keys: dict[str, int]
     #: Columns of the four numbers of a box.
     box: tuple[int, ...]
+    #: Column of the score; none if nobody asks for it.
+    score: tuple[int, ...] = ()
     #: Names of columns, for messages.
     names: Sequence[str] = ()
 
@@ -125,7 +135,13 @@ def _cells(lines: Iterator[str], delimiter: str | None) -> Iterator[tuple[int, l
         number = reader.line_num + 1
 
 
-def _lay_out(path: Path, data: bytes, format: str | None, fmt: str) -> _Table:  # noqa: A002
+def _lay_out(
+    path: Path,
+    data: bytes,
+    format: str | None,  # noqa: A002
+    fmt: str,
+    scored: bool,
+) -> _Table:
     first_line = next((line for line in _text_lines(data) if line.strip()), "")
     delimiter = "," if "," in first_line else None
     number, cells = next(_cells(_text_lines(data), delimiter), (1, []))
@@ -138,25 +154,37 @@ def _lay_out(path: Path, data: bytes, format: str | None, fmt: str) -> _Table:  
         )
         format = "mot" if numeric and likely else "csv"  # noqa: A001
     if format == "mot":
-        if width < 6:
-            expected = "6 or more: frame, id, x, y, w, h, …"
+        if width < 6 + scored:
+            expected = "7 or more: frame, id, x, y, w, h, conf, …"
+            if not scored:
+                expected = "6 or more: frame, id, x, y, w, h, …"
             raise FileError(path, _columns(width), expected, number)
-        return _Table("mot", "xywh", delimiter, width, number - 1, MOT_KEY, MOT_BOX, MOT_NAMES)
+        score = (MOT_SCORE,) if scored else ()
+        return _Table(
+            "mot", "xywh", delimiter, width, number - 1, MOT_KEY, MOT_BOX, score, MOT_NAMES
+        )
     if not numeric:
-        return _headed_table(path, cells, delimiter, number)
-    if width != 4:
+        return _headed_table(path, cells, delimiter, number, scored)
+    if width != 4 + scored:
         expected = (
-            "4 (boxes), 6 or more that begin with whole numbers of frame and track (MOT), "
-            "a header that names the columns, or --format mot"
+            f"{'5 (boxes and scores)' if scored else '4 (boxes)'}, {6 + scored} or more that begin "
+            "with whole numbers of frame and track (MOT), a header that names the columns, or "
+            "--format mot"
         )
         raise FileError(path, f"{_columns(width)} of numbers", expected, number)
-    return _Table("csv", fmt, delimiter, 4, number - 1, {}, (0, 1, 2, 3))
+    return _Table(
+        "csv", fmt, delimiter, width, number - 1, {}, (0, 1, 2, 3), (4,) if scored else ()
+    )
 
 
-def _headed_table(path: Path, header: list[str], delimiter: str | None, line: int) -> _Table:
+def _headed_table(
+    path: Path, header: list[str], delimiter: str | None, line: int, scored: bool
+) -> _Table:
     names = [name.strip().lower() for name in header]
     layouts = [known for known in BOX_COLUMNS if set(known) <= set(names)]
-    used = [name for name in names if name in KEY_COLUMNS or any(name in x for x in BOX_COLUMNS)]
+    score_name = next((name for name in SCORE_COLUMNS if name in names), None)
+    known_names = {*KEY_COLUMNS, *itertools.chain(*BOX_COLUMNS), score_name if scored else None}
+    used = [name for name in names if name in known_names]
     twice = sorted({name for name in used if used.count(name) > 1})
     if len(layouts) > 1 or twice:
         found = f"columns {', '.join(twice)} come twice" if twice else "columns of several layouts"
@@ -166,22 +194,30 @@ def _headed_table(path: Path, header: list[str], delimiter: str | None, line: in
         known = " or ".join(map(",".join, BOX_COLUMNS))
         found = f"the first line {shortened(','.join(header))!r} names no boxes"
         raise FileError(path, found, f"columns {known}, or rows of numbers", line)
+    if scored and score_name is None:
+        found = f"the first line {shortened(','.join(header))!r} names no scores"
+        raise FileError(path, found, f"a column {' or '.join(SCORE_COLUMNS)}", line)
+    score = () if score_name is None else (names.index(score_name),)
     keys: dict[str, int] = {}
     for name, key in KEY_COLUMNS.items():
         if name in names:
             keys.setdefault(key, names.index(name))
     box = tuple(names.index(name) for name in box_names)
-    return _Table("csv", BOX_COLUMNS[box_names], delimiter, len(names), line, keys, box, names)
+    return _Table(
+        "csv", BOX_COLUMNS[box_names], delimiter, len(names), line, keys, box, score, names
+    )
 
 
 def _read_table(path: Path, data: bytes, table: _Table) -> BoxFile:
     # The careful way is 20 times slower. It says what is wrong and where, or finds that all is well
     # with what the fast way does not know: quoted delimiters, group numbers beyond float64.
-    keys, boxes = _load_table(data, table) or _scan_table(path, data, table)
-    return BoxFile(path, table.format, table.fmt, boxes, keys)
+    keys, boxes, scores = _load_table(data, table) or _scan_table(path, data, table)
+    return BoxFile(
+        path, table.format, table.fmt, boxes, keys, scores[:, 0] if table.score else None
+    )
 
 
-def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats] | None:
+def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats, Floats] | None:
     """The fast way: None for whatever is the least unusual."""
     if not _is_rectangular(data, table):
         return None
@@ -192,17 +228,18 @@ def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats
             comments=None,
             quotechar='"',
             skiprows=table.skipped,
-            usecols=[*table.keys.values(), *table.box],
+            usecols=[*table.keys.values(), *table.box, *table.score],
             ndmin=2,
         )
     except ValueError:
         return None
-    keys, boxes = np.hsplit(numbers, [len(table.keys)])
-    if np.isinf(boxes).any() or not are_exact_integers(keys).all():
+    keys, boxes, scores = np.hsplit(numbers, [len(table.keys), len(table.keys) + 4])
+    if np.isinf(boxes).any() or not (are_exact_integers(keys).all() and np.isfinite(scores).all()):
         return None
     return (
         dict(zip(table.keys, keys.T.astype(np.int64), strict=True)),
         np.ascontiguousarray(boxes),
+        np.ascontiguousarray(scores),
     )
 
 
@@ -225,9 +262,12 @@ def _is_rectangular(data: bytes, table: _Table) -> bool:
     return bool((counts == expected).all())
 
 
-def _scan_table(path: Path, data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats]:
+def _scan_table(
+    path: Path, data: bytes, table: _Table
+) -> tuple[dict[str, Integers], Floats, Floats]:
     keys: dict[str, list[int]] = {key: [] for key in table.keys}
     numbers: list[float] = []
+    scores: list[float] = []
     for line, cells in _cells(_text_lines(data), table.delimiter):
         if line <= table.skipped:
             continue
@@ -236,9 +276,13 @@ def _scan_table(path: Path, data: bytes, table: _Table) -> tuple[dict[str, Integ
         for key, column in table.keys.items():
             keys[key].append(_key_cell(path, table, line, column, cells[column]))
         numbers.extend(_box_cell(path, table, line, column, cells[column]) for column in table.box)
+        scores.extend(
+            _score_cell(path, table, line, column, cells[column]) for column in table.score
+        )
     return (
         {key: np.array(values, np.int64) for key, values in keys.items()},
         np.array(numbers, np.float64).reshape(-1, 4),
+        np.array(scores, np.float64).reshape(-1, 1),
     )
 
 
@@ -247,6 +291,13 @@ def _box_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> f
     if number is None or math.isinf(number):
         expected = "a number" if number is None else "a finite number or NaN"
         raise FileError(path, _cell_described(table, column, cell), expected, line)
+    return number
+
+
+def _score_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> float:
+    number = number_in(cell)
+    if number is None or not math.isfinite(number):
+        raise FileError(path, _cell_described(table, column, cell), "a finite number", line)
     return number
 
 

@@ -20,6 +20,7 @@ from fastiou import dispatch
 settings.register_profile(
     "fastiou", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+settings.register_profile("thorough", settings.get_profile("fastiou"), max_examples=10_000)
 settings.load_profile("fastiou")
 
 

@@ -352,7 +352,7 @@ def test_warmup(monkeypatch):
 
 def test_help_and_version():
     assert fastiou.__version__ in run_well("--version").stdout
-    for command in ("match", "demo", "info", "warmup"):
+    for command in ("match", "nms", "demo", "info", "warmup"):
         assert f"fastiou {command}" in run_well(command, "--help").stdout
 
 

@@ -77,7 +77,7 @@ def test_stacks_of_labels(tmp_path, rng, threshold):
     assert f" {objects(a)} from a.npy (NPY) " in line(shown, "objects in A")
     assert f" {objects(b)} from b.npy (NPY) " in line(shown, "objects in B")
     assert f" {FRAMES} " in line(shown, "frames")
-    assert f" {tested} that share pixels " in line(shown, "pairs tested")
+    assert f" {tested} that share pixels " in line(shown, "compared")
     assert f" {len(expected[0])} with iou >= {threshold}" in line(shown, "pairs found")
     for name, column in (("matched in A", 0), ("matched in B", 1)):
         matched = len(set(zip(expected[column], expected[3], strict=True)))

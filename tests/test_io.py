@@ -248,7 +248,7 @@ BAD = {
     "damaged gzip": (gzip.compress(MOT)[:-8] + bytes(8), ": broken gzip file"),
     "an image": (
         b"\x89PNG\r\n\x1a\n" + bytes(9),
-        ": a PNG image, expected boxes (--geometry labels",
+        ": a PNG image, expected boxes (fastiou match --geometry labels",
     ),
     "not UTF-8": (HEADER + GOOD + b"1,0,0,1,\xff\n", ":3: byte 0xff is not UTF-8"),
     # npy and npz

@@ -667,6 +667,23 @@ def test_concatenation(dense: Array) -> None:
         Masks.concatenate([packed, Masks.from_dense(dense.transpose(0, 2, 1))])
 
 
+def test_padding(dense: Array) -> None:
+    packed = Masks.from_dense(dense)
+    height, width = dense.shape[1:]
+    for size in ((height, width), (height + 70, width), (height, width + 1), (height + 1, 300)):
+        padded = packed.padded(size)
+        larger = np.zeros((len(dense), *size), np.bool_)
+        larger[:, :height, :width] = dense
+        assert_holds(padded, larger)
+        assert_same(padded, Masks.from_dense(larger))
+        assert np.shares_memory(padded._words, packed._words)
+    for size in ((height - 1, width), (height, width - 1)):
+        with pytest.raises(ValueError, match="size must be at least that of the masks, 70 × 90, g"):
+            packed.padded(size)
+    with pytest.raises(TypeError, match=r"size must be \(height, width\), two integers, got 90"):
+        packed.padded(90)  # type: ignore[arg-type]
+
+
 def test_equality(dense: Array) -> None:
     packed = Masks.from_dense(dense)
     assert packed == Masks.from_dense(dense.copy())

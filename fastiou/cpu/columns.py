@@ -31,7 +31,7 @@ class BoxColumns(NamedTuple):
 
     #: (4, > n): left, top, right, bottom; int64 where float64 would not be exact.
     corners: Array
-    #: (4, > n): area, aspect angle (for ciou alone), centre x, centre y.
+    #: (4, > n): area, aspect angle (for ciou alone), centre x, centre y (for box metrics alone).
     measures: Array
     #: (n,) bool: boxes with a NaN, held as empty boxes at the origin. None if there are none.
     missing: Array | None
@@ -59,11 +59,12 @@ def fill_columns(
     last: int,
     layout: int,
     area_of_sides: bool,
+    centres: bool,
     corners: Array,
     measures: Array,
     missing: Array,
 ) -> tuple[int, bool, float, float]:
-    """Fill the columns of float boxes (N, 4) from `first` to `last`.
+    """Fill the columns of float boxes (N, 4) from `first` to `last`; centres only if asked to.
 
     Returns the first of them with an infinite coordinate (N if none), whether any is missing, the
     largest absolute corner and the smallest area of a box with positive sides.
@@ -124,8 +125,9 @@ def fill_columns(
         corners[2, i] = right
         corners[3, i] = bottom
         measures[0, i] = area if area > zero else empty_area
-        measures[2, i] = half * (left + right)
-        measures[3, i] = half * (top + bottom)
+        if centres:
+            measures[2, i] = half * (left + right)
+            measures[3, i] = half * (top + bottom)
     return first_infinite, any_missing, largest, smallest
 
 
@@ -133,6 +135,7 @@ def _fill(
     boxes: Array,
     layout: int,
     area_of_sides: bool,
+    centres: bool,
     corners: Array,
     measures: Array,
     missing: Array,
@@ -147,6 +150,7 @@ def _fill(
             min(first + block, len(boxes)),
             layout,
             area_of_sides,
+            centres,
             corners,
             measures,
             missing,

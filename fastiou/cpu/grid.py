@@ -31,6 +31,7 @@ from fastiou.cpu.intrinsics import (
 __all__ = [
     "COUNT_BANDS",
     "EMPTY",
+    "FIND_BLOCKS",
     "GATHER",
     "MEASURE_LEVELS",
     "PLACE",
@@ -39,6 +40,7 @@ __all__ = [
     "SPREAD",
     "Grid",
     "addresses",
+    "group_of",
     "reach",
 ]
 
@@ -47,8 +49,10 @@ Array = npt.NDArray[Any]
 #: Level of a box that overlaps nothing, since it has no area.
 EMPTY = -32768
 
-# Columns of `Grid.extents`, and how many.
-LONG, WIDTH, HEIGHT, TOP, PER_TOP, LEFT, PER_LEFT, EXTENTS = range(8)
+# Columns of `Grid.extents`, and how many: first what is measured as a minimum, then as a maximum.
+LONG, LEAST_LEFT, LEAST_TOP, WIDTH, HEIGHT, MOST_LEFT, MOST_TOP = range(7)
+MINIMA, MEASURED = 3, 7
+TOP, PER_TOP, LEFT, PER_LEFT, EXTENTS = range(7, 12)
 
 # Columns of `Grid.layout`, and how many.
 BAND, CELL, BANDS, CELLS, EDGES_Y, PLACES_Y, STEPS_Y, EDGES_X, PLACES_X, STEPS_X, LAYOUT = range(11)
@@ -59,8 +63,9 @@ class Grid(NamedTuple):
 
     #: (groups + 1,) int32: the first block of each group.
     blocks: Array
-    #: (blocks, 7) float64: shortest of the longer sides of its boxes, largest width and height,
-    #: and, for y and for x, the first edge and how many steps make a unit.
+    #: (blocks, 11) float64: of its boxes the shortest of the longer sides, the least left and top,
+    #: the largest width and height, the largest left and top; and, for y and for x, the first edge
+    #: and how many steps make a unit.
     extents: Array
     #: (blocks, 10) int64: first band and cell, how many bands, and cells in each; for y and for x,
     #: where its edges and its places begin, and how many steps they have.
@@ -79,6 +84,13 @@ def _sides(corners: Array, i: int) -> tuple[float, float]:
         np.float64(corners[2, i]) - np.float64(corners[0, i]),
         np.float64(corners[3, i]) - np.float64(corners[1, i]),
     )
+
+
+@register_jitable
+def group_of(groups: Array, i: int) -> int:
+    """Group of a box. One for all saves the memory of an array of zeros."""
+    always_inlined()
+    return np.int64(groups[i] if len(groups) > 1 else groups[0])
 
 
 # ---- classes of sizes --------------------------------------------------------------------------
@@ -109,7 +121,7 @@ def _size_up(
     counts: Array,
     sizes: Array,
 ) -> None:
-    """Count the boxes of each class of each large group, and find their extreme sides.
+    """Count the boxes of each class of each large group, and find the extremes of their sides.
 
     `class_of_group` is the first class of a group, -1 for small ones. `counts` and `sizes` have a
     row for each thread's part.
@@ -118,14 +130,21 @@ def _size_up(
     block = (len(levels) + parts - 1) // parts
     for part in prange(parts):
         for i in range(part * block, min((part + 1) * block, len(levels))):
-            if levels[i] == EMPTY or class_of_group[groups[i]] < 0:
+            group = group_of(groups, i)
+            if levels[i] == EMPTY or group < 0 or class_of_group[group] < 0:
                 continue
-            number = class_of_group[groups[i]] + levels[i] - lowest
+            number = class_of_group[group] + levels[i] - lowest
             width, height = _sides(corners, i)
             counts[part, number] += 1
-            sizes[part, number, LONG] = min(sizes[part, number, LONG], max(width, height))
-            sizes[part, number, WIDTH] = max(sizes[part, number, WIDTH], width)
-            sizes[part, number, HEIGHT] = max(sizes[part, number, HEIGHT], height)
+            left, top = np.float64(corners[0, i]), np.float64(corners[1, i])
+            own = sizes[part, number]
+            own[LONG] = min(own[LONG], max(width, height))
+            own[LEAST_LEFT] = min(own[LEAST_LEFT], left)
+            own[LEAST_TOP] = min(own[LEAST_TOP], top)
+            own[WIDTH] = max(own[WIDTH], width)
+            own[HEIGHT] = max(own[HEIGHT], height)
+            own[MOST_LEFT] = max(own[MOST_LEFT], left)
+            own[MOST_TOP] = max(own[MOST_TOP], top)
 
 
 #: `(corners, levels, groups, class_of_group, lowest, counts, sizes)`
@@ -199,12 +218,12 @@ def _place(
 
     A box of which `main_block` knows the group goes into that block, whatever its size; others
     into that of their class. Boxes that overlap nothing, or whose group has no block, get band -1.
+    Cells are found only if there is room for them.
     """
     for part in prange((len(levels) + part_size - 1) // part_size):
         for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
             bands[i] = -1
-            cells[i] = 0
-            group = groups[i]
+            group = group_of(groups, i)
             if levels[i] == EMPTY or group < 0:
                 continue
             b = main_block[group]
@@ -216,6 +235,9 @@ def _place(
             if layout[b, BANDS] > 1:
                 y = np.float64(corners[1, i])
                 bands[i] += _interval(y, *_block(extents, layout, edges, places, b), TOP, EDGES_Y)
+            if len(cells) == 0:
+                continue
+            cells[i] = 0
             if layout[b, CELLS] > 1:
                 x = np.float64(corners[0, i])
                 cells[i] = _interval(x, *_block(extents, layout, edges, places, b), LEFT, EDGES_X)
@@ -223,6 +245,28 @@ def _place(
 
 #: See `_place`.
 PLACE = Kernel(_place, "place")
+
+
+def _find_blocks(
+    levels: Array,
+    groups: Array,
+    class_of_group: Array,
+    block_of_class: Array,
+    lowest: int,
+    part_size: int,
+    blocks: Array,
+) -> None:
+    """Find the block of each box of a group with classes; -1 for others."""
+    for part in prange((len(levels) + part_size - 1) // part_size):
+        for i in range(part * part_size, min((part + 1) * part_size, len(levels))):
+            blocks[i] = -1
+            group = group_of(groups, i)
+            if levels[i] != EMPTY and group >= 0 and class_of_group[group] >= 0:
+                blocks[i] = block_of_class[class_of_group[group] + levels[i] - lowest]
+
+
+#: `(levels, groups, class_of_group, block_of_class, lowest, part_size, blocks)`
+FIND_BLOCKS = Kernel(_find_blocks, "find-blocks")
 
 
 def _count_bands(bands: Array, counts: Array) -> None:
@@ -250,7 +294,8 @@ def _spread(
             band = bands[i]
             if band >= 0:
                 order[positions[part, band]] = i
-                ordered_cells[positions[part, band]] = cells[i]
+                if len(cells):
+                    ordered_cells[positions[part, band]] = cells[i]
                 positions[part, band] += 1
 
 
@@ -297,18 +342,15 @@ def _sort_bands(
 SORT_BANDS = Kernel(_sort_bands, "sort-bands")
 
 
-def _gather(rows: Array, order: Array, block: int, result: Array) -> None:
-    """Put the columns of a table into another order."""
+def _gather(row: Array, order: Array, block: int, result: Array) -> None:
+    """Put a row of a table into another order."""
     for part in prange((len(order) + block - 1) // block):
-        for row in range(len(rows)):
-            source = rows[row]
-            target = result[row]
-            for position in range(part * block, min((part + 1) * block, len(order))):
-                target[position] = source[order[position]]
+        for position in range(part * block, min((part + 1) * block, len(order))):
+            result[position] = row[order[position]]
 
 
-#: `(rows, order, block, result)`
-GATHER = Kernel(_gather, "gather-columns")
+#: `(row, order, block, result)`
+GATHER = Kernel(_gather, "gather-row")
 
 
 # ---- what may overlap a box --------------------------------------------------------------------
@@ -353,17 +395,24 @@ def reach(
     if share2 > 0.0:
         widest = min(widest, width / share2)
         highest = min(highest, height / share2)
-    # What lies further left and is no wider does not reach far enough in. A bit more for rounding.
+    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
+    # by which giou can rise above 0 for boxes that only touch.
+    spare = 1e-5 * (width + widest)
+    first = left - (widest - max(share1 * width, share2 * widest)) - spare - 5e-16 * abs(left)
+    last = right - share1 * width + spare + 5e-16 * abs(right)
+    if last < float64_at(extents, LEAST_LEFT) or first > float64_at(extents, MOST_LEFT):
+        return 0, 0, 0, 0
     first_cell = last_cell = 0
     if int64_at(layout, CELLS) > 1:
-        low = left - 1.000001 * (widest - max(share1 * width, share2 * widest)) - 5e-16 * abs(left)
-        high = right - share1 * width + 5e-16 * abs(right)
-        first_cell = _interval(low, extents, layout, edges, places, LEFT, EDGES_X)
-        last_cell = _interval(high, extents, layout, edges, places, LEFT, EDGES_X)
+        first_cell = _interval(first, extents, layout, edges, places, LEFT, EDGES_X)
+        last_cell = _interval(last, extents, layout, edges, places, LEFT, EDGES_X)
+    spare = 1e-5 * (height + highest)
+    first = top - (highest - max(share1 * height, share2 * highest)) - spare - 5e-16 * abs(top)
+    last = bottom - share1 * height + spare + 5e-16 * abs(bottom)
+    if last < float64_at(extents, LEAST_TOP) or first > float64_at(extents, MOST_TOP):
+        return 0, 0, 0, 0
     first_band = last_band = 0
     if int64_at(layout, BANDS) > 1:
-        low = top - 1.000001 * (highest - max(share1 * height, share2 * highest)) - 5e-16 * abs(top)
-        high = bottom - share1 * height + 5e-16 * abs(bottom)
-        first_band = _interval(low, extents, layout, edges, places, TOP, EDGES_Y)
-        last_band = _interval(high, extents, layout, edges, places, TOP, EDGES_Y)
+        first_band = _interval(first, extents, layout, edges, places, TOP, EDGES_Y)
+        last_band = _interval(last, extents, layout, edges, places, TOP, EDGES_Y)
     return first_band, last_band + 1, first_cell, last_cell

@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.grid import CELL, CELLS, addresses, reach
+from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
 from fastiou.cpu.intrinsics import (
     above,
     at_least,
@@ -25,6 +25,7 @@ from fastiou.cpu.intrinsics import (
     count_zeros_below,
     low_bits,
     prefer_widest_vectors,
+    prefetch,
     stack_array,
 )
 from fastiou.cpu.mask_scores import mask_scorer
@@ -39,6 +40,9 @@ REACH, COUNT, FILL = range(3)
 
 #: Boxes scored at a time. Slices are short: 64, as in a dense result, are mostly past the end.
 BOX_CHUNK = 16
+
+#: How many rows before it is needed memory is asked for; twice as many are less than the padding.
+AHEAD = 12
 
 #: Pairs of a row that are sorted by insertion.
 FEW = 24
@@ -164,9 +168,11 @@ def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
 def pairs_kernel(geometry: str, metric: str) -> Kernel:
     """Make the kernel that compares, counts or finds the pairs of each row.
 
-    `cuts` are positions between which a thread works at a time. `numbers` gets, for each position,
-    how many it is compared with (`REACH`), or, for each row of the caller, how many pairs it has
-    (`COUNT`). `FILL` reads from there where the pairs of a row go.
+    `cuts` are positions between which a thread works at a time: between the first and the second,
+    the second and the third, and so on, or, if `stride` is 2, the third and the fourth. `reached`
+    gets how many scores each of these parts takes, which is all that `REACH` does. `COUNT` puts the
+    number of pairs of each row of the caller into `numbers`; `FILL` reads from there where the
+    pairs of a row go.
     """
     size = chunk_size(geometry)
     score = chunk_scorer(geometry, metric)
@@ -190,8 +196,10 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
         share2: float,
         itself: bool,
         mode: int,
+        stride: int,
         cuts: Array,
         limit: float,
+        reached: Array,
         numbers: Array,
         rows: Array,
         columns: Array,
@@ -199,18 +207,29 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
     ) -> None:
         corners = corners_of_set(first1, second1)
         grid = addresses(extents, layout, edges, places)
-        for task in prange(len(cuts) - 1):
+        parts = len(cuts) // 2 if stride == 2 else len(cuts) - 1
+        for part in prange(parts):
+            task = part * stride
             prefer_widest_vectors()
             chunk = stack_array(values, size)
+            compared = 0
             for position in range(cuts[task], cuts[task + 1]):
                 row = order1[position]
+                if mode != REACH:  # rows come in the order of the grid, which is any for memory
+                    prefetch(numbers, order1[position + 2 * AHEAD])
+                if mode == FILL:
+                    ahead = numbers[order1[position + AHEAD]]
+                    prefetch(rows, ahead)
+                    prefetch(columns, ahead)
+                    prefetch(values, ahead)
                 begin = numbers[row] if mode == FILL else 0
                 if mode == FILL and begin == numbers[row + 1]:
                     continue
                 found = begin
                 sorted_until = 0
                 is_sorted = True
-                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                group = group_of(groups1, position)
+                for b in range(blocks[group], blocks[group + 1]):
                     first_band, end_band, first_cell, last_cell = reach(
                         grid,
                         b,
@@ -227,8 +246,8 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                         last = np.int64(starts[cell + last_cell + 1])
                         if itself and first_cell == last_cell and first <= position < last:
                             first = position + 1  # a cell keeps the order of the caller's rows
+                        compared += last - first
                         if mode == REACH:
-                            found += last - first
                             continue
                         for column in range(first, last, size):
                             bits = score(
@@ -257,12 +276,11 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                                 columns[found] = other
                                 values[found] = chunk[k]
                                 found += 1
-                if mode == REACH:
-                    numbers[position] = found
-                elif mode == COUNT:
+                if mode == COUNT:
                     numbers[row] = found
                 elif not is_sorted:
                     sort_row(columns, values, begin, found)
+            reached[task] = compared
 
     return Kernel(search, f"pairs-{geometry}-{metric}")
 
@@ -309,7 +327,8 @@ def best_kernel(geometry: str, metric: str) -> Kernel:
                 own_values = values[order1[position]]
                 kept = 0
                 least = limit
-                for b in range(blocks[groups1[position]], blocks[groups1[position] + 1]):
+                group = group_of(groups1, position)
+                for b in range(blocks[group], blocks[group + 1]):
                     first_band, end_band, first_cell, last_cell = reach(
                         grid,
                         b,

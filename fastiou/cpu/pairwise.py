@@ -70,6 +70,7 @@ def pairwise(metric: str) -> PairwiseKernels:
     """Make the kernels of a metric."""
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
+    centres = not METRICS[metric].is_ratio
     score_two = chunk_scorers(metric).two
 
     @register_jitable
@@ -184,10 +185,10 @@ def pairwise(metric: str) -> PairwiseKernels:
         measures2 = np.zeros((4, count2 + CHUNK), scores.dtype)
         missing = np.empty(max(count1, count2), np.bool_)
         _, missing1, largest1, smallest1 = fill_columns(
-            boxes1, 0, count1, layout, area_of_sides, corners1, measures1, missing
+            boxes1, 0, count1, layout, area_of_sides, centres, corners1, measures1, missing
         )
         _, missing2, largest2, smallest2 = fill_columns(
-            boxes2, 0, count2, layout, area_of_sides, corners2, measures2, missing
+            boxes2, 0, count2, layout, area_of_sides, centres, corners2, measures2, missing
         )
         for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
             for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):

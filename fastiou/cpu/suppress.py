@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.grid import CELL, CELLS, addresses, reach
+from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
 from fastiou.cpu.intrinsics import (
     at_least,
     below,
@@ -162,7 +162,8 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                     own += QUERY_SCORES
                     is_suppressed = False
                     is_open = False
-                    for b in range(blocks[groups[position]], blocks[groups[position] + 1]):
+                    group_code = group_of(groups, position)
+                    for b in range(blocks[group_code], blocks[group_code + 1]):
                         first_band, end_band, first_cell, last_cell = reach(
                             grid,
                             b,
@@ -321,7 +322,8 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                     members[place] = member
                     if not is_taken:
                         continue
-                    for b in range(blocks[groups[position]], blocks[groups[position] + 1]):
+                    group_code = group_of(groups, position)
+                    for b in range(blocks[group_code], blocks[group_code + 1]):
                         first_band, end_band, first_cell, last_cell = reach(
                             grid,
                             b,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         soft_iou,
         thresholded_iou,
     )
+    from fastiou.suppression import batched_nms, nms
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "Pairs",
     "TopK",
     "__version__",
+    "batched_nms",
     "box_area",
     "box_convert",
     "box_iou",
@@ -57,6 +59,7 @@ __all__ = [
     "masks_to_boxes",
     "match",
     "mean_iou",
+    "nms",
     "pairs",
     "show_config",
     "soft_iou",
@@ -71,6 +74,7 @@ _HOMES = {
     "MeanIoU": "segmentation",
     "Pairs": "matching",
     "TopK": "matching",
+    "batched_nms": "suppression",
     "box_area": "boxes",
     "box_convert": "boxes",
     "box_iou": "boxes",
@@ -85,6 +89,7 @@ _HOMES = {
     "masks_to_boxes": "masks",
     "match": "assignment",
     "mean_iou": "segmentation",
+    "nms": "suppression",
     "pairs": "matching",
     "show_config": "config",
     "soft_iou": "segmentation",

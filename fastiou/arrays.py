@@ -24,12 +24,14 @@ __all__ = [
     "group_array",
     "hand_back",
     "label_array",
+    "least_number",
     "mask_array",
     "mask_batch",
     "output_array",
     "plain_array",
     "result_dtype",
     "score_array",
+    "score_of_each",
     "threshold_number",
     "value_array",
     "whole_number",
@@ -243,6 +245,35 @@ def score_array(name: str, value: Any) -> Array:
         first = int(finite.argmin())
         raise ValueError(f"{name} must be finite numbers, got {array[first]} at position {first}")
     return np.ascontiguousarray(array, np.float64)
+
+
+def score_of_each(value: Any, count: int, of: str) -> Array:
+    """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
+    scores = _real_input("scores", value).array
+    if scores.shape != (count,):
+        raise ValueError(
+            f"scores must have the shape ({count},), got {scores.shape}: one for each of {of}"
+        )
+    if scores.dtype.kind != "f":
+        return scores.astype(np.float64)
+    missing = np.isnan(scores)
+    if missing.any():
+        raise ValueError(f"scores has NaN in row {int(missing.argmax())}")
+    return scores
+
+
+def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        with np.errstate(over="ignore"):
+            number = dtype.type(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if np.isnan(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
 
 
 def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -> float:

@@ -6,6 +6,7 @@ parted into classes, and how fine the cells are. `docs/design/006-search.md` has
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -79,7 +80,13 @@ class Sets(NamedTuple):
     itself: bool
     #: For a metric: both sets as the kernels read them, by which power of two they are magnified,
     #: and whether areas are not those of the corners.
-    prepare: Callable[[str], tuple[tuple[Array, Array], tuple[Array, Array], int, bool]]
+    prepare: Callable[..., tuple[tuple[Array, Array], tuple[Array, Array], int, bool]]
+
+    def taken(self, order: Array) -> Sets:
+        """Some members of a set that is compared with itself, in another order."""
+        assert self.itself
+        prepare = functools.partial(self.prepare, order=order)
+        return self._replace(sizes=(len(order), len(order)), prepare=prepare)
 
 
 def read_sets(a: Any, b: Any, metric: str, fmt: str) -> Sets:
@@ -103,8 +110,13 @@ def _boxes(a: Any, b: Any, fmt: str) -> Sets:
     arrays.check_one_library(given1, given2)
     dtype = arrays.result_dtype(given1, given2)
 
-    def prepared(metric: str) -> tuple[tuple[Array, Array], tuple[Array, Array], int, bool]:
-        columns1, columns2, exponent = prepare(given1, given2, fmt, metric)
+    def prepared(
+        metric: str, order: Array | None = None
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array], int, bool]:
+        set1, set2 = given1, given2
+        if order is not None:  # numpy.take does in a quarter of the time what indexing does
+            set1 = set2 = given1._replace(array=np.take(given1.array, order, axis=0))
+        columns1, columns2, exponent = prepare(set1, set2, fmt, metric)
         return columns1[:2], columns2[:2], exponent, area_of_sides(fmt, metric, dtype)
 
     sizes = len(given1.array), len(given2.array)
@@ -115,8 +127,10 @@ def _masks(a: Any, b: Any, metric: str) -> Sets:
     arrays.check_choice("metric of masks", metric, MASK_METRICS)
     set1, set2, inputs = two_sets("a", a, "b", a if b is None else b)
 
-    def prepared(metric: str) -> tuple[tuple[Array, Array], tuple[Array, Array], int, bool]:
-        operand1 = mask_operand(set1)
+    def prepared(
+        metric: str, order: Array | None = None
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array], int, bool]:
+        operand1 = mask_operand(set1, order)
         return operand1, operand1 if set2 is set1 else mask_operand(set2), 0, False
 
     return Sets("mask", inputs, (len(set1), len(set2)), np.dtype(np.float64), b is None, prepared)

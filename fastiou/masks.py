@@ -804,9 +804,9 @@ def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, M
 
 
 def mask_operand(masks: Masks, order: Array | None = None) -> MaskOperand:
-    """Masks as the kernels read them, in another order where one is given."""
+    """Masks as the kernels read them, those of `order` in its order where one is given."""
     chosen: Any = slice(None) if order is None else order
-    count = len(masks)
+    count = len(masks) if order is None else len(order)
     table = np.zeros((6, count + PADDING), np.int64)
     table[:4, :count] = masks._boxes[chosen].T
     table[4, :count] = masks._offsets[:-1][chosen]

@@ -22,7 +22,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: What each room may import of the others. Imports run one way.
 MAY_IMPORT = {
-    "__init__": {"assignment", "boxes", "config", "masks", "matching", "segmentation"},
+    "__init__": {
+        "assignment",
+        "boxes",
+        "config",
+        "masks",
+        "matching",
+        "segmentation",
+        "suppression",
+    },
     "metrics": set(),
     "reference": set(),
     "cpu": {"cpu", "metrics"},
@@ -38,6 +46,7 @@ MAY_IMPORT = {
     "matching": {"arrays", "candidates", "dispatch", "memory", "preparation", "cpu", "metrics"},
     "assignment": {"arrays", "matching", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
+    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "metrics"},
     "config": {
         "__init__",
         "assignment",

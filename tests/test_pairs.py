@@ -448,3 +448,17 @@ def test_pairs_of_tensors_are_tensors(rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(
             found.to_scipy().toarray() >= 0.1, reference.mask_iou(dense, dense) >= 0.1
         )
+
+
+def test_masks_that_fill_little_of_their_boxes() -> None:
+    """Each is a block with a tail: the block it shares with another is a small part of its box."""
+    masks = np.zeros((600, 40, 400), np.bool_)
+    for i in range(0, 600, 2):
+        left = i // 2 + 10
+        masks[i : i + 2, 10:20, left : left + 10] = True
+        masks[i + 1, 10, left : left + 60] = True
+        masks[i + 1, :, left] = True
+    a = fastiou.Masks.from_dense(masks)
+    dense = fastiou.mask_iou(a, a)
+    assert dense[0, 1] > 0.5
+    assert_pairs(fastiou.pairs(a, a, 0.5), dense, 0.5)

@@ -28,6 +28,8 @@ class ChunkScorers(NamedTuple):
 
     #: `(corners1, measures1, i, corners2, measures2, column, chunk)`: box i of the first set.
     one: Callable[..., None]
+    #: The same with the boxes of the columns as the first of each two, and box i as the second.
+    turned: Callable[..., None]
     #: `(first1, first2, corners, measures, column, chunk1, chunk2)`: two boxes, which share loads.
     two: Callable[..., None]
 
@@ -59,6 +61,22 @@ def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
 
     @register_jitable(inline="always")
     @named(f"{metric}-{size}")
+    def turned(
+        corners1: Array,
+        measures1: Array,
+        i: int,
+        corners2: Array,
+        measures2: Array,
+        column: int,
+        chunk: Array,
+    ) -> None:
+        second = box(corners1, measures1, i)
+        start = np.uint64(column)
+        for j in range(np.uint64(size)):
+            chunk[j] = formula(*measure(box(corners2, measures2, start + j), second))
+
+    @register_jitable(inline="always")
+    @named(f"{metric}-{size}")
     def two(
         first1: Any,
         first2: Any,
@@ -74,4 +92,4 @@ def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
             chunk1[j] = formula(*measure(first1, second))
             chunk2[j] = formula(*measure(first2, second))
 
-    return ChunkScorers(one, two)
+    return ChunkScorers(one, turned, two)

@@ -17,6 +17,7 @@ __all__ = [
     "address",
     "always_inlined",
     "at_least",
+    "below",
     "count_ones",
     "count_zeros_below",
     "float64_at",
@@ -31,6 +32,7 @@ __all__ = [
     "stack_array",
     "store",
     "stream",
+    "take_number",
 ]
 
 #: Bytes; also the width of the widest vector.
@@ -69,6 +71,20 @@ int64_at = intrinsic(_reader(types.int64))
 
 #: The same for int32.
 int32_at = intrinsic(_reader(types.int32))
+
+
+@intrinsic
+def take_number(typingctx: Any, counters: Any, index: Any) -> Any:
+    """What `counters[index]` is, and count it up; threads that do so get different numbers."""
+    if counters.dtype != types.int64:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", builder.gep(data, [arguments[1]]), one, "monotonic")
+
+    return types.int64(counters, types.int64), codegen
 
 
 @intrinsic
@@ -236,6 +252,9 @@ at_least = intrinsic(_comparer(">="))
 
 #: The same for more than `limit`.
 above = intrinsic(_comparer(">"))
+
+#: The same for less than `limit`.
+below = intrinsic(_comparer("<"))
 
 
 @intrinsic

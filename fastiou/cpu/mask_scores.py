@@ -35,8 +35,10 @@ __all__ = [
     "TILE_ROWS",
     "MaskKernels",
     "MaskOperand",
+    "mask_pair_scorer",
     "mask_scorer",
     "mask_scores",
+    "meeting_masks",
 ]
 
 Array = npt.NDArray[Any]
@@ -113,6 +115,27 @@ def shared_pixels(
 
 
 @register_jitable
+def meeting_masks(table1: Array, i: int, table2: Array, column: int) -> Any:
+    """A word with a bit for each of the `CHUNK` masks from `column` on whose box meets mask i's."""
+    always_inlined()
+    left = table1[0, i]
+    top = table1[1, i]
+    right = table1[2, i]
+    bottom = table1[3, i]
+    start = np.uint64(column)
+    meets = stack_array(table2.view(np.uint8), CHUNK)
+    for j in range(np.uint64(CHUNK)):
+        # All four are computed: a branch would keep the loop from being vectorised.
+        meets[j] = (
+            (table2[0, start + j] < right)
+            & (left < table2[2, start + j])
+            & (table2[1, start + j] < bottom)
+            & (top < table2[3, start + j])
+        )
+    return nonzero_bits(meets, 0)
+
+
+@register_jitable
 def share_chunk(
     words1: Array,
     table1: Array,
@@ -129,20 +152,11 @@ def share_chunk(
     """
     always_inlined()
     window = _window(address(words1), table1, i)
-    left, top, right, bottom, _ = window
     begin2 = address(words2)
     start = np.uint64(column)
-    meets = stack_array(words2.view(np.uint8), CHUNK)
     for j in range(np.uint64(CHUNK)):
         chunk[j] = 0
-        # All four are computed: a branch would keep the loop from being vectorised.
-        meets[j] = (
-            (table2[0, start + j] < right)
-            & (left < table2[2, start + j])
-            & (table2[1, start + j] < bottom)
-            & (top < table2[3, start + j])
-        )
-    candidates = nonzero_bits(meets, 0) & low_bits(size)
+    candidates = meeting_masks(table1, i, table2, column) & low_bits(size)
     any_meets = candidates != np.uint64(0)
     while candidates:
         k = count_zeros_below(candidates)
@@ -174,6 +188,23 @@ def mask_scorer(metric: str) -> Any:
             start = np.uint64(column)
             for j in range(np.uint64(CHUNK)):
                 chunk[j] = formula(chunk[j], area, _area(table2, start + j))
+
+    return score
+
+
+@functools.cache
+def mask_pair_scorer(metric: str) -> Any:
+    """Make the function that scores mask i of one set against mask j of another."""
+    formula = METRICS[metric].formula
+
+    @register_jitable
+    @named(metric)
+    def score(words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int) -> float:
+        always_inlined()
+        window1 = _window(address(words1), table1, i)
+        window2 = _window(address(words2), table2, j)
+        shared = np.float64(shared_pixels(window1, window2))
+        return formula(shared, _area(table1, i), _area(table2, j))
 
     return score
 

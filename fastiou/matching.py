@@ -247,11 +247,17 @@ def _limit(found: Search, metric: str, minimum: float) -> Any:
         return max(number(minimum), np.nextafter(number(0), number(1)))
 
 
+def _unit(found: Search) -> int:
+    """How many rows are reckoned together. One row of masks can be a step by itself."""
+    return UNIT if found.geometry == "box" else 1
+
+
 def _work(found: Search, metric: str) -> Array:
-    """Work before each `UNIT` of rows, reckoned from some of them."""
+    """Work before each unit of rows, reckoned from some of them."""
     count = len(found.side1)
-    firsts = np.arange(0, count, UNIT)
-    lasts = np.minimum(firsts + SAMPLE, count)
+    unit = _unit(found)
+    firsts = np.arange(0, count, unit)
+    lasts = np.minimum(firsts + min(SAMPLE, unit), count)
     cuts = np.stack([firsts, lasts], axis=1).ravel()
     none = np.empty(0, np.int64)
     reached = np.zeros(len(cuts), np.int64)
@@ -260,7 +266,7 @@ def _work(found: Search, metric: str) -> Array:
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached, none, none,
         none, np.empty(0, found.dtype),
     )  # fmt: skip
-    rows = np.minimum(firsts + UNIT, count) - firsts
+    rows = np.minimum(firsts + unit, count) - firsts
     work = reached[::2] * found.scores * rows // (lasts - firsts) + SCORES_OF_A_QUERY * rows
     return np.concatenate([[0], np.cumsum(work)])
 
@@ -277,7 +283,7 @@ def _pairs_of(
     offsets = np.zeros(sets.sizes[0] + 1, np.int64)
     counts = offsets[1:]
     tested = 0
-    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
+    for cuts, work, done in steps(cumulative, _unit(found), len(found.side1)):
         reached = np.empty(len(cuts) - 1, np.int64)
         dispatch.run(
             kernel, work, *found.arguments, found.itself, COUNT, 1, cuts, limit, reached, counts,
@@ -288,7 +294,7 @@ def _pairs_of(
             report(done, 2 * total)
     np.cumsum(counts, out=counts)
     rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
-    for cuts, work, done in steps(cumulative, UNIT, len(found.side1)):
+    for cuts, work, done in steps(cumulative, _unit(found), len(found.side1)):
         dispatch.run(
             kernel, work, *found.arguments, found.itself, FILL, 1, cuts, limit,
             np.empty(len(cuts) - 1, np.int64), offsets,
@@ -419,7 +425,7 @@ def topk(
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
     cumulative = _work(found, metric)
-    for cuts, work, _ in steps(cumulative, UNIT, len(found.side1)):
+    for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
         dispatch.run(
             best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
             values,

@@ -20,6 +20,7 @@ from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, random_masks
 from scenes_for_tests import (
     EXAMPLES,
+    METRICS_OF_FLOAT32,
     SCENES,
     Scene,
     dense,
@@ -34,6 +35,9 @@ from scenes_for_tests import (
 
 import fastiou
 from fastiou import candidates, dispatch, reference
+
+METRICS_AND_DTYPES = [(metric, np.float64) for metric in METRICS]
+METRICS_AND_DTYPES += [(metric, np.float32) for metric in METRICS_OF_FLOAT32]
 
 SMALL_SIZES = [0, 1, 2, 63, 64, 65, 257]
 
@@ -122,9 +126,8 @@ def scene_of_metric(rng: np.random.Generator, metric: str, fmt: str, dtype: type
     return Scene(a, b, (groups[0], groups[1]), thresholds, {"metric": metric, "fmt": fmt})
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("metric", "dtype"), METRICS_AND_DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("metric", METRICS)
 def test_pairs_of_every_metric_and_format(
     rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:
@@ -133,9 +136,8 @@ def test_pairs_of_every_metric_and_format(
     assert assert_pairs_of_dense(scene, grouped=True) > 30
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("metric", "dtype"), METRICS_AND_DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("metric", METRICS)
 def test_topk_of_every_metric_and_format(
     rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, noise, random_masks
+from scenes_for_tests import METRICS_OF_FLOAT32
 
 import fastiou
 from fastiou import candidates, dispatch, memory, reference
@@ -36,9 +37,14 @@ def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
     assert len(found) == len(values)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize(
+    ("metric", "dtype"),
+    [
+        *[(metric, dtype) for metric in METRICS for dtype in (np.float64, np.int32)],
+        *[(metric, dtype) for metric in METRICS_OF_FLOAT32 for dtype in (np.float16, np.float32)],
+    ],
+)
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("metric", METRICS)
 def test_equals_the_dense_result(
     rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:

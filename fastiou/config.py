@@ -18,8 +18,9 @@ from fastiou.assignment import match
 from fastiou.boxes import box_iou
 from fastiou.cpu.compilation import cache_folder
 from fastiou.masks import Masks, mask_iou
-from fastiou.matching import pairs
+from fastiou.matching import pairs, topk
 from fastiou.metrics import METRICS
+from fastiou.suppression import nms
 
 __all__ = ["configuration", "show_config", "warm_up"]
 
@@ -55,6 +56,10 @@ def show_config() -> None:
         print(f"{name:<{width}}{value}")
 
 
+#: Boxes enough for an index, on one thread, and for all of its kernels on several.
+SEARCHED = {"some": 3000, "very many": 1 << 18}
+
+
 def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     """Compile the common kernels, so that later processes load them from disk.
 
@@ -76,8 +81,16 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             jobs.append((f"iou of {size} {dtype.__name__} boxes and crowds", general))
             aligned = functools.partial(box_iou, boxes, boxes, aligned=True)
             jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
-            find = functools.partial(pairs, boxes, boxes)
-            jobs.append((f"pairs of {size} {dtype.__name__} boxes", find))
+        for size, count in SEARCHED.items():
+            places = np.arange(count, dtype=np.float64)
+            corners = 2 * np.stack([places % 512, places // 512] * 2, axis=1)
+            boxes = (corners + [0, 0, 1, 1]).astype(dtype)  # all apart
+            for name, search in (
+                ("pairs", functools.partial(pairs, boxes, boxes)),
+                ("best", functools.partial(topk, boxes, boxes)),
+                ("suppression", functools.partial(nms, boxes, places)),
+            ):
+                jobs.append((f"{name} of {size} {dtype.__name__} boxes", search))
         for method, scores in (("greedy", None), ("optimal", None), ("coco", [1])):
             assign = functools.partial(match, boxes[:1], boxes[:1], method=method, scores=scores)
             jobs.append((f"{method} match of {dtype.__name__} boxes", assign))

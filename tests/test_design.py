@@ -53,6 +53,7 @@ MAY_IMPORT = {
         "boxes",
         "masks",
         "matching",
+        "suppression",
         "dispatch",
         "cpu",
         "metrics",

@@ -84,7 +84,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
         for size, count in SEARCHED.items():
             places = np.arange(count, dtype=np.float64)
             corners = 2 * np.stack([places % 512, places // 512] * 2, axis=1)
-            boxes = (corners + [0, 0, 1, 1]).astype(dtype)  # all apart
+            corners[:, 2:] += 1  # all apart
+            boxes = corners.astype(dtype)
             for name, search in (
                 ("pairs", functools.partial(pairs, boxes, boxes)),
                 ("best", functools.partial(topk, boxes, boxes)),

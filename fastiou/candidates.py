@@ -356,8 +356,10 @@ def _reorder(rows: Array, order: Array) -> None:
     if len(order) < REORDER_BY_ROWS:
         dispatch.run(kernels.REORDER, work * len(rows), rows, order)
         return
+    before = np.empty_like(rows[0])  # once, since new pages have to be cleared
     for row in rows:
-        dispatch.run(kernels.GATHER, work, row.copy(), order, BLOCK, row)
+        before[:] = row
+        dispatch.run(kernels.GATHER, work, before, order, BLOCK, row)
 
 
 class _Plan(NamedTuple):
@@ -409,7 +411,7 @@ def _plan(
     class_of_group = np.full(group_count, -1, np.int32)
     lowest = classes = 0
     if len(numbers):
-        lowest = int(levels2[alive].min())
+        lowest = int(levels2.min(where=alive, initial=np.iinfo(np.int16).max))
         classes = int(levels2.max()) - lowest + 1
         class_of_group[numbers] = np.arange(len(numbers)) * classes
     counts, extremes = _size_up(

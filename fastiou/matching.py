@@ -21,7 +21,7 @@ from fastiou.candidates import (
     steps,
 )
 from fastiou.cpu.columns import LAYOUTS
-from fastiou.cpu.join import COUNT, FILL, REACH, best_kernel, pairs_kernel
+from fastiou.cpu.join import COUNT, FILL, NAME_ROWS, REACH, best_kernel, pairs_kernel
 from fastiou.metrics import METRICS
 from fastiou.preparation import unmagnify
 
@@ -36,6 +36,9 @@ Array = npt.NDArray[Any]
 #: at all of them would be a tenth of the whole search.
 UNIT = 32
 SAMPLE = 2
+
+#: Rows whose number is filled in by one thread at a time.
+ROWS_NAMED = 1 << 12
 
 #: Lines that a set of pairs shows of itself.
 SHOWN = 10
@@ -264,7 +267,7 @@ def _work(found: Search, metric: str) -> Array:
     dispatch.run(
         pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * SAMPLE * len(firsts),
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached, none, none,
-        none, np.empty(0, found.dtype),
+        np.empty(0, found.dtype),
     )  # fmt: skip
     rows = np.minimum(firsts + unit, count) - firsts
     work = reached[::2] * found.scores * rows // (lasts - firsts) + SCORES_OF_A_QUERY * rows
@@ -287,18 +290,19 @@ def _pairs_of(
         reached = np.empty(len(cuts) - 1, np.int64)
         dispatch.run(
             kernel, work, *found.arguments, found.itself, COUNT, 1, cuts, limit, reached, counts,
-            none, none, np.empty(0, found.dtype),
+            none, np.empty(0, found.dtype),
         )  # fmt: skip
         tested += int(reached.sum())
         if report is not None:
             report(done, 2 * total)
     np.cumsum(counts, out=counts)
     rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
+    dispatch.run(NAME_ROWS, 8 * len(rows), offsets, ROWS_NAMED, rows)  # most is to clear new pages
     for cuts, work, done in steps(cumulative, _unit(found), len(found.side1)):
+        reached = np.empty(len(cuts) - 1, np.int64)
         dispatch.run(
-            kernel, work, *found.arguments, found.itself, FILL, 1, cuts, limit,
-            np.empty(len(cuts) - 1, np.int64), offsets,
-            rows, cols, values,
+            kernel, work, *found.arguments, found.itself, FILL, 1, cuts, limit, reached, offsets,
+            cols, values,
         )  # fmt: skip
         if report is not None:
             report(total + done, 2 * total)

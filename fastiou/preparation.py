@@ -34,8 +34,9 @@ FLOAT64 = np.dtype(np.float64)
 #: Largest span of integer coordinates whose sums and differences are all exact in float64.
 EXACT_SPAN = 2**52
 
-#: Boxes prepared by one thread at a time.
+#: Boxes prepared by one thread at a time, and how many scores take as long as one of them.
 BLOCK = 1 << 13
+SCORES_PER_BOX = 16
 
 # Row numbers in `BoxColumns.measures`.
 AREA, ASPECT, CENTRE_X = range(3)
@@ -146,7 +147,7 @@ def _fill(
     findings = np.empty((max(1, -(-count // BLOCK)), 4))
     dispatch.run(
         FILL,
-        count,
+        SCORES_PER_BOX * count,
         # The one kind of array that kernels are compiled for.
         np.require(boxes, dtype, ["C", "A", "W"]),
         LAYOUTS[fmt],

@@ -30,7 +30,16 @@ from fastiou.cpu.intrinsics import (
 )
 from fastiou.cpu.mask_scores import mask_scorer
 
-__all__ = ["COUNT", "FILL", "REACH", "best_kernel", "chunk_scorer", "corners_of", "pairs_kernel"]
+__all__ = [
+    "COUNT",
+    "FILL",
+    "NAME_ROWS",
+    "REACH",
+    "best_kernel",
+    "chunk_scorer",
+    "corners_of",
+    "pairs_kernel",
+]
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +53,7 @@ BOX_CHUNK = 16
 #: How many rows before it is needed memory is asked for; twice as many are less than the padding.
 AHEAD = 12
 
-#: Pairs of a row that are sorted by insertion.
+#: Pairs of a row that are sorted by insertion, as they come.
 FEW = 24
 
 
@@ -201,7 +210,6 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
         limit: float,
         reached: Array,
         numbers: Array,
-        rows: Array,
         columns: Array,
         values: Array,
     ) -> None:
@@ -219,14 +227,12 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                     prefetch(numbers, order1[position + 2 * AHEAD])
                 if mode == FILL:
                     ahead = numbers[order1[position + AHEAD]]
-                    prefetch(rows, ahead)
                     prefetch(columns, ahead)
                     prefetch(values, ahead)
                 begin = numbers[row] if mode == FILL else 0
                 if mode == FILL and begin == numbers[row + 1]:
                     continue
                 found = begin
-                sorted_until = 0
                 is_sorted = True
                 group = group_of(groups1, position)
                 for b in range(blocks[group], blocks[group + 1]):
@@ -270,11 +276,16 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                                 k = count_zeros_below(bits)
                                 bits &= bits - np.uint64(1)
                                 other = np.int64(order2[column + k])
-                                is_sorted &= other >= sorted_until
-                                sorted_until = other
-                                rows[found] = row
-                                columns[found] = other
-                                values[found] = chunk[k]
+                                place = found
+                                if found < begin + FEW:
+                                    while place > begin and columns[place - 1] > other:
+                                        columns[place] = columns[place - 1]
+                                        values[place] = values[place - 1]
+                                        place -= 1
+                                else:
+                                    is_sorted &= columns[place - 1] < other
+                                columns[place] = other
+                                values[place] = chunk[k]
                                 found += 1
                 if mode == COUNT:
                     numbers[row] = found
@@ -283,6 +294,19 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
             reached[task] = compared
 
     return Kernel(search, f"pairs-{geometry}-{metric}")
+
+
+def _name_rows(offsets: Array, block: int, rows: Array) -> None:
+    """Fill in the row of each pair, from where the pairs of each row begin."""
+    count = len(offsets) - 1
+    for part in prange((count + block - 1) // block):
+        for row in range(part * block, min((part + 1) * block, count)):
+            for place in range(offsets[row], offsets[row + 1]):
+                rows[place] = row
+
+
+#: `(offsets, block, rows)`. The search itself comes to rows in any order, which for memory is slow.
+NAME_ROWS = Kernel(_name_rows, "name-rows")
 
 
 @functools.cache

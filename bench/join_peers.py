@@ -483,9 +483,11 @@ def _optimal_bound() -> Contender:
 
 def _gated(scene: Scene) -> Array:
     """All scores, and 0, which is what nobody gains, below the threshold."""
-    scores = np.zeros((len(scene.boxes1), len(scene.boxes2)))
-    rows, cols, values = _tree_pairs(*_two(scene), MATCH_THRESHOLD)
-    scores[rows, cols] = values
+    boxes1, boxes2 = _two(scene)
+    scores = np.empty((len(boxes1), len(boxes2)))
+    for own, box in zip(scores, boxes1, strict=True):
+        own[:] = numpy_scores(np.broadcast_to(box, boxes2.shape), boxes2)
+    scores[scores < MATCH_THRESHOLD] = 0
     return scores
 
 

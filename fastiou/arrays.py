@@ -209,8 +209,8 @@ def group_array(name: str, value: Any, count: int) -> Array:
         )
     if array.shape != (count,):
         raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
-    if array.dtype == np.uint64 and array.size and int(array.max()) >= 2**63:
-        return array
+    if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
+        return array.astype(np.uint64, copy=False)
     return array.astype(np.int64, copy=False)
 
 
@@ -282,13 +282,13 @@ def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -
         raise TypeError(f"threshold must be a number, got {value!r}")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"threshold must be a number, got {value!r}") from None
     enough = number >= 0 if zero else number > 0
     if not enough or (maximum is not None and number > maximum):
         bound = "" if maximum is None else f" and at most {maximum:g}"
         least = "at least 0" if zero else "greater than 0"
-        reason = "" if zero or number > 0 else ": boxes that do not overlap would all be pairs"
+        reason = "" if zero or not number <= 0 else ": boxes that do not overlap would all be pairs"
         raise ValueError(f"threshold must be {least}{bound}, got {value!r}{reason}")
     return number
 

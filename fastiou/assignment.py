@@ -166,15 +166,19 @@ def match(
         for name, value in (("scores", scores), ("iscrowd", iscrowd)):
             if value is not None:
                 raise ValueError(f"{name} must be None with method={method!r}: only 'coco' uses it")
+
+    def check_sizes(size1: int, size2: int) -> None:
+        if ranks is not None and len(ranks) != size1:
+            raise ValueError(f"scores must have the shape ({size1},), got {ranks.shape}")
+
     pairs, inputs = find_pairs(
-        a, b, minimum, metric=metric, fmt=fmt, groups=groups, iscrowd=iscrowd
-    )
+        a, b, minimum, metric=metric, fmt=fmt, groups=groups, iscrowd=iscrowd,
+        check_sizes=check_sizes,
+    )  # fmt: skip
     if ranks is None:
         found = (_greedy if method == "greedy" else _optimal)(pairs)
     else:
-        size1, size2 = pairs.shape
-        if len(ranks) != size1:
-            raise ValueError(f"scores must have the shape ({size1},), got {ranks.shape}")
+        size2 = pairs.shape[1]
         crowd = np.zeros(size2, np.bool_)
         if iscrowd is not None:
             crowd = arrays.crowd_array(iscrowd, size2, "b")

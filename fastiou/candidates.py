@@ -149,7 +149,7 @@ def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[A
         return np.full(sizes[0], -1, np.int32), np.full(sizes[1], -1, np.int32), 0
     low = min(int(groups1.min()), int(groups2.min()))
     span = max(int(groups1.max()), int(groups2.max())) - low + 1
-    if span <= 4 * (sizes[0] + sizes[1]):
+    if span <= sizes[0] + sizes[1]:
         codes1 = (groups1 - groups1.dtype.type(low)).astype(np.int32)
         codes2 = codes1 if itself else (groups2 - groups2.dtype.type(low)).astype(np.int32)
         return codes1, codes2, span
@@ -308,7 +308,11 @@ def search(
 
     def side(given: tuple[Array, Array], order: Array, codes: Array, *, again: bool) -> Side:
         # In place, unless the other side is made of the same: three sets of columns less at once.
-        tables = [table.copy() if again else table for table in given]
+        chosen_tables = [table for table, _ in rows]
+        tables = [
+            table.copy() if again and number in chosen_tables else table
+            for number, table in enumerate(given)
+        ]
         for table, chosen in rows:
             _reorder(tables[table][chosen], order[:-PADDING])
         groups = codes[order[:-PADDING]] if len(codes) > 1 else codes
@@ -457,8 +461,7 @@ def _plan(
             corners, levels2, codes2, class_of_group, block_of_class, lowest, grid_blocks,
             block_sizes,
         )  # fmt: skip
-        edge_count = place_count = 1
-        place_count = 2
+        edge_count, place_count = 1, 2
         for b, size, (lefts, tops) in zip(grid_blocks, block_sizes, samples, strict=True):
             cuts_y, cuts_x = _cuts(int(size), lefts, tops, extents[b])
             for cuts, columns in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -210,10 +210,12 @@ def find_pairs(
     iscrowd: Any = None,
     device: str = "auto",
     progress: bool | dispatch.Progress = False,
+    check_sizes: Callable[[int, int], None] | None = None,
 ) -> tuple[Pairs, list[Input]]:
     """What `pairs` does, with NumPy arrays for a result, and the inputs, to hand results back.
 
-    Columns that `iscrowd` tells to be crowds score the intersection over the area of the row.
+    `check_sizes` is called with the sizes of both sets before anything is searched. Columns that
+    `iscrowd` tells to be crowds score the intersection over the area of the row.
     """
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
@@ -221,6 +223,8 @@ def find_pairs(
     report, finish = dispatch.progress_callback(progress)
     sets = read_sets(a, b, metric, fmt)
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
+    if check_sizes is not None:
+        check_sizes(*sets.sizes)
     codes1, codes2, count = group_codes(groups, sets.sizes, itself=sets.itself)
     crowd = None if iscrowd is None else arrays.crowd_array(iscrowd, sets.sizes[1], "b")
     try:
@@ -242,12 +246,14 @@ def find_pairs(
 
 def _limit(found: Search, metric: str, minimum: float) -> Any:
     """The least score that counts, in the units of the kernels."""
-    if METRICS[metric].maximum is None:
-        minimum = float(unmagnify(np.array([minimum]), -found.exponent)[0])
-    # A threshold above 0 stays so, or what does not overlap would be pairs.
     with np.errstate(over="ignore", under="ignore"):
         number = found.dtype.type
-        return max(number(minimum), np.nextafter(number(0), number(1)))
+        # A threshold above 0 stays so, or what does not overlap would be pairs.
+        least = np.nextafter(number(0), number(1))
+        limit = max(number(minimum), least)
+        if METRICS[metric].maximum is None:
+            limit = max(number(unmagnify(np.array([float(limit)]), -found.exponent)[0]), least)
+        return limit
 
 
 def _unit(found: Search) -> int:
@@ -255,11 +261,17 @@ def _unit(found: Search) -> int:
     return UNIT if found.geometry == "box" else 1
 
 
-def _work(found: Search, metric: str) -> Array:
-    """Work before each unit of rows, reckoned from some of them."""
+def _work(found: Search, metric: str, kept: int = 0) -> Array:
+    """Work before each unit of rows, reckoned from some of them.
+
+    `kept` is how many of each row are kept in order, which moves half of these for each new one.
+    """
     count = len(found.side1)
     unit = _unit(found)
-    firsts = np.arange(0, count, unit)
+    begins = np.arange(0, count, unit)
+    # Anywhere in each unit, by steps of the golden ratio, so that no order of rows misleads.
+    places = (np.arange(len(begins)) * 0x9E3779B1 & 0xFFFFFFFF) * max(unit - SAMPLE, 1) >> 32
+    firsts = np.minimum(begins + places, count - 1)
     lasts = np.minimum(firsts + min(SAMPLE, unit), count)
     cuts = np.stack([firsts, lasts], axis=1).ravel()
     none = np.empty(0, np.int64)
@@ -269,8 +281,10 @@ def _work(found: Search, metric: str) -> Array:
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached, none, none,
         np.empty(0, found.dtype),
     )  # fmt: skip
-    rows = np.minimum(firsts + unit, count) - firsts
-    work = reached[::2] * found.scores * rows // (lasts - firsts) + SCORES_OF_A_QUERY * rows
+    rows = np.minimum(begins + unit, count) - begins
+    met = reached[::2] // np.maximum(lasts - firsts, 1) + 1
+    moved = np.minimum(met, kept) // 8
+    work = (met * (found.scores + moved) + SCORES_OF_A_QUERY) * rows
     return np.concatenate([[0], np.cumsum(work)])
 
 
@@ -374,7 +388,9 @@ def topk(
     b : array_like, shape (M, 4), or masks
         What to compare with.
     k : int
-        How many to keep; it may be more than M.
+        How many to keep; it may be more than M. Each row is kept in order as it fills, which suits
+        tens or hundreds: where rows meet thousands and keep thousands, sorting a dense result is
+        faster.
     threshold : float
         Smallest score to keep, from 0. What does not overlap, or scores 0, is never kept.
     metric
@@ -428,7 +444,7 @@ def topk(
     indices.fill(-1)
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
-    cumulative = _work(found, metric)
+    cumulative = _work(found, metric, number)
     for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
         dispatch.run(
             best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,

@@ -29,7 +29,7 @@ GROUP_SCORES = 1 << 21
 #: may have to leave what overlaps these, so they are few; and of masks, which take longer, fewer.
 SMALL_TASK = 256
 LARGE_TASK = 64
-LARGE_TASK_OF_MASKS = 8
+LARGE_TASK_OF_MASKS = 2
 
 #: Parts into which groups are cut for the threads, in soft suppression.
 TASKS = 64
@@ -147,7 +147,11 @@ def nms(
     if width <= 0:
         raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
     least = arrays.least_number("score_threshold", score_threshold, values.dtype)
-    most = None if max_output is None else arrays.whole_number("max_output", max_output, lowest=0)
+    most = (
+        None
+        if max_output is None
+        else min(arrays.whole_number("max_output", max_output, lowest=0), count)
+    )
     if method != "hard":
         if METRICS[metric].maximum is None:
             raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
@@ -155,6 +159,12 @@ def nms(
             row = int((values < 0).argmax())
             raise ValueError(
                 f"scores must be at least 0 for method={method!r}, which would raise lower ones, "
+                f"got {values[row]} in row {row}"
+            )
+        if np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
+            raise ValueError(
+                f"scores must be finite for method={method!r}, which could not lower others, "
                 f"got {values[row]} in row {row}"
             )
     codes, _, group_count = group_codes(groups, sets.sizes, itself=True)
@@ -204,11 +214,12 @@ def by_score(scores: Array) -> Array:
 
 def _limits(found: Search, metric: str, threshold: float) -> Array:
     """The least score that is more than a threshold, in the units of the kernels."""
-    if METRICS[metric].maximum is None:
-        threshold = float(unmagnify(np.array([threshold]), -found.exponent)[0])
     with np.errstate(over="ignore", under="ignore"):
         number = found.dtype.type
-        return np.array([np.nextafter(number(threshold), number(np.inf))])
+        least = np.nextafter(number(threshold), number(np.inf))
+        if METRICS[metric].maximum is None:
+            least = number(unmagnify(np.array([float(least)]), -found.exponent)[0])
+        return np.array([least])
 
 
 def _work(found: Search) -> int:
@@ -264,10 +275,11 @@ def _hard(task: Task) -> Array:
     enough = count + 1 if task.most is None or task.group_count > 1 else task.most
     work = _work(found)
 
-    def ask(asking: Array, cuts: Array, next_task: Array) -> None:
-        workers = dispatch.thread_count()
+    def ask(asking: Array, cuts: Array, next_task: Array, *, alone: bool = False) -> None:
+        workers = 1 if alone else dispatch.thread_count()
+        scores = 0 if alone else work * len(asking) // max(count, 1)
         dispatch.run(
-            suppress_kernel(found.geometry, task.metric), work * len(asking) // max(count, 1),
+            suppress_kernel(found.geometry, task.metric), scores,
             side.first, side.second, side.groups, *found.grid,
             # Members ask for those that may suppress them, which come first of the two.
             found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
@@ -280,8 +292,14 @@ def _hard(task: Task) -> Array:
         ask(every, cuts, next_task)
         next_task[0] = min(next_task[0], len(cuts) - 1)  # each thread asked for one too many
         first, last = cuts[before], cuts[next_task[0]]
+        asked = last - first
         while len(left := first + np.flatnonzero(is_left[first:last])):
-            ask(left.astype(np.int32), _even(len(left), LARGE_TASK), np.zeros(1, np.int64))
+            # In a long chain each waits for the one before. Several threads would decide one task
+            # a round; one thread, which goes in turn, decides all.
+            alone = len(left) > asked // 8
+            parts = _even(len(left), _task_length(found))
+            ask(left.astype(np.int32), parts, np.zeros(1, np.int64), alone=alone)
+            asked = len(left)
         if enough <= count and np.count_nonzero(kept) >= enough:
             break
     result = np.ones(task.sets.sizes[0], np.bool_)
@@ -294,10 +312,15 @@ def _tasks(found: Search, firsts: Array) -> Array:
     count = int(firsts[-1])
     sizes = np.diff(firsts)
     large = np.flatnonzero(found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES)
-    length = LARGE_TASK if found.geometry == "box" else LARGE_TASK_OF_MASKS
+    length = _task_length(found)
     cuts = [firsts[np.searchsorted(firsts, _even(count, SMALL_TASK))]]
     cuts += [firsts[place] + _even(int(sizes[place]), length) for place in large]
     return np.unique(np.concatenate(cuts))
+
+
+def _task_length(found: Search) -> int:
+    """How many members of a large group a thread takes at a time."""
+    return LARGE_TASK if found.geometry == "box" else LARGE_TASK_OF_MASKS
 
 
 def _even(count: int, length: int) -> Array:

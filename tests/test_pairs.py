@@ -23,7 +23,7 @@ from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, n
 from scenes_for_tests import METRICS_OF_FLOAT32
 
 import fastiou
-from fastiou import candidates, dispatch, memory, reference
+from fastiou import candidates, dispatch, matching, memory, reference
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
@@ -468,3 +468,33 @@ def test_masks_that_fill_little_of_their_boxes() -> None:
     dense = fastiou.mask_iou(a, a)
     assert dense[0, 1] > 0.5
     assert_pairs(fastiou.pairs(a, a, 0.5), dense, 0.5)
+
+
+def test_work_is_reckoned_whatever_the_order_of_rows(rng: np.random.Generator) -> None:
+    """Two cheap rows before every thirty dear ones, so that a fixed sample would see the cheap."""
+    count = 3200
+    rows = np.zeros((count, 4))
+    rows[:, 2:] = 1
+    dear = np.arange(count) % 32 > 1
+    rows[dear, 2] = 5000
+    columns = random_boxes(rng, 3000)
+    columns[:, 1::2] = 0, 1
+    sets = candidates.read_sets(rows, columns, "ios", "xyxy")
+    codes, _, groups = candidates.group_codes(None, sets.sizes, itself=False)
+    found = candidates.search(sets, "ios", 0.1, codes, codes, groups)
+    reckoned = matching._work(found, "ios")[-1]
+    tested = fastiou.pairs(rows, columns, 0.1, metric="ios").tested
+    assert 0.7 < reckoned / (tested + matching.SCORES_OF_A_QUERY * count) < 1.3
+
+
+def test_groups_in_foreign_bytes() -> None:
+    box = [[0, 0, 1, 1]]
+    high = np.array([2**64 - 5], ">u8")
+    with pytest.raises(ValueError, match="no integer type in common"):
+        fastiou.pairs(box, box, groups=([-5], high))
+    assert len(fastiou.pairs(box, box, groups=(high.astype("u8"), high))) == 1
+
+
+def test_a_threshold_beyond_floats() -> None:
+    with pytest.raises(TypeError, match="threshold must be a number"):
+        fastiou.pairs([[0, 0, 1, 1]], threshold=10**400)

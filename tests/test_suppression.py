@@ -16,6 +16,7 @@ from masks_for_tests import random_masks
 
 import fastiou
 from fastiou import dispatch, suppression
+from fastiou.cpu.suppress import suppress_kernel
 
 
 def kept_one_by_one(
@@ -134,3 +135,47 @@ def test_memory_of_a_pile(rng: np.random.Generator, threshold: float) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each box waits for the one before: threads in step would decide one task a round."""
+    rounds = []
+    run = dispatch.run
+
+    def counted(kernel: Any, *arguments: Any) -> Any:
+        rounds.append(kernel)
+        return run(kernel, *arguments)
+
+    left = np.arange(100_000) * 4.0
+    boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1)
+    scores = np.linspace(1, 0, len(boxes))
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(dispatch, "run", counted)
+    kept = fastiou.nms(boxes, scores, 0.4)
+    np.testing.assert_array_equal(kept, np.arange(0, len(boxes), 2))
+    assert sum(kernel is suppress_kernel("box", "iou") for kernel in rounds) <= 10
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_suppression_needs_finite_scores(method: str) -> None:
+    with pytest.raises(ValueError, match=r"scores must be finite .* got inf in row 1"):
+        fastiou.nms([[0, 0, 1, 1], [0, 0, 1, 1]], [1, np.inf], method=method)
+
+
+@pytest.mark.parametrize("place", [0.1, 123456.7])
+def test_copies_in_the_format_of_coco_are_not_lost(place: float) -> None:
+    """Which can score just above 1 with themselves, so that their scores would fall below 0."""
+    boxes = [[place, place, 33.3, 33.3]] * 2
+    assert fastiou.nms(boxes, [1, 1], fmt="xywh", method="linear").tolist() == [0, 1]
+
+
+def test_any_number_may_be_kept() -> None:
+    for method in ("hard", "linear"):
+        kept = fastiou.nms([[0, 0, 1, 1], [2, 2, 3, 3]], [1, 2], max_output=10**30, method=method)
+        assert kept.tolist() == [1, 0]
+
+
+def test_areas_too_small_for_floats_suppress_nothing() -> None:
+    tiny = [[0, 0, 1e-200, 1e-200]] * 2
+    assert fastiou.nms(tiny, [1, 1], 0, metric="intersection").tolist() == [0, 1]
+    assert fastiou.topk(tiny, tiny, metric="intersection").indices.tolist() == [[-1], [-1]]

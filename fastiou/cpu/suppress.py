@@ -354,7 +354,8 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                                         continue
                                     wide = np.float64(value)
                                     if is_linear:
-                                        current[column + lane] *= 1.0 - wide
+                                        # COCO's own arithmetic can score just above 1.
+                                        current[column + lane] *= max(0.0, 1.0 - wide)
                                     else:
                                         current[column + lane] *= math.exp(-(wide * wide) / sigma)
                 sizes[group] = left

@@ -335,6 +335,8 @@ def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
             f"†: other processes used more than {QUIET:g} cores meanwhile. Threads then wait for "
             "each other, so that parallel calls can look far slower than they are.",
         ]
+    if run.get("note"):
+        lines += ["", f"{run['note']}."]
     if run["quick"]:
         lines += ["", "A quick run: few sizes, few rounds."]
     lines += [

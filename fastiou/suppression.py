@@ -98,7 +98,8 @@ def nms(
         For "gaussian", greater than 0: the larger, the less scores are lowered.
     score_threshold : float
         Members that score less are left out from the start, and dropped once their lowered score is
-        less.
+        less. Scores that may be below 0, such as logits, need ``-inf``. It is compared in the dtype
+        of `scores`, integers as float64.
     max_output : int, optional
         Keep at most so many in all: the best.
     device : {"auto", "cpu", "cuda"}

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import fastiou
-
 # The suite is not part of the package; behind everything else, so that an installed fastiou wins.
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -50,15 +48,9 @@ def test_read_sees_every_byte(rng, size, offset):
     assert bounds.read(data) == int(words.sum(dtype=np.uint64)) + int(rest.sum())
 
 
-def skip_if_lacking(name):
-    if missing := peers.lacking(name):
-        pytest.skip(f"this fastiou has no {', '.join(missing)}")
-
-
 @pytest.mark.parametrize("name", peers.WORKLOADS)
 @pytest.mark.filterwarnings("default")  # of peers, which may be older than the tests
 def test_peers_agree(name):
-    skip_if_lacking(name)
     results = {
         library: contender.read(call())
         for library, contender, call in peers.set_up(name, 12)
@@ -71,7 +63,6 @@ def test_peers_agree(name):
 
 @pytest.mark.parametrize("name", peers.WORKLOADS)
 def test_a_wrong_peer_is_noticed(name):
-    skip_if_lacking(name)
     workload = peers.WORKLOADS[name]
     ours = workload.contenders["fastiou"]
     # So many boxes that some pairs are found, and so few masks that one thread will do.
@@ -366,8 +357,6 @@ def test_cases_vary_one_thing_at_a_time():
 
 @pytest.mark.parametrize("relation", scaling.RELATIONS)
 def test_a_case_is_measured(relation, monkeypatch):
-    if not hasattr(fastiou, scaling.RELATIONS[relation].function):
-        pytest.skip(f"this fastiou has no {scaling.RELATIONS[relation].function}")
     monkeypatch.setattr(scaling, "WARM_SIZES", (10,))
     record = scaling.measured(scaling.Case(relation, 500))
     assert record["seconds"] > 0

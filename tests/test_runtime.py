@@ -421,7 +421,8 @@ def interrupt():
     time.sleep(0.3)
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
-np.array(fastiou.pairs(many[:500], many[:500]).values)  # compiled for float32
+for count in (500, 20_000):  # each number of boxes has kernels of its own, compiled here
+    fastiou.pairs(many[:count], many[:count])
 fastiou.box_iou(many[:500], many[:500])
 fastiou.box_iou(many, many[:2])  # columns of so many boxes have a kernel of their own
 thread = threading.Thread(target=interrupt)
@@ -436,6 +437,43 @@ thread.join()
 assert waited < 0.5, waited
 check()
 """
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no signals")
+@pytest.mark.parametrize("cache", ["new", "warm"])
+def test_ctrl_c_is_not_lost_while_the_compiler_calls_back(
+    python: Python, tmp_path: Path, cache: str
+) -> None:
+    """What a callback of ctypes raises is printed and forgotten."""
+    score = "fastiou.box_iou(boxes[:9], boxes[:9])"
+    if cache == "warm":
+        python(score, NUMBA_CACHE_DIR=str(tmp_path))
+    hook = {"new": "_object_compiled_hook", "warm": "_object_getbuffer_hook"}[cache]
+    python(
+        f"""
+import os, signal, time
+from numba.core.codegen import CPUCodeLibrary
+signal.signal(signal.SIGINT, signal.default_int_handler)
+hook = CPUCodeLibrary.{hook}
+def interrupted(*arguments):
+    if not sent:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+    return hook(*arguments)
+CPUCodeLibrary.{hook} = interrupted
+sent = []
+try:
+    {score}
+    assert sent, "the compiler did not call back"
+    time.sleep(10)
+    raise AssertionError("Ctrl-C was lost")
+except KeyboardInterrupt:
+    assert time.perf_counter() - sent[0] < 0.5
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+check()
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
     )
 
 

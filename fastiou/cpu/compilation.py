@@ -5,21 +5,27 @@ the disk is full, refuses to decorate where no folder is writable, does not noti
 file but the kernel's own, and takes the serial and the parallel form of a function for the same.
 `KernelCache` mends these five and leaves the rest to Numba.
 
-A sixth is mended by `named`. Functions made by one factory differ, for the linker, only by a number
-that Numba counts up in each process. What two processes compiled can bear the same number; a third
-that loads both from disk would run one of them for both.
+A sixth is mended by `interruptible`: a Ctrl-C that comes while the compiler calls back is lost.
+
+A seventh is mended by `named`. Functions made by one factory differ, for the linker, only by a
+number that Numba counts up in each process. What two processes compiled can bear the same number; a
+third that loads both from disk would run one of them for both.
 """
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import functools
 import os
 import pickle
+import signal
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numba
@@ -62,6 +68,47 @@ def _warn_once(problem: str) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+#: Seconds until an interrupt that came at a bad moment is sent again.
+RESEND_SECONDS = 0.005
+
+
+def _calls_back(frame: FrameType | None) -> bool:
+    """Tell whether this code was called by LLVM's compiler, or is about to call it."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite.binding"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """See to it that a Ctrl-C while compiling is not lost.
+
+    LLVM hands what it compiled to Python functions through ctypes, which prints an exception raised
+    there, KeyboardInterrupt too, and goes on. An interrupt that comes there is sent again later.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+
+    def wait_or_handle(number: int, frame: FrameType | None) -> None:
+        if _calls_back(frame):
+            again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        else:
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, wait_or_handle)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is wait_or_handle:
+            signal.signal(signal.SIGINT, handler)
 
 
 class _CheckedFile(IndexDataCacheFile):
@@ -172,6 +219,7 @@ class Kernel:
         # error_model: Python's check for division by zero keeps a loop from being vectorised.
         # nogil: other Python threads go on meanwhile.
         dispatcher = numba.njit(parallel=parallel, error_model="numpy", nogil=True)(self._function)
+        dispatcher.compile = interruptible()(dispatcher.compile)
         label = f"{self._label}-{'parallel' if parallel else 'serial'}"
         try:
             dispatcher._cache = KernelCache(self._function, label)

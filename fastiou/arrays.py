@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.cuda import interop
+from fastiou.cuda.interop import GpuArray
+
 __all__ = [
     "Input",
     "axis_numbers",
@@ -51,6 +54,8 @@ class Input(NamedTuple):
     #: NumPy arrays and lists.
     wrap: Callable[[Array], Any] | None
     library: str
+    #: Where it lies, if on a GPU; `array` is then a copy.
+    gpu: GpuArray | None = None
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -67,8 +72,8 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
         )
     if tensor.device.type != "cpu":
         raise TypeError(
-            f"{name} is on the device {tensor.device}, but this version of fastiou computes on "
-            f"the CPU: pass {name}.cpu()"
+            f"{name} is on the device {tensor.device}, but fastiou computes on CPUs and NVIDIA "
+            f"GPUs: pass {name}.cpu()"
         )
     if tensor.dtype == torch.bfloat16:  # NumPy has no such type; float32 holds it exactly
         tensor = tensor.float()
@@ -76,6 +81,21 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
         return tensor.numpy()  # type: ignore[no-any-return]
     except (TypeError, RuntimeError) as error:
         raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
+
+
+def _from_gpu(name: str, value: Any) -> Input | None:
+    """A GPU array by way of a copy; None for anything else."""
+    if isinstance(value, list | tuple | int | float):
+        return None
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
+        )
+    found = interop.read(value)
+    if found is None:
+        return None
+    array, library, gpu = found
+    return Input(name, array, array, gpu.wrap, library, gpu)
 
 
 def _as_input(name: str, value: Any) -> Input:
@@ -86,9 +106,12 @@ def _as_input(name: str, value: Any) -> Input:
         array = np.asarray(value)
         return Input(name, array, array, None, "numpy")
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    if torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cuda":
         array = _from_torch(name, value, torch)
         return Input(name, array, array, torch.from_numpy, "torch")
+    on_gpu = _from_gpu(name, value)
+    if on_gpu is not None:
+        return on_gpu
     if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
         namespace = value.__array_namespace__()
         library = type(value).__module__.partition(".")[0]

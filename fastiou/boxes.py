@@ -123,7 +123,7 @@ def box_iou(
             return out
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
-    dispatch.require_cpu(device)
+    dispatch.check_device(device)
     given1 = arrays.box_array("boxes1", boxes1)
     given2 = given1 if boxes2 is boxes1 else arrays.box_array("boxes2", boxes2)
     arrays.check_one_library(given1, given2)

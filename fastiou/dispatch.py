@@ -7,26 +7,33 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numba
 
+from fastiou.arrays import Input, check_choice
 from fastiou.cpu.compilation import Kernel
+from fastiou.cuda import interop
+from fastiou.cuda.interop import GpuArray
 
 __all__ = [
     "PARALLEL_FROM",
     "PARALLEL_FROM_ASLEEP",
     "STEP",
     "Progress",
+    "check_device",
+    "compute",
+    "gpu_of",
     "progress_callback",
-    "require_cpu",
     "run",
     "steps",
     "thread_count",
     "threading_layer",
     "threads_awake",
 ]
+
+Result = TypeVar("Result")
 
 #: Called now and then with the work done so far and the work in all.
 Progress = Callable[[int, int], None]
@@ -163,13 +170,62 @@ def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Calla
 # ---- backends ----------------------------------------------------------------------------------
 
 
-def require_cpu(device: str) -> None:
-    """Check the argument `device`; this version computes on the CPU."""
-    if device in ("auto", "cpu"):
-        return
-    if device == "cuda":
-        raise RuntimeError(
-            "device='cuda' is not available: this version of fastiou computes on the CPU; "
-            "pass device='auto' or 'cpu'"
-        )
-    raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
+def compute(
+    device: str,
+    inputs: Sequence[Input],
+    on_gpu: Callable[[GpuArray | None], Result],
+    on_cpu: Callable[[], Result],
+) -> Result:
+    """Compute where the argument `device` says.
+
+    "auto" stays where the inputs lie: on the GPU if one of them does and it can be used, else on
+    the CPU, also where the GPU's memory does not suffice.
+
+    Parameters
+    ----------
+    device
+        As `check_device` passed it.
+    inputs
+        The arguments, of which those on a GPU must be on one and the same.
+    on_gpu
+        Called with where the inputs lie, None if they are the host's.
+    on_cpu
+        The same result from the CPU.
+
+    Raises
+    ------
+    MemoryError
+        `device` is "cuda", and the GPU's memory does not suffice.
+    """
+    place = gpu_of(inputs)
+    if device == "cpu" or (device == "auto" and place is None):
+        return on_cpu()
+    if interop.problem() is None:
+        try:
+            return on_gpu(place)
+        except MemoryError:
+            if device == "cuda":
+                raise
+    return on_cpu()
+
+
+def gpu_of(inputs: Sequence[Input]) -> GpuArray | None:
+    """Where those of the inputs lie that are on a GPU; None if all are the host's."""
+    places = [(given.name, given.gpu) for given in inputs if given.gpu is not None]
+    for name, place in places[1:]:
+        if place.index != places[0][1].index:
+            raise ValueError(
+                f"{places[0][0]} is on GPU {places[0][1].index} and {name} on GPU {place.index}; "
+                "move one to the other"
+            )
+    return places[0][1] if places else None
+
+
+def check_device(device: str) -> None:
+    """Raise a ValueError unless the argument `device` is known, and a RuntimeError without a GPU.
+
+    It comes before any other work, so that a forced GPU is not missed late.
+    """
+    check_choice("device", device, ("auto", "cpu", "cuda"))
+    if device == "cuda" and (problem := interop.problem()) is not None:
+        raise RuntimeError(f"device='cuda' cannot be used: {problem}")

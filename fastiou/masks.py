@@ -865,7 +865,7 @@ def mask_iou(
     array([[0.33333333, 0.        ]])
     """
     arrays.check_choice("metric", metric, MASK_METRICS)
-    dispatch.require_cpu(device)
+    dispatch.check_device(device)
     set1, set2, inputs = two_sets("masks1", masks1, "masks2", masks2)
     if aligned and len(set1) != len(set2):
         raise ValueError(

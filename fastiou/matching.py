@@ -219,7 +219,7 @@ def find_pairs(
     """
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
-    dispatch.require_cpu(device)
+    dispatch.check_device(device)
     report, finish = dispatch.progress_callback(progress)
     sets = read_sets(a, b, metric, fmt)
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
@@ -430,7 +430,7 @@ def topk(
     """
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
-    dispatch.require_cpu(device)
+    dispatch.check_device(device)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
     sets = read_sets(a, b, metric, fmt)

@@ -25,7 +25,30 @@ from numba.extending import register_jitable
 __all__ = ["METRICS", "Metric"]
 
 
-FOUR_OVER_PI_SQUARED = 4 / math.pi**2
+# Of float64 with or without a compiler: a plain 1.0 is not where NumPy meets it with a float32.
+FOUR_OVER_PI_SQUARED = np.float64(4 / math.pi**2)
+ONE = np.float64(1)
+
+
+# ---- what a GPU does otherwise -----------------------------------------------------------------
+
+
+@register_jitable
+def product(a: float, b: float) -> float:
+    """Two numbers multiplied, and rounded before anything else is done with them.
+
+    Written out, a GPU's compiler would fuse it with an addition that follows, and round but once.
+    """
+    return a * b
+
+
+@register_jitable
+def quotient(a: float, b: float) -> float:
+    """Two numbers divided: `b` is above 0 and not infinite.
+
+    Knowing that, a GPU needs no exceptions, which take longer than the rest of a score.
+    """
+    return a / b
 
 
 # ---- ratio metrics: any geometry ---------------------------------------------------------------
@@ -34,25 +57,25 @@ FOUR_OVER_PI_SQUARED = 4 / math.pi**2
 @register_jitable
 def iou(intersection: float, area1: float, area2: float) -> float:
     """Intersection over union (Jaccard index)."""
-    return intersection / (area1 + area2 - intersection)
+    return quotient(intersection, area1 + area2 - intersection)
 
 
 @register_jitable
 def iof(intersection: float, area1: float, area2: float) -> float:
     """Intersection over the first area ("foreground"), as COCO scores crowds."""
-    return intersection / area1
+    return quotient(intersection, area1)
 
 
 @register_jitable
 def ios(intersection: float, area1: float, area2: float) -> float:
     """Intersection over the smaller area (overlap coefficient)."""
-    return intersection / (area1 if area1 < area2 else area2)
+    return quotient(intersection, area1 if area1 < area2 else area2)
 
 
 @register_jitable
 def dice(intersection: float, area1: float, area2: float) -> float:
     """Twice the intersection over the sum of the areas (Sørensen-Dice)."""
-    return (intersection + intersection) / (area1 + area2)
+    return quotient(intersection + intersection, area1 + area2)
 
 
 @register_jitable
@@ -79,9 +102,9 @@ def giou(
     """Generalized IoU (Rezatofighi et al. 2019): IoU less the share of the hull left empty."""
     zero = intersection - intersection
     union = area1 + area2 - intersection
-    hull = hull_width * hull_height
+    hull = product(hull_width, hull_height)
     score = iou(intersection, area1, area2)
-    return score - (hull - union) / hull if hull > zero else score
+    return score - quotient(hull - union, hull) if hull > zero else score
 
 
 @register_jitable
@@ -98,10 +121,10 @@ def diou(
 ) -> float:
     """Distance IoU (Zheng et al. 2020): IoU less centre distance² over hull diagonal²."""
     zero = intersection - intersection
-    distance = offset_x * offset_x + offset_y * offset_y
-    diagonal = hull_width * hull_width + hull_height * hull_height
+    distance = product(offset_x, offset_x) + product(offset_y, offset_y)
+    diagonal = product(hull_width, hull_width) + product(hull_height, hull_height)
     score = iou(intersection, area1, area2)
-    return score - distance / diagonal if diagonal > zero else score
+    return score - quotient(distance, diagonal) if diagonal > zero else score
 
 
 @register_jitable
@@ -118,7 +141,7 @@ def ciou(
 ) -> float:
     """Complete IoU (Zheng et al. 2020): distance IoU less a penalty on unequal aspect.
 
-    Its literals are wanted: they make the last steps float64, where NumPy's float32 would round.
+    Its last steps are float64, where float32 would round.
     """
     overlap = iou(intersection, area1, area2)
     score = diou(
@@ -133,8 +156,9 @@ def ciou(
         aspect2,
     )
     turn = aspect1 - aspect2
-    unequal = FOUR_OVER_PI_SQUARED * (turn * turn)
-    return score - unequal / (1.0 - overlap + unequal) * unequal if unequal > 0.0 else score
+    unequal = product(FOUR_OVER_PI_SQUARED, product(turn, turn))
+    share = quotient(unequal, ONE - overlap + unequal) if unequal > 0.0 else unequal
+    return score - product(share, unequal)
 
 
 # ---- what is measured on two axis-aligned boxes ------------------------------------------------
@@ -179,7 +203,7 @@ def overlap(box1: Box, box2: Box) -> Any:
     right = right1 if right1 < right2 else right2
     top = top1 if top1 > top2 else top2
     bottom = bottom1 if bottom1 < bottom2 else bottom2
-    return extent(left, right, zero) * extent(top, bottom, zero), area1, area2
+    return product(extent(left, right, zero), extent(top, bottom, zero)), area1, area2
 
 
 @register_jitable

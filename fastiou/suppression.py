@@ -139,7 +139,7 @@ def nms(
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     arrays.check_choice("method", method, METHODS)
-    dispatch.require_cpu(device)
+    dispatch.check_device(device)
     sets = read_sets(a, None, metric, fmt)
     count = sets.sizes[0]
     values = arrays.score_of_each(scores, count, "a")

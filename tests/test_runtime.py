@@ -374,9 +374,9 @@ print(fastiou.box_iou(few, few)[0, 0], fastiou.box_iou(many, many)[0, 0])
     assert scores() == [1, 1]
     formulas = copy / "metrics.py"
     source = formulas.read_text()
-    formula = "return intersection / (area1 + area2 - intersection)"
+    formula = "return quotient(intersection, area1 + area2 - intersection)"
     assert source.count(formula) == 1
-    formulas.write_text(source.replace(formula, "return intersection / (area1 + area2 + area2)"))
+    formulas.write_text(source.replace(formula, "return quotient(intersection, 3 * area2)"))
     assert scores() == pytest.approx([1 / 3, 1 / 3])
 
 

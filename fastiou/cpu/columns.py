@@ -14,6 +14,7 @@ from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu.compilation import Kernel
+from fastiou.metrics import product
 
 __all__ = ["FILL", "LAYOUTS", "PADDING", "BoxColumns", "box", "fill_columns"]
 
@@ -107,7 +108,8 @@ def fill_columns(
         elif layout == 1:
             left, top, right, bottom = a, b, a + c, b + d
         else:
-            left, top, right, bottom = a - half * c, b - half * d, a + half * c, b + half * d
+            x, y = product(half, c), product(half, d)
+            left, top, right, bottom = a - x, b - y, a + x, b + y
         # An inverted side has length 0 and lies at its first corner.
         right = right if right > left else left
         bottom = bottom if bottom > top else top

@@ -1,0 +1,79 @@
+"""Memory and streams of a GPU during one call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import cuda
+
+from fastiou.cuda.interop import GpuArray, started
+from fastiou.cuda.primitives import SIMULATED
+
+__all__ = ["Work", "as_device_array", "working"]
+
+Array = npt.NDArray[Any]
+
+
+class Work:
+    """One call's use of a GPU: its stream, and copies of host arrays, each made once."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self._copies: dict[int, tuple[Array, Any]] = {}
+
+    def copied(self, array: Array) -> Any:
+        """A copy of a host array in the GPU's memory; kernels must not write to it."""
+        key = id(array)
+        if key not in self._copies:
+            # The host array is kept too, or another could come to have its id.
+            copy = cuda.to_device(np.ascontiguousarray(array), self.stream)
+            self._copies[key] = array, copy
+        return self._copies[key][1]
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        """Memory of the GPU, not filled."""
+        return cuda.device_array(shape, dtype, stream=self.stream)
+
+    def to_host(self, array: Any, out: Array | None = None) -> Array:
+        """A device array as a NumPy array, after all that the stream had to do before."""
+        if out is None:
+            out = np.empty(array.shape, array.dtype)
+        array.copy_to_host(out, stream=self.stream)
+        self.wait()
+        return out
+
+    def wait(self) -> None:
+        """Wait until the stream has done all it had to."""
+        if not SIMULATED:
+            (self.stream or cuda.default_stream()).synchronize()
+
+
+@contextlib.contextmanager
+def working(gpu: GpuArray | None = None) -> Iterator[Work]:
+    """Use a GPU, that of an argument if it lies on one, on the stream of its library.
+
+    Raises
+    ------
+    MemoryError
+        The GPU's memory does not suffice.
+    """
+    started()
+    try:
+        if SIMULATED or gpu is None:
+            yield Work(0)
+        else:
+            with cuda.gpus[gpu.index]:
+                yield Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+    except Exception as error:
+        if "OUT_OF_MEMORY" in str(error):
+            raise MemoryError(f"the GPU's memory does not suffice: {error}") from None
+        raise
+
+
+def as_device_array(array: Any) -> Any:
+    """A GPU array of any library as Numba takes it, without a copy."""
+    return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array, sync=False)

@@ -85,10 +85,12 @@ class CudaKernel:
 
     def __init__(self, function: Callable[..., Any], label: str) -> None:
         self.function = _retargeted(named(label)(function))
-        self._compiled: Any = None
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """What compiles the kernel, once for each kind of arguments."""
+        return cuda.jit(self.function)
 
     def launch(self, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
         """Run `blocks` blocks of `threads` threads each, in one dimension, on a stream."""
-        if self._compiled is None:
-            self._compiled = cuda.jit(self.function)
-        self._compiled[blocks, threads, stream](*arguments)
+        self.dispatcher[blocks, threads, stream](*arguments)

@@ -1,0 +1,260 @@
+"""The checks of compiled kernels find what they are for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_for_tests import (
+    CAPABILITIES,
+    Compiled,
+    assert_counts_bits,
+    assert_counts_bits_of_matrices,
+    assert_fast_division,
+    assert_no_calls_in_loop,
+    assert_not_contracted,
+    assert_short_loop,
+    assert_single_precision,
+    assert_stays_in_registers,
+    assert_wide_access,
+    compiled,
+    instructions_per_score,
+    ptx_statements,
+)
+from numba import cuda, typeof, types
+from numba.types import float32, float64, int64, uint64
+from test_compilation import of_aligned, of_finish, of_scalar, of_vector
+
+from fastiou.arrays import box_array
+from fastiou.cuda.compilation import CudaKernel
+from fastiou.cuda.device import Work
+from fastiou.cuda.pairwise import aligned_scores, dense_scores, pairwise
+from fastiou.cuda.primitives import count_ones, load4, product, quotient, store4
+from fastiou.preparation import prepare
+
+ROW = types.Array(float32, 1, "C")
+DOUBLES = types.Array(float64, 1, "C")
+WORDS = types.Array(uint64, 1, "C")
+
+
+def of(function: Any, signature: Any, capability: Any = (9, 0), **options: Any) -> Compiled:
+    return compiled(cuda.jit(**options)(function), signature, capability)
+
+
+def good(a: Any, b: Any, out: Any) -> None:
+    i = cuda.grid(1)
+    if i < out.shape[0] // 4:
+        x, y = load4(a, 4 * i), load4(b, 4 * i)
+        store4(
+            out,
+            4 * i,
+            quotient(x[0], y[0]),
+            quotient(x[1], y[1]),
+            product(x[2], y[2]) + x[0],
+            product(x[3], y[3]) + x[1],
+        )
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_good_kernel_passes(capability: tuple[int, int]) -> None:
+    code = of(good, (ROW, ROW, ROW), capability)
+    assert_stays_in_registers(code, 40)
+    assert_single_precision(code)
+    assert_fast_division(code)
+    assert_not_contracted(code)
+    assert_wide_access(code)
+    with pytest.raises(AssertionError, match="nothing counts bits in PTX"):
+        assert_counts_bits(code)
+    with pytest.raises(AssertionError, match=r"PTX has only \[\]"):
+        assert_counts_bits_of_matrices(code)
+    with pytest.raises(AssertionError, match=r"^\d\d registers"):
+        assert_stays_in_registers(code, 9)
+
+
+def spilling(a: Any, out: Any) -> None:
+    """Twenty numbers that change places in each pass, so that all are needed at once."""
+    i = cuda.grid(1) * 20
+    s, t, u, v = load4(a, i)
+    w, x, y, z = load4(a, i + 4)
+    k, p, q, r = load4(a, i + 8)
+    c, d, e, f = load4(a, i + 12)
+    g, h, m, n = load4(a, i + 16)
+    for row in range(out.shape[0]):
+        b = a[row]
+        s, t, u, v, w, x, y, z = t * b, u * b, v * b, w * b, x * b, y * b, z * b, k * b
+        k, p, q, r, c, d, e, f = p * b, q * b, r * b, c * b, d * b, e * b, f * b, g * b
+        g, h, m, n = h * b, m * b, n * b, s * b
+        out[row] = s + u + w + y + k + q + c + e + g + m
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_spills_are_found(capability: tuple[int, int]) -> None:
+    code = of(spilling, (ROW, ROW), capability, max_registers=16)
+    assert code.registers <= 24  # the compiler keeps some more than it was allowed
+    with pytest.raises(AssertionError, match=r"\d+ bytes spilled"):
+        assert_stays_in_registers(code, 255)
+    assert_stays_in_registers(of(spilling, (ROW, ROW), capability), 40)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_stack_is_found(capability: tuple[int, int]) -> None:
+    def with_local_array(a: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        values = cuda.local.array(64, float32)
+        for k in range(64):
+            values[k] = a[i + k]
+        for k in range(64):
+            values[int(values[k])] += values[k]
+        out[i] = values[int(a[i])]
+
+    with pytest.raises(AssertionError, match="256 bytes of stack"):
+        assert_stays_in_registers(of(with_local_array, (ROW, ROW), capability), 255)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_plain_division_is_found(capability: tuple[int, int]) -> None:
+    def divide(a: Any, b: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        for row in range(16):
+            out[i + row] = a[i] / b[row]
+
+    code = of(divide, (ROW, ROW, ROW), capability)
+    with pytest.raises(AssertionError, match=r"slow division in PTX: {'div.rn.f32'}"):
+        assert_fast_division(code)
+    with pytest.raises(AssertionError, match=r"slow division in machine code: .*div_rn"):
+        assert_fast_division(code._replace(ptx=[]))
+    with pytest.raises(AssertionError, match=r"calls in the inner loop: .*div_rn"):
+        assert_no_calls_in_loop(code)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_wider_literals_are_found(capability: tuple[int, int]) -> None:
+    def halve(a: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        out[i] = a[i] - 0.3
+
+    code = of(halve, (ROW, ROW), capability)
+    with pytest.raises(AssertionError, match="float64 in PTX"):
+        assert_single_precision(code)
+    with pytest.raises(AssertionError, match=r"float64 in machine code: .*DADD"):
+        assert_single_precision(code._replace(ptx=[]))
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_contractions_are_found(capability: tuple[int, int]) -> None:
+    def contract(a: Any, b: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        out[i] = a[i] * b[i] + a[0]
+
+    def contract_beside_a_quotient(a: Any, b: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        out[i] = quotient(a[i], b[i]) - b[i] * a[i]
+
+    def may_contract_in_machine_code(a: Any, b: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        out[i] = a[i] * b[i]
+
+    for function in (contract, contract_beside_a_quotient):
+        code = of(function, (ROW, ROW, ROW), capability)
+        with pytest.raises(AssertionError, match="fused outside of quotients|may be fused"):
+            assert_not_contracted(code)
+        code = of(function, (DOUBLES, DOUBLES, DOUBLES), capability)
+        with pytest.raises(AssertionError, match="1 of float64 fused|may be fused"):
+            assert_not_contracted(code)
+    with pytest.raises(AssertionError, match=r"may be fused: {'mul.f32'}"):
+        assert_not_contracted(of(may_contract_in_machine_code, (ROW, ROW, ROW), capability))
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_narrow_access_is_found(capability: tuple[int, int]) -> None:
+    def narrow(a: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        if i < out.shape[0]:
+            out[i] = a[i]
+
+    code = of(narrow, (ROW, ROW), capability)
+    with pytest.raises(AssertionError, match=r"v4.f32.* in PTX"):
+        assert_wide_access(code)
+
+
+def test_long_loops_are_found() -> None:
+    code = compiled(pairwise("giou").vector, of_vector(float32), (9, 0))
+    assert code.scores_of_loop(4) == 4
+    assert 40 < instructions_per_score(code) < 100
+    with pytest.raises(AssertionError, match=r"\d+\.\d\d instructions for each score"):
+        assert_short_loop(code, 40)
+
+
+def test_bits_are_counted_by_an_instruction() -> None:
+    def count(a: Any, b: Any, out: Any) -> None:
+        i = cuda.grid(1)
+        out[i] = count_ones(a[i] & b[i])
+
+    code = of(count, (WORDS, WORDS, types.Array(int64, 1, "C")))
+    assert_counts_bits(code)
+    with pytest.raises(AssertionError, match="POPC or LOP3 is not among"):
+        assert_counts_bits(code._replace(sass=code.sass[:1]))
+
+
+def test_names_of_registers_are_not_words() -> None:
+    """%f64 is the 64th register of float32."""
+    text = "\tadd.f32 \t%f64, %f63, 0f3F800000;\n\t@%p1 bra $L__BB0_2;\n$L__BB0_2: // f64\n"
+    assert [statement.word for statement in ptx_statements(text)] == ["add.f32", "bra"]
+    code = of(good, (ROW, ROW, ROW))
+    code.ptx.extend(ptx_statements(text))
+    assert_single_precision(code)
+
+
+# ---- the table's types -------------------------------------------------------------------------
+
+
+class HostWork(Work):
+    """Arrays of the host instead of a GPU's, which have the same type but for one flag."""
+
+    def copied(self, array: Any) -> Any:
+        return np.array(array)
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        return np.empty(shape, dtype)
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...]]]:
+    """Kernels that were to be launched, and the types of their arguments."""
+    launches = []
+
+    def launch(self: CudaKernel, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
+        types_of_all = tuple(typeof(argument) for argument in arguments)
+        launches.append((self.function.__qualname__, types_of_all))
+
+    monkeypatch.setattr(CudaKernel, "launch", launch)
+    return launches
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_table_has_the_types_of_launches(launched: Any, dtype: Any) -> None:
+    """Else what was checked would not be what runs."""
+    number = typeof(dtype(0))
+    crowd = np.array([True, False, False, False])
+    for count in (4, 3):
+        boxes = np.array([[0, 0, 1, 1]] * count + [[np.nan] * 4], dtype)[:count]
+        boxes[-1] = np.nan
+        given = box_array("boxes", boxes)
+        columns1, columns2, exponent = prepare(given, given, "xyxy", "iou")
+        starts = np.zeros(1, np.int64)
+        dense = np.empty((1, count, count), dtype)
+        dense_scores(
+            HostWork(0), "iou", columns1, columns2, starts, starts, exponent, crowd[:count], dense
+        )
+    aligned_scores(HostWork(0), "iou", columns1, columns2, exponent, None, np.empty(3, dtype))
+    names = [name.partition("[")[0].rpartition(".")[2] for name, _ in launched]
+    assert names == ["vector", "_finish", "scalar", "_finish", "aligned", "_finish"]
+    assert [signature for _, signature in launched] == [
+        of_vector(number),
+        of_finish(number),
+        of_scalar(number),
+        of_finish(number),
+        of_aligned(number),
+        of_finish(number),
+    ]

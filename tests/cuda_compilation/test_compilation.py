@@ -1,0 +1,158 @@
+"""What the compiler makes of the kernels, checked without a GPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from compiled_for_tests import (
+    CAPABILITIES,
+    Compiled,
+    assert_fast_division,
+    assert_no_calls_in_loop,
+    assert_not_contracted,
+    assert_short_loop,
+    assert_single_precision,
+    assert_stays_in_registers,
+    assert_wide_access,
+    compiled,
+)
+from numba import types
+from numba.types import boolean, float32, float64, int64
+
+from fastiou.cuda.pairwise import FINISH, pairwise
+from fastiou.metrics import METRICS
+
+Check = Callable[[Compiled], None]
+
+
+# ---- what the kernels are launched with --------------------------------------------------------
+
+
+def row_of(number: Any) -> types.Array:
+    """The type of a device array of one dimension."""
+    return types.Array(number, 1, "C")
+
+
+def table_of(number: Any) -> types.Array:
+    """The type of a device array of two dimensions."""
+    return types.Array(number, 2, "C")
+
+
+def of_vector(number: Any) -> tuple[Any, ...]:
+    set1, set2 = (table_of(number),) * 2, (row_of(number),) * 2
+    places = (row_of(int64),) * 2
+    return *set1, *set2, int64, *places, row_of(boolean), int64, int64, row_of(number)
+
+
+def of_scalar(number: Any) -> tuple[Any, ...]:
+    sets, places = (table_of(number),) * 4, (row_of(int64),) * 2
+    return *sets, *places, row_of(boolean), int64, int64, row_of(number)
+
+
+def of_aligned(number: Any) -> tuple[Any, ...]:
+    return *(table_of(number),) * 4, row_of(boolean), int64, row_of(number)
+
+
+def of_finish(number: Any) -> tuple[Any, ...]:
+    places, missing = (row_of(int64),) * 2, (row_of(boolean),) * 2
+    return number, *places, *missing, int64, int64, row_of(number)
+
+
+# ---- the table ---------------------------------------------------------------------------------
+
+#: Registers with which an SM, which has 65,536, keeps 6, 4 and 2 blocks of 256 threads.
+SIX_BLOCKS, FOUR_BLOCKS, TWO_BLOCKS = 40, 64, 128
+
+#: What holds for kernels that compute in float32 alone, and for others.
+SINGLE = (
+    assert_single_precision,
+    assert_fast_division,
+    assert_no_calls_in_loop,
+    assert_not_contracted,
+)
+DOUBLE = (assert_not_contracted,)
+SINGLE_WIDE = (*SINGLE, assert_wide_access)
+DOUBLE_WIDE = (*DOUBLE, functools.partial(assert_wide_access, number="f64"))
+
+#: Its last steps are float64, and so is one of its divisions.
+CIOU = (assert_fast_division, assert_not_contracted)
+CIOU_WIDE = (*CIOU, assert_wide_access)
+
+PLAIN_METRICS = [metric for metric in METRICS if metric != "ciou"]
+
+
+class Row(NamedTuple):
+    """A kernel, the types that it is launched with, and what holds for it."""
+
+    name: str
+    kernel: Any
+    signature: tuple[Any, ...]
+    registers: int
+    checks: tuple[Check, ...] = ()
+    capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
+
+
+#: Every kernel with everything it is compiled for.
+TABLE = [
+    *(
+        row
+        for metric in PLAIN_METRICS
+        for made in [pairwise(metric)]
+        for row in (
+            Row(f"vector-{metric}", made.vector, of_vector(float32), FOUR_BLOCKS, SINGLE_WIDE),
+            Row(f"scalar-{metric}", made.scalar, of_scalar(float32), SIX_BLOCKS, SINGLE),
+            Row(f"aligned-{metric}", made.aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
+        )
+    ),
+    Row("vector-ciou", pairwise("ciou").vector, of_vector(float32), TWO_BLOCKS, CIOU_WIDE),
+    Row("scalar-ciou", pairwise("ciou").scalar, of_scalar(float32), SIX_BLOCKS, CIOU),
+    Row("aligned-ciou", pairwise("ciou").aligned, of_aligned(float32), SIX_BLOCKS, CIOU),
+    *(
+        row
+        for metric in METRICS
+        for made in [pairwise(metric)]
+        for row in (
+            Row(f"vector-{metric}-f64", made.vector, of_vector(float64), TWO_BLOCKS, DOUBLE_WIDE),
+            Row(f"scalar-{metric}-f64", made.scalar, of_scalar(float64), FOUR_BLOCKS, DOUBLE),
+            Row(f"aligned-{metric}-f64", made.aligned, of_aligned(float64), FOUR_BLOCKS, DOUBLE),
+        )
+    ),
+    *(
+        row
+        for made in [pairwise("iou", with_crowds=True)]
+        for row in (
+            Row("vector-crowds", made.vector, of_vector(float32), FOUR_BLOCKS, SINGLE_WIDE),
+            Row("scalar-crowds", made.scalar, of_scalar(float32), SIX_BLOCKS, SINGLE),
+            Row("aligned-crowds", made.aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
+            Row("vector-crowds-f64", made.vector, of_vector(float64), TWO_BLOCKS, DOUBLE_WIDE),
+        )
+    ),
+    Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
+    Row("finish-f64", FINISH, of_finish(float64), SIX_BLOCKS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "capability"),
+    [
+        pytest.param(row, capability, id=f"{row.name}-sm_{capability[0]}{capability[1]}")
+        for row in TABLE
+        for capability in row.capabilities
+    ],
+)
+def test_kernels_compile_to_what_was_meant(row: Row, capability: tuple[int, int]) -> None:
+    code = compiled(row.kernel, row.signature, capability)
+    assert_stays_in_registers(code, row.registers)
+    for check in row.checks:
+        check(code)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_the_loop_of_dense_iou_is_short(capability: tuple[int, int]) -> None:
+    code = compiled(pairwise("iou").vector, of_vector(float32), capability)
+    assert_short_loop(code, 42.0)
+    assert code.words["rcp.approx.ftz.f32"] == 4  # one quotient for each column
+    assert code.words["fma.rn.f32"] == 6 * 4

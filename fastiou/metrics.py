@@ -44,9 +44,19 @@ def product(a: float, b: float) -> float:
 
 @register_jitable
 def quotient(a: float, b: float) -> float:
-    """Two numbers divided: `b` is above 0 and not infinite.
+    """Two numbers divided: `b` is at least the smallest normal number and not infinite.
 
     Knowing that, a GPU needs no exceptions, which take longer than the rest of a score.
+    """
+    return a / b
+
+
+@register_jitable
+def quotient_of_any(a: float, b: float) -> float:
+    """Two numbers divided: `b` is any number above 0, however small, and `a` not much larger.
+
+    What is measured on a hull is not kept away from the numbers too small to be normal, which a
+    GPU's reciprocal takes for 0.
     """
     return a / b
 
@@ -104,7 +114,7 @@ def giou(
     union = area1 + area2 - intersection
     hull = product(hull_width, hull_height)
     score = iou(intersection, area1, area2)
-    return score - quotient(hull - union, hull) if hull > zero else score
+    return score - quotient_of_any(hull - union, hull) if hull > zero else score
 
 
 @register_jitable
@@ -124,7 +134,7 @@ def diou(
     distance = product(offset_x, offset_x) + product(offset_y, offset_y)
     diagonal = product(hull_width, hull_width) + product(hull_height, hull_height)
     score = iou(intersection, area1, area2)
-    return score - quotient(distance, diagonal) if diagonal > zero else score
+    return score - quotient_of_any(distance, diagonal) if diagonal > zero else score
 
 
 @register_jitable

@@ -23,6 +23,7 @@ __all__ = [
     "load4",
     "product",
     "quotient",
+    "quotient_of_any",
     "store4",
 ]
 
@@ -40,16 +41,25 @@ ONE = np.float32(1)
 def refined_quotient(a: Any, b: Any, reciprocal: Any) -> Any:
     """a / b, rounded right, from an estimate of 1 / b that is off by at most one unit.
 
-    Newton's step makes a reciprocal that is nearly always rounded right. Each of the two others
-    takes away the quotient's remainder, which a fused multiplication and addition gives exactly.
+    Newton's step makes a reciprocal that is nearly always rounded right. The other takes away the
+    quotient's remainder, which a fused multiplication and addition gives exactly. These are the
+    steps of the compiler's own division, too, where exponents are neither large nor small.
+
+    A quotient below the smallest normal number is rounded twice, and may be off by one unit.
     """
     small = abs(a) < SMALL
     scaled = product(a, UP) if small else a
     better = fused(reciprocal, fused(-b, reciprocal, ONE), reciprocal)
     first = product(scaled, better)
     second = fused(fused(-b, first, scaled), better, first)
-    third = fused(fused(-b, second, scaled), better, second)
-    return product(third, DOWN) if small else third
+    return product(second, DOWN) if small else second
+
+
+def magnified_where_tiny(a: Any, b: Any) -> Any:
+    """Both, 2⁶⁴ times as large if they are so small that `b` may be below all normal numbers."""
+    if abs(a) < SMALL and b < SMALL:
+        return product(a, UP), product(b, UP)
+    return a, b
 
 
 if SIMULATED:
@@ -61,6 +71,8 @@ if SIMULATED:
     def quotient(a: Any, b: Any) -> Any:
         """a / b, rounded right."""
         return a / b
+
+    quotient_of_any = quotient
 
     def load4(array: Any, index: int) -> Any:
         """Four numbers from a place that begins at a multiple of four of them."""
@@ -159,7 +171,24 @@ else:
 
         return result(result, result), codegen
 
+    @intrinsic
+    def quotient_of_any(typingctx: Any, a: Any, b: Any) -> Any:
+        """a / b, rounded right, for `b` of any size; see `metrics.quotient_of_any`."""
+        result = types.float64 if types.float64 in (a, b) else types.float32
+
+        def divide(a: Any, b: Any) -> Any:
+            a, b = magnified_where_tiny_on_device(a, b)
+            return refined_quotient_on_device(a, b, _reciprocal(b))
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if result == types.float64:
+                return builder.fdiv(*arguments)
+            return context.compile_internal(builder, divide, signature, arguments)
+
+        return result(result, result), codegen
+
     refined_quotient_on_device = cuda.jit(device=True)(refined_quotient)
+    magnified_where_tiny_on_device = cuda.jit(device=True)(magnified_where_tiny)
 
     def _element_pointer(context: Any, builder: Any, array_type: Any, arguments: Any) -> Any:
         """Pointer to four elements of an array from an index on."""
@@ -258,6 +287,7 @@ def _shared_ones(
 REPLACED: dict[Any, Any] = {
     metrics.product: product,
     metrics.quotient: quotient,
+    metrics.quotient_of_any: quotient_of_any,
     intrinsics.address: address,
     intrinsics.always_inlined: nothing,
     intrinsics.count_ones: count_ones,

@@ -157,10 +157,10 @@ def test_contractions_are_found(capability: tuple[int, int]) -> None:
 
     for function in (contract, contract_beside_a_quotient):
         code = of(function, (ROW, ROW, ROW), capability)
-        with pytest.raises(AssertionError, match="fused outside of quotients|may be fused"):
+        with pytest.raises(AssertionError, match=r"fused outside of quotients|may be fused"):
             assert_not_contracted(code)
         code = of(function, (DOUBLES, DOUBLES, DOUBLES), capability)
-        with pytest.raises(AssertionError, match="1 of float64 fused|may be fused"):
+        with pytest.raises(AssertionError, match=r"1 of float64 fused|may be fused"):
             assert_not_contracted(code)
     with pytest.raises(AssertionError, match=r"may be fused: {'mul.f32'}"):
         assert_not_contracted(of(may_contract_in_machine_code, (ROW, ROW, ROW), capability))

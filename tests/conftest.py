@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fastiou import dispatch
+from fastiou.cuda import interop
 
 # A kernel may be compiled within an example; time says nothing about right or wrong.
 settings.register_profile(
@@ -51,3 +53,44 @@ def real_data() -> Path:
 def sizes_alone_choose_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether threads are awake is a matter of timing, on which no test should hang."""
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", dispatch.PARALLEL_FROM)
+
+
+# ---- folders that need a GPU, its simulator, or its compiler ------------------------------------
+
+
+def _problem_of_compiling() -> str | None:
+    """Why kernels for GPUs cannot be compiled here, None if they can."""
+    if interop.is_simulated():
+        return "the simulator (NUMBA_ENABLE_CUDASIM) compiles nothing"
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed: pip install '.[cuda]' --group compile"
+    from cuda.pathfinder import find_nvidia_binary_utility
+
+    if find_nvidia_binary_utility("nvdisasm") is None:
+        return "nvdisasm is not installed: pip install --group compile"
+    return None
+
+
+#: Folders, and what tells why their tests cannot run, None if they can.
+PROBLEMS = {"cuda": interop.problem, "cuda_compilation": _problem_of_compiling}
+
+
+class Skipped(pytest.Directory):
+    """A folder from which nothing is imported."""
+
+    reason = ""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        pytest.skip(self.reason, allow_module_level=True)
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Skip a folder whose tests cannot run here, which would fail when imported."""
+    if path.parent != Path(__file__).parent or path.name not in PROBLEMS:
+        return None
+    reason = PROBLEMS[path.name]()
+    if reason is None:
+        return None
+    skipped: Skipped = Skipped.from_parent(parent, path=path)
+    skipped.reason = reason
+    return skipped

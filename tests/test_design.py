@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from boxes_for_tests import METRICS, Array, random_boxes
 
 import fastiou
 from fastiou import metrics, reference
+from fastiou.cuda import interop
 
 PACKAGE = Path(fastiou.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -34,13 +37,24 @@ MAY_IMPORT = {
     "metrics": set(),
     "reference": set(),
     "cpu": {"cpu", "metrics"},
-    "dispatch": {"cpu"},
-    "arrays": set(),
+    "cuda": {"cuda", "cpu", "metrics"},
+    "dispatch": {"arrays", "cpu", "cuda"},
+    "arrays": {"cuda"},
     "memory": set(),
+    "results": {"arrays", "cuda", "dispatch", "memory"},
     "rle": {"arrays", "dispatch", "cpu"},
     "polygons": {"arrays", "dispatch", "memory", "rle", "cpu"},
     "preparation": {"arrays", "dispatch", "cpu", "metrics"},
-    "boxes": {"arrays", "dispatch", "memory", "preparation", "cpu", "metrics"},
+    "boxes": {
+        "arrays",
+        "dispatch",
+        "memory",
+        "preparation",
+        "results",
+        "cpu",
+        "cuda",
+        "metrics",
+    },
     "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},
     "matching": {"arrays", "candidates", "dispatch", "memory", "preparation", "cpu", "metrics"},
@@ -56,6 +70,7 @@ MAY_IMPORT = {
         "suppression",
         "dispatch",
         "cpu",
+        "cuda",
         "metrics",
     },
     "files": set(),
@@ -98,7 +113,7 @@ MAY_IMPORT = {
 
 #: Extras and heavy libraries, and the rooms that may import them when a module is loaded.
 MAY_LOAD = {
-    "numba": {"cpu", "metrics", "dispatch", "config"},
+    "numba": {"cpu", "cuda", "metrics", "dispatch", "config"},
     "llvmlite": {"cpu"},
     "scipy": set(),
     "torch": set(),
@@ -113,6 +128,11 @@ MAY_LOAD = {
 
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_by(statement: ast.stmt) -> set[str]:
+    """Full names of what one statement imports when its module is loaded."""
+    return imported(statement) if isinstance(statement, ast.Import | ast.ImportFrom) else set()
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -143,10 +163,133 @@ def test_extras_are_imported_only_when_used(path: Path) -> None:
     tree = ast.parse(path.read_text())
     loaded: set[str] = set()
     for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            loaded |= {name.split(".")[0] for name in imported(node)}
+        loaded |= {name.split(".")[0] for name in imported_by(node)}
     for library in loaded & set(MAY_LOAD):
         assert room(path) in MAY_LOAD[library], f"{path.name} loads {library}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_one_room_knows_of_cuda(path: Path) -> None:
+    """And its modules load it, so the others import none of them but `interop` when loaded."""
+    if room(path) == "cuda" and path.stem not in ("__init__", "interop"):
+        return
+    tree = ast.parse(path.read_text())
+    loaded = {name for node in tree.body for name in imported_by(node)}
+    compiled = {name for name in loaded if name.startswith("fastiou.cuda.")}
+    assert all(name.startswith("fastiou.cuda.interop") for name in compiled), compiled
+    used = {name for name in imported(tree) if name.split(".")[:2] == ["numba", "cuda"]}
+    assert not used or path.stem == "interop", f"{path.name} imports {used}"
+    assert not any(name.split(".")[:2] == ["numba", "cuda"] for name in loaded)
+
+
+def test_the_room_of_cuda_has_no_examples() -> None:
+    """They would not be run: what is collected is imported (see `--ignore` in pyproject.toml)."""
+    for path in (PACKAGE / "cuda").glob("*.py"):
+        assert ">>>" not in path.read_text(), path.name
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by name alone, whatever folder they are in."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.stem != "conftest"]
+    assert len(names) == len(set(names)), sorted(names)
+
+
+#: Calls of every function that takes a device, on boxes and masks as small as can be.
+CALLS = {
+    "box_iou": lambda **options: fastiou.box_iou(BOX, BOX, **options),
+    "aligned box_iou": lambda **options: fastiou.box_iou(BOX, BOX, aligned=True, **options),
+    "mask_iou": lambda **options: fastiou.mask_iou(MASK, MASK, **options),
+    "aligned mask_iou": lambda **options: fastiou.mask_iou(MASK, MASK, aligned=True, **options),
+    "pairs": lambda **options: fastiou.pairs(BOX, BOX, **options),
+    "pairs of one set": lambda **options: fastiou.pairs(BOX, **options),
+    "pairs of masks": lambda **options: fastiou.pairs(MASK, MASK, **options),
+    "topk": lambda **options: fastiou.topk(BOX, BOX, **options),
+    "topk of masks": lambda **options: fastiou.topk(MASK, MASK, **options),
+    "nms": lambda **options: fastiou.nms(BOX, [1.0], **options),
+    "nms of masks": lambda **options: fastiou.nms(MASK, [1.0], **options),
+}
+BOX, MASK = np.array([[0.0, 0, 1, 1]]), np.ones((1, 2, 2), np.bool_)
+
+
+def test_every_function_with_a_device_is_called() -> None:
+    functions = {
+        name
+        for name in fastiou.__all__
+        if inspect.isfunction(getattr(fastiou, name))
+        and "device" in inspect.signature(getattr(fastiou, name)).parameters
+    }
+    words = {word for call in CALLS for word in call.split()}
+    assert functions == words & set(fastiou.__all__)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_missing_gpu_is_told(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(interop, "problem", lambda: "there is none")
+    with pytest.raises(RuntimeError, match=r"^device='cuda' cannot be used: there is none$"):
+        call(device="cuda")
+    call(device="auto")
+    call(device="cpu")
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "cuda:0", None, 0, ["cpu"]])
+def test_devices_are_named(call: Callable[..., object], device: object) -> None:
+    with pytest.raises(ValueError, match="device must be one of 'auto', 'cpu', 'cuda', got"):
+        call(device=device)
+
+
+#: In a process of its own: what a program without GPU does, and that it does not load CUDA for it.
+WITHOUT_CUDA = """
+import sys
+
+def cuda_loaded():
+    roots = ("numba_cuda", "numba.cuda", "cuda")
+    return [name for name in sys.modules if name.startswith(roots)]
+
+import fastiou as fi
+assert not cuda_loaded()
+import numpy as np
+boxes, masks = np.array([[0, 0, 2, 2], [1, 1, 3, 3]], np.float32), np.ones((2, 4, 4), bool)
+for device in ("auto", "cpu"):
+    fi.box_iou(boxes, boxes, device=device)
+    fi.box_iou(boxes, boxes, aligned=True, device=device)
+    fi.mask_iou(masks, masks, device=device)
+    fi.pairs(boxes, boxes, device=device)
+    fi.topk(boxes, boxes, device=device)
+    fi.nms(boxes, [1.0, 2.0], device=device)
+fi.match(boxes, boxes)
+fi.box_area(boxes)
+fi.label_iou(masks[0], masks[1])
+fi.mean_iou(masks[0], masks[1], 2)
+assert not cuda_loaded(), cuda_loaded()
+assert "torch" not in sys.modules
+
+sys.modules["numba_cuda"] = None
+importlib = __import__("importlib.util")
+importlib.util.find_spec = lambda name, *arguments: None
+try:
+    fi.box_iou(boxes, boxes, device="cuda")
+except RuntimeError as error:
+    assert "pip install 'fastiou[cuda]'" in str(error), error
+else:
+    raise AssertionError("no error")
+assert not cuda_loaded() or cuda_loaded() == ["numba_cuda"], cuda_loaded()
+"""
+
+
+def test_cpu_work_loads_no_cuda() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    environment.pop("NUMBA_ENABLE_CUDASIM", None)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_CUDA],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cpu").glob("*.py")), ids=lambda path: path.stem)

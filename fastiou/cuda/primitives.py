@@ -175,7 +175,7 @@ else:
 
     @intrinsic
     def quotient_of_any(typingctx: Any, a: Any, b: Any) -> Any:
-        """a / b, rounded right, for `b` of any size; see `metrics.quotient_of_any`."""
+        """Quotient of two numbers, rounded right; see `metrics.quotient_of_any`."""
         result = types.float64 if types.float64 in (a, b) else types.float32
 
         def divide(a: Any, b: Any) -> Any:

@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastiou.cuda import interop
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
-
-#: Why nothing here can run; None if it can.
-PROBLEM = interop.problem()
-
-if PROBLEM is not None:
-    collect_ignore_glob = ["test_*.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

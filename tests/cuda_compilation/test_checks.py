@@ -247,7 +247,7 @@ def test_the_table_has_the_types_of_launches(launched: Any, dtype: Any) -> None:
         dense_scores(
             HostWork(0), "iou", columns1, columns2, starts, starts, exponent, crowd[:count], dense
         )
-    aligned_scores(HostWork(0), "iou", columns1, columns2, exponent, None, np.empty(3, dtype))
+    aligned_scores(HostWork(0), "iou", columns1, columns2, 0, exponent, None, np.empty(3, dtype))
     names = [name.partition("[")[0].rpartition(".")[2] for name, _ in launched]
     assert names == ["vector", "_finish", "scalar", "_finish", "aligned", "_finish"]
     assert [signature for _, signature in launched] == [

@@ -58,7 +58,7 @@ def of_aligned(number: Any) -> tuple[Any, ...]:
 
 def of_finish(number: Any) -> tuple[Any, ...]:
     places, missing = (row_of(int64),) * 2, (row_of(boolean),) * 2
-    return number, *places, *missing, int64, int64, row_of(number)
+    return number, number, *places, *missing, int64, int64, row_of(number)
 
 
 # ---- the table ---------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ TABLE = [
     Row("vector-i64", pairwise("ciou").vector, of_vector(float64, int64), ONE_BLOCK),
     Row("scalar-i64", pairwise("ciou").scalar, of_scalar(float64, int64), FOUR_BLOCKS),
     Row("aligned-i64", pairwise("ciou").aligned, of_aligned(float64, int64), FOUR_BLOCKS),
-    Row("vector-crowds", pairwise("iou", True).vector, of_vector(float32), FOUR_BLOCKS, SINGLE_WIDE),
+    Row("crowds", pairwise("iou", True).vector, of_vector(float32), FOUR_BLOCKS, SINGLE_WIDE),
     Row("scalar-crowds", pairwise("iou", True).scalar, of_scalar(float32), SIX_BLOCKS, SINGLE),
     Row("aligned-crowds", pairwise("iou", True).aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
     Row("crowds-f64", pairwise("iou", True).vector, of_vector(float64), TWO_BLOCKS, DOUBLE_WIDE),

@@ -52,6 +52,7 @@ def on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 refined_quotient = on_cpu(primitives.refined_quotient)
+magnified_where_tiny = on_cpu(primitives.magnified_where_tiny)
 
 
 @njit(error_model="numpy")
@@ -175,6 +176,18 @@ def test_tiny_overlaps_are_exact(rng: np.random.Generator, low: int, high: int) 
         off = actual.view(np.int32) - divided(a[~normal], b[~normal]).view(np.int32)
         assert np.abs(off).max() == 1
         assert (off != 0).mean() < 0.01
+
+
+def test_divisors_of_any_size_are_exact(rng: np.random.Generator) -> None:
+    """As hulls may be: down to the least number above 0, and for numerators not much larger."""
+    b = random_floats(rng, -149, -90)
+    for a in (random_floats(rng, -10, 0) * b, b, 2 * b, -b, np.zeros_like(b)):
+        magnified = [magnified_where_tiny(*pair) for pair in zip(a[:20_000], b, strict=False)]
+        scaled_a, scaled_b = np.array(magnified, np.float32).T.copy()
+        assert (scaled_b >= SMALLEST_NORMAL).all()
+        expected = divided(a[:20_000], b[:20_000])
+        for actual in computed(scaled_a, scaled_b):
+            np.testing.assert_array_equal(actual.view(np.int32), expected.view(np.int32))
 
 
 def test_a_step_less_would_be_found(rng: np.random.Generator) -> None:

@@ -18,12 +18,14 @@ from fastiou.cpu import intrinsics
 __all__ = [
     "REPLACED",
     "SIMULATED",
+    "add_of_lanes",
     "address",
     "count_ones",
     "load4",
     "product",
     "quotient",
     "store4",
+    "uint64_at",
 ]
 
 #: Whether Numba's simulator stands in for a GPU.
@@ -35,6 +37,9 @@ SMALL = np.float32(2.0**-100)
 UP = np.float32(2.0**64)
 DOWN = np.float32(2.0**-64)
 ONE = np.float32(1)
+
+#: All threads of a warp.
+ALL_LANES = 0xFFFFFFFF
 
 
 def refined_quotient(a: Any, b: Any, reciprocal: Any) -> Any:
@@ -99,6 +104,10 @@ if SIMULATED:
 
     def nothing() -> None:
         """Stand in for a hint that the CPU's compiler wants."""
+
+    def add_of_lanes(sums: Any, place: int, number: int) -> None:
+        """Add to a sum in shared memory, which is 0, what the threads of a group bring."""
+        cuda.atomic.add(sums, place, number)
 
 else:
     from llvmlite import ir
@@ -240,6 +249,17 @@ else:
     @cuda.jit(device=True)
     def nothing() -> None:
         """Stand in for a hint that the CPU's compiler wants."""
+
+    @cuda.jit(device=True)
+    def add_of_lanes(sums: Any, place: int, number: int) -> None:
+        """Add to a sum in shared memory, which is 0, what the threads of a warp bring."""
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 16)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 8)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 4)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 2)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 1)
+        if cuda.laneid == 0:
+            sums[place] = number
 
 
 def _shared_ones(

@@ -7,11 +7,12 @@ Words have 32 bits here, as the registers of tensor cores do, and four of them a
 A *slice* is what one step reads of every mask of a tile. Masks are filled up with zeros to whole
 slices.
 
-One instruction takes 16 rows and 8 columns of 256 bits. Thread number `lane` of a warp gives 32
-bits at a time, of row lane // 4 and the one 8 further, and of column lane // 4, namely the words
-lane % 4 and lane % 4 + 4 of the eight. Which bits of a mask these are does not matter, so long as
-rows and columns agree on it: of a slice each thread takes the four words from 4 · (lane % 4) on,
-which one load brings, for two instructions.
+One instruction takes 16 rows and 8 columns of 256 bits. Which bits of a mask these are does not
+matter, so long as rows and columns agree on it. What it takes comes from shared memory by another
+instruction, which brings four squares of 8 masks by 16 bytes at once: each thread says where one
+line of one square begins, and receives four words, one of each square. The four are the registers
+that the rows need, or the columns for two instructions, in their order: loads of 16 bytes a thread
+would bring words that then have to be moved, two for every instruction.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ __all__ = [
     "SLICE_WORDS",
     "TILE_MASKS",
     "WARPS",
-    "fragment_word",
+    "column_line",
     "part_origin",
     "result_place",
+    "row_line",
     "staged_part",
+    "staged_word",
     "suits_tensor_cores",
 ]
 
@@ -39,7 +42,7 @@ TILE_MASKS = 128
 WARPS = 8
 
 #: Rows and columns of one instruction, and how many of these parts a warp has: 64 rows and 32
-#: columns, so that 12 loads of 16 bytes feed 32 instructions.
+#: columns, so that 12 loads feed 32 instructions.
 PART_ROWS = 16
 PART_COLUMNS = 8
 ROW_PARTS = 4
@@ -58,12 +61,17 @@ def suits_tensor_cores(capability: tuple[int, int], words: int) -> bool:
 
 
 def staged_part(number: int) -> tuple[int, int]:
-    """Mask of the tile, and word of the slice, of the four words that are staged as `number`.
+    """Mask of the tile, and part of 16 bytes of its slice, that is staged as this number."""
+    return number // 4, number % 4
 
-    Four threads read the slice of one mask. It lies in shared memory as it is read, word 4 · number
-    on, one mask after the other: eight threads that load fragments then meet all 32 banks once.
+
+def staged_word(mask: int, part: int) -> int:
+    """Where a part of a mask's slice begins in shared memory.
+
+    The slice of a mask has four parts, whose order changes from one pair of masks to the next. So
+    the same part of eight masks lies in all 32 banks.
     """
-    return number // 4, number % 4 * 4
+    return mask * SLICE_WORDS + (part ^ (mask // 2 % 4)) * 4
 
 
 def part_origin(warp: int) -> tuple[int, int]:
@@ -72,9 +80,20 @@ def part_origin(warp: int) -> tuple[int, int]:
     return warp // across * (ROW_PARTS * PART_ROWS), warp % across * (COLUMN_PARTS * PART_COLUMNS)
 
 
-def fragment_word(first: int, lane: int) -> int:
-    """Where a thread's four words begin in a staged slice, of 8 masks from `first` on."""
-    return (first + lane // 4) * SLICE_WORDS + lane % 4 * 4
+def row_line(lane: int, half: int) -> tuple[int, int]:
+    """Row of 16, and part of the slice, of the line that a thread names for half a slice.
+
+    The squares are rows 0 to 7 and 8 to 15 of the half's first part, and the same of its second.
+    """
+    return lane % 16, 2 * half + lane // 16
+
+
+def column_line(lane: int) -> tuple[int, int]:
+    """Column of 8, and part of the slice, of the line that a thread names.
+
+    The squares are the four parts of the slice, two of them for each half.
+    """
+    return lane % 8, lane // 8
 
 
 def result_place(lane: int, item: int) -> tuple[int, int]:

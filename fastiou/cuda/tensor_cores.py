@@ -28,13 +28,14 @@ from fastiou.cuda.layout import (
     SLICE_WORDS,
     TILE_MASKS,
     WARPS,
-    fragment_word,
+    column_line,
     part_origin,
     result_place,
+    row_line,
     staged_part,
+    staged_word,
 )
 from fastiou.cuda.mask_scores import pair_scorer
-from fastiou.cuda.primitives import load4
 
 __all__ = ["tensor_core_scores"]
 
@@ -64,23 +65,49 @@ def _void_code(text: str, constraints: str) -> Any:
     return codegen
 
 
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Pointer to an element of an array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+def _shared_address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Address of an element of an array in shared memory, counted from where that begins."""
+    pointer = _pointer(context, builder, kind, array, index)
+    shared = builder.addrspacecast(pointer, ir.PointerType(pointer.type.pointee, addrspace=3))
+    return builder.ptrtoint(shared, ir.IntType(32))
+
+
 @intrinsic
 def begin_copy(typingctx: Any, target: Any, place: Any, source: Any, start: Any) -> Any:
     """Have four words copied from global memory to shared memory, both at multiples of 16 bytes."""
-    copy = _void_code(
-        "{ .reg .u64 place; cvta.to.shared.u64 place, $0; "
-        "cp.async.cg.shared.global [place], [$1], 16; }",
-        "l,l,",
-    )
+    copy = _void_code("cp.async.cg.shared.global [$0], [$1], 16;", "r,l,")
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointers = []
-        for kind, array, index in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True):
-            data = context.make_array(kind)(context, builder, array).data
-            pointers.append(builder.ptrtoint(builder.gep(data, [index]), ir.IntType(64)))
-        return copy(context, builder, signature, pointers)
+        to = _shared_address(context, builder, target, arguments[0], arguments[1])
+        origin = _pointer(context, builder, source, arguments[2], arguments[3])
+        origin = builder.ptrtoint(origin, ir.IntType(64))
+        return copy(context, builder, signature, [to, origin])
 
     return types.void(target, types.int64, source, types.int64), codegen
+
+
+@intrinsic
+def load_squares(typingctx: Any, stages: Any, place: Any) -> Any:
+    """Load a word of each of four squares, a line of which begins at this place (see `layout`)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(32)
+        code = ir.InlineAsm(
+            ir.FunctionType(ir.LiteralStructType([word] * 4), [word]),
+            "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0, $1, $2, $3}, [$4];",
+            "=r,=r,=r,=r,r,~{memory}",
+            side_effect=True,
+        )
+        four = builder.call(code, [_shared_address(context, builder, stages, *arguments)])
+        items = [builder.extract_value(four, i) for i in range(4)]
+        return context.make_tuple(builder, signature.return_type, items)
+
+    return types.UniTuple(types.uint32, 4)(stages, types.int64), codegen
 
 
 @intrinsic
@@ -103,12 +130,9 @@ def wait_for_all_stages(typingctx: Any) -> Any:
 
 @intrinsic
 def add_shared_bits(
-    typingctx: Any, counts: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any
+    typingctx: Any, counts: Any, rows: Any, first_of_columns: Any, second_of_columns: Any
 ) -> Any:
-    """Add to the four counts of a thread what 16 rows and 8 columns of 256 bits share.
-
-    `a` and `c` are of the thread's first row, `b` and `d` of its second, `e` and `f` of its column.
-    """
+    """Add to a thread's four counts what 16 rows and 8 columns share of 256 bits."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word = ir.IntType(32)
@@ -121,65 +145,91 @@ def add_shared_bits(
             side_effect=True,  # all threads of a warp must come to it
         )
         before = [builder.extract_value(arguments[0], i) for i in range(4)]
-        after = builder.call(code, [*arguments[1:], *before])
+        rows = [builder.extract_value(arguments[1], i) for i in range(4)]
+        after = builder.call(code, [*rows, *arguments[2:], *before])
         items = [builder.extract_value(after, i) for i in range(4)]
         return context.make_tuple(builder, signature.return_type, items)
 
     of_thread = types.UniTuple(types.int32, 4)
-    return of_thread(of_thread, *[types.uint32] * 6), codegen
+    words = types.UniTuple(types.uint32, 4)
+    return of_thread(of_thread, words, types.uint32, types.uint32), codegen
 
 
 # ---- the kernel --------------------------------------------------------------------------------
 
 
-def _load_slice(
-    stages: Any, step: int, masks: Any, first: int, last: int, stride: int
-) -> None:
+def _load_slice(stages: Any, step: int, masks: Any, first: int, last: int, stride: int) -> None:
     """Begin to copy one slice of the tile's masks, the last again for those past it."""
     begin = step % STAGES * STAGE_WORDS
     for turn in range(STAGE_WORDS // 4 // THREADS):
-        number = turn * THREADS + np.int64(cuda.threadIdx.x)
-        mask, word = staged_part(number)
-        start = min(first + mask, last) * stride + step * SLICE_WORDS + word
-        begin_copy(stages, begin + 4 * number, masks, start)
+        mask, part = staged_part(turn * THREADS + np.int64(cuda.threadIdx.x))
+        start = min(first + mask, last) * stride + step * SLICE_WORDS + 4 * part
+        begin_copy(stages, begin + staged_word(mask, part), masks, start)
 
 
-def _counted_part(counts: Any, first: Any, second: Any, columns: Any) -> Any:
-    """Counts of a thread's two rows of a part against one of columns, and a slice more."""
-    half = add_shared_bits(
-        counts, first[0], second[0], first[1], second[1], columns[0], columns[1]
-    )
-    return add_shared_bits(half, first[2], second[2], first[3], second[3], columns[2], columns[3])
+def _counted_part(counts: Any, rows1: Any, rows2: Any, columns: Any) -> Any:
+    """Counts of 16 rows against 8 columns, and both halves of a slice more."""
+    counts = add_shared_bits(counts, rows1, columns[0], columns[1])
+    return add_shared_bits(counts, rows2, columns[2], columns[3])
 
 
-def _counted(counts: Any, stages: Any, place: int, columns: Any) -> Any:
+def _counted(counts: Any, stages: Any, place1: int, place2: int, columns: Any) -> Any:
     """Counts of 16 rows against a warp's columns, and a slice more of each."""
-    first = load4(stages, place)
-    second = load4(stages, place + 8 * SLICE_WORDS)
+    rows1 = load_squares(stages, place1)
+    rows2 = load_squares(stages, place2)
     return (
-        _counted_part(counts[0], first, second, columns[0]),
-        _counted_part(counts[1], first, second, columns[1]),
-        _counted_part(counts[2], first, second, columns[2]),
-        _counted_part(counts[3], first, second, columns[3]),
+        _counted_part(counts[0], rows1, rows2, columns[0]),
+        _counted_part(counts[1], rows1, rows2, columns[1]),
+        _counted_part(counts[2], rows1, rows2, columns[2]),
+        _counted_part(counts[3], rows1, rows2, columns[3]),
     )
 
 
-def _put(room: Any, begin: int, lane: int, column: int, counts: Any) -> None:
+def _put(room: Any, begin: int, lane: int, counts: Any) -> None:
     """Put the counts of one instruction where a warp turns them round."""
-    row, own_column = result_place(lane, 0)
-    room[begin + row * WARP_COLUMNS + column + own_column] = counts[0]
-    row, own_column = result_place(lane, 1)
-    room[begin + row * WARP_COLUMNS + column + own_column] = counts[1]
-    row, own_column = result_place(lane, 2)
-    room[begin + row * WARP_COLUMNS + column + own_column] = counts[2]
-    row, own_column = result_place(lane, 3)
-    room[begin + row * WARP_COLUMNS + column + own_column] = counts[3]
+    row, column = result_place(lane, 0)
+    room[begin + row * WARP_COLUMNS + column] = counts[0]
+    row, column = result_place(lane, 1)
+    room[begin + row * WARP_COLUMNS + column] = counts[1]
+    row, column = result_place(lane, 2)
+    room[begin + row * WARP_COLUMNS + column] = counts[2]
+    row, column = result_place(lane, 3)
+    room[begin + row * WARP_COLUMNS + column] = counts[3]
 
 
 @functools.cache
 def tensor_core_scores(metric: str) -> CudaKernel:
     """Make the kernel of a metric; its arguments are those of `MaskKernels.uniform`."""
     score = pair_scorer(metric)
+
+    def keep(
+        counts: Any,
+        room: Any,
+        begin: int,
+        lane: int,
+        table1: Any,
+        first: int,
+        row: int,
+        rows: int,
+        table2: Any,
+        column: int,
+        columns: int,
+        crowd: Any,
+        scores: Any,
+    ) -> None:
+        """Score 16 rows against a warp's columns, one of which is this thread's, and store them."""
+        _put(room, begin, lane, counts[0])
+        _put(room, begin + PART_COLUMNS, lane, counts[1])
+        _put(room, begin + 2 * PART_COLUMNS, lane, counts[2])
+        _put(room, begin + 3 * PART_COLUMNS, lane, counts[3])
+        cuda.syncwarp()
+        if column < columns:
+            for k in range(min(PART_ROWS, rows - row)):
+                shared = np.int64(room[begin + k * WARP_COLUMNS + lane])
+                scores[(row + k) * columns + column] = score(
+                    shared, table1, first + row + k, table2, column, crowd
+                )
+        cuda.syncwarp()
 
     def kernel(
         masks1: Any,
@@ -203,6 +253,12 @@ def tensor_core_scores(metric: str) -> CudaKernel:
         first_row = tile // across * TILE_MASKS
         first_column = tile % across * TILE_MASKS
         own_row, own_column = part_origin(warp)
+        mask, part = row_line(lane, 0)
+        row_place1 = staged_word(own_row + mask, part)
+        mask, part = row_line(lane, 1)
+        row_place2 = staged_word(own_row + mask, part)
+        mask, part = column_line(lane)
+        column_place = staged_word(own_column + mask, part)
         steps = stride // SLICE_WORDS
         zero = np.int32(0)
         none = zero, zero, zero, zero
@@ -225,46 +281,48 @@ def tensor_core_scores(metric: str) -> CudaKernel:
                 _load_slice(stages2, later, masks2, first_column, columns - 1, stride)
             end_stage()
             begin = step % STAGES * STAGE_WORDS
-            place = begin + fragment_word(own_column, lane)
+            place = begin + column_place
             words2 = (
-                load4(stages2, place),
-                load4(stages2, place + PART_COLUMNS * SLICE_WORDS),
-                load4(stages2, place + 2 * PART_COLUMNS * SLICE_WORDS),
-                load4(stages2, place + 3 * PART_COLUMNS * SLICE_WORDS),
+                load_squares(stages2, place),
+                load_squares(stages2, place + PART_COLUMNS * SLICE_WORDS),
+                load_squares(stages2, place + 2 * PART_COLUMNS * SLICE_WORDS),
+                load_squares(stages2, place + 3 * PART_COLUMNS * SLICE_WORDS),
             )
-            place = begin + fragment_word(own_row, lane)
-            counts_a = _counted(counts_a, stages1, place, words2)
-            place += PART_ROWS * SLICE_WORDS
-            counts_b = _counted(counts_b, stages1, place, words2)
-            place += PART_ROWS * SLICE_WORDS
-            counts_c = _counted(counts_c, stages1, place, words2)
-            place += PART_ROWS * SLICE_WORDS
-            counts_d = _counted(counts_d, stages1, place, words2)
+            place1 = begin + row_place1
+            place2 = begin + row_place2
+            counts_a = _counted(counts_a, stages1, place1, place2, words2)
+            place1 += PART_ROWS * SLICE_WORDS
+            place2 += PART_ROWS * SLICE_WORDS
+            counts_b = _counted(counts_b, stages1, place1, place2, words2)
+            place1 += PART_ROWS * SLICE_WORDS
+            place2 += PART_ROWS * SLICE_WORDS
+            counts_c = _counted(counts_c, stages1, place1, place2, words2)
+            place1 += PART_ROWS * SLICE_WORDS
+            place2 += PART_ROWS * SLICE_WORDS
+            counts_d = _counted(counts_d, stages1, place1, place2, words2)
         wait_for_all_stages()
         cuda.syncthreads()  # from here on the stages are room for counts
         begin = warp * (PART_ROWS * WARP_COLUMNS)
-        for part in range(4):
-            if part == 0:
-                counts = counts_a
-            elif part == 1:
-                counts = counts_b
-            elif part == 2:
-                counts = counts_c
-            else:
-                counts = counts_d
-            _put(stages1, begin, lane, 0, counts[0])
-            _put(stages1, begin, lane, PART_COLUMNS, counts[1])
-            _put(stages1, begin, lane, 2 * PART_COLUMNS, counts[2])
-            _put(stages1, begin, lane, 3 * PART_COLUMNS, counts[3])
-            cuda.syncwarp()
-            column = first_column + own_column + lane
-            for k in range(PART_ROWS):
-                row = first_row + own_row + part * PART_ROWS + k
-                if row < rows and column < columns:
-                    shared = np.int64(stages1[begin + k * WARP_COLUMNS + lane])
-                    scores[row * columns + column] = score(
-                        shared, table1, first + row, table2, column, crowd
-                    )
-            cuda.syncwarp()
+        row = first_row + own_row
+        column = first_column + own_column + lane
+        keep(
+            counts_a, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
+            crowd, scores,
+        )  # fmt: skip
+        row += PART_ROWS
+        keep(
+            counts_b, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
+            crowd, scores,
+        )  # fmt: skip
+        row += PART_ROWS
+        keep(
+            counts_c, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
+            crowd, scores,
+        )  # fmt: skip
+        row += PART_ROWS
+        keep(
+            counts_d, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
+            crowd, scores,
+        )  # fmt: skip
 
     return CudaKernel(kernel, f"tensor-core-masks-{metric}")

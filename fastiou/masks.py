@@ -903,9 +903,7 @@ def mask_iou(
 class _OnGpu:
     """Fills blocks of one result on a GPU; masks are copied there when the first is asked for."""
 
-    def __init__(
-        self, metric: str, set1: Masks, set2: Masks, crowd: Array, aligned: bool
-    ) -> None:
+    def __init__(self, metric: str, set1: Masks, set2: Masks, crowd: Array, aligned: bool) -> None:
         self._arguments = metric, set1, set2, crowd
         self._aligned = aligned
 

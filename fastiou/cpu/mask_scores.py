@@ -35,10 +35,10 @@ __all__ = [
     "TILE_ROWS",
     "MaskKernels",
     "MaskOperand",
+    "mask_area",
     "mask_pair_scorer",
     "mask_scorer",
     "mask_scores",
-    "mask_area",
     "meeting_masks",
     "shared_box",
     "window_of",
@@ -94,7 +94,7 @@ def window_of(words: int, table: Array, i: int) -> tuple[int, int, int, int, int
 def shared_box(
     window1: tuple[int, int, int, int, int], window2: tuple[int, int, int, int, int]
 ) -> tuple[int, int, int, int]:
-    """What two boxes share: left, top, right, bottom, the latter two not past the others if apart."""
+    """Box that two boxes share: left, top, right, bottom; right ≤ left or bottom ≤ top if none."""
     always_inlined()
     left1, top1, right1, bottom1, _ = window1
     left2, top2, right2, bottom2, _ = window2
@@ -328,7 +328,9 @@ def mask_scores(metric: str) -> MaskKernels:
                 for j in range(first_column, end_column + 1):
                     count = np.float64(shared[i - first_row, j - first_column])
                     if crowd[j]:
-                        scores[i, j] = crowd_formula(count, mask_area(table1, i), mask_area(table2, j))
+                        scores[i, j] = crowd_formula(
+                            count, mask_area(table1, i), mask_area(table2, j)
+                        )
                     else:
                         scores[i, j] = formula(count, mask_area(table1, i), mask_area(table2, j))
 

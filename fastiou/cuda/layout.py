@@ -19,6 +19,7 @@ from __future__ import annotations
 
 __all__ = [
     "COLUMN_PARTS",
+    "MASKS_AT_A_TIME",
     "PART_COLUMNS",
     "PART_ROWS",
     "ROW_PARTS",
@@ -41,6 +42,10 @@ SLICE_WORDS = 16
 TILE_MASKS = 128
 WARPS = 8
 
+#: Masks of which the threads of a block copy one slice at a time, 16 bytes each. The order of parts
+#: is the same this many masks further on (see `staged_word`).
+MASKS_AT_A_TIME = 64
+
 #: Rows and columns of one instruction, and how many of these parts a warp has: 64 rows and 32
 #: columns, so that 12 loads feed 32 instructions.
 PART_ROWS = 16
@@ -60,9 +65,9 @@ def suits_tensor_cores(capability: tuple[int, int], words: int) -> bool:
     return (8, 0) <= capability < (10, 0) and words * 64 < MOST_PIXELS
 
 
-def staged_part(number: int) -> tuple[int, int]:
-    """Mask of the tile, and part of 16 bytes of its slice, that is staged as this number."""
-    return number // 4, number % 4
+def staged_part(thread: int) -> tuple[int, int]:
+    """Mask of those copied at a time, and part of 16 bytes of its slice, that a thread copies."""
+    return thread // 4, thread % 4
 
 
 def staged_word(mask: int, part: int) -> int:

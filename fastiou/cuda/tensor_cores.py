@@ -1,4 +1,4 @@
-"""Scores of masks that all have one box, on tensor cores, where these count the bits that two share.
+"""Scores of masks that all have one box, on tensor cores where these count common bits.
 
 A block computes a tile of 128 × 128 pairs. While its warps count one slice of these masks, the next
 two are on their way to shared memory: of asynchronous copies, which pass by the registers. Three
@@ -23,6 +23,7 @@ from numba.cuda.extending import intrinsic
 from fastiou.cuda.compilation import CudaKernel
 from fastiou.cuda.layout import (
     COLUMN_PARTS,
+    MASKS_AT_A_TIME,
     PART_COLUMNS,
     PART_ROWS,
     SLICE_WORDS,
@@ -45,6 +46,9 @@ THREADS = 32 * WARPS
 STAGES = 3
 STAGE_WORDS = TILE_MASKS * SLICE_WORDS
 ROOM_WORDS = STAGES * STAGE_WORDS
+
+#: Blocks for which a multiprocessor has registers at a time: 128 for each thread.
+BLOCKS_AT_A_TIME = 2
 
 #: Columns of a warp, as many as it has threads.
 WARP_COLUMNS = COLUMN_PARTS * PART_COLUMNS
@@ -155,16 +159,31 @@ def add_shared_bits(
     return of_thread(of_thread, words, types.uint32, types.uint32), codegen
 
 
+@intrinsic
+def thread_asked_again(typingctx: Any) -> Any:
+    """Number of the thread, not the one that is known: that would keep registers in between."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        code = ir.InlineAsm(
+            ir.FunctionType(ir.IntType(32), []), "mov.u32 $0, %tid.x;", "=r", side_effect=True
+        )
+        return builder.zext(builder.call(code, []), ir.IntType(64))
+
+    return types.int64(), codegen
+
+
 # ---- the kernel --------------------------------------------------------------------------------
 
 
-def _load_slice(stages: Any, step: int, masks: Any, first: int, last: int, stride: int) -> None:
+def _load_slice(
+    stages: Any, begin: int, masks: Any, first: int, last: int, stride: int, step: int
+) -> None:
     """Begin to copy one slice of the tile's masks, the last again for those past it."""
-    begin = step % STAGES * STAGE_WORDS
-    for turn in range(STAGE_WORDS // 4 // THREADS):
-        mask, part = staged_part(turn * THREADS + np.int64(cuda.threadIdx.x))
-        start = min(first + mask, last) * stride + step * SLICE_WORDS + 4 * part
-        begin_copy(stages, begin + staged_word(mask, part), masks, start)
+    mask, part = staged_part(np.int64(cuda.threadIdx.x))
+    place = begin + staged_word(mask, part)
+    for further in range(0, TILE_MASKS, MASKS_AT_A_TIME):
+        start = min(first + mask + further, last) * stride + step * SLICE_WORDS + 4 * part
+        begin_copy(stages, place + further * SLICE_WORDS, masks, start)
 
 
 def _counted_part(counts: Any, rows1: Any, rows2: Any, columns: Any) -> Any:
@@ -266,21 +285,24 @@ def tensor_core_scores(metric: str) -> CudaKernel:
         counts_b = none, none, none, none
         counts_c = none, none, none, none
         counts_d = none, none, none, none
+        last = first + rows - 1
         for step in range(STAGES - 1):
+            begin = step * STAGE_WORDS
             if step < steps:
-                _load_slice(stages1, step, masks1, first + first_row, first + rows - 1, stride)
-                _load_slice(stages2, step, masks2, first_column, columns - 1, stride)
+                _load_slice(stages1, begin, masks1, first + first_row, last, stride, step)
+                _load_slice(stages2, begin, masks2, first_column, columns - 1, stride, step)
             end_stage()
-        for step in range(steps):
+        begin = np.int64(0)
+        later_begin = np.int64((STAGES - 1) * STAGE_WORDS)
+        later = np.int64(STAGES - 1)
+        while later < steps + STAGES - 1:  # a range would keep two more numbers in registers
             wait_for_stage()
             # All have come, and nobody reads the stage any more that is filled next.
             cuda.syncthreads()
-            if step + STAGES - 1 < steps:
-                later = step + STAGES - 1
-                _load_slice(stages1, later, masks1, first + first_row, first + rows - 1, stride)
-                _load_slice(stages2, later, masks2, first_column, columns - 1, stride)
+            if later < steps:
+                _load_slice(stages1, later_begin, masks1, first + first_row, last, stride, later)
+                _load_slice(stages2, later_begin, masks2, first_column, columns - 1, stride, later)
             end_stage()
-            begin = step % STAGES * STAGE_WORDS
             place = begin + column_place
             words2 = (
                 load_squares(stages2, place),
@@ -300,8 +322,15 @@ def tensor_core_scores(metric: str) -> CudaKernel:
             place1 += PART_ROWS * SLICE_WORDS
             place2 += PART_ROWS * SLICE_WORDS
             counts_d = _counted(counts_d, stages1, place1, place2, words2)
+            later += 1
+            later_begin = begin
+            begin = begin + STAGE_WORDS if begin < (STAGES - 1) * STAGE_WORDS else np.int64(0)
         wait_for_all_stages()
         cuda.syncthreads()  # from here on the stages are room for counts
+        thread = thread_asked_again()
+        warp = thread // 32
+        lane = thread % 32
+        own_row, own_column = part_origin(warp)
         begin = warp * (PART_ROWS * WARP_COLUMNS)
         row = first_row + own_row
         column = first_column + own_column + lane
@@ -325,4 +354,7 @@ def tensor_core_scores(metric: str) -> CudaKernel:
             crowd, scores,
         )  # fmt: skip
 
-    return CudaKernel(kernel, f"tensor-core-masks-{metric}")
+    # Two blocks at a time: one waits for its first slices or stores while the other counts.
+    return CudaKernel(
+        kernel, f"tensor-core-masks-{metric}", launch_bounds=(THREADS, BLOCKS_AT_A_TIME)
+    )

@@ -11,7 +11,6 @@ from numba import cuda
 
 import fastiou
 from fastiou.cuda import device as gpu
-from fastiou.cuda import mask_scores
 
 
 def same(found: Any, expected: Array) -> None:
@@ -140,16 +139,3 @@ def test_arrays_on_the_gpu(rng: np.random.Generator, device: str) -> None:
         found = fastiou.mask_iou(*arguments, device=device)
         assert hasattr(found, "__cuda_ndarray__")
         same(found.copy_to_host(), expected)
-
-
-def test_tensor_cores_are_for_those_that_count_bits() -> None:
-    suits = mask_scores.suits_tensor_cores
-    assert [suits(capability, 6400) for capability in [(7, 5), (8, 0), (8, 9), (9, 0), (10, 0)]] == [
-        False,
-        True,
-        True,
-        True,
-        False,
-    ]
-    assert suits((9, 0), (1 << 25) - 1)
-    assert not suits((9, 0), 1 << 25)

@@ -11,6 +11,8 @@ from numba import cuda
 
 import fastiou
 from fastiou.cuda import device as gpu
+from fastiou.cuda import mask_scores
+from fastiou.cuda.primitives import SIMULATED
 
 
 def same(found: Any, expected: Array) -> None:
@@ -46,6 +48,20 @@ def test_past_one_block(rng: np.random.Generator) -> None:
     both(masks[:40], masks[10:], aligned=True)
     full = noise(rng, 54, (5, 3))
     both(full[:17], full[17:])
+
+
+@pytest.mark.skipif(SIMULATED, reason="takes too long in the simulator")
+@pytest.mark.parametrize("by_words", [False, True])
+def test_many(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, by_words: bool) -> None:
+    if by_words:  # what tensor cores count otherwise
+        monkeypatch.setattr(mask_scores, "suits_tensor_cores", lambda capability, words: False)
+    full = noise(rng, 700, (130, 67))
+    crowd = np.arange(301) % 3 == 0
+    both(full[:399], full[399:], iscrowd=crowd)
+    both(full[:129], full[:129], metric="intersection")
+    masks = random_masks(rng, 700, (130, 167))
+    both(masks[:399], masks[399:], iscrowd=crowd)
+    both(masks, masks[::-1], aligned=True)
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 9])

@@ -3,8 +3,8 @@
 A block computes a tile of 128 × 128 pairs. While its warps count one slice of these masks, the next
 two are on their way to shared memory: of asynchronous copies, which pass by the registers. Three
 stages take all 48 KiB that a kernel has without asking. For a slice a warp issues 32 instructions
-of tensor cores, 12 loads, and some 20 others. At the end it turns its counts round in shared memory,
-to store consecutive scores.
+of tensor cores, 12 loads, and 20 to 45 others. At the end it turns its counts round in shared
+memory, to store consecutive scores.
 
 `layout` says which words a thread loads, and which counts it then has. None of this can run in the
 simulator, which never comes here.

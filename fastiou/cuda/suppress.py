@@ -161,8 +161,8 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
                         ) >= limit:
                             state = latest(states, other)
                     # Who waits here are all threads of the block, and each comes to know the same.
-                    while cuda.syncthreads_or(state != SUPPRESSED):
-                        if cuda.syncthreads_or(state < 0):
+                    while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):
+                        if cuda.syncthreads_or(np.int32(state < 0)):
                             if thread == 0:
                                 cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
                             return

@@ -53,7 +53,9 @@ def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
         for name in function.__code__.co_names
         if name in function.__globals__
     }
-    cells = tuple(types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ())
+    cells = tuple(
+        types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ()
+    )
     copy = types.FunctionType(
         function.__code__,
         {**function.__globals__, **names},

@@ -104,8 +104,9 @@ def nms(
     max_output : int, optional
         Keep at most so many in all: the best.
     device : {"auto", "cpu", "cuda"}
-        Where to compute: "auto" stays where `a` lies. The soft methods run on the CPU, for arrays
-        of a GPU, too, and cannot be forced onto a GPU.
+        Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
+        the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
+        `a` is, and refuse "cuda".
 
     Returns
     -------
@@ -120,6 +121,8 @@ def nms(
         As `box_iou`; a threshold out of range, or unfit scores, groups or other options.
     MemoryError
         `device` is "cuda", and the GPU's memory does not suffice.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------

@@ -80,8 +80,8 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
 
     `states` tells, by position, the turn of a member that is not decided yet, `SUPPRESSED`, which
     is after all turns, or, below 0, the complement of the turn of one that is kept. The turns that
-    ask are those of `asking` from `start` on, a block each. `resumed` tells by turn from which
-    position on to ask, and `tally` counts who was kept and who was left.
+    ask are `asking`, a block each. `resumed` tells by turn from which position on to ask, and
+    `tally` counts who was kept and who was left.
     """
     formula, measure = METRICS[metric].formula, METRICS[metric].measure
 
@@ -118,7 +118,6 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         queue: Any,
         limits: Any,
         asking: Any,
-        start: int,
         states: Any,
         resumed: Any,
         tally: Any,
@@ -127,7 +126,7 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         grid = addresses(extents, layout, edges, places)
         limit = limits[0]
         thread = np.int64(cuda.threadIdx.x)
-        turn = np.int64(asking[start + cuda.blockIdx.x])
+        turn = np.int64(asking[cuda.blockIdx.x])
         position = np.int64(queue[turn])
         begin = np.int64(resumed[turn])
         waited = 0
@@ -198,37 +197,29 @@ def suppress(work: Work, metric: str, members: Members, scores: int, enough: int
     start = kept = 0
     while start < count and kept < enough:
         last = min(start + size, count)
-        asking, offset = turns, start
-        left = last - start
-        while left:
-            tally = _ask(work, metric, members, asking, offset, left, states, resumed)
+        asking = turns[start:last]
+        while len(asking):
+            tally = _ask(work, metric, members, asking, states, resumed)
             kept += int(tally[KEPT])
-            left = int(tally[LEFT])
-            if left:
+            asking = asking[:0]
+            if tally[LEFT]:
                 # Of these the state is the turn; those of later launches have later turns.
                 known = work.to_host(states)
-                asking, offset = np.sort(known[(known >= start) & (known < last)]), 0
+                asking = np.sort(known[(known >= start) & (known < last)])
         start, size = last, min(2 * size, most)
     is_kept: Array = work.to_host(states) < 0
     return is_kept
 
 
 def _ask(
-    work: Work,
-    metric: str,
-    members: Members,
-    asking: Array,
-    start: int,
-    count: int,
-    states: Any,
-    resumed: Any,
+    work: Work, metric: str, members: Members, asking: Array, states: Any, resumed: Any
 ) -> Array:
-    """Let `count` of the turns `asking`, from `start` on, ask; how many were kept and left."""
+    """Let the turns `asking` ask; how many members were kept, and how many were left."""
     tally = cuda.to_device(np.zeros(2, np.int32), work.stream)
     suppress_kernel(members.geometry, metric).launch(
-        count, THREADS, work.stream, work.copied(members.first), work.copied(members.second),
+        len(asking), THREADS, work.stream, work.copied(members.first), work.copied(members.second),
         work.copied(members.groups), *(work.copied(part) for part in members.grid),
         members.share1, members.share2, work.copied(members.queue), work.copied(members.limits),
-        work.copied(asking), start, states, resumed, tally, WAITS,
+        cuda.to_device(asking, work.stream), states, resumed, tally, WAITS,
     )  # fmt: skip
     return work.to_host(tally)

@@ -142,7 +142,7 @@ def test_kept_ones_come_first_of_the_two() -> None:
 def test_integers_too_far_apart_for_float64() -> None:
     far = 2**62
     boxes = np.array([[-far, -far, far, far], [-far, -far, far, far - 1], [1, 1, 3, 3]])
-    both(np.concatenate([boxes, boxes + [0, 0, 1, 1]]), [3, 4, 5, 2, 1, 6], 0.9)
+    both(np.concatenate([boxes, boxes + np.array([0, 0, 1, 1])]), [3, 4, 5, 2, 1, 6], 0.9)
 
 
 def test_huge_and_tiny_boxes(rng: np.random.Generator) -> None:

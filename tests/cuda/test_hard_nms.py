@@ -86,17 +86,19 @@ def test_counts_about_multiples_of_threads(rng: np.random.Generator, count: int)
 
 
 @pytest.mark.usefixtures("grids_for_all")
-@pytest.mark.parametrize("metric", ["iou", "giou", "iof", "ios"])
-def test_many_cells_and_sizes(rng: np.random.Generator, metric: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "threshold"), [("iou", 0.2), ("giou", 0.1), ("iof", 0.8), ("ios", 0.9)]
+)
+def test_many_cells_and_sizes(rng: np.random.Generator, metric: str, threshold: float) -> None:
     low = rng.random((60, 2)) * 40
     boxes = np.concatenate([low, low + 2.0 ** rng.integers(-1, 6, (60, 2))], axis=1)
     boxes = boxes.astype(np.float32)
     found = candidates.search(
-        candidates.read_sets(boxes, None, metric, "xyxy"), metric, 0.2,
+        candidates.read_sets(boxes, None, metric, "xyxy"), metric, threshold,
         *[np.zeros(1, np.int32)] * 2, 1,
     )  # fmt: skip
     assert len(found.grid.starts) > 10
-    both(boxes, rng.random(60), 0.2, metric=metric)
+    both(boxes, rng.random(60), threshold, metric=metric)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])

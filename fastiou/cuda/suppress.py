@@ -87,14 +87,20 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
 
     if geometry == "box":
 
+        def read(first: Any, second: Any, i: int) -> Any:
+            return box(first, second, i)
+
         @named(metric)
-        def score_of(first: Any, second: Any, earlier: int, later: int) -> float:
-            return formula(*measure(box(first, second, earlier), box(first, second, later)))
+        def score_of(first: Any, second: Any, earlier: int, later: Any) -> float:
+            return formula(*measure(box(first, second, earlier), later))
 
         def side(first: Any, second: Any, number: int, i: int) -> float:
             return np.float64(first[number, i])
     else:
         score_masks = mask_pair_scorer(metric)
+
+        def read(first: Any, second: Any, i: int) -> Any:
+            return i
 
         @named(metric)
         def score_of(first: Any, second: Any, earlier: int, later: int) -> float:
@@ -129,6 +135,7 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         turn = np.int64(asking[cuda.blockIdx.x])
         position = np.int64(queue[turn])
         begin = np.int64(resumed[turn])
+        own = read(first, second, position)
         waited = 0
         group_code = group_of(groups, position)
         for b in range(blocks[group_code], blocks[group_code + 1]):
@@ -155,9 +162,8 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
                     if other < last:
                         # It may be old, but no decision changes, and the turn never does.
                         known = states[other]
-                        if (known ^ (known >> 31)) < turn and score_of(
-                            first, second, other, position
-                        ) >= limit:
+                        is_earlier = (known ^ (known >> 31)) < turn
+                        if is_earlier and score_of(first, second, other, own) >= limit:
                             state = latest(states, other)
                     # Who waits here are all threads of the block, and each comes to know the same.
                     while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):

@@ -58,9 +58,10 @@ class DenseResult(NamedTuple):
     def _new_on_gpu(self, place: GpuArray | None) -> Any:
         if place is None or place.empty is None:
             return self._new(self._host_filler(place))
-        from fastiou.cuda.device import fill_device
+        from fastiou.cuda.device import fill_device, memory_errors
 
-        scores = place.empty(self.shape, self.dtype)
+        with memory_errors():
+            scores = place.empty(self.shape, self.dtype)
         fill_device(scores, self.parts, self.fill_on_gpu, place)
         return scores
 

@@ -13,7 +13,7 @@ from numba import cuda
 from fastiou.cuda.interop import GpuArray, started
 from fastiou.cuda.primitives import SIMULATED
 
-__all__ = ["Work", "as_device_array", "fill_device", "fill_host", "working"]
+__all__ = ["Work", "as_device_array", "fill_device", "fill_host", "memory_errors", "working"]
 
 Array = npt.NDArray[Any]
 
@@ -62,14 +62,21 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
         The GPU's memory does not suffice.
     """
     started()
-    try:
+    with memory_errors():
         if SIMULATED or gpu is None:
             yield Work(0)
         else:
             with cuda.gpus[gpu.number]:
                 yield Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise a MemoryError for what any library raises where a GPU's memory does not suffice."""
+    try:
+        yield
     except Exception as error:
-        if "OUT_OF_MEMORY" in str(error):
+        if "out of memory" in str(error).lower().replace("_", " "):
             raise MemoryError(f"the GPU's memory does not suffice: {error}") from None
         raise
 

@@ -99,16 +99,16 @@ def read(value: Any) -> tuple[Array, str, GpuArray] | None:
     library = type(value).__module__.partition(".")[0]
     if library == "torch":
         return _read_torch(value)
+    if library == "cupy":
+        return _read_cupy(value)
+    if library in ("jax", "jaxlib") and hasattr(value, "devices"):
+        return _read_jax(value)
     if hasattr(value, "__cuda_ndarray__"):
         from numba import cuda
 
         index = 0 if is_simulated() else int(cuda.get_current_device().id)
         gpu = GpuArray(index, 0, cuda.device_array, cuda.to_device)
         return value.copy_to_host(), "numba", gpu
-    if library == "cupy":
-        return _read_cupy(value)
-    if library in ("jax", "jaxlib") and hasattr(value, "devices"):
-        return _read_jax(value)
     return None
 
 

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "matching": {"arrays", "candidates", "dispatch", "memory", "preparation", "cpu", "metrics"},
     "assignment": {"arrays", "matching", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
-    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "metrics"},
+    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "cuda", "metrics"},
     "config": {
         "__init__",
         "assignment",

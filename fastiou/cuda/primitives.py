@@ -21,6 +21,7 @@ __all__ = [
     "add_of_lanes",
     "address",
     "count_ones",
+    "latest",
     "load4",
     "product",
     "quotient",
@@ -77,6 +78,10 @@ if SIMULATED:
         array[index + 1] = second
         array[index + 2] = third
         array[index + 3] = fourth
+
+    def latest(array: Any, index: int) -> Any:
+        """A number of an array that other blocks write to, as it is now."""
+        return array[index]
 
     def address(array: Any) -> int:
         """Where an array begins in memory."""
@@ -209,6 +214,27 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, types.int64, number, number, number, number), codegen
+
+    @intrinsic
+    def latest(typingctx: Any, array: Any, index: Any) -> Any:
+        """A number of int32 of an array that other blocks write to, as it is now.
+
+        A plain load may be of the multiprocessor's own cache, which does not see what others write.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(array)(context, builder, arguments[0]).data
+            begin = builder.ptrtoint(builder.gep(data, [arguments[1]]), ir.IntType(64))
+            number = ir.IntType(32)
+            code = ir.InlineAsm(
+                ir.FunctionType(number, [ir.IntType(64)]),
+                "ld.relaxed.gpu.global.s32 $0, [$1];",
+                "=r,l",
+                side_effect=True,
+            )
+            return builder.call(code, [begin])
+
+        return types.int32(array, types.int64), codegen
 
     @intrinsic
     def address(typingctx: Any, array: Any) -> Any:

@@ -1,0 +1,149 @@
+"""Kernels that show what a GPU allows, whatever is computed, and one that makes it wait.
+
+Imported only where a GPU can be used, or its simulator.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from fastiou.cuda.compilation import CudaKernel, blocks_for, threads_of_block
+from fastiou.cuda.primitives import SIMULATED, load4, store4
+
+__all__ = [
+    "BIT_ANDS_OF_MMA",
+    "STORES",
+    "copy_half",
+    "fill",
+    "hold",
+    "mma_chains",
+    "mma_primitive",
+]
+
+THREADS = 256
+
+#: Stores of 16 bytes by each thread of a fill. Which is fastest is for the GPU to say, so all are
+#: timed, and the fastest is the bound.
+STORES = (1, 4, 16)
+
+#: Where the primitive that multiplies bits on tensor cores may be, and its name: a function of ten
+#: numbers (4 of one operand, 2 of the other, 4 sums) that gives 4 sums.
+MMA_MODULES = ("fastiou.cuda.primitives", "fastiou.cuda.mask_scores")
+MMA_NAME = "mma_b1"
+
+#: Bits that one warp multiplies by it at once: m16n8k256.
+BIT_ANDS_OF_MMA = 16 * 8 * 256
+
+#: Independent sums in each warp, so that none waits for its own last step.
+CHAINS = 8
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _fill_kernel(stores: int) -> CudaKernel:
+    def fill(buffer: Any, value: Any) -> None:
+        wide = 4 * cuda.blockDim.x
+        place = np.int64(cuda.blockIdx.x) * wide * stores + 4 * cuda.threadIdx.x
+        for _ in range(stores):
+            if place < buffer.shape[0]:
+                store4(buffer, place, value, value, value, value)
+            place += wide
+
+    return CudaKernel(fill, f"bench-fill-{stores}")
+
+
+def _copy_half(buffer: Any) -> None:
+    half = buffer.shape[0] // 2
+    place = 4 * (np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x)
+    if place < half:
+        first, second, third, fourth = load4(buffer, place)
+        store4(buffer, half + place, first, second, third, fourth)
+
+
+_COPY = CudaKernel(_copy_half, "bench-copy")
+
+
+def fill(buffer: Any, value: float, stores: int) -> None:
+    """Fill float32 numbers on the device, a multiple of 4, by stores of 16 bytes."""
+    assert buffer.size % 4 == 0
+    threads = threads_of_block(THREADS)
+    blocks = blocks_for(buffer.size, 4 * stores * threads)
+    _fill_kernel(stores).launch(blocks, threads, 0, buffer, np.float32(value))
+
+
+def copy_half(buffer: Any) -> None:
+    """Copy one half of float32 numbers to the other: as many bytes move as a fill writes."""
+    assert buffer.size % 8 == 0
+    threads = threads_of_block(THREADS)
+    _COPY.launch(blocks_for(buffer.size // 2, 4 * threads), threads, 0, buffer)
+
+
+# ---- waiting -----------------------------------------------------------------------------------
+
+
+def _hold(microseconds: int) -> None:
+    for _ in range(microseconds):
+        cuda.nanosleep(np.uint32(1000))
+
+
+_HOLD = CudaKernel(_hold, "bench-hold")
+
+
+def hold(microseconds: int, stream: Any = 0) -> None:
+    """Keep a stream busy for about as long, so that what is launched next queues up behind it."""
+    _HOLD.launch(1, 1, stream, microseconds)
+
+
+# ---- tensor cores ------------------------------------------------------------------------------
+
+
+def mma_primitive() -> Any:
+    """What multiplies bits on tensor cores; None if this fastiou has no such thing."""
+    for module in MMA_MODULES:
+        try:
+            found = getattr(importlib.import_module(module), MMA_NAME, None)
+        except ImportError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+@functools.cache
+def _mma_kernel(mma: Any) -> CudaKernel:
+    def chains(steps: int, sums: Any) -> None:
+        thread = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        # What is multiplied depends on the thread, or the compiler might know the result.
+        a = np.uint32(thread)
+        b = np.uint32(thread * 7 + 1)
+        zero = np.uint32(0)
+        c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = (zero, zero, zero, zero)
+        for _ in range(steps):
+            c0 = mma(a, a, a, a, b, b, c0[0], c0[1], c0[2], c0[3])
+            c1 = mma(a, a, a, a, b, b, c1[0], c1[1], c1[2], c1[3])
+            c2 = mma(a, a, a, a, b, b, c2[0], c2[1], c2[2], c2[3])
+            c3 = mma(a, a, a, a, b, b, c3[0], c3[1], c3[2], c3[3])
+            c4 = mma(a, a, a, a, b, b, c4[0], c4[1], c4[2], c4[3])
+            c5 = mma(a, a, a, a, b, b, c5[0], c5[1], c5[2], c5[3])
+            c6 = mma(a, a, a, a, b, b, c6[0], c6[1], c6[2], c6[3])
+            c7 = mma(a, a, a, a, b, b, c7[0], c7[1], c7[2], c7[3])
+        sums[thread] = (
+            c0[0] + c1[0] + c2[0] + c3[0] + c4[1] + c5[1] + c6[1] + c7[1]
+            + c0[2] + c1[2] + c2[3] + c3[3]
+        )  # fmt: skip
+
+    return CudaKernel(chains, "bench-mma")
+
+
+def mma_chains(blocks: int, steps: int, sums: Any) -> float:
+    """Multiply bits and do nothing else; gives the number of bit-ANDs. `sums` is on the device."""
+    assert not SIMULATED
+    _mma_kernel(mma_primitive()).launch(blocks, THREADS, 0, steps, sums)
+    return float(blocks * THREADS // 32 * steps * CHAINS * BIT_ANDS_OF_MMA)

@@ -13,7 +13,17 @@ import numpy as np
 
 from bench.contenders import Array
 
-__all__ = ["PARTS", "Case", "Launches", "cases", "checked", "differing", "places", "poisoned"]
+__all__ = [
+    "PARTS",
+    "Case",
+    "Launches",
+    "cases",
+    "checked",
+    "differing",
+    "label",
+    "places",
+    "poisoned",
+]
 
 Record = dict[str, Any]
 
@@ -32,6 +42,11 @@ MOST_FAILURES = 10
 # ---- which kernels ran -------------------------------------------------------------------------
 
 
+def label(kernel: Any) -> str:
+    """The name that a `CudaKernel` was given."""
+    return str(kernel.function.__qualname__.rpartition("[")[2].rstrip("]"))
+
+
 class Launches:
     """Kernels launched meanwhile, by name: a result of the CPU's must not pass for the GPU's."""
 
@@ -44,7 +59,7 @@ class Launches:
         self._launch = launch = CudaKernel.launch
 
         def counted(kernel: Any, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
-            name = kernel.function.__name__
+            name = label(kernel)
             self.counts[name] = self.counts.get(name, 0) + 1
             launch(kernel, blocks, threads, stream, *arguments)
 

@@ -10,7 +10,9 @@ Three kinds of sample, all by events on the GPU:
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import random
 import statistics
 import time
@@ -21,6 +23,7 @@ import numpy as np
 
 from bench import box_peers, join_peers, mask_peers
 from bench.contenders import Call
+from bench.gpu_checks import label
 
 __all__ = [
     "ON_TENSOR_CORES",
@@ -56,8 +59,11 @@ SAMPLE_SECONDS, MOST_LAUNCHES = 1e-3, 32
 HOLD, LONGEST_HOLD = 1_000, 200_000
 
 
-#: In the names of kernels that multiply bits on tensor cores.
-ON_TENSOR_CORES = "b1"
+#: In the labels of kernels that multiply bits on tensor cores.
+ON_TENSOR_CORES = "tensor-core"
+
+#: What decides whether they are used, where this fastiou has them.
+TENSOR_CORE_MODULE, TENSOR_CORE_CHOICE = "fastiou.cuda.mask_scores", "suits_tensor_cores"
 
 
 class LeftOut(Exception):  # noqa: N818 (nothing is wrong)
@@ -131,7 +137,7 @@ class KernelTimes:
         self._launch = launch = CudaKernel.launch
 
         def timed(kernel: Any, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
-            if kernel.function.__name__.startswith("bench-"):
+            if label(kernel).startswith("bench-"):
                 launch(kernel, blocks, threads, stream, *arguments)
                 return
             start, end, late = _behind_hold(
@@ -139,7 +145,7 @@ class KernelTimes:
             )
             if late and _Hold.microseconds < LONGEST_HOLD:
                 _Hold.microseconds *= 2  # for the launches to come
-            self._events.append((kernel.function.__name__, start, end))
+            self._events.append((label(kernel), start, end))
 
         CudaKernel.launch = timed  # type: ignore[method-assign]
         return self
@@ -427,6 +433,37 @@ def _masks(sampled: Callable[[Call], Sampler], kind: str, device: str) -> Conten
     return Contender(kind, set_up)
 
 
+@contextlib.contextmanager
+def _without_tensor_cores() -> Iterator[None]:
+    """Have masks counted by population counts wherever they run."""
+    module = importlib.import_module(TENSOR_CORE_MODULE)
+    choice = getattr(module, TENSOR_CORE_CHOICE)
+    setattr(module, TENSOR_CORE_CHOICE, lambda *_: False)
+    try:
+        yield
+    finally:
+        setattr(module, TENSOR_CORE_CHOICE, choice)
+
+
+def _popcount_masks() -> Contender:
+    def set_up(scene: MaskSets) -> Sampler:
+        import fastiou
+
+        try:
+            with _without_tensor_cores():
+                pass
+        except (ImportError, AttributeError):
+            raise LeftOut("this fastiou does not choose between units") from None
+
+        def call() -> None:
+            with _without_tensor_cores():
+                fastiou.mask_iou(*scene.hosts, device="cuda")
+
+        return of_kernels(call)
+
+    return Contender("kernel", set_up)
+
+
 def _matmul(dtype: str) -> Contender:
     """Counts of shared pixels alone. float16 overflows beyond 65,504, which its time tells not."""
 
@@ -482,6 +519,7 @@ def _squared(size: int) -> float:
 
 _MASKS = {
     "fastiou, kernels": _masks(of_kernels, "kernel", "cuda"),
+    "fastiou, kernels without tensor cores": _popcount_masks(),
     "fastiou": _masks(of_call, "call", "cuda"),
     "torch float32 matmul": _matmul("float32"),
     "torch float16 matmul": _matmul("float16"),

@@ -98,6 +98,15 @@ class Findings:
             self.add("failures", failures)
 
 
+@contextlib.contextmanager
+def _recorded(findings: Findings, what: str) -> Iterator[None]:
+    """Note an error as a failure, and go on."""
+    try:
+        yield
+    except Exception as error:
+        findings.fail([f"{what}: {gpu_checks.reason(error)}"])
+
+
 # ---- versions and device -----------------------------------------------------------------------
 
 
@@ -230,38 +239,47 @@ def _sanitize(parts: list[str]) -> Iterator[tuple[str, Record]]:
 # ---- times -------------------------------------------------------------------------------------
 
 
-def _clock_under_load(findings: Findings) -> None:
-    """The clock of the multiprocessors while they are at work, as nvidia-smi reads it."""
+def _clock_at_work() -> float | None:
+    """MHz of the multiprocessors while they are at work, as nvidia-smi reads it."""
     from numba import cuda
 
     from bench.gpu_kernels import fill
     from fastiou.cuda.device import Work
 
-    device = cuda.get_current_device()
     program = shutil.which("nvidia-smi")
-    rates: Record = {"clock_hz": 1e3 * int(device.CLOCK_RATE), "clock": "the highest"}
-    if program is not None:
-        buffer = cuda.device_array(1 << 26, "float32")
-        reader = subprocess.Popen(
-            [program, "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", "-i",
-             str(device.uuid)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        work = Work(0)
+    if program is None:
+        return None
+    uuid = str(cuda.get_current_device().uuid)
+    buffer, work = cuda.device_array(1 << 26, "float32"), Work(0)
+    command = [program, "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", "-i", uuid]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
         while reader.poll() is None:
             for _ in range(20):
                 fill(buffer, 0.5, 1)
             work.wait()
         text = reader.stdout.read().strip() if reader.stdout else ""
-        if text.isdigit():
-            rates.update(clock_hz=1e6 * int(text), clock="while at work")
+    return float(text) if text.isdigit() else None
+
+
+def _rates(findings: Findings) -> None:
+    """What the units allow: population counts by their number and clock, tensor cores as timed."""
+    from numba import cuda
+
+    print("rates: clock, tensor cores", flush=True)
+    device = cuda.get_current_device()
+    at_work = _clock_at_work()
+    clock = 1e6 * at_work if at_work else 1e3 * int(device.CLOCK_RATE)
     per_clock = COUNTS_PER_CLOCK * COUNTED_BITS * int(device.MULTIPROCESSOR_COUNT)
-    rates["popcount_bit_ands"] = per_clock * rates["clock_hz"]
-    try:
-        rates["mma_bit_ands"] = gpu_timing.mma_rate()
-    except gpu_timing.LeftOut as reason:
-        rates["mma_left_out"] = str(reason)
+    rates: Record = {
+        "clock_hz": clock,
+        "clock": "while at work" if at_work else "the highest",
+        "popcount_bit_ands": per_clock * clock,
+    }
     findings.set("rates", rates)
+    try:
+        findings.set("rates", {**rates, "mma_bit_ands": gpu_timing.mma_rate()})
+    except gpu_timing.LeftOut as why:
+        findings.set("rates", {**rates, "mma_left_out": str(why)})
 
 
 def _time(findings: Findings, parts: list[str], *, quick: bool) -> None:
@@ -273,13 +291,15 @@ def _time(findings: Findings, parts: list[str], *, quick: bool) -> None:
             continue
         for size in workload.quick_sizes if quick else workload.sizes:
             print(f"timing: {name} {size:,}", flush=True)
-            records, left_out, failures = gpu_timing.measured(name, size, rounds)
-            findings.add("timings", records)
-            for contender, reason in left_out.items():
-                print(f"  left out: {contender}: {reason}", flush=True)
-            label = f"{name}, {size}"
-            findings.set("left_out", {**findings.all["left_out"], label: left_out})
-            findings.fail(failures)
+            gpu_timing.free_memory()
+            with _recorded(findings, f"{name}, size {size:,}"):
+                records, left_out, failures = gpu_timing.measured(name, size, rounds)
+                findings.add("timings", records)
+                for contender, reason in left_out.items():
+                    print(f"  left out: {contender}: {reason}", flush=True)
+                label = f"{name}, {size}"
+                findings.set("left_out", {**findings.all["left_out"], label: left_out})
+                findings.fail(failures)
             findings.set("targets", targets(findings.all))
 
 
@@ -451,10 +471,12 @@ def main(arguments: list[str] | None = None) -> int:
             findings.set("sanitizer", {**findings.all.get("sanitizer", {}), tool: state})
             if state["state"] == "failed":
                 findings.fail([f"compute-sanitizer, {tool}: {state['summary']}"])
-        _clock_under_load(findings)
+        with _recorded(findings, "rates"):
+            _rates(findings)
         _time(findings, options.parts, quick=options.quick)
         if "box_iou" in options.parts:
-            _cross(findings, quick=options.quick)
+            with _recorded(findings, "crossover"):
+                _cross(findings, quick=options.quick)
     minutes = round((time.perf_counter() - start) / 60, 1)
     findings.set("run", {**facts, "minutes": minutes})
     failures = findings.all.get("failures", [])

@@ -23,6 +23,7 @@ __all__ = [
     "label",
     "places",
     "poisoned",
+    "reason",
 ]
 
 Record = dict[str, Any]
@@ -305,7 +306,8 @@ def cases(part: str, seed: int, most: int) -> Iterator[Case]:
 # ---- checks ------------------------------------------------------------------------------------
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What went wrong, in one line."""
     lines = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"
 
@@ -335,7 +337,7 @@ def checked(part: str, seeds: range, most: int, kinds: list[Place]) -> Record:
                         place.soil()
                         found = as_arrays(case.run("cuda", place.put))
                     except Exception as error:
-                        _fail(record, case, place.name, _reason(error))
+                        _fail(record, case, place.name, reason(error))
                         continue
                 record["calls"] += 1
                 record["launches"] += launches.total
@@ -370,7 +372,7 @@ def poisoned(part: str, seeds: range, most: int, kinds: list[Place]) -> Record:
                             case.run("cuda", place.put, out=out)
                             found = as_arrays(out)[0]
                         except Exception as error:
-                            _fail(record, case, place.name, _reason(error))
+                            _fail(record, case, place.name, reason(error))
                             break
                     record["calls"] += 1
                     record["launches"] += launches.total

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -23,7 +25,7 @@ import numpy as np
 
 from bench import box_peers, join_peers, mask_peers
 from bench.contenders import Call
-from bench.gpu_checks import label
+from bench.gpu_checks import label, reason
 
 __all__ = [
     "ON_TENSOR_CORES",
@@ -35,6 +37,7 @@ __all__ = [
     "Workload",
     "crossover",
     "first_gain",
+    "free_memory",
     "interleaved",
     "measured",
     "mma_rate",
@@ -634,16 +637,26 @@ def _ready(
         try:
             sampler = contender.set_up(scene)
             sampler()
-        except LeftOut as reason:
-            yield name, None, str(reason), False
+        except LeftOut as why:
+            yield name, None, str(why), False
         except Exception as error:
             if _is_out_of_memory(error):
                 yield name, None, "the memory does not suffice", False
             else:
-                lines = str(error).splitlines() or [""]
-                yield name, None, f"{type(error).__name__}: {lines[0]}", True
+                yield name, None, reason(error), True
         else:
             yield name, sampler, "", False
+
+
+def free_memory() -> None:
+    """Give back what earlier comparisons kept on the GPU."""
+    from numba import cuda
+
+    gc.collect()
+    cuda.current_context().deallocations.clear()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def measured(name: str, size: int, rounds: int) -> tuple[list[Record], dict[str, str], list[str]]:
@@ -653,13 +666,13 @@ def measured(name: str, size: int, rounds: int) -> tuple[list[Record], dict[str,
     samplers: dict[str, Sampler] = {}
     left_out: dict[str, str] = {}
     failures: list[str] = []
-    for contender, sampler, reason, wrong in _ready(workload.contenders, scene):
+    for contender, sampler, why, wrong in _ready(workload.contenders, scene):
         if sampler is not None:
             samplers[contender] = sampler
         else:
-            left_out[contender] = reason
+            left_out[contender] = why
             if wrong:
-                failures.append(f"{name}, size {size:,}, {contender}: {reason}")
+                failures.append(f"{name}, size {size:,}, {contender}: {why}")
     records = []
     for contender, samples in interleaved(samplers, rounds).items():
         kind = workload.contenders[contender].kind

@@ -140,7 +140,7 @@ def _device() -> Record:
 
     device = cuda.get_current_device()
     found = {
-        "name": str(device.name),
+        "name": device.name.decode() if isinstance(device.name, bytes) else str(device.name),
         "compute_capability": list(device.compute_capability),
         "multiprocessors": int(device.MULTIPROCESSOR_COUNT),
         "memory_bytes": int(cuda.current_context().get_memory_info().total),

@@ -31,12 +31,11 @@ THREADS = 256
 #: timed, and the fastest is the bound.
 STORES = (1, 4, 16)
 
-#: Where the primitive that multiplies bits on tensor cores may be, and its name: a function of ten
-#: numbers (4 of one operand, 2 of the other, 4 sums) that gives 4 sums.
-MMA_MODULES = ("fastiou.cuda.primitives", "fastiou.cuda.mask_scores")
-MMA_NAME = "mma_b1"
+#: The instruction that counts the bits that rows and columns share, on tensor cores:
+#: `(4 counts, 4 words of rows, 2 words of columns)` gives 4 counts.
+MMA_MODULE, MMA_NAME = "fastiou.cuda.tensor_cores", "add_shared_bits"
 
-#: Bits that one warp multiplies by it at once: m16n8k256.
+#: Bits that one warp ANDs by it at once: m16n8k256.
 BIT_ANDS_OF_MMA = 16 * 8 * 256
 
 #: Independent sums in each warp, so that none waits for its own last step.
@@ -105,39 +104,33 @@ def hold(microseconds: int, stream: Any = 0) -> None:
 
 
 def mma_primitive() -> Any:
-    """What multiplies bits on tensor cores; None if this fastiou has no such thing."""
-    for module in MMA_MODULES:
-        try:
-            found = getattr(importlib.import_module(module), MMA_NAME, None)
-        except ImportError:
-            continue
-        if found is not None:
-            return found
-    return None
+    """The instruction; None if this fastiou does not have it."""
+    try:
+        return getattr(importlib.import_module(MMA_MODULE), MMA_NAME, None)
+    except ImportError:
+        return None
 
 
 @functools.cache
 def _mma_kernel(mma: Any) -> CudaKernel:
     def chains(steps: int, sums: Any) -> None:
         thread = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        # What is multiplied depends on the thread, or the compiler might know the result.
-        a = np.uint32(thread)
-        b = np.uint32(thread * 7 + 1)
-        zero = np.uint32(0)
+        # What is counted depends on the thread, or the compiler might know the result.
+        word = np.uint32(thread)
+        rows = (word, word, word, word)
+        zero = np.int32(0)
         c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = (zero, zero, zero, zero)
         for _ in range(steps):
-            c0 = mma(a, a, a, a, b, b, c0[0], c0[1], c0[2], c0[3])
-            c1 = mma(a, a, a, a, b, b, c1[0], c1[1], c1[2], c1[3])
-            c2 = mma(a, a, a, a, b, b, c2[0], c2[1], c2[2], c2[3])
-            c3 = mma(a, a, a, a, b, b, c3[0], c3[1], c3[2], c3[3])
-            c4 = mma(a, a, a, a, b, b, c4[0], c4[1], c4[2], c4[3])
-            c5 = mma(a, a, a, a, b, b, c5[0], c5[1], c5[2], c5[3])
-            c6 = mma(a, a, a, a, b, b, c6[0], c6[1], c6[2], c6[3])
-            c7 = mma(a, a, a, a, b, b, c7[0], c7[1], c7[2], c7[3])
-        sums[thread] = (
-            c0[0] + c1[0] + c2[0] + c3[0] + c4[1] + c5[1] + c6[1] + c7[1]
-            + c0[2] + c1[2] + c2[3] + c3[3]
-        )  # fmt: skip
+            c0 = mma(c0, rows, word, word)
+            c1 = mma(c1, rows, word, word)
+            c2 = mma(c2, rows, word, word)
+            c3 = mma(c3, rows, word, word)
+            c4 = mma(c4, rows, word, word)
+            c5 = mma(c5, rows, word, word)
+            c6 = mma(c6, rows, word, word)
+            c7 = mma(c7, rows, word, word)
+        total = c0[0] + c1[0] + c2[0] + c3[0] + c4[0] + c5[0] + c6[0] + c7[0]
+        sums[thread] = total
 
     return CudaKernel(chains, "bench-mma")
 

@@ -700,7 +700,7 @@ def mma_rate(seconds: float = 0.02) -> float:
     if not (8, 0) <= capability < (10, 0):
         raise LeftOut("this GPU's tensor cores do not multiply bits")
     blocks = 4 * int(device.MULTIPROCESSOR_COUNT)
-    sums = cuda.device_array(blocks * gpu_kernels.THREADS, np.uint32)
+    sums = cuda.device_array(blocks * gpu_kernels.THREADS, np.int64)
     steps, rates = 1 << 10, []
     for _ in range(ROUNDS):
         done = gpu_kernels.mma_chains(blocks, steps, sums)  # compiles, at first

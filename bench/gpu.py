@@ -56,13 +56,25 @@ CROSSOVER_SIZES, QUICK_CROSSOVER_SIZES = (100, 300, 1_000, 3_000, 10_000), (100,
 
 
 class Extent(NamedTuple):
-    """How much is checked: how many seeds, and how large sets are."""
+    """How much is checked."""
 
     seeds: int
+    #: How large sets are, about.
     most: int
+    #: Of so many cases in a row one is tried.
+    every: int = 1
 
 
-FULL, QUICK, TINY = Extent(8, 700), Extent(1, 130), Extent(1, 7)
+FULL, QUICK = Extent(8, 700), Extent(1, 130)
+
+#: In the simulator, where a block takes milliseconds.
+TINY, QUICK_TINY = Extent(1, 7), Extent(1, 7, 3)
+
+
+def _extent(*, quick: bool, simulated: bool) -> Extent:
+    if simulated:
+        return QUICK_TINY if quick else TINY
+    return QUICK if quick else FULL
 
 
 # ---- what was found, on disk after each step ---------------------------------------------------
@@ -185,7 +197,7 @@ def _check(findings: Findings, parts: list[str], extent: Extent, kinds: list[Any
         findings.set(key, [])
         for part in chosen:
             print(f"{key}: {part}, seeds 0 to {extent.seeds - 1}", flush=True)
-            record = check(part, seeds, extent.most, kinds)
+            record = check(part, seeds, extent.most, kinds, extent.every)
             findings.add(key, [record])
             findings.fail(record["failures"])
             if (more := record["failed"] - len(record["failures"])) > 0:
@@ -452,7 +464,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.sanitize_target:
         findings = Findings(None)
         host = [place for place in gpu_checks.places() if place.name == "host"]
-        _check(findings, options.parts, TINY if simulated else QUICK, host)
+        _check(findings, options.parts, _extent(quick=True, simulated=simulated), host)
         return int("failures" in findings.all)
     start = time.perf_counter()
     facts = _facts(quick=options.quick, simulated=simulated)
@@ -461,7 +473,7 @@ def main(arguments: list[str] | None = None) -> int:
         out = Path(__file__).parent / "results" / f"gpu-{facts['date']}.json"
     findings = Findings(out)
     findings.set("run", facts)
-    extent = TINY if simulated else QUICK if options.quick else FULL
+    extent = _extent(quick=options.quick, simulated=simulated)
     _check(findings, options.parts, extent, gpu_checks.places())
     if simulated:
         print("in Numba's simulator: nothing is timed")

@@ -25,7 +25,7 @@ import numpy as np
 
 from bench import box_peers, join_peers, mask_peers
 from bench.contenders import Call
-from bench.gpu_checks import label, reason
+from bench.gpu_checks import Launches, label, reason
 
 __all__ = [
     "ON_TENSOR_CORES",
@@ -176,14 +176,20 @@ class _KernelSampler:
         with KernelTimes() as times:
             self._call()
         self.kernels = times.seconds()
-        if not self.kernels:
-            raise LeftOut("the call launched no kernel")
         return sum(self.kernels.values())
+
+
+def check_launches(call: Call) -> None:
+    """Call once, and raise if that launched no kernel: the CPU's time must not pass for a GPU's."""
+    with Launches() as launches:
+        call()
+    if not launches.total:
+        raise AssertionError("the call launched no kernel")
 
 
 def of_kernels(call: Call) -> Sampler:
     """Time of a call's kernels, added up."""
-    call()  # compiles
+    check_launches(call)
     return _KernelSampler(call)
 
 
@@ -265,7 +271,17 @@ class Boxes:
     @functools.cached_property
     def tensors(self) -> list[Any]:
         torch = _torch()
-        return [torch.from_numpy(boxes).cuda() for boxes in self.hosts]
+        return [torch.from_numpy(array).cuda() for array in self.hosts]
+
+    @functools.cached_property
+    def on_gpu(self) -> list[Any]:
+        """Tensors, or Numba's arrays where PyTorch is not there."""
+        try:
+            return self.tensors
+        except LeftOut:
+            from numba import cuda
+
+            return [cuda.to_device(array) for array in self.hosts]
 
     @functools.cached_property
     def buffer(self) -> Any:
@@ -339,12 +355,13 @@ def _dense_kernel(metric: str) -> Contender:
 def _called(
     function: str, sampled: Callable[[Call], Sampler], kind: str, **options: Any
 ) -> Contender:
-    """A call through the public API with tensors on the GPU."""
+    """A call through the public API with arrays on the GPU."""
 
     def set_up(scene: Boxes) -> Sampler:
         import fastiou
 
-        call = functools.partial(getattr(fastiou, function), *scene.tensors, **options)
+        call = functools.partial(getattr(fastiou, function), *scene.on_gpu, **options)
+        check_launches(call)
         return sampled(call)
 
     return Contender(kind, set_up)
@@ -378,6 +395,7 @@ def _torch_formula(*, giou: bool = False, aligned: bool = False) -> Contender:
     """torchvision's formula, where torchvision itself is not there or cannot do it."""
 
     def set_up(scene: Boxes) -> Sampler:
+        _torch()
         boxes1, boxes2 = scene.tensors
         if not aligned:
             if _has_torchvision():
@@ -430,8 +448,10 @@ def _masks(sampled: Callable[[Call], Sampler], kind: str, device: str) -> Conten
     def set_up(scene: MaskSets) -> Sampler:
         import fastiou
 
-        masks1, masks2 = scene.hosts
-        return sampled(lambda: fastiou.mask_iou(masks1, masks2, device=device))
+        call = functools.partial(fastiou.mask_iou, *scene.hosts, device=device)
+        if device == "cuda":
+            check_launches(call)
+        return sampled(call)
 
     return Contender(kind, set_up)
 
@@ -717,12 +737,12 @@ def crossover(sizes: tuple[int, ...], rounds: int) -> Iterator[Record]:
 
     for size in sizes:
         boxes1, boxes2 = Boxes(box_peers.crowded(size)).hosts
-        samplers = {
-            device: of_host_call(
-                functools.partial(fastiou.box_iou, boxes1, boxes2, device=device)
-            )
+        calls = {
+            device: functools.partial(fastiou.box_iou, boxes1, boxes2, device=device)
             for device in ("cpu", "cuda")
-        }  # fmt: skip
+        }
+        check_launches(calls["cuda"])
+        samplers = {device: of_host_call(call) for device, call in calls.items()}
         samples = interleaved(samplers, rounds)
         yield {
             "size": size,

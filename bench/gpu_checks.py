@@ -242,7 +242,7 @@ def _mask_cases(seed: int, most: int) -> Iterator[Case]:
     rng = np.random.default_rng(seed)
     for full in (False, True):
         for metric in (name for name, row in METRICS.items() if row.is_ratio):
-            rows, columns = (int(side) for side in rng.integers(1, max(2, most // 4), 2))
+            rows, columns = (int(side) for side in rng.integers(1, most // 4 + 3, 2))
             height, width = (int(side) for side in rng.integers(1, min(most, 200) + 1, 2))
 
             def masks(count: int, full: bool = full, size: Any = (height, width)) -> Array:

@@ -237,12 +237,12 @@ def _complete(
     if not magnified and missing[0] is None and missing[1] is None:
         return
     none = np.empty(0, np.bool_)
+    marks = [work.copied(none if some is None else some) for some in missing]
     threads = threads_of_block(THREADS)
     FINISH.launch(
         blocks_for(flat.size, threads), threads, work.stream,
         *map(flat.dtype.type, _factors(-exponent if magnified else 0)),
-        *map(work.copied, starts), *(work.copied(none if some is None else some) for some in missing),
-        rows, columns, flat,
+        *map(work.copied, starts), *marks, rows, columns, flat,
     )  # fmt: skip
 
 

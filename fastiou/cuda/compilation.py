@@ -100,15 +100,18 @@ class CudaKernel:
         Python function in Numba's subset. What it calls of this project becomes device functions.
     label
         Tells it from others that the same factory makes.
+    options
+        Further options of Numba's compiler.
     """
 
-    def __init__(self, function: Callable[..., Any], label: str) -> None:
+    def __init__(self, function: Callable[..., Any], label: str, **options: Any) -> None:
         self.function = _retargeted(named(label)(function))
+        self.options = options
 
     @functools.cached_property
     def dispatcher(self) -> Any:
         """What compiles the kernel, once for each kind of arguments."""
-        return cuda.jit(self.function)
+        return cuda.jit(self.function, **self.options)
 
     def launch(self, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
         """Run `blocks` blocks of `threads` threads each, in one dimension, on a stream."""

@@ -206,44 +206,43 @@ def dense_scores(
     corners2, measures2 = work.copied(columns2.corners), work.copied(columns2.measures)
     length = corners2.shape[1]
     set1 = work.copied(columns1.corners), work.copied(columns1.measures)
-    places = work.copied(starts1), work.copied(starts2)
     crowds = work.copied(np.zeros(1, np.bool_) if crowd is None else crowd)
     down = batches * -(-rows // ROWS)
     if columns % 4 == 0 and not (starts2 % 4).any() and length % 4 == 0:
         kernels.vector.launch(
             down * blocks_for(columns, 4 * threads), threads, work.stream, *set1,
-            corners2.reshape(corners2.size), measures2.reshape(measures2.size), length, *places,
-            crowds, rows, columns, flat,
+            corners2.reshape(corners2.size), measures2.reshape(measures2.size), length,
+            work.copied(starts1), work.copied(starts2), crowds, rows, columns, flat,
         )  # fmt: skip
     else:
         kernels.scalar.launch(
             down * blocks_for(columns, threads), threads, work.stream, *set1, corners2, measures2,
-            *places, crowds, rows, columns, flat,
+            work.copied(starts1), work.copied(starts2), crowds, rows, columns, flat,
         )  # fmt: skip
-    _complete(work, metric, columns1, columns2, places, exponent, rows, columns, flat)
+    missing = columns1.missing, columns2.missing
+    _complete(work, metric, missing, (starts1, starts2), exponent, rows, columns, flat)
 
 
 def _complete(
     work: Work,
     metric: str,
-    columns1: BoxColumns,
-    columns2: BoxColumns,
-    starts: tuple[Any, Any],
+    missing: tuple[Array | None, Array | None],
+    starts: tuple[Array, Array],
     exponent: int,
     rows: int,
     columns: int,
     flat: Any,
 ) -> None:
     magnified = exponent != 0 and METRICS[metric].maximum is None
-    if not magnified and columns1.missing is None and columns2.missing is None:
+    if not magnified and missing[0] is None and missing[1] is None:
         return
     none = np.empty(0, np.bool_)
+    marks = [work.copied(none if some is None else some) for some in missing]
     threads = threads_of_block(THREADS)
     FINISH.launch(
         blocks_for(flat.size, threads), threads, work.stream,
-        *map(flat.dtype.type, _factors(-exponent if magnified else 0)), *starts,
-        work.copied(none if columns1.missing is None else columns1.missing),
-        work.copied(none if columns2.missing is None else columns2.missing), rows, columns, flat,
+        *map(flat.dtype.type, _factors(-exponent if magnified else 0)),
+        *map(work.copied, starts), *marks, rows, columns, flat,
     )  # fmt: skip
 
 
@@ -274,6 +273,7 @@ def aligned_scores(
         work.copied(columns2.measures),
         work.copied(np.zeros(1, np.bool_) if crowd is None else crowd), first, scores,
     )  # fmt: skip
-    # As batches of one row and one column.
-    places = work.copied(np.arange(first, first + count, dtype=np.int64))
-    _complete(work, metric, columns1, columns2, (places, places), exponent, 1, 1, scores)
+    missing = [columns.missing for columns in (columns1, columns2) if columns.missing is not None]
+    either = np.logical_or.reduce(missing) if missing else None
+    starts = np.full(1, first, np.int64), np.zeros(1, np.int64)  # a row each, and one column
+    _complete(work, metric, (either, None), starts, exponent, count, 1, scores)

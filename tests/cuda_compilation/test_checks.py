@@ -22,16 +22,14 @@ from compiled_for_tests import (
     instructions_per_score,
     ptx_statements,
 )
+from launches_for_tests import launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
 from test_compilation import of_aligned, of_finish, of_scalar, of_vector
 
-from fastiou.arrays import box_array
-from fastiou.cuda.compilation import CudaKernel
-from fastiou.cuda.device import Work
-from fastiou.cuda.pairwise import aligned_scores, dense_scores, pairwise
+import fastiou
+from fastiou.cuda.pairwise import pairwise
 from fastiou.cuda.primitives import count_ones, load4, product, quotient, store4
-from fastiou.preparation import prepare
 
 ROW = types.Array(float32, 1, "C")
 DOUBLES = types.Array(float64, 1, "C")
@@ -209,52 +207,23 @@ def test_names_of_registers_are_not_words() -> None:
 # ---- the table's types -------------------------------------------------------------------------
 
 
-class HostWork(Work):
-    """Arrays of the host instead of a GPU's, which have the same type but for one flag."""
-
-    def copied(self, array: Any) -> Any:
-        return np.array(array)
-
-    def empty(self, shape: Any, dtype: Any) -> Any:
-        return np.empty(shape, dtype)
-
-
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...]]]:
-    """Kernels that were to be launched, and the types of their arguments."""
-    launches = []
-
-    def launch(self: CudaKernel, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
-        types_of_all = tuple(typeof(argument) for argument in arguments)
-        launches.append((self.function.__qualname__, types_of_all))
-
-    monkeypatch.setattr(CudaKernel, "launch", launch)
-    return launches
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_table_has_the_types_of_launches(launched: Any, dtype: Any) -> None:
+def test_the_table_has_the_types_of_launches(dtype: Any) -> None:
     """Else what was checked would not be what runs."""
     number = typeof(dtype(0))
-    crowd = np.array([True, False, False, False])
-    for count in (4, 3):
-        boxes = np.array([[0, 0, 1, 1]] * count + [[np.nan] * 4], dtype)[:count]
-        boxes[-1] = np.nan
-        given = box_array("boxes", boxes)
-        columns1, columns2, exponent = prepare(given, given, "xyxy", "iou")
-        starts = np.zeros(1, np.int64)
-        dense = np.empty((1, count, count), dtype)
-        dense_scores(
-            HostWork(0), "iou", columns1, columns2, starts, starts, exponent, crowd[:count], dense
-        )
-    aligned_scores(HostWork(0), "iou", columns1, columns2, 0, exponent, None, np.empty(3, dtype))
-    names = [name.partition("[")[0].rpartition(".")[2] for name, _ in launched]
-    assert names == ["vector", "_finish", "scalar", "_finish", "aligned", "_finish"]
-    assert [signature for _, signature in launched] == [
-        of_vector(number),
-        of_finish(number),
-        of_scalar(number),
-        of_finish(number),
-        of_aligned(number),
-        of_finish(number),
+    boxes = np.array([[0, 0, 1, 1]] * 4, dtype)
+    boxes[-1] = np.nan
+    crowd = [True, False, False, False]
+
+    def call() -> None:
+        fastiou.box_iou(boxes, boxes, iscrowd=crowd, device="cuda")
+        fastiou.box_iou(boxes, boxes[1:], device="cuda")
+        fastiou.box_iou(boxes, boxes, aligned=True, device="cuda")
+
+    launches = launches_of(call)
+    assert [(launch.label, launch.signature) for launch in launches] == [
+        ("dense-iou-crowds", of_vector(number)),
+        ("finish", of_finish(number)),
+        ("dense-scalar-iou", of_scalar(number)),
+        ("aligned-iou", of_aligned(number)),
     ]

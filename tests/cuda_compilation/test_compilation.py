@@ -6,10 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from compiled_for_tests import (
     CAPABILITIES,
     Compiled,
+    assert_counts_bits,
+    assert_counts_bits_of_matrices,
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
@@ -19,9 +22,11 @@ from compiled_for_tests import (
     assert_wide_access,
     compiled,
 )
+from launches_for_tests import launches_of
 from numba import types
 from numba.types import boolean, float32, float64, int64
 
+import fastiou as fi
 from fastiou.cuda.pairwise import FINISH, pairwise
 from fastiou.metrics import METRICS
 
@@ -156,3 +161,64 @@ def test_the_loop_of_dense_iou_is_short(capability: tuple[int, int]) -> None:
     assert_short_loop(code, 40.0)
     assert code.words["rcp.approx.ftz.f32"] == 4  # one quotient for each column
     assert code.words["fma.rn.f32"] == 4 * 4
+
+
+# ---- kernels by the calls that launch them -----------------------------------------------------
+
+BOXES = np.array([[0, 0, 4, 4], [1, 1, 5, 5], [2, 2, 3, 3], [8, 8, 9, 9]], np.float32)
+SCORES = [0.5, 0.9, 0.7, 0.8]
+
+#: Masks with boxes of their own, and masks that fill the image.
+MASKS = np.zeros((4, 70, 70), np.bool_)
+MASKS[0, :9, :9] = MASKS[1, 4:20, 4:20] = MASKS[2, 5:, 5:] = MASKS[3, 1, 1] = True
+FULL = np.ones((4, 70, 70), np.bool_)
+
+
+class Call(NamedTuple):
+    """A call, and what holds for kernels that it launches, by how their names begin."""
+
+    name: str
+    call: Callable[[], Any]
+    registers: int
+    checks: dict[str, tuple[Check, ...]]
+    capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
+
+
+COUNTED = (*DOUBLE, assert_counts_bits)
+BY_TENSOR_CORES = (*DOUBLE, assert_counts_bits_of_matrices)
+
+#: A broad phase may round otherwise than on the CPU, since it leaves room for that.
+CALLS = [
+    Call("mask_iou", lambda: fi.mask_iou(MASKS, MASKS, device="cuda"), FOUR_BLOCKS,
+         {"masks-iou": COUNTED}),
+    Call("mask_iou-aligned", lambda: fi.mask_iou(MASKS, MASKS, aligned=True, device="cuda"),
+         FOUR_BLOCKS, {"aligned-masks-iou": COUNTED}),
+    Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
+         {"spread-masks": (), "tensor-core-masks-iou": BY_TENSOR_CORES}, CAPABILITIES[:2]),
+    Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
+         {"spread-masks": (), "uniform-masks-iou": COUNTED}, CAPABILITIES[2:]),
+    Call("nms", lambda: fi.nms(BOXES, SCORES, device="cuda"), TWO_BLOCKS,
+         {"suppress-box-iou": (assert_fast_division,)}),
+    Call("nms-f64", lambda: fi.nms(BOXES.astype(np.float64), SCORES, device="cuda"), TWO_BLOCKS,
+         {"suppress-box-iou": ()}),
+    Call("nms-masks", lambda: fi.nms(MASKS, SCORES, device="cuda"), TWO_BLOCKS,
+         {"suppress-mask-iou": (assert_counts_bits,)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "capability"),
+    [
+        pytest.param(row, capability, id=f"{row.name}-sm_{capability[0]}{capability[1]}")
+        for row in CALLS
+        for capability in row.capabilities
+    ],
+)
+def test_calls_launch_what_was_meant(row: Call, capability: tuple[int, int]) -> None:
+    launches = launches_of(row.call, capability)
+    assert len(launches) == len(row.checks), [launch.label for launch in launches]
+    for launch in launches:
+        code = compiled(launch.kernel, launch.signature, capability)
+        assert_stays_in_registers(code, row.registers)
+        for check in row.checks[launch.label]:
+            check(code)

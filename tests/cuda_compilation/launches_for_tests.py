@@ -1,0 +1,96 @@
+"""What a call launches, told without a GPU: kernels, and the types of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+from numba import cuda, typeof, types
+
+from fastiou.cuda import device, interop
+from fastiou.cuda.compilation import CudaKernel
+
+
+class Launch(NamedTuple):
+    """A kernel, and what it is launched with."""
+
+    kernel: CudaKernel
+    signature: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        return self.kernel.function.__qualname__.partition("[")[2].rstrip("]")
+
+
+class HostArray:
+    """An array of the host that has the type of a GPU's."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
+
+    @property
+    def _numba_type_(self) -> Any:
+        return types.Array(typeof(self.array).dtype, self.array.ndim, "C")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: Any) -> HostArray:
+        return HostArray(np.ascontiguousarray(self.array[index]))
+
+    def reshape(self, *shape: Any) -> HostArray:
+        return HostArray(self.array.reshape(*shape))
+
+    def view(self, dtype: Any) -> HostArray:
+        return HostArray(self.array.view(dtype))
+
+    def copy_to_host(self, out: Any = None, stream: Any = None) -> Any:
+        if out is None:
+            return self.array
+        out[...] = self.array
+        return out
+
+    def copy_to_device(self, source: Any, stream: Any = None) -> None:
+        self.array[...] = getattr(source, "array", source)
+
+
+class HostWork(device.Work):
+    """The host in place of a GPU. What kernels should have filled is full of ones."""
+
+    def copied(self, array: Any) -> Any:
+        return HostArray(np.array(array, order="C"))
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        return HostArray(np.ones(shape, dtype))
+
+    def wait(self) -> None:
+        pass
+
+
+@contextmanager
+def _working(gpu: Any = None) -> Iterator[HostWork]:
+    yield HostWork(0)
+
+
+def launches_of(call: Callable[[], Any], capability: tuple[int, int] = (9, 0)) -> list[Launch]:
+    """The kernels that a call with `device="cuda"` launches, each kind once."""
+    launches: dict[Any, Launch] = {}
+
+    def launch(self: CudaKernel, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
+        signature = tuple(typeof(argument) for argument in arguments)
+        launches[id(self), signature] = Launch(self, signature)
+
+    gpu = mock.Mock(compute_capability=capability)
+    with (
+        mock.patch.object(interop, "problem", return_value=None),
+        mock.patch.object(device, "working", _working),
+        mock.patch.object(CudaKernel, "launch", launch),
+        mock.patch.object(cuda, "get_current_device", return_value=gpu),
+        mock.patch.object(cuda, "to_device", lambda array, stream: HostArray(np.array(array))),
+    ):
+        call()
+    return list(launches.values())

@@ -22,6 +22,7 @@ from fastiou.candidates import (
 )
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import COUNT, FILL, NAME_ROWS, REACH, best_kernel, pairs_kernel
+from fastiou.cuda.interop import GpuArray
 from fastiou.metrics import METRICS
 from fastiou.preparation import unmagnify
 
@@ -230,12 +231,12 @@ def find_pairs(
     try:
         if crowd is None or not crowd.any():
             found = search(sets, metric, minimum, codes1, codes2, count)
-            return _pairs_of(sets, found, metric, minimum, report), sets.inputs
+            return _pairs_of(sets, found, metric, minimum, device, report), sets.inputs
         parts = []
         for scored, left_out in ((metric, crowd), ("iof", ~crowd)):
             codes = np.where(left_out, np.int32(-1), codes2)
             found = search(sets, scored, minimum, codes1, codes, count, score_as=metric)
-            parts.append(_pairs_of(sets, found, scored, minimum, None))
+            parts.append(_pairs_of(sets, found, scored, minimum, device, None))
     finally:
         finish()
     rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -289,9 +290,63 @@ def _work(found: Search, metric: str, kept: int = 0) -> Array:
 
 
 def _pairs_of(
-    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
+    sets: Sets,
+    found: Search,
+    metric: str,
+    minimum: float,
+    device: str,
+    report: dispatch.Progress | None,
 ) -> Pairs:
     """Count the pairs of each row, and then fill arrays of exactly the right size."""
+
+    def on_gpu(place: GpuArray | None) -> Pairs:
+        return _pairs_on_gpu(place, sets, found, metric, minimum, report)
+
+    def on_cpu() -> Pairs:
+        return _pairs_on_cpu(sets, found, metric, minimum, report)
+
+    result = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
+    if METRICS[metric].maximum is None:
+        unmagnify(result.values, found.exponent)
+    return result
+
+
+def _pairs_on_gpu(
+    place: GpuArray | None,
+    sets: Sets,
+    found: Search,
+    metric: str,
+    minimum: float,
+    report: dispatch.Progress | None,
+) -> Pairs:
+    from fastiou.cuda.device import working
+    from fastiou.cuda.join import GpuSearch
+
+    limit = _limit(found, metric, minimum)
+    offsets = np.zeros(sets.sizes[0] + 1, np.int64)
+    with working(place) as work:
+        on_gpu = GpuSearch(work, found, metric)
+
+        def told(before: int) -> Callable[[int], None] | None:
+            if report is None:
+                return None
+            return lambda done: report(before + done, 2 * on_gpu.total)
+
+        # Summed here: what is copied for that is little beside the sets and the pairs.
+        np.cumsum(on_gpu.count_pairs(limit, sets.sizes[0], told(0)), out=offsets[1:])
+        rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
+        gpu_cols, gpu_values = work.empty(len(cols), np.int64), work.empty(len(cols), found.dtype)
+        on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
+        if len(cols):
+            work.to_host(gpu_cols, cols)
+            work.to_host(gpu_values, values)
+    dispatch.run(NAME_ROWS, 8 * len(rows), offsets, ROWS_NAMED, rows)
+    return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
+
+
+def _pairs_on_cpu(
+    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
+) -> Pairs:
     kernel = pairs_kernel(found.geometry, metric)
     limit = _limit(found, metric, minimum)
     cumulative = _work(found, metric)
@@ -320,8 +375,6 @@ def _pairs_of(
         )  # fmt: skip
         if report is not None:
             report(total + done, 2 * total)
-    if METRICS[metric].maximum is None:
-        unmagnify(values, found.exponent)
     return Pairs(rows, cols, values, sets.sizes, tested)
 
 
@@ -444,12 +497,28 @@ def topk(
     indices.fill(-1)
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
-    cumulative = _work(found, metric, number)
-    for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
-        dispatch.run(
-            best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
-            values,
-        )  # fmt: skip
+
+    def on_gpu(place: GpuArray | None) -> None:
+        from fastiou.cuda.device import working
+        from fastiou.cuda.join import GpuSearch
+
+        if not shape[0]:
+            return
+        with working(place) as work:
+            gpu_values, gpu_indices = work.empty(shape, sets.dtype), work.empty(shape, np.int64)
+            GpuSearch(work, found, metric).keep_best(limit, gpu_indices, gpu_values)
+            work.to_host(gpu_values, values)
+            work.to_host(gpu_indices, indices)
+
+    def on_cpu() -> None:
+        cumulative = _work(found, metric, number)
+        for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
+            dispatch.run(
+                best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
+                values,
+            )  # fmt: skip
+
+    dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
     if METRICS[metric].maximum is None:
         unmagnify(values, found.exponent)
     return TopK(arrays.hand_back(values, *sets.inputs), arrays.hand_back(indices, *sets.inputs))

@@ -26,7 +26,6 @@ from numba import cuda
 
 from fastiou.cpu.columns import box
 from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
-from fastiou.cpu.join import corners_of
 from fastiou.cpu.mask_scores import mask_pair_scorer
 from fastiou.cuda.compilation import CudaKernel, blocks_for, threads_of_block
 from fastiou.cuda.device import Work
@@ -102,6 +101,22 @@ def _reach_of(
     )
 
 
+def _reach_of_box(
+    grid: Any, first1: Any, second1: Any, position: int, b: int, share1: float, share2: float
+) -> tuple[int, int, int, int]:
+    return _reach_of(grid, first1, position, b, share1, share2)
+
+
+def _reach_of_mask(
+    grid: Any, first1: Any, second1: Any, position: int, b: int, share1: float, share2: float
+) -> tuple[int, int, int, int]:
+    return _reach_of(grid, second1, position, b, share1, share2)
+
+
+#: `_reach_of` for the two arrays of a set, of which a function on a GPU could not return one.
+REACH_OF = {"box": _reach_of_box, "mask": _reach_of_mask}
+
+
 def _slice_of(
     layout: Any,
     starts: Any,
@@ -127,7 +142,7 @@ def _slice_of(
 @functools.cache
 def reach_kernel(geometry: str) -> CudaKernel:
     """Make the kernel that counts the candidates of each member of the first set."""
-    corners_of_set = corners_of(geometry)
+    reach_of = REACH_OF[geometry]
 
     def count_candidates(
         first1: Any,
@@ -151,13 +166,12 @@ def reach_kernel(geometry: str) -> CudaKernel:
         position = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if position >= reached.shape[0]:
             return
-        corners = corners_of_set(first1, second1)
         grid = addresses(extents, layout, edges, places)
         compared = np.int64(0)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = _reach_of(
-                grid, corners, position, b, share1, share2
+            first_band, end_band, first_cell, last_cell = reach_of(
+                grid, first1, second1, position, b, share1, share2
             )
             for band in range(first_band, end_band):
                 first, last = _slice_of(
@@ -180,7 +194,7 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
     Threads that serve one row together get places for its pairs from `cursors`.
     """
     member_of, score = _pair_score(geometry, metric)
-    corners_of_set = corners_of(geometry)
+    reach_of = REACH_OF[geometry]
 
     def search(
         first1: Any,
@@ -226,18 +240,19 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
             if found == offsets[row + 1]:
                 return
         member = member_of(first1, second1, position)
-        corners = corners_of_set(first1, second1)
         grid = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = _reach_of(
-                grid, corners, position, b, share1, share2
+            first_band, end_band, first_cell, last_cell = reach_of(
+                grid, first1, second1, position, b, share1, share2
             )
             for band in range(first_band, end_band):
                 first, last = _slice_of(
                     layout, starts, b, band, first_cell, last_cell, position, itself
                 )
-                for column in range(first + lane, last, team):
+                # Not a range: it would tell its length beforehand, by a division.
+                column = first + lane
+                while column < last:
                     place = np.uint64(column)  # unsigned: no test for counting from the end
                     value = values.dtype.type(
                         score(first1, second1, member, first2, second2, place)
@@ -248,6 +263,7 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
                             columns[end] = order2[place]
                             values[end] = value
                         found += 1
+                    column += team
         if filling:
             return
         if team == 1:
@@ -300,7 +316,8 @@ def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
         while distance > 0:
             # The k-th comparison is of the k-th number that lacks the bit of the distance.
             end = (count + distance) >> 1
-            for k in range(np.int64(cuda.threadIdx.x), end, np.int64(cuda.blockDim.x)):
+            k = np.int64(cuda.threadIdx.x)
+            while k < end:
                 low = 2 * k - (k & (distance - 1))
                 high = low ^ mirror
                 if high < count and columns[start + low] > columns[start + high]:
@@ -310,6 +327,7 @@ def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
                     value = values[start + low]
                     values[start + low] = values[start + high]
                     values[start + high] = value
+                k += cuda.blockDim.x
             cuda.syncthreads()
             distance >>= 1
             mirror = distance
@@ -371,7 +389,7 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
     `values` and `columns` are of shape (rows, k), filled with 0 and -1.
     """
     member_of, score = _pair_score(geometry, metric)
-    corners_of_set = corners_of(geometry)
+    reach_of = REACH_OF[geometry]
 
     def alone(
         first1: Any,
@@ -407,12 +425,11 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
         kept = np.int64(0)
         least = limit
         member = member_of(first1, second1, position)
-        corners = corners_of_set(first1, second1)
         grid = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = _reach_of(
-                grid, corners, position, b, share1, share2
+            first_band, end_band, first_cell, last_cell = reach_of(
+                grid, first1, second1, position, b, share1, share2
             )
             for band in range(first_band, end_band):
                 first, last = _slice_of(
@@ -467,20 +484,19 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
             numbers[1] = 0
         cuda.syncthreads()
         member = member_of(first1, second1, position)
-        corners = corners_of_set(first1, second1)
         grid = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = _reach_of(
-                grid, corners, position, b, share1, share2
+            first_band, end_band, first_cell, last_cell = reach_of(
+                grid, first1, second1, position, b, share1, share2
             )
             for band in range(first_band, end_band):
                 first, last = _slice_of(
                     layout, starts, b, band, first_cell, last_cell, position, False
                 )
-                for begin in range(first, last, np.int64(cuda.blockDim.x)):
-                    if begin + thread < last:
-                        place = np.uint64(begin + thread)
+                while first < last:
+                    if first + thread < last:
+                        place = np.uint64(first + thread)
                         value = values.dtype.type(
                             score(first1, second1, member, first2, second2, place)
                         )
@@ -504,6 +520,7 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
                         cuda.syncthreads()
                         if numbers[1] == k:
                             least = values[row, k - 1]
+                    first += cuda.blockDim.x
         if thread == 0:
             kept = np.int64(numbers[1])
             for i in range(numbers[0]):

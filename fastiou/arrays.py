@@ -21,11 +21,13 @@ __all__ = [
     "check_choice",
     "check_one_library",
     "check_one_shape",
+    "check_output",
     "crowd_array",
     "finite_number",
     "flat_elements",
     "group_array",
     "hand_back",
+    "is_on_gpu",
     "label_array",
     "least_number",
     "mask_array",
@@ -81,6 +83,14 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
         return tensor.numpy()  # type: ignore[no-any-return]
     except (TypeError, RuntimeError) as error:
         raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
+
+
+def is_on_gpu(value: Any) -> bool:
+    """Whether an argument is an array on an NVIDIA GPU."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return bool(value.device.type == "cuda")  # asking for more fails where it requires grad
+    return hasattr(value, "__cuda_ndarray__") or hasattr(value, "__cuda_array_interface__")
 
 
 def _from_gpu(name: str, value: Any) -> Input | None:
@@ -210,14 +220,24 @@ def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
     if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
         raise ValueError(f"out must have the dtype {dtype}, got torch.bfloat16")
     array = _as_input("out", value).array
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"out must have the shape {shape} and dtype {dtype}, got {array.shape} and "
-            f"{array.dtype}"
-        )
+    check_output(array.shape, array.dtype, shape, dtype)
     if not array.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
     return array
+
+
+def check_output(
+    given_shape: tuple[int, ...],
+    given_dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    """Raise a ValueError unless the argument `out` has the shape and dtype of the result."""
+    if given_shape != shape or given_dtype != dtype:
+        raise ValueError(
+            f"out must have the shape {shape} and dtype {dtype}, got {given_shape} and "
+            f"{given_dtype}"
+        )
 
 
 def group_array(name: str, value: Any, count: int) -> Array:

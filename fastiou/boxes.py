@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays, dispatch, memory
+from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
 from fastiou.cpu.pairwise import count_tiles, pairwise
@@ -21,6 +22,7 @@ from fastiou.preparation import (
     unmagnify,
     within_limits,
 )
+from fastiou.results import DenseResult
 
 __all__ = [
     "box_area",
@@ -81,7 +83,8 @@ def box_iou(
     out : array, optional
         Where to write the result: of its shape and dtype, and of any memory layout.
     device : {"auto", "cpu", "cuda"}
-        Where to compute; this version has no kernels for "cuda".
+        Where to compute: "auto" stays on the GPU that an input is on, and else on the CPU; "cuda"
+        needs the extra `cuda` and an NVIDIA GPU.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def box_iou(
     MemoryError
         The result would not fit in memory.
     RuntimeError
-        `device` is "cuda".
+        `device` is "cuda", and no GPU can be used.
 
     Notes
     -----
@@ -130,9 +133,8 @@ def box_iou(
     crowd = None
     if iscrowd is not None:
         crowd = arrays.crowd_array(iscrowd, given2.array.shape[-2], "boxes2")
-    score = _aligned_scores if aligned else _dense_scores
-    scores = score(given1, given2, fmt, metric, crowd, out)
-    return arrays.hand_back(scores, given1, given2) if out is None else out
+    result = _aligned_result if aligned else _dense_result
+    return result(given1, given2, fmt, metric, crowd).compute(out, device)
 
 
 def generalized_box_iou(boxes1: Any, boxes2: Any) -> Any:
@@ -211,7 +213,7 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
 
 
 class _Dense(NamedTuple):
-    """A dense result to be computed: batches of rows against batches of columns."""
+    """A result to be computed: batches of rows against batches of columns, or box against box."""
 
     metric: str
     columns1: BoxColumns
@@ -239,6 +241,33 @@ class _Dense(NamedTuple):
                 scores[batch, missing1[start1 : start1 + rows]] = np.nan
             if missing2 is not None:
                 scores[batch][:, missing2[start2 : start2 + columns]] = np.nan
+
+    def fill_aligned(self, scores: Array) -> None:
+        """Fill scores (n,): box i against box i."""
+        self._launch_aligned(self.metric, scores)
+        if METRICS[self.metric].maximum is None:
+            unmagnify(scores, self.exponent)
+        if self.crowd is not None:
+            of_crowds = np.empty_like(scores)
+            self._launch_aligned("iof", of_crowds)
+            np.copyto(scores, of_crowds, where=self.crowd)
+        for columns in (self.columns1, self.columns2):
+            if columns.missing is not None:
+                scores[columns.missing] = np.nan
+
+    def _launch_aligned(self, metric: str, scores: Array) -> None:
+        for first, last in dispatch.steps(len(scores), dispatch.STEP):
+            dispatch.run(
+                pairwise(metric).aligned,
+                last - first,
+                self.columns1.corners,
+                self.columns1.measures,
+                self.columns2.corners,
+                self.columns2.measures,
+                scores,
+                first,
+                last,
+            )
 
     def _launch(
         self, metric: str, starts1: Array, starts2: Array, columns2: BoxColumns, scores: Array
@@ -287,29 +316,15 @@ class _Dense(NamedTuple):
                 scores[batch][:, some] = part[0]
 
 
-def _dense_scores(
-    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None, out: Any
-) -> Array:
+def _dense_result(
+    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None
+) -> DenseResult:
     """All against all."""
     shape1, shape2 = given1.array.shape, given2.array.shape
     batch_shape = _broadcast_batches(shape1[:-2], shape2[:-2])
     rows, columns = shape1[-2], shape2[-2]
-    shape = (*batch_shape, rows, columns)
+    batches = math.prod(batch_shape)
     dtype = arrays.result_dtype(given1, given2)
-    if out is None:
-        target = memory.allocate(
-            shape,
-            dtype,
-            f"box_iou of {rows:,} × {columns:,} boxes"
-            + (f" in {math.prod(batch_shape):,} batches" if batch_shape else ""),
-            "pairs returns only the pairs above a threshold, without the dense result, as topk "
-            "will the best matches in a coming version",
-        )
-    else:
-        target = arrays.output_array(out, shape, dtype)
-    columns1, columns2, exponent = prepare(
-        given1, given2, fmt, metric, phase=target.ctypes.data % 64
-    )
 
     def starts(batches: tuple[int, ...], count: int) -> Array:
         if not batch_shape:
@@ -317,32 +332,41 @@ def _dense_scores(
         first = np.arange(math.prod(batches), dtype=np.int64).reshape(batches) * count
         return np.broadcast_to(first, batch_shape).ravel()
 
-    job = _Dense(
-        metric,
-        columns1,
-        columns2,
-        starts(shape1[:-2], rows),
-        starts(shape2[:-2], columns),
-        exponent,
-        crowd,
+    def job(phase: int) -> _Dense:
+        columns1, columns2, exponent = prepare(given1, given2, fmt, metric, phase=phase)
+        starts1, starts2 = starts(shape1[:-2], rows), starts(shape2[:-2], columns)
+        return _Dense(metric, columns1, columns2, starts1, starts2, exponent, crowd)
+
+    def fill(target: Array) -> None:
+        dense = job(target.ctypes.data % 64)
+        if target.flags.carray:
+            dense.fill(target.reshape(batches, rows, columns), slice(None), 0)
+            return
+        # Any other layout is filled by way of contiguous parts.
+        part_rows = max(1, PART_SCORES // max(columns, 1))
+        for number, batch in enumerate(np.ndindex(batch_shape)):
+            for first in range(0, rows, part_rows):
+                part = np.empty((1, min(part_rows, rows - first), columns), dtype)
+                dense.fill(part, slice(number, number + 1), first)
+                target[batch][first : first + part_rows] = part[0]
+
+    return DenseResult(
+        [given1, given2],
+        (*batch_shape, rows, columns),
+        dtype,
+        (batches, rows, columns),
+        f"box_iou of {rows:,} × {columns:,} boxes"
+        + (f" in {batches:,} batches" if batch_shape else ""),
+        "pairs returns only the pairs above a threshold, and topk the best of each row, without "
+        "the dense result",
+        fill,
+        _OnGpu(functools.partial(job, 0)).fill_dense,
     )
-    batches = math.prod(batch_shape)
-    if target.flags.carray:
-        job.fill(target.reshape(batches, rows, columns), slice(None), 0)
-        return target  # type: ignore[no-any-return]
-    # Any other layout is filled by way of contiguous parts.
-    part_rows = max(1, PART_SCORES // max(columns, 1))
-    for number, batch in enumerate(np.ndindex(batch_shape)):
-        for first in range(0, rows, part_rows):
-            part = np.empty((1, min(part_rows, rows - first), columns), dtype)
-            job.fill(part, slice(number, number + 1), first)
-            target[batch][first : first + part_rows] = part[0]
-    return target  # type: ignore[no-any-return]
 
 
-def _aligned_scores(
-    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None, out: Any
-) -> Array:
+def _aligned_result(
+    given1: Input, given2: Input, fmt: str, metric: str, crowd: Array | None
+) -> DenseResult:
     """Box i against box i."""
     shape1, shape2 = given1.array.shape, given2.array.shape
     if shape1[-2] != shape2[-2]:
@@ -351,49 +375,61 @@ def _aligned_scores(
         )
     shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
     dtype = arrays.result_dtype(given1, given2)
-    if out is None:
-        target = memory.allocate(
-            shape, dtype, f"box_iou of {math.prod(shape):,} aligned boxes", "score fewer at a time"
-        )
-    else:
-        target = arrays.output_array(out, shape, dtype)
-    scores = target if target.flags.carray else np.empty(shape, dtype)
-    flat = scores.reshape(-1)
+    crowds = None if crowd is None else np.broadcast_to(crowd, shape).reshape(-1)
 
     def spread(given: Input) -> Input:
         return given._replace(array=np.broadcast_to(given.array, (*shape, 4)).reshape(-1, 4))
 
-    spread1 = spread(given1)
-    spread2 = spread1 if given2 is given1 else spread(given2)
-    columns1, columns2, exponent = prepare(spread1, spread2, fmt, metric)
+    def job() -> _Dense:
+        spread1 = spread(given1)
+        spread2 = spread1 if given2 is given1 else spread(given2)
+        columns1, columns2, exponent = prepare(spread1, spread2, fmt, metric)
+        zero = np.zeros(1, np.int64)
+        return _Dense(metric, columns1, columns2, zero, zero, exponent, crowds)
 
-    def launch(metric: str, scores: Array) -> None:
-        for first, last in dispatch.steps(len(scores), dispatch.STEP):
-            dispatch.run(
-                pairwise(metric).aligned,
-                last - first,
-                columns1.corners,
-                columns1.measures,
-                columns2.corners,
-                columns2.measures,
-                scores,
-                first,
-                last,
-            )
+    def fill(target: Array) -> None:
+        scores = target if target.flags.carray else np.empty(shape, dtype)
+        job().fill_aligned(scores.reshape(-1))
+        if scores is not target:
+            target[...] = scores
 
-    launch(metric, flat)
-    if METRICS[metric].maximum is None:
-        unmagnify(flat, exponent)
-    if crowd is not None:
-        of_crowds = np.empty_like(flat)
-        launch("iof", of_crowds)
-        np.copyto(flat, of_crowds, where=np.broadcast_to(crowd, shape).reshape(-1))
-    for columns in (columns1, columns2):
-        if columns.missing is not None:
-            flat[columns.missing] = np.nan
-    if scores is not target:
-        target[...] = scores
-    return target  # type: ignore[no-any-return]
+    return DenseResult(
+        [given1, given2],
+        shape,
+        dtype,
+        (1, math.prod(shape), 1),
+        f"box_iou of {math.prod(shape):,} aligned boxes",
+        "score fewer at a time",
+        fill,
+        _OnGpu(job).fill_aligned,
+    )
+
+
+class _OnGpu:
+    """Fills blocks of one result on a GPU; boxes are prepared when the first is asked for."""
+
+    def __init__(self, job: Callable[[], _Dense]) -> None:
+        self._job = functools.cache(job)
+
+    def fill_dense(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:
+        """Fill scores of some batches, beginning with this row."""
+        from fastiou.cuda.pairwise import dense_scores
+
+        job = self._job()
+        dense_scores(
+            work, job.metric, job.columns1, job.columns2, job.starts1[batches] + first_row,
+            job.starts2[batches], job.exponent, job.crowd, scores,
+        )  # fmt: skip
+
+    def fill_aligned(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:
+        """Fill scores (1, some, 1), beginning with this box."""
+        from fastiou.cuda.pairwise import aligned_scores
+
+        job = self._job()
+        aligned_scores(
+            work, job.metric, job.columns1, job.columns2, first_row, job.exponent, job.crowd,
+            scores.reshape(scores.size),
+        )  # fmt: skip
 
 
 def _broadcast_batches(batches1: tuple[int, ...], batches2: tuple[int, ...]) -> tuple[int, ...]:

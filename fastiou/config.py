@@ -17,6 +17,7 @@ from fastiou import dispatch
 from fastiou.assignment import match
 from fastiou.boxes import box_iou
 from fastiou.cpu.compilation import cache_folder
+from fastiou.cuda import interop
 from fastiou.masks import Masks, mask_iou
 from fastiou.matching import pairs, topk
 from fastiou.metrics import METRICS
@@ -36,7 +37,7 @@ def configuration() -> dict[str, str]:
         **versions,
         "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
         "threading layer": dispatch.threading_layer() or "chosen at the first parallel call",
-        "GPU": "not used by this version",
+        "GPU": interop.description(),
         "cache folder": cache_folder() or "none can be written; set NUMBA_CACHE_DIR",
     }
 

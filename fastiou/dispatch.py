@@ -213,9 +213,9 @@ def gpu_of(inputs: Sequence[Input]) -> GpuArray | None:
     """Where those of the inputs lie that are on a GPU; None if all are the host's."""
     places = [(given.name, given.gpu) for given in inputs if given.gpu is not None]
     for name, place in places[1:]:
-        if place.index != places[0][1].index:
+        if place.number != places[0][1].number:
             raise ValueError(
-                f"{places[0][0]} is on GPU {places[0][1].index} and {name} on GPU {place.index}; "
+                f"{places[0][0]} is on GPU {places[0][1].number} and {name} on GPU {place.number}; "
                 "move one to the other"
             )
     return places[0][1] if places else None

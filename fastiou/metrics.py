@@ -175,7 +175,7 @@ def extent(low: Any, high: Any, zero: Any) -> Any:
     then need all 64 bits, so it is taken unsigned, where it cannot overflow, and becomes a float64
     only afterwards.
     """
-    if isinstance(low, int):
+    if isinstance(low, (int, np.int64)):
         return np.float64(np.uint64(high) - np.uint64(low)) if high > low else zero
     length = high - low
     return length if length > zero else zero
@@ -184,7 +184,7 @@ def extent(low: Any, high: Any, zero: Any) -> Any:
 @register_jitable
 def offset(low1: Any, high1: Any, centre1: Any, low2: Any, high2: Any, centre2: Any) -> Any:
     """Signed distance between the centres of two intervals (see `extent` for integers)."""
-    if isinstance(low1, int):
+    if isinstance(low1, (int, np.int64)):
         zero = centre1 - centre1
         lows = extent(low2, low1, zero) - extent(low1, low2, zero)
         highs = extent(high2, high1, zero) - extent(high1, high2, zero)

@@ -584,7 +584,7 @@ BOX = [[0, 0, 1, 1]]
         ((BOX, BOX), {"iscrowd": [True, False]}, ValueError, "iscrowd must be 1 booleans"),
         ((BOX, BOX), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
         ((BOX, BOX), {"iscrowd": [[1], [1, 2]]}, ValueError, "iscrowd cannot be read"),
-        ((BOX, BOX), {"device": "gpu"}, ValueError, "device must be 'auto', 'cpu' or 'cuda'"),
+        ((BOX, BOX), {"device": "gpu"}, ValueError, "device must be one of 'auto', 'cpu', 'cuda'"),
         (
             (BOX, BOX),
             {"device": "cuda"},

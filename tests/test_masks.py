@@ -1033,7 +1033,7 @@ ONE = np.ones((1, 4, 5))
         ((ONE, ONE), {"iscrowd": []}, ValueError, "iscrowd must be 1 booleans"),
         ((ONE, ONE), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
         ((ONE, ONE), {"iscrowd": True}, ValueError, r"got shape \(\)"),
-        ((ONE, ONE), {"device": "gpu"}, ValueError, "device must be 'auto', 'cpu' or 'cuda'"),
+        ((ONE, ONE), {"device": "gpu"}, ValueError, "device must be one of 'auto', 'cpu', 'cuda'"),
         ((ONE, ONE), {"device": "cuda"}, RuntimeError, "this version of fastiou computes on the "
          "CPU"),
     ],

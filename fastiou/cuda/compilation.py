@@ -8,9 +8,10 @@ the function's names, so the simulator runs the same replacements.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba import cuda
@@ -53,7 +54,9 @@ def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
         for name in function.__code__.co_names
         if name in function.__globals__
     }
-    cells = tuple(types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ())
+    cells = tuple(
+        types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ()
+    )
     copy = types.FunctionType(
         function.__code__,
         {**function.__globals__, **names},
@@ -70,6 +73,22 @@ def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
 def on_device(function: Callable[..., Any]) -> Any:
     """Make a device function of a scalar function of this project, and of all that it calls."""
     return cuda.jit(device=True)(_retargeted(function))
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep Numba from warning that few blocks do not fill a GPU: few boxes do not."""
+    if SIMULATED:
+        yield
+        return
+    from numba.cuda.core import config
+
+    kept = config.CUDA_LOW_OCCUPANCY_WARNINGS
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+    try:
+        yield
+    finally:
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = kept
 
 
 class CudaKernel:
@@ -91,4 +110,6 @@ class CudaKernel:
         """Run `blocks` blocks of `threads` threads each, in one dimension, on a stream."""
         if self._compiled is None:
             self._compiled = cuda.jit(self.function)
-        self._compiled[blocks, threads, stream](*arguments)
+        with _without_advice():
+            configured = self._compiled[blocks, threads, stream]
+        configured(*arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numba import cuda
 from fastiou.cuda.interop import GpuArray, started
 from fastiou.cuda.primitives import SIMULATED
 
-__all__ = ["Work", "as_device_array", "working"]
+__all__ = ["Work", "as_device_array", "fill_device", "fill_host", "memory_errors", "working"]
 
 Array = npt.NDArray[Any]
 
@@ -62,14 +62,21 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
         The GPU's memory does not suffice.
     """
     started()
-    try:
+    with memory_errors():
         if SIMULATED or gpu is None:
             yield Work(0)
         else:
-            with cuda.gpus[gpu.index]:
+            with cuda.gpus[gpu.number]:
                 yield Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise a MemoryError for what any library raises where a GPU's memory does not suffice."""
+    try:
+        yield
     except Exception as error:
-        if "OUT_OF_MEMORY" in str(error):
+        if "out of memory" in str(error).lower().replace("_", " "):
             raise MemoryError(f"the GPU's memory does not suffice: {error}") from None
         raise
 
@@ -77,3 +84,57 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
 def as_device_array(array: Any) -> Any:
     """A GPU array of any library as Numba takes it, without a copy."""
     return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array, sync=False)
+
+
+#: Bytes of a result that are computed on a GPU before they are copied to the host.
+BLOCK_BYTES = 1 << 28
+
+
+def blocks_of(batches: int, rows: int, row_bytes: int, limit: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a result into batches and rows of at most `limit` bytes, or single rows."""
+    some_batches = max(1, limit // max(1, rows * row_bytes))
+    some_rows = max(1, limit // max(1, row_bytes))
+    for batch in range(0, batches, some_batches):
+        for row in range(0, rows, some_rows):
+            yield slice(batch, batch + some_batches), slice(row, row + some_rows)
+
+
+def fill_host(
+    target: Array, fill: Callable[[Work, Any, slice, int], None], place: GpuArray | None
+) -> None:
+    """Fill a host array (batches, rows, columns) of any layout by blocks that a GPU computes.
+
+    `fill(work, scores, batches, first_row)` fills a C-contiguous block on the device.
+    """
+    batches, rows, columns = target.shape
+    if not target.size:
+        return
+    with working(place) as work:
+        for some_batches, some_rows in blocks_of(
+            batches, rows, columns * target.itemsize, BLOCK_BYTES
+        ):
+            part = target[some_batches, some_rows]
+            scores = work.empty(part.shape, target.dtype)
+            fill(work, scores, some_batches, some_rows.start)
+            if part.flags.carray:
+                work.to_host(scores, part)
+            else:
+                part[...] = work.to_host(scores)
+
+
+def fill_device(
+    target: Any,
+    shape: tuple[int, int, int],
+    fill: Callable[[Work, Any, slice, int], None],
+    place: GpuArray | None,
+) -> None:
+    """Fill a C-contiguous GPU array of any library, in this shape, as `fill_host`.
+
+    The work goes to the stream of that library, and may not have ended when this returns.
+    """
+    if 0 in shape:
+        return
+    with working(place) as work:
+        fill(work, as_device_array(target).reshape(shape), slice(0, shape[0]), 0)
+        if not work.stream:
+            work.wait()

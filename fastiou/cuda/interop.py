@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GpuArray", "is_simulated", "problem", "read", "started"]
+__all__ = ["GpuArray", "description", "is_simulated", "problem", "read", "started"]
 
 Array = npt.NDArray[Any]
 
@@ -66,11 +66,25 @@ def _lasting_problem() -> str | None:
     return None
 
 
+def description() -> str:
+    """The GPU that is used, or why none can be."""
+    reason = problem()
+    if reason is not None:
+        return f"none: {reason}"
+    if is_simulated():
+        return "Numba's simulator (NUMBA_ENABLE_CUDASIM is set)"
+    from numba import cuda
+
+    gpu = cuda.get_current_device()
+    name = gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name
+    return f"{name}, compute capability {'.'.join(map(str, gpu.compute_capability))}"
+
+
 class GpuArray(NamedTuple):
     """Where an argument lies, and how results get there."""
 
     #: Number of the GPU.
-    index: int
+    number: int
     #: Address of the stream that the caller's library works on; 0 is the default stream.
     stream: int
     #: Makes an array of the caller's library there, of a shape and NumPy dtype, not filled; None if
@@ -85,16 +99,16 @@ def read(value: Any) -> tuple[Array, str, GpuArray] | None:
     library = type(value).__module__.partition(".")[0]
     if library == "torch":
         return _read_torch(value)
+    if library == "cupy":
+        return _read_cupy(value)
+    if library in ("jax", "jaxlib") and hasattr(value, "devices"):
+        return _read_jax(value)
     if hasattr(value, "__cuda_ndarray__"):
         from numba import cuda
 
         index = 0 if is_simulated() else int(cuda.get_current_device().id)
         gpu = GpuArray(index, 0, cuda.device_array, cuda.to_device)
         return value.copy_to_host(), "numba", gpu
-    if library == "cupy":
-        return _read_cupy(value)
-    if library in ("jax", "jaxlib") and hasattr(value, "devices"):
-        return _read_jax(value)
     return None
 
 

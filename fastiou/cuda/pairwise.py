@@ -9,6 +9,7 @@ by single numbers, neighbours by neighbouring threads.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,9 +129,7 @@ def pairwise(metric: str, with_crowds: bool = False) -> PairwiseKernels:
         start = starts1[batch] + first
         result = (batch * rows + first) * columns + column
         for row in range(min(ROWS, rows - first)):
-            scores[result] = score(
-                box(corners1, measures1, start + row), box2, crowd, column
-            )
+            scores[result] = score(box(corners1, measures1, start + row), box2, crowd, column)
             result += columns
 
     def aligned(
@@ -139,13 +138,14 @@ def pairwise(metric: str, with_crowds: bool = False) -> PairwiseKernels:
         corners2: Any,
         measures2: Any,
         crowd: Any,
-        count: int,
+        first: int,
         scores: Any,
     ) -> None:
-        i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if i < count:
+        place = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        if place < scores.shape[0]:
+            i = first + place
             box1 = box(corners1, measures1, i)
-            scores[i] = score(box1, box(corners2, measures2, i), crowd, i)
+            scores[place] = score(box1, box(corners2, measures2, i), crowd, i)
 
     suffix = "-crowds" if with_crowds else ""
     return PairwiseKernels(
@@ -157,6 +157,7 @@ def pairwise(metric: str, with_crowds: bool = False) -> PairwiseKernels:
 
 def _finish(
     factor: Any,
+    other_factor: Any,
     starts1: Any,
     starts2: Any,
     missing1: Any,
@@ -175,7 +176,8 @@ def _finish(
         if missing or (missing2.shape[0] > 0 and missing2[column]):
             scores[place] = np.nan
         else:
-            scores[place] *= factor
+            # Twice each, one after the other: no step but the last can round.
+            scores[place] = scores[place] * factor * factor * other_factor * other_factor
 
 
 #: Runs after the scores where magnified areas or missing boxes ask for it.
@@ -239,10 +241,15 @@ def _complete(
     threads = threads_of_block(THREADS)
     FINISH.launch(
         blocks_for(flat.size, threads), threads, work.stream,
-        flat.dtype.type(2.0 ** (-2 * exponent) if magnified else 1), *starts,
+        *map(flat.dtype.type, _factors(-exponent if magnified else 0)), *starts,
         work.copied(none if columns1.missing is None else columns1.missing),
         work.copied(none if columns2.missing is None else columns2.missing), rows, columns, flat,
     )  # fmt: skip
+
+
+def _factors(exponent: int) -> tuple[float, float]:
+    """Two factors that are 2^exponent together, which by itself may be no float64."""
+    return math.ldexp(1.0, exponent // 2), math.ldexp(1.0, exponent - exponent // 2)
 
 
 def aligned_scores(
@@ -250,11 +257,12 @@ def aligned_scores(
     metric: str,
     columns1: BoxColumns,
     columns2: BoxColumns,
+    first: int,
     exponent: int,
     crowd: Array | None,
     scores: Any,
 ) -> None:
-    """Fill scores (n,) on the device: box i against box i."""
+    """Fill scores (n,) on the device: box i against box i, from the first on."""
     count = len(scores)
     if not count:
         return
@@ -264,8 +272,8 @@ def aligned_scores(
         blocks_for(count, threads), threads, work.stream, work.copied(columns1.corners),
         work.copied(columns1.measures), work.copied(columns2.corners),
         work.copied(columns2.measures),
-        work.copied(np.zeros(1, np.bool_) if crowd is None else crowd), count, scores,
+        work.copied(np.zeros(1, np.bool_) if crowd is None else crowd), first, scores,
     )  # fmt: skip
-    # In a result of one column, each row of which is a batch, places of rows and columns agree.
-    places = work.copied(np.arange(count, dtype=np.int64))
+    # As batches of one row and one column.
+    places = work.copied(np.arange(first, first + count, dtype=np.int64))
     _complete(work, metric, columns1, columns2, (places, places), exponent, 1, 1, scores)

@@ -38,7 +38,7 @@ ONE = np.float32(1)
 
 
 def refined_quotient(a: Any, b: Any, reciprocal: Any) -> Any:
-    """a / b, rounded right, from an estimate of 1 / b that is off by at most one unit.
+    """Quotient of two numbers, rounded right, from an estimate of 1 / b that is off by a unit.
 
     Newton's step makes a reciprocal that is nearly always rounded right. Each of the two others
     takes away the quotient's remainder, which a fused multiplication and addition gives exactly.
@@ -55,11 +55,11 @@ def refined_quotient(a: Any, b: Any, reciprocal: Any) -> Any:
 if SIMULATED:
 
     def product(a: Any, b: Any) -> Any:
-        """a·b, rounded by itself."""
+        """Product of two numbers, rounded by itself."""
         return a * b
 
     def quotient(a: Any, b: Any) -> Any:
-        """a / b, rounded right."""
+        """Quotient of two numbers, rounded right."""
         return a / b
 
     def load4(array: Any, index: int) -> Any:
@@ -102,12 +102,12 @@ if SIMULATED:
 
 else:
     from llvmlite import ir
-    from numba.cuda import cgutils, libdevice, types
+    from numba.cuda import cgutils, types
     from numba.cuda.extending import intrinsic
 
     @intrinsic
     def product(typingctx: Any, a: Any, b: Any) -> Any:
-        """a·b, rounded by itself: the compiler fuses no addition with it."""
+        """Product of two numbers, rounded by itself: the compiler fuses no addition with it."""
         if types.float64 not in (a, b) and types.float32 not in (a, b):
             return None
         result = types.float64 if types.float64 in (a, b) else types.float32
@@ -116,7 +116,9 @@ else:
             number = context.get_value_type(result)
             suffix = "f" if result == types.float32 else "d"
             function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(number, (number, number)), f"llvm.nvvm.mul.rn.{suffix}"
+                builder.module,
+                ir.FunctionType(number, (number, number)),
+                f"llvm.nvvm.mul.rn.{suffix}",
             )
             return builder.call(function, arguments)
 
@@ -137,7 +139,7 @@ else:
 
     @intrinsic
     def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-        """a·b + c of float32, rounded once."""
+        """Sum of a·b and c of float32, rounded once."""
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.fma(*arguments)
@@ -146,7 +148,7 @@ else:
 
     @intrinsic
     def quotient(typingctx: Any, a: Any, b: Any) -> Any:
-        """a / b, rounded right; of float32 without the compiler's branch for infinities."""
+        """Quotient of two numbers, rounded right; of float32 without a branch for infinities."""
         result = types.float64 if types.float64 in (a, b) else types.float32
 
         def divide(a: Any, b: Any) -> Any:
@@ -186,7 +188,7 @@ else:
     def store4(
         typingctx: Any, array: Any, index: Any, first: Any, second: Any, third: Any, fourth: Any
     ) -> Any:
-        """Store four numbers at a place that begins at a multiple of four of them, in one access."""
+        """Store four numbers where a multiple of four of them begins, in one access."""
         number = array.dtype
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -555,7 +555,7 @@ class _Task(NamedTuple):
     positions: Any
     #: The first of them, and how many.
     first: int
-    count: int
+    members: int
     #: The work done when this is.
     done: int
 
@@ -647,8 +647,6 @@ class GpuSearch:
         self, limit: Any, offsets: Array, columns: Any, values: Any, report: Report | None
     ) -> None:
         """Fill in the pairs of each row, sorted by column, in memory of the GPU."""
-        if not len(columns):
-            return
         own_offsets = self._use.copied(offsets)
         self._search_pairs(limit, report, None, own_offsets, columns, values)
         self._launch_items(SORT_FEW, len(offsets) - 1, own_offsets, columns, values)
@@ -683,8 +681,8 @@ class GpuSearch:
                 cursors.copy_to_device(offsets, stream=use.stream)
         for task in self._tasks():
             self._launch_items(
-                pairs_kernel(found.geometry, self._metric), task.count * task.team,
-                *self._arguments, found.itself, task.positions, task.first, task.count, task.team,
+                pairs_kernel(found.geometry, self._metric), task.members * task.team,
+                *self._arguments, found.itself, task.positions, task.first, task.members, task.team,
                 limit, filling, counts, offsets, cursors, columns, values,
             )  # fmt: skip
             if report is not None:
@@ -693,13 +691,10 @@ class GpuSearch:
 
     def name_rows(self, offsets: Array, rows: Any) -> None:
         """Fill in the row of each pair, in memory of the GPU."""
-        if len(rows):
-            self._launch_items(NAME_ROWS, len(offsets) - 1, self._use.copied(offsets), rows)
+        self._launch_items(NAME_ROWS, len(offsets) - 1, self._use.copied(offsets), rows)
 
     def keep_best(self, limit: Any, columns: Any, values: Any) -> None:
         """Fill (rows, k) in memory of the GPU with the best of each row, the rest with 0 and -1."""
-        if not columns.size:
-            return
         size = columns.size
         self._launch_items(CLEAR, size, columns.reshape(size), values.reshape(size))
         kernels = best_kernels(self._found.geometry, self._metric)

@@ -54,7 +54,7 @@ MANY_ROWS = 1 << 15
 #: Scores between two chances for Ctrl-C: sixteen times those of the CPU.
 STEP = 1 << 30
 
-#: What asking the grid takes, in scores, beyond those of the candidates.
+#: What asking the grid takes, in scores of boxes, beyond those of the candidates.
 SCORES_OF_A_QUERY = 64
 
 #: Pairs of a row up to which one thread sorts them.
@@ -547,11 +547,22 @@ CLEAR = CudaKernel(_clear, "clear")
 # ---- a search ----------------------------------------------------------------------------------
 
 
-class _Task(NamedTuple):
-    """Members of the first set that are served alike, in one launch."""
+class _Team(NamedTuple):
+    """Members of the first set that are served by as many threads each."""
 
-    team: int
-    #: Positions of members, on the GPU; none stands for all.
+    threads: int
+    #: Their positions, on the GPU; none stands for all.
+    positions: Any
+    #: Candidates of each.
+    reached: Array
+    #: Their work, in scores of boxes.
+    work: int
+
+
+class _Task(NamedTuple):
+    """Some members that are served alike, in one launch."""
+
+    threads: int
     positions: Any
     #: The first of them, and how many.
     first: int
@@ -584,21 +595,21 @@ class GpuSearch:
         self._none = work.copied(np.empty(0, np.int32))
         reached = self._count_candidates()
         #: How many scores the search makes.
-        self.tested = int(reached.sum())
-        self._teams = self._parted(reached * found.scores)
+        self.tested = int(reached.sum(dtype=np.int64))
+        self._teams = self._parted(reached)
         #: The work of the search, in scores of boxes.
-        self.total = sum(int(cumulative[-1]) for _, _, cumulative in self._teams)
+        self.total = sum(team.work for team in self._teams)
 
     def _count_candidates(self) -> Array:
-        """How many candidates each member of the first set has."""
+        """How many candidates each member of the first set has, int32."""
         count = len(self._found.side1)
         if not count:
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int32)
         reached = self._use.empty(count, np.int32)
         self._launch_items(
             reach_kernel(self._found.geometry), count, *self._arguments, self._found.itself, reached
         )
-        return self._use.to_host(reached).astype(np.int64)
+        return self._use.to_host(reached)
 
     def _launch_items(self, kernel: CudaKernel, items: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of some items."""
@@ -606,35 +617,53 @@ class GpuSearch:
             threads = threads_of_block(THREADS)
             kernel.launch(blocks_for(items, threads), threads, self._use.stream, *arguments)
 
-    def _parted(self, work: Array) -> list[tuple[int, Any, Array]]:
-        """Sizes of teams, positions of the members that they serve, and the work before each."""
+    def _parted(self, reached: Array) -> list[_Team]:
+        """Part members by how many threads serve each. Those that reach nothing may be left out."""
+        scores = self._found.scores
         teams = []
         least = -1
-        for team, most in TEAMS:
-            chosen = np.flatnonzero((work > least) & (work <= most))
-            if team == 1 and len(chosen) < MANY_ROWS:
+        highest = int(reached.max(initial=-1))
+        for threads, most_work in TEAMS:
+            most = min(most_work // scores, highest)
+            if threads == 1 and np.count_nonzero(reached <= most) < MANY_ROWS:
                 least = 0
                 continue
-            least = most
+            positions, chosen = self._none, reached
+            if least >= 0 or most < highest:
+                places = np.flatnonzero((reached > least) & (reached <= most)).astype(np.int32)
+                positions, chosen = self._use.copied(places), reached[places]
             if len(chosen):
-                cumulative = np.concatenate([[0], np.cumsum(work[chosen] + SCORES_OF_A_QUERY)])
-                every = len(chosen) == len(work)
-                positions = self._none if every else self._use.copied(chosen.astype(np.int32))
-                teams.append((team, positions, cumulative))
+                work = int(chosen.sum(dtype=np.int64)) * scores + SCORES_OF_A_QUERY * len(chosen)
+                teams.append(_Team(threads, positions, chosen, work))
+            if most == highest:
+                break
+            least = most
         return teams
 
     def _tasks(self) -> Iterator[_Task]:
         """What to launch, one after the other; each is waited for before the next."""
         done = 0
-        for team, positions, cumulative in self._teams:
-            first, count = 0, len(cumulative) - 1
-            while first < count:
-                until = int(np.searchsorted(cumulative, cumulative[first] + STEP, side="right")) - 1
-                last = min(max(until, first + 1), count)
-                done += int(cumulative[last] - cumulative[first])
-                yield _Task(team, positions, first, last - first, done)
-                first = last
+        for team in self._teams:
+            first = 0
+            for members, work in self._cut(team):
+                done += work
+                yield _Task(team.threads, team.positions, first, members, done)
+                first += members
                 self._use.wait()
+
+    def _cut(self, team: _Team) -> Iterator[tuple[int, int]]:
+        """How many members of a team's are served at a time, and their work."""
+        if team.work <= STEP:
+            yield len(team.reached), team.work
+            return
+        each = team.reached.astype(np.int64) * self._found.scores + SCORES_OF_A_QUERY
+        cumulative = np.concatenate([[0], np.cumsum(each)])
+        first = 0
+        while first < len(each):
+            until = int(np.searchsorted(cumulative, cumulative[first] + STEP, side="right")) - 1
+            last = max(until, first + 1)
+            yield last - first, int(cumulative[last] - cumulative[first])
+            first = last
 
     def count_pairs(self, limit: Any, rows: int, report: Report | None) -> Array:
         """How many pairs each row of the caller has, int32."""
@@ -676,14 +705,14 @@ class GpuSearch:
             values = use.copied(np.empty(0, found.dtype))
         else:
             counts = self._none
-            if any(team > 1 for team, _, _ in self._teams):
+            if any(team.threads > 1 for team in self._teams):
                 cursors = use.empty(offsets.shape, np.int64)
                 cursors.copy_to_device(offsets, stream=use.stream)
         for task in self._tasks():
             self._launch_items(
-                pairs_kernel(found.geometry, self._metric), task.members * task.team,
-                *self._arguments, found.itself, task.positions, task.first, task.members, task.team,
-                limit, filling, counts, offsets, cursors, columns, values,
+                pairs_kernel(found.geometry, self._metric), task.members * task.threads,
+                *self._arguments, found.itself, task.positions, task.first, task.members,
+                task.threads, limit, filling, counts, offsets, cursors, columns, values,
             )  # fmt: skip
             if report is not None:
                 use.wait()
@@ -698,9 +727,9 @@ class GpuSearch:
         size = columns.size
         self._launch_items(CLEAR, size, columns.reshape(size), values.reshape(size))
         kernels = best_kernels(self._found.geometry, self._metric)
-        for team, positions, first, count, _ in self._tasks():
+        for threads, positions, first, count, _ in self._tasks():
             arguments = (*self._arguments, positions, first, count, limit, columns, values)
-            if team == 1:
+            if threads == 1:
                 self._launch_items(kernels.alone, count, *arguments)
             else:
                 kernels.block.launch(count, threads_of_block(THREADS), self._use.stream, *arguments)

@@ -186,20 +186,20 @@ def test_pairs_of_packed_masks(rng: np.random.Generator, service: str, grid: boo
 
 
 def test_progress_and_many_steps(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(join, "STEP", 900)
+    monkeypatch.setattr(join, "STEP", 1200)
     monkeypatch.setattr(join, "TEAMS", SERVICES["mixed"])
     a, b = both_sides(rng, np.float32)
     told: list[tuple[int, int]] = []
     assert_pairs(a, b, 0.1, progress=lambda done, total: told.append((done, total)), least=10)
     told = told[: told.index((told[0][1], told[0][1])) + 1]  # those of the GPU
-    assert len(told) > 4
+    assert len(told) > 3
     assert [done for done, _ in told] == sorted({done for done, _ in told})
     assert len({total for _, total in told}) == 1
     assert_topk(a, b, 3, least=10)
 
 
 def test_long_rows_are_sorted(rng: np.random.Generator) -> None:
-    counts = np.array([0, 1, 2, 5, 16, 33, 64, 71])
+    counts = np.array([0, 1, 2, 5, 64, 71])
     offsets = np.concatenate([[0], np.cumsum(counts)])
     rows = rng.permutation(len(counts))[:-1]
     columns = np.concatenate([rng.permutation(count) * 2**33 for count in counts])

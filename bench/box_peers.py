@@ -20,7 +20,15 @@ from bench.contenders import (
     read_and_fill_bound,
 )
 
-__all__ = ["BOX_WORKLOADS", "Scene", "by_row", "numpy_scores", "random_boxes", "sparse"]
+__all__ = [
+    "BOX_WORKLOADS",
+    "Scene",
+    "by_row",
+    "numpy_scores",
+    "random_boxes",
+    "sparse",
+    "torch_scores",
+]
 
 
 # ---- scenes ------------------------------------------------------------------------------------
@@ -182,7 +190,7 @@ def _pycocotools() -> Contender:
     return Contender(set_up)
 
 
-def _torch_scores(boxes1: Any, boxes2: Any, *, giou: bool = False, out: Any = None) -> Any:
+def torch_scores(boxes1: Any, boxes2: Any, *, giou: bool = False, out: Any = None) -> Any:
     """torchvision's `box_iou` and `generalized_box_iou`; aligned where shapes broadcast so."""
     import torch
 
@@ -218,7 +226,7 @@ def _torch(
         out = None
         if into:
             out = torch.empty((len(boxes1), len(boxes2)), dtype=boxes1.dtype)
-        return lambda: _torch_scores(boxes1, boxes2, giou=giou, out=out)
+        return lambda: torch_scores(boxes1, boxes2, giou=giou, out=out)
 
     return Contender(set_up)
 

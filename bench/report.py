@@ -1,6 +1,8 @@
 """Turn results into docs/benchmarks.md and its plots.
 
 python -m bench.report bench/results/NAME.json [--docs docs]
+
+The newest `gpu-*.json` beside it makes the section on GPUs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.gpu_timing import WORKLOADS as GPU_WORKLOADS
 from bench.peers import WORKLOADS
 from bench.run import QUIET
 from bench.startup import COLD, FROM_CACHE
@@ -314,8 +317,8 @@ def _table_lines(name: str, table: Table, threads: int) -> Iterator[str]:
         yield f"| fastiou, {what} per second | | " + " | ".join(rates) + " |"
 
 
-def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
-    """The whole page."""
+def page(run: Record, found: dict[str, Table], plots: list[str], gpu: Record | None = None) -> str:
+    """The whole page; `gpu` is what `bench.gpu` found, if there is any."""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     lines = [
         "# Benchmarks",
@@ -364,7 +367,120 @@ def page(run: Record, found: dict[str, Table], plots: list[str]) -> str:
         lines += _table_lines(name, table, run["threads"])
         if name in WORKLOADS and WORKLOADS[name].note:
             lines += ["", WORKLOADS[name].note]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "## GPU", "", *gpu_lines(gpu)]) + "\n"
+
+
+# ---- the section on GPUs -----------------------------------------------------------------------
+
+
+def newest_gpu_results(folder: Path) -> Record | None:
+    """What `bench.gpu` found on a GPU, the newest by date; None if there is none in the folder."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("gpu-*.json"))]
+    real = [loaded for loaded in found if not loaded["run"]["simulated"]]
+    return max(real, key=lambda loaded: str(loaded["run"]["date"]), default=None)
+
+
+def gpu_lines(gpu: Record | None) -> Iterator[str]:
+    """The section without its heading."""
+    if gpu is None:
+        yield (
+            "No results of a GPU are committed yet: `python -m bench.gpu` makes them on a machine "
+            "with an NVIDIA GPU, and `python -m bench.report` takes them in here."
+        )
+        return
+    yield from _gpu_machine_lines(gpu["run"])
+    yield from _gpu_check_lines(gpu)
+    if gpu.get("targets"):
+        yield from _gpu_target_lines(gpu["targets"])
+    rows: dict[tuple[str, int], list[Record]] = {}
+    for record in gpu.get("timings", []):
+        rows.setdefault((record["workload"], record["size"]), []).append(record)
+    for (name, size), records in rows.items():
+        left_out = gpu.get("left_out", {}).get(f"{name}, {size}", {})
+        yield from _gpu_table_lines(name, size, records, left_out)
+    if gpu.get("crossover"):
+        yield from _crossover_lines(gpu["crossover"])
+
+
+def _gpu_machine_lines(run: Record) -> Iterator[str]:
+    device = run["device"]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    capability = ".".join(map(str, device["compute_capability"]))
+    yield (
+        f"{run['date']}, {device['name']}, compute capability {capability}, driver "
+        f"{device['driver'] or 'unknown'} (CUDA {device['cuda_driver']}), CUDA runtime "
+        f"{device['cuda_runtime']}; {run['cpu']}, {run['cores']} cores. {versions}."
+    )
+    clocks = ", ".join(f"{name} {value}" for name, value in device["nvidia_smi"].items())
+    if clocks:
+        yield from ("", f"Clocks in MHz and power in W, as found: {clocks}.")
+    if run["quick"]:
+        yield from ("", "A quick run: few sizes, few rounds.")
+    if "minutes" not in run:
+        yield from ("", "The run was interrupted, so some of it is missing.")
+
+
+def _gpu_check_lines(gpu: Record) -> Iterator[str]:
+    yield from ("", "| check | calls | numbers | wrong numbers | failed calls |")
+    yield "|---|--:|--:|--:|--:|"
+    for key, words in (("poisoned", "into garbage"), ("compared", "against the CPU, by bits")):
+        for row in gpu.get(key, []):
+            counts = (f"{row[name]:,}" for name in ("calls", "numbers", "wrong", "failed"))
+            yield f"| `{row['part']}`, {words} | " + " | ".join(counts) + " |"
+    for tool, state in gpu.get("sanitizer", {}).items():
+        yield f"| compute-sanitizer, {tool}: {state['state']} | | | | |"
+    if gpu.get("failures"):
+        yield from ("", f"**{len(gpu['failures'])} failures**, of which the first:", "")
+        yield from (f"- {failure}" for failure in gpu["failures"][:10])
+
+
+def _gpu_target_lines(targets: list[Record]) -> Iterator[str]:
+    yield from ("", "| workload | aim | measured | reached |", "|---|---|---|---|")
+    for target in targets:
+        aim = f"≥ {target['limit']:g} {target['unit']}" if target["limit"] else ""
+        value = target["measured"]
+        if value is None:
+            yield f"| {target['what']} | {aim or target['unit']} | not measured | |"
+            continue
+        reached = "" if not aim else "yes" if value >= target["limit"] else "**no**"
+        yield f"| {target['what']} | {aim} | {value:.3g} {target['unit']} | {reached} |"
+
+
+def _gpu_table_lines(
+    name: str, size: int, records: list[Record], left_out: dict[str, str]
+) -> Iterator[str]:
+    workload = GPU_WORKLOADS[name]
+    yield from ("", f"### {workload.title}: {size:,} {workload.size_unit}", "")
+    what, how_many = workload.rate or ("", None)
+    yield f"| | median | quartiles | {f'{what} per second' if what else ''} |"
+    yield "|---|--:|--:|--:|"
+    for record in sorted(records, key=lambda record: float(record["seconds"])):
+        label = record["contender"]
+        label = f"*{label}*" if record["kind"] == "bound" else label
+        median = duration(record["seconds"])
+        if record["kind"] in ("kernel", "call"):
+            median = f"**{median}**"
+        low, high = map(duration, record["quartiles"])
+        rate = f"{amount(how_many(size) / record['seconds'])}" if how_many else ""
+        yield f"| {label} | {median} | {low} to {high} | {rate} |"
+    if left_out:
+        reasons = "; ".join(f"{contender} ({why})" for contender, why in left_out.items())
+        yield from ("", f"Left out: {reasons}.")
+
+
+def _crossover_lines(crossover: Record) -> Iterator[str]:
+    yield from ("", "### Arrays of the host on the CPU and through the GPU", "")
+    yield "| boxes per side | CPU | GPU, transfers counted | CPU / GPU |"
+    yield "|--:|--:|--:|--:|"
+    for row in crossover["rows"]:
+        times = f"{duration(row['cpu'])} | {duration(row['cuda'])}"
+        yield f"| {row['size']:,} | {times} | {row['cpu_over_cuda']:.3g} |"
+    start = crossover["gain_from"]
+    yield ""
+    if start is None:
+        yield "At the largest size the CPU was no slower."
+    else:
+        yield f"Among these sizes, the GPU was faster from {start:,} boxes per side on."
 
 
 # ---- plots -------------------------------------------------------------------------------------
@@ -530,7 +646,8 @@ def main(arguments: list[str] | None = None) -> None:
     plots = [name for name, table in found.items() if name in WORKLOADS and len(table) > 1]
     for name in plots:
         plot(name, found[name], run, folder / f"{name}.png")
-    (options.docs / "benchmarks.md").write_text(page(run, found, plots))
+    gpu = newest_gpu_results(options.results.parent)
+    (options.docs / "benchmarks.md").write_text(page(run, found, plots, gpu))
     print(f"{options.docs / 'benchmarks.md'}, {len(plots)} plots")
 
 

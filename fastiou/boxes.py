@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -360,7 +359,7 @@ def _dense_result(
         "pairs returns only the pairs above a threshold, and topk the best of each row, without "
         "the dense result",
         fill,
-        _OnGpu(functools.partial(job, 0)).fill_dense,
+        _OnGpu(lambda: job(0)).fill_dense,
     )
 
 
@@ -408,8 +407,14 @@ def _aligned_result(
 class _OnGpu:
     """Fills blocks of one result on a GPU; boxes are prepared when the first is asked for."""
 
-    def __init__(self, job: Callable[[], _Dense]) -> None:
-        self._job = functools.cache(job)
+    def __init__(self, prepare: Callable[[], _Dense]) -> None:
+        self._prepare = prepare
+        self._prepared: _Dense | None = None
+
+    def _job(self) -> _Dense:
+        if self._prepared is None:
+            self._prepared = self._prepare()
+        return self._prepared
 
     def fill_dense(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:
         """Fill scores of some batches, beginning with this row."""

@@ -211,14 +211,18 @@ def compute(
 
 def gpu_of(inputs: Sequence[Input]) -> GpuArray | None:
     """Where those of the inputs lie that are on a GPU; None if all are the host's."""
-    places = [(given.name, given.gpu) for given in inputs if given.gpu is not None]
-    for name, place in places[1:]:
-        if place.number != places[0][1].number:
+    first: Input | None = None
+    for given in inputs:
+        if given.gpu is None:
+            continue
+        if first is None:
+            first = given
+        elif first.gpu is not None and given.gpu.number != first.gpu.number:
             raise ValueError(
-                f"{places[0][0]} is on GPU {places[0][1].number} and {name} on GPU {place.number}; "
-                "move one to the other"
+                f"{first.name} is on GPU {first.gpu.number} and {given.name} on GPU "
+                f"{given.gpu.number}; move one to the other"
             )
-    return places[0][1] if places else None
+    return None if first is None else first.gpu
 
 
 def check_device(device: str) -> None:

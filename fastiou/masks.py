@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastiou.cpu.columns import PADDING
 from fastiou.cpu.mask_scores import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
 from fastiou.metrics import METRICS
 from fastiou.polygons import rasterise
+from fastiou.results import DenseResult
 from fastiou.rle import RunLengths, image_size, read_run_lengths, write_run_lengths
 
 __all__ = [
@@ -842,7 +844,8 @@ def mask_iou(
     out : array, optional
         Where to write the result: float64, of its shape, and of any memory layout.
     device : {"auto", "cpu", "cuda"}
-        Where to compute; this version has no kernels for "cuda".
+        Where to compute: "auto" stays on the GPU that an input is on, and else on the CPU; "cuda"
+        needs the extra `cuda` and an NVIDIA GPU.
 
     Returns
     -------
@@ -856,7 +859,7 @@ def mask_iou(
     MemoryError
         The result would not fit in memory.
     RuntimeError
-        `device` is "cuda".
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------
@@ -874,23 +877,67 @@ def mask_iou(
     crowd = np.zeros(len(set2), np.bool_)
     if iscrowd is not None:
         crowd = arrays.crowd_array(iscrowd, len(set2), "masks2")
-    shape: tuple[int, ...] = (len(set1),) if aligned else (len(set1), len(set2))
-    if out is None:
-        target = memory.allocate(
-            shape,
-            np.float64,
-            f"mask_iou of {len(set1):,} × {len(set2):,} masks",
-            "score fewer at a time",
-        )
-    else:
-        target = arrays.output_array(out, shape, np.dtype(np.float64))
-    scores = target if target.flags.carray else np.empty(shape)
-    if scores.size:
-        fill = _fill_aligned if aligned else _fill_dense
-        fill(metric, set1, set2, crowd, scores)
-    if scores is not target:
-        target[...] = scores
-    return arrays.hand_back(target, *inputs) if out is None else out
+    parts = (1, len(set1), 1 if aligned else len(set2))
+
+    def fill(target: Array) -> None:
+        scores = target if target.flags.carray else np.empty(target.shape)
+        if scores.size:
+            fill_contiguous = _fill_aligned if aligned else _fill_dense
+            fill_contiguous(metric, set1, set2, crowd, scores)
+        if scores is not target:
+            target[...] = scores
+
+    result = DenseResult(
+        inputs,
+        parts[1:2] if aligned else parts[1:],
+        np.dtype(np.float64),
+        parts,
+        f"mask_iou of {len(set1):,} × {len(set2):,} masks",
+        "score fewer at a time",
+        fill,
+        _OnGpu(metric, set1, set2, crowd, aligned).fill,
+    )
+    return result.compute(out, device)
+
+
+class _OnGpu:
+    """Fills blocks of one result on a GPU; masks are copied there when the first is asked for."""
+
+    def __init__(self, metric: str, set1: Masks, set2: Masks, crowd: Array, aligned: bool) -> None:
+        self._arguments = metric, set1, set2, crowd
+        self._aligned = aligned
+
+    @functools.cached_property
+    def _scores(self) -> Any:
+        from fastiou.cuda.mask_scores import MaskScores
+
+        metric, set1, set2, crowd = self._arguments
+        operand1 = _own_operand(set1)
+        operand2 = operand1 if set2 is set1 else _own_operand(set2)
+        size = 0 if self._aligned else _size_of_all(set1, set2)
+        return MaskScores(metric, operand1, operand2, size, crowd)
+
+    def fill(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:
+        """Fill scores (1, rows, columns), beginning with this row."""
+        if self._aligned:
+            self._scores.fill_aligned(work, scores.reshape(scores.size), first_row)
+        else:
+            self._scores.fill_dense(work, scores.reshape(scores.shape[1:]), first_row)
+
+
+def _own_operand(masks: Masks) -> MaskOperand:
+    """Masks as the kernels read them, without the words of others that they are a slice of."""
+    table = mask_operand(masks).table
+    table[4, : len(masks)] -= masks._offsets[0]
+    return MaskOperand(masks._own_words(), table)
+
+
+def _size_of_all(set1: Masks, set2: Masks) -> int:
+    """Words of every mask of two sets if all have one box, 0 if there is nothing of the kind."""
+    box = set1._boxes[0]
+    if (set1._boxes == box).all() and (set2._boxes == box).all():
+        return int(set1.words_of_each[0])
+    return 0
 
 
 def _fill_aligned(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Array) -> None:
@@ -905,10 +952,8 @@ def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Arr
     kernels = mask_scores(metric)
     count1, count2 = scores.shape
     sizes = set1.words_of_each
-    size = int(sizes[0])
-    box = set1._boxes[0]
-    if size and (set1._boxes == box).all() and (set2._boxes == box).all():
-        # Nothing to crop, as with masks that fill the image.
+    size = _size_of_all(set1, set2)
+    if size:  # nothing to crop, as with masks that fill the image
         tiles = -(-count1 // TILE_ROWS) * -(-count2 // TILE_COLUMNS)
         per_tile = TILE_ROWS * TILE_COLUMNS * size
         for first, last in dispatch.steps(tiles, max(1, WORDS_PER_STEP // per_tile)):

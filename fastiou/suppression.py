@@ -13,6 +13,7 @@ from fastiou.candidates import SCORES_OF_A_QUERY, Search, Sets, group_codes, rea
 from fastiou.cpu import grid as kernels
 from fastiou.cpu.columns import LAYOUTS, PADDING
 from fastiou.cpu.suppress import SUPPRESSED, decay_kernel, suppress_kernel
+from fastiou.cuda.interop import GpuArray
 from fastiou.metrics import METRICS
 from fastiou.preparation import refuse_infinite, unmagnify
 
@@ -103,7 +104,9 @@ def nms(
     max_output : int, optional
         Keep at most so many in all: the best.
     device : {"auto", "cpu", "cuda"}
-        Where to compute.
+        Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
+        the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
+        `a` is, and refuse "cuda".
 
     Returns
     -------
@@ -116,6 +119,10 @@ def nms(
     ------
     TypeError, ValueError
         As `box_iou`; a threshold out of range, or unfit scores, groups or other options.
+    MemoryError
+        `device` is "cuda", and the GPU's memory does not suffice.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------
@@ -154,6 +161,10 @@ def nms(
         else min(arrays.whole_number("max_output", max_output, lowest=0), count)
     )
     if method != "hard":
+        if device == "cuda":
+            raise ValueError(
+                f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
+            )
         if METRICS[metric].maximum is None:
             raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
         if count and values.min() < 0:
@@ -181,7 +192,11 @@ def nms(
         most,
     )
     if method == "hard":
-        result = chosen[_hard(task)]
+        result = chosen[
+            dispatch.compute(
+                device, sets.inputs, lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
+            )
+        ]
     else:
         taken = _soft(task, method, width, chosen, values[chosen].astype(np.float64), float(least))
         result = chosen[np.lexsort((chosen, -taken))][: np.count_nonzero(taken >= 0)]
@@ -305,6 +320,29 @@ def _hard(task: Task) -> Array:
             break
     result = np.ones(task.sets.sizes[0], np.bool_)
     result[side.order[:count]] = kept[:count]
+    return result
+
+
+def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
+    """The same from a GPU."""
+    from fastiou.cuda.device import working
+    from fastiou.cuda.suppress import Members, suppress
+
+    found = task.search(task.threshold)
+    side = found.side1
+    _, queue = _in_turn(found)
+    count = len(queue)
+    result = np.ones(task.sets.sizes[0], np.bool_)
+    if not count:
+        return result
+    # Members ask for those that may suppress them, which come first of the two.
+    members = Members(
+        found.geometry, side.first, side.second, side.groups, found.grid, found.share2,
+        found.share1, queue, _limits(found, task.metric, task.threshold),
+    )  # fmt: skip
+    enough = count if task.most is None or task.group_count > 1 else task.most
+    with working(gpu) as work:
+        result[side.order[:count]] = suppress(work, task.metric, members, _work(found), enough)
     return result
 
 

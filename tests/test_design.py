@@ -41,7 +41,17 @@ MAY_IMPORT = {
     "polygons": {"arrays", "dispatch", "memory", "rle", "cpu"},
     "preparation": {"arrays", "dispatch", "cpu", "metrics"},
     "boxes": {"arrays", "dispatch", "memory", "preparation", "cpu", "metrics"},
-    "masks": {"arrays", "dispatch", "memory", "polygons", "rle", "cpu", "metrics"},
+    "masks": {
+        "arrays",
+        "dispatch",
+        "memory",
+        "polygons",
+        "results",
+        "rle",
+        "cpu",
+        "cuda",
+        "metrics",
+    },
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},
     "matching": {
         "arrays",
@@ -55,7 +65,7 @@ MAY_IMPORT = {
     },
     "assignment": {"arrays", "matching", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
-    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "metrics"},
+    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "cuda", "metrics"},
     "config": {
         "__init__",
         "assignment",

@@ -35,10 +35,14 @@ __all__ = [
     "TILE_ROWS",
     "MaskKernels",
     "MaskOperand",
+    "mask_area",
     "mask_pair_scorer",
     "mask_scorer",
     "mask_scores",
     "meeting_masks",
+    "shared_box",
+    "window_of",
+    "word_at",
 ]
 
 Array = npt.NDArray[Any]
@@ -68,14 +72,14 @@ class MaskOperand(NamedTuple):
 
 
 @register_jitable
-def _area(table: Array, i: int) -> float:
+def mask_area(table: Array, i: int) -> float:
     """Area for the formulas: the smallest normal number for an empty mask (see `metrics`)."""
     area = np.float64(table[5, i])
     return area if area > 0.0 else 2.2250738585072014e-308
 
 
 @register_jitable
-def _window(words: int, table: Array, i: int) -> tuple[int, int, int, int, int]:
+def window_of(words: int, table: Array, i: int) -> tuple[int, int, int, int, int]:
     """Box of mask i, and the address of its first word."""
     return (
         table[0, i],
@@ -87,27 +91,38 @@ def _window(words: int, table: Array, i: int) -> tuple[int, int, int, int, int]:
 
 
 @register_jitable
+def shared_box(
+    window1: tuple[int, int, int, int, int], window2: tuple[int, int, int, int, int]
+) -> tuple[int, int, int, int]:
+    """Box that two boxes share: left, top, right, bottom; right ≤ left or bottom ≤ top if none."""
+    always_inlined()
+    left1, top1, right1, bottom1, _ = window1
+    left2, top2, right2, bottom2, _ = window2
+    return max(left1, left2), max(top1, top2), min(right1, right2), min(bottom1, bottom2)
+
+
+@register_jitable
+def word_at(window: tuple[int, int, int, int, int], left: int, top: int) -> int:
+    """Address of a mask's word in column `left`, of the word row that pixel row `top` is in."""
+    always_inlined()
+    own_left, own_top, own_right, _, words = window
+    return words + 8 * (((top >> 6) - (own_top >> 6)) * (own_right - own_left) + left - own_left)
+
+
+@register_jitable
 def shared_pixels(
     window1: tuple[int, int, int, int, int], window2: tuple[int, int, int, int, int]
 ) -> int:
     """How many pixels two masks share."""
     always_inlined()
-    left1, top1, right1, bottom1, words1 = window1
-    left2, top2, right2, bottom2, words2 = window2
-    left = max(left1, left2)
-    top = max(top1, top2)
-    right = min(right1, right2)
-    bottom = min(bottom1, bottom2)
+    left, top, right, bottom = shared_box(window1, window2)
     shared = np.int64(0)
     if left < right and top < bottom:
-        row = top >> 6
-        width1 = right1 - left1
-        width2 = right2 - left2
         shared = shared_ones(
-            words1 + 8 * ((row - (top1 >> 6)) * width1 + left - left1),
-            width1,
-            words2 + 8 * ((row - (top2 >> 6)) * width2 + left - left2),
-            width2,
+            word_at(window1, left, top),
+            window1[2] - window1[0],
+            word_at(window2, left, top),
+            window2[2] - window2[0],
             word_rows(top, bottom),
             right - left,
         )
@@ -151,7 +166,7 @@ def share_chunk(
     Returns whether the box of any of them meets its own.
     """
     always_inlined()
-    window = _window(address(words1), table1, i)
+    window = window_of(address(words1), table1, i)
     begin2 = address(words2)
     start = np.uint64(column)
     for j in range(np.uint64(CHUNK)):
@@ -161,7 +176,7 @@ def share_chunk(
     while candidates:
         k = count_zeros_below(candidates)
         candidates &= candidates - np.uint64(1)
-        chunk[k] = shared_pixels(window, _window(begin2, table2, start + np.uint64(k)))
+        chunk[k] = shared_pixels(window, window_of(begin2, table2, start + np.uint64(k)))
     return any_meets
 
 
@@ -184,10 +199,10 @@ def mask_scorer(metric: str) -> Any:
     ) -> None:
         # What shares nothing scores 0, whatever the metric: 64 divisions are saved.
         if share_chunk(words1, table1, i, words2, table2, column, size, chunk):
-            area = _area(table1, i)
+            area = mask_area(table1, i)
             start = np.uint64(column)
             for j in range(np.uint64(CHUNK)):
-                chunk[j] = formula(chunk[j], area, _area(table2, start + j))
+                chunk[j] = formula(chunk[j], area, mask_area(table2, start + j))
 
     return score
 
@@ -201,10 +216,10 @@ def mask_pair_scorer(metric: str) -> Any:
     @named(metric)
     def score(words1: Array, table1: Array, i: int, words2: Array, table2: Array, j: int) -> float:
         always_inlined()
-        window1 = _window(address(words1), table1, i)
-        window2 = _window(address(words2), table2, j)
+        window1 = window_of(address(words1), table1, i)
+        window2 = window_of(address(words2), table2, j)
         shared = np.float64(shared_pixels(window1, window2))
-        return formula(shared, _area(table1, i), _area(table2, j))
+        return formula(shared, mask_area(table1, i), mask_area(table2, j))
 
     return score
 
@@ -313,9 +328,11 @@ def mask_scores(metric: str) -> MaskKernels:
                 for j in range(first_column, end_column + 1):
                     count = np.float64(shared[i - first_row, j - first_column])
                     if crowd[j]:
-                        scores[i, j] = crowd_formula(count, _area(table1, i), _area(table2, j))
+                        scores[i, j] = crowd_formula(
+                            count, mask_area(table1, i), mask_area(table2, j)
+                        )
                     else:
-                        scores[i, j] = formula(count, _area(table1, i), _area(table2, j))
+                        scores[i, j] = formula(count, mask_area(table1, i), mask_area(table2, j))
 
     def aligned(
         words1: Array,
@@ -329,13 +346,13 @@ def mask_scores(metric: str) -> MaskKernels:
     ) -> None:
         for i in prange(first, last):
             prefer_widest_vectors()
-            window1 = _window(address(words1), table1, i)
-            window2 = _window(address(words2), table2, i)
+            window1 = window_of(address(words1), table1, i)
+            window2 = window_of(address(words2), table2, i)
             shared = np.float64(shared_pixels(window1, window2))
             if crowd[i]:
-                scores[i] = crowd_formula(shared, _area(table1, i), _area(table2, i))
+                scores[i] = crowd_formula(shared, mask_area(table1, i), mask_area(table2, i))
             else:
-                scores[i] = formula(shared, _area(table1, i), _area(table2, i))
+                scores[i] = formula(shared, mask_area(table1, i), mask_area(table2, i))
 
     return MaskKernels(
         Kernel(dense, f"masks-{metric}"),

@@ -100,16 +100,19 @@ class CudaKernel:
         Python function in Numba's subset. What it calls of this project becomes device functions.
     label
         Tells it from others that the same factory makes.
+    options
+        Further options of Numba's compiler.
     """
 
-    def __init__(self, function: Callable[..., Any], label: str) -> None:
+    def __init__(self, function: Callable[..., Any], label: str, **options: Any) -> None:
         self.function = _retargeted(named(label)(function))
+        self.options = options
         self._compiled: Any = None
 
     def launch(self, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
         """Run `blocks` blocks of `threads` threads each, in one dimension, on a stream."""
         if self._compiled is None:
-            self._compiled = cuda.jit(self.function)
+            self._compiled = cuda.jit(self.function, **self.options)
         with _without_advice():
             configured = self._compiled[blocks, threads, stream]
         configured(*arguments)

@@ -18,12 +18,15 @@ from fastiou.cpu import intrinsics
 __all__ = [
     "REPLACED",
     "SIMULATED",
+    "add_of_lanes",
     "address",
     "count_ones",
+    "latest",
     "load4",
     "product",
     "quotient",
     "store4",
+    "uint64_at",
 ]
 
 #: Whether Numba's simulator stands in for a GPU.
@@ -35,6 +38,9 @@ SMALL = np.float32(2.0**-100)
 UP = np.float32(2.0**64)
 DOWN = np.float32(2.0**-64)
 ONE = np.float32(1)
+
+#: All threads of a warp.
+ALL_LANES = 0xFFFFFFFF
 
 
 def refined_quotient(a: Any, b: Any, reciprocal: Any) -> Any:
@@ -73,6 +79,10 @@ if SIMULATED:
         array[index + 2] = third
         array[index + 3] = fourth
 
+    def latest(array: Any, index: int) -> Any:
+        """A number of an array that other blocks write to, as it is now."""
+        return array[index]
+
     def address(array: Any) -> int:
         """Where an array begins in memory."""
         return int(array.ctypes.data)
@@ -99,6 +109,10 @@ if SIMULATED:
 
     def nothing() -> None:
         """Stand in for a hint that the CPU's compiler wants."""
+
+    def add_of_lanes(sums: Any, place: int, number: int) -> None:
+        """Add to a sum in shared memory, which is 0, what the threads of a group bring."""
+        cuda.atomic.add(sums, place, number)
 
 else:
     from llvmlite import ir
@@ -202,6 +216,27 @@ else:
         return types.void(array, types.int64, number, number, number, number), codegen
 
     @intrinsic
+    def latest(typingctx: Any, array: Any, index: Any) -> Any:
+        """A number of int32 of an array that other blocks write to, as it is now.
+
+        A plain load may be of the multiprocessor's own cache, which does not see what others write.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(array)(context, builder, arguments[0]).data
+            begin = builder.ptrtoint(builder.gep(data, [arguments[1]]), ir.IntType(64))
+            number = ir.IntType(32)
+            code = ir.InlineAsm(
+                ir.FunctionType(number, [ir.IntType(64)]),
+                "ld.relaxed.gpu.global.s32 $0, [$1];",
+                "=r,l",
+                side_effect=True,
+            )
+            return builder.call(code, [begin])
+
+        return types.int32(array, types.int64), codegen
+
+    @intrinsic
     def address(typingctx: Any, array: Any) -> Any:
         """Where an array begins in memory."""
 
@@ -240,6 +275,17 @@ else:
     @cuda.jit(device=True)
     def nothing() -> None:
         """Stand in for a hint that the CPU's compiler wants."""
+
+    @cuda.jit(device=True)
+    def add_of_lanes(sums: Any, place: int, number: int) -> None:
+        """Add to a sum in shared memory, which is 0, what the threads of a warp bring."""
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 16)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 8)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 4)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 2)
+        number += cuda.shfl_xor_sync(ALL_LANES, number, 1)
+        if cuda.laneid == 0:
+            sums[place] = number
 
 
 def _shared_ones(

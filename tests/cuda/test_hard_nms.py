@@ -1,0 +1,292 @@
+"""Hard suppression on a GPU keeps what it keeps on the CPU, in whatever order blocks run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from boxes_for_tests import METRICS, Array, awkward_boxes, random_boxes
+from masks_for_tests import METRICS as MASK_METRICS
+from masks_for_tests import awkward_masks, random_masks
+from numba import cuda
+
+import fastiou
+from fastiou import candidates
+from fastiou.cuda import suppress
+from fastiou.cuda.primitives import SIMULATED
+
+#: Changes the order in which members ask.
+Reorder = Callable[[Array], Array]
+
+
+@pytest.fixture(autouse=True)
+def threads_take_turns() -> Iterator[None]:
+    """Let the simulator's threads, which wait for each other all the time, do so for 0.1 ms.
+
+    Otherwise each waits 5 ms for one that does nothing but look whether others wait.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def grids_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give small groups a grid, too."""
+    monkeypatch.setattr(candidates, "BUILDING_SCORES", 0)
+    monkeypatch.setattr(candidates, "ASKING_SCORES", 0)
+
+
+def launches_of(monkeypatch: pytest.MonkeyPatch, reorder: Reorder | None = None) -> list[Array]:
+    """Who asks in each launch, in an order that `reorder` makes."""
+    launches: list[Array] = []
+    ask = suppress._ask
+
+    def changed(work: Any, metric: str, members: Any, asking: Array, *rest: Any) -> Array:
+        asking = asking if reorder is None else np.ascontiguousarray(reorder(asking))
+        launches.append(asking)
+        return ask(work, metric, members, asking, *rest)
+
+    monkeypatch.setattr(suppress, "_ask", changed)
+    return launches
+
+
+def both(a: Any, scores: Any, threshold: float = 0.5, **options: Any) -> Array:
+    """Keep on the GPU and on the CPU."""
+    found = fastiou.nms(a, scores, threshold, **options, device="cuda")
+    expected: Array = fastiou.nms(a, scores, threshold, **options, device="cpu")
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected.tolist()
+    return expected
+
+
+def chain(count: int) -> Array:
+    """Boxes of which each overlaps the next, and no other."""
+    left = 6.0 * np.arange(count)
+    return np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_metrics(rng: np.random.Generator, metric: str, dtype: type) -> None:
+    boxes = random_boxes(rng, 24, dtype, span=20)
+    threshold = 2.0 if metric == "intersection" else 0.2
+    kept = both(boxes, rng.random(24), threshold, metric=metric)
+    assert 1 < len(kept) < 24
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 8, 9, 17])
+def test_counts_about_multiples_of_threads(rng: np.random.Generator, count: int) -> None:
+    both(random_boxes(rng, count, np.float32, span=20), rng.random(count), 0.1)
+
+
+@pytest.mark.usefixtures("grids_for_all")
+@pytest.mark.parametrize(
+    ("metric", "threshold"), [("iou", 0.2), ("giou", 0.1), ("iof", 0.8), ("ios", 0.9)]
+)
+def test_many_cells_and_sizes(rng: np.random.Generator, metric: str, threshold: float) -> None:
+    low = rng.random((40, 2)) * 40
+    boxes = np.concatenate([low, low + 2.0 ** rng.integers(-1, 6, (40, 2))], axis=1)
+    boxes = boxes.astype(np.float32)
+    found = candidates.search(
+        candidates.read_sets(boxes, None, metric, "xyxy"), metric, threshold,
+        *[np.zeros(1, np.int32)] * 2, 1,
+    )  # fmt: skip
+    assert len(found.grid.starts) > 10
+    both(boxes, rng.random(40), threshold, metric=metric)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])
+def test_piles(rng: np.random.Generator, threshold: float) -> None:
+    boxes = np.array([0, 0, 100, 100]) + rng.integers(0, 20, (28, 4))
+    boxes[20:] = boxes[:8]  # what scores 1 is not more than 1
+    both(boxes, rng.random(28), threshold)
+
+
+@pytest.mark.usefixtures("grids_for_all")
+@pytest.mark.parametrize("spread", [1, 3, 1000])
+def test_groups(rng: np.random.Generator, spread: int) -> None:
+    boxes = random_boxes(rng, 28, np.float32, span=20)
+    both(boxes, rng.random(28), 0.2, groups=rng.integers(0, spread, 28) * 7 - 5)
+    both(boxes, rng.random(28), 0.2, groups=np.full(28, -3))
+
+
+def test_awkward_boxes() -> None:
+    for dtype in (np.float32, np.float64):
+        boxes = awkward_boxes(dtype)
+        for scores in (np.arange(len(boxes)), -np.arange(len(boxes)), np.zeros(len(boxes))):
+            for threshold in (0.0, 0.5):
+                both(boxes, scores, threshold, score_threshold=-np.inf)
+    both(np.full((3, 4), np.nan), [1, 2, 3])
+    both(np.zeros((3, 4)), [1, 2, 3], groups=[1, 1, 2])
+
+
+def test_ties_and_thresholds_at_a_score() -> None:
+    boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 2], [0, 0, 4, 1]]
+    for dtype in (np.float32, np.float64):
+        some = np.array(boxes, dtype)
+        for threshold in (0.25, 0.5, 0.75, np.nextafter(0.75, 0), 2 / 3):
+            both(some, np.ones(4), threshold)
+            both(some[::-1], [1, 2, 2, 1], threshold)
+
+
+def test_kept_ones_come_first_of_the_two() -> None:
+    boxes = [[0, 0, 2, 2], [0, 0, 10, 10]]
+    assert both(boxes, [2, 1], 0.5, metric="iof").tolist() == [0]
+    assert both(boxes, [1, 2], 0.5, metric="iof").tolist() == [1, 0]
+
+
+def test_integers_too_far_apart_for_float64() -> None:
+    far = 2**62
+    boxes = np.array([[-far, -far, far, far], [-far, -far, far, far - 1], [1, 1, 3, 3]])
+    both(np.concatenate([boxes, boxes + np.array([0, 0, 1, 1])]), [3, 4, 5, 2, 1, 6], 0.9)
+
+
+def test_huge_and_tiny_boxes(rng: np.random.Generator) -> None:
+    boxes = random_boxes(rng, 12, span=20)
+    for scale in (1e150, 1e-150):
+        both(boxes * scale, rng.random(12), 0.2)
+    both(boxes * 1e150, rng.random(12), 1e300, metric="intersection")
+    both((boxes * 1e17).astype(np.float32), rng.random(12), 0.2)
+
+
+@pytest.mark.parametrize("metric", MASK_METRICS)
+def test_masks(rng: np.random.Generator, metric: str) -> None:
+    masks = random_masks(rng, 16, (70, 9))
+    threshold = 20 if metric == "intersection" else 0.1
+    both(masks, rng.random(16), threshold, metric=metric)
+    both(masks, rng.random(16), threshold, metric=metric, groups=rng.integers(0, 2, 16))
+
+
+def test_awkward_masks() -> None:
+    masks = awkward_masks((65, 3))
+    both(masks, np.arange(len(masks)), 0.1)
+    both(fastiou.Masks.from_dense(masks), -np.arange(len(masks)), score_threshold=-np.inf)
+
+
+@pytest.mark.parametrize("order", ["backwards", "random"])
+@pytest.mark.parametrize("scene", ["spread", "pile", "groups", "masks", "chain"])
+def test_order_of_blocks_does_not_matter(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, order: str, scene: str
+) -> None:
+    if scene != "pile":
+        monkeypatch.setattr(candidates, "BUILDING_SCORES", 0)
+        monkeypatch.setattr(candidates, "ASKING_SCORES", 0)
+    reorder: Reorder = rng.permutation
+    if order == "backwards":
+        reorder = np.flip
+    launches = launches_of(monkeypatch, reorder)
+    groups = None
+    threshold = 0.2
+    members: Any = random_boxes(rng, 20, np.float32, span=10)
+    if scene == "pile":
+        members = (np.array([0, 0, 100, 100]) + rng.integers(0, 20, (20, 4))).astype(np.float32)
+        threshold = 0.7
+    if scene == "groups":
+        groups = rng.integers(0, 3, 20)
+    if scene == "masks":
+        members = random_masks(rng, 20, (70, 9))
+    if scene == "chain":
+        members = chain(12)
+    scores = -np.arange(len(members)) if scene == "chain" else rng.random(len(members))
+    kept = both(members, scores, threshold, groups=groups, score_threshold=-np.inf)
+    if scene == "chain":
+        assert kept.tolist() == list(range(0, 12, 2))
+    sizes = [len(asking) for asking in launches]
+    assert sizes == sorted(set(sizes), reverse=True)  # each launch decides some
+    if SIMULATED:  # one block after the other, so that whoever waits waits in vain
+        assert len(launches) > 1 or order == "random"
+        assert len(launches) == 12 or (scene, order) != ("chain", "backwards")
+
+
+@pytest.mark.parametrize("waits", [0, 1, 3])
+def test_waits(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, waits: int) -> None:
+    monkeypatch.setattr(suppress, "WAITS", waits)
+    launches_of(monkeypatch, np.flip)
+    both(random_boxes(rng, 12, span=10), rng.random(12), 0.1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 8])
+def test_many_launches(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(suppress, "TURNS", size)
+    launches = launches_of(monkeypatch, np.flip)
+    both(random_boxes(rng, 16, span=20), rng.random(16), 0.1, groups=rng.integers(0, 2, 16))
+    assert max(map(len, launches)) == size
+    monkeypatch.setattr(suppress, "TURNS", 100)
+    monkeypatch.setattr(suppress, "SCORES", size)
+    launches.clear()
+    both(random_boxes(rng, 16, span=20), rng.random(16), 0.1)
+    assert max(map(len, launches)) <= size
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 10, 100])
+def test_max_output(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(suppress, "LEAST_TURNS", 3)
+    boxes = random_boxes(rng, 30, span=40)
+    boxes[::5, 2] = np.nan
+    both(boxes, rng.random(30), 0.1, max_output=most, groups=rng.integers(0, 2, 30))
+    launches = launches_of(monkeypatch)
+    kept = both(boxes, rng.random(30), 0.1, max_output=most)
+    assert len(kept) <= most
+    if most <= 3:  # and few are asked
+        assert sum(map(len, launches)) <= 2 * max(most, 1) + 3
+
+
+def test_members_that_are_left_out(rng: np.random.Generator) -> None:
+    both(random_boxes(rng, 20, span=20), rng.random(20), 0.1, score_threshold=0.5)
+
+
+def test_arrays_on_the_gpu_stay_there(rng: np.random.Generator) -> None:
+    boxes, scores = random_boxes(rng, 10, np.float32, span=20), rng.random(10)
+    groups = rng.integers(0, 2, 10)
+    expected = fastiou.nms(boxes, scores, 0.2, groups=groups)
+    for device in ("auto", "cuda", "cpu"):
+        kept = fastiou.nms(
+            cuda.to_device(boxes), cuda.to_device(scores), 0.2, groups=cuda.to_device(groups),
+            device=device,
+        )  # fmt: skip
+        assert hasattr(kept, "__cuda_ndarray__")
+        assert kept.copy_to_host().tolist() == expected.tolist()
+    kept = fastiou.batched_nms(cuda.to_device(boxes), scores, groups, 0.2)
+    assert kept.copy_to_host().tolist() == expected.tolist()
+
+
+def test_auto_uses_the_gpu_of_the_input(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = launches_of(monkeypatch)
+    boxes, scores = random_boxes(rng, 6, np.float32), rng.random(6)
+    fastiou.nms(boxes, scores)
+    fastiou.nms(cuda.to_device(boxes), scores, device="cpu")
+    assert not launches
+    fastiou.nms(cuda.to_device(boxes), scores)
+    assert len(launches) == 1
+
+
+def test_too_little_memory(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> Array:
+        raise MemoryError("the GPU's memory does not suffice")
+
+    monkeypatch.setattr(suppress, "_ask", full)
+    boxes, scores = random_boxes(rng, 6, np.float32), rng.random(6)
+    with pytest.raises(MemoryError, match="GPU"):
+        fastiou.nms(boxes, scores, device="cuda")
+    kept = fastiou.nms(cuda.to_device(boxes), scores)
+    assert kept.copy_to_host().tolist() == fastiou.nms(boxes, scores).tolist()
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_methods_run_on_the_cpu(rng: np.random.Generator, method: str) -> None:
+    boxes, scores = random_boxes(rng, 10, np.float32, span=20), rng.random(10)
+    with pytest.raises(ValueError, match=f"method='{method}' runs on the CPU"):
+        fastiou.nms(boxes, scores, method=method, device="cuda")
+    expected = fastiou.nms(boxes, scores, method=method)
+    kept = fastiou.nms(cuda.to_device(boxes), scores, method=method)
+    assert kept.copy_to_host().tolist() == expected.tolist()

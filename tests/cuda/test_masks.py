@@ -1,0 +1,157 @@
+"""Masks on a GPU score what they score on the CPU, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, random_masks
+from numba import cuda
+
+import fastiou
+from fastiou.cuda import device as gpu
+from fastiou.cuda import mask_scores
+from fastiou.cuda.primitives import SIMULATED
+
+
+def same(found: Any, expected: Array) -> None:
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert np.array_equal(found, expected)
+
+
+def both(*arguments: Any, **options: Any) -> None:
+    """Score on the GPU and on the CPU."""
+    found = fastiou.mask_iou(*arguments, **options, device="cuda")
+    same(found, fastiou.mask_iou(*arguments, **options, device="cpu"))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_cropped(rng: np.random.Generator, metric: str) -> None:
+    masks = random_masks(rng, 14, (70, 41))
+    both(masks[:6], masks[6:], metric=metric)
+    both(masks, masks, metric=metric, aligned=True)
+    both(masks, masks[::-1], metric=metric, aligned=True)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_of_one_box(rng: np.random.Generator, metric: str) -> None:
+    masks = noise(rng, 8, (65, 9))  # 18 words: two slices and a bit
+    both(masks[:5], masks[5:], metric=metric)
+
+
+def test_past_one_block(rng: np.random.Generator) -> None:
+    masks = random_masks(rng, 50, (20, 9))
+    both(masks[:9], masks[9:19])
+    both(masks[:40], masks[10:], aligned=True)
+    full = noise(rng, 54, (5, 3))
+    both(full[:17], full[17:])
+
+
+@pytest.mark.skipif(SIMULATED, reason="takes too long in the simulator")
+@pytest.mark.parametrize("by_words", [False, True])
+def test_many(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, by_words: bool) -> None:
+    if by_words:  # what tensor cores count otherwise
+        monkeypatch.setattr(mask_scores, "suits_tensor_cores", lambda capability, words: False)
+    full = noise(rng, 700, (130, 67))
+    crowd = np.arange(301) % 3 == 0
+    both(full[:399], full[399:], iscrowd=crowd)
+    both(full[:129], full[:129], metric="intersection")
+    masks = random_masks(rng, 700, (130, 167))
+    both(masks[:399], masks[399:], iscrowd=crowd)
+    both(masks, masks[::-1], aligned=True)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 9])
+def test_windows_of_any_width(rng: np.random.Generator, width: int) -> None:
+    masks = noise(rng, 3, (300, width))
+    other = np.zeros((2, 300, width), np.bool_)
+    other[0, 60:200] = rng.random((140, width)) < 0.5
+    other[1, 290:] = True
+    both(masks, other)
+
+
+def test_awkward() -> None:
+    masks = awkward_masks((66, 5))
+    both(masks[::3], masks[1::3])
+    both(masks, masks[::-1], aligned=True)
+
+
+@pytest.mark.parametrize("metric", ["iou", "intersection"])
+def test_crowds(rng: np.random.Generator, metric: str) -> None:
+    masks = random_masks(rng, 9, (30, 12))
+    crowd = np.arange(9) % 3 == 0
+    both(masks[:4], masks, metric=metric, iscrowd=crowd)
+    both(masks, masks[::-1], metric=metric, iscrowd=crowd, aligned=True)
+    full = noise(rng, 9, (5, 3))
+    both(full[:2], full, metric=metric, iscrowd=crowd)
+    both(full[:2], full, metric=metric, iscrowd=np.zeros(9, np.bool_))
+
+
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 3), (3, 0)])
+def test_empty_sets(sizes: tuple[int, int]) -> None:
+    both(np.zeros((sizes[0], 4, 5)), np.ones((sizes[1], 4, 5)))
+    both(np.zeros((0, 4, 5)), np.zeros((0, 4, 5)), aligned=True)
+
+
+def test_masks_without_a_pixel() -> None:
+    both(np.zeros((3, 4, 5)), np.zeros((2, 4, 5)))
+    both(np.zeros((3, 0, 5)), np.zeros((2, 0, 5)))
+    both(np.zeros((3, 4, 5)), np.ones((3, 4, 5)), aligned=True)
+
+
+def test_forms(rng: np.random.Generator) -> None:
+    masks = random_masks(rng, 4, (9, 11))
+    expected = fastiou.mask_iou(masks, masks)
+    for form in forms_of(masks).values():
+        same(fastiou.mask_iou(form, masks, device="cuda"), expected)
+        same(fastiou.mask_iou(masks, form, device="cuda"), expected)
+
+
+def test_slices_of_sets(rng: np.random.Generator) -> None:
+    packed = fastiou.Masks.from_dense(random_masks(rng, 12, (30, 12)))
+    both(packed[3:5], packed[7:])
+    both(packed[3:6], packed[7:10], aligned=True)
+    packed = fastiou.Masks.from_dense(noise(rng, 12, (5, 3)))
+    both(packed[3:5], packed[7:])
+    both(packed[5:7], packed)
+    both(packed[[3, 1, 5]], packed)
+
+
+def test_results_into_out(rng: np.random.Generator) -> None:
+    masks = random_masks(rng, 7, (20, 9))
+    expected = fastiou.mask_iou(masks[:3], masks)
+    for order in "CF":
+        out = np.full((3, 7), np.nan, order=order)  # type: ignore[call-overload]
+        assert fastiou.mask_iou(masks[:3], masks, out=out, device="cuda") is out
+        same(np.ascontiguousarray(out), expected)
+    on_gpu = cuda.to_device(np.full((3, 7), np.nan))
+    assert fastiou.mask_iou(masks[:3], masks, out=on_gpu, device="cuda") is on_gpu
+    same(on_gpu.copy_to_host(), expected)
+
+
+def test_results_by_blocks_of_rows(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "BLOCK_BYTES", 3 * 8 * 5)
+    masks = random_masks(rng, 12, (20, 9))
+    both(masks[:7], masks[7:])
+    both(masks[:5], masks[7:], aligned=True)
+    crowd = np.arange(5) % 2 == 0
+    full = noise(rng, 12, (5, 3))
+    both(full[:7], full[7:], iscrowd=crowd)
+    monkeypatch.setattr(gpu, "BLOCK_BYTES", 16)
+    both(masks[:5], masks[7:], aligned=True, iscrowd=crowd)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_arrays_on_the_gpu(rng: np.random.Generator, device: str) -> None:
+    masks = random_masks(rng, 5, (20, 9))
+    expected = fastiou.mask_iou(masks[:2], masks)
+    on_gpu = cuda.to_device(masks.astype(np.uint8))
+    for arguments in ((masks[:2], on_gpu), (cuda.to_device(masks[:2].astype(np.float32)), on_gpu)):
+        found = fastiou.mask_iou(*arguments, device=device)
+        assert hasattr(found, "__cuda_ndarray__")
+        same(found.copy_to_host(), expected)

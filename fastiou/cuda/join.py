@@ -44,8 +44,9 @@ THREADS = 128
 #: Candidates that wait to be put in order among the best of a row.
 WAITING = 2 * THREADS
 
-#: Threads of a team, and the work of a row, in scores of boxes, up to which they serve it. A thread
-#: makes few scores at a time: alone it would take milliseconds for 100,000 of them.
+#: Threads of a team, and the work of a row, in scores of boxes, up to which they serve it. No row
+#: should hold up the rest: with some 50 cycles for a score one thread would take 3 ms for 100,000.
+#: Reckoned and not measured, as the next two are.
 TEAMS = ((1, 1 << 8), (32, 1 << 15), (256, sys.maxsize))
 
 #: Fewer rows than this, each served by one thread, would leave most of a GPU idle.

@@ -22,6 +22,7 @@ from fastiou.candidates import (
 )
 from fastiou.cpu.columns import LAYOUTS
 from fastiou.cpu.join import COUNT, FILL, NAME_ROWS, REACH, best_kernel, pairs_kernel
+from fastiou.cuda.interop import GpuArray
 from fastiou.metrics import METRICS
 from fastiou.preparation import unmagnify
 
@@ -193,10 +194,16 @@ def pairs(
              0          1       0.75
     """
     found, inputs = find_pairs(
-        a, b, threshold, metric=metric, fmt=fmt, groups=groups, device=device, progress=progress
-    )
-    rows, cols, values = (arrays.hand_back(column, *inputs) for column in found)
+        a, b, threshold, metric=metric, fmt=fmt, groups=groups, device=device, progress=progress,
+        stay_on_gpu=True,
+    )  # fmt: skip
+    rows, cols, values = (_in_kind(column, inputs) for column in found)
     return Pairs(rows, cols, values, found.shape, found.tested)
+
+
+def _in_kind(result: Any, inputs: list[Input]) -> Any:
+    """A result as an array of the library of the inputs, if it is not one already."""
+    return arrays.hand_back(result, *inputs) if isinstance(result, np.ndarray) else result
 
 
 def find_pairs(
@@ -211,9 +218,11 @@ def find_pairs(
     device: str = "auto",
     progress: bool | dispatch.Progress = False,
     check_sizes: Callable[[int, int], None] | None = None,
+    stay_on_gpu: bool = False,
 ) -> tuple[Pairs, list[Input]]:
     """What `pairs` does, with NumPy arrays for a result, and the inputs, to hand results back.
 
+    With `stay_on_gpu` the result may be arrays of the inputs' library, where these are on a GPU.
     `check_sizes` is called with the sizes of both sets before anything is searched. Columns that
     `iscrowd` tells to be crowds score the intersection over the area of the row.
     """
@@ -230,12 +239,14 @@ def find_pairs(
     try:
         if crowd is None or not crowd.any():
             found = search(sets, metric, minimum, codes1, codes2, count)
-            return _pairs_of(sets, found, metric, minimum, report), sets.inputs
+            return _pairs_of(
+                sets, found, metric, minimum, device, report, stay_on_gpu=stay_on_gpu
+            ), sets.inputs
         parts = []
         for scored, left_out in ((metric, crowd), ("iof", ~crowd)):
             codes = np.where(left_out, np.int32(-1), codes2)
             found = search(sets, scored, minimum, codes1, codes, count, score_as=metric)
-            parts.append(_pairs_of(sets, found, scored, minimum, None))
+            parts.append(_pairs_of(sets, found, scored, minimum, device, None))
     finally:
         finish()
     rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -289,9 +300,85 @@ def _work(found: Search, metric: str, kept: int = 0) -> Array:
 
 
 def _pairs_of(
-    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
+    sets: Sets,
+    found: Search,
+    metric: str,
+    minimum: float,
+    device: str,
+    report: dispatch.Progress | None,
+    *,
+    stay_on_gpu: bool = False,
 ) -> Pairs:
     """Count the pairs of each row, and then fill arrays of exactly the right size."""
+
+    def on_gpu(place: GpuArray | None) -> Pairs:
+        empty = _empty_on_gpu(place, found, metric) if stay_on_gpu else None
+        return _pairs_on_gpu(place, empty, sets, found, metric, minimum, report)
+
+    def on_cpu() -> Pairs:
+        return _pairs_on_cpu(sets, found, metric, minimum, report)
+
+    result = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
+    if METRICS[metric].maximum is None:
+        unmagnify(result.values, found.exponent)
+    return result
+
+
+def _empty_on_gpu(
+    place: GpuArray | None, found: Search, metric: str
+) -> Callable[[tuple[int, ...], np.dtype[Any]], Any] | None:
+    """What makes results where the inputs are, on a GPU; None if they are made on the host."""
+    magnified = found.exponent != 0 and METRICS[metric].maximum is None
+    return None if place is None or magnified else place.empty
+
+
+def _pairs_on_gpu(
+    place: GpuArray | None,
+    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
+    sets: Sets,
+    found: Search,
+    metric: str,
+    minimum: float,
+    report: dispatch.Progress | None,
+) -> Pairs:
+    from fastiou.cuda.device import as_device_array, working
+    from fastiou.cuda.join import GpuSearch
+
+    limit = _limit(found, metric, minimum)
+    offsets = np.zeros(sets.sizes[0] + 1, np.int64)
+    with working(place) as work:
+        on_gpu = GpuSearch(work, found, metric)
+
+        def told(before: int) -> Callable[[int], None] | None:
+            if report is None:
+                return None
+            return lambda done: report(before + done, 2 * on_gpu.total)
+
+        # Summed here: what is copied for that is little beside the sets and the pairs.
+        np.cumsum(on_gpu.count_pairs(limit, sets.sizes[0], told(0)), out=offsets[1:])
+        count = int(offsets[-1])
+        if empty is not None:
+            integer = np.dtype(np.int64)
+            rows, cols, values = (empty((count,), kind) for kind in (integer, integer, found.dtype))
+            if count:
+                gpu_cols, gpu_values = as_device_array(cols), as_device_array(values)
+                on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
+                on_gpu.name_rows(offsets, as_device_array(rows))
+                work.wait()
+            return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
+        rows, cols, values = _allocate(count, found.dtype)
+        if count:
+            gpu_cols, gpu_values = work.empty(count, np.int64), work.empty(count, found.dtype)
+            on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
+            work.to_host(gpu_cols, cols)
+            work.to_host(gpu_values, values)
+    dispatch.run(NAME_ROWS, 8 * count, offsets, ROWS_NAMED, rows)
+    return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
+
+
+def _pairs_on_cpu(
+    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
+) -> Pairs:
     kernel = pairs_kernel(found.geometry, metric)
     limit = _limit(found, metric, minimum)
     cumulative = _work(found, metric)
@@ -320,8 +407,6 @@ def _pairs_of(
         )  # fmt: skip
         if report is not None:
             report(total + done, 2 * total)
-    if METRICS[metric].maximum is None:
-        unmagnify(values, found.exponent)
     return Pairs(rows, cols, values, sets.sizes, tested)
 
 
@@ -438,18 +523,59 @@ def topk(
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
     codes1, codes2, count = group_codes(groups, sets.sizes, itself=False)
     shape = (sets.sizes[0], number)
-    what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
-    values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
-    indices = memory.allocate(shape, np.int64, what, instead)
-    indices.fill(-1)
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
-    cumulative = _work(found, metric, number)
-    for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
-        dispatch.run(
-            best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
-            values,
-        )  # fmt: skip
+
+    def on_host() -> tuple[Array, Array]:
+        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
+        values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
+        return values, memory.allocate(shape, np.int64, what, instead)
+
+    def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
+        empty = _empty_on_gpu(place, found, metric)
+        return _best_on_gpu(place, empty, on_host, found, metric, limit, shape)
+
+    def on_cpu() -> tuple[Any, Any]:
+        values, indices = on_host()
+        indices.fill(-1)
+        cumulative = _work(found, metric, number)
+        for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
+            dispatch.run(
+                best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
+                values,
+            )  # fmt: skip
+        return values, indices
+
+    values, indices = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
     if METRICS[metric].maximum is None:
         unmagnify(values, found.exponent)
-    return TopK(arrays.hand_back(values, *sets.inputs), arrays.hand_back(indices, *sets.inputs))
+    return TopK(_in_kind(values, sets.inputs), _in_kind(indices, sets.inputs))
+
+
+def _best_on_gpu(
+    place: GpuArray | None,
+    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
+    on_host: Callable[[], tuple[Array, Array]],
+    found: Search,
+    metric: str,
+    limit: Any,
+    shape: tuple[int, int],
+) -> tuple[Any, Any]:
+    """Values and columns of the best of each row."""
+    from fastiou.cuda.device import as_device_array, working
+    from fastiou.cuda.join import GpuSearch
+
+    with working(place) as work:
+        if empty is not None:
+            values, indices = empty(shape, found.dtype), empty(shape, np.dtype(np.int64))
+            if shape[0]:
+                gpu_indices, gpu_values = as_device_array(indices), as_device_array(values)
+                GpuSearch(work, found, metric).keep_best(limit, gpu_indices, gpu_values)
+            return values, indices
+        values, indices = on_host()
+        if shape[0]:
+            gpu_indices, gpu_values = work.empty(shape, np.int64), work.empty(shape, found.dtype)
+            GpuSearch(work, found, metric).keep_best(limit, gpu_indices, gpu_values)
+            work.to_host(gpu_indices, indices)
+            work.to_host(gpu_values, values)
+    return values, indices

@@ -27,6 +27,7 @@ from fastiou.cpu.intrinsics import (
     int32_at,
     int64_at,
 )
+from fastiou.metrics import product
 
 __all__ = [
     "EMPTY",
@@ -402,18 +403,20 @@ def reach(
         highest = min(highest, height / share2)
     # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
     # by which giou can rise above 0 for boxes that only touch.
-    spare = 1e-5 * (width + widest)
-    first = left - (widest - max(share1 * width, share2 * widest)) - spare - 5e-16 * abs(left)
-    last = right - share1 * width + spare + 5e-16 * abs(right)
+    spare = product(1e-5, width + widest)
+    first = left - (widest - max(share1 * width, share2 * widest)) - spare
+    first -= product(5e-16, abs(left))
+    last = right - product(share1, width) + spare + product(5e-16, abs(right))
     if last < float64_at(extents, LEAST_LEFT) or first > float64_at(extents, MOST_LEFT):
         return 0, 0, 0, 0
     first_cell = last_cell = 0
     if int64_at(layout, CELLS) > 1:
         first_cell = _interval(first, extents, layout, edges, places, LEFT, EDGES_X)
         last_cell = _interval(last, extents, layout, edges, places, LEFT, EDGES_X)
-    spare = 1e-5 * (height + highest)
-    first = top - (highest - max(share1 * height, share2 * highest)) - spare - 5e-16 * abs(top)
-    last = bottom - share1 * height + spare + 5e-16 * abs(bottom)
+    spare = product(1e-5, height + highest)
+    first = top - (highest - max(share1 * height, share2 * highest)) - spare
+    first -= product(5e-16, abs(top))
+    last = bottom - product(share1, height) + spare + product(5e-16, abs(bottom))
     if last < float64_at(extents, LEAST_TOP) or first > float64_at(extents, MOST_TOP):
         return 0, 0, 0, 0
     first_band = last_band = 0

@@ -133,7 +133,7 @@ MAY_IMPORT = {
 #: Extras and heavy libraries, and the rooms that may import them when a module is loaded.
 MAY_LOAD = {
     "numba": {"cpu", "cuda", "metrics", "dispatch", "config"},
-    "llvmlite": {"cpu"},
+    "llvmlite": {"cpu", "cuda"},
     "scipy": set(),
     "torch": set(),
     "click": {"cli"},

@@ -168,6 +168,9 @@ def test_the_loop_of_dense_iou_is_short(capability: tuple[int, int]) -> None:
 BOXES = np.array([[0, 0, 4, 4], [1, 1, 5, 5], [2, 2, 3, 3], [8, 8, 9, 9]], np.float32)
 SCORES = [0.5, 0.9, 0.7, 0.8]
 
+#: So many that each is served by one thread.
+MANY_BOXES = np.tile(BOXES, (1 << 13, 1))
+
 #: Masks with boxes of their own, and masks that fill the image.
 MASKS = np.zeros((4, 70, 70), np.bool_)
 MASKS[0, :9, :9] = MASKS[1, 4:20, 4:20] = MASKS[2, 5:, 5:] = MASKS[3, 1, 1] = True
@@ -185,7 +188,10 @@ class Call(NamedTuple):
 
 
 COUNTED = (*DOUBLE, assert_counts_bits)
+SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_only=True))
 BY_TENSOR_CORES = (*DOUBLE, assert_counts_bits_of_matrices)
+
+SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
 
 #: A broad phase may round otherwise than on the CPU, since it leaves room for that.
 CALLS = [
@@ -197,8 +203,18 @@ CALLS = [
          {"spread-masks": (), "tensor-core-masks-iou": BY_TENSOR_CORES}, CAPABILITIES[:2]),
     Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
          {"spread-masks": (), "uniform-masks-iou": COUNTED}, CAPABILITIES[2:]),
+    Call("pairs", lambda: fi.pairs(BOXES, BOXES, device="cuda"), TWO_BLOCKS,
+         {**SORTED, "reach-box": (), "pairs-box-iou": SCORED}),
+    Call("pairs-masks", lambda: fi.pairs(MASKS, MASKS, device="cuda"), TWO_BLOCKS,
+         {**SORTED, "reach-mask": (), "pairs-mask-iou": (assert_counts_bits,)}),
+    Call("topk", lambda: fi.topk(BOXES, BOXES, 2, device="cuda"), TWO_BLOCKS,
+         {"clear": (), "reach-box": (), "best-block-box-iou": SCORED}),
+    Call("topk-many", lambda: fi.topk(MANY_BOXES, BOXES, 2, device="cuda"), TWO_BLOCKS,
+         {"clear": (), "reach-box": (), "best-box-iou": SCORED}),
+    Call("topk-masks", lambda: fi.topk(MASKS, MASKS, 2, device="cuda"), TWO_BLOCKS,
+         {"clear": (), "reach-mask": (), "best-block-mask-iou": (assert_counts_bits,)}),
     Call("nms", lambda: fi.nms(BOXES, SCORES, device="cuda"), TWO_BLOCKS,
-         {"suppress-box-iou": (assert_fast_division,)}),
+         {"suppress-box-iou": SCORED}),
     Call("nms-f64", lambda: fi.nms(BOXES.astype(np.float64), SCORES, device="cuda"), TWO_BLOCKS,
          {"suppress-box-iou": ()}),
     Call("nms-masks", lambda: fi.nms(MASKS, SCORES, device="cuda"), TWO_BLOCKS,

@@ -38,7 +38,9 @@ class OnGpu:
         self.numba_array = array
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.numba_array, name)
+        if name == "__cuda_ndarray__":  # that alone is Numba's
+            raise AttributeError(name)
+        return {} if name == "__cuda_array_interface__" else getattr(self.numba_array, name)
 
 
 @pytest.fixture(params=["cupy", "jax", "numba"])
@@ -46,6 +48,8 @@ def put(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that puts a NumPy array on the GPU."""
     if request.param == "numba":
         return cuda.to_device
+    view = lambda array, sync: array.numba_array  # noqa: E731
+    monkeypatch.setattr(cuda, "as_cuda_array", view, raising=False)
     library = ModuleType(request.param)
     monkeypatch.setitem(sys.modules, request.param, library)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,6 @@ from fastiou.cuda.primitives import SIMULATED
 
 #: Changes the order in which members ask.
 Reorder = Callable[[Array], Array]
-
-
-@pytest.fixture(autouse=True)
-def threads_take_turns() -> Iterator[None]:
-    """Let the simulator's threads, which wait for each other all the time, do so for 0.1 ms.
-
-    Otherwise each waits 5 ms for one that does nothing but look whether others wait.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.fixture

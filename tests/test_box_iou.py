@@ -585,12 +585,6 @@ BOX = [[0, 0, 1, 1]]
         ((BOX, BOX), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
         ((BOX, BOX), {"iscrowd": [[1], [1, 2]]}, ValueError, "iscrowd cannot be read"),
         ((BOX, BOX), {"device": "gpu"}, ValueError, "device must be one of 'auto', 'cpu', 'cuda'"),
-        (
-            (BOX, BOX),
-            {"device": "cuda"},
-            RuntimeError,
-            "this version of fastiou computes on the CPU",
-        ),
     ],
 )
 def test_bad_input_is_named(

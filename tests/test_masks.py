@@ -1034,8 +1034,6 @@ ONE = np.ones((1, 4, 5))
         ((ONE, ONE), {"iscrowd": [0.5]}, ValueError, "dtype float64"),
         ((ONE, ONE), {"iscrowd": True}, ValueError, r"got shape \(\)"),
         ((ONE, ONE), {"device": "gpu"}, ValueError, "device must be one of 'auto', 'cpu', 'cuda'"),
-        ((ONE, ONE), {"device": "cuda"}, RuntimeError, "this version of fastiou computes on the "
-         "CPU"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(

@@ -762,7 +762,6 @@ def test_the_same_for_any_threads_and_steps(
         ({"max_output": -1}, ValueError, "max_output must be .*got -1"),
         ({"max_output": 1.5}, TypeError, "max_output must be .*got 1.5"),
         ({"max_output": "1"}, TypeError, "max_output must be .*got '1'"),
-        ({"device": "cuda"}, RuntimeError, "computes on the CPU"),
         ({"groups": [1]}, ValueError, r"groups must have the shape \(2,\), got \(1,\)"),
         ({"groups": [1.5, 1]}, TypeError, "groups must hold integers, got dtype float64"),
     ],

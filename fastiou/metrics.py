@@ -61,6 +61,21 @@ def quotient_of_any(a: float, b: float) -> float:
     return a / b
 
 
+# As conditional expressions each becomes one vector instruction on a CPU, which min and max do not.
+
+
+@register_jitable
+def larger(a: Any, b: Any) -> Any:
+    """The larger of two numbers, neither of which is NaN."""
+    return a if a > b else b
+
+
+@register_jitable
+def smaller(a: Any, b: Any) -> Any:
+    """The smaller of two numbers, neither of which is NaN."""
+    return a if a < b else b
+
+
 # ---- ratio metrics: any geometry ---------------------------------------------------------------
 
 
@@ -79,7 +94,7 @@ def iof(intersection: float, area1: float, area2: float) -> float:
 @register_jitable
 def ios(intersection: float, area1: float, area2: float) -> float:
     """Intersection over the smaller area (overlap coefficient)."""
-    return quotient(intersection, area1 if area1 < area2 else area2)
+    return quotient(intersection, smaller(area1, area2))
 
 
 @register_jitable
@@ -98,6 +113,18 @@ def intersection(intersection: float, area1: float, area2: float) -> float:
 
 
 @register_jitable
+def filled(union: Any) -> Any:
+    """A union of boxes, 0 if both are empty: an empty box has the smallest normal number for area.
+
+    Hulls of empty boxes may be smaller than that. No box has an area between the two bounds.
+    """
+    zero = union - union
+    if isinstance(union, np.float32):
+        return union if union > np.float32(2.0**-110) else zero
+    return union if union > 2.0**-1000 else zero
+
+
+@register_jitable
 def giou(
     intersection: float,
     area1: float,
@@ -111,7 +138,7 @@ def giou(
 ) -> float:
     """Generalized IoU (Rezatofighi et al. 2019): IoU less the share of the hull left empty."""
     zero = intersection - intersection
-    union = area1 + area2 - intersection
+    union = filled(area1 + area2 - intersection)
     hull = product(hull_width, hull_height)
     score = iou(intersection, area1, area2)
     return score - quotient_of_any(hull - union, hull) if hull > zero else score
@@ -187,8 +214,7 @@ def extent(low: Any, high: Any, zero: Any) -> Any:
     """
     if isinstance(low, (int, np.int64)):
         return np.float64(np.uint64(high) - np.uint64(low)) if high > low else zero
-    length = high - low
-    return length if length > zero else zero
+    return larger(high - low, zero)
 
 
 @register_jitable
@@ -208,12 +234,9 @@ def overlap(box1: Box, box2: Box) -> Any:
     left1, top1, right1, bottom1, area1, _, _, _ = box1
     left2, top2, right2, bottom2, area2, _, _, _ = box2
     zero = area1 - area1
-    # Conditional expressions, not min and max: each becomes one vector instruction.
-    left = left1 if left1 > left2 else left2
-    right = right1 if right1 < right2 else right2
-    top = top1 if top1 > top2 else top2
-    bottom = bottom1 if bottom1 < bottom2 else bottom2
-    return product(extent(left, right, zero), extent(top, bottom, zero)), area1, area2
+    width = extent(larger(left1, left2), smaller(right1, right2), zero)
+    height = extent(larger(top1, top2), smaller(bottom1, bottom2), zero)
+    return product(width, height), area1, area2
 
 
 @register_jitable
@@ -222,14 +245,10 @@ def overlap_and_hull(box1: Box, box2: Box) -> Any:
     left1, top1, right1, bottom1, area1, aspect1, x1, y1 = box1
     left2, top2, right2, bottom2, _, aspect2, x2, y2 = box2
     zero = area1 - area1
-    left = left1 if left1 < left2 else left2
-    right = right1 if right1 > right2 else right2
-    top = top1 if top1 < top2 else top2
-    bottom = bottom1 if bottom1 > bottom2 else bottom2
     return (
         *overlap(box1, box2),
-        extent(left, right, zero),
-        extent(top, bottom, zero),
+        extent(smaller(left1, left2), larger(right1, right2), zero),
+        extent(smaller(top1, top2), larger(bottom1, bottom2), zero),
         offset(left1, right1, x1, left2, right2, x2),
         offset(top1, bottom1, y1, top2, bottom2, y2),
         aspect1,

@@ -113,8 +113,10 @@ class CudaKernel:
         """What compiles the kernel, once for each kind of arguments."""
         return cuda.jit(self.function, **self.options)
 
-    def launch(self, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
-        """Run `blocks` blocks of `threads` threads each, in one dimension, on a stream."""
+    def launch(
+        self, blocks: int | tuple[int, ...], threads: int, stream: Any, *arguments: Any
+    ) -> None:
+        """Run blocks of `threads` threads each, in as many dimensions, on a stream."""
         with _without_advice():
             configured = self.dispatcher[blocks, threads, stream]
         configured(*arguments)

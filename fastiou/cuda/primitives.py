@@ -21,11 +21,15 @@ __all__ = [
     "add_of_lanes",
     "address",
     "count_ones",
+    "item",
+    "larger",
     "latest",
     "load4",
     "product",
     "quotient",
     "quotient_of_any",
+    "smaller",
+    "store",
     "store4",
     "uint64_at",
 ]
@@ -80,9 +84,20 @@ if SIMULATED:
 
     quotient_of_any = quotient
 
+    larger = metrics.larger
+    smaller = metrics.smaller
+
+    def item(array: Any, index: int) -> Any:
+        """Item of an array by an index that is not negative."""
+        return array[index]
+
     def load4(array: Any, index: int) -> Any:
         """Four numbers from a place that begins at a multiple of four of them."""
         return array[index], array[index + 1], array[index + 2], array[index + 3]
+
+    def store(array: Any, index: int, value: Any) -> None:
+        """Store an item of an array by an index that is not negative."""
+        array[index] = value
 
     def store4(array: Any, index: int, first: Any, second: Any, third: Any, fourth: Any) -> None:
         """Store four numbers at a place that begins at a multiple of 16 bytes."""
@@ -172,45 +187,79 @@ else:
 
         return types.float32(types.float32, types.float32, types.float32), codegen
 
-    @intrinsic
-    def quotient(typingctx: Any, a: Any, b: Any) -> Any:
-        """Quotient of two numbers, rounded right; of float32 without a branch for infinities."""
-        result = types.float64 if types.float64 in (a, b) else types.float32
-
-        def divide(a: Any, b: Any) -> Any:
-            return refined_quotient_on_device(a, b, _reciprocal(b))
-
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if result == types.float64:
-                return builder.fdiv(*arguments)
-            return context.compile_internal(builder, divide, signature, arguments)
-
-        return result(result, result), codegen
-
-    @intrinsic
-    def quotient_of_any(typingctx: Any, a: Any, b: Any) -> Any:
-        """Quotient of two numbers, rounded right; see `metrics.quotient_of_any`."""
-        result = types.float64 if types.float64 in (a, b) else types.float32
-
-        def divide(a: Any, b: Any) -> Any:
-            a, b = magnified_where_tiny_on_device(a, b)
-            return refined_quotient_on_device(a, b, _reciprocal(b))
-
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if result == types.float64:
-                return builder.fdiv(*arguments)
-            return context.compile_internal(builder, divide, signature, arguments)
-
-        return result(result, result), codegen
-
     refined_quotient_on_device = cuda.jit(device=True)(refined_quotient)
     magnified_where_tiny_on_device = cuda.jit(device=True)(magnified_where_tiny)
+
+    def _divider(divide_singles: Any) -> Any:
+        """Make a division: of float32 by this function, of float64 by the compiler's."""
+
+        def divide(typingctx: Any, a: Any, b: Any) -> Any:
+            result = types.float64 if types.float64 in (a, b) else types.float32
+
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                if result == types.float64:
+                    return builder.fdiv(*arguments)
+                return context.compile_internal(builder, divide_singles, signature, arguments)
+
+            return result(result, result), codegen
+
+        return intrinsic(divide)
+
+    def _divide(a: Any, b: Any) -> Any:
+        return refined_quotient_on_device(a, b, _reciprocal(b))
+
+    def _divide_any(a: Any, b: Any) -> Any:
+        a, b = magnified_where_tiny_on_device(a, b)
+        return refined_quotient_on_device(a, b, _reciprocal(b))
+
+    #: Quotient of two numbers, rounded right, without a branch for infinities.
+    quotient = _divider(_divide)
+
+    #: The same where the divisor may be below all normal numbers (see `metrics.quotient_of_any`).
+    quotient_of_any = _divider(_divide_any)
+
+    def _extreme(name: str, comparison: str) -> Any:
+        """Make a function that takes the larger or the smaller of two numbers."""
+
+        def extreme(typingctx: Any, a: Any, b: Any) -> Any:
+            result = a if a == b else types.float64
+
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                if isinstance(result, types.Integer):
+                    first = builder.icmp_signed(comparison, *arguments)
+                    return builder.select(first, *arguments)
+                # One instruction, where a comparison and a choice by it would be two.
+                number = context.get_value_type(result)
+                suffix = "f" if result == types.float32 else "d"
+                function = cgutils.get_or_insert_function(
+                    builder.module,
+                    ir.FunctionType(number, (number, number)),
+                    f"llvm.nvvm.{name}.{suffix}",
+                )
+                return builder.call(function, arguments)
+
+            return result(result, result), codegen
+
+        return intrinsic(extreme)
+
+    larger = _extreme("fmax", ">")
+    smaller = _extreme("fmin", "<")
 
     def _element_pointer(context: Any, builder: Any, array_type: Any, arguments: Any) -> Any:
         """Pointer to four elements of an array from an index on."""
         array = context.make_array(array_type)(context, builder, arguments[0])
         four = ir.VectorType(context.get_data_type(array_type.dtype), 4)
         return builder.bitcast(builder.gep(array.data, [arguments[1]]), four.as_pointer())
+
+    @intrinsic
+    def item(typingctx: Any, array: Any, index: Any) -> Any:
+        """Item of an array by an index that is not negative, which Numba would look into."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(array)(context, builder, arguments[0]).data
+            return builder.load(builder.gep(data, [arguments[1]]))
+
+        return array.dtype(array, types.int64), codegen
 
     @intrinsic
     def load4(typingctx: Any, array: Any, index: Any) -> Any:
@@ -226,6 +275,17 @@ else:
             return context.make_tuple(builder, signature.return_type, items)
 
         return types.UniTuple(array.dtype, 4)(array, types.int64), codegen
+
+    @intrinsic
+    def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+        """Store an item of an array by an index that is not negative."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(array)(context, builder, arguments[0]).data
+            builder.store(arguments[2], builder.gep(data, [arguments[1]]))
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, array.dtype), codegen
 
     @intrinsic
     def store4(
@@ -333,9 +393,11 @@ def _shared_ones(
 
 #: Functions of other rooms, and what stands for each of them on a GPU.
 REPLACED: dict[Any, Any] = {
+    metrics.larger: larger,
     metrics.product: product,
     metrics.quotient: quotient,
     metrics.quotient_of_any: quotient_of_any,
+    metrics.smaller: smaller,
     intrinsics.address: address,
     intrinsics.always_inlined: nothing,
     intrinsics.count_ones: count_ones,

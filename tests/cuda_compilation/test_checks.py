@@ -25,7 +25,7 @@ from compiled_for_tests import (
 from launches_for_tests import launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
-from test_compilation import of_aligned, of_finish, of_scalar, of_vector
+from test_compilation import of_aligned, of_dense, of_finish
 
 import fastiou
 from fastiou.cuda.pairwise import pairwise
@@ -177,8 +177,8 @@ def test_narrow_access_is_found(capability: tuple[int, int]) -> None:
 
 
 def test_long_loops_are_found() -> None:
-    code = compiled(pairwise("giou").vector, of_vector(float32), (9, 0))
-    assert code.scores_of_loop(4) == 4
+    code = compiled(pairwise("giou").vector, of_dense(float32), (9, 0))
+    assert code.scores_of_loop(4) == 8  # four columns of two rows
     assert 40 < instructions_per_score(code) < 100
     with pytest.raises(AssertionError, match=r"\d+\.\d\d instructions for each score"):
         assert_short_loop(code, 40)
@@ -222,8 +222,8 @@ def test_the_table_has_the_types_of_launches(dtype: Any) -> None:
 
     launches = launches_of(call)
     assert [(launch.label, launch.signature) for launch in launches] == [
-        ("dense-iou-crowds", of_vector(number)),
+        ("dense-iou-crowds", of_dense(number)),
         ("finish", of_finish(number)),
-        ("dense-scalar-iou", of_scalar(number)),
+        ("dense-scalar-iou", of_dense(number)),
         ("aligned-iou", of_aligned(number)),
     ]

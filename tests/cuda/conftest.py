@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from fastiou.cuda import interop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -21,6 +25,46 @@ def threads_take_turns() -> Iterator[None]:
     sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(before)
+
+
+class Allocations(dict[Any, Any]):
+    """Shared arrays of a block by the line that asks for them, each made by one thread alone.
+
+    The simulator looks for an array, makes one if there is none, and then notes it down. Threads
+    that take turns in between would have an array each, and share nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def get(self, line: Any, default: Any = None) -> Any:
+        self._lock.acquire()  # kept until the array is noted down
+        array = super().get(line, default)
+        if array is not None:
+            self._lock.release()
+        return array
+
+    def __setitem__(self, line: Any, array: Any) -> None:
+        super().__setitem__(line, array)
+        self._lock.release()
+
+
+@pytest.fixture(autouse=True)
+def shared_arrays_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mend the simulator (see `Allocations`)."""
+    if not interop.is_simulated():
+        return
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    make = FakeCUDAShared.__init__
+
+    def make_with_lock(self: Any, *arguments: Any) -> None:
+        make(self, *arguments)
+        assert self._allocations == {}
+        self._allocations = Allocations()
+
+    monkeypatch.setattr(FakeCUDAShared, "__init__", make_with_lock)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

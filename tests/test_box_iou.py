@@ -297,6 +297,18 @@ def test_inverted_and_degenerate_boxes_are_finite(metric: str) -> None:
     assert_in_range(scores, metric)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_giou_of_empty_boxes_next_to_each_other(dtype: type) -> None:
+    """Their hull may be smaller than what stands in for areas of 0."""
+    first = -70 if dtype == np.float32 else -530
+    for exponent in range(first, 0, 3):
+        apart = 2.0**exponent
+        points = np.array([[0, 0, 0, 0], [apart, apart, apart, apart]], dtype)
+        scores = fastiou.box_iou(points, points, metric="giou")
+        assert np.array_equal(scores, reference.box_iou(points, points, metric="giou"))
+        assert scores[0, 1] == -1
+
+
 def test_giou_falls_back_to_iou_where_the_hull_is_empty() -> None:
     point = np.zeros((1, 4))
     assert fastiou.box_iou(point, point, metric="giou")[0, 0] == 0

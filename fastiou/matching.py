@@ -160,7 +160,7 @@ def pairs(
         image, a frame, a class. Only members of equal groups are compared, so that many images cost
         the sum of the images.
     device : {"auto", "cpu", "cuda"}
-        Where to compute.
+        As in `box_iou`.
     progress : bool or function
         True draws a progress bar (needs the extra `cli`); a function is called with the work done
         and the work in all.
@@ -177,6 +177,8 @@ def pairs(
         As `box_iou`; a threshold that is not greater than 0, or unfit groups.
     MemoryError
         The pairs found would not fit in memory.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------
@@ -485,7 +487,7 @@ def topk(
     groups : tuple of two arrays of int, optional
         As in `pairs`.
     device : {"auto", "cpu", "cuda"}
-        Where to compute.
+        As in `box_iou`.
 
     Returns
     -------
@@ -500,6 +502,8 @@ def topk(
         As `pairs`; k below 1; a threshold below 0.
     MemoryError
         The result would not fit in memory.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------

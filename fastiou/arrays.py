@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.cuda import interop
-from fastiou.cuda.interop import GpuArray
+from fastiou.cuda.interop import GpuArray, GpuOutput
 
 __all__ = [
     "Input",
@@ -21,13 +21,12 @@ __all__ = [
     "check_choice",
     "check_one_library",
     "check_one_shape",
-    "check_output",
     "crowd_array",
     "finite_number",
     "flat_elements",
+    "gpu_output",
     "group_array",
     "hand_back",
-    "is_on_gpu",
     "label_array",
     "least_number",
     "mask_array",
@@ -68,10 +67,7 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
 
 
 def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
-    if tensor.requires_grad:
-        raise TypeError(
-            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
-        )
+    _refuse_gradients(name, tensor)
     if tensor.device.type != "cpu":
         raise TypeError(
             f"{name} is on the device {tensor.device}, but fastiou computes on CPUs and NVIDIA "
@@ -85,22 +81,18 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
         raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
 
 
-def is_on_gpu(value: Any) -> bool:
-    """Whether an argument is an array on an NVIDIA GPU."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return bool(value.device.type == "cuda")  # asking for more fails where it requires grad
-    return hasattr(value, "__cuda_ndarray__") or hasattr(value, "__cuda_array_interface__")
+def _refuse_gradients(name: str, value: Any) -> None:
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
+        )
 
 
 def _from_gpu(name: str, value: Any) -> Input | None:
     """A GPU array by way of a copy; None for anything else."""
     if isinstance(value, list | tuple | int | float):
         return None
-    if getattr(value, "requires_grad", False):
-        raise TypeError(
-            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
-        )
+    _refuse_gradients(name, value)
     found = interop.read(value)
     if found is None:
         return None
@@ -124,7 +116,7 @@ def _as_input(name: str, value: Any) -> Input:
         return on_gpu
     if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
         namespace = value.__array_namespace__()
-        library = type(value).__module__.partition(".")[0]
+        library = type(value).__module__.partition(".")[0].replace("jaxlib", "jax")
         try:
             array = np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError) as error:
@@ -169,7 +161,7 @@ def box_array(name: str, value: Any) -> Input:
     Raises
     ------
     TypeError
-        Not real numbers, or a tensor that requires grad or is not on the CPU.
+        Not real numbers, or a tensor that requires grad.
     ValueError
         Another shape.
     """
@@ -195,8 +187,10 @@ def hand_back(result: Array, *inputs: Input) -> Any:
     if not wrapped:
         return result
     check_one_library(*inputs)
-    assert wrapped[0].wrap is not None
-    return wrapped[0].wrap(result)
+    # Where one of them is on a GPU, so is the result.
+    first = next((given for given in wrapped if given.gpu is not None), wrapped[0])
+    assert first.wrap is not None
+    return first.wrap(result)
 
 
 def check_one_library(*inputs: Input) -> None:
@@ -220,20 +214,34 @@ def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
     if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
         raise ValueError(f"out must have the dtype {dtype}, got torch.bfloat16")
     array = _as_input("out", value).array
-    check_output(array.shape, array.dtype, shape, dtype)
+    _check_output(array.shape, array.dtype, shape, dtype)
     if not array.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
     return array
 
 
-def check_output(
+def gpu_output(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> GpuOutput | None:
+    """The argument `out` if it lies on a GPU; None for anything else."""
+    if isinstance(value, np.ndarray):
+        return None
+    output = interop.output(value)
+    if output is None:
+        return None
+    _refuse_gradients("out", value)
+    _check_output(output.shape, output.dtype, shape, dtype)
+    if not output.contiguous:
+        raise ValueError("out must be C-contiguous where it is on a GPU, got another layout")
+    return output
+
+
+def _check_output(
     given_shape: tuple[int, ...],
-    given_dtype: np.dtype[Any],
+    given_dtype: np.dtype[Any] | str,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> None:
     """Raise a ValueError unless the argument `out` has the shape and dtype of the result."""
-    if given_shape != shape or given_dtype != dtype:
+    if given_shape != shape or given_dtype != dtype.name:
         raise ValueError(
             f"out must have the shape {shape} and dtype {dtype}, got {given_shape} and "
             f"{given_dtype}"
@@ -345,7 +353,7 @@ def label_array(name: str, value: Any) -> Input:
     Raises
     ------
     TypeError
-        Anything else, or a tensor that requires grad or is not on the CPU.
+        Anything else, or a tensor that requires grad.
     """
     given = _as_input(name, value)
     array = given.array
@@ -363,7 +371,7 @@ def value_array(name: str, value: Any) -> Input:
     Raises
     ------
     TypeError
-        Anything else, or a tensor that requires grad or is not on the CPU.
+        Anything else, or a tensor that requires grad.
     """
     given = _real_input(name, value)
     array = given.array
@@ -378,7 +386,7 @@ def mask_batch(name: str, value: Any) -> Input:
     Raises
     ------
     TypeError
-        Floats or anything else, or a tensor that requires grad or is not on the CPU.
+        Floats or anything else, or a tensor that requires grad.
     ValueError
         Another shape.
     """
@@ -491,7 +499,7 @@ def mask_array(name: str, value: Any) -> Input:
     Raises
     ------
     TypeError
-        Not real numbers, or a tensor that requires grad or is not on the CPU.
+        Not real numbers, or a tensor that requires grad.
     ValueError
         Another shape.
     """

@@ -95,7 +95,7 @@ def box_iou(
     Raises
     ------
     TypeError
-        Not real numbers; a tensor that requires grad or is not on the CPU; two array libraries.
+        Not real numbers; a tensor that requires grad; two array libraries.
     ValueError
         A wrong shape or option, or an infinite coordinate.
     MemoryError
@@ -121,8 +121,9 @@ def box_iou(
         if scores is not None:
             if out is None:
                 return scores
-            arrays.output_array(out, scores.shape, scores.dtype)[...] = scores
-            return out
+            if type(out) is np.ndarray:
+                arrays.output_array(out, scores.shape, scores.dtype)[...] = scores
+                return out
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     dispatch.check_device(device)
@@ -374,7 +375,6 @@ def _aligned_result(
         )
     shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
     dtype = arrays.result_dtype(given1, given2)
-    crowds = None if crowd is None else np.broadcast_to(crowd, shape).reshape(-1)
 
     def spread(given: Input) -> Input:
         return given._replace(array=np.broadcast_to(given.array, (*shape, 4)).reshape(-1, 4))
@@ -384,6 +384,7 @@ def _aligned_result(
         spread2 = spread1 if given2 is given1 else spread(given2)
         columns1, columns2, exponent = prepare(spread1, spread2, fmt, metric)
         zero = np.zeros(1, np.int64)
+        crowds = None if crowd is None else np.broadcast_to(crowd, shape).reshape(-1)
         return _Dense(metric, columns1, columns2, zero, zero, exponent, crowds)
 
     def fill(target: Array) -> None:

@@ -136,7 +136,7 @@ class Masks:
         Raises
         ------
         TypeError
-            Not real numbers, or a tensor that requires grad or is not on the CPU.
+            Not real numbers, or a tensor that requires grad.
         ValueError
             Another shape.
         MemoryError
@@ -765,7 +765,7 @@ def is_masks(value: Any) -> bool:
     """
     if isinstance(value, Masks | dict):
         return True
-    shape: tuple[int, ...] = getattr(value, "shape", ())
+    shape = tuple(getattr(value, "shape", ()))
     if isinstance(value, list | tuple) and value:
         if isinstance(value[0], dict):
             return True

@@ -527,13 +527,19 @@ def topk(
     minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
     codes1, codes2, count = group_codes(groups, sets.sizes, itself=False)
     shape = (sets.sizes[0], number)
+
+    def allocate() -> tuple[Array, Array]:
+        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
+        values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
+        return values, memory.allocate(shape, np.int64, what, instead)
+
+    # Before anything that takes time, so that what cannot fit is refused at once.
+    allocated = allocate() if dispatch.gpu_of(sets.inputs) is None else None
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
 
     def on_host() -> tuple[Array, Array]:
-        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
-        values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
-        return values, memory.allocate(shape, np.int64, what, instead)
+        return allocate() if allocated is None else allocated
 
     def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
         empty = _empty_on_gpu(place, found, metric)

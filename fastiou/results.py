@@ -37,52 +37,64 @@ class DenseResult(NamedTuple):
 
     def compute(self, out: Any, device: str) -> Any:
         """The result, in `out` or in a new array of the kind that the inputs are."""
+        output = None if out is None else arrays.gpu_output(out, self.shape, self.dtype)
+        place = dispatch.gpu_of(self.inputs)
+        if output is not None and place is not None and place.number != output.gpu.number:
+            raise ValueError(
+                f"out is on GPU {output.gpu.number} and the inputs on GPU {place.number}; "
+                "move one to the other"
+            )
 
         def on_gpu(place: GpuArray | None) -> Any:
-            return self._new_on_gpu(place) if out is None else self._into_on_gpu(out, place)
+            if output is not None:
+                return self._filled_on_gpu(out, output.gpu if place is None else place)
+            if out is None and place is not None and place.empty is not None:
+                return self._new_on_gpu(place)
+            return self._on_host(out, self._host_filler(place))
 
         def on_cpu() -> Any:
-            return self._new(self.fill) if out is None else self._into(out, self.fill)
+            if output is None:
+                return self._on_host(out, self.fill)
+            output.write(self._new(self.fill))
+            return out
 
         return dispatch.compute(device, self.inputs, on_gpu, on_cpu)
 
-    def _new(self, fill: Callable[[Array], None]) -> Any:
-        scores = memory.allocate(self.shape, self.dtype, self.what, self.instead)
+    def _new(self, fill: Callable[[Array], None]) -> Array:
+        scores = self._allocated()
         fill(scores)
-        return arrays.hand_back(scores, *self.inputs)
+        return scores
 
-    def _into(self, out: Any, fill: Callable[[Array], None]) -> Any:
+    def _allocated(self) -> Array:
+        scores: Array = memory.allocate(self.shape, self.dtype, self.what, self.instead)
+        return scores
+
+    def _on_host(self, out: Any, fill: Callable[[Array], None]) -> Any:
+        if out is None:
+            return arrays.hand_back(self._new(fill), *self.inputs)
         fill(arrays.output_array(out, self.shape, self.dtype))
         return out
 
-    def _new_on_gpu(self, place: GpuArray | None) -> Any:
-        if place is None or place.empty is None:
-            return self._new(self._host_filler(place))
-        from fastiou.cuda.device import fill_device, memory_errors
+    def _new_on_gpu(self, place: GpuArray) -> Any:
+        from fastiou.cuda.device import memory_errors
 
+        assert place.empty is not None
         with memory_errors():
             scores = place.empty(self.shape, self.dtype)
+        return self._filled_on_gpu(scores, place)
+
+    def _filled_on_gpu(self, scores: Any, place: GpuArray) -> Any:
+        from fastiou.cuda.device import fill_device
+
         fill_device(scores, self.parts, self.fill_on_gpu, place)
         return scores
-
-    def _into_on_gpu(self, out: Any, place: GpuArray | None) -> Any:
-        if not arrays.is_on_gpu(out):
-            return self._into(out, self._host_filler(place))
-        from fastiou.cuda.device import as_device_array, fill_device
-
-        scores = as_device_array(out)
-        arrays.check_output(tuple(scores.shape), scores.dtype, self.shape, self.dtype)
-        if not scores.is_c_contiguous():
-            raise ValueError("out must be C-contiguous where it is on a GPU")
-        fill_device(scores, self.parts, self.fill_on_gpu, place)
-        return out
 
     def _host_filler(self, place: GpuArray | None) -> Callable[[Array], None]:
         from fastiou.cuda.device import fill_host
 
         def fill(target: Array) -> None:
             contiguous = target.flags.c_contiguous
-            scores = target if contiguous else np.empty(self.shape, self.dtype)
+            scores = target if contiguous else self._allocated()
             fill_host(scores.reshape(self.parts), self.fill_on_gpu, place)
             if not contiguous:
                 target[...] = scores

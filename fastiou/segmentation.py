@@ -112,7 +112,7 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     Raises
     ------
     TypeError
-        Not integers; a tensor that requires grad or is not on the CPU; two array libraries.
+        Not integers; a tensor that requires grad; two array libraries.
     ValueError
         Two shapes.
     MemoryError
@@ -634,7 +634,7 @@ def soft_iou(inputs: Any, targets: Any, *, smooth: float = 1e-6, axis: Any = Non
     Raises
     ------
     TypeError
-        Not real numbers; a tensor that requires grad or is not on the CPU; two array libraries.
+        Not real numbers; a tensor that requires grad; two array libraries.
     ValueError
         Two shapes, axes that are none, a negative `smooth`.
 
@@ -738,7 +738,7 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     Raises
     ------
     TypeError
-        Floats, which need a threshold first; a tensor that is not on the CPU; two array libraries.
+        Floats, which need a threshold first; a tensor that requires grad; two array libraries.
     ValueError
         Other shapes, a negative `smooth`.
 

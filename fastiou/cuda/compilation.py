@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -75,6 +76,9 @@ def on_device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(_retargeted(function))
 
 
+_advice_lock = threading.Lock()
+
+
 @contextlib.contextmanager
 def _without_advice() -> Iterator[None]:
     """Keep Numba from warning that few blocks do not fill a GPU: few boxes do not."""
@@ -83,12 +87,13 @@ def _without_advice() -> Iterator[None]:
         return
     from numba.cuda.core import config
 
-    kept = config.CUDA_LOW_OCCUPANCY_WARNINGS
-    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
-    try:
-        yield
-    finally:
-        config.CUDA_LOW_OCCUPANCY_WARNINGS = kept
+    with _advice_lock:
+        kept = config.CUDA_LOW_OCCUPANCY_WARNINGS
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+        try:
+            yield
+        finally:
+            config.CUDA_LOW_OCCUPANCY_WARNINGS = kept
 
 
 class CudaKernel:

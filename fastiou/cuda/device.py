@@ -13,7 +13,15 @@ from numba import cuda
 from fastiou.cuda.interop import GpuArray, started
 from fastiou.cuda.primitives import SIMULATED
 
-__all__ = ["Work", "as_device_array", "fill_device", "fill_host", "memory_errors", "working"]
+__all__ = [
+    "Work",
+    "as_device_array",
+    "begins_at_multiple_of",
+    "fill_device",
+    "fill_host",
+    "memory_errors",
+    "working",
+]
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +89,12 @@ def memory_errors() -> Iterator[None]:
         raise
 
 
+def begins_at_multiple_of(array: Any, size: int) -> bool:
+    """Whether a device array begins in memory at a multiple of so many bytes."""
+    start = array.ctypes.data if SIMULATED else array.device_ctypes_pointer.value
+    return int(start or 0) % size == 0
+
+
 def as_device_array(array: Any) -> Any:
     """A GPU array of any library as Numba takes it, without a copy."""
     return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array, sync=False)
@@ -126,15 +140,14 @@ def fill_device(
     target: Any,
     shape: tuple[int, int, int],
     fill: Callable[[Work, Any, slice, int], None],
-    place: GpuArray | None,
+    place: GpuArray,
 ) -> None:
     """Fill a C-contiguous GPU array of any library, in this shape, as `fill_host`.
 
-    The work goes to the stream of that library, and may not have ended when this returns.
+    The work goes to the stream of that library.
     """
     if 0 in shape:
         return
     with working(place) as work:
         fill(work, as_device_array(target).reshape(shape), slice(0, shape[0]), 0)
-        if not work.stream:
-            work.wait()
+        work.wait()  # for as long as that, the copies that kernels read from must be kept

@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GpuArray", "description", "is_simulated", "problem", "read", "started"]
+__all__ = [
+    "GpuArray",
+    "GpuOutput",
+    "description",
+    "is_simulated",
+    "locate",
+    "output",
+    "problem",
+    "read",
+    "started",
+]
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +35,10 @@ _process: int | None = None
 
 def is_simulated() -> bool:
     """Whether Numba's simulator stands in for a GPU."""
-    return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+    try:
+        return int(os.environ.get("NUMBA_ENABLE_CUDASIM") or 0) != 0
+    except ValueError:  # Numba warns of it, and takes it for 0
+        return False
 
 
 def started() -> None:
@@ -94,26 +107,80 @@ class GpuArray(NamedTuple):
     wrap: Callable[[Array], Any]
 
 
+class GpuOutput(NamedTuple):
+    """An array on a GPU that a result is to be written to."""
+
+    gpu: GpuArray
+    shape: tuple[int, ...]
+    #: Name of the dtype, as NumPy has it.
+    dtype: str
+    contiguous: bool
+    #: Fills it with the contents of a NumPy array.
+    write: Callable[[Array], None]
+
+
 def read(value: Any) -> tuple[Array, str, GpuArray] | None:
     """What a GPU array holds, its library, and where it lies; None for anything else."""
-    library = type(value).__module__.partition(".")[0]
+    found = locate(value)
+    if found is None:
+        return None
+    library, gpu = found
     if library == "torch":
-        return _read_torch(value)
+        bfloat16 = str(value.dtype) == "torch.bfloat16"  # NumPy has no such type
+        return (value.float() if bfloat16 else value).cpu().numpy(), library, gpu
     if library == "cupy":
-        return _read_cupy(value)
+        return value.get(), library, gpu
+    return (np.asarray(value) if library == "jax" else value.copy_to_host()), library, gpu
+
+
+def output(value: Any) -> GpuOutput | None:
+    """An argument `out` that lies on a GPU; None for anything else.
+
+    Raises
+    ------
+    TypeError
+        An array of a library whose arrays cannot be written to.
+    """
+    found = locate(value)
+    if found is None:
+        return None
+    library, gpu = found
+    shape = tuple(value.shape)
+    if library == "torch":
+        torch = sys.modules["torch"]
+        dtype = str(value.dtype).removeprefix("torch.")
+
+        def write(result: Array) -> None:
+            value.copy_(torch.from_numpy(result))
+
+        return GpuOutput(gpu, shape, dtype, value.is_contiguous(), write)
+    if library == "jax":
+        raise TypeError("out must be an array that can be written to, got one of jax")
+    dtype = np.dtype(value.dtype).name
+    if library == "cupy":
+        return GpuOutput(gpu, shape, dtype, value.flags.c_contiguous, value.set)
+    return GpuOutput(gpu, shape, dtype, value.is_c_contiguous(), value.copy_to_device)
+
+
+def locate(value: Any) -> tuple[str, GpuArray] | None:
+    """The library of a GPU array, and where it lies; None for anything else."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _locate_torch(torch, value)
+    library = type(value).__module__.partition(".")[0]
+    if library == "cupy":
+        return _locate_cupy(value)
     if library in ("jax", "jaxlib") and hasattr(value, "devices"):
-        return _read_jax(value)
+        return _locate_jax(value)
     if hasattr(value, "__cuda_ndarray__"):
         from numba import cuda
 
-        index = 0 if is_simulated() else int(cuda.get_current_device().id)
-        gpu = GpuArray(index, 0, cuda.device_array, cuda.to_device)
-        return value.copy_to_host(), "numba", gpu
+        number = 0 if is_simulated() else int(cuda.get_current_device().id)
+        return "numba", GpuArray(number, 0, cuda.device_array, cuda.to_device)
     return None
 
 
-def _read_torch(tensor: Any) -> tuple[Array, str, GpuArray] | None:
-    torch = sys.modules["torch"]
+def _locate_torch(torch: Any, tensor: Any) -> tuple[str, GpuArray] | None:
     if tensor.device.type != "cuda":
         return None
     device = tensor.device
@@ -121,13 +188,12 @@ def _read_torch(tensor: Any) -> tuple[Array, str, GpuArray] | None:
     def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         return torch.empty(shape, dtype=getattr(torch, dtype.name), device=device)
 
-    kept = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no such type
     stream = int(torch.cuda.current_stream(device).cuda_stream)
     gpu = GpuArray(device.index, stream, empty, lambda array: torch.from_numpy(array).to(device))
-    return kept.cpu().numpy(), "torch", gpu
+    return "torch", gpu
 
 
-def _read_cupy(array: Any) -> tuple[Array, str, GpuArray]:
+def _locate_cupy(array: Any) -> tuple[str, GpuArray]:
     cupy = sys.modules["cupy"]
 
     def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -138,14 +204,17 @@ def _read_cupy(array: Any) -> tuple[Array, str, GpuArray]:
         with array.device:
             return cupy.asarray(result)
 
-    stream = int(cupy.cuda.get_current_stream().ptr)
-    return array.get(), "cupy", GpuArray(array.device.id, stream, empty, wrap)
+    with array.device:  # each GPU has a current stream of its own
+        stream = int(cupy.cuda.get_current_stream().ptr)
+    return "cupy", GpuArray(array.device.id, stream, empty, wrap)
 
 
-def _read_jax(array: Any) -> tuple[Array, str, GpuArray] | None:
-    (device, *others) = array.devices()
+def _locate_jax(array: Any) -> tuple[str, GpuArray] | None:
+    try:
+        (device, *others) = array.devices()
+    except Exception:  # what is being traced lies nowhere, and JAX has errors of its own for that
+        return None
     if others or device.platform != "gpu":
         return None
     jax = sys.modules["jax"]
-    gpu = GpuArray(device.id, 0, None, lambda result: jax.device_put(result, device))
-    return np.asarray(array), "jax", gpu
+    return "jax", GpuArray(device.id, 0, None, lambda result: jax.device_put(result, device))

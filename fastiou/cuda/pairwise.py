@@ -13,6 +13,7 @@ neighbouring threads, which makes 36.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from numba import cuda
 from fastiou.cpu.columns import BoxColumns, box
 from fastiou.cpu.compilation import named
 from fastiou.cuda.compilation import CudaKernel, blocks_for, threads_of_block
-from fastiou.cuda.device import Work
+from fastiou.cuda.device import Work, begins_at_multiple_of
 from fastiou.cuda.primitives import item, load4, store, store4
 from fastiou.metrics import METRICS
 
@@ -200,8 +201,7 @@ def pairwise(metric: str, with_crowds: bool = False) -> PairwiseKernels:
 
 
 def _finish(
-    factor: Any,
-    other_factor: Any,
+    factors: Any,
     starts1: Any,
     starts2: Any,
     missing1: Any,
@@ -220,8 +220,8 @@ def _finish(
         if missing or (missing2.shape[0] > 0 and missing2[column]):
             scores[place] = np.nan
         else:
-            # Twice each, one after the other: no step but the last can round.
-            scores[place] = scores[place] * factor * factor * other_factor * other_factor
+            for factor in factors:
+                scores[place] *= factor
 
 
 #: Runs after the scores where magnified areas or missing boxes ask for it.
@@ -265,6 +265,7 @@ def dense_scores(
         for operand in (corners.reshape(corners.size), measures.reshape(measures.size), length)
     ]
     by_four = not (columns % 4 or lengths[1] % 4 or (starts2 % 4).any())
+    by_four = by_four and begins_at_multiple_of(flat, 4 * flat.dtype.itemsize)
     across = blocks_for(columns, (4 if by_four else 2) * threads)
     grid = -(-rows // ROWS), min(across, LARGEST_GRID), min(batches, LARGEST_GRID)
     kernel = kernels.vector if by_four else kernels.scalar
@@ -291,14 +292,20 @@ def _complete(
     threads = threads_of_block(THREADS)
     FINISH.launch(
         blocks_for(flat.size, threads), threads, work.stream,
-        *map(flat.dtype.type, _factors(-exponent if magnified else 0)),
+        tuple(map(flat.dtype.type, _factors(-2 * exponent if magnified else 0))),
         *map(work.copied, starts), *marks, rows, columns, flat,
     )  # fmt: skip
 
 
-def _factors(exponent: int) -> tuple[float, float]:
-    """Two factors that are 2^exponent together, which by itself may be no float64."""
-    return math.ldexp(1.0, exponent // 2), math.ldexp(1.0, exponent - exponent // 2)
+def _factors(exponent: int) -> tuple[float, ...]:
+    """Four factors that are 2^exponent together, which by itself may be no float64.
+
+    If more than one is not 1, each is so large that no multiplication but the last can round.
+    """
+    parts = -(-abs(exponent) // 1000)
+    cuts = [exponent * part // max(parts, 1) for part in range(parts + 1)]
+    factors = [math.ldexp(1.0, after - before) for before, after in itertools.pairwise(cuts)]
+    return (*[1.0] * (4 - parts), *factors)
 
 
 def aligned_scores(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numba import cuda
 
 from fastiou import metrics
 from fastiou.cpu import intrinsics
+from fastiou.cuda.interop import is_simulated
 
 __all__ = [
     "REPLACED",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: Whether Numba's simulator stands in for a GPU.
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+SIMULATED = is_simulated()
 
 #: A numerator below the first loses its remainder among the numbers too small to be normal. It is
 #: divided 2⁶⁴ times as large.

@@ -132,6 +132,37 @@ def test_results_into_out(rng: np.random.Generator) -> None:
     same(on_gpu.copy_to_host(), expected)
     with pytest.raises(ValueError, match="out must have the shape"):
         fastiou.box_iou(a, a, out=on_gpu, device="cuda")
+    with pytest.raises(ValueError, match="out must be C-contiguous"):
+        fastiou.box_iou(b, a, out=on_gpu.T, device="cuda")
+
+
+def test_out_that_begins_anywhere(rng: np.random.Generator) -> None:
+    """Accesses of 16 bytes must begin at a multiple of 16."""
+    a, b = random_boxes(rng, 5, np.float32), random_boxes(rng, 8, np.float32)
+    room = cuda.to_device(np.zeros(60, np.float32))
+    for first in range(8):
+        out = room[first : first + 40].reshape(5, 8)
+        wide = gpu.begins_at_multiple_of(out, 16)
+        assert wide == (first % 4 == 0)
+        fastiou.box_iou(a, b, out=out, device="cuda")
+        same(room.copy_to_host()[first : first + 40].reshape(5, 8), fastiou.box_iou(a, b))
+
+
+def test_missing_boxes_in_batches(rng: np.random.Generator) -> None:
+    a, b = random_boxes(rng, 12, np.float32), random_boxes(rng, 15, np.float32)
+    a[4, 2] = b[1, 0] = b[7, 3] = np.nan
+    both(a.reshape(3, 4, 4), b.reshape(3, 5, 4))
+    both(a.reshape(3, 1, 4, 4), b.reshape(3, 5, 4), metric="giou")
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 5, 6, 12, 400, 511, 1200])
+def test_areas_below_all_normal_numbers(rng: np.random.Generator, exponent: int) -> None:
+    """Whatever the boxes were magnified by, areas are rounded but once."""
+    boxes = random_boxes(rng, 12) * 2.0**-524
+    largest = 2.0 ** (506 - exponent) if exponent < 512 else 2.0**-518
+    boxes = np.concatenate([boxes, [[0, 0, largest, largest]]])
+    both(boxes, boxes, metric="intersection")
+    both(boxes, boxes[::-1], metric="intersection", aligned=True)
 
 
 def test_blocks_of_a_large_result(
@@ -143,7 +174,7 @@ def test_blocks_of_a_large_result(
         monkeypatch.setattr(gpu, "BLOCK_BYTES", limit)
         both(a, b, metric="giou")
         both(a.reshape(2, 7, 4), b)
-        both(a, a[::-1], aligned=True)
+        both(a, a + np.float32(0.5), aligned=True)
         out = np.empty((14, 8), np.float32, order="F")
         same(fastiou.box_iou(a, b, out=out, device="cuda"), fastiou.box_iou(a, b))
 

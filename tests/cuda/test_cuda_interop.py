@@ -56,9 +56,16 @@ def put(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     class CupyArray(OnGpu):
         device = Device()
 
+        @property
+        def flags(self) -> Any:
+            return SimpleNamespace(c_contiguous=self.numba_array.is_c_contiguous())
+
         def get(self) -> Array:
             host: Array = self.numba_array.copy_to_host()
             return host
+
+        def set(self, array: Array) -> None:
+            self.numba_array.copy_to_device(array)
 
     class JaxArray(OnGpu):
         def devices(self) -> set[Any]:
@@ -158,3 +165,51 @@ def test_memory_of_the_gpu_does_not_suffice(
         fastiou.box_iou(boxes, boxes, device="cuda")
     scores = fastiou.box_iou(on_gpu, on_gpu)  # by the CPU, in silence
     same(scores, expected, type(on_gpu))
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_out_on_the_gpu(put: Any, rng: np.random.Generator, device: str) -> None:
+    """Whoever computes, and wherever the inputs lie, `out` is filled or refused."""
+    boxes = random_boxes(rng, 8, np.float32)
+    masks = random_masks(rng, 5, (9, 70))
+    for inputs in (boxes, put(boxes)):
+        out = put(np.full((8, 8), -7, np.float32))
+        if hasattr(out, "devices"):
+            with pytest.raises(TypeError, match="out must be an array that can be written to"):
+                fastiou.box_iou(inputs, inputs, out=out, device=device)
+            continue
+        assert fastiou.box_iou(inputs, inputs, out=out, device=device) is out
+        same(out, fastiou.box_iou(boxes, boxes), type(out))
+        aligned = put(np.full(8, -7, np.float32))
+        assert fastiou.box_iou(inputs, inputs, aligned=True, out=aligned, device=device) is aligned
+        same(aligned, np.ones(8, np.float32), type(aligned))
+        with pytest.raises(ValueError, match="out must have the shape"):
+            fastiou.box_iou(inputs, inputs, out=aligned, device=device)
+        counted = put(np.full((5, 5), -7.0))
+        assert fastiou.mask_iou(masks, masks, out=counted, device=device) is counted
+        same(counted, fastiou.mask_iou(masks, masks), type(counted))
+
+
+@pytest.mark.parametrize("put", ["cupy"], indirect=True)
+def test_out_on_another_gpu_is_refused(put: Any, rng: np.random.Generator) -> None:
+    boxes = put(random_boxes(rng, 3))
+    elsewhere = type("CupyArray", (type(boxes),), {"device": type("D", (Device,), {"id": 1})()})
+    elsewhere.__module__ = "cupy"
+    out = elsewhere(cuda.device_array((3, 3), np.float64))
+    for device in ("auto", "cuda", "cpu"):
+        with pytest.raises(ValueError, match="out is on GPU 1 and the inputs on GPU 0"):
+            fastiou.box_iou(boxes, boxes, out=out, device=device)
+
+
+def test_out_on_the_gpu_is_filled_where_its_memory_does_not_suffice(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = cuda.to_device(random_boxes(rng, 8))
+    out = cuda.to_device(np.full((8, 8), -7.0))
+
+    def no_copy(*_: Any) -> None:
+        raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr("fastiou.cuda.device.Work.copied", no_copy)
+    assert fastiou.box_iou(boxes, boxes, out=out) is out
+    same(out, fastiou.box_iou(boxes.copy_to_host(), boxes.copy_to_host()), type(out))

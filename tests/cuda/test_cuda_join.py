@@ -103,6 +103,22 @@ def test_pairs_by_any_service(rng: np.random.Generator, service: str, grid: bool
     assert_pairs(a, None, 0.05, least=5)
 
 
+def test_pairs_exactly_at_the_threshold(service: str) -> None:
+    boxes = np.array([[0, 0, 2, 1], [0, 0, 1, 1], [0, 0, 4, 1]], np.float32)
+    assert_pairs(boxes, None, 0.5, least=2)
+    assert len(fastiou.pairs(boxes, threshold=0.5, device="cuda")) == 2
+    assert fastiou.topk(boxes[:1], boxes, 3, threshold=0.5, device="cuda").indices[0, 2] >= 0
+
+
+@pytest.mark.parametrize("found", [31, 32, 33])
+def test_rows_of_as_many_pairs_as_are_sorted_by_insertion(
+    rng: np.random.Generator, found: int
+) -> None:
+    assert join.FEW == 32
+    b = np.tile(np.array([[0, 0, 2, 2.0]]), (found, 1)) + rng.random((found, 1)) / 8
+    assert_pairs(b[:1], b, 0.5, least=found)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.int64])
 def test_pairs_of_other_dtypes(rng: np.random.Generator, dtype: Any) -> None:
     a, b = (boxes.clip(0, 200).astype(dtype) for boxes in both_sides(rng, np.int32))
@@ -233,7 +249,7 @@ def test_topk_of_other_metrics(rng: np.random.Generator, metric: str, grid: bool
     assert_topk(a[::3], b, 3, metric=metric, threshold=0.05, least=5)
 
 
-def test_topk_of_ties(rng: np.random.Generator, service: str) -> None:
+def test_topk_of_ties(rng: np.random.Generator, service: str, grid: bool) -> None:
     some = random_boxes(rng, 3, np.float32)
     b = some[rng.integers(0, 3, 40)]
     groups = rng.integers(0, 2, 3), rng.integers(0, 2, 40)

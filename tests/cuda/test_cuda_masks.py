@@ -64,7 +64,7 @@ def test_many(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, by_word
     both(masks, masks[::-1], aligned=True)
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 9, 13, 28])
 def test_windows_of_any_width(rng: np.random.Generator, width: int) -> None:
     masks = noise(rng, 3, (300, width))
     other = np.zeros((2, 300, width), np.bool_)

@@ -282,6 +282,14 @@ def assert_wide_access(code: Compiled, number: str = "f32") -> None:
         names = {one.name for one in code.sass if one.operation == operation}
         wide = {name for name in names if {"128", "256"} & set(name.split("."))}
         assert wide, f"{operation} of 16 bytes is not among {names}"
+    # Four corners and the area of each column; PTX loads float64 by two.
+    loads = sum(found for word, found in code.words.items() if word.startswith("ld.global.v"))
+    assert loads >= 5, f"{loads} loads of 16 bytes, but columns of boxes are five"
+
+
+def assert_sees_other_blocks(code: Compiled) -> None:
+    """What another block stores meanwhile is read from memory again, not from a cache."""
+    assert any(word.startswith("ld.relaxed.gpu") for word in code.words), sorted(code.words)
 
 
 def assert_counts_bits(code: Compiled) -> None:

@@ -16,6 +16,7 @@ from compiled_for_tests import (
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
+    assert_sees_other_blocks,
     assert_short_loop,
     assert_single_precision,
     assert_stays_in_registers,
@@ -61,7 +62,8 @@ def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
 
 def of_finish(number: Any) -> tuple[Any, ...]:
     places, missing = (row_of(int64),) * 2, (row_of(boolean),) * 2
-    return number, number, *places, *missing, int64, int64, row_of(number)
+    factors = types.UniTuple(number, 4)
+    return factors, *places, *missing, int64, int64, row_of(number)
 
 
 # ---- the table ---------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ CALLS = [
     Call("topk-masks", lambda: fi.topk(MASKS, MASKS, 2, device="cuda"), TWO_BLOCKS,
          {"clear": (), "reach-mask": (), "best-block-mask-iou": (assert_counts_bits,)}),
     Call("nms", lambda: fi.nms(BOXES, SCORES, device="cuda"), TWO_BLOCKS,
-         {"suppress-box-iou": SCORED}),
+         {"suppress-box-iou": (*SCORED, assert_sees_other_blocks)}),
     Call("nms-f64", lambda: fi.nms(BOXES.astype(np.float64), SCORES, device="cuda"), TWO_BLOCKS,
          {"suppress-box-iou": ()}),
     Call("nms-masks", lambda: fi.nms(MASKS, SCORES, device="cuda"), TWO_BLOCKS,

@@ -11,6 +11,8 @@ from numba import cuda
 
 import fastiou
 from fastiou.cuda import device as gpu
+from fastiou.cuda.compilation import CudaKernel
+from fastiou.cuda.pairwise import pairwise
 
 
 def same(found: Any, expected: Array) -> None:
@@ -136,8 +138,18 @@ def test_results_into_out(rng: np.random.Generator) -> None:
         fastiou.box_iou(b, a, out=on_gpu.T, device="cuda")
 
 
-def test_out_that_begins_anywhere(rng: np.random.Generator) -> None:
+def test_out_that_begins_anywhere(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Accesses of 16 bytes must begin at a multiple of 16."""
+    launched = []
+    launch = CudaKernel.launch
+
+    def note(kernel: CudaKernel, *arguments: Any) -> None:
+        launched.append(kernel is pairwise("iou", False).vector)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(CudaKernel, "launch", note)
     a, b = random_boxes(rng, 5, np.float32), random_boxes(rng, 8, np.float32)
     room = cuda.to_device(np.zeros(60, np.float32))
     for first in range(8):
@@ -145,6 +157,7 @@ def test_out_that_begins_anywhere(rng: np.random.Generator) -> None:
         wide = gpu.begins_at_multiple_of(out, 16)
         assert wide == (first % 4 == 0)
         fastiou.box_iou(a, b, out=out, device="cuda")
+        assert launched.pop() == wide
         same(room.copy_to_host()[first : first + 40].reshape(5, 8), fastiou.box_iou(a, b))
 
 

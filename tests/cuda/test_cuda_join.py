@@ -112,8 +112,9 @@ def test_pairs_exactly_at_the_threshold(service: str) -> None:
 
 @pytest.mark.parametrize("found", [31, 32, 33])
 def test_rows_of_as_many_pairs_as_are_sorted_by_insertion(
-    rng: np.random.Generator, found: int
+    rng: np.random.Generator, grid: bool, found: int
 ) -> None:
+    """By a grid they come in the order of its cells."""
     assert join.FEW == 32
     b = np.tile(np.array([[0, 0, 2, 2.0]]), (found, 1)) + rng.random((found, 1)) / 8
     assert_pairs(b[:1], b, 0.5, least=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -35,6 +36,10 @@ class HostArray:
     @property
     def _numba_type_(self) -> Any:
         return types.Array(typeof(self.array).dtype, self.array.ndim, "C")
+
+    @property
+    def device_ctypes_pointer(self) -> Any:
+        return ctypes.c_void_p(0)  # as memory of its own begins at a multiple of 256
 
     def __len__(self) -> int:
         return len(self.array)

@@ -11,6 +11,7 @@ import pytest
 from compiled_for_tests import (
     CAPABILITIES,
     Compiled,
+    assert_columns_are_loaded_wide,
     assert_counts_bits,
     assert_counts_bits_of_matrices,
     assert_fast_division,
@@ -79,12 +80,17 @@ SINGLE = (
     assert_not_contracted,
 )
 DOUBLE = (assert_not_contracted,)
-SINGLE_WIDE = (*SINGLE, assert_wide_access)
-DOUBLE_WIDE = (*DOUBLE, functools.partial(assert_wide_access, number="f64"))
+WIDE = (assert_wide_access, assert_columns_are_loaded_wide)
+SINGLE_WIDE = (*SINGLE, *WIDE)
+DOUBLE_WIDE = (
+    *DOUBLE,
+    functools.partial(assert_wide_access, number="f64"),
+    assert_columns_are_loaded_wide,
+)
 
 #: Its last steps are float64, and so is one of its divisions.
 CIOU = (assert_fast_division, assert_not_contracted)
-CIOU_WIDE = (*CIOU, assert_wide_access)
+CIOU_WIDE = (*CIOU, *WIDE)
 
 PLAIN_METRICS = [metric for metric in METRICS if metric != "ciou"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
+from fastiou.cuda import interop
 
 
 def need(library: str) -> Any:
@@ -162,3 +164,50 @@ def test_centres_do_not_overflow() -> None:
     assert fastiou.box_convert(half, "xyxy", "cxcywh")[0, 0] == np.float16(45000)
     double = np.array([[1e308, 0, 1.5e308, 1]])
     assert fastiou.box_convert(double, "xyxy", "cxcywh")[0, 0] == 1.25e308
+
+
+def test_torch_out_on_a_gpu_is_filled_by_the_cpu(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tensor that says it is on a GPU, which is read and written by way of copies alone."""
+
+    class OnGpu(torch.Tensor):  # type: ignore[misc]
+        @property
+        def device(self) -> Any:
+            return SimpleNamespace(type="cuda", index=0)
+
+        def cpu(self) -> Any:
+            return self.as_subclass(torch.Tensor).clone()
+
+    def on_gpu(array: Any) -> Any:
+        return torch.as_tensor(array).clone().as_subclass(OnGpu)
+
+    stream = SimpleNamespace(cuda_stream=0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    boxes = np.array([[0, 0, 2, 2], [1, 0, 3, 2]], np.float32)
+    masks = np.ones((2, 4, 5), np.bool_)
+    tensor = on_gpu(boxes)
+    expected = fastiou.box_iou(boxes, boxes)
+    calls = [
+        (boxes, boxes, "auto"),
+        (boxes.tolist(), boxes, "cpu"),
+        (tensor, boxes, "cpu"),
+        (tensor, tensor, "cpu"),
+    ]
+    if interop.problem() is not None:
+        calls.append((tensor, tensor, "auto"))
+    for first, second, device in calls:
+        dtype = torch.float64 if isinstance(first, list) else torch.float32
+        out = on_gpu(torch.full((2, 2), -7.0, dtype=dtype))
+        assert fastiou.box_iou(first, second, out=out, device=device) is out
+        np.testing.assert_allclose(out.cpu().numpy(), expected, rtol=1e-6)
+    aligned = on_gpu(torch.full((2,), -7.0))
+    fastiou.box_iou(boxes, boxes, aligned=True, out=aligned)
+    assert aligned.cpu().tolist() == [1, 1]
+    counted = on_gpu(torch.full((2, 2), -7.0, dtype=torch.float64))
+    fastiou.mask_iou(masks, masks, out=counted)
+    assert (counted.cpu() == 1).all()
+    with pytest.raises(ValueError, match="out must have the shape"):
+        fastiou.box_iou(boxes, boxes, out=aligned)
+    with pytest.raises(TypeError, match="out requires grad"):
+        fastiou.box_iou(boxes, boxes, out=on_gpu(torch.zeros(2, 2)).requires_grad_())

@@ -62,7 +62,7 @@ class Work:
 
 @contextlib.contextmanager
 def working(gpu: GpuArray | None = None) -> Iterator[Work]:
-    """Use a GPU, that of an argument if it lies on one, on the stream of its library.
+    """Use a GPU, that of an argument if it lies on one, on the stream of its library, until done.
 
     Raises
     ------
@@ -70,12 +70,14 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
         The GPU's memory does not suffice.
     """
     started()
-    with memory_errors():
+    with memory_errors(), contextlib.ExitStack() as stack:
         if SIMULATED or gpu is None:
-            yield Work(0)
+            work = Work(0)
         else:
-            with cuda.gpus[gpu.number]:
-                yield Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+            stack.enter_context(cuda.gpus[gpu.number])
+            work = Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+        yield work
+        work.wait()  # for as long as that, the copies that kernels read from must be kept
 
 
 @contextlib.contextmanager
@@ -150,4 +152,3 @@ def fill_device(
         return
     with working(place) as work:
         fill(work, as_device_array(target).reshape(shape), slice(0, shape[0]), 0)
-        work.wait()  # for as long as that, the copies that kernels read from must be kept

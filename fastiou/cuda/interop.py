@@ -217,4 +217,11 @@ def _locate_jax(array: Any) -> tuple[str, GpuArray] | None:
     if others or device.platform != "gpu":
         return None
     jax = sys.modules["jax"]
-    return "jax", GpuArray(device.id, 0, None, lambda result: jax.device_put(result, device))
+    number = getattr(device, "local_hardware_id", None)  # `id` counts those of other machines, too
+    gpu = GpuArray(
+        device.id if number is None else number,
+        0,
+        None,
+        lambda result: jax.device_put(result, device),
+    )
+    return "jax", gpu

@@ -31,6 +31,7 @@ __all__ = [
     "least_number",
     "mask_array",
     "mask_batch",
+    "masks_on_gpu",
     "output_array",
     "plain_array",
     "result_dtype",
@@ -42,6 +43,13 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+
+#: Types of pixels that are packed where they lie.
+COMPARED_ON_GPU = (
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float32", "float64"),
+)
 
 
 class Input(NamedTuple):
@@ -507,8 +515,31 @@ def mask_array(name: str, value: Any) -> Input:
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of masks
         array = array.reshape(0, 0, 0)
-    if array.ndim == 2:
-        array = array[np.newaxis]
-    if array.ndim != 3:
-        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {array.shape}")
+    array = array.reshape(_shape_of_masks(name, array.shape))
     return given._replace(array=array, source=array)
+
+
+def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
+    """A mask argument on a GPU that can be used, not copied, and the array (N, H, W) itself.
+
+    None for any other, also for what a GPU does not compare with 0. The input's own array is empty.
+    """
+    if isinstance(value, np.ndarray | list | tuple):
+        return None
+    located = interop.locate(value)
+    if located is None or interop.problem() is not None:
+        return None
+    if str(value.dtype).removeprefix("torch.") not in COMPARED_ON_GPU:
+        return None
+    _refuse_gradients(name, value)
+    library, gpu = located
+    shape = _shape_of_masks(name, tuple(value.shape))
+    none = np.empty(0)
+    return Input(name, none, none, gpu.wrap, library, gpu), value.reshape(shape)
+
+
+def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape (N, H, W) for a mask argument, which may be of one mask."""
+    if len(shape) not in (2, 3):
+        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {shape}")
+    return shape if len(shape) == 3 else (1, *shape)

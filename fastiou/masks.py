@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastiou.arrays import Input
 from fastiou.cpu import bits
 from fastiou.cpu.columns import PADDING
 from fastiou.cpu.mask_scores import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
+from fastiou.cuda.interop import GpuArray
 from fastiou.metrics import METRICS
 from fastiou.polygons import rasterise
 from fastiou.results import DenseResult
@@ -148,40 +150,63 @@ class Masks:
         >>> fastiou.Masks.from_dense(np.eye(100) > 0)
         <Masks: 1 of 100 × 100, 1.6 KiB>
         """
-        return cls._from_dense(arrays.mask_array("array", array).array)
+        masks, _ = _packed("array", array)
+        return masks
 
     @classmethod
     def _from_dense(cls, array: Array) -> Masks:
-        count, height, width = array.shape
-        bands, columns = -(-height // bits.BITS), -(-width // bits.BITS) * bits.BITS
-        if not array.size:
-            return cls._empty((height, width), count)
-        # Small masks take whole words all the same.
-        at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (bits.BITS * bands * columns)))
-        whole = memory.allocate(
-            (at_a_time, bands, columns), np.uint64, "packing dense masks", "pack fewer at a time"
-        )
-        findings = np.empty((at_a_time, bands, 4), np.int64)
-        parts = []
-        for first in range(0, count, at_a_time):
-            pixels = _as_bytes(array[first : first + at_a_time])
+        def pack(first: int, whole: Array, findings: Array) -> None:
+            pixels = _as_bytes(array[first : first + len(whole)])
+            bands, width = whole.shape[1], pixels.shape[2]
             # A step reads the pixels of some word rows.
             step = max(1, PIXELS_AT_A_TIME // (bits.BITS * width))
             for begin, end in dispatch.steps(len(pixels) * bands, step):
                 work = (end - begin) * bits.BITS * width // WORDS_PER_SCORE
                 dispatch.run(bits.PACK, work, pixels, whole, findings, begin, end)
-            boxes = _join_boxes(findings[: len(pixels)])
+
+        return cls._from_packer(array.shape, pack)
+
+    @classmethod
+    def _from_gpu(cls, array: Any, place: GpuArray) -> Masks:
+        """Of masks (N, H, W) on a GPU, whose words alone are copied to the host."""
+        from fastiou.cuda.bits import pack as pack_on_gpu
+        from fastiou.cuda.device import as_device_array, working
+
+        with working(place) as work:
+            masks = as_device_array(array)
+
+            def pack(first: int, whole: Array, findings: Array) -> None:
+                pack_on_gpu(work, masks[first : first + len(whole)], whole, findings)
+
+            return cls._from_packer(tuple(masks.shape), pack)
+
+    @classmethod
+    def _from_packer(
+        cls, shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]
+    ) -> Masks:
+        """Masks of a shape (N, H, W) that are packed some at a time.
+
+        `pack(first, whole, findings)` packs as many as there is room for, as `bits.PACK` does.
+        """
+        count, height, width = shape
+        bands, columns = -(-height // bits.BITS), -(-width // bits.BITS) * bits.BITS
+        if not count * height * width:
+            return cls._empty((height, width), count)
+        # Small masks take whole words all the same.
+        at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (bits.BITS * bands * columns)))
+        room = memory.allocate(
+            (at_a_time, bands, columns), np.uint64, "packing dense masks", "pack fewer at a time"
+        )
+        found = np.empty((at_a_time, bands, 4), np.int64)
+        parts = []
+        for first in range(0, count, at_a_time):
+            number = min(at_a_time, count - first)
+            whole, findings = room[:number], found[:number]
+            pack(first, whole, findings)
+            boxes = _join_boxes(findings)
             offsets = _word_offsets(boxes)
             words = _allocate_words(int(offsets[-1]))
-            dispatch.run(
-                bits.CROP,
-                words.size,
-                whole[: len(pixels)],
-                findings[: len(pixels)],
-                boxes,
-                offsets,
-                words,
-            )
+            dispatch.run(bits.CROP, words.size, whole, findings, boxes, offsets, words)
             parts.append((boxes, offsets, words))
         return cls._joined((height, width), parts)
 
@@ -779,6 +804,17 @@ def is_masks(value: Any) -> bool:
     return len(shape) == 3 and shape[-1] != 4
 
 
+def _packed(name: str, value: Any) -> tuple[Masks, Input]:
+    """A dense argument as masks, packed where it lies, and what it came as."""
+    on_gpu = arrays.masks_on_gpu(name, value)
+    if on_gpu is not None and on_gpu[0].gpu is not None:
+        given, array = on_gpu
+        with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
+            return Masks._from_gpu(array, on_gpu[0].gpu), given
+    given = arrays.mask_array(name, value)
+    return Masks._from_dense(given.array), given
+
+
 def _as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
     """An argument of masks in any form, and the dense array it came as, if any."""
     if isinstance(value, Masks):
@@ -787,8 +823,7 @@ def _as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
         isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value)
     ):
         return Masks._from_runs(read_run_lengths(name, value)), None
-    given = arrays.mask_array(name, value)
-    return Masks._from_dense(given.array), given
+    return _packed(name, value)
 
 
 def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, Masks, list[Input]]:

@@ -42,6 +42,10 @@ class Work:
             self._copies[key] = array, copy
         return self._copies[key][1]
 
+    def to_device(self, array: Array) -> Any:
+        """A copy of a host array that kernels may write to."""
+        return cuda.to_device(np.ascontiguousarray(array), self.stream)
+
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Memory of the GPU, not filled."""
         return cuda.device_array(shape, dtype, stream=self.stream)

@@ -10,8 +10,11 @@ from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, rand
 from numba import cuda
 
 import fastiou
+from fastiou import masks as masks_module
 from fastiou.cuda import device as gpu
 from fastiou.cuda import mask_scores
+from fastiou.cuda.bits import PACK
+from fastiou.cuda.compilation import CudaKernel
 from fastiou.cuda.primitives import SIMULATED
 
 
@@ -155,3 +158,67 @@ def test_arrays_on_the_gpu(rng: np.random.Generator, device: str) -> None:
         found = fastiou.mask_iou(*arguments, device=device)
         assert hasattr(found, "__cuda_ndarray__")
         same(found.copy_to_host(), expected)
+
+
+PACKED = [np.bool_, np.int8, np.uint16, np.int64, np.float32, np.float64]
+
+
+@pytest.mark.parametrize("dtype", PACKED)
+@pytest.mark.parametrize("size", [(1, 1), (63, 5), (64, 33), (65, 64), (130, 7)])
+def test_packing(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: type,
+    size: tuple[int, int],
+) -> None:
+    masks = random_masks(rng, 4, size).astype(dtype)
+    masks[1] = 0
+    masks[2, -1, -1] = 1
+    launches = []
+    launch = CudaKernel.launch
+
+    def note(kernel: CudaKernel, *arguments: Any) -> None:
+        launches.append(kernel is PACK)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(CudaKernel, "launch", note)
+    packed = fastiou.Masks.from_dense(cuda.to_device(masks))
+    one = fastiou.Masks.from_dense(cuda.to_device(masks[2]))
+    assert launches == [True, True]
+    assert packed == fastiou.Masks.from_dense(masks)
+    assert one == fastiou.Masks.from_dense(masks[2])
+
+
+def test_packing_of_awkward_masks(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = awkward_masks((66, 5))
+    expected = fastiou.Masks.from_dense(masks)
+    assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
+    monkeypatch.setattr(masks_module, "PIXELS_AT_A_TIME", 64 * 2 * 64 * 3)  # three at a time
+    assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
+    image = rng.random((70, 9))
+    image[image < 0.5] = 0
+    image[3, 3] = np.nan
+    assert fastiou.Masks.from_dense(cuda.to_device(image)) == fastiou.Masks.from_dense(image)
+
+
+def test_packing_of_nothing_and_of_other_types() -> None:
+    for shape in ((0, 4, 5), (3, 0, 5), (3, 4, 0)):
+        packed = fastiou.Masks.from_dense(cuda.to_device(np.zeros(shape)))
+        assert packed == fastiou.Masks.from_dense(np.zeros(shape))
+    half = np.eye(9, dtype=np.float16)  # by way of the host
+    assert fastiou.Masks.from_dense(cuda.to_device(half)) == fastiou.Masks.from_dense(half)
+    with pytest.raises(ValueError, match=r"array must have the shape .*, got \(4,\)"):
+        fastiou.Masks.from_dense(cuda.to_device(np.zeros(4)))
+
+
+def test_packing_where_the_memory_of_the_gpu_does_not_suffice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_room(*_: Any) -> None:
+        raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr("fastiou.cuda.device.Work.empty", no_room)
+    masks = np.eye(9) > 0
+    assert fastiou.Masks.from_dense(cuda.to_device(masks)) == fastiou.Masks.from_dense(masks)

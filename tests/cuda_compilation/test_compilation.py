@@ -26,9 +26,10 @@ from compiled_for_tests import (
 )
 from launches_for_tests import launches_of
 from numba import types
-from numba.types import boolean, float32, float64, int64
+from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
+from fastiou.cuda.bits import PACK
 from fastiou.cuda.pairwise import FINISH, pairwise
 from fastiou.metrics import METRICS
 
@@ -59,6 +60,10 @@ def of_dense(number: Any, corner: Any = None) -> tuple[Any, ...]:
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
     sets = (table_of(corner or number), table_of(number)) * 2
     return *sets, row_of(boolean), int64, row_of(number)
+
+
+def of_pack(pixel: Any) -> tuple[Any, ...]:
+    return tuple(types.Array(number, 3, "C") for number in (pixel, uint64, int64))
 
 
 def of_finish(number: Any) -> tuple[Any, ...]:
@@ -139,6 +144,8 @@ TABLE = [
     Row("scalar-crowds", pairwise("iou", True).scalar, of_dense(float32), TWO_BLOCKS, SINGLE),
     Row("aligned-crowds", pairwise("iou", True).aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
     Row("crowds-f64", pairwise("iou", True).vector, of_dense(float64), ONE_BLOCK, DOUBLE_WIDE),
+    Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
+    Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
     Row("finish-f64", FINISH, of_finish(float64), SIX_BLOCKS),
 ]  # fmt: skip

@@ -534,8 +534,12 @@ def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
     _refuse_gradients(name, value)
     library, gpu = located
     shape = _shape_of_masks(name, tuple(value.shape))
+    try:
+        masks = value.reshape(shape)
+    except NotImplementedError:  # one mask of Numba's whose rows do not follow each other
+        return None
     none = np.empty(0)
-    return Input(name, none, none, gpu.wrap, library, gpu), value.reshape(shape)
+    return Input(name, none, none, gpu.wrap, library, gpu), masks
 
 
 def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

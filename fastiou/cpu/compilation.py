@@ -7,7 +7,9 @@ file but the kernel's own, and takes the serial and the parallel form of a funct
 
 A sixth is mended by `interruptible`: a Ctrl-C that comes while the compiler calls back is lost.
 
-A seventh is mended by `named`. Functions made by one factory differ, for the linker, only by a
+A seventh is mended by `_Files`: processes that compile at the same time mix up each other's files.
+
+An eighth is mended by `named`. Functions made by one factory differ, for the linker, only by a
 number that Numba counts up in each process. What two processes compiled can bear the same number; a
 third that loads both from disk would run one of them for both.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
+import hashlib
 import os
 import pickle
 import signal
@@ -111,22 +114,37 @@ def interruptible() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-class _CheckedFile(IndexDataCacheFile):
-    """Numba's cache files, with a checksum over the compiled code and what it was compiled from."""
+class _Files(IndexDataCacheFile):
+    """A cache file for each kind of arguments, named after it and checked when read.
 
-    def _save_data(self, name: str, data: Any) -> None:
-        body = pickle.dumps((self._source_stamp, self._dump(data)))
-        super()._save_data(name, (zlib.crc32(body), body))
+    Numba numbers these files, and keeps an index of the numbers. Two processes that compile at the
+    same time take the same number: one then ran what the other had compiled for other arguments.
+    """
 
-    def _load_data(self, name: str) -> Any:
-        checksum, body = super()._load_data(name)
+    def _name(self, key: Any) -> str:
+        kind = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return self._index_name.replace(".nbi", f".{kind}.nbc")
+
+    def _stamp(self, key: Any) -> Any:
+        return self._source_stamp, self._version, repr(key)
+
+    def flush(self) -> None:
+        """Do nothing: what cannot be read is compiled again and overwritten."""
+
+    def save(self, key: Any, data: Any) -> None:
+        body = pickle.dumps((self._stamp(key), self._dump(data)))
+        self._save_data(self._name(key), (zlib.crc32(body), body))
+
+    def load(self, key: Any) -> Any:
+        try:
+            checksum, body = self._load_data(self._name(key))
+        except FileNotFoundError:
+            return None
         if zlib.crc32(body) != checksum:
-            raise ValueError(f"checksum of {name} does not match")
+            raise ValueError(f"checksum of {self._name(key)} does not match")
         # Numba keeps its cache as pickles, in a folder that only the user can write.
         stamp, dumped = pickle.loads(body)  # noqa: S301
-        if stamp != self._source_stamp:
-            raise ValueError(f"{name} was compiled from other sources")
-        return pickle.loads(dumped)  # noqa: S301
+        return pickle.loads(dumped) if stamp == self._stamp(key) else None  # noqa: S301
 
 
 class KernelCache(FunctionCache):
@@ -134,7 +152,7 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any], label: str) -> None:
         super().__init__(function)
-        self._cache_file = _CheckedFile(
+        self._cache_file = _Files(
             cache_path=self._cache_path,
             filename_base=f"{self._impl.filename_base}.{label}",
             source_stamp=source_stamp(),
@@ -149,12 +167,7 @@ class KernelCache(FunctionCache):
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(signature, target_context)
-        except Exception:
-            # Unpickling what was truncated or overwritten can raise anything. Start anew.
-            try:
-                self.flush()
-            except OSError as error:
-                _warn_once(str(error))
+        except Exception:  # unpickling what was truncated or overwritten can raise anything
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:

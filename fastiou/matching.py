@@ -11,19 +11,12 @@ import numpy.typing as npt
 
 from fastiou import arrays, dispatch, memory
 from fastiou.arrays import Input
-from fastiou.candidates import (
-    SCORES_OF_A_QUERY,
-    Search,
-    Sets,
-    group_codes,
-    read_sets,
-    search,
-    steps,
-)
+from fastiou.candidates import Search, Sets, group_codes, read_sets, search
 from fastiou.cpu.columns import LAYOUTS
-from fastiou.cpu.join import COUNT, FILL, NAME_ROWS, REACH, best_kernel, pairs_kernel
+from fastiou.cpu.join import best_kernel
 from fastiou.cuda.interop import GpuArray
 from fastiou.metrics import METRICS
+from fastiou.pair_lists import allocate_pairs, list_pairs, name_rows, search_steps, work_before
 from fastiou.preparation import unmagnify
 
 if TYPE_CHECKING:
@@ -32,14 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Pairs", "TopK", "find_pairs", "pairs", "topk"]
 
 Array = npt.NDArray[Any]
-
-#: Rows whose work is reckoned together, and of how many, since neighbours are much alike: to look
-#: at all of them would be a tenth of the whole search.
-UNIT = 32
-SAMPLE = 2
-
-#: Rows whose number is filled in by one thread at a time.
-ROWS_NAMED = 1 << 12
 
 #: Lines that a set of pairs shows of itself.
 SHOWN = 10
@@ -269,38 +254,6 @@ def _limit(found: Search, metric: str, minimum: float) -> Any:
         return limit
 
 
-def _unit(found: Search) -> int:
-    """How many rows are reckoned together. One row of masks can be a step by itself."""
-    return UNIT if found.geometry == "box" else 1
-
-
-def _work(found: Search, metric: str, kept: int = 0) -> Array:
-    """Work before each unit of rows, reckoned from some of them.
-
-    `kept` is how many of each row are kept in order, which moves half of these for each new one.
-    """
-    count = len(found.side1)
-    unit = _unit(found)
-    begins = np.arange(0, count, unit)
-    # Anywhere in each unit, by steps of the golden ratio, so that no order of rows misleads.
-    places = (np.arange(len(begins)) * 0x9E3779B1 & 0xFFFFFFFF) * max(unit - SAMPLE, 1) >> 32
-    firsts = np.minimum(begins + places, count - 1)
-    lasts = np.minimum(firsts + min(SAMPLE, unit), count)
-    cuts = np.stack([firsts, lasts], axis=1).ravel()
-    none = np.empty(0, np.int64)
-    reached = np.zeros(len(cuts), np.int64)
-    dispatch.run(
-        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * SAMPLE * len(firsts),
-        *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached, none, none,
-        np.empty(0, found.dtype),
-    )  # fmt: skip
-    rows = np.minimum(begins + unit, count) - begins
-    met = reached[::2] // np.maximum(lasts - firsts, 1) + 1
-    moved = np.minimum(met, kept) // 8
-    work = (met * (found.scores + moved) + SCORES_OF_A_QUERY) * rows
-    return np.concatenate([[0], np.cumsum(work)])
-
-
 def _pairs_of(
     sets: Sets,
     found: Search,
@@ -318,7 +271,9 @@ def _pairs_of(
         return _pairs_on_gpu(place, empty, sets, found, metric, minimum, report)
 
     def on_cpu() -> Pairs:
-        return _pairs_on_cpu(sets, found, metric, minimum, report)
+        limit = _limit(found, metric, minimum)
+        rows, cols, values, tested = list_pairs(found, metric, limit, sets.sizes[0], report)
+        return Pairs(rows, cols, values, sets.sizes, tested)
 
     result = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
     if METRICS[metric].maximum is None:
@@ -368,61 +323,14 @@ def _pairs_on_gpu(
                 on_gpu.name_rows(offsets, as_device_array(rows))
                 work.wait()
             return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
-        rows, cols, values = _allocate(count, found.dtype)
+        rows, cols, values = allocate_pairs(count, found.dtype)
         if count:
             gpu_cols, gpu_values = work.empty(count, np.int64), work.empty(count, found.dtype)
             on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
             work.to_host(gpu_cols, cols)
             work.to_host(gpu_values, values)
-    dispatch.run(NAME_ROWS, 8 * count, offsets, ROWS_NAMED, rows)
+    name_rows(offsets, rows)
     return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
-
-
-def _pairs_on_cpu(
-    sets: Sets, found: Search, metric: str, minimum: float, report: dispatch.Progress | None
-) -> Pairs:
-    kernel = pairs_kernel(found.geometry, metric)
-    limit = _limit(found, metric, minimum)
-    cumulative = _work(found, metric)
-    total = int(cumulative[-1])
-    none = np.empty(0, np.int64)
-    offsets = np.zeros(sets.sizes[0] + 1, np.int64)
-    counts = offsets[1:]
-    tested = 0
-    for cuts, work, done in steps(cumulative, _unit(found), len(found.side1)):
-        reached = np.empty(len(cuts) - 1, np.int64)
-        dispatch.run(
-            kernel, work, *found.arguments, found.itself, COUNT, 1, cuts, limit, reached, counts,
-            none, np.empty(0, found.dtype),
-        )  # fmt: skip
-        tested += int(reached.sum())
-        if report is not None:
-            report(done, 2 * total)
-    np.cumsum(counts, out=counts)
-    rows, cols, values = _allocate(int(offsets[-1]), found.dtype)
-    dispatch.run(NAME_ROWS, 8 * len(rows), offsets, ROWS_NAMED, rows)  # most is to clear new pages
-    for cuts, work, done in steps(cumulative, _unit(found), len(found.side1)):
-        reached = np.empty(len(cuts) - 1, np.int64)
-        dispatch.run(
-            kernel, work, *found.arguments, found.itself, FILL, 1, cuts, limit, reached, offsets,
-            cols, values,
-        )  # fmt: skip
-        if report is not None:
-            report(total + done, 2 * total)
-    return Pairs(rows, cols, values, sets.sizes, tested)
-
-
-def _allocate(found: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
-    size = found * (2 * 8 + dtype.itemsize)
-    # Of one piece, since whether all fits can only be told before any is used.
-    buffer = memory.allocate(
-        (size,),
-        np.dtype(np.uint8),
-        f"the list of {found:,} pairs",
-        "raise the threshold, or keep the best of each row by topk",
-    )
-    rows, cols = buffer[: found * 16].view(np.int64).reshape(2, found)
-    return rows, cols, buffer[found * 16 :].view(dtype)
 
 
 # ---- the best of each row ----------------------------------------------------------------------
@@ -548,8 +456,7 @@ def topk(
     def on_cpu() -> tuple[Any, Any]:
         values, indices = on_host()
         indices.fill(-1)
-        cumulative = _work(found, metric, number)
-        for cuts, work, _ in steps(cumulative, _unit(found), len(found.side1)):
+        for cuts, work, _ in search_steps(found, work_before(found, metric, number)):
             dispatch.run(
                 best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
                 values,

@@ -296,7 +296,7 @@ def _hard(task: Task) -> Array:
         scores = 0 if alone else work * len(asking) // max(count, 1)
         dispatch.run(
             suppress_kernel(found.geometry, task.metric), scores,
-            side.first, side.second, side.groups, *found.grid,
+            side.arrays, tuple(found.grid),
             # Members ask for those that may suppress them, which come first of the two.
             found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
             cuts, next_task, workers, enough, dispatch.STEP // workers,
@@ -394,7 +394,7 @@ def _soft(
     while working := int(np.count_nonzero(progress < cuts[1:])):
         dispatch.run(
             decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
-            side.first, side.second, chosen[order], side.groups, *found.grid, found.share1,
+            side.arrays, tuple(found.grid), chosen[order], found.share1,
             found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
             members, sizes, counts, current, taken, dispatch.STEP // working,
         )  # fmt: skip

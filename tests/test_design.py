@@ -67,9 +67,11 @@ MAY_IMPORT = {
         "metrics",
     },
     "candidates": {"arrays", "dispatch", "masks", "preparation", "cpu", "metrics"},
+    "pair_lists": {"candidates", "dispatch", "memory", "cpu"},
     "matching": {
         "arrays",
         "candidates",
+        "pair_lists",
         "dispatch",
         "memory",
         "preparation",

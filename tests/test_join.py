@@ -34,7 +34,7 @@ from scenes_for_tests import (
 )
 
 import fastiou
-from fastiou import candidates, dispatch, reference
+from fastiou import candidates, dispatch, pair_lists, reference
 
 METRICS_AND_DTYPES = [(metric, np.float64) for metric in METRICS]
 METRICS_AND_DTYPES += [(metric, np.float32) for metric in METRICS_OF_FLOAT32]
@@ -233,11 +233,38 @@ def grids(wanted: bool) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def room_for(size: int | None) -> Iterator[None]:
+    """Have no more pairs collected while they are counted than so many; the rest is found again."""
+    make_pool = pair_lists._pool
+
+    def make_small_pool(*arguments: Any) -> Any:
+        pool = make_pool(*arguments)
+        return pool._replace(
+            portion=min(pool.portion, 20),
+            columns=pool.columns[:size].copy(),
+            values=pool.values[:size].copy(),
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        if size is not None:
+            patch.setattr(pair_lists, "_pool", make_small_pool)
+        yield
+
+
 @EXAMPLES
-@given(scene=drawn_scenes(), itself=st.booleans(), grouped=st.booleans(), grid=st.booleans())
-def test_pairs_of_any_scene(scene: Scene, itself: bool, grouped: bool, grid: bool) -> None:
+@given(
+    scene=drawn_scenes(),
+    itself=st.booleans(),
+    grouped=st.booleans(),
+    grid=st.booleans(),
+    size=st.sampled_from([None, 0, 15, 16, 40, 200]),
+)
+def test_pairs_of_any_scene(
+    scene: Scene, itself: bool, grouped: bool, grid: bool, size: int | None
+) -> None:
     if len(scene.a):
-        with grids(grid):
+        with grids(grid), room_for(size):
             assert_pairs_of_dense(scene, itself=itself, grouped=grouped)
 
 
@@ -367,6 +394,41 @@ def test_the_same_bits_for_any_threads_and_steps(
         for step in (50_000, 2_000_000, 1 << 26):
             monkeypatch.setattr(dispatch, "STEP", step)
             assert found() == wanted, (threads, step)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("size", [0, 100, 5_000, 60_000])
+def test_the_same_bits_however_much_room_there_is(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Rows of thousands of pairs outgrow what a thread has taken, and some find no room at all."""
+    a, b = (scattered(rng, size, 3000).astype(np.float32) for size in (6000, 5000))
+    for boxes in (a, b):
+        boxes[::9] = scattered(rng, len(boxes[::9]), 10, (100, 130))
+    a[7] = 0, 0, 3000, 3000
+    objects = small_objects(rng, 600, (120, 90))
+    wanted = [*fastiou.pairs(a, b, 1e-6), *fastiou.pairs(objects, threshold=0.1)]
+    assert np.bincount(wanted[0]).max() > 4000
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(dispatch, "STEP", 1 << 20)
+    with room_for(size):
+        found = [*fastiou.pairs(a, b, 1e-6), *fastiou.pairs(objects, threshold=0.1)]
+    for part, expected in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part, expected, strict=True)
+
+
+def test_pairs_that_were_not_expected_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row has more pairs than a sample of the rows lets expect."""
+    monkeypatch.setattr(pair_lists, "LEAST_POOL", 1)
+    low = np.arange(20_000) * 10.0
+    b = np.stack([low, low, low + 5, low + 5], axis=1)
+    a = np.concatenate([b, [[0, 0, 300_000, 300_000]]])
+    found = fastiou.pairs(a, b, 1e-12)
+    assert found.rows.tolist() == [*range(20_000), *[20_000] * 20_000]
+    assert found.cols.tolist() == [*range(20_000)] * 2
+    np.testing.assert_allclose(found.values[:20_000], 1)
+    np.testing.assert_allclose(found.values[20_000:], 25 / 9e10)
 
 
 def test_inputs_are_left_alone(rng: np.random.Generator) -> None:

@@ -23,7 +23,7 @@ from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, n
 from scenes_for_tests import METRICS_OF_FLOAT32
 
 import fastiou
-from fastiou import candidates, dispatch, matching, memory, reference
+from fastiou import candidates, dispatch, memory, pair_lists, reference
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
@@ -410,7 +410,7 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
 def test_progress_of_masks_is_told_and_ends_at_the_total(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "STEP", 10_000)
+    monkeypatch.setattr(dispatch, "STEP", 5_000)
     dense = noise(rng, 60, (100, 120))  # each as much work as many boxes
     told: list[tuple[int, int]] = []
     found = fastiou.pairs(dense, dense, 0.3, progress=lambda *step: told.append(step))
@@ -482,9 +482,9 @@ def test_work_is_reckoned_whatever_the_order_of_rows(rng: np.random.Generator) -
     sets = candidates.read_sets(rows, columns, "ios", "xyxy")
     codes, _, groups = candidates.group_codes(None, sets.sizes, itself=False)
     found = candidates.search(sets, "ios", 0.1, codes, codes, groups)
-    reckoned = matching._work(found, "ios")[-1]
+    reckoned = pair_lists.work_before(found, "ios")[-1]
     tested = fastiou.pairs(rows, columns, 0.1, metric="ios").tested
-    assert 0.7 < reckoned / (tested + matching.SCORES_OF_A_QUERY * count) < 1.3
+    assert 0.7 < reckoned / (tested + candidates.SCORES_OF_A_QUERY * count) < 1.3
 
 
 def test_groups_in_foreign_bytes() -> None:

@@ -11,6 +11,7 @@ Cuts follow the boxes and not the ground: a plain grid puts far apart clusters i
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.compilation import Kernel
+from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
     address,
     always_inlined,
@@ -32,15 +33,16 @@ from fastiou.metrics import product
 __all__ = [
     "EMPTY",
     "FIND_BLOCKS",
-    "GATHER",
     "MEASURE_LEVELS",
     "PLACE",
     "REORDER",
+    "REORDER_ROWS",
     "SIZE_UP",
     "SORT_BANDS",
     "SPREAD",
     "Grid",
     "addresses",
+    "bounds_of",
     "group_of",
     "reach",
 ]
@@ -335,18 +337,24 @@ def _sort_bands(
 SORT_BANDS = Kernel(_sort_bands, "sort-bands")
 
 
-def _gather(row: Array, order: Array, block: int, result: Array) -> None:
-    """Put a row of a table into another order."""
-    for part in prange((len(order) + block - 1) // block):
-        for position in range(part * block, min((part + 1) * block, len(order))):
-            result[position] = row[order[position]]
+def _reorder(rows: Array, order: Array, before: Array, block: int) -> None:
+    """Put the columns of a table into another order, in place. `before` has room for a row."""
+    parts = (len(order) + block - 1) // block
+    for number in range(len(rows)):
+        row = rows[number]
+        for part in prange(parts):
+            for position in range(part * block, min((part + 1) * block, len(order))):
+                before[position] = row[position]
+        for part in prange(parts):
+            for position in range(part * block, min((part + 1) * block, len(order))):
+                row[position] = before[order[position]]
 
 
-#: `(row, order, block, result)`
-GATHER = Kernel(_gather, "gather-row")
+#: `(rows, order, before, block)`
+REORDER = Kernel(_reorder, "reorder")
 
 
-def _reorder(rows: Array, order: Array) -> None:
+def _reorder_rows(rows: Array, order: Array) -> None:
     """Put the columns of a table into another order, in place, a row by each thread."""
     for row in prange(len(rows)):
         own = rows[row]
@@ -356,10 +364,36 @@ def _reorder(rows: Array, order: Array) -> None:
 
 
 #: `(rows, order)`
-REORDER = Kernel(_reorder, "reorder")
+REORDER_ROWS = Kernel(_reorder_rows, "reorder-rows")
 
 
 # ---- what may overlap a box --------------------------------------------------------------------
+
+
+@functools.cache
+def bounds_of(geometry: str) -> Any:
+    """Make the function that reads left, top, right and bottom of a member of a set."""
+    # The first or the second of the two arrays of a set holds them.
+    is_box = geometry == "box"
+
+    @register_jitable(inline="always")
+    @named(geometry)
+    def bounds(first: Array, second: Array, i: int) -> tuple[float, float, float, float]:
+        if is_box:
+            return (
+                np.float64(first[0, i]),
+                np.float64(first[1, i]),
+                np.float64(first[2, i]),
+                np.float64(first[3, i]),
+            )
+        return (
+            np.float64(second[0, i]),
+            np.float64(second[1, i]),
+            np.float64(second[2, i]),
+            np.float64(second[3, i]),
+        )
+
+    return bounds
 
 
 @register_jitable
@@ -372,20 +406,19 @@ def addresses(extents: Array, layout: Array, edges: Array, places: Array) -> Any
 def reach(
     grid: tuple[int, int, int, int],
     b: int,
-    left: float,
-    top: float,
-    right: float,
-    bottom: float,
+    bounds: tuple[float, float, float, float],
     share1: float,
     share2: float,
 ) -> tuple[int, int, int, int]:
-    """Bands of a block, and cells in each, whose boxes may score enough with a box.
+    """Slices of a block whose boxes may score enough with a box of such bounds.
 
     To score enough, both sides of what two boxes share must be `share1` of the sides of the first
-    and `share2` of those of the second. Returns the first band and the one past the last, counted
-    in the block, and the first and the last cell; no bands where the sizes alone rule it out.
+    and `share2` of those of the second. Returns `first, end, step, width`: for each `cell` of
+    `range(first, end, step)` the slice of one band goes from `starts[cell]` to
+    `starts[cell + width]`. There is none where the sizes alone rule it out.
     """
     always_inlined()
+    left, top, right, bottom = bounds
     extents, layout, edges, places = grid
     extents += 8 * EXTENTS * b
     layout += 8 * LAYOUT * b
@@ -397,7 +430,7 @@ def reach(
     large = share2 * float64_at(extents, LONG) > max(width, height)
     covered = min(width, widest) * min(height, highest)
     if small or large or covered < share1 * (width * height):
-        return 0, 0, 0, 0
+        return 0, 0, 1, 1
     if share2 > 0.0:
         widest = min(widest, width / share2)
         highest = min(highest, height / share2)
@@ -408,7 +441,7 @@ def reach(
     first -= product(5e-16, abs(left))
     last = right - product(share1, width) + spare + product(5e-16, abs(right))
     if last < float64_at(extents, LEAST_LEFT) or first > float64_at(extents, MOST_LEFT):
-        return 0, 0, 0, 0
+        return 0, 0, 1, 1
     first_cell = last_cell = 0
     if int64_at(layout, CELLS) > 1:
         first_cell = _interval(first, extents, layout, edges, places, LEFT, EDGES_X)
@@ -418,9 +451,16 @@ def reach(
     first -= product(5e-16, abs(top))
     last = bottom - product(share1, height) + spare + product(5e-16, abs(bottom))
     if last < float64_at(extents, LEAST_TOP) or first > float64_at(extents, MOST_TOP):
-        return 0, 0, 0, 0
+        return 0, 0, 1, 1
     first_band = last_band = 0
     if int64_at(layout, BANDS) > 1:
         first_band = _interval(first, extents, layout, edges, places, TOP, EDGES_Y)
         last_band = _interval(last, extents, layout, edges, places, TOP, EDGES_Y)
-    return first_band, last_band + 1, first_cell, last_cell
+    cells = int64_at(layout, CELLS)
+    begin = int64_at(layout, CELL)
+    return (
+        begin + first_band * cells + first_cell,
+        begin + (last_band + 1) * cells,
+        cells,
+        last_cell - first_cell + 1,
+    )

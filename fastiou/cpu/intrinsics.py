@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import llvm_version_info
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
@@ -18,6 +19,7 @@ __all__ = [
     "always_inlined",
     "at_least",
     "below",
+    "compress",
     "count_ones",
     "count_zeros_below",
     "float64_at",
@@ -32,7 +34,7 @@ __all__ = [
     "stack_array",
     "store",
     "stream",
-    "take_number",
+    "take_numbers",
 ]
 
 #: Bytes; also the width of the widest vector.
@@ -74,17 +76,17 @@ int32_at = intrinsic(_reader(types.int32))
 
 
 @intrinsic
-def take_number(typingctx: Any, counters: Any, index: Any) -> Any:
-    """What `counters[index]` is, and count it up; threads that do so get different numbers."""
+def take_numbers(typingctx: Any, counters: Any, index: Any, count: Any) -> Any:
+    """What `counters[index]` is; `count` is added to it, so that each thread gets other numbers."""
     if counters.dtype != types.int64:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        one = ir.Constant(ir.IntType(64), 1)
-        return builder.atomic_rmw("add", builder.gep(data, [arguments[1]]), one, "monotonic")
+        counter = builder.gep(data, [arguments[1]])
+        return builder.atomic_rmw("add", counter, arguments[2], "monotonic")
 
-    return types.int64(counters, types.int64), codegen
+    return types.int64(counters, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -255,6 +257,68 @@ above = intrinsic(_comparer(">"))
 
 #: The same for less than `limit`.
 below = intrinsic(_comparer("<"))
+
+
+#: Whether LLVM has `vector.compress`. Older ones have `masked.compressstore` alone, for which CPUs
+#: of AMD are said to take more than a hundred cycles.
+_HAS_COMPRESS = llvm_version_info >= (19,)
+
+
+@intrinsic
+def compress(
+    typingctx: Any, source: Any, first: Any, size: Any, bits: Any, to: Any, place: Any
+) -> Any:
+    """Put those of `size` elements of `source`, from `first` on, whose bits are set side by side.
+
+    They go to `to` from `place` on, where `size` elements may be overwritten. No branch depends on
+    how many there are: to take bit after bit made a search of a million boxes 1.3 times as slow,
+    since the CPU guessed wrong.
+    """
+    if not isinstance(size, types.IntegerLiteral) or source.dtype != to.dtype:
+        return None
+    # As many at a time as fill a vector of a cache line: of longer ones LLVM 22 makes wrong code.
+    lanes = min(size.literal_value, 8 * CACHE_LINE // source.dtype.bitwidth)
+    kind = f"{'f' if isinstance(source.dtype, types.Float) else 'i'}{source.dtype.bitwidth}"
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        item = context.get_data_type(source.dtype)
+        vector = ir.VectorType(item, lanes)
+        flags = ir.VectorType(ir.IntType(1), lanes)
+
+        def pointer(array: int, index: Any) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, arguments[array])
+            return builder.gep(data.data, [index])
+
+        place = arguments[5]
+        for begin in range(0, size.literal_value, lanes):
+            number = ir.Constant(_INTEGER, begin)
+            origin = pointer(0, builder.add(arguments[1], number))
+            loaded = builder.load(builder.bitcast(origin, vector.as_pointer()))
+            loaded.align = context.get_abi_sizeof(item)
+            own = builder.trunc(builder.lshr(arguments[3], number), ir.IntType(lanes))
+            mask = builder.bitcast(own, flags)
+            if _HAS_COMPRESS:
+                function = cgutils.get_or_insert_function(
+                    builder.module,
+                    ir.FunctionType(vector, [vector, flags, vector]),
+                    f"llvm.experimental.vector.compress.v{lanes}{kind}",
+                )
+                rest = ir.Constant(vector, ir.Undefined)
+                target = builder.bitcast(pointer(4, place), vector.as_pointer())
+                builder.store(
+                    builder.call(function, [loaded, mask, rest]), target
+                ).align = context.get_abi_sizeof(item)
+            else:
+                function = cgutils.get_or_insert_function(
+                    builder.module,
+                    ir.FunctionType(ir.VoidType(), [vector, item.as_pointer(), flags]),
+                    f"llvm.masked.compressstore.v{lanes}{kind}",
+                )
+                builder.call(function, [loaded, pointer(4, place), mask])
+            place = builder.add(place, builder.zext(builder.ctpop(own), _INTEGER))
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, size, types.uint64, to, types.int64), codegen
 
 
 @intrinsic

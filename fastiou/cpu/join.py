@@ -17,35 +17,37 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
+from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
 from fastiou.cpu.intrinsics import (
     above,
     at_least,
+    compress,
     count_ones,
     count_zeros_below,
     low_bits,
     prefer_widest_vectors,
     prefetch,
     stack_array,
+    take_numbers,
 )
 from fastiou.cpu.mask_scores import mask_scorer
 
 __all__ = [
-    "COUNT",
+    "COLLECT",
     "FILL",
     "NAME_ROWS",
     "REACH",
+    "SORT_OUT",
     "best_kernel",
-    "chunk_scorer",
-    "corners_of",
+    "chunk_size",
     "pairs_kernel",
 ]
 
 Array = npt.NDArray[Any]
 
-# What a run of the pairs' kernel is for: how many each row is compared with, how many of these
-# score enough, and which.
-REACH, COUNT, FILL = range(3)
+# What a run of the pairs' kernel is for: how many each row is compared with; how many of these
+# score enough, and which, as long as there is room for them; and which of the others.
+REACH, COLLECT, FILL = range(3)
 
 #: Boxes scored at a time. Slices are short: 64, as in a dense result, are mostly past the end.
 BOX_CHUNK = 16
@@ -55,20 +57,6 @@ AHEAD = 12
 
 #: Pairs of a row that are sorted by insertion, as they come.
 FEW = 24
-
-
-@functools.cache
-def corners_of(geometry: str) -> Any:
-    """Make the function that tells the array of corners from the two arrays of a set."""
-    # The first or the second of the two. Numba leaves out the branch that is not taken.
-    is_box = geometry == "box"
-
-    @register_jitable(inline="always")
-    @named(geometry)
-    def corners(first: Array, second: Array) -> Array:
-        return first if is_box else second
-
-    return corners
 
 
 def chunk_size(geometry: str) -> int:
@@ -127,6 +115,11 @@ def chunk_scorer(geometry: str, metric: str) -> Any:
 @register_jitable
 def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
     """Sort a row's pairs by column."""
+    ordered = first + 1
+    while ordered < last and columns[ordered - 1] < columns[ordered]:
+        ordered += 1
+    if ordered >= last:
+        return
     stack = stack_array(columns, 128)
     depth = 0
     while True:
@@ -175,32 +168,25 @@ def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
 
 @functools.cache
 def pairs_kernel(geometry: str, metric: str) -> Kernel:
-    """Make the kernel that compares, counts or finds the pairs of each row.
+    """Make the kernel that compares, collects or finds the pairs of each row.
 
     `cuts` are positions between which a thread works at a time: between the first and the second,
     the second and the third, and so on, or, if `stride` is 2, the third and the fourth. `reached`
-    gets how many scores each of these parts takes, which is all that `REACH` does. `COUNT` puts the
-    number of pairs of each row of the caller into `numbers`; `FILL` reads from there where the
-    pairs of a row go.
+    gets how many scores each of these parts takes, which is all that `REACH` does.
+
+    `COLLECT` puts the number of pairs of each row of the caller into `numbers`, and the pairs, in
+    any order, into a pool, of which threads take `portion` places at a time, counted in `taken`.
+    `homes` tells where those of a row begin there, or -1 if there was no room. `FILL` finds the
+    pairs of these rows again, and reads from `numbers` where they go.
     """
     size = chunk_size(geometry)
     score = chunk_scorer(geometry, metric)
-    corners_of_set = corners_of(geometry)
+    bounds = bounds_of(geometry)
 
     def search(
-        first1: Array,
-        second1: Array,
-        order1: Array,
-        groups1: Array,
-        first2: Array,
-        second2: Array,
-        order2: Array,
-        blocks: Array,
-        extents: Array,
-        layout: Array,
-        edges: Array,
-        places: Array,
-        starts: Array,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         itself: bool,
@@ -212,45 +198,49 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
         numbers: Array,
         columns: Array,
         values: Array,
+        homes: Array,
+        portion: int,
+        taken: Array,
+        pool_columns: Array,
+        pool_values: Array,
     ) -> None:
-        corners = corners_of_set(first1, second1)
-        grid = addresses(extents, layout, edges, places)
+        first1, second1, order1, groups1 = side1
+        first2, second2, order2, _ = side2
+        blocks, extents, layout, edges, places, starts = grid
+        index = addresses(extents, layout, edges, places)
         parts = len(cuts) // 2 if stride == 2 else len(cuts) - 1
         for part in prange(parts):
             task = part * stride
             prefer_widest_vectors()
             chunk = stack_array(values, size)
             compared = 0
+            place = 0
+            end_of_portion = 0
+            collects = mode == COLLECT
             for position in range(cuts[task], cuts[task + 1]):
                 row = order1[position]
                 if mode != REACH:  # rows come in the order of the grid, which is any for memory
                     prefetch(numbers, order1[position + 2 * AHEAD])
+                if mode == COLLECT:
+                    prefetch(homes, order1[position + 2 * AHEAD])
                 if mode == FILL:
+                    if homes[row] >= 0:
+                        continue
+                    place = numbers[row]
                     ahead = numbers[order1[position + AHEAD]]
                     prefetch(columns, ahead)
                     prefetch(values, ahead)
-                begin = numbers[row] if mode == FILL else 0
-                if mode == FILL and begin == numbers[row + 1]:
-                    continue
-                found = begin
-                is_sorted = True
+                home = place
+                found = 0
                 group = group_of(groups1, position)
                 for b in range(blocks[group], blocks[group + 1]):
-                    first_band, end_band, first_cell, last_cell = reach(
-                        grid,
-                        b,
-                        np.float64(corners[0, position]),
-                        np.float64(corners[1, position]),
-                        np.float64(corners[2, position]),
-                        np.float64(corners[3, position]),
-                        share1,
-                        share2,
+                    first_cell, end_cell, step, width = reach(
+                        index, b, bounds(first1, second1, position), share1, share2
                     )
-                    for band in range(first_band, end_band):
-                        cell = layout[b, CELL] + band * layout[b, CELLS]
-                        first = np.int64(starts[cell + first_cell])
-                        last = np.int64(starts[cell + last_cell + 1])
-                        if itself and first_cell == last_cell and first <= position < last:
+                    for cell in range(first_cell, end_cell, step):
+                        first = np.int64(starts[cell])
+                        last = np.int64(starts[cell + width])
+                        if itself and width == 1 and first <= position < last:
                             first = position + 1  # a cell keeps the order of the caller's rows
                         compared += last - first
                         if mode == REACH:
@@ -269,31 +259,81 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                             )
                             if itself:
                                 bits &= above(order2, column, size, row)
-                            if mode == COUNT:
-                                found += count_ones(bits)
-                                continue
-                            while bits:
-                                k = count_zeros_below(bits)
-                                bits &= bits - np.uint64(1)
-                                other = np.int64(order2[column + k])
-                                place = found
-                                if found < begin + FEW:
-                                    while place > begin and columns[place - 1] > other:
-                                        columns[place] = columns[place - 1]
-                                        values[place] = values[place - 1]
-                                        place -= 1
-                                else:
-                                    is_sorted &= columns[place - 1] < other
-                                columns[place] = other
-                                values[place] = chunk[k]
-                                found += 1
-                if mode == COUNT:
+                            count = count_ones(bits)
+                            found += count
+                            if mode == FILL:
+                                while bits:
+                                    k = count_zeros_below(bits)
+                                    bits &= bits - np.uint64(1)
+                                    columns[place] = order2[column + k]
+                                    values[place] = chunk[k]
+                                    place += 1
+                            elif collects and count > 0:
+                                if place + size > end_of_portion:
+                                    # The pairs of a row stay together, where there is room for all.
+                                    own = place - home
+                                    wanted = max(portion, 2 * (own + size))
+                                    place = take_numbers(taken, 0, wanted)
+                                    end_of_portion = place + wanted
+                                    collects = end_of_portion <= len(pool_columns)
+                                    if not collects:
+                                        continue
+                                    for i in range(own):
+                                        pool_columns[place + i] = pool_columns[home + i]
+                                        pool_values[place + i] = pool_values[home + i]
+                                    home = place
+                                    place += own
+                                compress(order2, column, size, bits, pool_columns, place)
+                                compress(chunk, 0, size, bits, pool_values, place)
+                                place += count
+                if mode == COLLECT:
                     numbers[row] = found
-                elif not is_sorted:
-                    sort_row(columns, values, begin, found)
+                    homes[row] = home if collects else -1
+                elif mode == FILL:
+                    sort_row(columns, values, home, place)
             reached[task] = compared
 
     return Kernel(search, f"pairs-{geometry}-{metric}")
+
+
+def _sort_out(
+    offsets: Array,
+    homes: Array,
+    pool_columns: Array,
+    pool_values: Array,
+    block: int,
+    columns: Array,
+    values: Array,
+) -> None:
+    """Bring the pairs that were collected to where those of their rows begin, sorted by column."""
+    count = len(offsets) - 1
+    for part in prange((count + block - 1) // block):
+        for row in range(part * block, min((part + 1) * block, count)):
+            ahead = np.int64(homes[min(row + 2 * AHEAD, count - 1)])
+            prefetch(pool_columns, ahead)
+            prefetch(pool_values, ahead)
+            begin = offsets[row]
+            number = offsets[row + 1] - begin
+            home = np.int64(homes[row])
+            if home < 0 or number == 0:
+                continue
+            for i in range(number):
+                column, value = np.int64(pool_columns[home + i]), pool_values[home + i]
+                place = begin + i
+                # A few are in order sooner if each is put in its place as it comes.
+                while number <= FEW and place > begin and columns[place - 1] > column:
+                    columns[place] = columns[place - 1]
+                    values[place] = values[place - 1]
+                    place -= 1
+                columns[place] = column
+                values[place] = value
+            if number > FEW:
+                sort_row(columns, values, begin, begin + number)
+
+
+#: `(offsets, homes, pool_columns, pool_values, block, columns, values)`. Rows that pairs are found
+#: in come in any order, which for memory is slow; here only what is read does.
+SORT_OUT = Kernel(_sort_out, "sort-out")
 
 
 def _name_rows(offsets: Array, block: int, rows: Array) -> None:
@@ -317,22 +357,12 @@ def best_kernel(geometry: str, metric: str) -> Kernel:
     """
     size = chunk_size(geometry)
     score = chunk_scorer(geometry, metric)
-    corners_of_set = corners_of(geometry)
+    bounds = bounds_of(geometry)
 
     def search(
-        first1: Array,
-        second1: Array,
-        order1: Array,
-        groups1: Array,
-        first2: Array,
-        second2: Array,
-        order2: Array,
-        blocks: Array,
-        extents: Array,
-        layout: Array,
-        edges: Array,
-        places: Array,
-        starts: Array,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         cuts: Array,
@@ -340,8 +370,10 @@ def best_kernel(geometry: str, metric: str) -> Kernel:
         columns: Array,
         values: Array,
     ) -> None:
-        corners = corners_of_set(first1, second1)
-        grid = addresses(extents, layout, edges, places)
+        first1, second1, order1, groups1 = side1
+        first2, second2, order2, _ = side2
+        blocks, extents, layout, edges, places, starts = grid
+        index = addresses(extents, layout, edges, places)
         k = values.shape[1]
         for task in prange(len(cuts) - 1):
             prefer_widest_vectors()
@@ -353,20 +385,12 @@ def best_kernel(geometry: str, metric: str) -> Kernel:
                 least = limit
                 group = group_of(groups1, position)
                 for b in range(blocks[group], blocks[group + 1]):
-                    first_band, end_band, first_cell, last_cell = reach(
-                        grid,
-                        b,
-                        np.float64(corners[0, position]),
-                        np.float64(corners[1, position]),
-                        np.float64(corners[2, position]),
-                        np.float64(corners[3, position]),
-                        share1,
-                        share2,
+                    first_cell, end_cell, step, width = reach(
+                        index, b, bounds(first1, second1, position), share1, share2
                     )
-                    for band in range(first_band, end_band):
-                        cell = layout[b, CELL] + band * layout[b, CELLS]
-                        last = np.int64(starts[cell + last_cell + 1])
-                        for column in range(np.int64(starts[cell + first_cell]), last, size):
+                    for cell in range(first_cell, end_cell, step):
+                        last = np.int64(starts[cell + width])
+                        for column in range(np.int64(starts[cell]), last, size):
                             bits = score(
                                 first1,
                                 second1,

@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import chunk_scorers
 from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
+from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
 from fastiou.cpu.intrinsics import (
     at_least,
     below,
@@ -27,9 +27,9 @@ from fastiou.cpu.intrinsics import (
     low_bits,
     prefer_widest_vectors,
     stack_array,
-    take_number,
+    take_numbers,
 )
-from fastiou.cpu.join import chunk_size, corners_of
+from fastiou.cpu.join import chunk_size
 from fastiou.cpu.mask_scores import mask_pair_scorer, meeting_masks
 
 __all__ = ["SUPPRESSED", "decay_kernel", "suppress_kernel"]
@@ -117,18 +117,11 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
     size = chunk_size(geometry)
     seek, value_of = _seekers(geometry, metric, turned=True)
     seek_scores = SEEK_SCORES[geometry] * size
-    corners_of_set = corners_of(geometry)
+    bounds = bounds_of(geometry)
 
     def suppress(
-        first: Array,
-        second: Array,
-        groups: Array,
-        blocks: Array,
-        extents: Array,
-        layout: Array,
-        edges: Array,
-        places: Array,
-        starts: Array,
+        side: Any,
+        grid: Any,
         share1: float,
         share2: float,
         limits: Array,
@@ -144,8 +137,9 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
         enough: int,
         share: int,
     ) -> None:
-        corners = corners_of_set(first, second)
-        grid = addresses(extents, layout, edges, places)
+        first, second, _, groups = side
+        blocks, extents, layout, edges, places, starts = grid
+        index = addresses(extents, layout, edges, places)
         limit = limits[0]
         for _ in prange(workers):
             prefer_widest_vectors()
@@ -153,7 +147,7 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
             own = 0
             found = 0
             while own <= share and found < enough:
-                task = take_number(next_task, 0)
+                task = take_numbers(next_task, 0, 1)
                 if task >= len(cuts) - 1:
                     break
                 for place in range(cuts[task], cuts[task + 1]):
@@ -164,21 +158,13 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                     is_open = False
                     group_code = group_of(groups, position)
                     for b in range(blocks[group_code], blocks[group_code + 1]):
-                        first_band, end_band, first_cell, last_cell = reach(
-                            grid,
-                            b,
-                            np.float64(corners[0, position]),
-                            np.float64(corners[1, position]),
-                            np.float64(corners[2, position]),
-                            np.float64(corners[3, position]),
-                            share1,
-                            share2,
+                        first_cell, end_cell, step, width = reach(
+                            index, b, bounds(first, second, position), share1, share2
                         )
-                        for band in range(first_band, end_band):
-                            cell = layout[b, CELL] + band * layout[b, CELLS]
-                            column = np.int64(starts[cell + first_cell])
-                            last = np.int64(starts[cell + last_cell + 1])
-                            if first_cell == last_cell and column <= position < last:
+                        for cell in range(first_cell, end_cell, step):
+                            column = np.int64(starts[cell])
+                            last = np.int64(starts[cell + width])
+                            if width == 1 and column <= position < last:
                                 last = position  # a cell is in the order of turns
                             while column < last and not is_suppressed:
                                 own += GLANCE_SCORES
@@ -234,21 +220,14 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
     size = chunk_size(geometry)
     seek, value_of = _seekers(geometry, metric, turned=False)
     seek_scores = SEEK_SCORES[geometry] * size
-    corners_of_set = corners_of(geometry)
+    bounds = bounds_of(geometry)
     is_linear = method == "linear"
     lowering_scores = LOWERING_SCORES[method]
 
     def decay(
-        first: Array,
-        second: Array,
+        side: Any,
+        grid: Any,
         numbers: Array,
-        groups: Array,
-        blocks: Array,
-        extents: Array,
-        layout: Array,
-        edges: Array,
-        places: Array,
-        starts: Array,
         share1: float,
         share2: float,
         limits: Array,
@@ -267,8 +246,9 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
         taken: Array,
         share: int,
     ) -> None:
-        corners = corners_of_set(first, second)
-        grid = addresses(extents, layout, edges, places)
+        first, second, _, groups = side
+        blocks, extents, layout, edges, places, starts = grid
+        index = addresses(extents, layout, edges, places)
         limit = limits[0]
         # What is taken, dropped or 0 is lowered no more.
         floor = max(least, LEAST_SCORE)
@@ -324,20 +304,12 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                         continue
                     group_code = group_of(groups, position)
                     for b in range(blocks[group_code], blocks[group_code + 1]):
-                        first_band, end_band, first_cell, last_cell = reach(
-                            grid,
-                            b,
-                            np.float64(corners[0, position]),
-                            np.float64(corners[1, position]),
-                            np.float64(corners[2, position]),
-                            np.float64(corners[3, position]),
-                            share1,
-                            share2,
+                        first_cell, end_cell, step, width = reach(
+                            index, b, bounds(first, second, position), share1, share2
                         )
-                        for band in range(first_band, end_band):
-                            cell = layout[b, CELL] + band * layout[b, CELLS]
-                            last = np.int64(starts[cell + last_cell + 1])
-                            for column in range(np.int64(starts[cell + first_cell]), last, size):
+                        for cell in range(first_cell, end_cell, step):
+                            last = np.int64(starts[cell + width])
+                            for column in range(np.int64(starts[cell]), last, size):
                                 own += GLANCE_SCORES
                                 wanted = at_least(current, column, size, floor)
                                 wanted &= low_bits(last - column)

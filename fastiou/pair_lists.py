@@ -1,0 +1,230 @@
+"""Lists of pairs, as the CPU finds them: counted and collected, then put in order.
+
+How many pairs there are is known only when all are counted, and each has its place only then. To
+find them again takes as long as to count them, and longer, since rows come in the order of the
+grid, which for memory is any. So they are collected in a pool while they are counted, as they come,
+and brought home from there. Where there are more than were expected, or too many, those of the
+other rows are found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou import dispatch, memory
+from fastiou.candidates import CUTS, SCORES_OF_A_QUERY, Search, steps
+from fastiou.cpu.join import COLLECT, FILL, NAME_ROWS, REACH, SORT_OUT, pairs_kernel
+
+__all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
+
+Array = npt.NDArray[Any]
+
+#: Rows whose work is reckoned together, and of how many, since neighbours are much alike: to look
+#: at all of them would be a tenth of the whole search.
+UNIT = 32
+SAMPLE = 2
+
+#: One of so many rows is searched to tell how many pairs there will be.
+POOL_UNIT = 64
+
+#: Places of a pool, at least and at most, and those that a thread takes at a time, at most. A pool
+#: takes no more memory than the rows of the result, which are filled in when it is gone.
+LEAST_POOL = 1 << 14
+MOST_POOL = 1 << 25
+PORTION = 1 << 12
+
+#: Share of the work that is done when pairs are collected, and when they are only counted.
+COLLECTED = 0.8
+COUNTED = 0.5
+
+#: Rows whose number is filled in, or whose pairs are brought home, by one thread at a time.
+ROW_BLOCK = 1 << 12
+
+
+# ---- steps -------------------------------------------------------------------------------------
+
+
+def _unit(found: Search) -> int:
+    """How many rows are reckoned together. One row of masks can be a step by itself."""
+    return UNIT if found.geometry == "box" else 1
+
+
+def _sampled(count: int, unit: int, sample: int) -> Array:
+    """First and last of some rows of each unit, one after the other."""
+    begins = np.arange(0, count, unit)
+    # Anywhere in each unit, by steps of the golden ratio, so that no order of rows misleads.
+    places = (np.arange(len(begins)) * 0x9E3779B1 & 0xFFFFFFFF) * max(unit - sample, 1) >> 32
+    firsts = np.minimum(begins + places, count - 1)
+    lasts = np.minimum(firsts + min(sample, unit), count)
+    return np.stack([firsts, lasts], axis=1).ravel()
+
+
+def work_before(found: Search, metric: str, kept: int = 0) -> Array:
+    """Work before each unit of rows, in scores of boxes, reckoned from some of them.
+
+    `kept` is how many of each row are kept in order, which moves half of these for each new one.
+    """
+    count = len(found.side1)
+    unit = _unit(found)
+    cuts = _sampled(count, unit, SAMPLE)
+    reached = np.zeros(len(cuts), np.int64)
+    dispatch.run(
+        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(cuts) * SAMPLE // 2,
+        *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached,
+        np.empty(0, np.int64), *_no_columns(found), *_no_pool(found, 0),
+    )  # fmt: skip
+    rows = np.diff(np.append(np.arange(0, count, unit), count))
+    met = reached[::2] // np.maximum(cuts[1::2] - cuts[::2], 1) + 1
+    moved = np.minimum(met, kept) // 8
+    work = (met * (found.scores + moved) + SCORES_OF_A_QUERY) * rows
+    return np.concatenate([[0], np.cumsum(work)])
+
+
+def search_steps(found: Search, work: Array) -> Iterator[tuple[Array, int, int]]:
+    """Cut the rows of a search into steps by what `work_before` gives; see `candidates.steps`."""
+    return steps(work, _unit(found), len(found.side1))
+
+
+# ---- lists -------------------------------------------------------------------------------------
+
+
+class _Pool(NamedTuple):
+    """Where pairs are collected, in any order, while they are counted."""
+
+    #: (rows,) int32: where the pairs of each row of the caller begin; -1 if there was no room.
+    homes: Array
+    #: How many places a thread takes at a time.
+    portion: int
+    #: (1,) int64: how many are taken.
+    taken: Array
+    columns: Array
+    values: Array
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there was no room for some of the pairs."""
+        return bool(self.taken[0] > len(self.columns))
+
+    def emptied(self, found: Search) -> _Pool:
+        """What remembers whose pairs were collected, and holds none."""
+        columns, values = _no_columns(found)
+        return self._replace(columns=columns.astype(np.int32), values=values)
+
+
+def _no_columns(found: Search) -> tuple[Array, Array]:
+    """Columns and values for runs of the pairs' kernel that fill in none."""
+    return np.empty(0, np.int64), np.empty(0, found.dtype)
+
+
+def _no_pool(found: Search, rows: int) -> _Pool:
+    none = np.empty(0, np.int32)
+    return _Pool(np.empty(rows, np.int32), 1, np.zeros(1, np.int64), none, none).emptied(found)
+
+
+def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _Pool:
+    """Room for as many pairs as some of the rows lead to expect; `counts` is written to."""
+    none = _no_pool(found, len(counts))
+    sampled_work = work // POOL_UNIT
+    if sampled_work > dispatch.STEP:
+        return none
+    cuts = _sampled(len(found.side1), POOL_UNIT, 1)
+    reached = np.zeros(len(cuts), np.int64)
+    dispatch.run(
+        pairs_kernel(found.geometry, metric), sampled_work, *found.arguments, found.itself, COLLECT,
+        2, cuts, limit, reached, counts, *_no_columns(found), *none,
+    )  # fmt: skip
+    expected = max(POOL_UNIT * int(counts.sum()), min(work, LEAST_POOL))
+    # An eighth more for rows that differ, and an eighth for the ends of what threads take.
+    size = expected + expected // 4
+    if size > MOST_POOL:
+        return none
+    parts = CUTS * (1 + work // dispatch.STEP)
+    return none._replace(
+        portion=min(expected // (8 * parts) + 1, PORTION),
+        columns=np.empty(size, np.int32),
+        values=np.empty(size, found.dtype),
+    )
+
+
+def list_pairs(
+    found: Search, metric: str, limit: Any, row_count: int, report: dispatch.Progress | None
+) -> tuple[Array, Array, Array, int]:
+    """Find all pairs of a search that score `limit` or more.
+
+    Parameters
+    ----------
+    row_count
+        How many members the caller's first set has.
+    report
+        Called with the work done so far and the work in all.
+
+    Returns
+    -------
+    tuple
+        Rows, columns and values, sorted by row and column, and how many scores were computed.
+
+    Raises
+    ------
+    MemoryError
+        The pairs would not fit.
+    """
+    cumulative = work_before(found, metric)
+    total = int(cumulative[-1])
+    offsets = np.zeros(row_count + 1, np.int64)
+    pool = _pool(found, metric, limit, total, offsets[1:])
+    collected = COLLECTED if len(pool.columns) else COUNTED
+
+    def search(mode: int, numbers: Array, columns: Array, values: Array) -> int:
+        tested = 0
+        before, share = (0.0, collected) if mode == COLLECT else (collected, 1 - collected)
+        for cuts, work, done in search_steps(found, cumulative):
+            reached = np.empty(len(cuts) - 1, np.int64)
+            dispatch.run(
+                pairs_kernel(found.geometry, metric), work, *found.arguments, found.itself, mode, 1,
+                cuts, limit, reached, numbers, columns, values, *pool,
+            )  # fmt: skip
+            tested += int(reached.sum())
+            if report is not None:
+                report(round(2 * (before * total + share * done)), 2 * total)
+        return tested
+
+    tested = search(COLLECT, offsets[1:], *_no_columns(found))
+    np.cumsum(offsets, out=offsets)
+    count = int(offsets[-1])
+    rows, columns, values = allocate_pairs(count, found.dtype)
+    dispatch.run(
+        SORT_OUT, 16 * count, offsets, pool.homes, pool.columns, pool.values, ROW_BLOCK, columns,
+        values,
+    )  # fmt: skip
+    is_full = pool.is_full
+    pool = pool.emptied(found)
+    name_rows(offsets, rows)
+    if is_full:
+        search(FILL, offsets, columns, values)
+    elif report is not None:
+        report(2 * total, 2 * total)
+    return rows, columns, values, tested
+
+
+def allocate_pairs(count: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    """Rows, columns and values of so many pairs; MemoryError if they cannot fit."""
+    size = count * (2 * 8 + dtype.itemsize)
+    # Of one piece, since whether all fits can only be told before any is used.
+    buffer = memory.allocate(
+        (size,),
+        np.dtype(np.uint8),
+        f"the list of {count:,} pairs",
+        "raise the threshold, or keep the best of each row by topk",
+    )
+    rows, columns = buffer[: count * 16].view(np.int64).reshape(2, count)
+    return rows, columns, buffer[count * 16 :].view(dtype)
+
+
+def name_rows(offsets: Array, rows: Array) -> None:
+    """Fill in the row of each pair, from where the pairs of each row begin."""
+    # Most of this is to clear new pages.
+    dispatch.run(NAME_ROWS, 8 * len(rows), offsets, ROW_BLOCK, rows)

@@ -117,6 +117,7 @@ def allocate(
     instead: str,
     *,
     zeros: bool = False,
+    besides: int = 0,
 ) -> Any:
     """Array for a result, not initialised unless `zeros`; MemoryError at once if it cannot fit.
 
@@ -124,6 +125,8 @@ def allocate(
     ----------
     what, instead
         Words for the message: what the array is for, and what needs less.
+    besides
+        Bytes that will be wanted for the same, and must fit, too.
     """
     dtype = np.dtype(dtype)
     size = int(dtype.itemsize)
@@ -131,10 +134,11 @@ def allocate(
         size *= int(length)
     # Linux grants more than there is and ends the process when it is used, so look beforehand.
     # Reading what is free takes 50 µs: only results that could matter are worth it.
-    if size >= KEPT_BYTES:
+    wanted = size + besides
+    if wanted >= KEPT_BYTES:
         _spare.clear()
-    available = _available_memory() if size >= KEPT_BYTES else None
-    if available is None or size <= available:
+    available = _available_memory() if wanted >= KEPT_BYTES else None
+    if available is None or wanted <= available:
         try:
             if zeros:  # pages that come from the system are cleared already
                 return np.zeros(shape, dtype)
@@ -144,4 +148,4 @@ def allocate(
         except (MemoryError, ValueError):  # ValueError: more elements than an index can count
             pass
     known = "" if available is None else f", and {human_size(max(available, 0))} are free"
-    raise MemoryError(f"{what} needs {human_size(size)}{known}; {instead}")
+    raise MemoryError(f"{what} needs {human_size(wanted)}{known}; {instead}")

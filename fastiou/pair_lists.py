@@ -10,7 +10,7 @@ other rows are found again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,7 @@ SAMPLE = 2
 #: One of so many rows is searched to tell how many pairs there will be.
 POOL_UNIT = 64
 
-#: Places of a pool, at least and at most, and those that a thread takes at a time, at most. A pool
-#: takes no more memory than the rows of the result, which are filled in when it is gone.
+#: Places of a pool, at least and at most, and those that a thread takes at a time, at most.
 LEAST_POOL = 1 << 14
 MOST_POOL = 1 << 25
 PORTION = 1 << 12
@@ -75,7 +74,7 @@ def work_before(found: Search, metric: str, kept: int = 0) -> Array:
     dispatch.run(
         pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(cuts) * SAMPLE // 2,
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached,
-        np.empty(0, np.int64), *_no_columns(found), *_no_pool(found, 0),
+        np.empty(0, np.int64), *_no_columns(found), *_Pool(0, found.dtype).arguments,
     )  # fmt: skip
     rows = np.diff(np.append(np.arange(0, count, unit), count))
     met = reached[::2] // np.maximum(cuts[1::2] - cuts[::2], 1) + 1
@@ -92,27 +91,59 @@ def search_steps(found: Search, work: Array) -> Iterator[tuple[Array, int, int]]
 # ---- lists -------------------------------------------------------------------------------------
 
 
-class _Pool(NamedTuple):
-    """Where pairs are collected, in any order, while they are counted."""
+class _Pool:
+    """Where pairs are collected, in any order, while they are counted.
 
-    #: (rows,) int32: where the pairs of each row of the caller begin; -1 if there was no room.
-    homes: Array
-    #: How many places a thread takes at a time.
-    portion: int
-    #: (1,) int64: how many are taken.
-    taken: Array
-    columns: Array
-    values: Array
+    Parameters
+    ----------
+    rows
+        How many rows the caller's first set has.
+    dtype
+        That of the scores.
+    size
+        How many pairs there is room for.
+    portion
+        How many places a thread takes at a time.
+    """
+
+    def __init__(self, rows: int, dtype: np.dtype[Any], size: int = 0, portion: int = 1) -> None:
+        #: Where the pairs of each row begin; -1 if there was no room.
+        self.homes = np.empty(rows, np.int32)
+        self._dtype = dtype
+        self._portion = portion
+        self._taken = np.zeros(1, np.int64)
+        size += size % 2  # so that values begin at a multiple of 8 bytes
+        self._size = size
+        self._buffer = np.empty(size * (4 + dtype.itemsize), np.uint8)
+
+    def __len__(self) -> int:
+        return self._size
 
     @property
     def is_full(self) -> bool:
         """Whether there was no room for some of the pairs."""
-        return bool(self.taken[0] > len(self.columns))
+        return bool(self._taken[0] > self._size)
 
-    def emptied(self, found: Search) -> _Pool:
-        """What remembers whose pairs were collected, and holds none."""
-        columns, values = _no_columns(found)
-        return self._replace(columns=columns.astype(np.int32), values=values)
+    @property
+    def columns_and_values(self) -> tuple[Array, Array]:
+        """The pairs, int32 and in the dtype of the scores."""
+        end = 4 * self._size
+        return self._buffer[:end].view(np.int32), self._buffer[end:].view(self._dtype)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The last arguments of the pairs' kernel."""
+        return self.homes, self._portion, self._taken, *self.columns_and_values
+
+    def rows(self, count: int) -> Array:
+        """Memory for the rows of the pairs, which from now on takes the place of the pool."""
+        buffer = self._buffer
+        self._size, self._buffer = 0, np.empty(0, np.uint8)
+        if 8 * count > len(buffer):
+            del buffer
+            return np.empty(count, np.int64)
+        buffer.resize(8 * count, refcheck=False)
+        return buffer.view(np.int64)
 
 
 def _no_columns(found: Search) -> tuple[Array, Array]:
@@ -120,14 +151,9 @@ def _no_columns(found: Search) -> tuple[Array, Array]:
     return np.empty(0, np.int64), np.empty(0, found.dtype)
 
 
-def _no_pool(found: Search, rows: int) -> _Pool:
-    none = np.empty(0, np.int32)
-    return _Pool(np.empty(rows, np.int32), 1, np.zeros(1, np.int64), none, none).emptied(found)
-
-
 def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _Pool:
     """Room for as many pairs as some of the rows lead to expect; `counts` is written to."""
-    none = _no_pool(found, len(counts))
+    none = _Pool(len(counts), found.dtype)
     sampled_work = work // POOL_UNIT
     if sampled_work > dispatch.STEP:
         return none
@@ -135,7 +161,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     reached = np.zeros(len(cuts), np.int64)
     dispatch.run(
         pairs_kernel(found.geometry, metric), sampled_work, *found.arguments, found.itself, COLLECT,
-        2, cuts, limit, reached, counts, *_no_columns(found), *none,
+        2, cuts, limit, reached, counts, *_no_columns(found), *none.arguments,
     )  # fmt: skip
     expected = max(POOL_UNIT * int(counts.sum()), min(work, LEAST_POOL))
     # An eighth more for rows that differ, and an eighth for the ends of what threads take.
@@ -143,11 +169,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     if size > MOST_POOL:
         return none
     parts = CUTS * (1 + work // dispatch.STEP)
-    return none._replace(
-        portion=min(expected // (8 * parts) + 1, PORTION),
-        columns=np.empty(size, np.int32),
-        values=np.empty(size, found.dtype),
-    )
+    return _Pool(len(counts), found.dtype, size, min(expected // (8 * parts) + 1, PORTION))
 
 
 def list_pairs(
@@ -176,7 +198,7 @@ def list_pairs(
     total = int(cumulative[-1])
     offsets = np.zeros(row_count + 1, np.int64)
     pool = _pool(found, metric, limit, total, offsets[1:])
-    collected = COLLECTED if len(pool.columns) else COUNTED
+    collected = COLLECTED if len(pool) else COUNTED
 
     def search(mode: int, numbers: Array, columns: Array, values: Array) -> int:
         tested = 0
@@ -185,7 +207,7 @@ def list_pairs(
             reached = np.empty(len(cuts) - 1, np.int64)
             dispatch.run(
                 pairs_kernel(found.geometry, metric), work, *found.arguments, found.itself, mode, 1,
-                cuts, limit, reached, numbers, columns, values, *pool,
+                cuts, limit, reached, numbers, columns, values, *pool.arguments,
             )  # fmt: skip
             tested += int(reached.sum())
             if report is not None:
@@ -195,13 +217,13 @@ def list_pairs(
     tested = search(COLLECT, offsets[1:], *_no_columns(found))
     np.cumsum(offsets, out=offsets)
     count = int(offsets[-1])
-    rows, columns, values = allocate_pairs(count, found.dtype)
+    is_full = pool.is_full
+    columns, values = _allocate(count, found.dtype, 8, besides=8 * count if is_full else 0)
     dispatch.run(
-        SORT_OUT, 16 * count, offsets, pool.homes, pool.columns, pool.values, ROW_BLOCK, columns,
+        SORT_OUT, 16 * count, offsets, pool.homes, *pool.columns_and_values, ROW_BLOCK, columns,
         values,
     )  # fmt: skip
-    is_full = pool.is_full
-    pool = pool.emptied(found)
+    rows = pool.rows(count)
     name_rows(offsets, rows)
     if is_full:
         search(FILL, offsets, columns, values)
@@ -212,16 +234,25 @@ def list_pairs(
 
 def allocate_pairs(count: int, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
     """Rows, columns and values of so many pairs; MemoryError if they cannot fit."""
-    size = count * (2 * 8 + dtype.itemsize)
     # Of one piece, since whether all fits can only be told before any is used.
+    numbers, values = _allocate(count, dtype, 16)
+    rows, columns = numbers.reshape(2, count)
+    return rows, columns, values
+
+
+def _allocate(
+    count: int, dtype: np.dtype[Any], number_bytes: int, *, besides: int = 0
+) -> tuple[Array, Array]:
+    """Arrays for one or two numbers and a value of each pair; MemoryError if they cannot fit."""
     buffer = memory.allocate(
-        (size,),
+        (count * (number_bytes + dtype.itemsize),),
         np.dtype(np.uint8),
         f"the list of {count:,} pairs",
         "raise the threshold, or keep the best of each row by topk",
+        besides=besides,
     )
-    rows, columns = buffer[: count * 16].view(np.int64).reshape(2, count)
-    return rows, columns, buffer[count * 16 :].view(dtype)
+    end = count * number_bytes
+    return buffer[:end].view(np.int64), buffer[end:].view(dtype)
 
 
 def name_rows(offsets: Array, rows: Array) -> None:

@@ -236,15 +236,9 @@ def grids(wanted: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def room_for(size: int | None) -> Iterator[None]:
     """Have no more pairs collected while they are counted than so many; the rest is found again."""
-    make_pool = pair_lists._pool
 
-    def make_small_pool(*arguments: Any) -> Any:
-        pool = make_pool(*arguments)
-        return pool._replace(
-            portion=min(pool.portion, 20),
-            columns=pool.columns[:size].copy(),
-            values=pool.values[:size].copy(),
-        )
+    def make_small_pool(found: Any, *arguments: Any) -> Any:
+        return pair_lists._Pool(len(arguments[-1]), found.dtype, size or 0, 20)
 
     with pytest.MonkeyPatch.context() as patch:
         if size is not None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from numba import cuda
 
 from fastiou.cpu.columns import box
-from fastiou.cpu.grid import CELL, CELLS, addresses, group_of, reach
+from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
 from fastiou.cpu.mask_scores import mask_pair_scorer
 from fastiou.cuda.compilation import CudaKernel, blocks_for, threads_of_block
 from fastiou.cuda.device import Work
@@ -86,98 +86,40 @@ def _pair_score(geometry: str, metric: str) -> tuple[Any, Any]:
     return box, score
 
 
-def _reach_of(
-    grid: Any, corners: Any, position: int, b: int, share1: float, share2: float
-) -> tuple[int, int, int, int]:
-    """See `grid.reach`: of a member of the first set."""
-    return reach(
-        grid,
-        b,
-        np.float64(corners[0, position]),
-        np.float64(corners[1, position]),
-        np.float64(corners[2, position]),
-        np.float64(corners[3, position]),
-        share1,
-        share2,
-    )
-
-
-def _reach_of_box(
-    grid: Any, first1: Any, second1: Any, position: int, b: int, share1: float, share2: float
-) -> tuple[int, int, int, int]:
-    return _reach_of(grid, first1, position, b, share1, share2)
-
-
-def _reach_of_mask(
-    grid: Any, first1: Any, second1: Any, position: int, b: int, share1: float, share2: float
-) -> tuple[int, int, int, int]:
-    return _reach_of(grid, second1, position, b, share1, share2)
-
-
-#: `_reach_of` for the two arrays of a set, of which a function on a GPU could not return one.
-REACH_OF = {"box": _reach_of_box, "mask": _reach_of_mask}
-
-
-def _slice_of(
-    layout: Any,
-    starts: Any,
-    b: int,
-    band: int,
-    first_cell: int,
-    last_cell: int,
-    position: int,
-    itself: bool,
-) -> tuple[int, int]:
-    """First candidate in a band, and the one past the last."""
-    cell = layout[b, CELL] + band * layout[b, CELLS]
-    first = np.int64(starts[cell + first_cell])
-    last = np.int64(starts[cell + last_cell + 1])
-    if itself and first_cell == last_cell and first <= position < last:
-        first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
-    return first, last
-
-
 # ---- how many candidates each row has ----------------------------------------------------------
 
 
 @functools.cache
 def reach_kernel(geometry: str) -> CudaKernel:
     """Make the kernel that counts the candidates of each member of the first set."""
-    reach_of = REACH_OF[geometry]
+    bounds = bounds_of(geometry)
 
     def count_candidates(
-        first1: Any,
-        second1: Any,
-        order1: Any,
-        groups1: Any,
-        first2: Any,
-        second2: Any,
-        order2: Any,
-        blocks: Any,
-        extents: Any,
-        layout: Any,
-        edges: Any,
-        places: Any,
-        starts: Any,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         itself: bool,
         reached: Any,
     ) -> None:
+        first1, second1, _, groups1 = side1
+        blocks, extents, layout, edges, places, starts = grid
         position = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if position >= reached.shape[0]:
             return
-        grid = addresses(extents, layout, edges, places)
+        index = addresses(extents, layout, edges, places)
         compared = np.int64(0)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = reach_of(
-                grid, first1, second1, position, b, share1, share2
+            first_cell, end_cell, step, width = reach(
+                index, b, bounds(first1, second1, position), share1, share2
             )
-            for band in range(first_band, end_band):
-                first, last = _slice_of(
-                    layout, starts, b, band, first_cell, last_cell, position, itself
-                )
+            for cell in range(first_cell, end_cell, step):
+                first = np.int64(starts[cell])
+                last = np.int64(starts[cell + width])
+                if itself and width == 1 and first <= position < last:
+                    first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
                 compared += last - first
         reached[position] = compared
 
@@ -195,22 +137,12 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
     Threads that serve one row together get places for its pairs from `cursors`.
     """
     member_of, score = _pair_score(geometry, metric)
-    reach_of = REACH_OF[geometry]
+    bounds = bounds_of(geometry)
 
     def search(
-        first1: Any,
-        second1: Any,
-        order1: Any,
-        groups1: Any,
-        first2: Any,
-        second2: Any,
-        order2: Any,
-        blocks: Any,
-        extents: Any,
-        layout: Any,
-        edges: Any,
-        places: Any,
-        starts: Any,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         itself: bool,
@@ -226,6 +158,9 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
         columns: Any,
         values: Any,
     ) -> None:
+        first1, second1, order1, groups1 = side1
+        first2, second2, order2, _ = side2
+        blocks, extents, layout, edges, places, starts = grid
         thread = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         number = thread // team
         lane = thread - number * team
@@ -241,16 +176,17 @@ def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
             if found == offsets[row + 1]:
                 return
         member = member_of(first1, second1, position)
-        grid = addresses(extents, layout, edges, places)
+        index = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = reach_of(
-                grid, first1, second1, position, b, share1, share2
+            first_cell, end_cell, step, width = reach(
+                index, b, bounds(first1, second1, position), share1, share2
             )
-            for band in range(first_band, end_band):
-                first, last = _slice_of(
-                    layout, starts, b, band, first_cell, last_cell, position, itself
-                )
+            for cell in range(first_cell, end_cell, step):
+                first = np.int64(starts[cell])
+                last = np.int64(starts[cell + width])
+                if itself and width == 1 and first <= position < last:
+                    first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
                 # Not a range: it would tell its length beforehand, by a division.
                 column = first + lane
                 while column < last:
@@ -390,22 +326,12 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
     `values` and `columns` are of shape (rows, k), filled with 0 and -1.
     """
     member_of, score = _pair_score(geometry, metric)
-    reach_of = REACH_OF[geometry]
+    bounds = bounds_of(geometry)
 
     def alone(
-        first1: Any,
-        second1: Any,
-        order1: Any,
-        groups1: Any,
-        first2: Any,
-        second2: Any,
-        order2: Any,
-        blocks: Any,
-        extents: Any,
-        layout: Any,
-        edges: Any,
-        places: Any,
-        starts: Any,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         positions: Any,
@@ -415,6 +341,9 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
         columns: Any,
         values: Any,
     ) -> None:
+        first1, second1, order1, groups1 = side1
+        first2, second2, order2, _ = side2
+        blocks, extents, layout, edges, places, starts = grid
         number = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if number >= count:
             return
@@ -426,16 +355,15 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
         kept = np.int64(0)
         least = limit
         member = member_of(first1, second1, position)
-        grid = addresses(extents, layout, edges, places)
+        index = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = reach_of(
-                grid, first1, second1, position, b, share1, share2
+            first_cell, end_cell, step, width = reach(
+                index, b, bounds(first1, second1, position), share1, share2
             )
-            for band in range(first_band, end_band):
-                first, last = _slice_of(
-                    layout, starts, b, band, first_cell, last_cell, position, False
-                )
+            for cell in range(first_cell, end_cell, step):
+                first = np.int64(starts[cell])
+                last = np.int64(starts[cell + width])
                 for column in range(first, last):
                     place = np.uint64(column)
                     value = values.dtype.type(
@@ -447,19 +375,9 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
                             least = values[row, k - 1]
 
     def block(
-        first1: Any,
-        second1: Any,
-        order1: Any,
-        groups1: Any,
-        first2: Any,
-        second2: Any,
-        order2: Any,
-        blocks: Any,
-        extents: Any,
-        layout: Any,
-        edges: Any,
-        places: Any,
-        starts: Any,
+        side1: Any,
+        side2: Any,
+        grid: Any,
         share1: float,
         share2: float,
         positions: Any,
@@ -469,6 +387,9 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
         columns: Any,
         values: Any,
     ) -> None:
+        first1, second1, order1, groups1 = side1
+        first2, second2, order2, _ = side2
+        blocks, extents, layout, edges, places, starts = grid
         # Those that may be among the best wait here for the first thread to put them in order.
         waiting_values = cuda.shared.array(WAITING, values.dtype)
         waiting_columns = cuda.shared.array(WAITING, np.int64)
@@ -485,16 +406,15 @@ def best_kernels(geometry: str, metric: str) -> BestKernels:
             numbers[1] = 0
         cuda.syncthreads()
         member = member_of(first1, second1, position)
-        grid = addresses(extents, layout, edges, places)
+        index = addresses(extents, layout, edges, places)
         group = group_of(groups1, position)
         for b in range(blocks[group], blocks[group + 1]):
-            first_band, end_band, first_cell, last_cell = reach_of(
-                grid, first1, second1, position, b, share1, share2
+            first_cell, end_cell, step, width = reach(
+                index, b, bounds(first1, second1, position), share1, share2
             )
-            for band in range(first_band, end_band):
-                first, last = _slice_of(
-                    layout, starts, b, band, first_cell, last_cell, position, False
-                )
+            for cell in range(first_cell, end_cell, step):
+                first = np.int64(starts[cell])
+                last = np.int64(starts[cell + width])
                 while first < last:
                     if first + thread < last:
                         place = np.uint64(first + thread)
@@ -590,7 +510,7 @@ class GpuSearch:
         self._found = found
         self._metric = metric
         self._arguments = tuple(
-            work.copied(argument) if isinstance(argument, np.ndarray) else argument
+            tuple(map(work.copied, argument)) if isinstance(argument, tuple) else argument
             for argument in found.arguments
         )
         self._none = work.copied(np.empty(0, np.int32))

@@ -20,7 +20,7 @@ from numba import cuda
 
 from fastiou.cpu.columns import box
 from fastiou.cpu.compilation import named
-from fastiou.cpu.grid import CELL, CELLS, Grid, addresses, group_of, reach
+from fastiou.cpu.grid import Grid, addresses, bounds_of, group_of, reach
 from fastiou.cpu.mask_scores import mask_pair_scorer
 from fastiou.cpu.suppress import SUPPRESSED
 from fastiou.cuda.compilation import CudaKernel
@@ -84,6 +84,7 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
     `tally` counts who was kept and who was left.
     """
     formula, measure = METRICS[metric].formula, METRICS[metric].measure
+    bounds = bounds_of(geometry)
 
     if geometry == "box":
 
@@ -93,9 +94,6 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         @named(metric)
         def score_of(first: Any, second: Any, earlier: int, later: Any) -> float:
             return formula(*measure(box(first, second, earlier), later))
-
-        def side(first: Any, second: Any, number: int, i: int) -> float:
-            return np.float64(first[number, i])
     else:
         score_masks = mask_pair_scorer(metric)
 
@@ -106,19 +104,9 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         def score_of(first: Any, second: Any, earlier: int, later: int) -> float:
             return score_masks(first, second, earlier, first, second, later)
 
-        def side(first: Any, second: Any, number: int, i: int) -> float:
-            return np.float64(second[number, i])
-
     def suppress(
-        first: Any,
-        second: Any,
-        groups: Any,
-        blocks: Any,
-        extents: Any,
-        layout: Any,
-        edges: Any,
-        places: Any,
-        starts: Any,
+        side: Any,
+        grid: Any,
         share1: float,
         share2: float,
         queue: Any,
@@ -129,7 +117,9 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         tally: Any,
         waits: int,
     ) -> None:
-        grid = addresses(extents, layout, edges, places)
+        first, second, groups = side
+        blocks, extents, layout, edges, places, starts = grid
+        index = addresses(extents, layout, edges, places)
         limit = limits[0]
         thread = np.int64(cuda.threadIdx.x)
         turn = np.int64(asking[cuda.blockIdx.x])
@@ -139,22 +129,14 @@ def suppress_kernel(geometry: str, metric: str) -> CudaKernel:
         waited = 0
         group_code = group_of(groups, position)
         for b in range(blocks[group_code], blocks[group_code + 1]):
-            first_band, end_band, first_cell, last_cell = reach(
-                grid,
-                b,
-                side(first, second, 0, position),
-                side(first, second, 1, position),
-                side(first, second, 2, position),
-                side(first, second, 3, position),
-                share1,
-                share2,
+            first_cell, end_cell, step, width = reach(
+                index, b, bounds(first, second, position), share1, share2
             )
-            for band in range(first_band, end_band):
-                cell = layout[b, CELL] + band * layout[b, CELLS]
+            for cell in range(first_cell, end_cell, step):
                 # Slices come by ascending position, so that one number tells how far it came.
-                column = max(np.int64(starts[cell + first_cell]), begin)
-                last = np.int64(starts[cell + last_cell + 1])
-                if first_cell == last_cell and column <= position < last:
+                column = max(np.int64(starts[cell]), begin)
+                last = np.int64(starts[cell + width])
+                if width == 1 and column <= position < last:
                     last = position  # a cell is in the order of turns
                 while column < last:
                     other = column + thread
@@ -222,10 +204,11 @@ def _ask(
 ) -> Array:
     """Let the turns `asking` ask; how many members were kept, and how many were left."""
     tally = cuda.to_device(np.zeros(2, np.int32), work.stream)
+    side = members.first, members.second, members.groups
     suppress_kernel(members.geometry, metric).launch(
-        len(asking), THREADS, work.stream, work.copied(members.first), work.copied(members.second),
-        work.copied(members.groups), *(work.copied(part) for part in members.grid),
-        members.share1, members.share2, work.copied(members.queue), work.copied(members.limits),
+        len(asking), THREADS, work.stream, tuple(map(work.copied, side)),
+        tuple(map(work.copied, members.grid)), members.share1, members.share2,
+        work.copied(members.queue), work.copied(members.limits),
         cuda.to_device(asking, work.stream), states, resumed, tally, WAITS,
     )  # fmt: skip
     return work.to_host(tally)

@@ -19,8 +19,10 @@ from fastiou.arrays import Input
 from fastiou.cpu import grid as kernels
 from fastiou.cpu.columns import PADDING
 from fastiou.cpu.grid import Grid
-from fastiou.masks import MASK_METRICS, WORDS_PER_SCORE, is_masks, mask_operand, two_sets
+from fastiou.mask_set import is_masks, two_sets
+from fastiou.masks import MASK_METRICS, mask_operand
 from fastiou.metrics import METRICS
+from fastiou.packing import WORDS_PER_SCORE
 from fastiou.preparation import area_of_sides, prepare
 
 __all__ = ["Search", "Sets", "Side", "group_codes", "read_sets", "search", "steps"]

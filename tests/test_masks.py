@@ -29,7 +29,7 @@ from masks_for_tests import (
 )
 
 import fastiou
-from fastiou import Masks, dispatch, masks, memory, reference
+from fastiou import Masks, dispatch, memory, packing, reference
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 FLOATS = [np.float16, np.float32, np.float64]
@@ -193,7 +193,7 @@ def test_chunks_give_the_same_set(
     )
     dense = dense[rng.permutation(len(dense))]
     expected = Masks.from_dense(dense)
-    monkeypatch.setattr(masks, "PIXELS_AT_A_TIME", pixels)
+    monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", pixels)
     packed = Masks.from_dense(dense)
     assert packed == expected
     assert_holds(packed, dense)
@@ -1134,8 +1134,8 @@ def test_the_same_bits_for_any_steps(
         return [Masks.from_polygons(polygons, (150, 131)), *all_that_is_made_of(dense[:40], labels)]
 
     expected = made()
-    monkeypatch.setattr(masks, "WORDS_PER_STEP", words)
-    monkeypatch.setattr(masks, "PIXELS_AT_A_TIME", 64 * words)
+    monkeypatch.setattr(packing, "WORDS_PER_STEP", words)
+    monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * words)
     assert made() == expected
 
 
@@ -1145,7 +1145,7 @@ def test_steps_of_masks_that_fill_one_box(
     a, b = noise(rng, 37, (70, 30)), noise(rng, 150, (70, 30))
     expected = reference.mask_iou(a, b)
     for words in (1, 200_000):
-        monkeypatch.setattr(masks, "WORDS_PER_STEP", words)
+        monkeypatch.setattr(packing, "WORDS_PER_STEP", words)
         np.testing.assert_array_equal(fastiou.mask_iou(a, b), expected)
 
 

@@ -10,7 +10,7 @@ from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, rand
 from numba import cuda
 
 import fastiou
-from fastiou import masks as masks_module
+from fastiou import packing
 from fastiou.cuda import device as gpu
 from fastiou.cuda import mask_scores
 from fastiou.cuda.bits import PACK
@@ -195,7 +195,7 @@ def test_packing_of_awkward_masks(
     masks = awkward_masks((66, 5))
     expected = fastiou.Masks.from_dense(masks)
     assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
-    monkeypatch.setattr(masks_module, "PIXELS_AT_A_TIME", 64 * 2 * 64 * 3)  # three at a time
+    monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * 2 * 64 * 3)  # three at a time
     assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
     image = rng.random((70, 9))
     image[image < 0.5] = 0

@@ -35,7 +35,7 @@ FLOAT64 = np.dtype(np.float64)
 EXACT_SPAN = 2**52
 
 #: Boxes prepared by one thread at a time, and how many scores take as long as one of them.
-BLOCK = 1 << 13
+BLOCK = 1 << 11
 SCORES_PER_BOX = 16
 
 # Row numbers in `BoxColumns.measures`.

@@ -33,12 +33,26 @@ __all__ = [
     "shared_ones_of_all",
     "stack_array",
     "store",
+    "store_first",
     "stream",
     "take_numbers",
 ]
 
 #: Bytes; also the width of the widest vector.
 CACHE_LINE = 64
+
+_INTEGER = ir.IntType(64)
+_NUMBER = ir.IntType(32)
+
+
+def _spread(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector of which every lane has the value."""
+    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    return builder.shuffle_vector(
+        builder.insert_element(undefined, value, ir.Constant(_NUMBER, 0)),
+        undefined,
+        ir.Constant(ir.VectorType(_NUMBER, lanes), [0] * lanes),
+    )
 
 
 @intrinsic
@@ -166,6 +180,40 @@ stream = intrinsic(_copier(streaming=True))
 
 
 @intrinsic
+def store_first(typingctx: Any, to: Any, index: Any, source: Any, size: Any, count: Any) -> Any:
+    """Copy the first `count` of `size` elements of `source` to `to`, from `index` on."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    lanes = size.literal_value
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        item = context.get_data_type(to.dtype)
+        vector = ir.VectorType(item, lanes)
+        flags = ir.VectorType(ir.IntType(1), lanes)
+        numbers = ir.VectorType(_NUMBER, lanes)
+
+        def data(array: int) -> Any:
+            made = context.make_array(signature.args[array])(context, builder, arguments[array])
+            return made.data
+
+        loaded = builder.load(builder.bitcast(data(2), vector.as_pointer()))
+        loaded.align = context.get_abi_sizeof(item)
+        spread = _spread(builder, builder.trunc(arguments[4], _NUMBER), lanes)
+        mask = builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), spread)
+        target = builder.bitcast(builder.gep(data(0), [arguments[1]]), vector.as_pointer())
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _NUMBER, flags]),
+            f"llvm.masked.store.v{lanes}f{to.dtype.bitwidth}.p0v{lanes}f{to.dtype.bitwidth}",
+        )
+        align = ir.Constant(_NUMBER, context.get_abi_sizeof(item))
+        builder.call(function, [loaded, target, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(to, types.int64, source, size, types.int64), codegen
+
+
+@intrinsic
 def prefer_widest_vectors(typingctx: Any) -> Any:
     """Have the enclosing function use 512-bit vectors where the CPU has them.
 
@@ -179,9 +227,6 @@ def prefer_widest_vectors(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-_INTEGER = ir.IntType(64)
 
 
 # ---- bits --------------------------------------------------------------------------------------
@@ -230,13 +275,7 @@ def _comparer(predicate: str) -> Any:
             pointer = builder.gep(data, [arguments[1]])
             loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
             loaded.align = context.get_abi_sizeof(item)
-            undefined = ir.Constant(vector, ir.Undefined)
-            number = ir.IntType(32)
-            bound = builder.shuffle_vector(
-                builder.insert_element(undefined, arguments[3], ir.Constant(number, 0)),
-                undefined,
-                ir.Constant(ir.VectorType(number, lanes), [0] * lanes),
-            )
+            bound = _spread(builder, arguments[3], lanes)
             is_float = isinstance(values.dtype, types.Float)
             compared = (builder.fcmp_ordered if is_float else builder.icmp_signed)(
                 predicate, loaded, bound
@@ -338,7 +377,6 @@ def nonzero_bits(typingctx: Any, values: Any, index: Any) -> Any:
 
 
 _VECTOR = ir.VectorType(_INTEGER, WORDS_READ)
-_NUMBER = ir.IntType(32)
 
 
 class _Words:
@@ -372,12 +410,7 @@ class _Words:
         builder = self._builder
         whole = builder.and_(length, ir.Constant(_INTEGER, -WORDS_READ))
         rest = builder.sub(length, whole)
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
-        spread = builder.shuffle_vector(
-            builder.insert_element(undefined, rest, ir.Constant(_NUMBER, 0)),
-            undefined,
-            ir.Constant(ir.VectorType(_NUMBER, WORDS_READ), [0] * WORDS_READ),
-        )
+        spread = _spread(builder, rest, WORDS_READ)
         lanes = ir.Constant(_VECTOR, list(range(WORDS_READ)))
         mask = builder.sext(builder.icmp_signed("<", lanes, spread), _VECTOR)
         return whole, builder.icmp_signed("!=", rest, ir.Constant(_INTEGER, 0)), mask

@@ -71,43 +71,27 @@ def chunk_scorer(geometry: str, metric: str) -> Any:
     It returns a word with a bit for each that scores `limit` or more.
     """
     size = chunk_size(geometry)
+    is_box = geometry == "box"
+    fill = chunk_scorers(metric, size).one if is_box else mask_scorer(metric)
 
-    if geometry == "box":
-        score_boxes = chunk_scorers(metric, size).one
-
-        @register_jitable(inline="always")
-        @named(f"{geometry}-{metric}")
-        def score(
-            first1: Array,
-            second1: Array,
-            i: int,
-            first2: Array,
-            second2: Array,
-            column: int,
-            last: int,
-            limit: float,
-            chunk: Array,
-        ) -> Any:
-            score_boxes(first1, second1, i, first2, second2, column, chunk)
-            return at_least(chunk, 0, size, limit) & low_bits(last - column)
-    else:
-        score_masks = mask_scorer(metric)
-
-        @register_jitable(inline="always")
-        @named(f"{geometry}-{metric}")
-        def score(
-            first1: Array,
-            second1: Array,
-            i: int,
-            first2: Array,
-            second2: Array,
-            column: int,
-            last: int,
-            limit: float,
-            chunk: Array,
-        ) -> Any:
-            score_masks(first1, second1, i, first2, second2, column, last - column, chunk)
-            return at_least(chunk, 0, size, limit) & low_bits(last - column)
+    @register_jitable(inline="always")
+    @named(f"{geometry}-{metric}")
+    def score(
+        first1: Array,
+        second1: Array,
+        i: int,
+        first2: Array,
+        second2: Array,
+        column: int,
+        last: int,
+        limit: float,
+        chunk: Array,
+    ) -> Any:
+        if is_box:  # all of them, which takes no longer than some
+            fill(first1, second1, i, first2, second2, column, chunk)
+        else:
+            fill(first1, second1, i, first2, second2, column, last - column, chunk)
+        return at_least(chunk, 0, size, limit) & low_bits(last - column)
 
     return score
 

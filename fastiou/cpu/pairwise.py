@@ -72,13 +72,47 @@ class PairwiseKernels(NamedTuple):
 
 
 @functools.cache
+def _filler(metric: str, size: int) -> Any:
+    """Make the function that fills two rows from `begin` to `end`, by `size` scores at a time."""
+    score = chunk_scorers(metric, size).two
+
+    @register_jitable(inline="always")
+    @named(f"{metric}-{size}")
+    def fill(
+        box1: Any,
+        box2: Any,
+        corners2: Array,
+        measures2: Array,
+        start2: int,
+        begin: int,
+        end: int,
+        chunk1: Array,
+        chunk2: Array,
+        scores1: Array,
+        scores2: Array,
+        streaming: bool,
+    ) -> None:
+        for column in range(begin, end, size):
+            score(box1, box2, corners2, measures2, start2 + column, chunk1, chunk2)
+            if streaming:
+                stream(scores1, column, chunk1, size)
+                stream(scores2, column, chunk2, size)
+            else:
+                store(scores1, column, chunk1, size)
+                store(scores2, column, chunk2, size)
+
+    return fill
+
+
+@functools.cache
 def pairwise(metric: str) -> PairwiseKernels:
     """Make the kernels of a metric."""
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
     centres = not METRICS[metric].is_ratio
-    score_chunks = chunk_scorers(metric).two
-    score_lines = chunk_scorers(metric, LINE).two
+    score_line = chunk_scorers(metric, LINE).two
+    fill_chunks = _filler(metric, CHUNK)
+    fill_lines = _filler(metric, LINE)
 
     @register_jitable
     @named(metric)
@@ -133,30 +167,18 @@ def pairwise(metric: str) -> PairwiseKernels:
                     size = min(head, end)
                     if begin or not head:
                         whole = end - (end - begin) % CHUNK
-                        for column in range(begin, whole, CHUNK):
-                            score_chunks(
-                                box1, box2, corners2, measures2, start2 + column, chunk1, chunk2
-                            )
-                            if streaming:
-                                stream(scores1, column, chunk1, CHUNK)
-                                stream(scores2, column, chunk2, CHUNK)
-                            else:
-                                store(scores1, column, chunk1, CHUNK)
-                                store(scores2, column, chunk2, CHUNK)
+                        fill_chunks(
+                            box1, box2, corners2, measures2, start2, begin, whole, chunk1, chunk2,
+                            scores1, scores2, streaming,
+                        )  # fmt: skip
                         begin = end - (end - whole) % LINE
-                        for column in range(whole, begin, LINE):
-                            score_lines(
-                                box1, box2, corners2, measures2, start2 + column, line1, line2
-                            )
-                            if streaming:
-                                stream(scores1, column, line1, LINE)
-                                stream(scores2, column, line2, LINE)
-                            else:
-                                store(scores1, column, line1, LINE)
-                                store(scores2, column, line2, LINE)
+                        fill_lines(
+                            box1, box2, corners2, measures2, start2, whole, begin, line1, line2,
+                            scores1, scores2, streaming,
+                        )  # fmt: skip
                         size = end - begin
                     if size:
-                        score_lines(box1, box2, corners2, measures2, start2 + begin, part1, part2)
+                        score_line(box1, box2, corners2, measures2, start2 + begin, part1, part2)
                         store_first(scores1, begin, part1, LINE, size)
                         store_first(scores2, begin, part2, LINE, size)
                         begin += size

@@ -340,7 +340,8 @@ def _pairs_on_gpu(
 class TopK:
     """The best few of each row, by descending value.
 
-    Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`.
+    Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`;
+    `len` is the number of rows.
 
     Attributes
     ----------

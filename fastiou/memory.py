@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT_BYTES", "allocate", "human_size"]
+__all__ = ["KEPT_BYTES", "allocate", "fits", "human_size"]
 
 
 def _read_number(path: str) -> int | None:
@@ -108,6 +108,12 @@ def _recycled(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Any:
 
 
 # ---- results -----------------------------------------------------------------------------------
+
+
+def fits(size: int) -> bool:
+    """Whether so many bytes are free; not asked of what is too small to matter."""
+    available = _available_memory() if size >= KEPT_BYTES else None
+    return available is None or size <= available
 
 
 def allocate(

@@ -36,12 +36,16 @@ LEAST_POOL = 1 << 14
 MOST_POOL = 1 << 25
 PORTION = 1 << 12
 
+#: How many rows a portion has room for, since the last one mostly has to move to the next: with
+#: rows nearly as long as portions a third of the pairs found no room.
+ROWS_OF_PORTION = 8
+
 #: Share of the work that is done when pairs are collected, and when they are only counted.
 COLLECTED = 0.8
 COUNTED = 0.5
 
-#: Rows whose number is filled in, or whose pairs are brought home, by one thread at a time.
-ROW_BLOCK = 1 << 12
+#: Pairs that are brought home between two chances for Ctrl-C: one thread takes 0.1 s.
+SORTED_AT_A_TIME = 1 << 23
 
 
 # ---- steps -------------------------------------------------------------------------------------
@@ -135,6 +139,11 @@ class _Pool:
         """The last arguments of the pairs' kernel."""
         return self.homes, self._portion, self._taken, *self.columns_and_values
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the places take."""
+        return int(self._buffer.nbytes)
+
     def rows(self, count: int) -> Array:
         """Memory for the rows of the pairs, which from now on takes the place of the pool."""
         buffer = self._buffer
@@ -152,24 +161,33 @@ def _no_columns(found: Search) -> tuple[Array, Array]:
 
 
 def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _Pool:
-    """Room for as many pairs as some of the rows lead to expect; `counts` is written to."""
+    """Room for as many pairs as some of the rows lead to expect; `counts` is written to.
+
+    There is none where pairs are too many, or rows so long that much room would be left over.
+    """
     none = _Pool(len(counts), found.dtype)
-    sampled_work = work // POOL_UNIT
-    if sampled_work > dispatch.STEP:
+    count = len(found.side1)
+    cuts = _sampled(count, POOL_UNIT, 1)
+    sampled_work = work * (len(cuts) // 2) // max(count, 1)
+    if count < POOL_UNIT or sampled_work > dispatch.STEP:
         return none
-    cuts = _sampled(len(found.side1), POOL_UNIT, 1)
     reached = np.zeros(len(cuts), np.int64)
     dispatch.run(
         pairs_kernel(found.geometry, metric), sampled_work, *found.arguments, found.itself, COLLECT,
         2, cuts, limit, reached, counts, *_no_columns(found), *none.arguments,
     )  # fmt: skip
-    expected = max(POOL_UNIT * int(counts.sum()), min(work, LEAST_POOL))
-    # An eighth more for rows that differ, and an eighth for the ends of what threads take.
-    size = expected + expected // 4
-    if size > MOST_POOL:
-        return none
+    expected = max(int(counts.sum()) * count // (len(cuts) // 2), min(work, LEAST_POOL))
     parts = CUTS * (1 + work // dispatch.STEP)
-    return _Pool(len(counts), found.dtype, size, min(expected // (8 * parts) + 1, PORTION))
+    least = ROWS_OF_PORTION * int(counts.max())
+    portion = max(least, min(expected // (8 * parts) + 1, PORTION))
+    # An eighth more for rows that differ, another for rows that move, and the ends of the parts.
+    size = expected + expected // 4 + parts * portion
+    if least > PORTION or size > MOST_POOL or not memory.fits(size * (4 + found.dtype.itemsize)):
+        return none
+    try:
+        return _Pool(len(counts), found.dtype, size, portion)
+    except MemoryError:
+        return none
 
 
 def list_pairs(
@@ -218,16 +236,18 @@ def list_pairs(
     np.cumsum(offsets, out=offsets)
     count = int(offsets[-1])
     is_full = pool.is_full
-    columns, values = _allocate(count, found.dtype, 8, besides=8 * count if is_full else 0)
-    dispatch.run(
-        SORT_OUT, 16 * count, offsets, pool.homes, *pool.columns_and_values, ROW_BLOCK, columns,
-        values,
-    )  # fmt: skip
+    columns, values = _allocate(count, found.dtype, 8, besides=max(0, 8 * count - pool.nbytes))
+    if len(pool):
+        for cuts in _row_cuts(offsets):
+            dispatch.run(
+                SORT_OUT, 16 * min(count, SORTED_AT_A_TIME), offsets, cuts, pool.homes,
+                *pool.columns_and_values, columns, values,
+            )  # fmt: skip
     rows = pool.rows(count)
     name_rows(offsets, rows)
     if is_full:
         search(FILL, offsets, columns, values)
-    elif report is not None:
+    elif report is not None and total:
         report(2 * total, 2 * total)
     return rows, columns, values, tested
 
@@ -255,7 +275,14 @@ def _allocate(
     return buffer[:end].view(np.int64), buffer[end:].view(dtype)
 
 
+def _row_cuts(offsets: Array) -> Iterator[Array]:
+    """Cut the rows into steps, and these into parts of as many pairs for the threads."""
+    for first, last in dispatch.steps(int(offsets[-1]), SORTED_AT_A_TIME):
+        targets = first + (last - first) * np.arange(CUTS + 1) // CUTS
+        yield np.searchsorted(offsets, targets)
+
+
 def name_rows(offsets: Array, rows: Array) -> None:
     """Fill in the row of each pair, from where the pairs of each row begin."""
-    # Most of this is to clear new pages.
-    dispatch.run(NAME_ROWS, 8 * len(rows), offsets, ROW_BLOCK, rows)
+    for cuts in _row_cuts(offsets):  # most of it is to clear new pages
+        dispatch.run(NAME_ROWS, 8 * min(len(rows), SORTED_AT_A_TIME), offsets, cuts, rows)

@@ -34,7 +34,8 @@ from scenes_for_tests import (
 )
 
 import fastiou
-from fastiou import candidates, dispatch, pair_lists, reference
+from fastiou import candidates, dispatch, memory, pair_lists, reference
+from fastiou.cpu import join
 
 METRICS_AND_DTYPES = [(metric, np.float64) for metric in METRICS]
 METRICS_AND_DTYPES += [(metric, np.float32) for metric in METRICS_OF_FLOAT32]
@@ -230,6 +231,7 @@ def grids(wanted: bool) -> Iterator[None]:
             patch.setattr(candidates, "ASKING_SCORES", 0)
             patch.setattr(candidates, "CELL_BOXES", 1)
             patch.setattr(candidates, "CLASS_SHARE", 0)
+            patch.setattr(candidates, "REORDER_BY_ROWS", 0)
         yield
 
 
@@ -391,6 +393,26 @@ def test_the_same_bits_for_any_threads_and_steps(
 
 
 @pytest.mark.usefixtures("threads")
+def test_members_left_out_of_large_sets(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns of large sets are put in order by all threads, without those left out."""
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    a, b = (scattered(rng, size, 1000).astype(np.float32) for size in (30_000, 20_000))
+    for boxes in (a, b):
+        boxes[100:200] = np.nan
+        boxes[::11, 2:] = boxes[::11, :2] - 1
+    wanted = fastiou.pairs(a, b, 0.1), fastiou.pairs(b, threshold=0.1)
+    monkeypatch.setattr(candidates, "REORDER_BY_ROWS", 10_000)
+    found = fastiou.pairs(a, b, 0.1), fastiou.pairs(b, threshold=0.1)
+    assert min(map(len, found)) > 1000
+    for some, expected in zip(found, wanted, strict=True):
+        for part, column in zip(some, expected, strict=True):
+            np.testing.assert_array_equal(part, column, strict=True)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", [0, 100, 5_000, 60_000])
 def test_the_same_bits_however_much_room_there_is(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, size: int
@@ -410,6 +432,109 @@ def test_the_same_bits_however_much_room_there_is(
         found = [*fastiou.pairs(a, b, 1e-6), *fastiou.pairs(objects, threshold=0.1)]
     for part, expected in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(part, expected, strict=True)
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What each run of the pairs' kernel is for, and how many scores it made."""
+    told: list[tuple[int, int]] = []
+    run = dispatch.run
+
+    def spy(kernel: Any, work: int, *arguments: Any) -> None:
+        run(kernel, work, *arguments)
+        if kernel._label.startswith("pairs-"):
+            told.append((arguments[6], int(arguments[10].sum())))
+
+    monkeypatch.setattr(dispatch, "run", spy)
+    return told
+
+
+def overlapping(rng: np.random.Generator, count: int, share: float) -> Any:
+    """Boxes of which each overlaps about a share of the others."""
+    side = 1000 * share**0.5 / 2
+    return scattered(rng, count, 1000, (0.9 * side, 1.1 * side)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("count", "share"), [(100, 0.05), (3000, 0.001), (3000, 0.03), (9000, 0.01)]
+)
+def test_pairs_are_mostly_found_once(
+    rng: np.random.Generator, searches: list[tuple[int, int]], count: int, share: float
+) -> None:
+    boxes = overlapping(rng, count, share)
+    found = fastiou.pairs(boxes, boxes, 1e-6)
+    assert len(found) > count * (1 + share * count / 4)
+    assert {mode for mode, _ in searches} <= {join.REACH, join.COLLECT}
+
+
+@pytest.mark.parametrize("shortage", ["too many", "no memory", "refused"])
+def test_without_room_only_rows_with_pairs_are_searched_again(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    searches: list[tuple[int, int]],
+    shortage: str,
+) -> None:
+    a, b = overlapping(rng, 3000, 0.003), overlapping(rng, 3000, 0.003)
+    a[:2000, 2:] = a[:2000, :2] + 1  # which have candidates, and score little
+    wanted = fastiou.pairs(a, b, 0.3)
+    assert join.FILL not in {mode for mode, _ in searches}
+    searches.clear()
+    if shortage == "too many":
+        monkeypatch.setattr(pair_lists, "MOST_POOL", 100)
+    elif shortage == "no memory":
+        monkeypatch.setattr(memory, "fits", lambda size: False)
+    else:
+
+        def refuse(*arguments: Any, pool: Any = pair_lists._Pool) -> Any:
+            if len(arguments) > 2:
+                raise MemoryError
+            return pool(*arguments)
+
+        monkeypatch.setattr(pair_lists, "_Pool", refuse)
+    found = fastiou.pairs(a, b, 0.3)
+    for part, expected in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(part, expected, strict=True)
+    collected = sum(scores for mode, scores in searches if mode == join.COLLECT)
+    filled = sum(scores for mode, scores in searches if mode == join.FILL)
+    assert 0 < filled < 0.8 * collected
+
+
+def test_what_rows_need_besides_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows take the place of what was collected; where there is none, they must fit, too."""
+    boxes = np.tile(np.array([0, 0, 5, 5], np.float32), (300, 1))
+    groups = np.arange(300) % 3
+    monkeypatch.setattr(memory, "KEPT_BYTES", 1)
+    pairs = 300 * 100
+    for size, needed in ((None, 12 * pairs), (0, 20 * pairs)):
+        with room_for(size):
+            monkeypatch.setattr(memory, "_available_memory", lambda: 1 << 30)
+            assert len(fastiou.pairs(boxes, boxes, groups=(groups, groups))) == pairs
+            monkeypatch.setattr(memory, "fits", lambda size: True)
+            monkeypatch.setattr(memory, "_available_memory", lambda needed=needed: needed)
+            assert len(fastiou.pairs(boxes, boxes, groups=(groups, groups))) == pairs
+            monkeypatch.setattr(memory, "_available_memory", lambda needed=needed: needed - 1)
+            with pytest.raises(MemoryError, match=r"the list of 30,000 pairs needs .* are free"):
+                fastiou.pairs(boxes, boxes, groups=(groups, groups))
+
+
+def test_progress_of_nothing_is_not_told() -> None:
+    told: list[tuple[int, int]] = []
+    for empty in (np.empty((0, 4)), np.zeros((3, 4))):
+        fastiou.pairs(empty, np.ones((2, 4)), progress=lambda *step: told.append(step))
+    assert told == []
+
+
+def test_pairs_are_brought_home_in_steps(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a step ends within a row."""
+    boxes = overlapping(rng, 2000, 0.02)
+    wanted = fastiou.pairs(boxes, boxes, 1e-6)
+    for step in (1, 30, 10_000):
+        monkeypatch.setattr(pair_lists, "SORTED_AT_A_TIME", step * max(1, len(wanted) // 40_000))
+        found = fastiou.pairs(boxes, boxes, 1e-6)
+        for part, expected in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(part, expected, strict=True)
 
 
 def test_pairs_that_were_not_expected_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,7 +315,8 @@ def compress(
     """
     if not isinstance(size, types.IntegerLiteral) or source.dtype != to.dtype:
         return None
-    # As many at a time as fill a vector of a cache line: of longer ones LLVM 22 makes wrong code.
+    # As many at a time as fill a vector of a cache line: of longer ones LLVM 22 makes code that
+    # crashes.
     lanes = min(size.literal_value, 8 * CACHE_LINE // source.dtype.bitwidth)
     kind = f"{'f' if isinstance(source.dtype, types.Float) else 'i'}{source.dtype.bitwidth}"
 

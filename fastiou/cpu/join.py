@@ -272,7 +272,7 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                                 place += count
                 if mode == COLLECT:
                     numbers[row] = found
-                    homes[row] = home if collects else -1
+                    homes[row] = home if collects or found == 0 else -1
                 elif mode == FILL:
                     sort_row(columns, values, home, place)
             reached[task] = compared
@@ -282,17 +282,17 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
 
 def _sort_out(
     offsets: Array,
+    cuts: Array,
     homes: Array,
     pool_columns: Array,
     pool_values: Array,
-    block: int,
     columns: Array,
     values: Array,
 ) -> None:
     """Bring the pairs that were collected to where those of their rows begin, sorted by column."""
     count = len(offsets) - 1
-    for part in prange((count + block - 1) // block):
-        for row in range(part * block, min((part + 1) * block, count)):
+    for part in prange(len(cuts) - 1):
+        for row in range(cuts[part], cuts[part + 1]):
             ahead = np.int64(homes[min(row + 2 * AHEAD, count - 1)])
             prefetch(pool_columns, ahead)
             prefetch(pool_values, ahead)
@@ -315,21 +315,21 @@ def _sort_out(
                 sort_row(columns, values, begin, begin + number)
 
 
-#: `(offsets, homes, pool_columns, pool_values, block, columns, values)`. Rows that pairs are found
-#: in come in any order, which for memory is slow; here only what is read does.
+#: `(offsets, cuts, homes, pool_columns, pool_values, columns, values)`: the rows between cuts are a
+#: thread's. Rows that pairs are found in come in any order, which for memory is slow; here only
+#: what is read does.
 SORT_OUT = Kernel(_sort_out, "sort-out")
 
 
-def _name_rows(offsets: Array, block: int, rows: Array) -> None:
+def _name_rows(offsets: Array, cuts: Array, rows: Array) -> None:
     """Fill in the row of each pair, from where the pairs of each row begin."""
-    count = len(offsets) - 1
-    for part in prange((count + block - 1) // block):
-        for row in range(part * block, min((part + 1) * block, count)):
+    for part in prange(len(cuts) - 1):
+        for row in range(cuts[part], cuts[part + 1]):
             for place in range(offsets[row], offsets[row + 1]):
                 rows[place] = row
 
 
-#: `(offsets, block, rows)`. The search itself comes to rows in any order, which for memory is slow.
+#: `(offsets, cuts, rows)`. The search itself comes to rows in any order.
 NAME_ROWS = Kernel(_name_rows, "name-rows")
 
 

@@ -10,7 +10,7 @@ a Sapphire Rapids server:
   wait for the same buffers that hold the streaming stores (9.1 ms).
 - 512-bit vectors (6.3 ms without).
 - Two rows share each load of a column (5.2 ms without, 4.7-5.2 ms with, mostly 5.0).
-- Ends of rows that are parts of cache lines are asked for before they are written (0.4 ms).
+- A cache line in which one row ends and the next begins goes out whole (XXX ms).
 
 `docs/design/002-dense-kernel.md` tells what else was tried.
 """
@@ -32,7 +32,6 @@ from fastiou.cpu.intrinsics import (
     CACHE_LINE,
     address,
     prefer_widest_vectors,
-    prefetch,
     stack_array,
     store,
     store_first,
@@ -49,6 +48,10 @@ BLOCK_ROWS = 64
 
 #: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
 LINE = 16
+
+# Numba needs the lengths of arrays on the stack as constants by themselves.
+HALF_LINE = LINE // 2
+TWO_LINES = 2 * LINE
 
 #: Bytes of one column in a tile: the eight columns of a box metric fit an L1 cache of 32 KiB.
 TILE_BYTES = 4096
@@ -104,6 +107,24 @@ def _filler(metric: str, size: int) -> Any:
     return fill
 
 
+@register_jitable
+def finish_row(
+    scores: Array, row: int, begin: int, size: int, ends: Array, following: Array
+) -> None:
+    """Stream the last `size` scores of a row, and with them the first of the `following` row.
+
+    A part of a line would be read before it is written, and the stores that stream wait for it.
+    """
+    if row == scores.shape[0] - 1:
+        store_first(scores[row], begin, ends, LINE, size)
+        return
+    store(ends, size, following, LINE)
+    if LINE * scores.itemsize > CACHE_LINE and size <= HALF_LINE:
+        stream(scores[row], begin, ends, HALF_LINE)
+    else:
+        stream(scores[row], begin, ends, LINE)
+
+
 @functools.cache
 def pairwise(metric: str) -> PairwiseKernels:
     """Make the kernels of a metric."""
@@ -133,6 +154,8 @@ def pairwise(metric: str) -> PairwiseKernels:
         item = scores.itemsize
         width = TILE_BYTES // item
         lanes = CACHE_LINE // item
+        # A line with parts of three rows could not be filled by one of them.
+        streaming = streaming and count2 >= LINE
         # Rows this far apart begin at the same place in a cache line, and so can share loads.
         apart = lanes if streaming and count2 % lanes else 1
         first = down * BLOCK_ROWS
@@ -141,8 +164,9 @@ def pairwise(metric: str) -> PairwiseKernels:
         chunk2 = stack_array(scores, CHUNK)
         line1 = stack_array(scores, LINE)
         line2 = stack_array(scores, LINE)
-        part1 = stack_array(scores, LINE)
-        part2 = stack_array(scores, LINE)
+        # Twice as long, for what two rows have in one line.
+        end1 = stack_array(scores, TWO_LINES)
+        end2 = stack_array(scores, TWO_LINES)
         for pairs in range(first, last, 2 * apart):
             for row1 in range(pairs, min(pairs + apart, last)):
                 row2 = row1 + apart if row1 + apart < last else row1
@@ -150,38 +174,37 @@ def pairwise(metric: str) -> PairwiseKernels:
                 box2 = box(corners1, measures1, start1 + row2)
                 scores1 = scores[row1]
                 scores2 = scores[row2]
-                # Tiles end where a cache line of the result does, save at the ends of the row.
+                # Tiles end where a cache line of the result does, save at the ends of the result.
                 head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
-                begin = min(across * width + head, count2) if across else 0
+                if row1 == 0 and across == 0 and head:
+                    score_line(box1, box2, corners2, measures2, start2, line1, line2)
+                    store_first(scores1, 0, line1, LINE, head)
+                begin = min(across * width + head, count2)
                 end = count2
                 if (across + 1) * width < count2:
                     end = min((across + 1) * width + head, count2)
-                if streaming and ((begin == 0 and head) or (end - head) % lanes):
-                    # Part of a line is read before it is written, and what streams waits for it:
-                    # the lines of the next rows are asked for now.
-                    edge = 0 if begin == 0 else count2 - 1
-                    following = 2 if apart == 1 else 1
-                    prefetch(scores[min(row1 + following, count1 - 1)], edge)
-                    prefetch(scores[min(row2 + following, count1 - 1)], edge)
-                while begin < end:
-                    size = min(head, end)
-                    if begin or not head:
-                        whole = end - (end - begin) % CHUNK
-                        fill_chunks(
-                            box1, box2, corners2, measures2, start2, begin, whole, chunk1, chunk2,
-                            scores1, scores2, streaming,
-                        )  # fmt: skip
-                        begin = end - (end - whole) % LINE
-                        fill_lines(
-                            box1, box2, corners2, measures2, start2, whole, begin, line1, line2,
-                            scores1, scores2, streaming,
-                        )  # fmt: skip
-                        size = end - begin
-                    if size:
-                        score_line(box1, box2, corners2, measures2, start2 + begin, part1, part2)
-                        store_first(scores1, begin, part1, LINE, size)
-                        store_first(scores2, begin, part2, LINE, size)
-                        begin += size
+                whole = end - (end - begin) % CHUNK
+                fill_chunks(
+                    box1, box2, corners2, measures2, start2, begin, whole, chunk1, chunk2,
+                    scores1, scores2, streaming,
+                )  # fmt: skip
+                begin = end - (end - whole) % LINE
+                fill_lines(
+                    box1, box2, corners2, measures2, start2, whole, begin, line1, line2,
+                    scores1, scores2, streaming,
+                )  # fmt: skip
+                size = end - begin
+                if size:
+                    score_line(box1, box2, corners2, measures2, start2 + begin, end1, end2)
+                    if streaming:
+                        next1 = box(corners1, measures1, start1 + min(row1 + 1, count1 - 1))
+                        next2 = box(corners1, measures1, start1 + min(row2 + 1, count1 - 1))
+                        score_line(next1, next2, corners2, measures2, start2, line1, line2)
+                        finish_row(scores, row1, begin, size, end1, line1)
+                        finish_row(scores, row2, begin, size, end2, line2)
+                    else:
+                        store_first(scores1, begin, end1, LINE, size)
+                        store_first(scores2, begin, end2, LINE, size)
 
     def dense(
         corners1: Array,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
+from fastiou.cpu.compilation import Kernel
 from fastiou.cpu.pairwise import count_tiles, pairwise
 from fastiou.metrics import METRICS
 from fastiou.preparation import (
@@ -19,7 +20,6 @@ from fastiou.preparation import (
     prepare,
     refuse_infinite,
     unmagnify,
-    within_limits,
 )
 from fastiou.results import DenseResult
 
@@ -40,6 +40,10 @@ _FLOAT64 = np.dtype(np.float64)
 #: Results from this size on leave through streaming stores. Below, a core's caches hold them, and
 #: whoever reads the result next is served from there.
 STREAM_BYTES = 1 << 24
+
+#: Scores computed without a chance for Ctrl-C in between: twice the usual, 0.3 s of one slow
+#: thread, so that 10,000 × 10,000 is a single launch.
+MOST_AT_ONCE = 2 * dispatch.STEP
 
 #: Scores of a part in which a result of another memory layout is computed.
 PART_SCORES = 1 << 20
@@ -115,15 +119,15 @@ def box_iou(
     >>> fastiou.box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [5, 5, 6, 6]])
     array([[0.33333333, 0.        ]])
     """
-    if type(boxes1) is np.ndarray and type(boxes2) is np.ndarray:
-        plain = not aligned and iscrowd is None and device in ("auto", "cpu")
-        scores = _small_scores(boxes1, boxes2, fmt, metric) if plain else None
-        if scores is not None:
-            if out is None:
-                return scores
-            if type(out) is np.ndarray:
-                arrays.output_array(out, scores.shape, scores.dtype)[...] = scores
-                return out
+    of_numpy = type(boxes1) is np.ndarray and type(boxes2) is np.ndarray
+    if of_numpy and not aligned and iscrowd is None and device in ("auto", "cpu"):
+        scores = out
+        if out is None and boxes1.ndim == boxes2.ndim == 2:
+            count1, count2 = len(boxes1), len(boxes2)
+            if count1 * count2 < dispatch.PARALLEL_FROM:
+                scores = np.empty((count1, count2), boxes1.dtype)
+        if type(scores) is np.ndarray and _fill_plain(boxes1, boxes2, fmt, metric, scores):
+            return scores
     arrays.check_choice("fmt", fmt, LAYOUTS)
     arrays.check_choice("metric", metric, METRICS)
     dispatch.check_device(device)
@@ -173,27 +177,30 @@ def complete_box_iou(boxes1: Any, boxes2: Any) -> Any:
     return box_iou(boxes1, boxes2, metric="ciou")
 
 
-# What a few boxes of the common kind need, looked up by (metric, fmt, dtype): kernel, layout number
-# and `area_of_sides`. Everything else about a 10 × 10 call would take longer than its scores.
-_small: dict[tuple[str, str, np.dtype[Any]], tuple[Callable[..., Any], int, bool]] = {}
+# What plain boxes need, looked up by (metric, fmt, dtype): kernel, layout number and
+# `area_of_sides`. Everything else about a 10 × 10 call would take longer than its scores.
+_plain: dict[tuple[str, str, np.dtype[Any]], tuple[Kernel, int, bool]] = {}
 
 
-def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array | None:
-    """Dense scores of two small plain arrays, None if the long way has to be taken."""
-    dtype = boxes1.dtype
+def _fill_plain(boxes1: Array, boxes2: Array, fmt: str, metric: str, scores: Array) -> bool:
+    """Fill dense scores of two plain arrays; False if the long way has to be taken."""
+    dtype, size = scores.dtype, scores.size
     if (
-        dtype is not boxes2.dtype
+        dtype is not boxes1.dtype
+        or dtype is not boxes2.dtype
         or boxes1.ndim != 2
         or boxes2.ndim != 2
         or boxes1.shape[1] != 4
         or boxes2.shape[1] != 4
-        or len(boxes1) * len(boxes2) >= dispatch.PARALLEL_FROM
+        or scores.shape != (len(boxes1), len(boxes2))
+        or size > MOST_AT_ONCE
         or not boxes1.flags.carray
         or not boxes2.flags.carray
+        or not scores.flags.carray
     ):
-        return None
+        return False
     try:
-        kernel, layout, by_sides = _small[metric, fmt, dtype]
+        kernel, layout, by_sides = _plain[metric, fmt, dtype]
     except (KeyError, TypeError):
         if not (
             isinstance(metric, str)
@@ -203,13 +210,17 @@ def _small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str) -> Array 
             and fmt in LAYOUTS
             and dtype in (_FLOAT32, _FLOAT64)
         ):
-            return None
-        kernel = pairwise(metric).small.serial
+            return False
+        kernel = pairwise(metric).plain
         layout, by_sides = LAYOUTS[fmt], area_of_sides(fmt, metric, dtype)
-        _small[metric, fmt, dtype] = kernel, layout, by_sides
-    scores = np.empty((len(boxes1), len(boxes2)), dtype)
-    odd, largest, smallest = kernel(boxes1, boxes2, layout, by_sides, scores)
-    return None if odd or not within_limits(dtype, largest, smallest) else scores
+        _plain[metric, fmt, dtype] = kernel, layout, by_sides
+    filled: bool
+    if size < dispatch.PARALLEL_FROM:
+        filled = kernel.serial(boxes1, boxes2, layout, by_sides, scores, False)
+        return filled
+    streaming = scores.nbytes >= STREAM_BYTES
+    filled = dispatch.run(kernel, size, boxes1, boxes2, layout, by_sides, scores, streaming)
+    return filled
 
 
 class _Dense(NamedTuple):
@@ -278,8 +289,7 @@ class _Dense(NamedTuple):
         tiles = batches * count_tiles(rows, columns, scores.itemsize)
         per_tile = -(-scores.size // tiles)
         streaming = scores.nbytes >= STREAM_BYTES
-        # Twice the usual step, 0.3 s of one slow thread, makes 10,000 × 10,000 a single launch.
-        for first, last in dispatch.steps(tiles, max(1, 2 * dispatch.STEP // per_tile)):
+        for first, last in dispatch.steps(tiles, max(1, MOST_AT_ONCE // per_tile)):
             dispatch.run(
                 pairwise(metric).dense,
                 (last - first) * per_tile,
@@ -339,6 +349,8 @@ def _dense_result(
         return _Dense(metric, columns1, columns2, starts1, starts2, exponent, crowd)
 
     def fill(target: Array) -> None:
+        if crowd is None and _fill_plain(given1.array, given2.array, fmt, metric, target):
+            return
         dense = job(target.ctypes.data % 64)
         if target.flags.carray:
             dense.fill(target.reshape(batches, rows, columns), slice(None), 0)

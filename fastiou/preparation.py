@@ -6,7 +6,6 @@ the arithmetic of its dtype.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
-from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns
+from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns, limits
 from fastiou.cpu.intrinsics import CACHE_LINE
 from fastiou.metrics import METRICS
 
@@ -24,7 +23,6 @@ __all__ = [
     "prepare",
     "refuse_infinite",
     "unmagnify",
-    "within_limits",
 ]
 
 Array = npt.NDArray[Any]
@@ -48,25 +46,6 @@ def area_of_sides(fmt: str, metric: str, dtype: np.dtype[Any]) -> bool:
     It is COCO's own arithmetic, bit for bit, where its users come with its format and precision.
     """
     return fmt == "xywh" and metric == "iou" and dtype == FLOAT64
-
-
-@functools.cache
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Largest coordinate and smallest area for which no product of two sides goes wrong.
-
-    Between them the square of a hull's diagonal cannot overflow, and adding the smallest normal
-    number, which stands in for an area of 0, to an area does not change it.
-    """
-    info = np.finfo(dtype)
-    largest = math.ldexp(1.0, (int(info.maxexp) - 8) // 2)
-    smallest = math.ldexp(1.0, int(info.minexp) + int(info.nmant) + 3)
-    return largest, smallest
-
-
-def within_limits(dtype: np.dtype[Any], largest: float, smallest: float) -> bool:
-    """Whether these extremes, as `fill_columns` returns them, suit the arithmetic of `dtype`."""
-    limit_largest, limit_smallest = _limits(dtype)
-    return largest <= limit_largest and smallest >= limit_smallest
 
 
 def prepare(
@@ -119,11 +98,12 @@ def prepare(
 
     exponent = 0
     columns, largest, smallest = fill(dtype)
-    if not within_limits(dtype, largest, smallest):
+    limit_largest, limit_smallest = limits(dtype)
+    if largest > limit_largest or smallest < limit_smallest:
         if dtype == FLOAT64:
             # A power of two takes the largest coordinate to the limit, and rounds nothing.
             highest = max(float(np.nanmax(np.abs(boxes), initial=0.0)) for boxes in sets)
-            exponent = math.frexp(_limits(FLOAT64)[0])[1] - math.frexp(highest)[1] - 2
+            exponent = math.frexp(limit_largest)[1] - math.frexp(highest)[1] - 2
             sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
         columns, _, _ = fill(FLOAT64)
     return columns[0], columns[-1], exponent
@@ -143,7 +123,7 @@ def _fill(
     """Columns of float boxes, first infinite row, largest corner, and smallest area."""
     count = len(boxes)
     corners, measures = _empty_columns(count, dtype, phase, area_only=METRICS[metric].is_ratio)
-    missing = np.empty(count, np.bool_)
+    missing = np.zeros(count, np.bool_)
     findings = np.empty((max(1, -(-count // BLOCK)), 4))
     dispatch.run(
         FILL,

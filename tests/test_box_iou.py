@@ -560,6 +560,37 @@ def test_streamed_rows_at_every_alignment(rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(25_001, 4), (7_001, 15), (6_500, 16), (6_001, 17), (4_001, 31), (331, 313), (71, 2_051)],
+)
+@pytest.mark.parametrize("batches", [1, 3])
+def test_rows_that_share_cache_lines_are_streamed_once_and_whole(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    columns: int,
+    batches: int,
+    dtype: type,
+) -> None:
+    a = random_boxes(rng, batches * rows, dtype).reshape(batches, rows, 4)
+    b = random_boxes(rng, columns, dtype)
+    if batches == 1:  # the kernel that prepares boxes itself
+        a = a[0]
+    expected = fastiou.box_iou(a, b)
+    monkeypatch.setattr("fastiou.boxes.STREAM_BYTES", 0)
+    lanes = 64 // dtype(0).itemsize
+    buffer = np.empty(expected.size + 2 * lanes, dtype)
+    for shift in (0, 1, lanes // 2, lanes - 1):
+        buffer[:] = -7
+        out = buffer[shift : shift + expected.size].reshape(expected.shape)
+        fastiou.box_iou(a, b, out=out)
+        np.testing.assert_array_equal(out, expected)
+        assert (buffer[:shift] == -7).all()
+        assert (buffer[shift + expected.size :] == -7).all()
+
+
 # ---- bad input ---------------------------------------------------------------------------------
 
 BOX = [[0, 0, 1, 1]]

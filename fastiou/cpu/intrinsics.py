@@ -22,6 +22,7 @@ __all__ = [
     "compress",
     "count_ones",
     "count_zeros_below",
+    "deinterleave",
     "float64_at",
     "int32_at",
     "int64_at",
@@ -211,6 +212,32 @@ def store_first(typingctx: Any, to: Any, index: Any, source: Any, size: Any, cou
         return context.get_dummy_value()
 
     return types.void(to, types.int64, source, size, types.int64), codegen
+
+
+@intrinsic
+def deinterleave(typingctx: Any, source: Any, first: Any, size: Any, targets: Any) -> Any:
+    """Deal out `source`, from `first` on, to the first `size` places of each of some arrays."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    lanes, ways = size.literal_value, len(targets)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        item = context.get_data_type(source.dtype)
+        vector, whole = (ir.VectorType(item, lanes * count) for count in (1, ways))
+        data = context.make_array(source)(context, builder, arguments[0]).data
+        origin = builder.bitcast(builder.gep(data, [arguments[1]]), whole.as_pointer())
+        loaded = builder.load(origin)
+        loaded.align = context.get_abi_sizeof(item)
+        for way, array in enumerate(cgutils.unpack_tuple(builder, arguments[3], ways)):
+            places = [way + ways * lane for lane in range(lanes)]
+            mask = ir.Constant(ir.VectorType(_NUMBER, lanes), places)
+            dealt = builder.shuffle_vector(loaded, ir.Constant(whole, ir.Undefined), mask)
+            data = context.make_array(targets[way])(context, builder, array).data
+            stored = builder.store(dealt, builder.bitcast(data, vector.as_pointer()))
+            stored.align = context.get_abi_sizeof(item)
+        return context.get_dummy_value()
+
+    return types.void(source, types.uint64, size, targets), codegen
 
 
 @intrinsic

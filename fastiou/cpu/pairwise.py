@@ -26,7 +26,7 @@ from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
-from fastiou.cpu.columns import box, fill_columns
+from fastiou.cpu.columns import box, fill_columns, limits
 from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
     CACHE_LINE,
@@ -45,6 +45,11 @@ Array = npt.NDArray[Any]
 
 #: Rows of a tile: enough that reading its columns into L1 does not count.
 BLOCK_ROWS = 64
+
+LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
+
+#: Boxes prepared by one thread at a time.
+BLOCK_BOXES = 1 << 11
 
 #: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
 LINE = 16
@@ -69,9 +74,10 @@ class PairwiseKernels(NamedTuple):
     dense: Kernel
     #: Box i of one set against box i of the other.
     aligned: Kernel
-    #: Preparation and dense result of a few plain boxes, in one call; not for ciou, whose angles
-    #: are not prepared in kernels.
-    small: Kernel
+    #: A dense result from float boxes (N, 4) in one call, which tells whether it could: False where
+    #: a coordinate is missing or infinite, or one is out of the limits, with no score written. Not
+    #: for ciou, whose angles are not prepared in kernels.
+    plain: Kernel
 
 
 @functools.cache
@@ -125,12 +131,35 @@ def finish_row(
         stream(scores[row], begin, ends, LINE)
 
 
+@register_jitable
+def columns_for(scores: Array, used: int) -> tuple[Array, Array]:
+    """Eight columns for the boxes of the rows, and as many for the others, aligned like the scores.
+
+    As many zeros as a line has scores follow the boxes in the `used` columns.
+    """
+    count1, count2 = scores.shape
+    length1 = (count1 + TWO_LINES - 1) // LINE * LINE
+    length2 = (count2 + TWO_LINES - 1) // LINE * LINE
+    buffer = np.empty(8 * (length1 + length2) + LINE, scores.dtype)
+    start = (address(scores) - address(buffer)) % CACHE_LINE // scores.itemsize
+    columns1 = buffer[start : start + 8 * length1].reshape(8, length1)
+    start += 8 * length1
+    columns2 = buffer[start : start + 8 * length2].reshape(8, length2)
+    for column in range(used):
+        for i in range(np.uint64(LINE)):
+            columns1[column, np.uint64(count1) + i] = 0
+        for i in range(np.uint64(LINE)):
+            columns2[column, np.uint64(count2) + i] = 0
+    return columns1, columns2
+
+
 @functools.cache
 def pairwise(metric: str) -> PairwiseKernels:
     """Make the kernels of a metric."""
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
     centres = not METRICS[metric].is_ratio
+    used = 8 if centres else 5
     score_line = chunk_scorers(metric, LINE).two
     fill_chunks = _filler(metric, CHUNK)
     fill_lines = _filler(metric, LINE)
@@ -247,30 +276,45 @@ def pairwise(metric: str) -> PairwiseKernels:
         for i in prange(first, last):
             scores[i] = formula(*measure(box(corners1, measures1, i), box(corners2, measures2, i)))
 
-    def small(
-        boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
-    ) -> tuple[bool, float, float]:
+    def plain(
+        boxes1: Array,
+        boxes2: Array,
+        layout: int,
+        area_of_sides: bool,
+        scores: Array,
+        streaming: bool,
+    ) -> bool:
         count1, count2 = scores.shape
-        corners1 = np.empty((4, count1), scores.dtype)
-        measures1 = np.empty((4, count1), scores.dtype)
-        corners2 = np.zeros((4, count2 + CHUNK), scores.dtype)
-        measures2 = np.zeros((4, count2 + CHUNK), scores.dtype)
-        missing = np.empty(max(count1, count2), np.bool_)
-        _, missing1, largest1, smallest1 = fill_columns(
-            boxes1, 0, count1, layout, area_of_sides, centres, corners1, measures1, missing
-        )
-        _, missing2, largest2, smallest2 = fill_columns(
-            boxes2, 0, count2, layout, area_of_sides, centres, corners2, measures2, missing
-        )
-        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
-            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
-                fill_tile(
-                    corners1, measures1, corners2, measures2, 0, 0, scores, False, down, across
-                )
-        return missing1 or missing2, max(largest1, largest2), min(smallest1, smallest2)
+        limit_largest, limit_smallest = LIMITS32 if scores.itemsize == 4 else LIMITS64
+        columns1, columns2 = columns_for(scores, used)
+        blocks1 = (count1 + BLOCK_BOXES - 1) // BLOCK_BOXES
+        blocks2 = (count2 + BLOCK_BOXES - 1) // BLOCK_BOXES
+        unusual = 0
+        for number in prange(blocks1 + blocks2):
+            if number < blocks1:
+                boxes, columns, block = boxes1, columns1, number
+            else:
+                boxes, columns, block = boxes2, columns2, number - blocks1
+            first = block * BLOCK_BOXES
+            last = min(first + BLOCK_BOXES, len(boxes))
+            any_odd, largest, smallest = fill_columns(
+                boxes, first, last, layout, area_of_sides, centres, columns[:4], columns[4:]
+            )
+            if any_odd or largest > limit_largest or smallest < limit_smallest:
+                unusual += 1
+        if unusual:
+            return False
+        down = (count1 + BLOCK_ROWS - 1) // BLOCK_ROWS
+        across = (count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES
+        for tile in prange(down * across):
+            fill_tile(
+                columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, streaming,
+                tile // across, tile % across,
+            )  # fmt: skip
+        return True
 
     return PairwiseKernels(
         Kernel(dense, f"dense-{metric}"),
         Kernel(aligned, f"aligned-{metric}"),
-        Kernel(small, f"small-{metric}"),
+        Kernel(plain, f"plain-{metric}"),
     )

@@ -7,6 +7,7 @@ the arithmetic of its dtype.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
-from fastiou.cpu.columns import FILL, LAYOUTS, PADDING, BoxColumns, limits
+from fastiou.cpu.columns import FILL, LANES, LAYOUTS, PADDING, BoxColumns, blocks_of, limits
 from fastiou.cpu.intrinsics import CACHE_LINE
 from fastiou.metrics import METRICS
 
@@ -32,9 +33,8 @@ FLOAT64 = np.dtype(np.float64)
 #: Largest span of integer coordinates whose sums and differences are all exact in float64.
 EXACT_SPAN = 2**52
 
-#: Boxes prepared by one thread at a time, and how many scores take as long as one of them.
-BLOCK = 1 << 11
-SCORES_PER_BOX = 16
+#: How many scores take as long as preparing one box.
+SCORES_PER_BOX = 3
 
 # Row numbers in `BoxColumns.measures`.
 AREA, ASPECT, CENTRE_X = range(3)
@@ -85,19 +85,8 @@ def prepare(
             return columns[0], columns[-1], exponent
         sets = floats
 
-    def fill(dtype: np.dtype[Any]) -> tuple[list[BoxColumns], float, float]:
-        filled = []
-        largest, smallest = 0.0, math.inf
-        for given, boxes in zip(givens, sets, strict=True):
-            columns, infinite, high, low = _fill(boxes, fmt, metric, dtype, phase)
-            if infinite < len(boxes):
-                refuse_infinite(given)
-            largest, smallest = max(largest, high), min(smallest, low)
-            filled.append(columns)
-        return filled, largest, smallest
-
     exponent = 0
-    columns, largest, smallest = fill(dtype)
+    columns, largest, smallest = _fill(sets, fmt, metric, dtype, phase, givens)
     limit_largest, limit_smallest = limits(dtype)
     if largest > limit_largest or smallest < limit_smallest:
         if dtype == FLOAT64:
@@ -105,7 +94,7 @@ def prepare(
             highest = max(float(np.nanmax(np.abs(boxes), initial=0.0)) for boxes in sets)
             exponent = math.frexp(limit_largest)[1] - math.frexp(highest)[1] - 2
             sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
-        columns, _, _ = fill(FLOAT64)
+        columns, _, _ = _fill(sets, fmt, metric, FLOAT64, phase, givens)
     return columns[0], columns[-1], exponent
 
 
@@ -118,34 +107,49 @@ def unmagnify(areas: Array, exponent: int) -> Array:
 
 
 def _fill(
-    boxes: Array, fmt: str, metric: str, dtype: np.dtype[Any], phase: int
-) -> tuple[BoxColumns, int, float, float]:
-    """Columns of float boxes, first infinite row, largest corner, and smallest area."""
-    count = len(boxes)
-    corners, measures = _empty_columns(count, dtype, phase, area_only=METRICS[metric].is_ratio)
-    missing = np.zeros(count, np.bool_)
-    findings = np.empty((max(1, -(-count // BLOCK)), 4))
-    dispatch.run(
+    sets: list[Array],
+    fmt: str,
+    metric: str,
+    dtype: np.dtype[Any],
+    phase: int,
+    givens: Sequence[Input],
+) -> tuple[list[BoxColumns], float, float]:
+    """Columns of one or two sets of float boxes, their largest corner and their smallest area."""
+    is_ratio = METRICS[metric].is_ratio
+    # The one kind of array that kernels are compiled for.
+    sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
+    columns = [_empty_columns(len(boxes), dtype, phase) for boxes in sets]
+    blocks = [blocks_of(len(boxes)) for boxes in sets]
+    any_odd, largest, smallest = dispatch.run(
         FILL,
-        SCORES_PER_BOX * count,
-        # The one kind of array that kernels are compiled for.
-        np.require(boxes, dtype, ["C", "A", "W"]),
+        SCORES_PER_BOX * sum(map(len, sets)),
+        sets[0],
+        sets[-1],
         LAYOUTS[fmt],
         area_of_sides(fmt, metric, dtype),
-        not METRICS[metric].is_ratio,
-        corners,
-        measures,
-        missing,
-        BLOCK,
-        findings,
+        not is_ratio,
+        columns[0],
+        columns[-1],
+        blocks[0],
+        np.empty((sum(blocks), 3)),
     )
+    missing: list[Array | None] = [None] * len(sets)
+    if any_odd:
+        for number, (boxes, given) in enumerate(zip(sets, givens, strict=True)):
+            refuse_infinite(given)
+            is_missing = np.asarray(np.isnan(boxes).any(axis=1))
+            missing[number] = is_missing if is_missing.any() else None
     if metric == "ciou":
         # NumPy's, since compiled arctangents differ from it in the last bit.
-        left, top, right, bottom = corners[:, :count]
-        measures[ASPECT, :count] = np.arctan2(right - left, bottom - top)
-    infinite, any_missing, largest, smallest = findings.T
-    columns = BoxColumns(corners, measures, missing if any_missing.any() else None)
-    return columns, int(infinite.min()), float(largest.max()), float(smallest.min())
+        for boxes, (left, top, right, bottom, _, aspect, _, _) in zip(sets, columns, strict=True):
+            count = len(boxes)
+            aspect[count:] = 0
+            aspect[:count] = np.arctan2(right - left, bottom - top)[:count]
+    filled = [
+        BoxColumns(eight[:4], eight[4:], some_missing)
+        for eight, some_missing in zip(columns, missing, strict=True)
+    ]
+    return filled, largest, smallest
 
 
 def refuse_infinite(given: Input) -> None:
@@ -161,20 +165,16 @@ def refuse_infinite(given: Input) -> None:
     )
 
 
-def _empty_columns(
-    count: int, dtype: np.dtype[Any], phase: int, *, area_only: bool = False
-) -> tuple[Array, Array]:
-    """Four rows for corners and four for measures, of `count` and a padding of zeros.
+def _empty_columns(count: int, dtype: np.dtype[Any], phase: int) -> Array:
+    """Eight rows, four for corners and four for measures, of `count` and a padding.
 
-    Each row begins `phase` bytes past a cache line. Where the area is all that is wanted, the other
-    measures are not touched: even their padding would take huge pages.
+    Each row begins `phase` bytes past a cache line.
     """
-    length = -(-(count + PADDING) * dtype.itemsize // CACHE_LINE) * CACHE_LINE
-    buffer = np.empty(8 * length + CACHE_LINE, np.uint8)
+    length = -(-(count + PADDING) // LANES) * LANES
+    size = 8 * length * dtype.itemsize
+    buffer = np.empty(size + CACHE_LINE, np.uint8)
     start = (phase - buffer.ctypes.data) % CACHE_LINE
-    rows = buffer[start : start + 8 * length].view(dtype).reshape(8, -1)
-    rows[: 5 if area_only else 8, count:] = 0
-    return rows[:4], rows[4:]
+    return buffer[start : start + size].view(dtype).reshape(8, length)
 
 
 # ---- integers ----------------------------------------------------------------------------------
@@ -223,7 +223,9 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxC
             left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
         edges.append([left, top, np.maximum(left, right), np.maximum(top, bottom)])
     empty = [_empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
-    corner_sets = [corners.view(np.int64) for corners, _ in empty]
+    for eight in empty:
+        eight[:] = 0
+    corner_sets = [eight[:4].view(np.int64) for eight in empty]
     for axis in (0, 1):
         ends = [edge[side] for edge in edges for side in (axis, axis + 2) if len(edge[side])]
         low, high = min(map(min, ends)), max(map(max, ends))
@@ -236,10 +238,9 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxC
             for side in (axis, axis + 2):
                 corners[side, : len(edge[side])] = edge[side] - low - 2**63
     columns = []
-    for (left, top, right, bottom), corners, (_, measures) in zip(
-        edges, corner_sets, empty, strict=True
-    ):
+    for (left, top, right, bottom), corners, eight in zip(edges, corner_sets, empty, strict=True):
         width, height = (right - left).astype(np.float64), (bottom - top).astype(np.float64)
+        measures = eight[4:]
         filled = measures[:, : len(left)]
         filled[AREA] = np.maximum(width * height, np.finfo(np.float64).tiny)
         filled[ASPECT] = np.arctan2(width, height)

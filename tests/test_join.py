@@ -440,10 +440,11 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     told: list[tuple[int, int]] = []
     run = dispatch.run
 
-    def spy(kernel: Any, work: int, *arguments: Any) -> None:
-        run(kernel, work, *arguments)
+    def spy(kernel: Any, work: int, *arguments: Any) -> Any:
+        result = run(kernel, work, *arguments)
         if kernel._label.startswith("pairs-"):
             told.append((arguments[6], int(arguments[10].sum())))
+        return result
 
     monkeypatch.setattr(dispatch, "run", spy)
     return told

@@ -324,14 +324,14 @@ def test_damaged_cache(
 ) -> None:
     """What cannot be read is compiled again without a word, and mended on disk."""
     shutil.copytree(small_cache, tmp_path, dirs_exist_ok=True)
-    files = list(tmp_path.rglob("*plain-iou*"))
+    files = list(tmp_path.rglob("*small-iou*"))
     assert files
     for file in files:
         damage(file)
     python(FEW, NUMBA_CACHE_DIR=str(tmp_path))
     python(
         FEW + "from fastiou.cpu.pairwise import pairwise\n"
-        "assert pairwise('iou').plain.serial.stats.cache_hits\n",
+        "assert pairwise('iou').small.serial.stats.cache_hits\n",
         NUMBA_CACHE_DIR=str(tmp_path),
     )
 
@@ -361,7 +361,7 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_files(
         for bits in (32, 64)
     )
     python(code, NUMBA_CACHE_DIR=str(tmp_path))
-    single, double = tmp_path.rglob("*plain-iou*.nbc")
+    single, double = tmp_path.rglob("*small-iou*.nbc")
     kept = single.read_bytes()
     shutil.copy(double, single)
     double.write_bytes(kept)

@@ -56,6 +56,28 @@ def _spread(builder: Any, value: Any, lanes: int) -> Any:
     )
 
 
+def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
+    """A mask over the first `count` of some lanes."""
+    most = ir.Constant(_INTEGER, lanes)
+    count = builder.select(builder.icmp_signed("<", count, most), count, most)
+    numbers = ir.Constant(ir.VectorType(_NUMBER, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", numbers, _spread(builder, builder.trunc(count, _NUMBER), lanes))
+
+
+def _masked_load(builder: Any, data: Any, vector: Any, mask: Any) -> Any:
+    """The vector at a pointer to its elements, zeros outside of the mask, which are not read."""
+    item = vector.element
+    suffix = f"v{vector.count}f{64 if item == ir.DoubleType() else 32}"
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [vector.as_pointer(), _NUMBER, mask.type, vector]),
+        f"llvm.masked.load.{suffix}.p0{suffix}",
+    )
+    align = ir.Constant(_NUMBER, 8 if item == ir.DoubleType() else 4)
+    zeros = ir.Constant(vector, [0.0] * vector.count)
+    return builder.call(function, [builder.bitcast(data, vector.as_pointer()), align, mask, zeros])
+
+
 @intrinsic
 def address(typingctx: Any, array: Any) -> Any:
     """Address of the first element of an array."""
@@ -191,7 +213,6 @@ def store_first(typingctx: Any, to: Any, index: Any, source: Any, size: Any, cou
         item = context.get_data_type(to.dtype)
         vector = ir.VectorType(item, lanes)
         flags = ir.VectorType(ir.IntType(1), lanes)
-        numbers = ir.VectorType(_NUMBER, lanes)
 
         def data(array: int) -> Any:
             made = context.make_array(signature.args[array])(context, builder, arguments[array])
@@ -199,8 +220,7 @@ def store_first(typingctx: Any, to: Any, index: Any, source: Any, size: Any, cou
 
         loaded = builder.load(builder.bitcast(data(2), vector.as_pointer()))
         loaded.align = context.get_abi_sizeof(item)
-        spread = _spread(builder, builder.trunc(arguments[4], _NUMBER), lanes)
-        mask = builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), spread)
+        mask = _first_lanes(builder, arguments[4], lanes)
         target = builder.bitcast(builder.gep(data(0), [arguments[1]]), vector.as_pointer())
         function = cgutils.get_or_insert_function(
             builder.module,
@@ -215,29 +235,36 @@ def store_first(typingctx: Any, to: Any, index: Any, source: Any, size: Any, cou
 
 
 @intrinsic
-def deinterleave(typingctx: Any, source: Any, first: Any, size: Any, targets: Any) -> Any:
-    """Deal out `source`, from `first` on, to the first `size` places of each of some arrays."""
+def deinterleave(
+    typingctx: Any, source: Any, first: Any, size: Any, count: Any, targets: Any
+) -> Any:
+    """Deal out rows of `source` (N, ways), from `first` on, to arrays, one for each column.
+
+    Each gets `size` elements: of `count` rows at most, and zeros for the rest.
+    """
     if not isinstance(size, types.IntegerLiteral):
         return None
     lanes, ways = size.literal_value, len(targets)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         item = context.get_data_type(source.dtype)
-        vector, whole = (ir.VectorType(item, lanes * count) for count in (1, ways))
+        vector, whole = (ir.VectorType(item, lanes * rows) for rows in (1, ways))
+        each = ir.Constant(_INTEGER, ways)
         data = context.make_array(source)(context, builder, arguments[0]).data
-        origin = builder.bitcast(builder.gep(data, [arguments[1]]), whole.as_pointer())
-        loaded = builder.load(origin)
-        loaded.align = context.get_abi_sizeof(item)
-        for way, array in enumerate(cgutils.unpack_tuple(builder, arguments[3], ways)):
+        origin = builder.gep(data, [builder.mul(arguments[1], each)])
+        rest = builder.mul(arguments[3], each)
+        mask = _first_lanes(builder, rest, lanes * ways)
+        loaded = _masked_load(builder, origin, whole, mask)
+        for way, array in enumerate(cgutils.unpack_tuple(builder, arguments[4], ways)):
             places = [way + ways * lane for lane in range(lanes)]
-            mask = ir.Constant(ir.VectorType(_NUMBER, lanes), places)
-            dealt = builder.shuffle_vector(loaded, ir.Constant(whole, ir.Undefined), mask)
-            data = context.make_array(targets[way])(context, builder, array).data
-            stored = builder.store(dealt, builder.bitcast(data, vector.as_pointer()))
+            order = ir.Constant(ir.VectorType(_NUMBER, lanes), places)
+            dealt = builder.shuffle_vector(loaded, ir.Constant(whole, ir.Undefined), order)
+            target = context.make_array(targets[way])(context, builder, array).data
+            stored = builder.store(dealt, builder.bitcast(target, vector.as_pointer()))
             stored.align = context.get_abi_sizeof(item)
         return context.get_dummy_value()
 
-    return types.void(source, types.uint64, size, targets), codegen
+    return types.void(source, types.int64, size, types.int64, targets), codegen
 
 
 @intrinsic

@@ -26,7 +26,7 @@ from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu.chunks import CHUNK, chunk_scorers
-from fastiou.cpu.columns import box, fill_columns, limits
+from fastiou.cpu.columns import LANES, box, fill_columns, limits
 from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.intrinsics import (
     CACHE_LINE,
@@ -37,7 +37,7 @@ from fastiou.cpu.intrinsics import (
     store_first,
     stream,
 )
-from fastiou.metrics import METRICS
+from fastiou.metrics import METRICS, larger, smaller
 
 __all__ = ["PairwiseKernels", "count_tiles", "pairwise"]
 
@@ -47,9 +47,6 @@ Array = npt.NDArray[Any]
 BLOCK_ROWS = 64
 
 LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
-
-#: Boxes prepared by one thread at a time.
-BLOCK_BOXES = 1 << 11
 
 #: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
 LINE = 16
@@ -74,83 +71,26 @@ class PairwiseKernels(NamedTuple):
     dense: Kernel
     #: Box i of one set against box i of the other.
     aligned: Kernel
-    #: A dense result from float boxes (N, 4) in one call, which tells whether it could: False where
-    #: a coordinate is missing or infinite, or one is out of the limits, with no score written. Not
-    #: for ciou, whose angles are not prepared in kernels.
-    plain: Kernel
-
-
-@functools.cache
-def _filler(metric: str, size: int) -> Any:
-    """Make the function that fills two rows from `begin` to `end`, by `size` scores at a time."""
-    score = chunk_scorers(metric, size).two
-
-    @register_jitable(inline="always")
-    @named(f"{metric}-{size}")
-    def fill(
-        box1: Any,
-        box2: Any,
-        corners2: Array,
-        measures2: Array,
-        start2: int,
-        begin: int,
-        end: int,
-        chunk1: Array,
-        chunk2: Array,
-        scores1: Array,
-        scores2: Array,
-        streaming: bool,
-    ) -> None:
-        for column in range(begin, end, size):
-            score(box1, box2, corners2, measures2, start2 + column, chunk1, chunk2)
-            if streaming:
-                stream(scores1, column, chunk1, size)
-                stream(scores2, column, chunk2, size)
-            else:
-                store(scores1, column, chunk1, size)
-                store(scores2, column, chunk2, size)
-
-    return fill
+    #: Preparation and dense result of a few plain boxes in one call, which tells whether it could:
+    #: False where a coordinate is NaN or infinite, or out of the limits, and then no score is
+    #: written. Not for ciou, whose angles are not prepared in kernels.
+    small: Kernel
 
 
 @register_jitable
 def finish_row(
-    scores: Array, row: int, begin: int, size: int, ends: Array, following: Array
+    scores: Array, row: int, begin: int, size: int, ends: Array, streaming: bool
 ) -> None:
-    """Stream the last `size` scores of a row, and with them the first of the `following` row.
+    """Write the last `size` scores of a row; where it streams, with the first ones of the next row.
 
     A part of a line would be read before it is written, and the stores that stream wait for it.
     """
-    if row == scores.shape[0] - 1:
+    if not streaming or row == scores.shape[0] - 1:
         store_first(scores[row], begin, ends, LINE, size)
-        return
-    store(ends, size, following, LINE)
-    if LINE * scores.itemsize > CACHE_LINE and size <= HALF_LINE:
+    elif LINE * scores.itemsize > CACHE_LINE and size <= HALF_LINE:
         stream(scores[row], begin, ends, HALF_LINE)
     else:
         stream(scores[row], begin, ends, LINE)
-
-
-@register_jitable
-def columns_for(scores: Array, used: int) -> tuple[Array, Array]:
-    """Eight columns for the boxes of the rows, and as many for the others, aligned like the scores.
-
-    As many zeros as a line has scores follow the boxes in the `used` columns.
-    """
-    count1, count2 = scores.shape
-    length1 = (count1 + TWO_LINES - 1) // LINE * LINE
-    length2 = (count2 + TWO_LINES - 1) // LINE * LINE
-    buffer = np.empty(8 * (length1 + length2) + LINE, scores.dtype)
-    start = (address(scores) - address(buffer)) % CACHE_LINE // scores.itemsize
-    columns1 = buffer[start : start + 8 * length1].reshape(8, length1)
-    start += 8 * length1
-    columns2 = buffer[start : start + 8 * length2].reshape(8, length2)
-    for column in range(used):
-        for i in range(np.uint64(LINE)):
-            columns1[column, np.uint64(count1) + i] = 0
-        for i in range(np.uint64(LINE)):
-            columns2[column, np.uint64(count2) + i] = 0
-    return columns1, columns2
 
 
 @functools.cache
@@ -159,10 +99,8 @@ def pairwise(metric: str) -> PairwiseKernels:
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
     centres = not METRICS[metric].is_ratio
-    used = 8 if centres else 5
     score_line = chunk_scorers(metric, LINE).two
-    fill_chunks = _filler(metric, CHUNK)
-    fill_lines = _filler(metric, LINE)
+    score_chunk = chunk_scorers(metric, CHUNK).two
 
     @register_jitable
     @named(metric)
@@ -205,35 +143,51 @@ def pairwise(metric: str) -> PairwiseKernels:
                 scores2 = scores[row2]
                 # Tiles end where a cache line of the result does, save at the ends of the result.
                 head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
-                if row1 == 0 and across == 0 and head:
-                    score_line(box1, box2, corners2, measures2, start2, line1, line2)
-                    store_first(scores1, 0, line1, LINE, head)
-                begin = min(across * width + head, count2)
-                end = count2
-                if (across + 1) * width < count2:
-                    end = min((across + 1) * width + head, count2)
+                begin = across * width + head
+                end = begin + width
+                if end >= count2:
+                    end = count2
+                    begin = begin if begin < count2 else count2
                 whole = end - (end - begin) % CHUNK
-                fill_chunks(
-                    box1, box2, corners2, measures2, start2, begin, whole, chunk1, chunk2,
-                    scores1, scores2, streaming,
-                )  # fmt: skip
-                begin = end - (end - whole) % LINE
-                fill_lines(
-                    box1, box2, corners2, measures2, start2, whole, begin, line1, line2,
-                    scores1, scores2, streaming,
-                )  # fmt: skip
-                size = end - begin
-                if size:
-                    score_line(box1, box2, corners2, measures2, start2 + begin, end1, end2)
+                for column in range(begin, whole, CHUNK):
+                    score_chunk(box1, box2, corners2, measures2, start2 + column, chunk1, chunk2)
                     if streaming:
-                        next1 = box(corners1, measures1, start1 + min(row1 + 1, count1 - 1))
-                        next2 = box(corners1, measures1, start1 + min(row2 + 1, count1 - 1))
-                        score_line(next1, next2, corners2, measures2, start2, line1, line2)
-                        finish_row(scores, row1, begin, size, end1, line1)
-                        finish_row(scores, row2, begin, size, end2, line2)
+                        stream(scores1, column, chunk1, CHUNK)
+                        stream(scores2, column, chunk2, CHUNK)
                     else:
-                        store_first(scores1, begin, end1, LINE, size)
-                        store_first(scores2, begin, end2, LINE, size)
+                        store(scores1, column, chunk1, CHUNK)
+                        store(scores2, column, chunk2, CHUNK)
+                # What is left of the rows, line by line; in the last tile, where it streams, how
+                # the next rows begin, and how the first of all does.
+                lines = (end - whole + LINE - 1) // LINE
+                further = 0
+                if streaming and end == count2 and head + (end - whole) % LINE:
+                    further = 2 if row1 == 0 else 1
+                size = 0
+                for step in range(lines + further):
+                    column = whole + step * LINE
+                    if step >= lines:
+                        column = 0
+                        next1 = row1 + lines + 1 - step
+                        next2 = row2 + lines + 1 - step
+                        box1 = box(corners1, measures1, start1 + next1 if next1 < count1 else 0)
+                        box2 = box(corners1, measures1, start1 + next2 if next2 < count1 else 0)
+                    score_line(box1, box2, corners2, measures2, start2 + column, line1, line2)
+                    if step > lines:
+                        store_first(scores1, 0, line1, LINE, head)
+                    elif step == lines:
+                        store(end1, size, line1, LINE)
+                        store(end2, size, line2, LINE)
+                    elif end - column >= LINE:
+                        finish_row(scores, row1, column, LINE, line1, streaming)
+                        finish_row(scores, row2, column, LINE, line2, streaming)
+                    else:
+                        size = end - column
+                        store(end1, 0, line1, LINE)
+                        store(end2, 0, line2, LINE)
+                if size:
+                    finish_row(scores, row1, end - size, size, end1, streaming)
+                    finish_row(scores, row2, end - size, size, end2, streaming)
 
     def dense(
         corners1: Array,
@@ -276,45 +230,38 @@ def pairwise(metric: str) -> PairwiseKernels:
         for i in prange(first, last):
             scores[i] = formula(*measure(box(corners1, measures1, i), box(corners2, measures2, i)))
 
-    def plain(
-        boxes1: Array,
-        boxes2: Array,
-        layout: int,
-        area_of_sides: bool,
-        scores: Array,
-        streaming: bool,
+    def small(
+        boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
     ) -> bool:
         count1, count2 = scores.shape
         limit_largest, limit_smallest = LIMITS32 if scores.itemsize == 4 else LIMITS64
-        columns1, columns2 = columns_for(scores, used)
-        blocks1 = (count1 + BLOCK_BOXES - 1) // BLOCK_BOXES
-        blocks2 = (count2 + BLOCK_BOXES - 1) // BLOCK_BOXES
-        unusual = 0
-        for number in prange(blocks1 + blocks2):
-            if number < blocks1:
-                boxes, columns, block = boxes1, columns1, number
-            else:
-                boxes, columns, block = boxes2, columns2, number - blocks1
-            first = block * BLOCK_BOXES
-            last = min(first + BLOCK_BOXES, len(boxes))
-            any_odd, largest, smallest = fill_columns(
-                boxes, first, last, layout, area_of_sides, centres, columns[:4], columns[4:]
-            )
-            if any_odd or largest > limit_largest or smallest < limit_smallest:
-                unusual += 1
-        if unusual:
+        length1 = (count1 + LANES - 1) // LANES * LANES
+        length2 = (count2 + LANES - 1) // LANES * LANES
+        columns1 = np.empty((8, length1), scores.dtype)
+        columns2 = np.empty((8, length2), scores.dtype)
+        odd1, largest1, smallest1 = fill_columns(
+            boxes1, 0, length1, layout, area_of_sides, centres, columns1
+        )
+        odd2, largest2, smallest2 = fill_columns(
+            boxes2, 0, length2, layout, area_of_sides, centres, columns2
+        )
+        if (
+            odd1
+            or odd2
+            or larger(largest1, largest2) > limit_largest
+            or smaller(smallest1, smallest2) < limit_smallest
+        ):
             return False
-        down = (count1 + BLOCK_ROWS - 1) // BLOCK_ROWS
-        across = (count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES
-        for tile in prange(down * across):
-            fill_tile(
-                columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, streaming,
-                tile // across, tile % across,
-            )  # fmt: skip
+        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
+            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
+                fill_tile(
+                    columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, False,
+                    down, across,
+                )  # fmt: skip
         return True
 
     return PairwiseKernels(
         Kernel(dense, f"dense-{metric}"),
         Kernel(aligned, f"aligned-{metric}"),
-        Kernel(plain, f"plain-{metric}"),
+        Kernel(small, f"small-{metric}"),
     )

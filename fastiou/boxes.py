@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import LAYOUTS, PADDING, BoxColumns
-from fastiou.cpu.pairwise import count_tiles, pairwise
+from fastiou.cpu.pairwise import count_tiles, dense_kernel, pairwise
 from fastiou.metrics import METRICS
 from fastiou.preparation import (
     area_of_sides,
@@ -300,9 +300,10 @@ class _Dense(NamedTuple):
         tiles = batches * count_tiles(rows, columns, scores.itemsize)
         per_tile = -(-scores.size // tiles)
         streaming = scores.nbytes >= STREAM_BYTES
+        kernel = dense_kernel(metric, self.columns1.moderate and columns2.moderate)
         for first, last in dispatch.steps(tiles, max(1, MOST_AT_ONCE // per_tile)):
             dispatch.run(
-                pairwise(metric).dense,
+                kernel,
                 (last - first) * per_tile,
                 self.columns1.corners,
                 self.columns1.measures,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fastiou import arrays, dispatch
 from fastiou.arrays import Input
 from fastiou.cpu.columns import FILL, LANES, LAYOUTS, PADDING, BoxColumns, blocks_of, limits
+from fastiou.cpu.division import moderate
 from fastiou.cpu.intrinsics import CACHE_LINE
 from fastiou.metrics import METRICS
 
@@ -120,7 +121,7 @@ def _fill(
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
     columns = [_empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
-    any_odd, largest, smallest = dispatch.run(
+    any_odd, largest, smallest, least = dispatch.run(
         FILL,
         SCORES_PER_BOX * sum(map(len, sets)),
         sets[0],
@@ -131,7 +132,7 @@ def _fill(
         columns[0],
         columns[-1],
         blocks[0],
-        np.empty((sum(blocks), 3)),
+        np.empty((sum(blocks), 4)),
     )
     missing: list[Array | None] = [None] * len(sets)
     if any_odd:
@@ -145,8 +146,9 @@ def _fill(
             count = len(boxes)
             aspect[count:] = 0
             aspect[:count] = np.arctan2(right - left, bottom - top)[:count]
+    is_moderate = dtype != FLOAT64 and moderate(largest, least)
     filled = [
-        BoxColumns(eight[:4], eight[4:], some_missing)
+        BoxColumns(eight[:4], eight[4:], some_missing, is_moderate)
         for eight, some_missing in zip(columns, missing, strict=True)
     ]
     return filled, largest, smallest

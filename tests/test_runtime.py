@@ -110,6 +110,18 @@ print(numba.threading_layer())
     assert printed.split() == [layer]
 
 
+def test_a_cpu_without_wide_vectors_gives_the_same_bits(python: Python) -> None:
+    code = (
+        "from fastiou.cpu import division\n"
+        "some = boxes.astype(np.float32)\n"
+        "assert np.array_equal(fastiou.box_iou(some, some), reference.box_iou(some, some))\n"
+        "print(division.can_estimate())\n"
+    )
+    haswell = python(code, NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="+avx2,+fma")
+    assert haswell.split() == ["False"]
+    python(code)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @LAYERS
 def test_forked_workers_after_a_parallel_call(python: Python, layer: str) -> None:

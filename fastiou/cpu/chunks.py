@@ -12,9 +12,11 @@ from numba.extending import register_jitable
 
 from fastiou.cpu.columns import PADDING, box
 from fastiou.cpu.compilation import named
+from fastiou.cpu.division import divide
+from fastiou.cpu.intrinsics import stack_array
 from fastiou.metrics import METRICS
 
-__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers"]
+__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers", "two_by_estimates"]
 
 Array = npt.NDArray[Any]
 
@@ -93,3 +95,35 @@ def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
             chunk2[j] = formula(*measure(first2, second))
 
     return ChunkScorers(one, turned, two)
+
+
+@functools.cache
+def two_by_estimates(metric: str) -> Callable[..., None]:
+    """Make `ChunkScorers.two` with some divisions by way of an estimate; see `division`."""
+    fraction = METRICS[metric].fraction
+    assert fraction is not None
+    measure = METRICS[metric].measure
+
+    @register_jitable(inline="always")
+    @named(metric)
+    def two(
+        first1: Any,
+        first2: Any,
+        corners: Array,
+        measures: Array,
+        column: int,
+        chunk1: Array,
+        chunk2: Array,
+    ) -> None:
+        start = np.uint64(column)
+        denominators1 = stack_array(chunk1, CHUNK)
+        denominators2 = stack_array(chunk2, CHUNK)
+        for j in range(np.uint64(CHUNK)):
+            second = box(corners, measures, start + j)
+            chunk1[j], denominators1[j] = fraction(*measure(first1, second))
+            chunk2[j], denominators2[j] = fraction(*measure(first2, second))
+        divide(chunk1, denominators1, CHUNK)
+        divide(chunk2, denominators2, CHUNK)
+
+    scorer: Callable[..., None] = two
+    return scorer

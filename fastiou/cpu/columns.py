@@ -56,6 +56,8 @@ class BoxColumns(NamedTuple):
     measures: Array
     #: (n,) bool: boxes with a NaN, held as empty boxes at the origin. None if there are none.
     missing: Array | None
+    #: Whether these and the boxes that were prepared with them suit `division.divide`.
+    moderate: bool = False
 
 
 @functools.cache
@@ -95,13 +97,13 @@ def fill_columns(
     area_of_sides: bool,
     centres: bool,
     columns: Array,
-) -> tuple[bool, float, float]:
+) -> tuple[bool, float, float, float]:
     """Fill columns of float boxes (N, 4) from `first` to `last`; centres only if asked to.
 
     Both are multiples of `LANES`. Past the last box there are empty ones.
 
-    Returns whether a box has a NaN or an infinity, the largest absolute corner and the smallest
-    area of a box with positive sides.
+    Returns whether a box has a NaN or an infinity, the largest absolute corner, the smallest area
+    of a box with positive sides, and the least absolute corner that is not 0.
     """
     prefer_widest_vectors()
     number = columns.dtype.type
@@ -122,10 +124,11 @@ def fill_columns(
     centre_y = stack_array(columns, LANES)
     largest = stack_array(columns, LANES)
     smallest = stack_array(columns, LANES)
+    least = stack_array(columns, LANES)
     odd = stack_array(columns, LANES)
     for j in range(LANES):
         largest[j] = odd[j] = zero
-        smallest[j] = np.inf
+        smallest[j] = least[j] = np.inf
     for start in range(first, last, LANES):
         deinterleave(boxes, start, LANES, len(boxes) - start, (a, b, c, d))
         for j in range(np.uint64(LANES)):
@@ -155,6 +158,11 @@ def fill_columns(
             smallest[j] = size if proper and size < smallest[j] else smallest[j]
             # Neither corner is farther from 0 than these, since left <= right and top <= bottom.
             largest[j] = larger(largest[j], larger(larger(-left, right), larger(-top, bottom)))
+            nearest = least[j]
+            for corner in (left, top, right, bottom):
+                distance = abs(corner)
+                nearest = distance if zero < distance < nearest else nearest
+            least[j] = nearest
             a[j], b[j], c[j], d[j] = left, top, right, bottom
             area[j] = size if size > zero else empty_area
             centre_x[j] = half * (left + right)
@@ -168,12 +176,12 @@ def fill_columns(
             store(columns[6], start, centre_x, LANES)
             store(columns[7], start, centre_y, LANES)
     any_odd = False
-    high, low = largest[0], smallest[0]
     for j in range(LANES):
         any_odd = any_odd or odd[j] != odd[j]
-        high = larger(high, largest[j])
-        low = smaller(low, smallest[j])
-    return any_odd, high, low
+        largest[0] = larger(largest[0], largest[j])
+        smallest[0] = smaller(smallest[0], smallest[j])
+        least[0] = smaller(least[0], least[j])
+    return any_odd, largest[0], smallest[0], least[0]
 
 
 def blocks_of(count: int) -> int:
@@ -191,28 +199,28 @@ def _fill(
     columns2: Array,
     blocks1: int,
     findings: Array,
-) -> tuple[bool, float, float]:
+) -> tuple[bool, float, float, float]:
     for number in prange(len(findings)):
         is_first = number < blocks1
         boxes = boxes1 if is_first else boxes2
         columns = columns1 if is_first else columns2
         begin = np.int64(number if is_first else number - blocks1) * BLOCK
         end = min(begin + BLOCK, columns.shape[1])
-        any_odd, largest, smallest = fill_columns(
+        any_odd, largest, smallest, least = fill_columns(
             boxes, begin, end, layout, area_of_sides, centres, columns
         )
         findings[number, 0] = any_odd
         findings[number, 1] = largest
         findings[number, 2] = smallest
-    odd = False
-    high, low = findings[0, 1], findings[0, 2]
-    for number in range(len(findings)):
-        odd = odd or findings[number, 0] > 0
-        high = larger(high, findings[number, 1])
-        low = smaller(low, findings[number, 2])
-    return odd, high, low
+        findings[number, 3] = least
+    for number in range(1, len(findings)):
+        findings[0, 0] = larger(findings[0, 0], findings[number, 0])
+        findings[0, 1] = larger(findings[0, 1], findings[number, 1])
+        findings[0, 2] = smaller(findings[0, 2], findings[number, 2])
+        findings[0, 3] = smaller(findings[0, 3], findings[number, 3])
+    return findings[0, 0] > 0, findings[0, 1], findings[0, 2], findings[0, 3]
 
 
-#: Fills the columns of one or two sets, and returns what `fill_columns` does for all of them. There
-#: is a row of findings for each block.
+#: Fills the columns of one or two sets, and returns what `fill_columns` does, for all of them.
+#: There is a row of findings for each block.
 FILL = Kernel(_fill, "fill")

@@ -25,9 +25,10 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.chunks import CHUNK, chunk_scorers
+from fastiou.cpu.chunks import CHUNK, chunk_scorers, two_by_estimates
 from fastiou.cpu.columns import LANES, box, fill_columns, limits
 from fastiou.cpu.compilation import Kernel, named
+from fastiou.cpu.division import can_estimate
 from fastiou.cpu.intrinsics import (
     CACHE_LINE,
     address,
@@ -39,7 +40,7 @@ from fastiou.cpu.intrinsics import (
 )
 from fastiou.metrics import METRICS, larger, smaller
 
-__all__ = ["PairwiseKernels", "count_tiles", "pairwise"]
+__all__ = ["PairwiseKernels", "count_tiles", "dense_kernel", "pairwise"]
 
 Array = npt.NDArray[Any]
 
@@ -93,17 +94,24 @@ def finish_row(
         stream(scores[row], begin, ends, LINE)
 
 
+def dense_kernel(metric: str, moderate: bool) -> Kernel:
+    """The kernel for dense results of float32 boxes that are `moderate`, or of any boxes."""
+    estimating = moderate and METRICS[metric].fraction is not None and can_estimate()
+    return pairwise(metric, estimating=estimating).dense
+
+
 @functools.cache
-def pairwise(metric: str) -> PairwiseKernels:
-    """Make the kernels of a metric."""
+def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
+    """Make the kernels of a metric; the dense one divides by estimates if asked to."""
     formula = METRICS[metric].formula
     measure = METRICS[metric].measure
     centres = not METRICS[metric].is_ratio
     score_line = chunk_scorers(metric, LINE).two
-    score_chunk = chunk_scorers(metric, CHUNK).two
+    score_chunk = two_by_estimates(metric) if estimating else chunk_scorers(metric).two
+    label = f"{metric}-estimating" if estimating else metric
 
     @register_jitable
-    @named(metric)
+    @named(label)
     def fill_tile(
         corners1: Array,
         measures1: Array,
@@ -239,10 +247,10 @@ def pairwise(metric: str) -> PairwiseKernels:
         length2 = (count2 + LANES - 1) // LANES * LANES
         columns1 = np.empty((8, length1), scores.dtype)
         columns2 = np.empty((8, length2), scores.dtype)
-        odd1, largest1, smallest1 = fill_columns(
+        odd1, largest1, smallest1, _ = fill_columns(
             boxes1, 0, length1, layout, area_of_sides, centres, columns1
         )
-        odd2, largest2, smallest2 = fill_columns(
+        odd2, largest2, smallest2, _ = fill_columns(
             boxes2, 0, length2, layout, area_of_sides, centres, columns2
         )
         if (
@@ -261,7 +269,7 @@ def pairwise(metric: str) -> PairwiseKernels:
         return True
 
     return PairwiseKernels(
-        Kernel(dense, f"dense-{metric}"),
-        Kernel(aligned, f"aligned-{metric}"),
-        Kernel(small, f"small-{metric}"),
+        Kernel(dense, f"dense-{label}"),
+        Kernel(aligned, f"aligned-{label}"),
+        Kernel(small, f"small-{label}"),
     )

@@ -157,6 +157,18 @@ def test_dense_scores_have_the_same_bits_either_way(
     np.testing.assert_array_equal(actual.view(np.int32), expected.view(np.int32))
 
 
+def test_overlaps_too_small_for_an_exact_remainder(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exponents = -rng.integers(45, 62, (400, 1))
+    tiny = np.ldexp(rng.integers(1 << 23, 1 << 24, (400, 2)).astype(np.float32), exponents - 23)
+    large = rng.random((400, 2), np.float32) + np.float32(0.5)
+    a, b = np.hstack([-large, tiny]), np.hstack([np.zeros_like(large), large])
+    actual = fastiou.box_iou(a, b)
+    monkeypatch.setattr("fastiou.preparation.moderate", lambda largest, least: False)
+    np.testing.assert_array_equal(actual, fastiou.box_iou(a, b))
+
+
 @pytest.mark.parametrize(
     ("corner", "expected"),
     [(2.0**-26, True), (2.0**-26 * (1 - 2.0**-20), False), (1e-30, False), (0.0, True)],

@@ -33,7 +33,7 @@ from numba.extending import intrinsic
 __all__ = ["can_estimate", "divide", "moderate"]
 
 #: Floats of a vector, and of how many vectors one is divided by way of an estimate. One of eight
-#: takes as long; of two, longer than none.
+#: takes as long; of three, longer than none.
 LANES = 16
 OF = 4
 

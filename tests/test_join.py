@@ -500,6 +500,63 @@ def test_without_room_only_rows_with_pairs_are_searched_again(
     assert 0 < filled < 0.8 * collected
 
 
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The pools with room that are made."""
+    made: list[Any] = []
+
+    class Recorded(pair_lists._Pool):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            if len(self):
+                made.append(self)
+
+    monkeypatch.setattr(pair_lists, "_Pool", Recorded)
+    return made
+
+
+def test_rows_of_pairs_take_the_place_of_what_was_collected(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, pools: list[Any]
+) -> None:
+    taken = []
+    rows_of = pair_lists._Pool.rows
+    monkeypatch.setattr(
+        pair_lists._Pool, "rows", lambda *given: taken.append(rows_of(*given)) or taken[-1]
+    )
+    boxes = overlapping(rng, 3000, 0.003)
+    found = fastiou.pairs(boxes, boxes, 0.3)
+    assert np.shares_memory(found.rows, taken[0])
+    assert pools[0].nbytes == 0
+    pool = pair_lists._Pool(9, np.dtype(np.float32), 100, 1)
+    buffer = pool._buffer
+    rows = pool.rows(50)
+    assert buffer.nbytes == 8 * 50
+    assert np.shares_memory(rows, buffer)
+    assert len(pair_lists._Pool(9, np.dtype(np.float32), 100, 1).rows(101)) == 101
+
+
+def test_rows_seldom_move_while_they_are_collected(
+    rng: np.random.Generator, pools: list[Any]
+) -> None:
+    """A row that outgrows its thread's portion moves to another; where most would, none is made."""
+    boxes = overlapping(rng, 9000, 0.03)
+    found = fastiou.pairs(boxes, boxes, 1e-6)
+    assert pools[0]._taken[0] < 1.2 * len(found)
+    pools.clear()
+    boxes = overlapping(rng, 9000, 0.05)
+    assert len(fastiou.pairs(boxes, boxes, 1e-6)) > 1.5 * len(found)
+    assert not pools
+
+
+def test_rows_without_room_are_left_alone_by_sorting() -> None:
+    offsets, homes = np.array([0, 2, 5]), np.array([-1, 0], np.int32)
+    columns, values = np.full(5, -7), np.full(5, -7, np.float32)
+    pool = np.array([9, 4, 6], np.int32), np.array([0.9, 0.4, 0.6], np.float32)
+    join.SORT_OUT.serial(offsets, np.array([0, 2]), homes, *pool, columns, values)
+    assert columns.tolist() == [-7, -7, 4, 6, 9]
+    np.testing.assert_array_equal(values, np.float32([-7, -7, 0.4, 0.6, 0.9]))
+
+
 def test_what_rows_need_besides_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows take the place of what was collected; where there is none, they must fit, too."""
     boxes = np.tile(np.array([0, 0, 5, 5], np.float32), (300, 1))

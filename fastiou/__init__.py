@@ -107,4 +107,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    special = [name for name in globals() if name.startswith("__")]
+    return sorted({*special, *__all__})

@@ -283,7 +283,13 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
             f"iscrowd must be {count} booleans, one for each of {of}, "
             f"got shape {crowd.shape} and dtype {crowd.dtype}"
         )
-    return crowd.astype(np.bool_)
+    flags = crowd.astype(np.bool_)
+    if (crowd != flags).any():
+        first = int((crowd != flags).argmax())
+        raise ValueError(
+            f"iscrowd must hold booleans, or 0 and 1, got {crowd[first]} at position {first}"
+        )
+    return flags
 
 
 def score_array(name: str, value: Any) -> Array:
@@ -317,7 +323,7 @@ def score_of_each(value: Any, count: int, of: str) -> Array:
         return scores.astype(np.float64)
     missing = np.isnan(scores)
     if missing.any():
-        raise ValueError(f"scores has NaN in row {int(missing.argmax())}")
+        raise ValueError(f"scores must be numbers, got NaN in row {int(missing.argmax())}")
     return scores
 
 
@@ -335,20 +341,22 @@ def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     return number
 
 
-def threshold_number(value: Any, maximum: float | None, *, zero: bool = False) -> float:
-    """The argument `threshold` of a relation that keeps only what overlaps; with `zero`, from 0."""
-    if isinstance(value, str | bytes):
-        raise TypeError(f"threshold must be a number, got {value!r}")
+def threshold_number(
+    value: Any, maximum: float | None, *, zero: bool = False, name: str = "threshold"
+) -> float:
+    """The threshold of a relation that keeps only what overlaps; with `zero`, from 0."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"threshold must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
     enough = number >= 0 if zero else number > 0
     if not enough or (maximum is not None and number > maximum):
         bound = "" if maximum is None else f" and at most {maximum:g}"
         least = "at least 0" if zero else "greater than 0"
         reason = "" if zero or not number <= 0 else ": boxes that do not overlap would all be pairs"
-        raise ValueError(f"threshold must be {least}{bound}, got {value!r}{reason}")
+        raise ValueError(f"{name} must be {least}{bound}, got {value!r}{reason}")
     return number
 
 

@@ -578,8 +578,14 @@ def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, M
     inputs = [given for given in (given1, given2) if given is not None]
     arrays.check_one_library(*inputs)
     if len(set1) and len(set2) and set1._size != set2._size:
+        # Boxes (N, 4) beside masks are read as one mask, 4 wide.
+        hint = "".join(
+            f"; if {name} holds boxes, compare them with the boxes of masks, Masks.boxes"
+            for name, masks in ((name1, set1), (name2, set2))
+            if len(masks) == 1 and masks._size[1] == 4
+        )
         raise ValueError(
             f"{name1} and {name2} must have one size, got {sides(set1._size)} and "
-            f"{sides(set2._size)}"
+            f"{sides(set2._size)}{hint}"
         )
     return set1, set2, inputs

@@ -437,4 +437,8 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
     >>> fastiou.batched_nms(boxes, [0.8, -0.9, 0.7], [0, 1, 0], 0.5)
     array([0, 1])
     """
+    # By the names that arguments have here.
+    arrays.threshold_number(iou_threshold, 1.0, zero=True, name="iou_threshold")
+    if hasattr(boxes, "__len__") and getattr(boxes, "ndim", 1) != 0:
+        arrays.group_array("idxs", idxs, len(boxes))
     return nms(boxes, scores, iou_threshold, groups=idxs, score_threshold=-math.inf)

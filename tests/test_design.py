@@ -341,6 +341,7 @@ def test_public_names_exist_and_are_documented() -> None:
             assert all(parameter.annotation is not parameter.empty for parameter in annotations)
     with pytest.raises(AttributeError, match="no attribute 'box_iuo'"):
         fastiou.box_iuo  # noqa: B018
+    assert "Any" not in dir(fastiou)
 
 
 def test_static_names_equal_the_lazy_ones() -> None:

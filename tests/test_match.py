@@ -587,6 +587,11 @@ BOX = [[0, 0, 1, 1]]
             "iscrowd must be 1 booleans, one for each of b, got shape .* dtype float64",
         ),
         (
+            {"method": "coco", "scores": [1], "iscrowd": [2]},
+            ValueError,
+            "iscrowd must hold booleans, or 0 and 1, got 2 at position 0",
+        ),
+        (
             {"method": "coco", "scores": [1], "iscrowd": [0], "metric": "intersection"},
             ValueError,
             "iscrowd must be None with metric='intersection'",

@@ -739,6 +739,8 @@ def test_the_same_for_any_threads_and_steps(
 
 # ---- what is refused ---------------------------------------------------------------------------
 
+BOXES = [[0, 0, 1, 1], [0, 0, 1, 1]]
+
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
@@ -749,6 +751,7 @@ def test_the_same_for_any_threads_and_steps(
         ({"threshold": math.inf}, ValueError, "threshold must be .*got inf"),
         ({"threshold": "0.5"}, TypeError, "threshold must be .*got '0.5'"),
         ({"threshold": None}, TypeError, "threshold must be .*got None"),
+        ({"threshold": True}, TypeError, "threshold must be .*got True"),
         ({"metric": "no"}, ValueError, "metric must be one of"),
         ({"fmt": "no"}, ValueError, "fmt must be one of"),
         ({"method": "no"}, ValueError, "method must be one of 'hard', 'linear', 'gaussian'"),
@@ -769,6 +772,22 @@ def test_the_same_for_any_threads_and_steps(
 def test_bad_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         fastiou.nms([[0, 0, 1, 1], [0, 0, 1, 1]], [1, 2], **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((BOXES, [1, 2], [0, 0], 1.5), ValueError, "iou_threshold must be .*got 1.5"),
+        ((BOXES, [1, 2], [0], 0.5), ValueError, r"idxs must have the shape \(2,\), got \(1,\)"),
+        ((BOXES, [1, 2], None, 0.5), TypeError, "idxs must hold integers"),
+        ((5, [1, 2], [0, 0], 0.5), ValueError, r"must have the shape \(..., N, 4\), got \(\)"),
+    ],
+)
+def test_batched_nms_names_its_own_arguments(
+    arguments: tuple[Any, ...], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fastiou.batched_nms(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -431,6 +431,7 @@ def test_progress_of_masks_is_told_and_ends_at_the_total(
         ((np.ones((1, 2, 3)),), {"device": "cuda"}, RuntimeError, "cannot be used"),
         ((np.ones((1, 2, 3)),), {"groups": [1, 1]}, ValueError, "groups must have the shape"),
         ((np.ones((1, 2, 3)), np.ones((1, 3, 2))), {}, ValueError, "a and b must have one size"),
+        ((np.ones((2, 9, 9)), np.ones((3, 4))), {}, ValueError, "; if b holds boxes, compare them"),
         ((np.ones((1, 2, 3)), np.ones((1, 4))), {}, ValueError, "a and b must have one size"),
         ((np.ones((1, 2, 3)), 0.5), {}, ValueError, "b must have the shape|b must be"),
         (([{"size": [2, 2], "counts": [3]}],), {}, ValueError, r"a\[0\]: counts sum to 3"),

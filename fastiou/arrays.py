@@ -163,8 +163,8 @@ def _real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
     return given._replace(array=array)
 
 
-def box_array(name: str, value: Any) -> Input:
-    """A box argument: an array of shape (..., N, 4) of real numbers.
+def box_array(name: str, value: Any, *, batches: bool = True) -> Input:
+    """A box argument: an array of shape (..., N, 4) of real numbers, or (N, 4) without `batches`.
 
     Raises
     ------
@@ -179,7 +179,8 @@ def box_array(name: str, value: Any) -> Input:
         array = array.reshape(0, 4)
     if array.ndim < 2 or array.shape[-1] != 4:
         hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
-        raise ValueError(f"{name} must have the shape (..., N, 4), got {array.shape}{hint}")
+        accepted = "(..., N, 4)" if batches else "(N, 4)"
+        raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
     return given._replace(array=array, source=array)
 
 
@@ -329,7 +330,7 @@ def score_of_each(value: Any, count: int, of: str) -> Array:
 
 def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         with np.errstate(over="ignore"):
@@ -468,7 +469,7 @@ def flat_elements(array: Array, *, as_bits: bool = False) -> Array:
 def finite_number(name: str, value: Any, *, lowest: float | None = None) -> float:
     """An argument that is one finite number, not below `lowest`."""
     accepted = "a finite number" + ("" if lowest is None else f" of at least {lowest:g}")
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | bool | np.bool_):
         raise TypeError(f"{name} must be {accepted}, got {value!r}")
     try:
         number = float(value)
@@ -485,7 +486,9 @@ def whole_number(name: str, value: Any, *, lowest: int | None = None) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
     if lowest is not None and number < lowest:
         raise ValueError(f"{name} must be {accepted}, got {value!r}")
     return number
@@ -523,6 +526,11 @@ def mask_array(name: str, value: Any) -> Input:
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of masks
         array = array.reshape(0, 0, 0)
+    if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind != "b":
+        raise ValueError(
+            f"{name} must have the shape (N, H, W), got {array.shape}, which would be boxes: they "
+            "are scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
+        )
     array = array.reshape(_shape_of_masks(name, array.shape))
     return given._replace(array=array, source=array)
 

@@ -99,10 +99,10 @@ def read_sets(a: Any, b: Any, metric: str, fmt: str) -> Sets:
 
 
 def _boxes(a: Any, b: Any, fmt: str) -> Sets:
-    given1 = arrays.box_array("a", a)
+    given1 = arrays.box_array("a", a, batches=False)
     if isinstance(b, int | float):
         raise TypeError(f"b must be boxes, got {b!r}; if it is the threshold, pass threshold={b!r}")
-    given2 = given1 if b is None else arrays.box_array("b", b)
+    given2 = given1 if b is None else arrays.box_array("b", b, batches=False)
     for given in (given1, given2):
         if given.array.ndim != 2:
             raise ValueError(

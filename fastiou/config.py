@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.metadata
 import platform
@@ -101,8 +100,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
             progress(done, len(jobs), name)
-        for kernels in (contextlib.nullcontext, dispatch.threads_awake):
-            with kernels():
+        for threads in (dispatch.threads_asleep, dispatch.threads_awake):
+            with threads():
                 job()
     if progress is not None:
         progress(len(jobs), len(jobs), "done")

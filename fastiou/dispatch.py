@@ -30,6 +30,7 @@ __all__ = [
     "steps",
     "thread_count",
     "threading_layer",
+    "threads_asleep",
     "threads_awake",
 ]
 
@@ -63,6 +64,8 @@ _layer: str | None = None
 #: When the last large call ended, on one thread or on several. After one on a single thread the
 #: next call does wake the others: it may be the second of many.
 _last_end = -math.inf
+#: Whether threads are treated as asleep whatever ended when.
+_pretend_asleep = False
 
 
 def _after_fork() -> None:
@@ -110,7 +113,7 @@ def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     global _last_end
     if scores < PARALLEL_FROM or _forked or thread_count() == 1:
         return kernel.serial(*arguments)
-    asleep = time.monotonic() - _last_end > AWAKE_SECONDS
+    asleep = _pretend_asleep or time.monotonic() - _last_end > AWAKE_SECONDS
     try:
         if asleep and scores < PARALLEL_FROM_ASLEEP:
             return kernel.serial(*arguments)
@@ -129,6 +132,17 @@ def threads_awake() -> Iterator[None]:
         yield
     finally:
         _last_end = time.monotonic()
+
+
+@contextlib.contextmanager
+def threads_asleep() -> Iterator[None]:
+    """Treat threads as asleep, so that only what is large enough to wake them runs on several."""
+    global _pretend_asleep
+    _pretend_asleep = True
+    try:
+        yield
+    finally:
+        _pretend_asleep = False
 
 
 def steps(total: int, size: int, progress: Progress | None = None) -> Iterator[tuple[int, int]]:

@@ -73,7 +73,7 @@ class Masks:
     #: (n,) int64: pixels.
     _areas: Array
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         raise TypeError(
             "Masks are made by Masks.from_dense, from_rle, from_polygons or from_labels"
         )
@@ -106,8 +106,8 @@ class Masks:
     def __array__(self, *arguments: Any, **options: Any) -> Any:
         """Refuse to be taken for an array, which would otherwise fail late and without a reason."""
         raise TypeError(
-            "Masks are no array: unpack them by Masks.to_dense(), and join sets by "
-            "Masks.concatenate([...])"
+            "Masks are no array: score them by mask_iou, unpack them by Masks.to_dense(), and join "
+            "sets by Masks.concatenate([...])"
         )
 
     # ---- made from -----------------------------------------------------------------------------
@@ -578,14 +578,8 @@ def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, M
     inputs = [given for given in (given1, given2) if given is not None]
     arrays.check_one_library(*inputs)
     if len(set1) and len(set2) and set1._size != set2._size:
-        # Boxes (N, 4) beside masks are read as one mask, 4 wide.
-        hint = "".join(
-            f"; if {name} holds boxes, compare them with the boxes of masks, Masks.boxes"
-            for name, masks in ((name1, set1), (name2, set2))
-            if len(masks) == 1 and masks._size[1] == 4
-        )
         raise ValueError(
             f"{name1} and {name2} must have one size, got {sides(set1._size)} and "
-            f"{sides(set2._size)}{hint}"
+            f"{sides(set2._size)}"
         )
     return set1, set2, inputs

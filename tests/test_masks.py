@@ -952,7 +952,7 @@ def test_crowds(rng: np.random.Generator, metric: str) -> None:
     a[0] = False
     crowd = rng.random(70) < 0.3
     expected = reference.mask_iou(a, b, metric=metric, iscrowd=crowd)
-    for form in (crowd, crowd.astype(np.uint8), crowd.astype(np.int64) * 7, crowd.tolist()):
+    for form in (crowd, crowd.astype(np.uint8), crowd.astype(np.int64), crowd.tolist()):
         actual = fastiou.mask_iou(a, b, metric=metric, iscrowd=form)
         np.testing.assert_array_equal(actual, expected)
     np.testing.assert_array_equal(

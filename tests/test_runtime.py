@@ -573,6 +573,10 @@ def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     with dispatch.threads_awake():
         assert run(100_000, 1.0) == "threads"
     assert run(100_000, 1.0) == "one thread"
+    with dispatch.threads_asleep():
+        assert [run(500_000, 0.001) for _ in range(2)] == ["one thread"] * 2
+        assert run(1_000_000, 0.001) == "threads"
+    assert run(500_000, 0.001) == "threads"
 
 
 # ---- memory ------------------------------------------------------------------------------------

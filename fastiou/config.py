@@ -79,6 +79,9 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             # With crowds a small call takes the general way, as it does from another library.
             general = functools.partial(box_iou, boxes, boxes, iscrowd=np.ones(count, bool))
             jobs.append((f"iou of {size} {dtype.__name__} boxes and crowds", general))
+            # Coordinates next to 0 are divided without estimates; see `cpu.division.moderate`.
+            near = functools.partial(box_iou, np.where(boxes > 0, boxes, dtype(-1e-9)), boxes)
+            jobs.append((f"iou of {size} {dtype.__name__} boxes next to 0", near))
             aligned = functools.partial(box_iou, boxes, boxes, aligned=True)
             jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
         for size, count in SEARCHED.items():

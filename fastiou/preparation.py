@@ -138,7 +138,8 @@ def _fill(
     if any_odd:
         for number, (boxes, given) in enumerate(zip(sets, givens, strict=True)):
             refuse_infinite(given)
-            is_missing = np.asarray(np.isnan(boxes).any(axis=1))
+            # The four flags of a box are one number: to reduce rows of four takes 15 times as long.
+            is_missing = np.isnan(boxes).view(np.uint32).reshape(-1) != 0
             missing[number] = is_missing if is_missing.any() else None
     if metric == "ciou":
         # NumPy's, since compiled arctangents differ from it in the last bit.
@@ -156,10 +157,11 @@ def _fill(
 
 def refuse_infinite(given: Input) -> None:
     """Raise a ValueError that names the first box of an argument with an infinite coordinate."""
-    infinite = np.isinf(given.source).any(axis=-1)
+    infinite = np.isinf(given.source)
     if not infinite.any():
         return
-    where = tuple(map(int, np.unravel_index(int(infinite.argmax()), infinite.shape)))
+    of_boxes = infinite.any(axis=-1)
+    where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
     row = where[0] if len(where) == 1 else where
     raise ValueError(
         f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou import reference
+from fastiou import arrays, preparation, reference
+from fastiou.cpu.columns import PADDING
 
 FLOATS = [np.float32, np.float64]
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
@@ -393,6 +394,54 @@ def test_intersection_keeps_its_units_at_any_size(size: float) -> None:
     np.testing.assert_allclose(fastiou.box_area(boxes), 2 * area, rtol=1e-15)
     assert len(fastiou.pairs(boxes, threshold=area / 2, metric="intersection")) == 1
     assert len(fastiou.pairs(boxes, threshold=area * 2, metric="intersection")) == 0
+
+
+@pytest.mark.parametrize("count", [1, 400])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_extremes_of_either_set_are_seen(count: int, swapped: bool) -> None:
+    """Either set, any of its blocks and each of its sides may hold what float32 cannot compute."""
+    unit = [0.0, 0.0, 1.0, 1.0]
+    far = [-2e30, -2e30, -1.0, -1.0]
+    far32 = np.tile(np.float32([far]), (count, 1))
+    np.testing.assert_array_equal(fastiou.box_iou(far32, far32), 1)
+    large, tiny = np.float32(1e30), np.float32(1e-30)
+    units = np.tile(np.float32([unit]), (count, 1))
+    others = np.tile(np.float32([unit]), (5000, 1))
+    for last, metric, expected in ((large, "ios", 1), (tiny, "ios", 1), (large, "giou", 0)):
+        others[-1] = np.float32(unit) * last
+        scores = (
+            fastiou.box_iou(others, units, metric=metric)
+            if swapped
+            else fastiou.box_iou(units, others, metric=metric).T
+        )
+        assert np.isfinite(scores).all()
+        np.testing.assert_allclose(scores[-1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("metric", ["iou", "ciou"])
+def test_columns_go_on_with_empty_boxes(rng: np.random.Generator, dtype: type, metric: str) -> None:
+    """Kernels read whole chunks, from any box on."""
+    for count in (0, 1, 15, 16, 17, 64, 4031, 4032, 4033, 4096):
+        given = arrays.box_array("boxes", random_boxes(rng, count, dtype))
+        columns, _, _ = preparation.prepare(given, given, "xyxy", metric)
+        for part in (columns.corners, columns.measures):
+            assert part.shape[1] >= count + PADDING
+        assert not columns.corners[:, count:].any()
+        assert (columns.measures[0, count:] == np.finfo(dtype).tiny).all()
+        if metric == "ciou":
+            assert not columns.measures[1:, count:].any()
+
+
+def test_large_results_keep_units_and_names_of_arguments() -> None:
+    boxes = np.tile(np.array([0, 0, 1e155, 1e150]), (400, 1))
+    out = np.empty((400, 400))
+    np.testing.assert_allclose(fastiou.box_iou(boxes, boxes, metric="intersection", out=out), 1e305)
+    infinite = boxes.copy()
+    infinite[7, 2] = np.inf
+    for pair, name in (((boxes, infinite), "boxes2"), ((infinite, boxes), "boxes1")):
+        with pytest.raises(ValueError, match=f"{name} has an infinite coordinate in row 7"):
+            fastiou.box_iou(*pair, out=out)
 
 
 def test_intersection_beyond_the_dtype_is_quietly_infinite() -> None:

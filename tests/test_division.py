@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numba
@@ -26,7 +27,7 @@ SIZE = 16
 MANTISSAS = 1 << 16
 
 #: How far from the middle between two floats a quotient is hard to round: k / (2·d) units in the
-#: last place for these k and d >= 2²³. `divide` is off by less than 4 / 2²⁴ before it rounds.
+#: last place for these k and d < 2²⁴. `divide` is off by less than 3 / 2²⁴ before it rounds.
 NEAR = 16
 
 pytestmark = pytest.mark.skipif(
@@ -132,6 +133,27 @@ def test_the_whole_range_of_moderate_boxes(rng: np.random.Generator) -> None:
     assert_divided(np.zeros_like(denominators), denominators)
 
 
+@pytest.mark.parametrize(
+    ("host", "target", "features", "expected"),
+    [
+        ("sapphirerapids", "sapphirerapids", "+avx2,+avx512f", True),
+        ("sapphirerapids", "sapphirerapids", "+avx2,-avx512f", False),
+        ("znver4", "znver4", "+avx512f", False),
+        ("znver4", "skylake-avx512", "+avx512f", False),
+        ("skylake-avx512", "x86-64-v4", "+avx512f", False),
+        ("generic", "generic", "+avx512f", False),
+    ],
+)
+def test_estimates_are_for_cpus_whose_estimates_are_known(
+    monkeypatch: pytest.MonkeyPatch, host: str, target: str, features: str, expected: bool
+) -> None:
+    codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64", target, features))
+    context = SimpleNamespace(codegen=lambda: codegen)
+    monkeypatch.setattr(division, "cpu_target", SimpleNamespace(target_context=context))
+    monkeypatch.setattr(division, "get_host_cpu_name", lambda: host)
+    assert division.can_estimate.__wrapped__() == expected
+
+
 coordinates = st.builds(
     lambda mantissa, exponent: float(np.float32(np.ldexp(float(mantissa), exponent))),
     st.integers(-(2**24), 2**24),
@@ -163,18 +185,21 @@ def test_overlaps_too_small_for_an_exact_remainder(
     exponents = -rng.integers(45, 62, (400, 1))
     tiny = np.ldexp(rng.integers(1 << 23, 1 << 24, (400, 2)).astype(np.float32), exponents - 23)
     large = rng.random((400, 2), np.float32) + np.float32(0.5)
-    a, b = np.hstack([-large, tiny]), np.hstack([np.zeros_like(large), large])
-    actual = fastiou.box_iou(a, b)
+    slivers, others = np.hstack([-large, tiny]), np.hstack([np.zeros_like(large), large])
+    pairs = [(slivers, others), (others, slivers)]
+    actual = [fastiou.box_iou(*pair) for pair in pairs]
     monkeypatch.setattr("fastiou.preparation.moderate", lambda largest, least: False)
-    np.testing.assert_array_equal(actual, fastiou.box_iou(a, b))
+    for scores, pair in zip(actual, pairs, strict=True):
+        np.testing.assert_array_equal(scores, fastiou.box_iou(*pair))
 
 
+@pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize(
     ("corner", "expected"),
     [(2.0**-26, True), (2.0**-26 * (1 - 2.0**-20), False), (1e-30, False), (0.0, True)],
 )
 def test_only_moderate_boxes_are_divided_by_estimates(
-    monkeypatch: pytest.MonkeyPatch, corner: float, expected: bool
+    monkeypatch: pytest.MonkeyPatch, corner: float, expected: bool, place: int
 ) -> None:
     told = []
 
@@ -184,12 +209,14 @@ def test_only_moderate_boxes_are_divided_by_estimates(
 
     kernel = boxes_module.dense_kernel
     monkeypatch.setattr("fastiou.boxes.dense_kernel", spy)
-    boxes = np.tile(np.float32([[1, 2, 3, 4]]), (400, 1))
-    fastiou.box_iou(boxes, boxes)
-    boxes[7, 1] = corner
-    fastiou.box_iou(boxes, boxes)
-    fastiou.box_iou(boxes.astype(np.float64), boxes)
-    assert told == [True, expected, False]
+    boxes = np.tile(np.float32([[-2, -2, 3, 4]]), (400, 1))
+    usual = boxes.copy()
+    fastiou.box_iou(usual, usual)
+    boxes[7, place] = corner if place > 1 else -corner
+    for pair in ((boxes, boxes), (boxes, usual), (usual, boxes)):
+        fastiou.box_iou(*pair)
+    fastiou.box_iou(usual.astype(np.float64), usual)
+    assert told == [True, expected, expected, expected, False]
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,21 @@
 A divider needs 10 cycles for 16 floats, in which memory takes in as many scores: where every vector
 goes through it, the two wait for each other. So one of four goes another way: an estimate of the
 reciprocal (`vrcp14ps`), made better by a polynomial in its error, and a quotient corrected by its
-remainder, which a fused multiplication and addition gives exactly.
+remainder, for which a fused multiplication and addition rounds but once.
 
     y = estimate of 1 / d        e = 1 - d·y        Y = y + y·(e + e²), with e + e² rounded up
     q = n·Y                      r = n - d·q        n / d = q + r·Y
 
-Y is 1 / d rounded to nearest, but for 69 of all 2²³ mantissas of d, where it is its neighbour. The
-last step, then, is off from n / d by less than 2⁻²⁴ times a unit in the last place. Rounding it
-gives the same as rounding n / d, unless n / d lies as near as that to the middle between two
-floats. Of such n and d there are but some 10⁸ pairs of mantissas, which follow from
-n·2ᵃ = d·(2m + 1) + k for small k. All of them were tried, and `tests/test_division.py` tries them:
-not one is wrong. With e in place of e + e², 48 are; with e + e² rounded to nearest, one is.
+Y is 1 / d rounded to nearest, but for 69 of all 2²³ mantissas of d, where it is its neighbour; so q
+is off by at most 1.5 units in the last place, and q + r·Y, before it is rounded, by less than
+3·2⁻²⁴ of a unit. Rounding it gives the same as rounding n / d, unless n / d lies as near as that to
+the middle between two floats. Of such n and d there are but some 10⁷ pairs of mantissas, which
+follow from n·2ᵃ = d·(2m + 1) + k for small k. `tests/test_division.py` tries all of them and, for a
+margin, ten times as many: not one is wrong. With e in place of e + e², 48 are; with e + e² rounded
+to nearest, one is.
 
-Nothing may overflow, or be too small for the remainder to be exact: `moderate` says which boxes
-are fit for it.
+Nothing may overflow, and neither remainder nor quotient be below the normal numbers: `moderate`
+says which boxes are fit for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import functools
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
@@ -41,14 +43,23 @@ OF = 4
 _ROUND_UP = 0x02 | 0x08
 
 
+#: CPUs of Intel with AVX-512, by LLVM's names. For these Intel gives the estimate bit for bit.
+#: AMD's is as precise but not known to be the same, and its divider is faster.
+KNOWN_CPUS = frozenset(
+    {
+        *("skylake-avx512", "cascadelake", "cooperlake", "cannonlake"),
+        *("icelake-client", "icelake-server", "tigerlake", "rocketlake"),
+        *("sapphirerapids", "emeraldrapids", "graniterapids", "graniterapids-d", "diamondrapids"),
+    }
+)
+
+
 @functools.cache
 def can_estimate() -> bool:
-    """Whether kernels are compiled for CPUs that have the estimate of Intel, bit for bit.
-
-    AMD's is as precise but not known to be the same, and its divider is faster.
-    """
-    _, name, features = cpu_target.target_context.codegen().magic_tuple()
-    return "+avx512f" in str(features).split(",") and not str(name).startswith("znver")
+    """Whether kernels are compiled for, and run on, CPUs whose estimate is known."""
+    _, target, features = cpu_target.target_context.codegen().magic_tuple()
+    has_estimate = "+avx512f" in str(features).split(",")
+    return has_estimate and {str(target), get_host_cpu_name()} <= KNOWN_CPUS
 
 
 def moderate(largest: float, least: float) -> bool:

@@ -146,7 +146,8 @@ def _fill(
         for boxes, (left, top, right, bottom, _, aspect, _, _) in zip(sets, columns, strict=True):
             count = len(boxes)
             aspect[count:] = 0
-            aspect[:count] = np.arctan2(right - left, bottom - top)[:count]
+            with np.errstate(over="ignore"):  # of what is prepared again in a wider type
+                aspect[:count] = np.arctan2((right - left)[:count], (bottom - top)[:count])
     is_moderate = dtype != FLOAT64 and moderate(largest, least)
     filled = [
         BoxColumns(eight[:4], eight[4:], some_missing, is_moderate)

@@ -433,6 +433,16 @@ def test_columns_go_on_with_empty_boxes(rng: np.random.Generator, dtype: type, m
             assert not columns.measures[1:, count:].any()
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_largest_boxes_there_are_give_no_warning(metric: str, dtype: type) -> None:
+    largest = np.finfo(dtype).max
+    boxes = np.array([[-largest, -largest, largest, largest], [0, 0, largest, 1]], dtype)
+    scores = fastiou.box_iou(boxes, boxes, metric=metric)
+    if metric != "intersection":
+        np.testing.assert_array_equal(np.diag(scores), 1)
+
+
 def test_large_results_keep_units_and_names_of_arguments() -> None:
     boxes = np.tile(np.array([0, 0, 1e155, 1e150]), (400, 1))
     out = np.empty((400, 400))

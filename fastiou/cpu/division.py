@@ -11,9 +11,9 @@ remainder, for which a fused multiplication and addition rounds but once.
 Y is 1 / d rounded to nearest, but for 69 of all 2²³ mantissas of d, where it is its neighbour; so q
 is off by at most 1.5 units in the last place, and q + r·Y, before it is rounded, by less than
 3·2⁻²⁴ of a unit. Rounding it gives the same as rounding n / d, unless n / d lies as near as that to
-the middle between two floats. Of such n and d there are but some 10⁷ pairs of mantissas, which
-follow from n·2ᵃ = d·(2m + 1) + k for small k. `tests/test_division.py` tries all of them and, for a
-margin, ten times as many: not one is wrong. With e in place of e + e², 48 are; with e + e² rounded
+the middle between two floats. Of such n and d there are but some 3·10⁷ pairs of mantissas,
+which follow from n·2ᵃ = d·(2m + 1) + k for small k. `tests/test_division.py` tries all of them and,
+for a margin, three times as many: not one is wrong. With e in place of e + e², 48 are; with e + e² rounded
 to nearest, one is.
 
 Nothing may overflow, and neither remainder nor quotient be below the normal numbers: `moderate`
@@ -41,7 +41,6 @@ OF = 4
 
 # Immediate operand of AVX-512: round up, and raise no exception.
 _ROUND_UP = 0x02 | 0x08
-
 
 #: CPUs of Intel with AVX-512, by LLVM's names. For these Intel gives the estimate bit for bit.
 #: AMD's is as precise but not known to be the same, and its divider is faster.

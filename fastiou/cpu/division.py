@@ -13,8 +13,8 @@ is off by at most 1.5 units in the last place, and q + r·Y, before it is rounde
 3·2⁻²⁴ of a unit. Rounding it gives the same as rounding n / d, unless n / d lies as near as that to
 the middle between two floats. Of such n and d there are but some 3·10⁷ pairs of mantissas,
 which follow from n·2ᵃ = d·(2m + 1) + k for small k. `tests/test_division.py` tries all of them and,
-for a margin, three times as many: not one is wrong. With e in place of e + e², 48 are; with e + e² rounded
-to nearest, one is.
+for a margin, three times as many: not one is wrong. With e in place of e + e², 48 are; with e + e²
+rounded to nearest, one is.
 
 Nothing may overflow, and neither remainder nor quotient be below the normal numbers: `moderate`
 says which boxes are fit for it.

@@ -80,51 +80,27 @@ def smaller(a: Any, b: Any) -> Any:
 
 
 @register_jitable
-def over_union(intersection: float, area1: float, area2: float) -> tuple[float, float]:
-    """What `iou` divides by what."""
-    return intersection, area1 + area2 - intersection
-
-
-@register_jitable
-def over_first(intersection: float, area1: float, area2: float) -> tuple[float, float]:
-    """What `iof` divides by what."""
-    return intersection, area1
-
-
-@register_jitable
-def over_smaller(intersection: float, area1: float, area2: float) -> tuple[float, float]:
-    """What `ios` divides by what."""
-    return intersection, smaller(area1, area2)
-
-
-@register_jitable
-def over_sum(intersection: float, area1: float, area2: float) -> tuple[float, float]:
-    """What `dice` divides by what."""
-    return intersection + intersection, area1 + area2
-
-
-@register_jitable
 def iou(intersection: float, area1: float, area2: float) -> float:
     """Intersection over union (Jaccard index)."""
-    return quotient(*over_union(intersection, area1, area2))
+    return quotient(intersection, area1 + area2 - intersection)
 
 
 @register_jitable
 def iof(intersection: float, area1: float, area2: float) -> float:
     """Intersection over the first area ("foreground"), as COCO scores crowds."""
-    return quotient(*over_first(intersection, area1, area2))
+    return quotient(intersection, area1)
 
 
 @register_jitable
 def ios(intersection: float, area1: float, area2: float) -> float:
     """Intersection over the smaller area (overlap coefficient)."""
-    return quotient(*over_smaller(intersection, area1, area2))
+    return quotient(intersection, smaller(area1, area2))
 
 
 @register_jitable
 def dice(intersection: float, area1: float, area2: float) -> float:
     """Twice the intersection over the sum of the areas (Sørensen-Dice)."""
-    return quotient(*over_sum(intersection, area1, area2))
+    return quotient(intersection + intersection, area1 + area2)
 
 
 @register_jitable
@@ -293,8 +269,6 @@ class Metric(NamedTuple):
     measure: Callable[..., Any]
     #: The largest value it takes, or None where it grows with the units of the input.
     maximum: float | None = 1.0
-    #: The numerator and the denominator, where the formula is a quotient.
-    fraction: Callable[..., Any] | None = None
 
     @property
     def is_ratio(self) -> bool:
@@ -305,13 +279,13 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("iou", iou, overlap, fraction=over_union),
+        Metric("iou", iou, overlap),
         Metric("giou", giou, overlap_and_hull),
         Metric("diou", diou, overlap_and_hull),
         Metric("ciou", ciou, overlap_and_hull),
-        Metric("iof", iof, overlap, fraction=over_first),
-        Metric("ios", ios, overlap, fraction=over_smaller),
-        Metric("dice", dice, overlap, fraction=over_sum),
+        Metric("iof", iof, overlap),
+        Metric("ios", ios, overlap),
+        Metric("dice", dice, overlap),
         Metric("intersection", intersection, overlap, maximum=None),
     )
 }

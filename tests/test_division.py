@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 import fastiou
 from fastiou import boxes as boxes_module
-from fastiou.cpu import division
+from fastiou.cpu import chunks, division
 from fastiou.cpu.intrinsics import stack_array
-from fastiou.metrics import METRICS
+from fastiou.metrics import METRICS, quotient
 
 Array = npt.NDArray[Any]
 
-FRACTIONS = [name for name, metric in METRICS.items() if metric.fraction is not None]
+FRACTIONS = ["iou", "iof", "ios", "dice"]
 
 #: Quotients of one vector, all of which go by way of the estimate, and mantissas tried at a time.
 SIZE = 16
@@ -87,6 +87,30 @@ def hard_cases(first: int, last: int, numerators: Array, denominators: Array) ->
                         count += 1
                     m += modulus
     return count
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_formulas_that_are_one_quotient_are_fractions(metric: str) -> None:
+    fraction = chunks.fraction_of(metric)
+    assert (fraction is not None) == (metric in FRACTIONS)
+    if fraction is not None:
+        numerator, denominator = fraction(2.0, 11.0, 3.0)
+        assert numerator / denominator == METRICS[metric].formula(2.0, 11.0, 3.0)
+
+
+def test_other_formulas_are_not_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(intersection: float, area1: float, area2: float) -> float:
+        return quotient(intersection, area1) * 2 + area2
+
+    def twice(intersection: float, area1: float, area2: float) -> float:
+        return 2 * quotient(intersection, area1)
+
+    def turned(intersection: float, area1: float, area2: float) -> float:
+        return (intersection, area1) if quotient(area1, area2) == 1 else area2
+
+    for formula in (half, twice, turned):
+        monkeypatch.setitem(METRICS, "iou", METRICS["iou"]._replace(formula=formula))
+        assert chunks.fraction_of.__wrapped__("iou") is None
 
 
 @pytest.mark.parametrize("part", range(8))

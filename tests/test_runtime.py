@@ -390,7 +390,8 @@ def test_an_edited_formula_is_noticed_by_the_cache(python: Python, tmp_path: Pat
 import fastiou, numpy as np
 few = np.array([[0.0, 0, 1, 1]])
 many = np.tile(few, (400, 1))
-print(fastiou.box_iou(few, few)[0, 0], fastiou.box_iou(many, many)[0, 0])
+single = many.astype(np.float32)
+print(*(fastiou.box_iou(some, some)[0, 0] for some in (few, many, single)))
 """,
             prelude="",
             PYTHONPATH=str(copy.parent),
@@ -398,14 +399,17 @@ print(fastiou.box_iou(few, few)[0, 0], fastiou.box_iou(many, many)[0, 0])
         )
         return [float(part) for part in printed.split()]
 
-    assert scores() == [1, 1]
-    assert scores() == [1, 1]
+    assert scores() == [1, 1, 1]
+    assert scores() == [1, 1, 1]
     formulas = copy / "metrics.py"
     source = formulas.read_text()
     formula = "return quotient(intersection, area1 + area2 - intersection)"
     assert source.count(formula) == 1
     formulas.write_text(source.replace(formula, "return quotient(intersection, 3 * area2)"))
-    assert scores() == pytest.approx([1 / 3, 1 / 3])
+    assert scores() == pytest.approx([1 / 3] * 3)
+    # No longer a single quotient.
+    formulas.write_text(source.replace(formula, f"{formula} / 2"))
+    assert scores() == [0.5] * 3
 
 
 def test_serial_kernels_with_bounds_checks(python: Python) -> None:

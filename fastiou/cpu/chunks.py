@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from fastiou.cpu.division import divide
 from fastiou.cpu.intrinsics import stack_array
 from fastiou.metrics import METRICS
 
-__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers", "two_by_estimates"]
+__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers", "fraction_of", "two_by_estimates"]
 
 Array = npt.NDArray[Any]
 
@@ -97,10 +98,36 @@ def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
     return ChunkScorers(one, turned, two)
 
 
+@register_jitable
+def _both(numerator: Any, denominator: Any) -> tuple[Any, Any]:
+    return numerator, denominator
+
+
+@functools.cache
+def fraction_of(metric: str) -> Callable[..., tuple[Any, Any]] | None:
+    """What a metric divides by what, None if its formula is not a single quotient.
+
+    It is the formula itself, with `metrics.quotient` replaced by a function that does not divide.
+    """
+    formula = METRICS[metric].formula
+    assert isinstance(formula, types.FunctionType)
+    names = {**formula.__globals__, "quotient": _both}
+    fraction = types.FunctionType(formula.__code__, names, formula.__name__)
+    probe = 3.0, 5.0, 7.0
+    try:
+        numerator, denominator = fraction(*probe)
+    except (TypeError, ValueError):
+        return None
+    if numerator / denominator != formula(*probe):
+        return None
+    made: Callable[..., tuple[Any, Any]] = register_jitable(named("fraction")(fraction))
+    return made
+
+
 @functools.cache
 def two_by_estimates(metric: str) -> Callable[..., None]:
     """Make `ChunkScorers.two` with some divisions by way of an estimate; see `division`."""
-    fraction = METRICS[metric].fraction
+    fraction = fraction_of(metric)
     assert fraction is not None
     measure = METRICS[metric].measure
 

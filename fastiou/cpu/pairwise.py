@@ -25,7 +25,7 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.chunks import CHUNK, chunk_scorers, two_by_estimates
+from fastiou.cpu.chunks import CHUNK, chunk_scorers, fraction_of, two_by_estimates
 from fastiou.cpu.columns import LANES, box, fill_columns, limits
 from fastiou.cpu.compilation import Kernel, named
 from fastiou.cpu.division import can_estimate
@@ -97,7 +97,7 @@ def write_line(
 
 def dense_kernel(metric: str, moderate: bool) -> Kernel:
     """The kernel for dense results of float32 boxes that are `moderate`, or of any boxes."""
-    estimating = moderate and METRICS[metric].fraction is not None and can_estimate()
+    estimating = moderate and fraction_of(metric) is not None and can_estimate()
     return pairwise(metric, estimating=estimating).dense
 
 

@@ -5,7 +5,8 @@ the disk is full, refuses to decorate where no folder is writable, does not noti
 file but the kernel's own, and takes the serial and the parallel form of a function for the same.
 `KernelCache` mends these five and leaves the rest to Numba.
 
-A sixth is mended by `interruptible`: a Ctrl-C that comes while the compiler calls back is lost.
+A sixth is mended by `interruptible`: a Ctrl-C that comes while the compiler calls back is lost, and
+one that comes while Numba loads what it knows of types leaves it without some of that for good.
 
 A seventh is mended by `_Files`: processes that compile at the same time mix up each other's files.
 
@@ -77,10 +78,17 @@ def _warn_once(problem: str) -> None:
 RESEND_SECONDS = 0.005
 
 
-def _calls_back(frame: FrameType | None) -> bool:
-    """Tell whether this code was called by LLVM's compiler, or is about to call it."""
+def _is_bad_moment(frame: FrameType | None) -> bool:
+    """Tell whether an exception raised in this code would be lost, or leave Numba broken.
+
+    It is lost where LLVM's compiler has called the code, or is called by it. Numba is left broken
+    where it imports modules or refreshes its registries, which it does once and bit by bit.
+    """
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("llvmlite.binding"):
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(("llvmlite.binding", "importlib._bootstrap")):
+            return True
+        if module.startswith("numba.core") and frame.f_code.co_name == "refresh":
             return True
         frame = frame.f_back
     return False
@@ -88,10 +96,11 @@ def _calls_back(frame: FrameType | None) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """See to it that a Ctrl-C while compiling is not lost.
+    """See to it that a Ctrl-C while compiling is not lost, and breaks nothing.
 
     LLVM hands what it compiled to Python functions through ctypes, which prints an exception raised
-    there, KeyboardInterrupt too, and goes on. An interrupt that comes there is sent again later.
+    there, KeyboardInterrupt too, and goes on. An interrupt that comes at such a moment is sent
+    again later.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -99,7 +108,7 @@ def interruptible() -> Iterator[None]:
         return
 
     def wait_or_handle(number: int, frame: FrameType | None) -> None:
-        if _calls_back(frame):
+        if _is_bad_moment(frame):
             again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main)
             again.daemon = True
             again.start()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays
+from fastiou import arrays, dispatch
 from fastiou.cpu import assign
 from fastiou.cpu.compilation import Kernel
 from fastiou.matching import Pairs, find_pairs
@@ -24,9 +24,8 @@ METHODS = ["greedy", "optimal", "coco"]
 #: The highest threshold of COCO's matching, which lets equal boxes match at 1.
 COCO_HIGHEST = 1 - 1e-10
 
-#: Pairs that are read between two chances for Ctrl-C. Where each is a cache miss, a slow thread
-#: takes 0.1 s for as many.
-PAIRS_PER_STEP = 1 << 22
+#: Work of reading a pair where each is a cache miss, in scores of boxes (see `dispatch.run`).
+PAIR_WORK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +207,9 @@ class _Found(NamedTuple):
 def _run(kernel: Kernel, *arguments: Any) -> None:
     """Run a kernel in steps, between which Python's signal handlers run."""
     state = np.zeros(assign.STATE, np.int64)
-    while not kernel.serial(*arguments, state, PAIRS_PER_STEP):
-        pass
+    for share in dispatch.shares():
+        if kernel.serial(*arguments, state, max(1, share // PAIR_WORK)):
+            break
 
 
 def _offsets(pairs: Pairs) -> Array:

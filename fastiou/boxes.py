@@ -40,10 +40,6 @@ _FLOAT64 = np.dtype(np.float64)
 #: whoever reads the result next is served from there.
 STREAM_BYTES = 1 << 24
 
-#: Scores computed without a chance for Ctrl-C in between: twice the usual, 0.3 s of one slow
-#: thread, so that 10,000 × 10,000 is a single launch.
-MOST_AT_ONCE = 2 * dispatch.STEP
-
 #: Scores of a part in which a result of another memory layout is computed.
 PART_SCORES = 1 << 20
 
@@ -278,7 +274,7 @@ class _Dense(NamedTuple):
                 scores[columns.missing] = np.nan
 
     def _launch_aligned(self, metric: str, scores: Array) -> None:
-        for first, last in dispatch.steps(len(scores), dispatch.STEP):
+        for first, last in dispatch.steps(len(scores)):
             dispatch.run(
                 pairwise(metric).aligned,
                 last - first,
@@ -301,7 +297,7 @@ class _Dense(NamedTuple):
         per_tile = -(-scores.size // tiles)
         streaming = scores.nbytes >= STREAM_BYTES
         kernel = dense_kernel(metric, self.columns1.moderate and columns2.moderate)
-        for first, last in dispatch.steps(tiles, max(1, MOST_AT_ONCE // per_tile)):
+        for first, last in dispatch.steps(tiles, per_tile):
             dispatch.run(
                 kernel,
                 (last - first) * per_tile,

@@ -356,7 +356,9 @@ def _reorder(rows: Array, order: Array) -> None:
     if len(order) < REORDER_BY_ROWS:
         dispatch.run(kernels.REORDER_ROWS, work, rows, order)
     else:
-        dispatch.run(kernels.REORDER, work, rows, order, np.empty_like(rows[0]), BLOCK)
+        before = np.empty_like(rows[0])
+        for row in rows:
+            dispatch.run(kernels.REORDER, work // len(rows), row, order, before, BLOCK)
 
 
 class _Plan(NamedTuple):
@@ -648,13 +650,7 @@ def steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int
 
     `cumulative` is the work before each `unit` of rows, in scores of boxes.
     """
-    total = int(cumulative[-1])
-    last = 0
-    for _, until in dispatch.steps(total, dispatch.STEP):
-        first = last
-        last = int(np.searchsorted(cumulative, until, side="left"))
-        if last == first:
-            continue
+    for first, last in dispatch.spans(cumulative):
         done, before = int(cumulative[last]), int(cumulative[first])
         targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
         cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)

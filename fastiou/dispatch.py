@@ -7,10 +7,12 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 from fastiou.arrays import Input, check_choice
 from fastiou.cpu.compilation import Kernel
@@ -27,6 +29,8 @@ __all__ = [
     "gpu_of",
     "progress_callback",
     "run",
+    "shares",
+    "spans",
     "steps",
     "thread_count",
     "threading_layer",
@@ -51,8 +55,16 @@ PARALLEL_FROM_ASLEEP = 6_000_000
 #: Seconds for which threads wait actively: those of GNU OpenMP do for 3 to 6 ms.
 AWAKE_SECONDS = 0.002
 
-#: Scores between two chances for Ctrl-C. One slow thread makes this many in about 0.15 s.
-STEP = 1 << 26
+#: Seconds that a step aims to take. Ctrl-C waits until the step is over.
+STEP_SECONDS = 0.1
+
+#: Scores of the first step, before it is known how fast they are made. One slow thread takes 0.04 s
+#: for them, and 0.1 s where the result lies in new pages.
+STEP = 1 << 24
+
+#: How many times as large as the step before a step is at most: a short one may tell too high a
+#: rate, and 10,000 × 10,000 boxes are still two steps.
+STEP_GROWTH = 8
 
 
 # ---- threads -----------------------------------------------------------------------------------
@@ -145,13 +157,62 @@ def threads_asleep() -> Iterator[None]:
         _pretend_asleep = False
 
 
-def steps(total: int, size: int, progress: Progress | None = None) -> Iterator[tuple[int, int]]:
-    """Ranges of at most `size` that cover `total`; Python's signal handlers run in between."""
-    for first in range(0, total, size):
-        last = min(first + size, total)
+# ---- steps -------------------------------------------------------------------------------------
+
+
+def shares() -> Generator[int, int | None, None]:
+    """How many scores to make in each step of long work, for steps of about `STEP_SECONDS`.
+
+    The time from one value to the next tells how many there will be in the next. Whoever cannot
+    make just as many sends how many it was. Python's signal handlers run in between.
+    """
+    share = STEP
+    while True:
+        begin = time.perf_counter()
+        made = yield share
+        seconds = max(time.perf_counter() - begin, 1e-9)
+        if made is None:
+            made = share
+        elif made < share and seconds < STEP_SECONDS:
+            continue  # there was no more to do
+        share = max(1, int(min(made * STEP_SECONDS / seconds, STEP_GROWTH * share)))
+
+
+def steps(total: int, each: float = 1) -> Iterator[tuple[int, int]]:
+    """Ranges that cover `total` things, of which each is the work of so many scores; see `shares`.
+
+    What is done with one range must all be done when the next is asked for.
+    """
+    last = 0
+    for share in shares():
+        if last == total:
+            break
+        first, last = last, min(last + max(1, int(share / each)), total)
         yield first, last
-        if progress is not None:
-            progress(last, total)
+
+
+def spans(
+    before: npt.NDArray[Any], each: float = 1, sizes: Iterable[int] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Ranges of unequal things, of which each is one or more; see `shares`.
+
+    Parameters
+    ----------
+    before
+        (n + 1,): what comes before each thing, and in all.
+    each
+        Work of one of these, in scores.
+    sizes
+        Work of each range, in scores, where it shall not follow the time that it takes.
+    """
+    last = 0
+    for share in shares() if sizes is None else sizes:
+        if last == len(before) - 1:
+            break
+        first = last
+        limit = before[first] + int(share / each)
+        last = max(first + 1, int(np.searchsorted(before, limit, side="right")) - 1)
+        yield first, last
 
 
 def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Callable[[], None]]:

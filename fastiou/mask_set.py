@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays, dispatch, memory, packing
+from fastiou import arrays, dispatch, memory
 from fastiou.arrays import Input
 from fastiou.cpu import bits
 from fastiou.packing import (
+    SCORES_PER_RUN,
     WORDS_PER_SCORE,
     Packed,
     join,
@@ -347,9 +348,9 @@ class Masks:
             "unpack fewer at a time, as masks[:100].to_dense()",
             zeros=True,
         )
-        step = max(1, packing.PIXELS_AT_A_TIME // max(width, 1))
-        for first, last in dispatch.steps(len(self) * height if width else 0, step):
-            work = (last - first) * width // WORDS_PER_SCORE
+        each = width / WORDS_PER_SCORE
+        for first, last in dispatch.steps(len(self) * height if width else 0, each):
+            work = int((last - first) * each)
             dispatch.run(
                 bits.UNPACK, work, self._words, self._offsets, self._boxes, dense, first, last
             )
@@ -372,8 +373,7 @@ class Masks:
         height, width = self._size
         total = height * width
         numbers = np.empty(len(self), np.int64)
-        parts = list(spans(self._offsets))
-        for first, last, work in parts:
+        for first, last, work in spans(self._offsets):
             dispatch.run(
                 bits.COUNT_RUNS,
                 work,
@@ -388,10 +388,11 @@ class Masks:
         counts = memory.allocate(
             (int(offsets[-1]),), np.int64, "run lengths of masks", "write fewer at a time"
         )
-        for first, last, work in parts:
+        before = SCORES_PER_RUN * offsets + (self._offsets - self._offsets[0]) // WORDS_PER_SCORE
+        for first, last in dispatch.spans(before):
             dispatch.run(
                 bits.WRITE_RUNS,
-                work,
+                int(before[last] - before[first]),
                 self._words,
                 self._offsets[first:last],
                 self._boxes[first:last],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastiou import arrays, dispatch, packing
+from fastiou import arrays, dispatch
 from fastiou.cpu.columns import PADDING
 from fastiou.cpu.mask_scores import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
 from fastiou.mask_set import Masks, as_masks, two_sets
@@ -174,15 +175,16 @@ def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Arr
     size = _size_of_all(set1, set2)
     if size:  # nothing to crop, as with masks that fill the image
         tiles = -(-count1 // TILE_ROWS) * -(-count2 // TILE_COLUMNS)
-        per_tile = TILE_ROWS * TILE_COLUMNS * size
-        for first, last in dispatch.steps(tiles, max(1, packing.WORDS_PER_STEP // per_tile)):
-            work = (last - first) * per_tile // WORDS_PER_SCORE
+        per_tile = TILE_ROWS * TILE_COLUMNS * size / WORDS_PER_SCORE
+        for first, last in dispatch.steps(tiles, per_tile):
+            work = int((last - first) * per_tile)
             dispatch.run(
                 kernels.uniform, work, *operand1, *operand2, crowd, scores, size, first, last
             )
         return
     any_crowd = bool(crowd.any())
-    for first_column, last_column, _ in spans(set2._offsets):
+    # So many columns that one row may take longer than a step are parted, too.
+    for first_column, last_column, _ in spans(set2._offsets, itertools.repeat(dispatch.STEP)):
         columns = last_column - first_column
         words = int(set2._offsets[last_column] - set2._offsets[first_column])
         # A row reads no more words than it has itself for each column, nor than the columns have.

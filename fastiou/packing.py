@@ -5,7 +5,7 @@ Of every mask only the words of its bounding box are kept, 64 pixels to a word; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,6 @@ from fastiou.rle import RunLengths
 __all__ = [
     "PIXELS_AT_A_TIME",
     "WORDS_PER_SCORE",
-    "WORDS_PER_STEP",
     "Packed",
     "join",
     "pack_dense",
@@ -41,8 +40,8 @@ PIXELS_AT_A_TIME = 1 << 27
 #: Words, in 2 or 3 of which a core makes as many steps as for one score of boxes.
 WORDS_PER_SCORE = 8
 
-#: Words that pass between two chances for Ctrl-C. One thread takes 0.15 s for as many.
-WORDS_PER_STEP = 1 << 29
+#: Work of reading or writing a run, in scores of boxes (see `dispatch.run`).
+SCORES_PER_RUN = 8
 
 
 class Packed(NamedTuple):
@@ -70,9 +69,9 @@ def pack_dense(array: Array) -> Packed:
         pixels = _as_bytes(array[first : first + len(whole)])
         bands, width = whole.shape[1], pixels.shape[2]
         # A step reads the pixels of some word rows.
-        step = max(1, PIXELS_AT_A_TIME // (bits.BITS * width))
-        for begin, end in dispatch.steps(len(pixels) * bands, step):
-            work = (end - begin) * bits.BITS * width // WORDS_PER_SCORE
+        each = bits.BITS * width / WORDS_PER_SCORE
+        for begin, end in dispatch.steps(len(pixels) * bands, each):
+            work = int((end - begin) * each)
             dispatch.run(bits.PACK, work, pixels, whole, findings, begin, end)
 
     return _pack(array.shape, pack)
@@ -145,10 +144,10 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
     height = runs.size[0]
     number = len(runs.offsets) - 1
     boxes = np.empty((number, 4), np.int64)
-    for first, last, work in spans(runs.offsets):
+    for first, last in dispatch.spans(runs.offsets, SCORES_PER_RUN):
         dispatch.run(
             bits.MEASURE_RUNS,
-            work,
+            SCORES_PER_RUN * int(runs.offsets[last] - runs.offsets[first]),
             runs.counts,
             runs.offsets[first : last + 1],
             height,
@@ -160,10 +159,11 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
         boxes = _union_boxes(boxes, firsts, runs.size)
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
-    for first, last, work in spans(runs.offsets[firsts] + offsets):
+    before = SCORES_PER_RUN * runs.offsets[firsts] + offsets // WORDS_PER_SCORE
+    for first, last in dispatch.spans(before):
         dispatch.run(
             bits.FILL_RUNS,
-            work,
+            int(before[last] - before[first]),
             runs.counts,
             runs.offsets,
             firsts[first : last + 1],
@@ -196,13 +196,19 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     bounds = np.empty((blocks, count, 4), np.int64)
     boxes = np.empty((0, 4), np.int64)
     if count:
-        dispatch.run(bits.MEASURE_LABELS, image.size // 4, indices, bounds)
+        each = image.size / (4 * blocks)
+        for first, last in dispatch.steps(blocks, each):
+            work = int((last - first) * each)
+            dispatch.run(bits.MEASURE_LABELS, work, indices, bounds, first, last)
         low, high = bounds[..., :2].min(0), bounds[..., 2:].max(0)
         boxes = np.concatenate([low, high], axis=1)
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     if count:
-        dispatch.run(bits.FILL_LABELS, image.size // 4, indices, boxes, offsets, words)
+        each = bits.BITS * width / 4
+        for first, last in dispatch.steps(-(-height // bits.BITS), each):
+            work = int((last - first) * each)
+            dispatch.run(bits.FILL_LABELS, work, indices, boxes, offsets, words, first, last)
     masks = Packed((height, width), boxes, offsets, words, areas_of(words, offsets))
     return masks, labels
 
@@ -314,15 +320,10 @@ def areas_of(words: Array, offsets: Array) -> Array:
     return areas
 
 
-def spans(offsets: Array) -> Iterator[tuple[int, int, int]]:
+def spans(offsets: Array, sizes: Iterable[int] | None = None) -> Iterator[tuple[int, int, int]]:
     """Slices of masks for one step each, and their work as `dispatch.run` reckons it.
 
-    `offsets` says where the words or runs of each mask begin.
+    `offsets` says where the words or runs of each mask begin; `sizes` is as in `dispatch.spans`.
     """
-    count = len(offsets) - 1
-    last = 0
-    while last < count:
-        first = last
-        limit = offsets[first] + WORDS_PER_STEP
-        last = max(first + 1, int(np.searchsorted(offsets, limit, side="right")) - 1)
+    for first, last in dispatch.spans(offsets, 1 / WORDS_PER_SCORE, sizes):
         yield first, last, int(offsets[last] - offsets[first]) // WORDS_PER_SCORE + last - first

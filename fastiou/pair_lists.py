@@ -44,8 +44,14 @@ ROWS_OF_PORTION = 8
 COLLECTED = 0.8
 COUNTED = 0.5
 
-#: Pairs that are brought home between two chances for Ctrl-C: one thread takes 0.1 s.
-SORTED_AT_A_TIME = 1 << 23
+#: Work of bringing a pair home, and of naming its row, in scores of boxes (see `dispatch.run`).
+#: Most of it is to clear new pages.
+HOME_WORK = 16
+NAME_WORK = 8
+
+#: Some of the rows are searched for what to expect only where that takes so many scores at most,
+#: since it is one step: 0.15 s on one slow thread.
+MOST_SAMPLED = 1 << 26
 
 
 # ---- steps -------------------------------------------------------------------------------------
@@ -169,7 +175,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     count = len(found.side1)
     cuts = _sampled(count, POOL_UNIT, 1)
     sampled_work = work * (len(cuts) // 2) // max(count, 1)
-    if count < POOL_UNIT or sampled_work > dispatch.STEP:
+    if count < POOL_UNIT or sampled_work > MOST_SAMPLED:
         return none
     reached = np.zeros(len(cuts), np.int64)
     dispatch.run(
@@ -177,7 +183,8 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
         2, cuts, limit, reached, counts, *_no_columns(found), *none.arguments,
     )  # fmt: skip
     expected = max(int(counts.sum()) * count // (len(cuts) // 2), min(work, LEAST_POOL))
-    parts = CUTS * (1 + work // dispatch.STEP)
+    # A guess at how many steps there will be. With too few of them, some rows find no room.
+    parts = CUTS * (2 + work // (2 * dispatch.STEP))
     least = ROWS_OF_PORTION * int(counts.max())
     portion = max(least, min(expected // (8 * parts) + 1, PORTION))
     # An eighth more for rows that differ, another for rows that move, and the ends of the parts.
@@ -238,11 +245,10 @@ def list_pairs(
     is_full = pool.is_full
     columns, values = _allocate(count, found.dtype, 8, besides=max(0, 8 * count - pool.nbytes))
     if len(pool):
-        for cuts in _row_cuts(offsets):
+        for cuts, work in _row_cuts(offsets, HOME_WORK):
             dispatch.run(
-                SORT_OUT, 16 * min(count, SORTED_AT_A_TIME), offsets, cuts, pool.homes,
-                *pool.columns_and_values, columns, values,
-            )  # fmt: skip
+                SORT_OUT, work, offsets, cuts, pool.homes, *pool.columns_and_values, columns, values
+            )
     rows = pool.rows(count)
     name_rows(offsets, rows)
     if is_full:
@@ -275,14 +281,17 @@ def _allocate(
     return buffer[:end].view(np.int64), buffer[end:].view(dtype)
 
 
-def _row_cuts(offsets: Array) -> Iterator[Array]:
-    """Cut the rows into steps, and these into parts of as many pairs for the threads."""
-    for first, last in dispatch.steps(int(offsets[-1]), SORTED_AT_A_TIME):
+def _row_cuts(offsets: Array, each: int) -> Iterator[tuple[Array, int]]:
+    """Cut the rows into steps, and these into parts of as many pairs for the threads.
+
+    `each` is the work of a pair; with the cuts comes that of the step.
+    """
+    for first, last in dispatch.steps(int(offsets[-1]), each):
         targets = first + (last - first) * np.arange(CUTS + 1) // CUTS
-        yield np.searchsorted(offsets, targets)
+        yield np.searchsorted(offsets, targets), each * (last - first)
 
 
 def name_rows(offsets: Array, rows: Array) -> None:
     """Fill in the row of each pair, from where the pairs of each row begin."""
-    for cuts in _row_cuts(offsets):  # most of it is to clear new pages
-        dispatch.run(NAME_ROWS, 8 * min(len(rows), SORTED_AT_A_TIME), offsets, cuts, rows)
+    for cuts, work in _row_cuts(offsets, NAME_WORK):
+        dispatch.run(NAME_ROWS, work, offsets, cuts, rows)

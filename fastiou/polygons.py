@@ -78,7 +78,10 @@ def rasterise(
         )
 
     extents = np.empty((len(rings), 3), np.int64)
-    dispatch.run(MEASURE, SCORES_PER_CORNER * len(corners), corners, cuts, width, extents)
+    for begin, end in dispatch.spans(cuts, SCORES_PER_CORNER):
+        own = cuts[begin : end + 1]
+        work = SCORES_PER_CORNER * int(own[-1] - own[0])
+        dispatch.run(MEASURE, work, corners, own, width, extents[begin:end])
     if len(rings) and extents[:, 0].max() > MAX_CROSSINGS:
         ring = int(np.argmax(extents[:, 0] > MAX_CROSSINGS))
         raise ValueError(
@@ -93,16 +96,21 @@ def rasterise(
     int64 = np.dtype(np.int64)
     runs = memory.allocate((int(starts[-1]),), int64, what, instead)
     columns = memory.allocate((int(column_starts[-1]),), int64, what, instead)
-    work = SCORES_PER_CORNER * len(corners) + SCORES_PER_CROSSING * len(runs)
-    dispatch.run(
-        FILL, work, corners, cuts, height, width, extents, starts, column_starts, columns, runs
-    )
-    # Where crossings fell together there are fewer runs than was made room for.
-    used = runs >= 0
+    before = SCORES_PER_CORNER * cuts + SCORES_PER_CROSSING * starts
     offsets = np.zeros(len(rings) + 1, np.int64)
-    if len(rings):
-        np.cumsum(np.add.reduceat(used, starts[:-1], dtype=np.int64), out=offsets[1:])
-    return RunLengths((height, width), runs[used], offsets), first
+    for begin, end in dispatch.spans(before):
+        dispatch.run(
+            FILL, int(before[end] - before[begin]), corners, cuts[begin : end + 1], height, width,
+            extents[begin:end], starts[begin : end + 1], column_starts[begin : end + 1], columns,
+            runs,
+        )  # fmt: skip
+        # Where crossings fell together there are fewer runs than was made room for.
+        own = runs[starts[begin] : starts[end]]
+        used = own >= 0
+        numbers = np.add.reduceat(used, starts[begin:end] - starts[begin], dtype=np.int64)
+        offsets[begin + 1 : end + 1] = offsets[begin] + np.cumsum(numbers)
+        runs[offsets[begin] : offsets[end]] = own[used]
+    return RunLengths((height, width), runs[: offsets[-1]], offsets), first
 
 
 def _where(name: str, first: Array, ring: int) -> str:

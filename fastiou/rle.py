@@ -133,17 +133,18 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
         text, sizes = b"".join(parts), map(len, parts)
     cuts = _offsets(sizes, len(masks))
     characters = np.frombuffer(text, np.uint8)
-    work = SCORES_PER_CHARACTER * len(text)
 
     lengths = np.zeros(len(masks), np.int64)
     findings = np.zeros((len(masks), 3), np.int64)
     counts = np.empty(0, np.int64)
     offsets = lengths
     for counting in (True, False):
-        dispatch.run(
-            codec.DECODE, work, characters, cuts, pixels, counting, lengths, counts, offsets,
-            findings,
-        )  # fmt: skip
+        for first, last in dispatch.spans(cuts, SCORES_PER_CHARACTER):
+            own = cuts[first : last + 1]
+            dispatch.run(
+                codec.DECODE, SCORES_PER_CHARACTER * int(own[-1] - own[0]), characters, own, pixels,
+                counting, lengths[first:last], counts, offsets[first:last], findings[first:last],
+            )  # fmt: skip
         if counting:
             for i, integers in lists.items():
                 lengths[i] = len(integers)
@@ -326,8 +327,10 @@ def write_run_lengths(runs: RunLengths) -> list[dict[str, Any]]:
     # Pages that no number reaches are never touched.
     text = np.empty(codec.LONGEST * len(runs.counts), np.uint8)
     sizes = np.empty(count, np.int64)
-    work = SCORES_PER_COUNT * len(runs.counts)
-    dispatch.run(codec.ENCODE, work, runs.counts, runs.offsets, text, sizes)
+    for first, last in dispatch.spans(runs.offsets, SCORES_PER_COUNT):
+        own = runs.offsets[first : last + 1]
+        work = SCORES_PER_COUNT * int(own[-1] - own[0])
+        dispatch.run(codec.ENCODE, work, runs.counts, own, text, sizes[first:last])
     begins = codec.LONGEST * runs.offsets[:-1]
     view = text.data
     height, width = runs.size

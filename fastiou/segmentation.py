@@ -49,12 +49,11 @@ UINT64 = np.dtype(np.uint64)
 #: the last. Each has its own table and list.
 TASKS = 32
 
-#: Pixels between two chances for Ctrl-C: at worst, with another pair in every pixel, one slow
-#: thread counts as many in 0.2 s.
-LABEL_STEP = 1 << 24
-
 #: Work of counting a pixel, in scores of boxes (see `dispatch.run`).
 LABEL_WORK = 4
+
+#: Work of a pair of labels in each step of merging lists, likewise.
+PAIR_WORK = 32
 
 #: Work of adding one element of either array, likewise.
 VALUE_WORK = 2
@@ -227,7 +226,7 @@ def _overlap_by_runs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
     sizes = np.full(tasks, FEWEST_SLOTS)
     tables = np.zeros((tasks, FEWEST_SLOTS, 3), np.int64)
     lists = _Lists(tasks, FEWEST_SLOTS + CHUNK)
-    for first, last in dispatch.steps(pixels, LABEL_STEP):
+    for first, last in dispatch.steps(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
         positions, ends = cuts[:-1].copy(), cuts[1:]
         while True:
@@ -322,16 +321,21 @@ class _Keys:
         """Lists, as `_Lists.merged` returns them, of keys that lie in their buckets."""
         starts = self._starts(sizes)
         distinct = np.zeros(self.buckets, np.int64)
-        dispatch.run(
-            SORT, 4 * len(keys), keys, weights, spare_keys, spare_weights, counts, starts,
-            self.shift, distinct, np.empty((TASKS, DENSE), np.int64),
-        )  # fmt: skip
+        tables = np.empty((TASKS, DENSE), np.int64)
+        for first, last in dispatch.spans(starts, PAIR_WORK):
+            dispatch.run(
+                SORT, PAIR_WORK * int(starts[last] - starts[first]), keys, weights, spare_keys,
+                spare_weights, counts, starts[first : last + 1], self.shift, distinct[first:last],
+                tables,
+            )  # fmt: skip
         ends = np.concatenate([[0], np.cumsum(distinct)])
         result, share = self.empty_lists(int(ends[-1]), tasks, room, left)
-        dispatch.run(
-            UNPACK, len(keys), keys, counts, starts, ends, self.lows, self.bits2, share,
-            result.columns,
-        )  # fmt: skip
+        for first, last in dispatch.spans(ends, PAIR_WORK):
+            dispatch.run(
+                UNPACK, PAIR_WORK * int(ends[last] - ends[first]), keys, counts,
+                starts[first : last + 1], ends[first : last + 1], self.lows, self.bits2, share,
+                result.columns,
+            )  # fmt: skip
         return result
 
     def empty_lists(self, found: int, tasks: int, room: int, left: int) -> tuple[_Lists, int]:
@@ -370,10 +374,19 @@ class _Lists:
                 result.columns[task, :, :length] = found[:, task * share : task * share + length]
             return result
         sizes = np.zeros((len(self.lengths), keys.buckets), np.int64)
-        lists = self.columns, self.lengths
-        dispatch.run(PACK, total, *lists, keys.lows, keys.bits2, keys.shift, sizes)
+        before = np.concatenate([[0], np.cumsum(self.lengths)])
+        for first, last in dispatch.spans(before, PAIR_WORK):
+            dispatch.run(
+                PACK, PAIR_WORK * int(before[last] - before[first]), self.columns[first:last],
+                self.lengths[first:last], keys.lows, keys.bits2, keys.shift, sizes[first:last],
+            )  # fmt: skip
         numbers, counts = _columns(2, total)
-        dispatch.run(SCATTER, total, *lists, keys.shift, keys.places(sizes), numbers, counts)
+        places = keys.places(sizes)
+        for first, last in dispatch.spans(before, PAIR_WORK):
+            dispatch.run(
+                SCATTER, PAIR_WORK * int(before[last] - before[first]), self.columns[first:last],
+                self.lengths[first:last], keys.shift, places[first:last], numbers, counts,
+            )  # fmt: skip
         # What was scattered is not needed any more.
         spare = self.columns.reshape(-1)[: 2 * total].reshape(2, total)
         return keys.sorted_lists(
@@ -475,7 +488,7 @@ def _confusion_of_few(
     outside = ignored is not None and limits.min <= ignored <= limits.max
     number = ignored if outside and ignored is not None else 0
     number -= 2**64 if number >= 2**63 else 0
-    for first, last in dispatch.steps(pixels, LABEL_STEP):
+    for first, last in dispatch.steps(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
         dispatch.run(CONFUSE, LABEL_WORK * (last - first), flat1, flat2, cuts, kept, number, tables)
     matrix: Array = tables.sum((0, 1))
@@ -695,9 +708,9 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
         partial = np.empty((2, outer, blocks, 1), kernels.dtype)
         rows1, rows2 = flat1.reshape(outer, elements), flat2.reshape(outer, elements)
         units = outer * blocks
-        size = min(elements, BLOCK)
-        for first, last in dispatch.steps(units, max(1, dispatch.STEP // max(size, 1))):
-            work = VALUE_WORK * (last - first) * size
+        each = VALUE_WORK * max(1, min(elements, BLOCK))
+        for first, last in dispatch.steps(units, each):
+            work = each * (last - first)
             dispatch.run(kernels.rows, work, rows1, rows2, first, last, partial[..., 0])
         return partial
     # At least 64 elements to a sum, so that the sums are few beside the elements.
@@ -705,12 +718,11 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
     blocks = -(-elements // height)
     partial = np.zeros((2, outer, blocks, columns), kernels.dtype)
     units = outer * blocks * -(-columns // STRIP)
-    size = min(elements, height) * min(columns, STRIP)
-    for first, last in dispatch.steps(units, max(1, dispatch.STEP // max(size, 1))):
-        work = VALUE_WORK * (last - first) * size
+    each = VALUE_WORK * max(1, min(elements, height) * min(columns, STRIP))
+    for first, last in dispatch.steps(units, each):
         dispatch.run(
-            kernels.columns, work, flat1.reshape(shape), flat2.reshape(shape), height, first, last,
-            partial,
+            kernels.columns, each * (last - first), flat1.reshape(shape), flat2.reshape(shape),
+            height, first, last, partial,
         )  # fmt: skip
     return partial
 

@@ -23,6 +23,9 @@ Array = npt.NDArray[Any]
 
 METHODS = ("hard", "linear", "gaussian")
 
+#: Scores that NumPy sorts in one call, which Ctrl-C cannot interrupt: 0.1 s.
+SORTED_AT_A_TIME = 1 << 20
+
 #: Scores that all of a group may make with all others, up to which it is left to one thread.
 GROUP_SCORES = 1 << 21
 
@@ -198,14 +201,38 @@ def nms(
             )
         ]
     else:
-        taken = _soft(task, method, width, chosen, values[chosen].astype(np.float64), float(least))
-        result = chosen[np.lexsort((chosen, -taken))][: np.count_nonzero(taken >= 0)]
+        taken = np.full(count, -1.0)
+        taken[chosen] = _soft(
+            task, method, width, chosen, values[chosen].astype(np.float64), float(least)
+        )
+        result = by_score(taken)[: np.count_nonzero(taken >= 0)]
     result = result[:most]
     return arrays.hand_back(result, *sets.inputs)
 
 
 def by_score(scores: Array) -> Array:
     """Indices by descending score, equal scores by index."""
+    count = len(scores)
+    if count <= SORTED_AT_A_TIME:
+        return _by_score(scores)
+    # Part by part, each of the scores between two of a sample, so that signal handlers run.
+    number = count // SORTED_AT_A_TIME + 1
+    sample = np.sort(scores[:: max(1, count // (64 * number))])
+    cuts = sample[np.arange(1, number) * len(sample) // number]
+    parts = np.empty(count, np.int16)
+    for first in range(0, count, SORTED_AT_A_TIME):
+        some = slice(first, first + SORTED_AT_A_TIME)
+        parts[some] = np.searchsorted(cuts, scores[some], side="right")
+    order = np.empty(count, np.int64)
+    end = 0
+    for part in reversed(range(number)):
+        own = np.flatnonzero(parts == part)
+        begin, end = end, end + len(own)
+        order[begin:end] = own[_by_score(scores[own])]
+    return order
+
+
+def _by_score(scores: Array) -> Array:
     count = len(scores)
     if scores.dtype.itemsize <= 4 and count < 2**31:
         # Score and index in one number: NumPy sorts numbers faster than it finds their order.
@@ -290,31 +317,36 @@ def _hard(task: Task) -> Array:
     limits = _limits(found, task.metric, task.threshold)
     enough = count + 1 if task.most is None or task.group_count > 1 else task.most
     work = _work(found)
+    shares = dispatch.shares()
+    share = next(shares)
 
-    def ask(asking: Array, cuts: Array, next_task: Array, *, alone: bool = False) -> None:
+    def ask(asking: Array, cuts: Array, progress: Array, *, alone: bool = False) -> None:
+        nonlocal share
         workers = 1 if alone else dispatch.thread_count()
         scores = 0 if alone else work * len(asking) // max(count, 1)
+        progress[1] = 0
         dispatch.run(
             suppress_kernel(found.geometry, task.metric), scores,
             side.arrays, tuple(found.grid),
             # Members ask for those that may suppress them, which come first of the two.
             found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
-            cuts, next_task, workers, enough, dispatch.STEP // workers,
+            cuts, progress, workers, enough, share // workers,
         )  # fmt: skip
+        share = shares.send(int(progress[1]))
 
     cuts = _tasks(found, firsts)
-    next_task = np.zeros(1, np.int64)
-    while (before := int(next_task[0])) < len(cuts) - 1:
-        ask(every, cuts, next_task)
-        next_task[0] = min(next_task[0], len(cuts) - 1)  # each thread asked for one too many
-        first, last = cuts[before], cuts[next_task[0]]
+    progress = np.zeros(2, np.int64)
+    while (before := int(progress[0])) < len(cuts) - 1:
+        ask(every, cuts, progress)
+        progress[0] = min(progress[0], len(cuts) - 1)  # each thread asked for one too many
+        first, last = cuts[before], cuts[progress[0]]
         asked = last - first
         while len(left := first + np.flatnonzero(is_left[first:last])):
             # In a long chain each waits for the one before. Several threads would decide one task
             # a round; one thread, which goes in turn, decides all.
             alone = len(left) > asked // 8
             parts = _even(len(left), _task_length(found))
-            ask(left.astype(np.int32), parts, np.zeros(1, np.int64), alone=alone)
+            ask(left.astype(np.int32), parts, np.zeros(2, np.int64), alone=alone)
             asked = len(left)
         if enough <= count and np.count_nonzero(kept) >= enough:
             break
@@ -391,13 +423,17 @@ def _soft(
     limits = _limits(found, task.metric, threshold)
     most = count + 1 if task.most is None else task.most
     work = _work(found)
+    shares = dispatch.shares()
+    share = next(shares)
     while working := int(np.count_nonzero(progress < cuts[1:])):
+        made = np.zeros(1, np.int64)
         dispatch.run(
             decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
             side.arrays, tuple(found.grid), chosen[order], found.share1,
             found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
-            members, sizes, counts, current, taken, dispatch.STEP // working,
+            members, sizes, counts, current, taken, made, share // working,
         )  # fmt: skip
+        share = shares.send(int(made[0]))
     result: Array = scores.copy()
     result[order] = taken
     return result

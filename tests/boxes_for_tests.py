@@ -13,6 +13,10 @@ Array = npt.NDArray[Any]
 
 METRICS = ["iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"]
 RATIO_METRICS = ["iou", "iof", "ios", "dice"]
+
+#: Tests of other metrics are marked slow, and relations are tested in float32 for these alone: each
+#: kernel takes 1 to 5 s to compile for another metric or dtype.
+USUAL_METRICS = ["iou", "giou"]
 FORMATS = ["xyxy", "xywh", "cxcywh"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Several processes test at once: threads of one that wait actively would hold up those of another.
@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numba
 import numpy as np
 import pytest
+from boxes_for_tests import USUAL_METRICS
 from hypothesis import HealthCheck, settings
 
 from fastiou import dispatch
@@ -32,11 +33,14 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def threads() -> Iterator[None]:
-    """Restore the number of threads after the test."""
-    before = numba.get_num_threads()
-    yield
-    numba.set_num_threads(before)
+def threads() -> None:
+    """Have large work run on several threads; the test may set how many."""
+
+
+@pytest.fixture(params=["one thread", pytest.param("threads", marks=pytest.mark.slow)])
+def any_threads(request: pytest.FixtureRequest) -> str:
+    """Run the test on one thread, and as a slow one on several."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +54,47 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def sizes_alone_choose_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether threads are awake is a matter of timing, on which no test should hang."""
+def sizes_alone_choose_the_kernel(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Choose between one thread and several by nothing but the size of the work.
+
+    Whether threads are awake is a matter of timing, on which no test should hang. Where a test
+    neither asks for threads nor is slow, all runs on one: the other form of a kernel has the same
+    loop, and takes twice as long to compile.
+    """
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", dispatch.PARALLEL_FROM)
+    several = "threads" in request.fixturenames or request.node.get_closest_marker("slow")
+    if "any_threads" in request.fixturenames:
+        several = request.getfixturevalue("any_threads") == "threads"
+    before = numba.get_num_threads()
+    numba.set_num_threads(before if several else 1)
+    yield
+    numba.set_num_threads(before)
+
+
+@pytest.fixture
+def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Set how many scores each step of long work makes, whatever time it takes."""
+
+    def fix(size: int) -> None:
+        monkeypatch.setattr(dispatch, "STEP", size)
+        monkeypatch.setattr(dispatch, "STEP_SECONDS", np.inf)
+        monkeypatch.setattr(dispatch, "STEP_GROWTH", 1)
+
+    return fix
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests as slow that have kernels compiled for an unusual metric or method."""
+    for item in items:
+        options = item.callspec.params if hasattr(item, "callspec") else {}
+        usual = (
+            options.get("metric", "iou") in USUAL_METRICS and options.get("method") != "gaussian"
+        )
+        if not usual and item.path.parent.name not in PROBLEMS:
+            item.add_marker(pytest.mark.slow)
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

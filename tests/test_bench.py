@@ -374,6 +374,7 @@ def test_the_peak_is_that_of_the_call_alone():
     assert 60 * 2**20 < peak < 80 * 2**20
 
 
+@pytest.mark.slow
 def test_scaling_measures_and_draws(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     few = tuple(sweep._replace(quick_values=sweep.quick_values[:2]) for sweep in scaling.SWEEPS)

@@ -269,6 +269,7 @@ def test_bits_are_compared():
 
 
 @pytest.mark.parametrize("part", gpu_checks.PARTS)
+@pytest.mark.slow
 def test_cases_can_be_made_again_and_run(part):
     first, second = (list(gpu_checks.cases(part, 3, 9)) for _ in range(2))
     assert [case.what for case in first] == [case.what for case in second]

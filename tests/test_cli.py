@@ -359,7 +359,7 @@ def test_help_and_version():
 def test_a_process_of_its_own_ends_with_the_right_code(two_files, tmp_path):
     command = [sys.executable, "-c", "from fastiou.cli import main; main()", "match"]
     root = Path(fastiou.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "1"}
     for arguments, code in ((two_files[:2], 0), ((tmp_path / "none",) * 2, 2)):
         ended = subprocess.run(
             [*command, *map(str, arguments)],

@@ -184,6 +184,7 @@ def test_progress_of_masks_ends_where_the_work_ends(two_files):
     assert steps["packing masks"][-2] == (110, 110)
 
 
+@pytest.mark.slow
 def test_little_work_does_not_wait_for_kernels_of_many_threads(two_files, monkeypatch):
     def refuse():
         raise AssertionError("they were loaded")

@@ -80,7 +80,7 @@ MAY_IMPORT = {
         "cuda",
         "metrics",
     },
-    "assignment": {"arrays", "matching", "cpu", "metrics"},
+    "assignment": {"arrays", "dispatch", "matching", "cpu", "metrics"},
     "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
     "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "cuda", "metrics"},
     "config": {

@@ -7,21 +7,20 @@ runs 10,000 of each.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from boxes_for_tests import FORMATS, METRICS, as_format, random_boxes
+from boxes_for_tests import FORMATS, METRICS, USUAL_METRICS, as_format, random_boxes
 from hypothesis import given
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, random_masks
 from scenes_for_tests import (
     EXAMPLES,
-    METRICS_OF_FLOAT32,
-    SCENES,
+    SCENE_NAMES,
     Scene,
     dense,
     dense_blocks,
@@ -37,8 +36,10 @@ import fastiou
 from fastiou import candidates, dispatch, memory, pair_lists, reference
 from fastiou.cpu import join
 
-METRICS_AND_DTYPES = [(metric, np.float64) for metric in METRICS]
-METRICS_AND_DTYPES += [(metric, np.float32) for metric in METRICS_OF_FLOAT32]
+METRICS_AND_DTYPES: list[Any] = [(metric, np.float64) for metric in METRICS]
+METRICS_AND_DTYPES += [
+    pytest.param(metric, np.float32, marks=pytest.mark.slow) for metric in USUAL_METRICS
+]
 
 SMALL_SIZES = [0, 1, 2, 63, 64, 65, 257]
 
@@ -98,7 +99,8 @@ APART = {("tiles", False), ("tiles", True), ("one against many", True)}
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
 @pytest.mark.parametrize("itself", [False, True], ids=["two sets", "itself"])
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", SCENE_NAMES)
+@pytest.mark.usefixtures("any_threads")
 def test_pairs_of_scenes(name: str, itself: bool, grouped: bool) -> None:
     count = assert_pairs_of_dense(scene_named(name), itself=itself, grouped=grouped)
     apart = name in EMPTY_SCENES or (itself and (name, grouped) in APART)
@@ -106,7 +108,8 @@ def test_pairs_of_scenes(name: str, itself: bool, grouped: bool) -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", SCENE_NAMES)
+@pytest.mark.usefixtures("any_threads")
 def test_topk_of_scenes(name: str, grouped: bool) -> None:
     count = assert_topk_of_dense(scene_named(name), grouped=grouped)
     assert (count == 0) == (name in EMPTY_SCENES)
@@ -129,6 +132,7 @@ def scene_of_metric(rng: np.random.Generator, metric: str, fmt: str, dtype: type
 
 @pytest.mark.parametrize(("metric", "dtype"), METRICS_AND_DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.usefixtures("any_threads")
 def test_pairs_of_every_metric_and_format(
     rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:
@@ -139,6 +143,7 @@ def test_pairs_of_every_metric_and_format(
 
 @pytest.mark.parametrize(("metric", "dtype"), METRICS_AND_DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.usefixtures("any_threads")
 def test_topk_of_every_metric_and_format(
     rng: np.random.Generator, metric: str, fmt: str, dtype: type
 ) -> None:
@@ -157,6 +162,7 @@ def thirty_thousand(rng: np.random.Generator) -> Scene:
     return Scene(a, b, (groups[0], groups[1]), (0.5, 1e-6))
 
 
+@pytest.mark.usefixtures("any_threads")
 def test_pairs_of_thirty_thousand(rng: np.random.Generator) -> None:
     assert assert_pairs_of_dense(thirty_thousand(rng)) > 10_000
 
@@ -165,6 +171,7 @@ def test_pairs_of_thirty_thousand_with_themselves(rng: np.random.Generator) -> N
     assert assert_pairs_of_dense(thirty_thousand(rng), itself=True) > 10_000
 
 
+@pytest.mark.usefixtures("any_threads")
 def test_topk_of_thirty_thousand(rng: np.random.Generator) -> None:
     assert assert_topk_of_dense(thirty_thousand(rng), ks=(4,)) > 10_000
 
@@ -248,46 +255,53 @@ def room_for(size: int | None) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @EXAMPLES
 @given(
-    scene=drawn_scenes(),
+    data=st.data(),
     itself=st.booleans(),
     grouped=st.booleans(),
     grid=st.booleans(),
     size=st.sampled_from([None, 0, 15, 16, 40, 200]),
 )
 def test_pairs_of_any_scene(
-    scene: Scene, itself: bool, grouped: bool, grid: bool, size: int | None
+    metric: str, data: st.DataObject, itself: bool, grouped: bool, grid: bool, size: int | None
 ) -> None:
+    scene = data.draw(drawn_scenes(metric))
     if len(scene.a):
         with grids(grid), room_for(size):
             assert_pairs_of_dense(scene, itself=itself, grouped=grouped)
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @EXAMPLES
 @given(
-    scene=drawn_scenes(),
+    data=st.data(),
     grouped=st.booleans(),
     k=st.sampled_from([1, 2, 5, 400]),
     grid=st.booleans(),
 )
-def test_topk_of_any_scene(scene: Scene, grouped: bool, k: int, grid: bool) -> None:
+def test_topk_of_any_scene(
+    metric: str, data: st.DataObject, grouped: bool, k: int, grid: bool
+) -> None:
+    scene = data.draw(drawn_scenes(metric))
     if len(scene.a):
         with grids(grid):
             assert_topk_of_dense(scene, grouped=grouped, ks=(k,))
 
 
 @pytest.mark.parametrize("topk", [False, True], ids=["pairs", "topk"])
+@pytest.mark.parametrize("metric", MASK_METRICS)
 @EXAMPLES
 @given(size=drawn_sizes(), data=st.data())
-def test_any_masks(topk: bool, size: tuple[int, int], data: st.DataObject) -> None:
+def test_any_masks(metric: str, topk: bool, size: tuple[int, int], data: st.DataObject) -> None:
     a, b = (fastiou.Masks.from_dense(data.draw(drawn_masks(size, 8))) for _ in range(2))
     group = st.integers(-1, 1)
     first, second = (
         np.array(data.draw(st.lists(group, min_size=len(some), max_size=len(some))), np.int64)
         for some in (a, b)
     )
-    options = {"metric": data.draw(st.sampled_from(MASK_METRICS))}
+    options = {"metric": metric}
     threshold = data.draw(st.sampled_from([1e-9, 0.3, 1.0]))
     scene = Scene(a, b, (first, second), (threshold,), options, whole=True)
     grouped = data.draw(st.booleans())
@@ -308,17 +322,20 @@ def masks() -> Scene:
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
 @pytest.mark.parametrize("itself", [False, True], ids=["two sets", "itself"])
+@pytest.mark.usefixtures("any_threads")
 def test_pairs_of_many_masks(masks: Scene, itself: bool, grouped: bool) -> None:
     assert assert_pairs_of_dense(masks, itself=itself, grouped=grouped) > 100
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
+@pytest.mark.usefixtures("any_threads")
 def test_topk_of_many_masks(masks: Scene, grouped: bool) -> None:
     assert assert_topk_of_dense(masks, grouped=grouped) > 1000
 
 
 @pytest.mark.parametrize("topk", [False, True], ids=["pairs", "topk"])
 @pytest.mark.parametrize("metric", MASK_METRICS)
+@pytest.mark.usefixtures("any_threads")
 def test_every_metric_of_masks(rng: np.random.Generator, metric: str, topk: bool) -> None:
     a, b = small_objects(rng, 3000, (200, 150)), small_objects(rng, 900, (200, 150), 30)
     b = fastiou.Masks.concatenate([b, a[500:600]])
@@ -354,8 +371,12 @@ def test_empty_masks_meet_nothing() -> None:
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("of_masks", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_same_bits_for_any_threads_and_steps(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    fixed_steps: Callable[[int], None],
+    of_masks: bool,
 ) -> None:
     """On a scene of unequal work: a pile, giants, and a wide space."""
     a, b = (scattered(rng, size, 3000).astype(np.float32) for size in (6000, 5000))
@@ -366,18 +387,16 @@ def test_the_same_bits_for_any_threads_and_steps(
     objects = small_objects(rng, 600, (120, 90))
 
     def found() -> list[bytes]:
-        results = [
-            *fastiou.pairs(a, b, 0.6),
-            *fastiou.pairs(a, b, 0.3, groups=groups),
-            *fastiou.pairs(a, threshold=0.6),
-            *fastiou.pairs(objects, threshold=0.1),
-        ]
-        for best in (
-            fastiou.topk(a, b, 3, threshold=0.1),
-            fastiou.topk(a, b, 2, groups=groups),
-            fastiou.topk(objects, objects, 2),
-        ):
-            results += [best.values, best.indices]
+        if of_masks:
+            results = [*fastiou.pairs(objects, threshold=0.1), *fastiou.topk(objects, objects, 2)]
+        else:
+            results = [
+                *fastiou.pairs(a, b, 0.6),
+                *fastiou.pairs(a, b, 0.3, groups=groups),
+                *fastiou.pairs(a, threshold=0.6),
+                *fastiou.topk(a, b, 3, threshold=0.1),
+                *fastiou.topk(a, b, 2, groups=groups),
+            ]
         return [part.tobytes() for part in results]
 
     numba.set_num_threads(1)
@@ -388,7 +407,7 @@ def test_the_same_bits_for_any_threads_and_steps(
     for threads in (1, 2, 4):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):
-            monkeypatch.setattr(dispatch, "STEP", step)
+            fixed_steps(step)
             assert found() == wanted, (threads, step)
 
 
@@ -413,9 +432,14 @@ def test_members_left_out_of_large_sets(
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("of_masks", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("size", [0, 100, 5_000, 60_000])
 def test_the_same_bits_however_much_room_there_is(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, size: int
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    fixed_steps: Callable[[int], None],
+    of_masks: bool,
 ) -> None:
     """Rows of thousands of pairs outgrow what a thread has taken, and some find no room at all."""
     a, b = (scattered(rng, size, 3000).astype(np.float32) for size in (6000, 5000))
@@ -423,13 +447,17 @@ def test_the_same_bits_however_much_room_there_is(
         boxes[::9] = scattered(rng, len(boxes[::9]), 10, (100, 130))
     a[7] = 0, 0, 3000, 3000
     objects = small_objects(rng, 600, (120, 90))
-    wanted = [*fastiou.pairs(a, b, 1e-6), *fastiou.pairs(objects, threshold=0.1)]
-    assert np.bincount(wanted[0]).max() > 4000
+
+    def find() -> fastiou.Pairs:
+        return fastiou.pairs(objects, threshold=0.1) if of_masks else fastiou.pairs(a, b, 1e-6)
+
+    wanted = find()
+    assert of_masks or np.bincount(wanted.rows).max() > 4000
     monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    monkeypatch.setattr(dispatch, "STEP", 1 << 20)
+    fixed_steps(1 << 20)
     with room_for(size):
-        found = [*fastiou.pairs(a, b, 1e-6), *fastiou.pairs(objects, threshold=0.1)]
+        found = find()
     for part, expected in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(part, expected, strict=True)
 
@@ -583,13 +611,16 @@ def test_progress_of_nothing_is_not_told() -> None:
 
 
 def test_pairs_are_brought_home_in_steps(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
 ) -> None:
     """Also where a step ends within a row."""
     boxes = overlapping(rng, 2000, 0.02)
     wanted = fastiou.pairs(boxes, boxes, 1e-6)
     for step in (1, 30, 10_000):
-        monkeypatch.setattr(pair_lists, "SORTED_AT_A_TIME", step * max(1, len(wanted) // 40_000))
+        size = step * max(1, len(wanted) // 40_000)
+        monkeypatch.setattr(pair_lists, "HOME_WORK", dispatch.STEP // size)
+        monkeypatch.setattr(pair_lists, "NAME_WORK", dispatch.STEP // size)
+        fixed_steps(dispatch.STEP)
         found = fastiou.pairs(boxes, boxes, 1e-6)
         for part, expected in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(part, expected, strict=True)
@@ -695,13 +726,13 @@ def test_threshold_of_topk_is_compared_in_the_dtype_of_the_scores() -> None:
     assert fastiou.topk(a, far, 2, threshold=1e-320).indices.tolist() == [[-1, -1]]
 
 
-def test_negative_scores_are_padding() -> None:
+@pytest.mark.parametrize("metric", ["giou", "diou", "ciou"])
+def test_negative_scores_are_padding(metric: str) -> None:
     """Boxes that only touch have a giou of at most 0, and are nobody's best."""
     a, b = np.array([[0.0, 0, 1, 1]]), np.array([[1.0, 0, 2, 1], [5, 5, 6, 6]])
-    for metric in ("giou", "diou", "ciou"):
-        best = fastiou.topk(a, b, 1, metric=metric)
-        assert best.values.tolist() == [[0]]
-        assert best.indices.tolist() == [[-1]]
+    best = fastiou.topk(a, b, 1, metric=metric)
+    assert best.values.tolist() == [[0]]
+    assert best.indices.tolist() == [[-1]]
 
 
 def test_ties_of_topk_over_thousands() -> None:

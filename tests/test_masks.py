@@ -794,7 +794,8 @@ def test_awkward_masks(metric: str) -> None:
     )
 
 
-@given(size=drawn_sizes(), metric=st.sampled_from(METRICS), data=st.data())
+@pytest.mark.parametrize("metric", METRICS)
+@given(size=drawn_sizes(), data=st.data())
 @settings(max_examples=40)
 def test_any_two_sets(size: tuple[int, int], metric: str, data: st.DataObject) -> None:
     a, b = data.draw(drawn_masks(size)), data.draw(drawn_masks(size))
@@ -936,14 +937,12 @@ def test_empty_sets_keep_their_shape(sizes: tuple[int, int], metric: str) -> Non
                 assert fastiou.mask_iou(a, b, metric=metric, aligned=True).shape == (0,)
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
-def test_masks_without_pixels_score_0(size: tuple[int, int]) -> None:
+def test_masks_without_pixels_score_0(size: tuple[int, int], metric: str) -> None:
     dense = np.ones((3, *size))
-    for metric in METRICS:
-        np.testing.assert_array_equal(
-            fastiou.mask_iou(dense, dense, metric=metric), np.zeros((3, 3))
-        )
-        assert fastiou.mask_iou(dense, dense, metric=metric, aligned=True).tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(fastiou.mask_iou(dense, dense, metric=metric), np.zeros((3, 3)))
+    assert fastiou.mask_iou(dense, dense, metric=metric, aligned=True).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -1109,6 +1108,7 @@ def inputs(rng: np.random.Generator) -> tuple[Array, Array]:
     return dense, np.kron(rng.permutation(30).reshape(6, 5), np.ones((25, 25), int))
 
 
+@pytest.mark.slow
 def test_the_same_bits_for_any_threads(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Array, Array]
 ) -> None:
@@ -1126,6 +1126,7 @@ def test_the_same_bits_for_any_steps(
     monkeypatch: pytest.MonkeyPatch,
     inputs: tuple[Array, Array],
     words: int,
+    fixed_steps: Callable[[int], None],
 ) -> None:
     dense, labels = inputs
     polygons = [[(rng.random(10) * 140).tolist() for _ in range(2)] for _ in range(30)]
@@ -1134,18 +1135,18 @@ def test_the_same_bits_for_any_steps(
         return [Masks.from_polygons(polygons, (150, 131)), *all_that_is_made_of(dense[:40], labels)]
 
     expected = made()
-    monkeypatch.setattr(packing, "WORDS_PER_STEP", words)
+    fixed_steps(max(1, words // packing.WORDS_PER_SCORE))
     monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * words)
     assert made() == expected
 
 
 def test_steps_of_masks_that_fill_one_box(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
     a, b = noise(rng, 37, (70, 30)), noise(rng, 150, (70, 30))
     expected = reference.mask_iou(a, b)
     for words in (1, 200_000):
-        monkeypatch.setattr(packing, "WORDS_PER_STEP", words)
+        fixed_steps(max(1, words // packing.WORDS_PER_SCORE))
         np.testing.assert_array_equal(fastiou.mask_iou(a, b), expected)
 
 

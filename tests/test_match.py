@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +288,9 @@ def test_optimal_where_all_are_connected(rng: np.random.Generator, sizes: tuple[
     assert_complete(found, sizes)
 
 
-def test_pauses_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_change_nothing(
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
+) -> None:
     """Kernels stop now and then for Ctrl-C, and go on where they were."""
     a, b = random_boxes(rng, 300, span=40), random_boxes(rng, 280, span=40)
     ranks = rng.random(300)
@@ -302,7 +305,7 @@ def test_pauses_change_nothing(rng: np.random.Generator, monkeypatch: pytest.Mon
 
     wanted = matches()
     for budget in (1, 1000):
-        monkeypatch.setattr(assignment, "PAIRS_PER_STEP", budget)
+        fixed_steps(budget * assignment.PAIR_WORK)
         assert matches() == wanted
 
 

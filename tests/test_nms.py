@@ -7,21 +7,29 @@ runs 10,000 of each.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from boxes_for_tests import FORMATS, METRICS, Array, as_format, awkward_boxes, random_boxes
+from boxes_for_tests import (
+    FORMATS,
+    METRICS,
+    USUAL_METRICS,
+    Array,
+    as_format,
+    awkward_boxes,
+    random_boxes,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, forms_of, random_masks
 from scenes_for_tests import (
     EXAMPLES,
-    METRICS_OF_FLOAT32,
-    SCENES,
+    SCENE_NAMES,
     Scene,
     dense,
     dense_blocks,
@@ -177,6 +185,7 @@ def test_degenerate_boxes_are_kept() -> None:
         assert fastiou.nms(boxes, np.ones(5), threshold).tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_kept_box_is_the_row() -> None:
     """The share of the smaller box in the larger depends on which of them asks."""
     boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 2]])
@@ -190,15 +199,21 @@ def test_the_kept_box_is_the_row() -> None:
     assert fastiou.nms(boxes, [2, 3], 0.1, **options).tolist() == [1]
 
 
-def test_boxes_at_a_distance_are_not_suppressed_by_any_metric() -> None:
+@pytest.mark.parametrize(
+    ("metric", "method"),
+    [
+        *[(metric, "hard") for metric in METRICS],
+        *[(metric, method) for metric in SOFT_METRICS for method in ("linear", "gaussian")],
+    ],
+)
+def test_boxes_at_a_distance_are_not_suppressed_by_any_metric(metric: str, method: str) -> None:
     boxes = np.array([[0.0, 0, 1, 1], [1, 0, 2, 1], [5, 5, 6, 6], [1.5, 0, 2.5, 1]])
-    for metric in METRICS:
-        for method in METHODS if metric in SOFT_METRICS else ("hard",):
-            kept = fastiou.nms(boxes[:3], [3, 2, 1], 0, metric=metric, method=method)
-            assert kept.tolist() == [0, 1, 2]
+    kept = fastiou.nms(boxes[:3], [3, 2, 1], 0, metric=metric, method=method)
+    assert kept.tolist() == [0, 1, 2]
     # 1 and 3 have an iou of 1/3; their diou is below it.
-    assert fastiou.nms(boxes, [3, 2, 1, 0], 0.3).tolist() == [0, 1, 2]
-    assert fastiou.nms(boxes, [3, 2, 1, 0], 0.3, metric="diou").tolist() == [0, 1, 2, 3]
+    if metric in ("iou", "diou"):
+        kept = fastiou.nms(boxes, [3, 2, 1, 0], 0.3, metric=metric)
+        assert kept.tolist() == list(range(3 if metric == "iou" else 4))
 
 
 # ---- scenes ------------------------------------------------------------------------------------
@@ -215,7 +230,8 @@ def assert_hard(scene: Scene, scores: Array, threshold: float, **options: Any) -
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", SCENE_NAMES)
+@pytest.mark.usefixtures("any_threads")
 def test_scenes(name: str, grouped: bool) -> None:
     scene = scene_named(name)
     scene = replace(scene, a=scene.a[:4000])
@@ -227,8 +243,9 @@ def test_scenes(name: str, grouped: bool) -> None:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.usefixtures("any_threads")
 def test_every_metric_and_format(rng: np.random.Generator, metric: str, fmt: str) -> None:
-    for dtype in (np.float32, np.float64) if metric in METRICS_OF_FLOAT32 else (np.float64,):
+    for dtype in (np.float32, np.float64) if metric in USUAL_METRICS else (np.float64,):
         corners = scattered(rng, 2500, 300, (1, 20))
         corners[:200] = corners[200:400] + rng.normal(0, 0.2, (200, 4))
         boxes = as_format(corners, fmt).astype(dtype)
@@ -240,6 +257,7 @@ def test_every_metric_and_format(rng: np.random.Generator, metric: str, fmt: str
         assert len(assert_hard(scene, scores, threshold, groups=groups)) < 2500
 
 
+@pytest.mark.usefixtures("any_threads")
 def test_twenty_thousand(rng: np.random.Generator) -> None:
     """A chain of suppressions across the whole scene, and thousands of tiny groups."""
     boxes = scattered(rng, 20_000, 1000, (5, 30)).astype(np.float32)
@@ -385,9 +403,11 @@ def test_scores_of_the_highest_precision_that_float16_boxes_have(rng: np.random.
     assert len(assert_hard(scene, rng.random(2000).astype(np.float16), 0.3)) < 2000
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @EXAMPLES
-@given(scene=drawn_scenes(), data=st.data())
-def test_any_scene(scene: Scene, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_any_scene(metric: str, data: st.DataObject) -> None:
+    scene = data.draw(drawn_scenes(metric))
     count = len(scene.a)
     levels = data.draw(st.sampled_from([1, 3, 1000]))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
@@ -504,6 +524,7 @@ def test_soft_in_float64() -> None:
 
 @pytest.mark.parametrize("method", ["linear", "gaussian"])
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
+@pytest.mark.usefixtures("any_threads")
 def test_soft_of_crowds(rng: np.random.Generator, method: str, grouped: bool) -> None:
     boxes = scattered(rng, 1500, 100, (3, 25)).astype(np.float32)
     scene = Scene(boxes, boxes, (boxes, boxes))
@@ -542,12 +563,13 @@ def test_soft_of_every_metric_and_format(
             assert_soft(scene, rng.random(400), 0.2, method=method, score_threshold=1e-6)
 
 
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+@pytest.mark.parametrize("metric", SOFT_METRICS)
 @EXAMPLES
-@given(scene=drawn_scenes(most=60), method=st.sampled_from(["linear", "gaussian"]), data=st.data())
-def test_soft_of_any_scene(scene: Scene, method: str, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_soft_of_any_scene(metric: str, method: str, data: st.DataObject) -> None:
     """Ties and copies, whose order may depend on rounding, are replayed rather than compared."""
-    if scene.options["metric"] not in SOFT_METRICS:
-        scene.options["metric"] = "iou"
+    scene = data.draw(drawn_scenes(metric, most=60))
     count = len(scene.a)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     scores = rng.integers(0, data.draw(st.sampled_from([2, 4, 10**6])), count) / 4
@@ -574,6 +596,7 @@ def test_soft_of_any_scene(scene: Scene, method: str, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("metric", MASK_METRICS)
+@pytest.mark.usefixtures("any_threads")
 def test_masks(rng: np.random.Generator, metric: str) -> None:
     small = small_objects(rng, 2000, (120, 90))
     extra = np.concatenate([awkward_masks((120, 90)), random_masks(rng, 40, (120, 90))])
@@ -585,13 +608,19 @@ def test_masks(rng: np.random.Generator, metric: str) -> None:
     for of_groups in (None, groups):
         kept = assert_hard(scene, tied_scores(rng, count), threshold, groups=of_groups)
         assert 1 < len(kept) < count
-    if metric != "intersection":
-        scene = Scene(masks[1500:], masks, (small, small), options={"metric": metric})
-        for method in ("linear", "gaussian"):
-            scores = rng.random(count - 1500)
-            assert_soft(
-                scene, scores, 0.4, method=method, groups=groups[1500:], score_threshold=1e-3
-            )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+@pytest.mark.parametrize("metric", [name for name in MASK_METRICS if name != "intersection"])
+def test_soft_of_masks(rng: np.random.Generator, metric: str, method: str) -> None:
+    small = small_objects(rng, 500, (120, 90))
+    extra = np.concatenate([awkward_masks((120, 90)), random_masks(rng, 40, (120, 90))])
+    masks = fastiou.Masks.concatenate([small, fastiou.Masks.from_dense(extra), small[:90]])
+    scene = Scene(masks, masks, (masks, masks), options={"metric": metric})
+    (groups,) = uneven_groups(rng, len(masks))
+    scores = rng.random(len(masks))
+    assert_soft(scene, scores, 0.4, method=method, groups=groups, score_threshold=1e-3)
 
 
 def test_forms_of_masks(rng: np.random.Generator) -> None:
@@ -705,8 +734,18 @@ def test_inputs_are_left_alone(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    "what",
+    [
+        "hard",
+        *[pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "gaussian", "masks")],
+    ],
+)
 def test_the_same_for_any_threads_and_steps(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    fixed_steps: Callable[[int], None],
+    what: str,
 ) -> None:
     """On a scene of unequal work: a pile, giants, and a wide space."""
     boxes = scattered(rng, 6000, 3000).astype(np.float32)
@@ -717,12 +756,14 @@ def test_the_same_for_any_threads_and_steps(
     objects = small_objects(rng, 600, (120, 90))
 
     def found() -> list[list[int]]:
+        if what == "masks":
+            return [fastiou.nms(objects, scores[:600], 0.1).tolist()]
+        if what == "gaussian":
+            kept = fastiou.nms(boxes, scores, method=what, score_threshold=0.01)
+            return [kept.tolist()]
         return [
-            fastiou.nms(boxes, scores, 0.3).tolist(),
-            fastiou.nms(boxes, scores, 0.0, groups=groups).tolist(),
-            fastiou.nms(boxes, scores, 0.3, groups=groups, method="linear").tolist(),
-            fastiou.nms(boxes, scores, method="gaussian", score_threshold=0.01).tolist(),
-            fastiou.nms(objects, scores[:600], 0.1).tolist(),
+            fastiou.nms(boxes, scores, 0.3, groups=each, method=what).tolist()
+            for each in ((None, groups) if what == "hard" else (groups,))
         ]
 
     numba.set_num_threads(1)
@@ -733,7 +774,7 @@ def test_the_same_for_any_threads_and_steps(
     for threads in (1, 2, 4):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):
-            monkeypatch.setattr(dispatch, "STEP", step)
+            fixed_steps(step)
             assert found() == wanted, (threads, step)
 
 
@@ -834,19 +875,19 @@ def test_bad_boxes() -> None:
         fastiou.batched_nms([[0, 0, 1, 1]], [1], [1], 1.5)
 
 
-def test_awkward_boxes_of_every_metric() -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_awkward_boxes_of_every_metric(metric: str) -> None:
     boxes = awkward_boxes()
     scores = np.arange(len(boxes))[::-1] % 4
-    for metric in METRICS:
-        scene = Scene(boxes, boxes, (boxes, boxes), options={"metric": metric}, whole=True)
-        for threshold in (0.0, 0.3, 1.0):
-            assert_hard(scene, scores, threshold)
-            if metric in SOFT_METRICS:
-                for method in ("linear", "gaussian"):
-                    options: dict[str, Any] = {"method": method, "score_threshold": 1e-6}
-                    overlaps = dense(boxes, boxes, metric=metric)
-                    kept = fastiou.nms(boxes, scores, threshold, metric=metric, **options)
-                    wanted = reference.nms(overlaps, scores, threshold, **options)
-                    if method == "linear":
-                        np.testing.assert_array_equal(kept, wanted, strict=True)
+    scene = Scene(boxes, boxes, (boxes, boxes), options={"metric": metric}, whole=True)
+    for threshold in (0.0, 0.3, 1.0):
+        assert_hard(scene, scores, threshold)
+        if metric in SOFT_METRICS:
+            for method in ("linear", "gaussian"):
+                options: dict[str, Any] = {"method": method, "score_threshold": 1e-6}
+                overlaps = dense(boxes, boxes, metric=metric)
+                kept = fastiou.nms(boxes, scores, threshold, metric=metric, **options)
+                wanted = reference.nms(overlaps, scores, threshold, **options)
+                if method == "linear":
+                    np.testing.assert_array_equal(kept, wanted, strict=True)
                     assert_order(kept, overlaps, scores, threshold, **options)

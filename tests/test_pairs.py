@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -10,6 +11,7 @@ import pytest
 from boxes_for_tests import (
     FORMATS,
     METRICS,
+    USUAL_METRICS,
     Array,
     as_format,
     awkward_boxes,
@@ -20,7 +22,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, noise, random_masks
-from scenes_for_tests import METRICS_OF_FLOAT32
 
 import fastiou
 from fastiou import candidates, dispatch, memory, pair_lists, reference
@@ -41,7 +42,7 @@ def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
     ("metric", "dtype"),
     [
         *[(metric, dtype) for metric in METRICS for dtype in (np.float64, np.int32)],
-        *[(metric, dtype) for metric in METRICS_OF_FLOAT32 for dtype in (np.float16, np.float32)],
+        *[(metric, dtype) for metric in USUAL_METRICS for dtype in (np.float16, np.float32)],
     ],
 )
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -86,12 +87,12 @@ def test_any_boxes_and_groups(a: Array, b: Array, data: st.DataObject) -> None:
     )
 
 
-def test_awkward_boxes_never_pair() -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_awkward_boxes_never_pair(metric: str) -> None:
     boxes = awkward_boxes()
-    for metric in METRICS:
-        found = fastiou.pairs(boxes, boxes, 1e-9, metric=metric)
-        assert_pairs(found, np.nan_to_num(fastiou.box_iou(boxes, boxes, metric=metric)), 1e-9)
-        assert not {10, 11, 12} & {*found.rows.tolist(), *found.cols.tolist()}
+    found = fastiou.pairs(boxes, boxes, 1e-9, metric=metric)
+    assert_pairs(found, np.nan_to_num(fastiou.box_iou(boxes, boxes, metric=metric)), 1e-9)
+    assert not {10, 11, 12} & {*found.rows.tolist(), *found.cols.tolist()}
 
 
 @pytest.mark.parametrize("sizes", [(0, 0), (0, 3), (3, 0)])
@@ -191,7 +192,7 @@ def test_bad_boxes() -> None:
 
 @pytest.mark.usefixtures("threads")
 def test_the_same_bits_for_any_threads_and_steps(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
 ) -> None:
     a, b = random_boxes(rng, 700, np.float32), random_boxes(rng, 900, np.float32)
     groups = rng.integers(0, 5, 700), rng.integers(0, 5, 900)
@@ -201,7 +202,7 @@ def test_the_same_bits_for_any_threads_and_steps(
         for step in (1, 777, 200_000, 1 << 26):
             if step == 1 and threads > 1:
                 continue
-            monkeypatch.setattr(dispatch, "STEP", max(step, 500) if step == 1 else step)
+            fixed_steps(max(step, 500) if step == 1 else step)
             for cuts in (1, 7, 64):
                 monkeypatch.setattr(candidates, "CUTS", cuts)
                 found = [fastiou.pairs(a, b, 0.1), fastiou.pairs(a, b, 0.1, groups=groups)]
@@ -211,9 +212,9 @@ def test_the_same_bits_for_any_threads_and_steps(
 
 
 def test_progress_is_told_and_ends_at_the_total(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(dispatch, "STEP", 10_000)
+    fixed_steps(10_000)
     told: list[tuple[int, int]] = []
     boxes = random_boxes(rng, 400)
     fastiou.pairs(boxes, boxes, progress=lambda done, total: told.append((done, total)))
@@ -375,8 +376,9 @@ def test_no_masks(sizes: tuple[int, int]) -> None:
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.slow
 def test_masks_give_the_same_bits_for_any_threads_and_steps(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
 ) -> None:
     """Masks of very unequal sizes, which rows of equal work must still share."""
     dense = random_masks(rng, 150, (90, 70))
@@ -401,16 +403,16 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
         monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
         monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
         for step in (500, 20_000):
-            monkeypatch.setattr(dispatch, "STEP", step)
+            fixed_steps(step)
             for cuts in (1, 7, 64):
                 monkeypatch.setattr(candidates, "CUTS", cuts)
                 assert found() == wanted
 
 
 def test_progress_of_masks_is_told_and_ends_at_the_total(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(dispatch, "STEP", 5_000)
+    fixed_steps(5_000)
     dense = noise(rng, 60, (100, 120))  # each as much work as many boxes
     told: list[tuple[int, int]] = []
     found = fastiou.pairs(dense, dense, 0.3, progress=lambda *step: told.append(step))

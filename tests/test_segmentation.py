@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import runpy
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,12 @@ def test_runs_about_the_ends_of_words_and_chunks(offset: int) -> None:
 
 
 @pytest.fixture
-def small_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_lists(monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]) -> None:
     """Tables and lists that overflow at once, and merges by the kernels from 100 entries on."""
     monkeypatch.setattr(segmentation, "FEWEST_SLOTS", 64)
     monkeypatch.setattr(segmentation, "MOST_SLOTS", 256)
     monkeypatch.setattr(segmentation, "SORTED_BY_NUMPY", 100)
-    monkeypatch.setattr(segmentation, "LABEL_STEP", 70_001)
+    fixed_steps(70_001 * segmentation.LABEL_WORK)
     monkeypatch.setattr(segmentation, "PIXELS_PER_TASK", 5_000)
 
 
@@ -188,6 +189,7 @@ def test_noise(
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.slow
 def test_overlap_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
     image1, image2 = blobs(rng, 1728, 24), blobs(rng, 1728, 27)
     noise = rng.integers(0, 1000, (2, 1200, 1200))
@@ -368,14 +370,14 @@ def test_classes_that_are_none(classes: int) -> None:
 
 @pytest.mark.usefixtures("threads")
 def test_confusion_is_the_same_for_any_number_of_threads(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
     target, pred = rng.integers(0, 7, (2, 1900, 1500)).astype(np.uint8)
     expected = np.bincount(7 * target.ravel() + pred.ravel(), minlength=49).reshape(7, 7)
     for threads in (1, 3):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         for step in (100_003, 1 << 24):
-            monkeypatch.setattr(segmentation, "LABEL_STEP", step)
+            fixed_steps(step * segmentation.LABEL_WORK)
             np.testing.assert_array_equal(fastiou.confusion_matrix(target, pred, 7), expected)
 
 
@@ -514,8 +516,9 @@ def test_soft_iou_of_any_layout(rng: np.random.Generator, layout: str) -> None:
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.slow
 def test_soft_iou_has_the_same_bits_for_any_number_of_threads(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
     x, y = rng.random((2, 1500, 4000), np.float32)
     wanted = [fastiou.soft_iou(x, y, axis=axis) for axis in (None, 0, 1)]
@@ -523,7 +526,7 @@ def test_soft_iou_has_the_same_bits_for_any_number_of_threads(
     for threads in (1, 2, 3):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 500_000, 1 << 26):
-            monkeypatch.setattr(dispatch, "STEP", step)
+            fixed_steps(step)
             for axis, expected in zip((None, 0, 1), wanted, strict=True):
                 np.testing.assert_array_equal(fastiou.soft_iou(x, y, axis=axis), expected)
 

@@ -6,6 +6,7 @@ What is kept is tested in `test_nms.py`.
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -33,9 +34,14 @@ def kept_one_by_one(
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("method", ["hard", "linear", "gaussian"])
+@pytest.mark.parametrize(
+    "method", ["hard", pytest.param("linear", marks=pytest.mark.slow), "gaussian"]
+)
 def test_tasks_steps_and_threads_do_not_show(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, method: str
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    fixed_steps: Callable[[int], None],
 ) -> None:
     boxes = random_boxes(rng, 3000, np.float32)
     scores = np.round(rng.random(3000), 2)
@@ -49,7 +55,7 @@ def test_tasks_steps_and_threads_do_not_show(
     for threads in (1, 2, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         for step in (20_000, 1 << 26):
-            monkeypatch.setattr(dispatch, "STEP", step)
+            fixed_steps(step)
             for task in (1, 7, 64, 3000):
                 monkeypatch.setattr(suppression, "GROUP_SCORES", task * 1000)
                 monkeypatch.setattr(suppression, "LARGE_TASK", task)
@@ -71,7 +77,7 @@ def test_a_pile_among_threads(
     monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
     low = rng.random((2500, 2))
-    boxes = np.concatenate([low, low + 50 + rng.random((2500, 2))], axis=1)
+    boxes = np.concatenate([low, low + 50 + rng.random((2500, 2))], axis=1, dtype=np.float32)
     scores = rng.random(2500)
     expected = kept_one_by_one(fastiou.box_iou(boxes, boxes), scores, threshold)
     for _ in range(5):
@@ -79,7 +85,10 @@ def test_a_pile_among_threads(
 
 
 @pytest.mark.usefixtures("threads")
-def test_masks_among_threads(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_masks_among_threads(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
+) -> None:
     masks = fastiou.Masks.from_dense(random_masks(rng, 700, (90, 70)))
     scores = rng.random(700)
     groups = rng.integers(0, 2, 700)
@@ -88,7 +97,7 @@ def test_masks_among_threads(rng: np.random.Generator, monkeypatch: pytest.Monke
     monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
     for step in (5000, 1 << 26):
-        monkeypatch.setattr(dispatch, "STEP", step)
+        fixed_steps(step)
         found = fastiou.nms(masks, scores, 0.4, metric="iof", groups=groups)
         assert found.tolist() == expected
 
@@ -137,6 +146,7 @@ def test_memory_of_a_pile(rng: np.random.Generator, threshold: float) -> None:
     assert peak < 20_000_000
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each box waits for the one before: threads in step would decide one task a round."""
     rounds = []
@@ -175,6 +185,7 @@ def test_any_number_may_be_kept() -> None:
         assert kept.tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_areas_too_small_for_floats_suppress_nothing() -> None:
     tiny = [[0, 0, 1e-200, 1e-200]] * 2
     assert fastiou.nms(tiny, [1, 1], 0, metric="intersection").tolist() == [0, 1]

@@ -447,14 +447,14 @@ WRITE_RUNS = Kernel(_write_runs, "write-runs")
 # ---- label images ------------------------------------------------------------------------------
 
 
-def _measure_labels(indices: Array, bounds: Array) -> None:
+def _measure_labels(indices: Array, bounds: Array, first_block: int, last_block: int) -> None:
     """Fill the box of each object (blocks, objects, 4): left, top, right, bottom.
 
     `indices` (h, w) has the number of the object at each pixel, negative where there is none.
     """
     blocks, count = bounds.shape[0], bounds.shape[1]
     height, width = indices.shape
-    for block in prange(blocks):
+    for block in prange(first_block, last_block):
         box = bounds[block]
         for k in range(count):
             box[k, 0] = width
@@ -476,14 +476,16 @@ def _measure_labels(indices: Array, bounds: Array) -> None:
                     box[k, 3] = max(box[k, 3], row + 1)
 
 
-#: Finds the boxes of objects in a label image.
+#: Finds the boxes of objects in some blocks of rows of a label image.
 MEASURE_LABELS = Kernel(_measure_labels, "measure-labels")
 
 
-def _fill_labels(indices: Array, boxes: Array, starts: Array, words: Array) -> None:
+def _fill_labels(
+    indices: Array, boxes: Array, starts: Array, words: Array, first_band: int, last_band: int
+) -> None:
     """Set the pixels of all objects. Threads share no word: each works on one word row."""
     height, width = indices.shape
-    for band in prange((height + BITS - 1) // BITS):
+    for band in prange(first_band, last_band):
         for row in range(band * BITS, min((band + 1) * BITS, height)):
             bit = np.uint64(1) << np.uint64(row & 63)
             for x in range(width):
@@ -493,5 +495,5 @@ def _fill_labels(indices: Array, boxes: Array, starts: Array, words: Array) -> N
                     words[starts[k] + (band - (top >> 6)) * (right - left) + x - left] |= bit
 
 
-#: Packs the objects of a label image.
+#: Packs the objects in some word rows of a label image.
 FILL_LABELS = Kernel(_fill_labels, "fill-labels")

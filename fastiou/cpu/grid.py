@@ -337,22 +337,20 @@ def _sort_bands(
 SORT_BANDS = Kernel(_sort_bands, "sort-bands")
 
 
-def _reorder(rows: Array, order: Array, before: Array, block: int) -> None:
-    """Put the columns of a table into another order, in place. `before` has room for a row.
+def _reorder(row: Array, order: Array, before: Array, block: int) -> None:
+    """Put a row of a table into another order, in place. `before` has room for a row.
 
     The order may leave some out, so that there are fewer after than before.
     """
-    for number in range(len(rows)):
-        row = rows[number]
-        for part in prange((len(row) + block - 1) // block):
-            for position in range(part * block, min((part + 1) * block, len(row))):
-                before[position] = row[position]
-        for part in prange((len(order) + block - 1) // block):
-            for position in range(part * block, min((part + 1) * block, len(order))):
-                row[position] = before[order[position]]
+    for part in prange((len(row) + block - 1) // block):
+        for position in range(part * block, min((part + 1) * block, len(row))):
+            before[position] = row[position]
+    for part in prange((len(order) + block - 1) // block):
+        for position in range(part * block, min((part + 1) * block, len(order))):
+            row[position] = before[order[position]]
 
 
-#: `(rows, order, before, block)`
+#: `(row, order, before, block)`
 REORDER = Kernel(_reorder, "reorder")
 
 

@@ -110,9 +110,10 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
 
     `queue` has the position of each turn; `turns`, by position, its turn, or `SUPPRESSED`; and
     `kept`, by position, whether it is known to be kept. The turns that ask are in `asking`, in
-    ascending order, and those from `cuts[task]` on are a task. `next_task[0]` is the first that no
-    thread has taken. `is_left` tells, by turn, what could not be decided. Each of `workers` takes
-    tasks until it has made about `share` scores, or found `enough` to be kept.
+    ascending order, and those from `cuts[task]` on are a task. `progress[0]` is the first that no
+    thread has taken, and `progress[1]` how many scores were made. `is_left` tells, by turn, what
+    could not be decided. Each of `workers` takes tasks until it has made about `share` scores, or
+    found `enough` to be kept.
     """
     size = chunk_size(geometry)
     seek, value_of = _seekers(geometry, metric, turned=True)
@@ -132,7 +133,7 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
         is_left: Array,
         asking: Array,
         cuts: Array,
-        next_task: Array,
+        progress: Array,
         workers: int,
         enough: int,
         share: int,
@@ -147,7 +148,7 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
             own = 0
             found = 0
             while own <= share and found < enough:
-                task = take_numbers(next_task, 0, 1)
+                task = take_numbers(progress, 0, 1)
                 if task >= len(cuts) - 1:
                     break
                 for place in range(cuts[task], cuts[task + 1]):
@@ -199,6 +200,7 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                         kept[position] = 1
                         found += 1
                     is_left[turn] = is_open and not is_suppressed
+            take_numbers(progress, 1, own)
 
     return Kernel(suppress, f"suppress-{geometry}-{metric}")
 
@@ -215,7 +217,8 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
     `firsts[g]` on, `keys` and `members` hold a heap of the `sizes[g]` members of group g that are
     left, by scores that may have been lowered since: what comes up is put back where its score is
     less now. The groups from `cuts[task]` on are a thread's task, of which `progress[task]` is the
-    next. A task ends when about `share` scores are made, to be continued by the next call.
+    next. A task ends when about `share` scores are made, to be continued by the next call. To
+    `made[0]` is added how many scores all tasks made.
     """
     size = chunk_size(geometry)
     seek, value_of = _seekers(geometry, metric, turned=False)
@@ -244,6 +247,7 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
         counts: Array,
         current: Array,
         taken: Array,
+        made: Array,
         share: int,
     ) -> None:
         first, second, _, groups = side
@@ -334,5 +338,6 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                 if left == 0:
                     group += 1
             progress[task] = group
+            take_numbers(made, 0, own)
 
     return Kernel(decay, f"decay-{geometry}-{metric}-{method}")

@@ -1,0 +1,235 @@
+"""Long work gives Python chances to handle signals: Ctrl-C is heard within half a second."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from boxes_for_tests import random_boxes
+from masks_for_tests import noise
+from scenes_for_tests import scattered
+
+import fastiou
+from fastiou import Masks, dispatch
+
+Rng = np.random.Generator
+Work = Callable[[], Any]
+
+# ---- by a clock that runs on what is computed --------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, for `dispatch`; it stands still but for what a test adds."""
+    now = [0.0]
+    monkeypatch.setattr(dispatch.time, "perf_counter", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("rate", [1e7, 1e8, 3e8, 1e10])
+def test_steps_follow_the_rate(clock: list[float], rate: float) -> None:
+    durations = []
+    for first, last in dispatch.steps(int(5 * rate), 3):
+        durations.append(3 * (last - first) / rate)
+        clock[0] += durations[-1]
+    assert sum(durations) == pytest.approx(15)
+    grown = dispatch.STEP / rate
+    for duration in durations[:-1]:
+        assert duration == pytest.approx(grown, rel=1e-5)
+        grown = min(grown * dispatch.STEP_GROWTH, dispatch.STEP_SECONDS)
+
+
+def test_steps_follow_a_rate_that_changes(clock: list[float]) -> None:
+    shares = dispatch.shares()
+    share = next(shares)
+    for rate in (1e9, 1e9, 1e6, 1e6, 1e9):
+        clock[0] += share / rate
+        share = next(shares)
+    assert share == pytest.approx(8e5, rel=1e-3)  # at most eight times what it was at 1e6
+    clock[0] += 0.001
+    assert shares.send(5) == share  # that there was little to do tells nothing
+    clock[0] += 0.2
+    assert shares.send(1000) == pytest.approx(500, abs=1)
+
+
+def test_spans_hold_one_thing_at_least(fixed_steps: Callable[[int], None]) -> None:
+    fixed_steps(10)
+    before = np.array([0, 3, 6, 9, 40, 40, 41, 60])
+    assert list(dispatch.spans(before)) == [(0, 3), (3, 4), (4, 6), (6, 7)]
+    assert list(dispatch.spans(before, 0.5)) == [(0, 3), (3, 4), (4, 7)]
+    assert list(dispatch.spans(before, 1, itertools.repeat(100))) == [(0, 7)]
+    assert list(dispatch.spans(before[:1])) == []
+
+
+def _masks(rng: Rng) -> Masks:
+    return Masks.from_dense(noise(rng, 60, (200, 150)))
+
+
+def _boxes(rng: Rng, count: int) -> tuple[Any, Any]:
+    return random_boxes(rng, count), random_boxes(rng, count)
+
+
+#: Work, and how to prepare what it is given.
+CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
+    "box_iou": (lambda boxes: fastiou.box_iou(*boxes), lambda rng: _boxes(rng, 1500)),
+    "aligned": (
+        lambda boxes: fastiou.box_iou(*boxes, aligned=True),
+        lambda rng: _boxes(rng, 900_000),
+    ),
+    "pairs": (lambda boxes: fastiou.pairs(*boxes, 1e-9), lambda rng: _boxes(rng, 2000)),
+    "topk": (lambda boxes: fastiou.topk(*boxes, 2), lambda rng: _boxes(rng, 2000)),
+    "mask_iou": (lambda masks: fastiou.mask_iou(masks, masks), _masks),
+    "aligned masks": (
+        lambda masks: fastiou.mask_iou(masks, masks, aligned=True),
+        lambda rng: _masks(rng)[np.arange(20_000) % 60],
+    ),
+    "pairs of masks": (
+        lambda masks: fastiou.pairs(masks, masks, 1e-9),
+        lambda rng: _masks(rng)[np.arange(120) % 60],
+    ),
+    "from_dense": (Masks.from_dense, lambda rng: noise(rng, 60, (500, 400))),
+    "to_dense": (Masks.to_dense, lambda rng: _masks(rng)[np.arange(300) % 60]),
+    "to_rle": (Masks.to_rle, _masks),
+    "from_rle": (Masks.from_rle, lambda rng: _masks(rng).to_rle()),
+    "from_polygons": (
+        lambda rings: Masks.from_polygons(rings, (200, 200)),
+        lambda rng: [[(200 * rng.random(60)).tolist()] for _ in range(900)],
+    ),
+    "from_labels": (
+        Masks.from_labels,
+        lambda rng: np.kron(rng.permutation(400).reshape(20, 20), np.ones((70, 70), int)),
+    ),
+    "label_overlap": (
+        lambda labels: fastiou.label_overlap(*labels),
+        lambda rng: np.repeat(rng.integers(0, 9, (2, 700, 60)), 10, axis=2),
+    ),
+    "confusion_matrix": (
+        lambda labels: fastiou.confusion_matrix(*labels, 30),
+        lambda rng: rng.integers(0, 30, (2, 700, 600)),
+    ),
+    "soft_iou": (
+        lambda values: fastiou.soft_iou(*values),
+        lambda rng: rng.random((2, 90, 9000)),
+    ),
+    "soft_iou by column": (
+        lambda values: fastiou.soft_iou(*values, axis=0),
+        lambda rng: rng.random((2, 90, 9000)),
+    ),
+}
+
+#: Kernels that run once over their input, since they take some nanoseconds for each member of it.
+WHOLE = {"fill", "crop"}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", CUT)
+def test_every_long_call_is_cut_by_time(
+    rng: Rng, monkeypatch: pytest.MonkeyPatch, clock: list[float], name: str
+) -> None:
+    """On a machine so slow that even this takes seconds."""
+    numba.set_num_threads(1)
+    work, prepare = CUT[name]
+    given = prepare(rng)
+    monkeypatch.setattr(dispatch, "STEP", 30_000)
+    run = dispatch.run
+    taken: list[tuple[float, str]] = []
+
+    def slow_run(kernel: Any, scores: int, *arguments: Any) -> Any:
+        if kernel._label not in WHOLE:
+            taken.append((scores / 600_000, kernel._label))
+            clock[0] += scores / 600_000
+        return run(kernel, scores, *arguments)
+
+    monkeypatch.setattr(dispatch, "run", slow_run)
+    work(given)
+    assert sum(seconds for seconds, _ in taken) > 0.5
+    assert max(taken)[0] < 0.3, max(taken)
+
+
+# ---- by what it takes --------------------------------------------------------------------------
+
+
+def longest_stretch(work: Callable[[], Any]) -> float:
+    """CPU seconds of the process, all threads, without a chance for a signal handler, at most."""
+    times: list[float] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: times.append(time.process_time()))
+    times.append(time.process_time())
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    try:
+        work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        times.append(time.process_time())
+        signal.signal(signal.SIGALRM, before)
+    return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def _scored(rng: Rng, count: int) -> tuple[Any, Any]:
+    return scattered(rng, count, 10 * count**0.5).astype(np.float32), rng.random(count)
+
+
+def _pile(rng: Rng, count: int) -> Any:
+    return scattered(rng, count, 10, (100, 130)).astype(np.float32)
+
+
+#: The same, of some CPU seconds.
+LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
+    "pairs": (lambda boxes: fastiou.pairs(boxes, threshold=0.99), lambda rng: _pile(rng, 60_000)),
+    "topk": (lambda boxes: fastiou.topk(boxes, boxes, 3), lambda rng: _pile(rng, 40_000)),
+    "nms": (lambda scored: fastiou.nms(*scored), lambda rng: _scored(rng, 5_000_000)),
+    "soft nms": (
+        lambda scored: fastiou.nms(*scored, method="linear", score_threshold=0.01),
+        lambda rng: _scored(rng, 1_500_000),
+    ),
+    "match": (
+        lambda boxes: fastiou.match(boxes, boxes[::-1], 0.5, method="optimal"),
+        lambda rng: _pile(rng, 3000),
+    ),
+    "mask_iou": (
+        lambda masks: fastiou.mask_iou(masks, masks[:1000]),
+        lambda rng: Masks.from_dense(noise(rng, 100, (500, 500)))[np.arange(6000) % 100],
+    ),
+    "from_rle": (
+        Masks.from_rle,
+        lambda rng: Masks.from_dense(noise(rng, 100, (1000, 1000))).to_rle() * 4,
+    ),
+    "to_rle": (
+        Masks.to_rle,
+        lambda rng: Masks.from_dense(noise(rng, 100, (1000, 1000)))[np.arange(600) % 100],
+    ),
+    "from_polygons": (
+        lambda rings: Masks.from_polygons(rings, (600, 600)),
+        lambda rng: [[(600 * rng.random(600)).tolist()] for _ in range(400)],
+    ),
+    "label_overlap": (
+        lambda labels: fastiou.label_overlap(*labels),
+        lambda rng: rng.integers(0, 3000, (2, 6000, 8000), dtype=np.int32),
+    ),
+}
+
+#: CPU seconds of two threads. Steps aim at 0.2.
+LONGEST = 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", LONG)
+def test_signals_are_handled_during_long_work(
+    rng: Rng, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In CPU time, so that no verdict hangs on what else runs."""
+    numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+    # One form of each kernel alone, so that all are compiled before the clock runs.
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    work, prepare = LONG[name]
+    given = prepare(rng)
+    work(given)  # compiles
+    assert longest_stretch(lambda: work(given)) < LONGEST

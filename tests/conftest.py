@@ -89,11 +89,14 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as slow that have kernels compiled for an unusual metric or method."""
     for item in items:
-        options = item.callspec.params if hasattr(item, "callspec") else {}
-        usual = (
-            options.get("metric", "iou") in USUAL_METRICS and options.get("method") != "gaussian"
-        )
-        if not usual and item.path.parent.name not in PROBLEMS:
+        if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
+            continue
+        metric, method = (item.callspec.params.get(name) for name in ("metric", "method"))
+        if (
+            metric not in (None, *USUAL_METRICS)
+            or method == "gaussian"
+            or (method == "linear" and metric not in (None, "iou"))
+        ):
             item.add_marker(pytest.mark.slow)
 
 

@@ -97,8 +97,15 @@ EMPTY_SCENES = {"nothing proper"}
 APART = {("tiles", False), ("tiles", True), ("one against many", True)}
 
 
-@pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
-@pytest.mark.parametrize("itself", [False, True], ids=["two sets", "itself"])
+@pytest.mark.parametrize(
+    ("itself", "grouped"),
+    [
+        (False, False),
+        (True, True),
+        pytest.param(False, True, marks=pytest.mark.slow),
+        pytest.param(True, False, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", SCENE_NAMES)
 @pytest.mark.usefixtures("any_threads")
 def test_pairs_of_scenes(name: str, itself: bool, grouped: bool) -> None:

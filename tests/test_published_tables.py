@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from boxes_for_tests import USUAL_METRICS
 from published_tables import CASES, PublishedCase
 
 import fastiou
@@ -31,7 +32,14 @@ def _shape(case: PublishedCase) -> tuple[int, ...]:
     return (len(case.boxes1), len(case.boxes2))
 
 
-@pytest.mark.parametrize("case", CASES, ids=_case_id)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[] if case.metric in USUAL_METRICS else pytest.mark.slow)
+        for case in CASES
+    ],
+    ids=_case_id,
+)
 def test_published_table(case: PublishedCase) -> None:
     """The result has the contract's shape and dtype and meets the published tolerance."""
     result = fastiou.box_iou(

@@ -68,7 +68,9 @@ def python(tmp_path: Path) -> Python:
     return run
 
 
-LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue"])
+LAYERS = pytest.mark.parametrize(
+    "layer", ["omp", pytest.param("workqueue", marks=pytest.mark.slow)]
+)
 
 
 @pytest.mark.parametrize("layer", ["workqueue", pytest.param("omp", marks=pytest.mark.slow)])
@@ -417,9 +419,9 @@ print(fastiou.box_iou(boxes, boxes)[0, 0])
     assert source.count(formula) == 1
     formulas.write_text(source.replace(formula, "return quotient(intersection, 3 * area2)"))
     assert score() == pytest.approx(1 / 3)
-    # No longer a single quotient.
-    formulas.write_text(source.replace(formula, f"{formula} / 2"))
-    assert score() == 0.5
+    if count > 1:  # no longer a single quotient, which is divided in another way
+        formulas.write_text(source.replace(formula, f"{formula} / 2"))
+        assert score() == 0.5
 
 
 @pytest.mark.slow
@@ -489,7 +491,13 @@ check()
     ("owner", "hook", "call", "cached"),
     [
         # What these raise is printed and forgotten, since ctypes calls them.
-        ("numba.core.codegen.CPUCodeLibrary", "_object_compiled_hook", 1, False),
+        pytest.param(
+            "numba.core.codegen.CPUCodeLibrary",
+            "_object_compiled_hook",
+            1,
+            False,
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "numba.core.codegen.CPUCodeLibrary",
             "_object_getbuffer_hook",
@@ -565,7 +573,7 @@ def test_dense_bits_do_not_depend_on_threads_or_steps(
 
 @pytest.mark.usefixtures("threads")
 def test_the_number_of_threads_is_left_alone(rng: np.random.Generator) -> None:
-    boxes = random_boxes(rng, 600)
+    boxes = random_boxes(rng, 600, np.float32)
     for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
         numba.set_num_threads(threads)
         fastiou.box_iou(boxes, boxes)

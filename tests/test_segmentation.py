@@ -490,7 +490,17 @@ def test_soft_iou_about_the_number_of_lanes(rng: np.random.Generator, length: in
     )
 
 
-@pytest.mark.parametrize("dtype", [*INTEGERS, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *[np.bool_, np.int8, np.uint64, np.float16, np.float32, np.float64],
+        *[
+            pytest.param(dtype, marks=pytest.mark.slow)
+            for dtype in INTEGERS
+            if dtype not in (np.bool_, np.int8, np.uint64)
+        ],
+    ],
+)
 def test_soft_iou_of_any_dtype(rng: np.random.Generator, dtype: type) -> None:
     x, y = rng.integers(0, 120, (2, 20, 30)).astype(dtype)
     if np.dtype(dtype).kind in "iu":

@@ -157,7 +157,7 @@ def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
         return run(kernel, *arguments)
 
     left = np.arange(100_000) * 4.0
-    boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1)
+    boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1, dtype=np.float32)
     scores = np.linspace(1, 0, len(boxes))
     monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
     monkeypatch.setattr(dispatch, "run", counted)

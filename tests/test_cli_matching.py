@@ -164,7 +164,10 @@ def test_matches_in_every_format(two_files, tmp_path, ending):
     check(out, expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "coco" else name for name in METHODS],
+)
 def test_matches_of_masks(masks_of_two_sizes, tmp_path, method):
     a, b = (read_masks(path, scored=True, crowded=True) for path in masks_of_two_sizes)
     one, other = both_as_masks(a, b)
@@ -507,9 +510,9 @@ def test_nms_of_boxes(two_files, tmp_path, method, ending):
 def test_nms_without_groups_and_with_a_limit(two_files, tmp_path):
     file = read_boxes(two_files[0], scored=True)
     out = tmp_path / "kept.npz"
-    arguments = ["--no-groups", "--metric", "ios", "--max-output", 7]
+    arguments = ["--no-groups", "--metric", "giou", "--max-output", 7]
     shown = run_well("nms", two_files[0], *arguments, "--out", out)
-    kept = fastiou.nms(file.boxes, file.scores, metric="ios", fmt="xywh", max_output=7)
+    kept = fastiou.nms(file.boxes, file.scores, metric="giou", fmt="xywh", max_output=7)
     check(out, {"kept": kept, "scores": file.scores[kept]})
     assert "not used: all with all" in shown.stdout
     assert "or beyond --max-output" in shown.stdout

@@ -378,12 +378,14 @@ def test_empty_masks_meet_nothing() -> None:
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("of_masks", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "what", ["pairs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("topk", "masks"))]
+)
 def test_the_same_bits_for_any_threads_and_steps(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
     fixed_steps: Callable[[int], None],
-    of_masks: bool,
+    what: str,
 ) -> None:
     """On a scene of unequal work: a pile, giants, and a wide space."""
     a, b = (scattered(rng, size, 3000).astype(np.float32) for size in (6000, 5000))
@@ -392,19 +394,24 @@ def test_the_same_bits_for_any_threads_and_steps(
         boxes[5::1000, 2:] += 2000
     groups = uneven_groups(rng, 6000, 5000)
     objects = small_objects(rng, 600, (120, 90))
+    work: dict[str, Callable[[], list[Any]]] = {
+        "pairs": lambda: [
+            *fastiou.pairs(a, b, 0.6),
+            *fastiou.pairs(a, b, 0.3, groups=groups),
+            *fastiou.pairs(a, threshold=0.6),
+        ],
+        "topk": lambda: [
+            *fastiou.topk(a, b, 3, threshold=0.1),
+            *fastiou.topk(a, b, 2, groups=groups),
+        ],
+        "masks": lambda: [
+            *fastiou.pairs(objects, threshold=0.1),
+            *fastiou.topk(objects, objects, 2),
+        ],
+    }
 
     def found() -> list[bytes]:
-        if of_masks:
-            results = [*fastiou.pairs(objects, threshold=0.1), *fastiou.topk(objects, objects, 2)]
-        else:
-            results = [
-                *fastiou.pairs(a, b, 0.6),
-                *fastiou.pairs(a, b, 0.3, groups=groups),
-                *fastiou.pairs(a, threshold=0.6),
-                *fastiou.topk(a, b, 3, threshold=0.1),
-                *fastiou.topk(a, b, 2, groups=groups),
-            ]
-        return [part.tobytes() for part in results]
+        return [part.tobytes() for part in work[what]()]
 
     numba.set_num_threads(1)
     wanted = found()

@@ -882,12 +882,18 @@ def test_awkward_boxes_of_every_metric(metric: str) -> None:
     scene = Scene(boxes, boxes, (boxes, boxes), options={"metric": metric}, whole=True)
     for threshold in (0.0, 0.3, 1.0):
         assert_hard(scene, scores, threshold)
-        if metric in SOFT_METRICS:
-            for method in ("linear", "gaussian"):
-                options: dict[str, Any] = {"method": method, "score_threshold": 1e-6}
-                overlaps = dense(boxes, boxes, metric=metric)
-                kept = fastiou.nms(boxes, scores, threshold, metric=metric, **options)
-                wanted = reference.nms(overlaps, scores, threshold, **options)
-                if method == "linear":
-                    np.testing.assert_array_equal(kept, wanted, strict=True)
-                    assert_order(kept, overlaps, scores, threshold, **options)
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+@pytest.mark.parametrize("metric", SOFT_METRICS)
+def test_soft_of_awkward_boxes(metric: str, method: str) -> None:
+    boxes = awkward_boxes()
+    scores = np.arange(len(boxes))[::-1] % 4
+    overlaps = dense(boxes, boxes, metric=metric)
+    for threshold in (0.0, 0.3, 1.0):
+        options: dict[str, Any] = {"method": method, "score_threshold": 1e-6}
+        kept = fastiou.nms(boxes, scores, threshold, metric=metric, **options)
+        wanted = reference.nms(overlaps, scores, threshold, **options)
+        if method == "linear":
+            np.testing.assert_array_equal(kept, wanted, strict=True)
+        assert_order(kept, overlaps, scores, threshold, **options)

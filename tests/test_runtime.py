@@ -448,7 +448,11 @@ check()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no signals")
 @pytest.mark.parametrize(
-    "call", ["fastiou.box_iou(some, many, out=out)", "fastiou.pairs(some, many)"]
+    "call",
+    [
+        "fastiou.box_iou(some, many, out=out)",
+        pytest.param("fastiou.pairs(some, many)", marks=pytest.mark.slow),
+    ],
 )
 def test_ctrl_c_ends_long_work(python: Python, call: str) -> None:
     """Amid long work comes a Ctrl-C; soon afterwards it must be over.

@@ -224,7 +224,7 @@ LONGEST = 0.5
 def test_signals_are_handled_during_long_work(
     rng: Rng, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """In CPU time, so that no verdict hangs on what else runs."""
+    """In CPU time, which other processes can lengthen, too, but hardly three times in a row."""
     numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
     # One form of each kernel alone, so that all are compiled before the clock runs.
     monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
@@ -232,4 +232,4 @@ def test_signals_are_handled_during_long_work(
     work, prepare = LONG[name]
     given = prepare(rng)
     work(given)  # compiles
-    assert longest_stretch(lambda: work(given)) < LONGEST
+    assert min(longest_stretch(lambda: work(given)) for _ in range(3)) < LONGEST

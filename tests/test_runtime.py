@@ -468,22 +468,24 @@ many = np.tile(boxes, (200, 1)).astype(np.float32)
 some = many[:5_000]
 out = np.empty((len(some), len(many)), np.float32)
 work = lambda: {call}
-sent = []
+work()  # compiles
 def interrupt():
     time.sleep(0.3)
     sent.append(time.process_time())
     os.kill(os.getpid(), signal.SIGINT)
-work()  # compiles
-thread = threading.Thread(target=interrupt)
-thread.start()
-try:
-    while not sent or time.process_time() < sent[0] + 10:
-        work()
-    raise AssertionError("Ctrl-C was lost")
-except KeyboardInterrupt:
-    waited = time.process_time() - sent[0]
-thread.join()
-assert waited < 0.5, waited
+waits = []
+for _ in range(3):  # other processes can lengthen CPU time, but hardly three times in a row
+    sent = []
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        while not sent or time.process_time() < sent[0] + 10:
+            work()
+        raise AssertionError("Ctrl-C was lost")
+    except KeyboardInterrupt:
+        waits.append(time.process_time() - sent[0])
+    thread.join()
+assert min(waits) < 0.5, waits
 check()
 """,
         NUMBA_NUM_THREADS=str(min(2, numba.config.NUMBA_NUM_THREADS)),

@@ -207,9 +207,10 @@ class _Found(NamedTuple):
 def _run(kernel: Kernel, *arguments: Any) -> None:
     """Run a kernel in steps, between which Python's signal handlers run."""
     state = np.zeros(assign.STATE, np.int64)
-    for share in dispatch.shares():
-        if kernel.serial(*arguments, state, max(1, share // PAIR_WORK)):
-            break
+    pace = dispatch.shares()
+    share = next(pace)
+    while not kernel.serial(*arguments, state, max(1, share // PAIR_WORK)):
+        share = pace.send(share)
 
 
 def _offsets(pairs: Pairs) -> Array:

@@ -274,10 +274,10 @@ class _Dense(NamedTuple):
                 scores[columns.missing] = np.nan
 
     def _launch_aligned(self, metric: str, scores: Array) -> None:
-        for first, last in dispatch.steps(len(scores)):
+        for first, last, work in dispatch.steps(len(scores)):
             dispatch.run(
                 pairwise(metric).aligned,
-                last - first,
+                work,
                 self.columns1.corners,
                 self.columns1.measures,
                 self.columns2.corners,
@@ -297,10 +297,10 @@ class _Dense(NamedTuple):
         per_tile = -(-scores.size // tiles)
         streaming = scores.nbytes >= STREAM_BYTES
         kernel = dense_kernel(metric, self.columns1.moderate and columns2.moderate)
-        for first, last in dispatch.steps(tiles, per_tile):
+        for first, last, work in dispatch.steps(tiles, per_tile):
             dispatch.run(
                 kernel,
-                (last - first) * per_tile,
+                work,
                 self.columns1.corners,
                 self.columns1.measures,
                 columns2.corners,

@@ -22,7 +22,7 @@ from fastiou.cpu.grid import Grid
 from fastiou.mask_set import is_masks, two_sets
 from fastiou.masks import MASK_METRICS, mask_operand
 from fastiou.metrics import METRICS
-from fastiou.packing import WORDS_PER_SCORE
+from fastiou.packing import SCORES_PER_WORD
 from fastiou.preparation import area_of_sides, prepare
 
 __all__ = ["Search", "Sets", "Side", "group_codes", "read_sets", "search", "steps"]
@@ -334,7 +334,7 @@ def _scores_of_one(geometry: str, side: Side) -> int:
     # At most all words of the larger; half is common where boxes meet at all.
     heights = (side.second[3] + 63 >> 6) - (side.second[1] >> 6)
     words = heights * (side.second[2] - side.second[0])
-    return MASK_SCORES + int(words.mean()) // (2 * WORDS_PER_SCORE)
+    return MASK_SCORES + int(SCORES_PER_WORD * float(words.mean()) / 2)
 
 
 def _areas_agree(columns: tuple[Array, Array]) -> bool:
@@ -650,9 +650,15 @@ def steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int
 
     `cumulative` is the work before each `unit` of rows, in scores of boxes.
     """
-    for first, last in dispatch.spans(cumulative):
-        done, before = int(cumulative[last]), int(cumulative[first])
-        targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
-        cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)
-        cuts[-1] = last
-        yield np.minimum(cuts * unit, count), done - before, done
+    for first, last, work in dispatch.spans(cumulative):
+        cuts = even_cuts(cumulative, first, last)
+        yield np.minimum(cuts * unit, count), work, int(cumulative[last])
+
+
+def even_cuts(cumulative: Array, first: int, last: int) -> Array:
+    """Cut a range of rows into parts of about as much work, at most `CUTS`."""
+    done, before = int(cumulative[last]), int(cumulative[first])
+    targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
+    cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)
+    cuts[0], cuts[-1] = first, last
+    return cuts

@@ -14,7 +14,7 @@ from fastiou.arrays import Input
 from fastiou.cpu import bits
 from fastiou.packing import (
     SCORES_PER_RUN,
-    WORDS_PER_SCORE,
+    SCORES_PER_WORD,
     Packed,
     join,
     pack_dense,
@@ -23,7 +23,6 @@ from fastiou.packing import (
     pack_runs,
     padded_words,
     running_sum,
-    spans,
     take,
     word_offsets,
 )
@@ -348,9 +347,8 @@ class Masks:
             "unpack fewer at a time, as masks[:100].to_dense()",
             zeros=True,
         )
-        each = width / WORDS_PER_SCORE
-        for first, last in dispatch.steps(len(self) * height if width else 0, each):
-            work = int((last - first) * each)
+        rows = len(self) * height if width else 0
+        for first, last, work in dispatch.steps(rows, width * SCORES_PER_WORD):
             dispatch.run(
                 bits.UNPACK, work, self._words, self._offsets, self._boxes, dense, first, last
             )
@@ -373,7 +371,8 @@ class Masks:
         height, width = self._size
         total = height * width
         numbers = np.empty(len(self), np.int64)
-        for first, last, work in spans(self._offsets):
+        # A word of noise has as many runs as take 75 scores to count.
+        for first, last, work in dispatch.spans(self._offsets, SCORES_PER_RUN):
             dispatch.run(
                 bits.COUNT_RUNS,
                 work,
@@ -388,11 +387,11 @@ class Masks:
         counts = memory.allocate(
             (int(offsets[-1]),), np.int64, "run lengths of masks", "write fewer at a time"
         )
-        before = SCORES_PER_RUN * offsets + (self._offsets - self._offsets[0]) // WORDS_PER_SCORE
-        for first, last in dispatch.spans(before):
+        before = SCORES_PER_RUN * offsets + SCORES_PER_WORD * self._offsets
+        for first, last, work in dispatch.spans(before):
             dispatch.run(
                 bits.WRITE_RUNS,
-                int(before[last] - before[first]),
+                work,
                 self._words,
                 self._offsets[first:last],
                 self._boxes[first:last],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from fastiou.cpu.columns import PADDING
 from fastiou.cpu.mask_scores import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
 from fastiou.mask_set import Masks, as_masks, two_sets
 from fastiou.metrics import METRICS
-from fastiou.packing import WORDS_PER_SCORE, running_sum, spans
+from fastiou.packing import SCORES_PER_WORD, running_sum
 from fastiou.results import DenseResult
 
 __all__ = ["MASK_METRICS", "Masks", "mask_iou", "mask_operand", "masks_to_boxes"]
@@ -162,7 +161,7 @@ def _size_of_all(set1: Masks, set2: Masks) -> int:
 
 def _fill_aligned(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Array) -> None:
     operands = *mask_operand(set1), *mask_operand(set2)
-    for first, last, work in spans(set1._offsets):
+    for first, last, work in dispatch.spans(set1._offsets, SCORES_PER_WORD):
         dispatch.run(mask_scores(metric).aligned, work, *operands, crowd, scores, first, last)
 
 
@@ -175,21 +174,20 @@ def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Arr
     size = _size_of_all(set1, set2)
     if size:  # nothing to crop, as with masks that fill the image
         tiles = -(-count1 // TILE_ROWS) * -(-count2 // TILE_COLUMNS)
-        per_tile = TILE_ROWS * TILE_COLUMNS * size / WORDS_PER_SCORE
-        for first, last in dispatch.steps(tiles, per_tile):
-            work = int((last - first) * per_tile)
+        per_tile = TILE_ROWS * TILE_COLUMNS * size * SCORES_PER_WORD
+        for first, last, work in dispatch.steps(tiles, per_tile):
             dispatch.run(
                 kernels.uniform, work, *operand1, *operand2, crowd, scores, size, first, last
             )
         return
     any_crowd = bool(crowd.any())
     # So many columns that one row may take longer than a step are parted, too.
-    for first_column, last_column, _ in spans(set2._offsets, itertools.repeat(dispatch.STEP)):
+    for first_column, last_column, _ in dispatch.spans(set2._offsets, SCORES_PER_WORD, equal=True):
         columns = last_column - first_column
         words = int(set2._offsets[last_column] - set2._offsets[first_column])
         # A row reads no more words than it has itself for each column, nor than the columns have.
-        cost = running_sum(np.minimum(sizes * columns, words) + WORDS_PER_SCORE * columns)
-        for first_row, last_row, work in spans(cost):
+        cost = running_sum(np.minimum(sizes * columns, words) + int(columns / SCORES_PER_WORD))
+        for first_row, last_row, work in dispatch.spans(cost, SCORES_PER_WORD):
             dispatch.run(
                 kernels.dense,
                 work,

@@ -5,7 +5,7 @@ Of every mask only the words of its bounding box are kept, 64 pixels to a word; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,8 @@ from fastiou.rle import RunLengths
 
 __all__ = [
     "PIXELS_AT_A_TIME",
-    "WORDS_PER_SCORE",
+    "SCORES_PER_RUN",
+    "SCORES_PER_WORD",
     "Packed",
     "join",
     "pack_dense",
@@ -27,7 +28,6 @@ __all__ = [
     "pack_runs",
     "padded_words",
     "running_sum",
-    "spans",
     "take",
     "word_offsets",
 ]
@@ -37,10 +37,9 @@ Array = npt.NDArray[Any]
 #: Pixels that are packed at a time, whose bits take 16 MiB until they are cropped.
 PIXELS_AT_A_TIME = 1 << 27
 
-#: Words, in 2 or 3 of which a core makes as many steps as for one score of boxes.
-WORDS_PER_SCORE = 8
-
-#: Work of reading or writing a run, in scores of boxes (see `dispatch.run`).
+#: Work of reading a word or eight pixels, and of reading or writing a run, in scores of boxes (see
+#: `dispatch.run`).
+SCORES_PER_WORD = 1 / 8
 SCORES_PER_RUN = 8
 
 
@@ -69,9 +68,8 @@ def pack_dense(array: Array) -> Packed:
         pixels = _as_bytes(array[first : first + len(whole)])
         bands, width = whole.shape[1], pixels.shape[2]
         # A step reads the pixels of some word rows.
-        each = bits.BITS * width / WORDS_PER_SCORE
-        for begin, end in dispatch.steps(len(pixels) * bands, each):
-            work = int((end - begin) * each)
+        each = bits.BITS * width * SCORES_PER_WORD
+        for begin, end, work in dispatch.steps(len(pixels) * bands, each):
             dispatch.run(bits.PACK, work, pixels, whole, findings, begin, end)
 
     return _pack(array.shape, pack)
@@ -144,10 +142,10 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
     height = runs.size[0]
     number = len(runs.offsets) - 1
     boxes = np.empty((number, 4), np.int64)
-    for first, last in dispatch.spans(runs.offsets, SCORES_PER_RUN):
+    for first, last, work in dispatch.spans(runs.offsets, SCORES_PER_RUN):
         dispatch.run(
             bits.MEASURE_RUNS,
-            SCORES_PER_RUN * int(runs.offsets[last] - runs.offsets[first]),
+            work,
             runs.counts,
             runs.offsets[first : last + 1],
             height,
@@ -159,11 +157,11 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
         boxes = _union_boxes(boxes, firsts, runs.size)
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
-    before = SCORES_PER_RUN * runs.offsets[firsts] + offsets // WORDS_PER_SCORE
-    for first, last in dispatch.spans(before):
+    before = SCORES_PER_RUN * runs.offsets[firsts] + SCORES_PER_WORD * offsets
+    for first, last, work in dispatch.spans(before):
         dispatch.run(
             bits.FILL_RUNS,
-            int(before[last] - before[first]),
+            work,
             runs.counts,
             runs.offsets,
             firsts[first : last + 1],
@@ -197,8 +195,7 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     boxes = np.empty((0, 4), np.int64)
     if count:
         each = image.size / (4 * blocks)
-        for first, last in dispatch.steps(blocks, each):
-            work = int((last - first) * each)
+        for first, last, work in dispatch.steps(blocks, each):
             dispatch.run(bits.MEASURE_LABELS, work, indices, bounds, first, last)
         low, high = bounds[..., :2].min(0), bounds[..., 2:].max(0)
         boxes = np.concatenate([low, high], axis=1)
@@ -206,8 +203,7 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     words = allocate_words(int(offsets[-1]), zeros=True)
     if count:
         each = bits.BITS * width / 4
-        for first, last in dispatch.steps(-(-height // bits.BITS), each):
-            work = int((last - first) * each)
+        for first, last, work in dispatch.steps(-(-height // bits.BITS), each):
             dispatch.run(bits.FILL_LABELS, work, indices, boxes, offsets, words, first, last)
     masks = Packed((height, width), boxes, offsets, words, areas_of(words, offsets))
     return masks, labels
@@ -274,7 +270,7 @@ def take(masks: Packed, chosen: Array) -> Packed:
     offsets = running_sum(np.diff(masks.offsets)[chosen])
     words = allocate_words(int(offsets[-1]))
     starts = masks.offsets[chosen]
-    for first, last, work in spans(offsets):
+    for first, last, work in dispatch.spans(offsets, SCORES_PER_WORD):
         dispatch.run(
             bits.GATHER, work, masks.words, starts[first:last], offsets[first : last + 1], words
         )
@@ -315,15 +311,6 @@ def allocate_words(count: int, *, zeros: bool = False) -> Array:
 
 def areas_of(words: Array, offsets: Array) -> Array:
     areas = np.empty(len(offsets) - 1, np.int64)
-    for first, last, work in spans(offsets):
+    for first, last, work in dispatch.spans(offsets, SCORES_PER_WORD):
         dispatch.run(bits.COUNT_PIXELS, work, words, offsets[first : last + 1], areas[first:last])
     return areas
-
-
-def spans(offsets: Array, sizes: Iterable[int] | None = None) -> Iterator[tuple[int, int, int]]:
-    """Slices of masks for one step each, and their work as `dispatch.run` reckons it.
-
-    `offsets` says where the words or runs of each mask begin; `sizes` is as in `dispatch.spans`.
-    """
-    for first, last in dispatch.spans(offsets, 1 / WORDS_PER_SCORE, sizes):
-        yield first, last, int(offsets[last] - offsets[first]) // WORDS_PER_SCORE + last - first

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou import dispatch, memory
-from fastiou.candidates import CUTS, SCORES_OF_A_QUERY, Search, steps
+from fastiou.candidates import CUTS, SCORES_OF_A_QUERY, Search, even_cuts, steps
 from fastiou.cpu.join import COLLECT, FILL, NAME_ROWS, REACH, SORT_OUT, pairs_kernel
 
 __all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
@@ -49,8 +49,8 @@ COUNTED = 0.5
 HOME_WORK = 16
 NAME_WORK = 8
 
-#: Some of the rows are searched for what to expect only where that takes so many scores at most,
-#: since it is one step: 0.15 s on one slow thread.
+#: Some of the rows are searched for what to expect only where that takes so many scores at most:
+#: 0.15 s on one slow thread.
 MOST_SAMPLED = 1 << 26
 
 
@@ -174,17 +174,19 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     none = _Pool(len(counts), found.dtype)
     count = len(found.side1)
     cuts = _sampled(count, POOL_UNIT, 1)
-    sampled_work = work * (len(cuts) // 2) // max(count, 1)
-    if count < POOL_UNIT or sampled_work > MOST_SAMPLED:
+    rows = len(cuts) // 2
+    if count < POOL_UNIT or work * rows > MOST_SAMPLED * count:
         return none
     reached = np.zeros(len(cuts), np.int64)
-    dispatch.run(
-        pairs_kernel(found.geometry, metric), sampled_work, *found.arguments, found.itself, COLLECT,
-        2, cuts, limit, reached, counts, *_no_columns(found), *none.arguments,
-    )  # fmt: skip
-    expected = max(int(counts.sum()) * count // (len(cuts) // 2), min(work, LEAST_POOL))
+    for first, last, own_work in dispatch.steps(rows, work / count):
+        some = slice(2 * first, 2 * last)
+        dispatch.run(
+            pairs_kernel(found.geometry, metric), own_work, *found.arguments, found.itself, COLLECT,
+            2, cuts[some], limit, reached[some], counts, *_no_columns(found), *none.arguments,
+        )  # fmt: skip
+    expected = max(int(counts.sum()) * count // rows, min(work, LEAST_POOL))
     # A guess at how many steps there will be. With too few of them, some rows find no room.
-    parts = CUTS * (2 + work // (2 * dispatch.STEP))
+    parts = CUTS * (2 + work // (4 * dispatch.STEP))
     least = ROWS_OF_PORTION * int(counts.max())
     portion = max(least, min(expected // (8 * parts) + 1, PORTION))
     # An eighth more for rows that differ, another for rows that move, and the ends of the parts.
@@ -286,9 +288,8 @@ def _row_cuts(offsets: Array, each: int) -> Iterator[tuple[Array, int]]:
 
     `each` is the work of a pair; with the cuts comes that of the step.
     """
-    for first, last in dispatch.steps(int(offsets[-1]), each):
-        targets = first + (last - first) * np.arange(CUTS + 1) // CUTS
-        yield np.searchsorted(offsets, targets), each * (last - first)
+    for first, last, work in dispatch.spans(offsets, each):
+        yield even_cuts(offsets, first, last), work
 
 
 def name_rows(offsets: Array, rows: Array) -> None:

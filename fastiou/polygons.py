@@ -78,9 +78,8 @@ def rasterise(
         )
 
     extents = np.empty((len(rings), 3), np.int64)
-    for begin, end in dispatch.spans(cuts, SCORES_PER_CORNER):
+    for begin, end, work in dispatch.spans(cuts, SCORES_PER_CORNER):
         own = cuts[begin : end + 1]
-        work = SCORES_PER_CORNER * int(own[-1] - own[0])
         dispatch.run(MEASURE, work, corners, own, width, extents[begin:end])
     if len(rings) and extents[:, 0].max() > MAX_CROSSINGS:
         ring = int(np.argmax(extents[:, 0] > MAX_CROSSINGS))
@@ -98,9 +97,9 @@ def rasterise(
     columns = memory.allocate((int(column_starts[-1]),), int64, what, instead)
     before = SCORES_PER_CORNER * cuts + SCORES_PER_CROSSING * starts
     offsets = np.zeros(len(rings) + 1, np.int64)
-    for begin, end in dispatch.spans(before):
+    for begin, end, work in dispatch.spans(before):
         dispatch.run(
-            FILL, int(before[end] - before[begin]), corners, cuts[begin : end + 1], height, width,
+            FILL, work, corners, cuts[begin : end + 1], height, width,
             extents[begin:end], starts[begin : end + 1], column_starts[begin : end + 1], columns,
             runs,
         )  # fmt: skip
@@ -110,7 +109,7 @@ def rasterise(
         numbers = np.add.reduceat(used, starts[begin:end] - starts[begin], dtype=np.int64)
         offsets[begin + 1 : end + 1] = offsets[begin] + np.cumsum(numbers)
         runs[offsets[begin] : offsets[end]] = own[used]
-    return RunLengths((height, width), runs[: offsets[-1]], offsets), first
+    return RunLengths((height, width), runs[: offsets[-1]].copy(), offsets), first
 
 
 def _where(name: str, first: Array, ring: int) -> str:

@@ -139,11 +139,10 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
     counts = np.empty(0, np.int64)
     offsets = lengths
     for counting in (True, False):
-        for first, last in dispatch.spans(cuts, SCORES_PER_CHARACTER):
-            own = cuts[first : last + 1]
+        for first, last, work in dispatch.spans(cuts, SCORES_PER_CHARACTER):
             dispatch.run(
-                codec.DECODE, SCORES_PER_CHARACTER * int(own[-1] - own[0]), characters, own, pixels,
-                counting, lengths[first:last], counts, offsets[first:last], findings[first:last],
+                codec.DECODE, work, characters, cuts[first : last + 1], pixels, counting,
+                lengths[first:last], counts, offsets[first:last], findings[first:last],
             )  # fmt: skip
         if counting:
             for i, integers in lists.items():
@@ -327,9 +326,8 @@ def write_run_lengths(runs: RunLengths) -> list[dict[str, Any]]:
     # Pages that no number reaches are never touched.
     text = np.empty(codec.LONGEST * len(runs.counts), np.uint8)
     sizes = np.empty(count, np.int64)
-    for first, last in dispatch.spans(runs.offsets, SCORES_PER_COUNT):
+    for first, last, work in dispatch.spans(runs.offsets, SCORES_PER_COUNT):
         own = runs.offsets[first : last + 1]
-        work = SCORES_PER_COUNT * int(own[-1] - own[0])
         dispatch.run(codec.ENCODE, work, runs.counts, own, text, sizes[first:last])
     begins = codec.LONGEST * runs.offsets[:-1]
     view = text.data

@@ -226,7 +226,7 @@ def _overlap_by_runs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
     sizes = np.full(tasks, FEWEST_SLOTS)
     tables = np.zeros((tasks, FEWEST_SLOTS, 3), np.int64)
     lists = _Lists(tasks, FEWEST_SLOTS + CHUNK)
-    for first, last in dispatch.steps(pixels, LABEL_WORK):
+    for first, last, _ in dispatch.steps(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
         positions, ends = cuts[:-1].copy(), cuts[1:]
         while True:
@@ -322,19 +322,17 @@ class _Keys:
         starts = self._starts(sizes)
         distinct = np.zeros(self.buckets, np.int64)
         tables = np.empty((TASKS, DENSE), np.int64)
-        for first, last in dispatch.spans(starts, PAIR_WORK):
+        for first, last, work in dispatch.spans(starts, PAIR_WORK):
             dispatch.run(
-                SORT, PAIR_WORK * int(starts[last] - starts[first]), keys, weights, spare_keys,
-                spare_weights, counts, starts[first : last + 1], self.shift, distinct[first:last],
-                tables,
+                SORT, work, keys, weights, spare_keys, spare_weights, counts,
+                starts[first : last + 1], self.shift, distinct[first:last], tables,
             )  # fmt: skip
         ends = np.concatenate([[0], np.cumsum(distinct)])
         result, share = self.empty_lists(int(ends[-1]), tasks, room, left)
-        for first, last in dispatch.spans(ends, PAIR_WORK):
+        for first, last, work in dispatch.spans(ends, PAIR_WORK):
             dispatch.run(
-                UNPACK, PAIR_WORK * int(ends[last] - ends[first]), keys, counts,
-                starts[first : last + 1], ends[first : last + 1], self.lows, self.bits2, share,
-                result.columns,
+                UNPACK, work, keys, counts, starts[first : last + 1], ends[first : last + 1],
+                self.lows, self.bits2, share, result.columns,
             )  # fmt: skip
         return result
 
@@ -375,17 +373,17 @@ class _Lists:
             return result
         sizes = np.zeros((len(self.lengths), keys.buckets), np.int64)
         before = np.concatenate([[0], np.cumsum(self.lengths)])
-        for first, last in dispatch.spans(before, PAIR_WORK):
+        for first, last, work in dispatch.spans(before, PAIR_WORK):
             dispatch.run(
-                PACK, PAIR_WORK * int(before[last] - before[first]), self.columns[first:last],
-                self.lengths[first:last], keys.lows, keys.bits2, keys.shift, sizes[first:last],
+                PACK, work, self.columns[first:last], self.lengths[first:last], keys.lows,
+                keys.bits2, keys.shift, sizes[first:last],
             )  # fmt: skip
         numbers, counts = _columns(2, total)
         places = keys.places(sizes)
-        for first, last in dispatch.spans(before, PAIR_WORK):
+        for first, last, work in dispatch.spans(before, PAIR_WORK):
             dispatch.run(
-                SCATTER, PAIR_WORK * int(before[last] - before[first]), self.columns[first:last],
-                self.lengths[first:last], keys.shift, places[first:last], numbers, counts,
+                SCATTER, work, self.columns[first:last], self.lengths[first:last], keys.shift,
+                places[first:last], numbers, counts,
             )  # fmt: skip
         # What was scattered is not needed any more.
         spare = self.columns.reshape(-1)[: 2 * total].reshape(2, total)
@@ -488,9 +486,9 @@ def _confusion_of_few(
     outside = ignored is not None and limits.min <= ignored <= limits.max
     number = ignored if outside and ignored is not None else 0
     number -= 2**64 if number >= 2**63 else 0
-    for first, last in dispatch.steps(pixels, LABEL_WORK):
+    for first, last, work in dispatch.steps(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
-        dispatch.run(CONFUSE, LABEL_WORK * (last - first), flat1, flat2, cuts, kept, number, tables)
+        dispatch.run(CONFUSE, work, flat1, flat2, cuts, kept, number, tables)
     matrix: Array = tables.sum((0, 1))
     if ignored is not None and 0 <= ignored < classes:
         matrix[ignored] = 0
@@ -709,8 +707,7 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
         rows1, rows2 = flat1.reshape(outer, elements), flat2.reshape(outer, elements)
         units = outer * blocks
         each = VALUE_WORK * max(1, min(elements, BLOCK))
-        for first, last in dispatch.steps(units, each):
-            work = each * (last - first)
+        for first, last, work in dispatch.steps(units, each):
             dispatch.run(kernels.rows, work, rows1, rows2, first, last, partial[..., 0])
         return partial
     # At least 64 elements to a sum, so that the sums are few beside the elements.
@@ -719,9 +716,9 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
     partial = np.zeros((2, outer, blocks, columns), kernels.dtype)
     units = outer * blocks * -(-columns // STRIP)
     each = VALUE_WORK * max(1, min(elements, height) * min(columns, STRIP))
-    for first, last in dispatch.steps(units, each):
+    for first, last, work in dispatch.steps(units, each):
         dispatch.run(
-            kernels.columns, each * (last - first), flat1.reshape(shape), flat2.reshape(shape),
+            kernels.columns, work, flat1.reshape(shape), flat2.reshape(shape),
             height, first, last, partial,
         )  # fmt: skip
     return partial

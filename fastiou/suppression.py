@@ -201,11 +201,13 @@ def nms(
             )
         ]
     else:
-        taken = np.full(count, -1.0)
-        taken[chosen] = _soft(
+        lowered = _soft(
             task, method, width, chosen, values[chosen].astype(np.float64), float(least)
         )
-        result = by_score(taken)[: np.count_nonzero(taken >= 0)]
+        taken = np.sort(chosen[lowered >= 0])
+        current = np.full(count, -1.0)
+        current[chosen] = lowered
+        result = taken[by_score(current[taken])]
     result = result[:most]
     return arrays.hand_back(result, *sets.inputs)
 
@@ -218,17 +220,19 @@ def by_score(scores: Array) -> Array:
     # Part by part, each of the scores between two of a sample, so that signal handlers run.
     number = count // SORTED_AT_A_TIME + 1
     sample = np.sort(scores[:: max(1, count // (64 * number))])
-    cuts = sample[np.arange(1, number) * len(sample) // number]
+    cuts = np.unique(sample[np.arange(1, number) * len(sample) // number])
     parts = np.empty(count, np.int16)
     for first in range(0, count, SORTED_AT_A_TIME):
-        some = slice(first, first + SORTED_AT_A_TIME)
-        parts[some] = np.searchsorted(cuts, scores[some], side="right")
+        some = scores[first : first + SORTED_AT_A_TIME]
+        below, up_to = (np.searchsorted(cuts, some, side) for side in ("left", "right"))
+        parts[first : first + SORTED_AT_A_TIME] = below + up_to
     order = np.empty(count, np.int64)
     end = 0
-    for part in reversed(range(number)):
+    for part in reversed(range(2 * len(cuts) + 1)):
         own = np.flatnonzero(parts == part)
         begin, end = end, end + len(own)
-        order[begin:end] = own[_by_score(scores[own])]
+        # Every other part has the scores that equal a cut, of which there may be any number.
+        order[begin:end] = own if part % 2 else own[_by_score(scores[own])]
     return order
 
 

@@ -17,6 +17,7 @@ from scenes_for_tests import scattered
 
 import fastiou
 from fastiou import Masks, dispatch
+from fastiou.cpu import bits, columns, compilation
 
 Rng = np.random.Generator
 Work = Callable[[], Any]
@@ -35,8 +36,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("rate", [1e7, 1e8, 3e8, 1e10])
 def test_steps_follow_the_rate(clock: list[float], rate: float) -> None:
     durations = []
-    for first, last in dispatch.steps(int(5 * rate), 3):
-        durations.append(3 * (last - first) / rate)
+    for first, last, work in dispatch.steps(int(5 * rate), 3):
+        assert work == 3 * (last - first)
+        durations.append(work / rate)
         clock[0] += durations[-1]
     assert sum(durations) == pytest.approx(15)
     grown = dispatch.STEP / rate
@@ -46,25 +48,40 @@ def test_steps_follow_the_rate(clock: list[float], rate: float) -> None:
 
 
 def test_steps_follow_a_rate_that_changes(clock: list[float]) -> None:
-    shares = dispatch.shares()
-    share = next(shares)
+    pace = dispatch.shares()
+    share = next(pace)
     for rate in (1e9, 1e9, 1e6, 1e6, 1e9):
         clock[0] += share / rate
-        share = next(shares)
-    assert share == pytest.approx(8e5, rel=1e-3)  # at most eight times what it was at 1e6
+        share = pace.send(share)
+    assert share == pytest.approx(dispatch.STEP_GROWTH * 1e5, rel=1e-3)
     clock[0] += 0.001
-    assert shares.send(5) == share  # that there was little to do tells nothing
+    assert pace.send(5) == share  # that there was little to do tells nothing
+    clock[0] += 10
+    compilation.compilations += 1
+    assert pace.send(share) == share  # nor does a step in which a kernel was compiled
     clock[0] += 0.2
-    assert shares.send(1000) == pytest.approx(500, abs=1)
+    assert pace.send(1000) == pytest.approx(500, abs=1)
+
+
+def test_spans_follow_what_was_in_them(clock: list[float]) -> None:
+    """What is cut short, since the next thing does not fit, was no full step."""
+    before = np.concatenate([[0, 1], 1 + dispatch.STEP * np.arange(1, 30)])
+    for first, last, work in dispatch.spans(before):
+        assert work == before[last] - before[first]
+        clock[0] += 0.1 * work / dispatch.STEP
+        assert last - first == 1
 
 
 def test_spans_hold_one_thing_at_least(fixed_steps: Callable[[int], None]) -> None:
     fixed_steps(10)
     before = np.array([0, 3, 6, 9, 40, 40, 41, 60])
-    assert list(dispatch.spans(before)) == [(0, 3), (3, 4), (4, 6), (6, 7)]
-    assert list(dispatch.spans(before, 0.5)) == [(0, 3), (3, 4), (4, 7)]
-    assert list(dispatch.spans(before, 1, itertools.repeat(100))) == [(0, 7)]
+    assert list(dispatch.spans(before)) == [(0, 3, 9), (3, 4, 31), (4, 6, 1), (6, 7, 19)]
+    assert list(dispatch.spans(before, 0.5)) == [(0, 3, 4), (3, 4, 15), (4, 7, 10)]
+    assert list(dispatch.spans(before, equal=True)) == list(dispatch.spans(before))
     assert list(dispatch.spans(before[:1])) == []
+    assert list(dispatch.steps(25)) == [(0, 10, 10), (10, 20, 10), (20, 25, 5)]
+    assert list(dispatch.steps(3, 11)) == [(0, 1, 11), (1, 2, 11), (2, 3, 11)]
+    assert list(dispatch.steps(0)) == []
 
 
 def _masks(rng: Rng) -> Masks:
@@ -124,7 +141,7 @@ CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
 }
 
 #: Kernels that run once over their input, since they take some nanoseconds for each member of it.
-WHOLE = {"fill", "crop"}
+WHOLE = {columns.FILL, bits.CROP}
 
 
 @pytest.mark.usefixtures("threads")
@@ -132,7 +149,7 @@ WHOLE = {"fill", "crop"}
 def test_every_long_call_is_cut_by_time(
     rng: Rng, monkeypatch: pytest.MonkeyPatch, clock: list[float], name: str
 ) -> None:
-    """On a machine so slow that even this takes seconds."""
+    """On a machine so slow that even this takes seconds, if work takes as long as is reckoned."""
     numba.set_num_threads(1)
     work, prepare = CUT[name]
     given = prepare(rng)
@@ -141,7 +158,7 @@ def test_every_long_call_is_cut_by_time(
     taken: list[tuple[float, str]] = []
 
     def slow_run(kernel: Any, scores: int, *arguments: Any) -> Any:
-        if kernel._label not in WHOLE:
+        if kernel not in WHOLE:
             taken.append((scores / 600_000, kernel._label))
             clock[0] += scores / 600_000
         return run(kernel, scores, *arguments)

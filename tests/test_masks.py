@@ -1135,7 +1135,7 @@ def test_the_same_bits_for_any_steps(
         return [Masks.from_polygons(polygons, (150, 131)), *all_that_is_made_of(dense[:40], labels)]
 
     expected = made()
-    fixed_steps(max(1, words // packing.WORDS_PER_SCORE))
+    fixed_steps(max(1, int(words * packing.SCORES_PER_WORD)))
     monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * words)
     assert made() == expected
 
@@ -1146,7 +1146,7 @@ def test_steps_of_masks_that_fill_one_box(
     a, b = noise(rng, 37, (70, 30)), noise(rng, 150, (70, 30))
     expected = reference.mask_iou(a, b)
     for words in (1, 200_000):
-        fixed_steps(max(1, words // packing.WORDS_PER_SCORE))
+        fixed_steps(max(1, int(words * packing.SCORES_PER_WORD)))
         np.testing.assert_array_equal(fastiou.mask_iou(a, b), expected)
 
 

@@ -559,6 +559,59 @@ assert np.array_equal(scores, expected[:9, :9])
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no signals")
+def test_ctrl_c_is_heard_at_once_while_a_module_is_imported(python: Python, tmp_path: Path) -> None:
+    """That the caller's own module is being imported makes no moment a bad one."""
+    (tmp_path / "caller.py").write_text(
+        """
+import os, signal
+import numpy as np, fastiou
+from numba.core.compiler import CompilerBase
+signal.signal(signal.SIGINT, signal.default_int_handler)
+start = CompilerBase.compile_extra
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    return start(*arguments)
+CompilerBase.compile_extra = interrupted
+heard = False
+boxes = np.array([[0.0, 0, 1, 1]])
+try:
+    fastiou.box_iou(boxes, boxes)
+except KeyboardInterrupt:
+    heard = True
+"""
+    )
+    cache = tmp_path / "cache"
+    python("import caller\nassert caller.heard", prelude="", NUMBA_CACHE_DIR=str(cache))
+    assert not list(cache.rglob("*small-iou*.nbc"))  # which is compiled no more
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_pairs_in_threads_and_forked_workers(python: Python, tmp_path: Path) -> None:
+    """Searches start many loops, of which the first ones are compiled here."""
+    python(
+        """
+import multiprocessing, threading
+def work(number=0):
+    found = fastiou.pairs(boxes, boxes, 0.1)
+    assert np.array_equal(found.values, expected[expected >= 0.1])
+    done.append(number)
+    return number
+done = []
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(done) == 4
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(work, range(8)) == list(range(8))
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("metric", ["iou", "giou", "ciou"])
 def test_dense_bits_do_not_depend_on_threads_or_steps(

@@ -102,8 +102,13 @@ def test_masks_among_threads(
         assert found.tolist() == expected
 
 
+@pytest.mark.parametrize("at_a_time", [1, 7, 300, 1 << 20])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_order_of_scores(rng: np.random.Generator, dtype: type) -> None:
+def test_order_of_scores(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, dtype: type, at_a_time: int
+) -> None:
+    """In parts of any number, of which some hold many that are equal."""
+    monkeypatch.setattr(suppression, "SORTED_AT_A_TIME", at_a_time)
     scores = np.concatenate([rng.normal(size=500), rng.integers(-3, 3, 500)]).astype(dtype)
     scores[:6] = [0.0, -0.0, np.inf, -np.inf, np.inf, np.finfo(dtype).smallest_subnormal]
     rng.shuffle(scores)

@@ -18,7 +18,6 @@ third that loads both from disk would run one of them for both.
 from __future__ import annotations
 
 import _thread
-import contextlib
 import functools
 import hashlib
 import os
@@ -27,9 +26,9 @@ import signal
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numba
@@ -78,13 +77,18 @@ def _warn_once(problem: str) -> None:
 RESEND_SECONDS = 0.005
 
 
-def _is_bad_moment(frame: FrameType | None) -> bool:
+#: How many kernels this process has compiled or loaded from disk so far: a time in which that
+#: happened tells nothing about how fast they are.
+compilations = 0
+
+
+def _is_bad_moment(frame: FrameType | None, outermost: CodeType) -> bool:
     """Tell whether an exception raised in this code would be lost, or leave Numba broken.
 
     It is lost where LLVM's compiler has called the code, or is called by it. Numba is left broken
     where it imports modules or refreshes its registries, which it does once and bit by bit.
     """
-    while frame is not None:
+    while frame is not None and frame.f_code is not outermost:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(("llvmlite.binding", "importlib._bootstrap")):
             return True
@@ -94,33 +98,37 @@ def _is_bad_moment(frame: FrameType | None) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(compile_kernel: Callable[..., Any]) -> Callable[..., Any]:
     """See to it that a Ctrl-C while compiling is not lost, and breaks nothing.
 
     LLVM hands what it compiled to Python functions through ctypes, which prints an exception raised
     there, KeyboardInterrupt too, and goes on. An interrupt that comes at such a moment is sent
     again later.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
 
-    def wait_or_handle(number: int, frame: FrameType | None) -> None:
-        if _is_bad_moment(frame):
-            again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main)
-            again.daemon = True
-            again.start()
-        else:
-            handler(number, frame)
+    def compile_and_listen(*arguments: Any, **options: Any) -> Any:
+        global compilations
+        compilations += 1
+        handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+            return compile_kernel(*arguments, **options)
 
-    signal.signal(signal.SIGINT, wait_or_handle)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) is wait_or_handle:
-            signal.signal(signal.SIGINT, handler)
+        def wait_or_handle(number: int, frame: FrameType | None) -> None:
+            if _is_bad_moment(frame, compile_and_listen.__code__):
+                again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main)
+                again.daemon = True
+                again.start()
+            else:
+                handler(number, frame)
+
+        signal.signal(signal.SIGINT, wait_or_handle)
+        try:
+            return compile_kernel(*arguments, **options)
+        finally:
+            if signal.getsignal(signal.SIGINT) is wait_or_handle:
+                signal.signal(signal.SIGINT, handler)
+
+    return compile_and_listen
 
 
 class _Files(IndexDataCacheFile):
@@ -241,7 +249,7 @@ class Kernel:
         # error_model: Python's check for division by zero keeps a loop from being vectorised.
         # nogil: other Python threads go on meanwhile.
         dispatcher = numba.njit(parallel=parallel, error_model="numpy", nogil=True)(self._function)
-        dispatcher.compile = interruptible()(dispatcher.compile)
+        dispatcher.compile = interruptible(dispatcher.compile)
         label = f"{self._label}-{'parallel' if parallel else 'serial'}"
         try:
             dispatcher._cache = KernelCache(self._function, label)

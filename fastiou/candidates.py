@@ -657,6 +657,8 @@ def steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int
 
 def even_cuts(cumulative: Array, first: int, last: int) -> Array:
     """Cut a range of rows into parts of about as much work, at most `CUTS`."""
+    if last - first <= CUTS:
+        return np.arange(first, last + 1)
     done, before = int(cumulative[last]), int(cumulative[first])
     targets = before + (done - before) * np.arange(CUTS + 1) // CUTS
     cuts = np.unique(np.searchsorted(cumulative[first : last + 1], targets) + first)

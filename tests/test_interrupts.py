@@ -224,6 +224,10 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         lambda rings: Masks.from_polygons(rings, (600, 600)),
         lambda rng: [[(600 * rng.random(600)).tolist()] for _ in range(400)],
     ),
+    "from_labels": (
+        Masks.from_labels,
+        lambda rng: np.kron(rng.permutation(30_000).reshape(150, 200), np.ones((32, 32), int)),
+    ),
     "label_overlap": (
         lambda labels: fastiou.label_overlap(*labels),
         lambda rng: rng.integers(0, 3000, (2, 6000, 8000), dtype=np.int32),

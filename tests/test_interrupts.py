@@ -120,7 +120,7 @@ CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
     ),
     "from_labels": (
         Masks.from_labels,
-        lambda rng: np.kron(rng.permutation(400).reshape(20, 20), np.ones((70, 70), int)),
+        lambda rng: np.kron(rng.permutation(200).reshape(40, 5), np.ones((70, 70), int)),
     ),
     "label_overlap": (
         lambda labels: fastiou.label_overlap(*labels),

@@ -25,7 +25,7 @@ from fastiou.metrics import METRICS
 from fastiou.packing import SCORES_PER_WORD
 from fastiou.preparation import area_of_sides, prepare
 
-__all__ = ["Search", "Sets", "Side", "group_codes", "read_sets", "search", "steps"]
+__all__ = ["Search", "Sets", "Side", "even_cuts", "group_codes", "read_sets", "search", "steps"]
 
 Array = npt.NDArray[Any]
 

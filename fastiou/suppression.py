@@ -237,6 +237,7 @@ def by_score(scores: Array) -> Array:
 
 
 def _by_score(scores: Array) -> Array:
+    """The same in one call of NumPy's."""
     count = len(scores)
     if scores.dtype.itemsize <= 4 and count < 2**31:
         # Score and index in one number: NumPy sorts numbers faster than it finds their order.

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from fastiou.cpu.intrinsics import (
+from fastiou.runtime.dispatch import PARALLEL_FROM
+from fastiou.runtime.vectors import (
     CACHE_LINE,
     address,
     prefer_widest_vectors,
     stack_array,
     stream,
 )
-from fastiou.dispatch import PARALLEL_FROM
 
 __all__ = ["plain_fill", "read", "stream_fill"]
 

@@ -256,7 +256,7 @@ def _clock_at_work() -> float | None:
     from numba import cuda
 
     from bench.gpu_kernels import fill
-    from fastiou.cuda.device import Work
+    from fastiou.runtime.gpu import Work
 
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -454,7 +454,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check, measure and write; gives the exit code."""
-    from fastiou.cuda import interop
+    from fastiou.runtime import gpu_arrays as interop
 
     options = _arguments(arguments)
     if (problem := interop.problem()) is not None:

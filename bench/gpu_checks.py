@@ -56,7 +56,7 @@ class Launches:
         self.counts: dict[str, int] = {}
 
     def __enter__(self) -> Launches:
-        from fastiou.cuda.compilation import CudaKernel
+        from fastiou.runtime.gpu_kernel import CudaKernel
 
         self._launch = launch = CudaKernel.launch
 
@@ -69,7 +69,7 @@ class Launches:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        from fastiou.cuda.compilation import CudaKernel
+        from fastiou.runtime.gpu_kernel import CudaKernel
 
         CudaKernel.launch = self._launch  # type: ignore[method-assign]
 

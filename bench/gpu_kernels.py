@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from fastiou.cuda.compilation import CudaKernel, blocks_for, threads_of_block
-from fastiou.cuda.primitives import SIMULATED, load4, store4
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_primitives import SIMULATED, load4, store4
 
 __all__ = [
     "BIT_ANDS_OF_MMA",
@@ -33,7 +33,7 @@ STORES = (1, 4, 16)
 
 #: The instruction that counts the bits that rows and columns share, on tensor cores:
 #: `(4 counts, 4 words of rows, 2 words of columns)` gives 4 counts.
-MMA_MODULE, MMA_NAME = "fastiou.cuda.tensor_cores", "add_shared_bits"
+MMA_MODULE, MMA_NAME = "fastiou.geometries.masks.gpu_tensor_cores", "add_shared_bits"
 
 #: Bits that one warp ANDs by it at once: m16n8k256.
 BIT_ANDS_OF_MMA = 16 * 8 * 256

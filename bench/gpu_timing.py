@@ -66,7 +66,10 @@ HOLD, LONGEST_HOLD = 1_000, 200_000
 ON_TENSOR_CORES = "tensor-core"
 
 #: What decides whether they are used, where this fastiou has them.
-TENSOR_CORE_MODULE, TENSOR_CORE_CHOICE = "fastiou.cuda.mask_scores", "suits_tensor_cores"
+TENSOR_CORE_MODULE, TENSOR_CORE_CHOICE = (
+    "fastiou.geometries.masks.gpu_kernels",
+    "suits_tensor_cores",
+)
 
 
 class LeftOut(Exception):  # noqa: N818 (nothing is wrong)
@@ -135,7 +138,7 @@ class KernelTimes:
         self._events: list[tuple[str, Any, Any]] = []
 
     def __enter__(self) -> KernelTimes:
-        from fastiou.cuda.compilation import CudaKernel
+        from fastiou.runtime.gpu_kernel import CudaKernel
 
         self._launch = launch = CudaKernel.launch
 
@@ -154,7 +157,7 @@ class KernelTimes:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        from fastiou.cuda.compilation import CudaKernel
+        from fastiou.runtime.gpu_kernel import CudaKernel
 
         CudaKernel.launch = self._launch  # type: ignore[method-assign]
 
@@ -322,10 +325,11 @@ def _dense_kernel(metric: str) -> Contender:
     """Columns prepared and copied, and the result's memory allocated, beforehand."""
 
     def set_up(scene: Boxes) -> Sampler:
-        from fastiou import arrays, box_iou
-        from fastiou.cuda.device import Work
-        from fastiou.cuda.pairwise import dense_scores
-        from fastiou.preparation import prepare
+        from fastiou import box_iou
+        from fastiou.arrays import inputs as arrays
+        from fastiou.cuda.dense import dense_scores
+        from fastiou.geometries.boxes import prepare
+        from fastiou.runtime.gpu import Work
 
         given1, given2 = (
             arrays.box_array(name, boxes)

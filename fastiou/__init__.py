@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastiou.assignment import Match, match
-    from fastiou.boxes import (
+    from fastiou.config import show_config
+    from fastiou.relations.dense import (
         box_area,
         box_convert,
         box_iou,
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
         distance_box_iou,
         generalized_box_iou,
     )
-    from fastiou.config import show_config
-    from fastiou.masks import Masks, mask_iou, masks_to_boxes
-    from fastiou.matching import Pairs, TopK, pairs, topk
-    from fastiou.segmentation import (
+    from fastiou.relations.masks import Masks, mask_iou, masks_to_boxes
+    from fastiou.relations.match import Match, match
+    from fastiou.relations.nms import batched_nms, nms
+    from fastiou.relations.pairs import Pairs, TopK, pairs, topk
+    from fastiou.segmentation.labels import (
         LabelOverlap,
         MeanIoU,
         confusion_matrix,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         soft_iou,
         thresholded_iou,
     )
-    from fastiou.suppression import batched_nms, nms
 
 __version__ = "0.1.0"
 
@@ -68,33 +68,33 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LabelOverlap": "segmentation",
-    "Masks": "masks",
-    "Match": "assignment",
-    "MeanIoU": "segmentation",
-    "Pairs": "matching",
-    "TopK": "matching",
-    "batched_nms": "suppression",
-    "box_area": "boxes",
-    "box_convert": "boxes",
-    "box_iou": "boxes",
-    "complete_box_iou": "boxes",
-    "confusion_matrix": "segmentation",
-    "distance_box_iou": "boxes",
-    "generalized_box_iou": "boxes",
-    "iou_grade": "segmentation",
-    "label_iou": "segmentation",
-    "label_overlap": "segmentation",
-    "mask_iou": "masks",
-    "masks_to_boxes": "masks",
-    "match": "assignment",
-    "mean_iou": "segmentation",
-    "nms": "suppression",
-    "pairs": "matching",
+    "LabelOverlap": "segmentation.labels",
+    "Masks": "relations.masks",
+    "Match": "relations.match",
+    "MeanIoU": "segmentation.labels",
+    "Pairs": "relations.pairs",
+    "TopK": "relations.pairs",
+    "batched_nms": "relations.nms",
+    "box_area": "relations.dense",
+    "box_convert": "relations.dense",
+    "box_iou": "relations.dense",
+    "complete_box_iou": "relations.dense",
+    "confusion_matrix": "segmentation.labels",
+    "distance_box_iou": "relations.dense",
+    "generalized_box_iou": "relations.dense",
+    "iou_grade": "segmentation.labels",
+    "label_iou": "segmentation.labels",
+    "label_overlap": "segmentation.labels",
+    "mask_iou": "relations.masks",
+    "masks_to_boxes": "relations.masks",
+    "match": "relations.match",
+    "mean_iou": "segmentation.labels",
+    "nms": "relations.nms",
+    "pairs": "relations.pairs",
     "show_config": "config",
-    "soft_iou": "segmentation",
-    "thresholded_iou": "segmentation",
-    "topk": "matching",
+    "soft_iou": "segmentation.labels",
+    "thresholded_iou": "segmentation.labels",
+    "topk": "relations.pairs",
 }
 
 

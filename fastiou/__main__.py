@@ -1,5 +1,5 @@
 """`python -m fastiou` is the command `fastiou`."""
 
-from fastiou.cli import main
+from fastiou.cli.main import main
 
 main()

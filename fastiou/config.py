@@ -12,15 +12,15 @@ import numba
 import numpy as np
 
 import fastiou
-from fastiou import dispatch
-from fastiou.assignment import match
-from fastiou.boxes import box_iou
-from fastiou.cpu.compilation import cache_folder
-from fastiou.cuda import interop
-from fastiou.masks import Masks, mask_iou
-from fastiou.matching import pairs, topk
 from fastiou.metrics import METRICS
-from fastiou.suppression import nms
+from fastiou.relations.dense import box_iou
+from fastiou.relations.masks import Masks, mask_iou
+from fastiou.relations.match import match
+from fastiou.relations.nms import nms
+from fastiou.relations.pairs import pairs, topk
+from fastiou.runtime import dispatch
+from fastiou.runtime import gpu_arrays as interop
+from fastiou.runtime.kernel import cache_folder
 
 __all__ = ["configuration", "show_config", "warm_up"]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastiou import cli, files
+from fastiou.cli import main as cli
+from fastiou.formats import content as files
 
 pytest.importorskip("click", reason="the command needs the extra cli")
 pytest.importorskip("rich", reason="the command needs the extra cli")

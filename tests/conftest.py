@@ -16,8 +16,8 @@ import pytest
 from boxes_for_tests import USUAL_METRICS
 from hypothesis import HealthCheck, settings
 
-from fastiou import dispatch
-from fastiou.cuda import interop
+from fastiou.runtime import dispatch
+from fastiou.runtime import gpu_arrays as interop
 
 # A kernel may be compiled within an example; time says nothing about right or wrong.
 settings.register_profile(

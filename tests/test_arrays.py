@@ -10,7 +10,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou.cuda import interop
+from fastiou.runtime import gpu_arrays as interop
 
 
 def need(library: str) -> Any:

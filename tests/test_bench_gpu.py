@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 import fastiou
 from bench import gpu, gpu_checks, gpu_timing, report
-from fastiou.cuda import interop
+from fastiou.runtime import gpu_arrays as interop
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,7 +132,7 @@ def test_nothing_that_needs_a_gpu_is_imported():
     )
     loaded = finished.stdout.split()
     assert "bench.gpu_timing" in loaded
-    assert not {"torch", "numba.cuda", "bench.gpu_kernels", "fastiou.cuda.device"} & set(loaded)
+    assert not {"torch", "numba.cuda", "bench.gpu_kernels", "fastiou.runtime.gpu"} & set(loaded)
 
 
 # ---- timing ------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_short_launches_are_queued_together(monkeypatch):
 
 def test_kernels_of_a_call_are_timed_by_label(monkeypatch):
     pytest.importorskip("numba_cuda")
-    from fastiou.cuda.compilation import CudaKernel
+    from fastiou.runtime.gpu_kernel import CudaKernel
 
     fake = FakeGpu(monkeypatch)
     original = lambda *_: fake.launch()  # noqa: E731

@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou import arrays, preparation, reference
-from fastiou.cpu.columns import PADDING
+from fastiou import reference
+from fastiou.arrays import inputs as arrays
+from fastiou.geometries import boxes as preparation
+from fastiou.geometries.box_columns import PADDING
 
 FLOATS = [np.float32, np.float64]
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
@@ -642,7 +644,7 @@ def test_rows_that_share_cache_lines_are_streamed_once_and_whole(
     if batches == 1:  # the kernel that prepares boxes itself
         a = a[0]
     expected = fastiou.box_iou(a, b)
-    monkeypatch.setattr("fastiou.boxes.STREAM_BYTES", 0)
+    monkeypatch.setattr("fastiou.relations.dense.STREAM_BYTES", 0)
     lanes = 64 // dtype(0).itemsize
     buffer = np.empty(expected.size + 2 * lanes, dtype)
     for shift in (0, 1, lanes // 2, lanes - 1):

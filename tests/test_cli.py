@@ -11,7 +11,11 @@ import pytest
 from command_for_tests import real, run, run_well, without
 
 import fastiou
-from fastiou import cli, demo, io, output, report
+from fastiou.cli import demo
+from fastiou.cli import main as cli
+from fastiou.cli import outputs as output
+from fastiou.cli import summary as report
+from fastiou.formats import table as io
 from fastiou.metrics import METRICS
 
 
@@ -357,7 +361,7 @@ def test_help_and_version():
 
 
 def test_a_process_of_its_own_ends_with_the_right_code(two_files, tmp_path):
-    command = [sys.executable, "-c", "from fastiou.cli import main; main()", "match"]
+    command = [sys.executable, "-c", "from fastiou.cli.main import main; main()", "match"]
     root = Path(fastiou.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "1"}
     for arguments, code in ((two_files[:2], 0), ((tmp_path / "none",) * 2, 2)):
@@ -374,7 +378,8 @@ def test_a_process_of_its_own_ends_with_the_right_code(two_files, tmp_path):
 
 def test_help_does_not_wait_for_numba():
     code = (
-        "import sys; from fastiou.cli import commands; commands(); sys.exit('numba' in sys.modules)"
+        "import sys; from fastiou.cli.main import commands; commands(); "
+        "sys.exit('numba' in sys.modules)"
     )
     root = Path(fastiou.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

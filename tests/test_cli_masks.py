@@ -9,11 +9,12 @@ import pytest
 from command_for_tests import real, run, run_well, words_of
 
 import fastiou
-from fastiou import comparison, dispatch
-from fastiou.coco import mask_sizes
-from fastiou.files import FileError
-from fastiou.io import read_masks
-from fastiou.masks import MASK_METRICS
+from fastiou.cli import match as comparison
+from fastiou.formats.coco import mask_sizes
+from fastiou.formats.content import FileError
+from fastiou.formats.table import read_masks
+from fastiou.relations.masks import MASK_METRICS
+from fastiou.runtime import dispatch
 
 coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
 

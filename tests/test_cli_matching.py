@@ -10,8 +10,11 @@ import pytest
 from command_for_tests import real, run, run_well, words_of
 
 import fastiou
-from fastiou import cli, comparison, output, thinning
-from fastiou.io import common_groups, read_boxes, read_masks
+from fastiou.cli import main as cli
+from fastiou.cli import match as comparison
+from fastiou.cli import nms as thinning
+from fastiou.cli import outputs as output
+from fastiou.formats.table import common_groups, read_boxes, read_masks
 
 METHODS = ("greedy", "optimal", "coco")
 
@@ -451,7 +454,7 @@ def test_scores_of_text(tmp_path, monkeypatch, content, format_):
     path = tmp_path / "boxes.txt"
     path.write_text(content)
     read = read_boxes(path, scored=True)
-    monkeypatch.setattr("fastiou.tables._load_table", lambda *_: None)
+    monkeypatch.setattr("fastiou.formats.tables._load_table", lambda *_: None)
     for file in (read, read_boxes(path, scored=True, grouped=False)):
         assert file.format == format_
         np.testing.assert_array_equal(file.boxes, BOXES)

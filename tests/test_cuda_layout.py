@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastiou.cuda import layout
-from fastiou.cuda.layout import (
+from fastiou.geometries.masks import gpu_layout as layout
+from fastiou.geometries.masks.gpu_layout import (
     MASKS_AT_A_TIME,
     PART_COLUMNS,
     PART_ROWS,

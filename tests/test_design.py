@@ -18,129 +18,42 @@ from boxes_for_tests import METRICS, Array, random_boxes
 
 import fastiou
 from fastiou import metrics, reference
-from fastiou.cuda import interop
+from fastiou.runtime import gpu_arrays
 
 PACKAGE = Path(fastiou.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-#: What each room may import of the others. Imports run one way.
-MAY_IMPORT = {
-    "__init__": {
-        "assignment",
-        "boxes",
-        "config",
-        "masks",
-        "matching",
-        "segmentation",
-        "suppression",
-    },
-    "metrics": set(),
-    "reference": set(),
-    "cpu": {"cpu", "metrics"},
-    "cuda": {"cuda", "cpu", "metrics"},
-    "dispatch": {"arrays", "cpu", "cuda"},
-    "arrays": {"cuda"},
-    "memory": set(),
-    "results": {"arrays", "cuda", "dispatch", "memory"},
-    "rle": {"arrays", "dispatch", "cpu"},
-    "polygons": {"arrays", "dispatch", "memory", "rle", "cpu"},
-    "preparation": {"arrays", "dispatch", "cpu", "metrics"},
-    "boxes": {
-        "arrays",
-        "dispatch",
-        "memory",
-        "preparation",
-        "results",
-        "cpu",
-        "cuda",
-        "metrics",
-    },
-    "packing": {"dispatch", "memory", "rle", "cpu", "cuda"},
-    "mask_set": {"arrays", "dispatch", "memory", "packing", "polygons", "rle", "cpu"},
-    "masks": {"arrays", "dispatch", "mask_set", "packing", "results", "cpu", "cuda", "metrics"},
-    "candidates": {
-        "arrays",
-        "dispatch",
-        "mask_set",
-        "masks",
-        "packing",
-        "preparation",
-        "cpu",
-        "metrics",
-    },
-    "pair_lists": {"candidates", "dispatch", "memory", "cpu"},
-    "matching": {
-        "arrays",
-        "candidates",
-        "pair_lists",
-        "dispatch",
-        "memory",
-        "preparation",
-        "cpu",
-        "cuda",
-        "metrics",
-    },
-    "assignment": {"arrays", "dispatch", "matching", "cpu", "metrics"},
-    "segmentation": {"arrays", "dispatch", "memory", "cpu", "metrics"},
-    "suppression": {"arrays", "candidates", "dispatch", "preparation", "cpu", "cuda", "metrics"},
-    "config": {
-        "__init__",
-        "assignment",
-        "boxes",
-        "masks",
-        "matching",
-        "suppression",
-        "dispatch",
-        "cpu",
-        "cuda",
-        "metrics",
-    },
-    "files": set(),
-    "tables": {"files"},
-    "coco": {"files", "rle"},
-    "images": {"files"},
-    "io": {"coco", "files", "tables"},
-    "output": {"files"},
-    "demo": {"output"},
-    "report": {"files", "output"},
-    "comparison": {
-        "__init__",
-        "coco",
-        "dispatch",
-        "files",
-        "images",
-        "io",
-        "masks",
-        "report",
-        "rle",
-    },
-    "thinning": {"__init__", "coco", "comparison", "dispatch", "files", "io"},
-    "__main__": {"cli"},
-    "cli": {
-        "__init__",
-        "arrays",
-        "coco",
-        "comparison",
-        "config",
-        "demo",
-        "files",
-        "images",
-        "io",
-        "metrics",
-        "output",
-        "report",
-        "thinning",
-    },
-}
+#: Folders, and files beside them, from the lowest floor up. Imports only go down, and inside a
+#: folder no two files import each other, however far around.
+FLOORS = [
+    "metrics",
+    "reference",
+    "runtime",
+    "cpu",
+    "cuda",
+    "arrays",
+    "geometries",
+    "segmentation",
+    "search",
+    "relations",
+    "__init__",
+    "config",
+    "formats",
+    "cli",
+    "__main__",
+]
+
+#: Imports that still go up, to be mended one by one.
+GOING_UP = {("runtime", "arrays"), ("cpu", "geometries"), ("cuda", "geometries")}
 
 #: Extras and heavy libraries, and the rooms that may import them when a module is loaded.
 MAY_LOAD = {
-    "numba": {"cpu", "cuda", "metrics", "dispatch", "config"},
-    "llvmlite": {"cpu", "cuda"},
+    "numba": {"metrics", "runtime", "cpu", "cuda", "geometries", "segmentation", "config"},
+    "llvmlite": {"runtime", "cpu", "geometries"},
     "scipy": set(),
     "torch": set(),
     "click": {"cli"},
-    "rich": {"cli", "report"},
+    "rich": {"cli"},
     "matplotlib": set(),
     "pyarrow": set(),
     "pycocotools": set(),
@@ -169,15 +82,44 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_one_way(path: Path) -> None:
-    rooms = {candidate.stem for candidate in PACKAGE.iterdir()} | {"cpu"}
+def module_of(path: Path) -> str:
+    """The full name of a file of the package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Full names of the files of the package that a file imports, at its top or in a function."""
+    known = {module_of(module) for module in MODULES}
+    found = set()
     for name in imported(ast.parse(path.read_text())):
-        parts = name.split(".")
-        if parts[0] != "fastiou":
-            continue
-        target = parts[1] if len(parts) > 1 and parts[1] in rooms else "__init__"
-        assert target in MAY_IMPORT[room(path)], f"{room(path)} imports {name}"
+        if name.partition(".")[0] == "fastiou":
+            found.add(name if name in known else name.rpartition(".")[0])
+    assert found <= known, found - known
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_go_down(path: Path) -> None:
+    own = room(path)
+    for name in imported_modules(path):
+        target = name.split(".")[1] if "." in name else "__init__"
+        if target != own and (own, target) not in GOING_UP:
+            assert FLOORS.index(target) < FLOORS.index(own), f"{own} imports {name}"
+
+
+def test_no_files_import_each_other() -> None:
+    """However far around."""
+    imports = {module_of(path): imported_modules(path) - {"fastiou"} for path in MODULES}
+    left = set(imports)
+    while ends := {name for name in left if not imports[name] & left}:
+        left -= ends
+    assert not left, sorted(left)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_not_long(path: Path) -> None:
+    assert path.read_text().count("\n") <= 600
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -191,22 +133,29 @@ def test_extras_are_imported_only_when_used(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_one_room_knows_of_cuda(path: Path) -> None:
-    """And its modules load it, so the others import none of them but `interop` when loaded."""
-    if room(path) == "cuda" and path.stem not in ("__init__", "interop"):
+def test_numba_cuda_is_imported_only_where_kernels_for_gpus_are(path: Path) -> None:
+    """These files load it, so others import none of them when loaded but `gpu_arrays`."""
+    if is_for_gpus(path):
         return
     tree = ast.parse(path.read_text())
     loaded = {name for node in tree.body for name in imported_by(node)}
-    compiled = {name for name in loaded if name.startswith("fastiou.cuda.")}
-    assert all(name.startswith("fastiou.cuda.interop") for name in compiled), compiled
+    for_gpus = {module_of(module) for module in MODULES if is_for_gpus(module)}
+    assert not {name for name in loaded if name.startswith(tuple(for_gpus))}
     used = {name for name in imported(tree) if name.split(".")[:2] == ["numba", "cuda"]}
-    assert not used or path.stem == "interop", f"{path.name} imports {used}"
+    assert not used or path.stem == "gpu_arrays", f"{path.name} imports {used}"
     assert not any(name.split(".")[:2] == ["numba", "cuda"] for name in loaded)
 
 
-def test_the_room_of_cuda_has_no_examples() -> None:
+def is_for_gpus(path: Path) -> bool:
+    """Whether a file has kernels for GPUs, or what they need."""
+    if path.stem in ("__init__", "gpu_arrays"):
+        return False
+    return room(path) == "cuda" or path.stem.startswith("gpu")
+
+
+def test_files_for_gpus_have_no_examples() -> None:
     """They would not be run: what is collected is imported (see `--ignore` in pyproject.toml)."""
-    for path in (PACKAGE / "cuda").glob("*.py"):
+    for path in filter(is_for_gpus, MODULES):
         assert ">>>" not in path.read_text(), path.name
 
 
@@ -248,7 +197,7 @@ def test_every_function_with_a_device_is_called() -> None:
 def test_a_missing_gpu_is_told(
     monkeypatch: pytest.MonkeyPatch, call: Callable[..., object]
 ) -> None:
-    monkeypatch.setattr(interop, "problem", lambda: "there is none")
+    monkeypatch.setattr(gpu_arrays, "problem", lambda: "there is none")
     with pytest.raises(RuntimeError, match=r"^device='cuda' cannot be used: there is none$"):
         call(device="cuda")
     call(device="auto")
@@ -316,7 +265,7 @@ def test_cpu_work_loads_no_cuda() -> None:
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cpu").glob("*.py")), ids=lambda path: path.stem)
 def test_functions_of_factories_are_named_for_the_linker(path: Path) -> None:
-    """See `compilation`: without names of their own, one could be run for another."""
+    """See `kernel`: without names of their own, one could be run for another."""
     for factory in ast.parse(path.read_text()).body:
         if not isinstance(factory, ast.FunctionDef):
             continue
@@ -397,7 +346,7 @@ def test_the_command_says_what_it_lacks(optional: str) -> None:
             sys.executable,
             "-c",
             f"import sys; sys.modules[{optional!r}] = None\n"
-            "from fastiou.cli import main\nmain(['info'])",
+            "from fastiou.cli.main import main\nmain(['info'])",
         ],
         capture_output=True,
         text=True,

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou import boxes as boxes_module
-from fastiou.cpu import chunks, division
-from fastiou.cpu.intrinsics import stack_array
+from fastiou.cpu import division
+from fastiou.cpu import scoring as chunks
 from fastiou.metrics import METRICS, quotient
+from fastiou.relations import dense as boxes_module
+from fastiou.runtime.vectors import stack_array
 
 Array = npt.NDArray[Any]
 
@@ -198,7 +199,7 @@ def test_dense_scores_have_the_same_bits_either_way(
     a, b = boxes.repeat(-(-330 // len(boxes)), 0)[:330], np.tile(boxes, (310 // len(boxes) + 1, 1))
     with pytest.MonkeyPatch.context() as patch:
         actual = fastiou.box_iou(a, b, metric=metric)
-        patch.setattr("fastiou.preparation.moderate", lambda largest, least: False)
+        patch.setattr("fastiou.geometries.boxes.moderate", lambda largest, least: False)
         expected = fastiou.box_iou(a, b, metric=metric)
     np.testing.assert_array_equal(actual.view(np.int32), expected.view(np.int32))
 
@@ -212,7 +213,7 @@ def test_overlaps_too_small_for_an_exact_remainder(
     slivers, others = np.hstack([-large, tiny]), np.hstack([np.zeros_like(large), large])
     pairs = [(slivers, others), (others, slivers)]
     actual = [fastiou.box_iou(*pair) for pair in pairs]
-    monkeypatch.setattr("fastiou.preparation.moderate", lambda largest, least: False)
+    monkeypatch.setattr("fastiou.geometries.boxes.moderate", lambda largest, least: False)
     for scores, pair in zip(actual, pairs, strict=True):
         np.testing.assert_array_equal(scores, fastiou.box_iou(*pair))
 
@@ -232,7 +233,7 @@ def test_only_moderate_boxes_are_divided_by_estimates(
         return kernel(metric, moderate)
 
     kernel = boxes_module.dense_kernel
-    monkeypatch.setattr("fastiou.boxes.dense_kernel", spy)
+    monkeypatch.setattr("fastiou.relations.dense.dense_kernel", spy)
     boxes = np.tile(np.float32([[-2, -2, 3, 4]]), (400, 1))
     usual = boxes.copy()
     fastiou.box_iou(usual, usual)

@@ -9,10 +9,10 @@ import pytest
 from command_for_tests import without
 from images_for_tests import PALETTE, image_bytes, npy_bytes, png_bytes, tiff_bytes
 
-from fastiou import images
-from fastiou import io as formats
-from fastiou.files import FileError, read_npy
-from fastiou.images import read_labels, shared_frames
+from fastiou.formats import images
+from fastiou.formats import table as formats
+from fastiou.formats.content import FileError, read_npy
+from fastiou.formats.images import read_labels, shared_frames
 
 pytest.importorskip("PIL", reason="images need the extra images")
 from PIL import Image

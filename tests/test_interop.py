@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fastiou
-from fastiou.cuda import interop
+from fastiou.runtime import gpu_arrays as interop
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,11 @@ from masks_for_tests import noise
 from scenes_for_tests import scattered
 
 import fastiou
-from fastiou import Masks, dispatch
-from fastiou.cpu import bits, columns, compilation
+from fastiou import Masks
+from fastiou.geometries import box_columns as columns
+from fastiou.geometries.masks import bits
+from fastiou.runtime import dispatch
+from fastiou.runtime import kernel as compilation
 
 Rng = np.random.Generator
 Work = Callable[[], Any]

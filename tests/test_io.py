@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastiou import files, output, tables
-from fastiou.io import BoxFile, FileError, common_groups, read_boxes
+from fastiou.cli import outputs as output
+from fastiou.formats import content as files
+from fastiou.formats import tables
+from fastiou.formats.table import BoxFile, FileError, common_groups, read_boxes
 
 FRAMES = np.array([3, 1, 3])
 CATEGORIES = np.array([7, 7, -2])

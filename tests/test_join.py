@@ -33,8 +33,11 @@ from scenes_for_tests import (
 )
 
 import fastiou
-from fastiou import candidates, dispatch, memory, pair_lists, reference
-from fastiou.cpu import join
+from fastiou import reference
+from fastiou.cpu import pairs as join
+from fastiou.runtime import dispatch, memory
+from fastiou.search import pair_lists
+from fastiou.search import search as candidates
 
 METRICS_AND_DTYPES: list[Any] = [(metric, np.float64) for metric in METRICS]
 METRICS_AND_DTYPES += [

@@ -29,7 +29,9 @@ from masks_for_tests import (
 )
 
 import fastiou
-from fastiou import Masks, dispatch, memory, packing, reference
+from fastiou import Masks, reference
+from fastiou.geometries.masks import packing
+from fastiou.runtime import dispatch, memory
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 FLOATS = [np.float16, np.float32, np.float64]

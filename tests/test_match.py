@@ -18,8 +18,9 @@ from masks_for_tests import drawn_masks, drawn_sizes, forms_of, random_masks
 from scipy.optimize import linear_sum_assignment
 
 import fastiou
-from fastiou import assignment, reference
-from fastiou.matching import Pairs
+from fastiou import reference
+from fastiou.relations import match as assignment
+from fastiou.relations.pairs import Pairs
 
 METHODS = ["greedy", "optimal", "coco"]
 

@@ -41,7 +41,8 @@ from scenes_for_tests import (
 )
 
 import fastiou
-from fastiou import dispatch, reference
+from fastiou import reference
+from fastiou.runtime import dispatch
 
 METHODS = ["hard", "linear", "gaussian"]
 

@@ -24,7 +24,10 @@ from masks_for_tests import METRICS as MASK_METRICS
 from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, noise, random_masks
 
 import fastiou
-from fastiou import candidates, dispatch, memory, pair_lists, reference
+from fastiou import reference
+from fastiou.runtime import dispatch, memory
+from fastiou.search import pair_lists
+from fastiou.search import search as candidates
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:

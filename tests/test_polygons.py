@@ -17,9 +17,10 @@ from boxes_for_tests import Array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastiou import dispatch, polygons
-from fastiou.polygons import rasterise
-from fastiou.rle import write_run_lengths
+from fastiou.geometries.masks import polygons
+from fastiou.geometries.masks.polygons import rasterise
+from fastiou.geometries.masks.run_lengths import write_run_lengths
+from fastiou.runtime import dispatch
 
 Ring = list[float]
 

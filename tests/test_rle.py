@@ -16,8 +16,9 @@ from boxes_for_tests import Array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastiou import dispatch, rle
-from fastiou.rle import RunLengths, read_run_lengths, write_run_lengths
+from fastiou.geometries.masks import run_lengths as rle
+from fastiou.geometries.masks.run_lengths import RunLengths, read_run_lengths, write_run_lengths
+from fastiou.runtime import dispatch
 
 Entry = dict[str, Any]
 

@@ -21,7 +21,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou import dispatch, memory
+from fastiou.runtime import dispatch, memory
 
 PACKAGE = Path(fastiou.__file__).parent
 
@@ -30,7 +30,8 @@ import warnings
 warnings.simplefilter("error")
 import numpy as np
 import fastiou
-from fastiou import dispatch, reference
+from fastiou import reference
+from fastiou.runtime import dispatch
 
 dispatch.PARALLEL_FROM_ASLEEP = dispatch.PARALLEL_FROM
 rng = np.random.default_rng(0)
@@ -345,7 +346,7 @@ def test_damaged_cache(
         damage(file)
     python(FEW, NUMBA_CACHE_DIR=str(tmp_path))
     python(
-        FEW + "from fastiou.cpu.pairwise import pairwise\n"
+        FEW + "from fastiou.cpu.dense import pairwise\n"
         "assert pairwise('iou').small.serial.stats.cache_hits\n",
         NUMBA_CACHE_DIR=str(tmp_path),
     )

@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou import dispatch, memory, reference, segmentation
-from fastiou.cpu import labels as label_kernels
+from fastiou import reference
 from fastiou.metrics import METRICS
+from fastiou.runtime import dispatch, memory
+from fastiou.segmentation import labels as segmentation
+from fastiou.segmentation.labels import label_kernels
 
 Array = npt.NDArray[Any]
 

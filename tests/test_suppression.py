@@ -16,8 +16,9 @@ from boxes_for_tests import Array, random_boxes
 from masks_for_tests import random_masks
 
 import fastiou
-from fastiou import dispatch, suppression
-from fastiou.cpu.suppress import suppress_kernel
+from fastiou.cpu.nms import suppress_kernel
+from fastiou.relations import nms as suppression
+from fastiou.runtime import dispatch
 
 
 def kept_one_by_one(

@@ -20,15 +20,15 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.compilation import Kernel, named
-from fastiou.cpu.intrinsics import (
+from fastiou.metrics import product
+from fastiou.runtime.kernel import Kernel, named
+from fastiou.runtime.vectors import (
     address,
     always_inlined,
     float64_at,
     int32_at,
     int64_at,
 )
-from fastiou.metrics import product
 
 __all__ = [
     "EMPTY",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastiou.cuda import interop
+from fastiou.runtime import gpu_arrays as interop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -10,9 +10,9 @@ from boxes_for_tests import METRICS, Array, random_boxes
 from numba import cuda
 
 import fastiou
-from fastiou.cuda import device as gpu
-from fastiou.cuda.compilation import CudaKernel
-from fastiou.cuda.pairwise import pairwise
+from fastiou.cuda.dense import pairwise
+from fastiou.runtime import gpu
+from fastiou.runtime.gpu_kernel import CudaKernel
 
 
 def same(found: Any, expected: Array) -> None:

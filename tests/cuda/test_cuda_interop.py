@@ -160,7 +160,7 @@ def test_memory_of_the_gpu_does_not_suffice(
     def no_copy(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.cuda.device.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
     with pytest.raises(MemoryError, match="the GPU's memory does not suffice"):
         fastiou.box_iou(boxes, boxes, device="cuda")
     scores = fastiou.box_iou(on_gpu, on_gpu)  # by the CPU, in silence
@@ -210,6 +210,6 @@ def test_out_on_the_gpu_is_filled_where_its_memory_does_not_suffice(
     def no_copy(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.cuda.device.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
     assert fastiou.box_iou(boxes, boxes, out=out) is out
     same(out, fastiou.box_iou(boxes.copy_to_host(), boxes.copy_to_host()), type(out))

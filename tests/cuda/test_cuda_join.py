@@ -13,10 +13,11 @@ from masks_for_tests import awkward_masks, random_masks
 from numba import cuda
 
 import fastiou
-from fastiou import candidates, matching
-from fastiou.cuda import join
-from fastiou.cuda.compilation import threads_of_block
-from fastiou.cuda.device import working
+from fastiou.cuda import search as join
+from fastiou.relations import pairs as matching
+from fastiou.runtime.gpu import working
+from fastiou.runtime.gpu_kernel import threads_of_block
+from fastiou.search import search as candidates
 
 Array = np.ndarray[Any, Any]
 

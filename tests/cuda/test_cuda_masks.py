@@ -10,12 +10,12 @@ from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, rand
 from numba import cuda
 
 import fastiou
-from fastiou import packing
-from fastiou.cuda import device as gpu
-from fastiou.cuda import mask_scores
-from fastiou.cuda.bits import PACK
-from fastiou.cuda.compilation import CudaKernel
-from fastiou.cuda.primitives import SIMULATED
+from fastiou.geometries.masks import gpu_kernels as mask_scores
+from fastiou.geometries.masks import packing
+from fastiou.geometries.masks.gpu_packing import PACK
+from fastiou.runtime import gpu
+from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu_primitives import SIMULATED
 
 
 def same(found: Any, expected: Array) -> None:
@@ -219,6 +219,6 @@ def test_packing_where_the_memory_of_the_gpu_does_not_suffice(
     def no_room(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.cuda.device.Work.empty", no_room)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.empty", no_room)
     masks = np.eye(9) > 0
     assert fastiou.Masks.from_dense(cuda.to_device(masks)) == fastiou.Masks.from_dense(masks)

@@ -13,9 +13,9 @@ from masks_for_tests import awkward_masks, random_masks
 from numba import cuda
 
 import fastiou
-from fastiou import candidates
-from fastiou.cuda import suppress
-from fastiou.cuda.primitives import SIMULATED
+from fastiou.cuda import nms as suppress
+from fastiou.runtime.gpu_primitives import SIMULATED
+from fastiou.search import search as candidates
 
 #: Changes the order in which members ask.
 Reorder = Callable[[Array], Array]

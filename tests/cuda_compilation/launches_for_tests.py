@@ -11,8 +11,9 @@ from unittest import mock
 import numpy as np
 from numba import cuda, typeof, types
 
-from fastiou.cuda import device, interop
-from fastiou.cuda.compilation import CudaKernel
+from fastiou.runtime import gpu as device
+from fastiou.runtime import gpu_arrays as interop
+from fastiou.runtime.gpu_kernel import CudaKernel
 
 
 class Launch(NamedTuple):

@@ -28,8 +28,8 @@ from numba.types import float32, float64, int64, uint64
 from test_compilation import of_aligned, of_dense, of_finish
 
 import fastiou
-from fastiou.cuda.pairwise import pairwise
-from fastiou.cuda.primitives import count_ones, load4, product, quotient, store4
+from fastiou.cuda.dense import pairwise
+from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient, store4
 
 ROW = types.Array(float32, 1, "C")
 DOUBLES = types.Array(float64, 1, "C")

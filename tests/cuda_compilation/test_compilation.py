@@ -29,8 +29,8 @@ from numba import types
 from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
-from fastiou.cuda.bits import PACK
-from fastiou.cuda.pairwise import FINISH, pairwise
+from fastiou.cuda.dense import FINISH, pairwise
+from fastiou.geometries.masks.gpu_packing import PACK
 from fastiou.metrics import METRICS
 
 Check = Callable[[Compiled], None]

@@ -13,7 +13,7 @@ from numba import njit
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
-from fastiou.cuda import primitives
+from fastiou.runtime import gpu_primitives as primitives
 
 Array = npt.NDArray[np.float32]
 

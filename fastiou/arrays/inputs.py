@@ -1,0 +1,565 @@
+"""Arrays of any library in, and results back in kind: the one place that looks at inputs."""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.runtime import gpu_arrays as interop
+from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+
+__all__ = [
+    "Input",
+    "axis_numbers",
+    "box_array",
+    "check_choice",
+    "check_one_library",
+    "check_one_shape",
+    "crowd_array",
+    "finite_number",
+    "flat_elements",
+    "gpu_output",
+    "group_array",
+    "hand_back",
+    "label_array",
+    "least_number",
+    "mask_array",
+    "mask_batch",
+    "masks_on_gpu",
+    "output_array",
+    "plain_array",
+    "result_dtype",
+    "score_array",
+    "score_of_each",
+    "threshold_number",
+    "value_array",
+    "whole_number",
+]
+
+Array = npt.NDArray[Any]
+
+
+#: Types of pixels that are packed where they lie.
+COMPARED_ON_GPU = (
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float32", "float64"),
+)
+
+
+class Input(NamedTuple):
+    """An argument as a NumPy array, and where it came from."""
+
+    name: str
+    array: Array
+    #: The array as it came, by which messages count rows.
+    source: Array
+    #: Turns a NumPy result into an array of the library that the argument came from; None for
+    #: NumPy arrays and lists.
+    wrap: Callable[[Array], Any] | None
+    library: str
+    #: Where it lies, if on a GPU; `array` is then a copy.
+    gpu: GpuArray | None = None
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise a ValueError unless the argument is one of the choices."""
+    accepted = list(choices)
+    if not isinstance(value, str) or value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
+
+
+def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
+    _refuse_gradients(name, tensor)
+    if tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is on the device {tensor.device}, but fastiou computes on CPUs and NVIDIA "
+            f"GPUs: pass {name}.cpu()"
+        )
+    if tensor.dtype == torch.bfloat16:  # NumPy has no such type; float32 holds it exactly
+        tensor = tensor.float()
+    try:
+        return tensor.numpy()  # type: ignore[no-any-return]
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
+
+
+def _refuse_gradients(name: str, value: Any) -> None:
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, but fastiou does not differentiate: pass {name}.detach()"
+        )
+
+
+def _from_gpu(name: str, value: Any) -> Input | None:
+    """A GPU array by way of a copy; None for anything else."""
+    if isinstance(value, list | tuple | int | float):
+        return None
+    _refuse_gradients(name, value)
+    found = interop.read(value)
+    if found is None:
+        return None
+    array, library, gpu = found
+    return Input(name, array, array, gpu.wrap, library, gpu)
+
+
+def _as_input(name: str, value: Any) -> Input:
+    """Any array-like as a NumPy array, without a copy where that is possible."""
+    if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; pass {name}.filled(nan) or the data")
+        array = np.asarray(value)
+        return Input(name, array, array, None, "numpy")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cuda":
+        array = _from_torch(name, value, torch)
+        return Input(name, array, array, torch.from_numpy, "torch")
+    on_gpu = _from_gpu(name, value)
+    if on_gpu is not None:
+        return on_gpu
+    if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
+        namespace = value.__array_namespace__()
+        library = type(value).__module__.partition(".")[0].replace("jaxlib", "jax")
+        try:
+            array = np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            # A type that DLPack does not know comes by way of the buffer protocol, else not.
+            try:
+                array = np.asarray(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise TypeError(f"{name} cannot be read on the CPU: {error}") from None
+        return Input(name, array, array, namespace.from_dlpack, library)
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    return Input(name, array, array, None, "numpy")
+
+
+def plain_array(name: str, value: Any) -> Array:
+    """Any array-like as a NumPy array."""
+    return _as_input(name, value).array
+
+
+def _real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
+    """Any array-like of real numbers; bfloat16, which NumPy lacks, as float32, which holds it.
+
+    Floats of more than 64 bits are for those who ask no more of a number than whether it is 0.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.shape == (0,) and array.dtype.kind not in "biuf":  # an empty list, whatever its dtype
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
+        kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
+        raise TypeError(f"{name} must hold booleans, {kinds}, got dtype {array.dtype}")
+    return given._replace(array=array)
+
+
+def box_array(name: str, value: Any, *, batches: bool = True) -> Input:
+    """A box argument: an array of shape (..., N, 4) of real numbers, or (N, 4) without `batches`.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or a tensor that requires grad.
+    ValueError
+        Another shape.
+    """
+    given = _real_input(name, value)
+    array = given.array
+    if array.shape == (0,):  # an empty list is an empty set of boxes
+        array = array.reshape(0, 4)
+    if array.ndim < 2 or array.shape[-1] != 4:
+        hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
+        accepted = "(..., N, 4)" if batches else "(N, 4)"
+        raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
+    return given._replace(array=array, source=array)
+
+
+def result_dtype(*inputs: Input) -> np.dtype[Any]:
+    """float32 if all inputs are float16 or float32, else float64."""
+    single = all(given.array.dtype.kind == "f" and given.array.itemsize <= 4 for given in inputs)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def hand_back(result: Array, *inputs: Input) -> Any:
+    """The result as an array of the library that the inputs came from."""
+    wrapped = [given for given in inputs if given.wrap is not None]
+    if not wrapped:
+        return result
+    check_one_library(*inputs)
+    # Where one of them is on a GPU, so is the result.
+    first = next((given for given in wrapped if given.gpu is not None), wrapped[0])
+    assert first.wrap is not None
+    return first.wrap(result)
+
+
+def check_one_library(*inputs: Input) -> None:
+    """Raise a TypeError if the arguments come from two libraries besides NumPy."""
+    wrapped = [given for given in inputs if given.wrap is not None]
+    for given in wrapped[1:]:
+        if given.library != wrapped[0].library:
+            raise TypeError(
+                f"{wrapped[0].name} is an array of {wrapped[0].library} and {given.name} one of "
+                f"{given.library}; pass both from one library"
+            )
+
+
+def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """The argument `out` as a writable NumPy array over the same memory."""
+    torch = sys.modules.get("torch")
+    if not isinstance(value, np.ndarray) and not (
+        torch is not None and isinstance(value, torch.Tensor)
+    ):
+        raise TypeError(f"out must be a NumPy array or a tensor, got {type(value).__name__}")
+    if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+        raise ValueError(f"out must have the dtype {dtype}, got torch.bfloat16")
+    array = _as_input("out", value).array
+    _check_output(array.shape, array.dtype, shape, dtype)
+    if not array.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    return array
+
+
+def gpu_output(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> GpuOutput | None:
+    """The argument `out` if it lies on a GPU; None for anything else."""
+    if isinstance(value, np.ndarray):
+        return None
+    output = interop.output(value)
+    if output is None:
+        return None
+    _refuse_gradients("out", value)
+    _check_output(output.shape, output.dtype, shape, dtype)
+    if not output.contiguous:
+        raise ValueError("out must be C-contiguous where it is on a GPU, got another layout")
+    return output
+
+
+def _check_output(
+    given_shape: tuple[int, ...],
+    given_dtype: np.dtype[Any] | str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    """Raise a ValueError unless the argument `out` has the shape and dtype of the result."""
+    if given_shape != shape or given_dtype != dtype.name:
+        raise ValueError(
+            f"out must have the shape {shape} and dtype {dtype}, got {given_shape} and "
+            f"{given_dtype}"
+        )
+
+
+def group_array(name: str, value: Any, count: int) -> Array:
+    """A group argument: one integer for each of `count` boxes, uint64 if that is needed."""
+    array = _as_input(name, value).array
+    if array.shape == (0,) and count == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "biu":
+        raise TypeError(
+            f"{name} must hold integers, got dtype {array.dtype}; whole floats become integers by "
+            ".astype(int), names or several keys by numpy.unique(..., return_inverse=True)"
+        )
+    if array.shape != (count,):
+        raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
+    if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
+        return array.astype(np.uint64, copy=False)
+    return array.astype(np.int64, copy=False)
+
+
+def crowd_array(value: Any, count: int, of: str) -> Array:
+    """The argument `iscrowd` as booleans, one for each of `count` members of the argument `of`."""
+    crowd = plain_array("iscrowd", value)
+    if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
+        return np.empty(0, np.bool_)
+    if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
+        raise ValueError(
+            f"iscrowd must be {count} booleans, one for each of {of}, "
+            f"got shape {crowd.shape} and dtype {crowd.dtype}"
+        )
+    flags = crowd.astype(np.bool_)
+    if (crowd != flags).any():
+        first = int((crowd != flags).argmax())
+        raise ValueError(
+            f"iscrowd must hold booleans, or 0 and 1, got {crowd[first]} at position {first}"
+        )
+    return flags
+
+
+def score_array(name: str, value: Any) -> Array:
+    """An argument of one finite real number for each member of a set, as float64.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Not one row of numbers, or one that is infinite or NaN.
+    """
+    array = value_array(name, value).array
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(finite.argmin())
+        raise ValueError(f"{name} must be finite numbers, got {array[first]} at position {first}")
+    return np.ascontiguousarray(array, np.float64)
+
+
+def score_of_each(value: Any, count: int, of: str) -> Array:
+    """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
+    scores = _real_input("scores", value).array
+    if scores.shape != (count,):
+        raise ValueError(
+            f"scores must have the shape ({count},), got {scores.shape}: one for each of {of}"
+        )
+    if scores.dtype.kind != "f":
+        return scores.astype(np.float64)
+    missing = np.isnan(scores)
+    if missing.any():
+        raise ValueError(f"scores must be numbers, got NaN in row {int(missing.argmax())}")
+    return scores
+
+
+def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        with np.errstate(over="ignore"):
+            number = dtype.type(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if np.isnan(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
+
+
+def threshold_number(
+    value: Any, maximum: float | None, *, zero: bool = False, name: str = "threshold"
+) -> float:
+    """The threshold of a relation that keeps only what overlaps; with `zero`, from 0."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    enough = number >= 0 if zero else number > 0
+    if not enough or (maximum is not None and number > maximum):
+        bound = "" if maximum is None else f" and at most {maximum:g}"
+        least = "at least 0" if zero else "greater than 0"
+        reason = "" if zero or not number <= 0 else ": boxes that do not overlap would all be pairs"
+        raise ValueError(f"{name} must be {least}{bound}, got {value!r}{reason}")
+    return number
+
+
+# ---- images of labels and of values ------------------------------------------------------------
+
+
+def label_array(name: str, value: Any) -> Input:
+    """An argument of integers or booleans of any shape.
+
+    Raises
+    ------
+    TypeError
+        Anything else, or a tensor that requires grad.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.size == 0 and given.wrap is None and not isinstance(value, np.ndarray):
+        array = array.astype(np.int64)  # an empty list, whatever its dtype
+    if array.dtype.kind not in "biu":
+        hint = "; whole numbers become integers by .astype(int)" if array.dtype.kind == "f" else ""
+        raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}{hint}")
+    return given._replace(array=array, source=array)
+
+
+def value_array(name: str, value: Any) -> Input:
+    """An argument of real numbers of any shape, float16 and bfloat16 as float32, which holds both.
+
+    Raises
+    ------
+    TypeError
+        Anything else, or a tensor that requires grad.
+    """
+    given = _real_input(name, value)
+    array = given.array
+    if array.dtype.kind == "f" and array.dtype.itemsize == 2:
+        array = array.astype(np.float32)
+    return given._replace(array=array, source=array)
+
+
+def mask_batch(name: str, value: Any) -> Input:
+    """An argument of masks, integers or booleans of shape (N, H, W) or (N, 1, H, W), as (N, H, W).
+
+    Raises
+    ------
+    TypeError
+        Floats or anything else, or a tensor that requires grad.
+    ValueError
+        Another shape.
+    """
+    given = _as_input(name, value)
+    array = given.array
+    if array.dtype.kind not in "biu":
+        raise TypeError(
+            f"{name} must hold booleans or integers, got dtype {array.dtype}; threshold first: "
+            f"{name} > 0.5"
+        )
+    if not (array.ndim == 3 or (array.ndim == 4 and array.shape[1] == 1)):
+        raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")
+    if array.ndim == 4:
+        array = array[:, 0]
+    return given._replace(array=array)
+
+
+def check_one_shape(given1: Input, given2: Input) -> None:
+    """Raise a ValueError unless both arguments have the same shape."""
+    if given1.array.shape != given2.array.shape:
+        raise ValueError(
+            f"{given1.name} and {given2.name} must have the same shape, got "
+            f"{given1.array.shape} and {given2.array.shape}"
+        )
+
+
+class _Memory:
+    """The elements of a C-contiguous array, as what kernels are compiled for."""
+
+    __slots__ = ("__array_interface__", "_array")
+
+    def __init__(self, array: Array, dtype: np.dtype[Any]) -> None:
+        self._array = array
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (array.size,),
+            "typestr": dtype.str,
+            "data": (array.ctypes.data, False),
+        }
+
+
+def flat_elements(array: Array, *, as_bits: bool = False) -> Array:
+    """All elements in C order, of native bytes, copied only where they do not lie like that.
+
+    Kernels must not write to the result: it is writable in name alone, since a kernel would be
+    compiled once more for an array that is read-only, as those of JAX and memory maps are.
+
+    Parameters
+    ----------
+    as_bits
+        Integers of any sign as signed ones of equal size, and booleans as int8, so that a kernel is
+        compiled for four types and not for nine.
+    """
+    native = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    dtype = native.dtype
+    if as_bits:
+        dtype = np.dtype(f"i{dtype.itemsize}")
+    elif dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
+    return np.asarray(_Memory(native, dtype))
+
+
+def finite_number(name: str, value: Any, *, lowest: float | None = None) -> float:
+    """An argument that is one finite number, not below `lowest`."""
+    accepted = "a finite number" + ("" if lowest is None else f" of at least {lowest:g}")
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+    if not math.isfinite(number) or (lowest is not None and number < lowest):
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def whole_number(name: str, value: Any, *, lowest: int | None = None) -> int:
+    """An argument that is one integer, not below `lowest`."""
+    accepted = "an integer" + ("" if lowest is None else f" of at least {lowest}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    if lowest is not None and number < lowest:
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
+    """An argument of axes, None for all, as sorted numbers from 0."""
+    if value is None:
+        return tuple(range(dimensions))
+    numbers = []
+    for axis in value if isinstance(value, tuple) else (value,):
+        number = whole_number(name, axis)
+        if not -dimensions <= number < dimensions:
+            raise ValueError(f"{name} must name axes of {dimensions} dimensions, got {value!r}")
+        numbers.append(number % dimensions)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name} names an axis twice: {value!r}")
+    return tuple(sorted(numbers))
+
+
+# ---- masks -------------------------------------------------------------------------------------
+
+
+def mask_array(name: str, value: Any) -> Input:
+    """A mask argument: an array of shape (N, H, W), or (H, W) for one mask, of real numbers.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or a tensor that requires grad.
+    ValueError
+        Another shape.
+    """
+    given = _real_input(name, value, any_width=True)
+    array = given.array
+    if array.shape == (0,):  # an empty list is an empty set of masks
+        array = array.reshape(0, 0, 0)
+    if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind != "b":
+        raise ValueError(
+            f"{name} must have the shape (N, H, W), got {array.shape}, which would be boxes: they "
+            "are scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
+        )
+    array = array.reshape(_shape_of_masks(name, array.shape))
+    return given._replace(array=array, source=array)
+
+
+def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
+    """A mask argument on a GPU that can be used, not copied, and the array (N, H, W) itself.
+
+    None for any other, also for what a GPU does not compare with 0. The input's own array is empty.
+    """
+    if isinstance(value, np.ndarray | list | tuple):
+        return None
+    located = interop.locate(value)
+    if located is None or interop.problem() is not None:
+        return None
+    if str(value.dtype).removeprefix("torch.") not in COMPARED_ON_GPU:
+        return None
+    _refuse_gradients(name, value)
+    library, gpu = located
+    shape = _shape_of_masks(name, tuple(value.shape))
+    try:
+        masks = value.reshape(shape)
+    except NotImplementedError:  # one mask of Numba's whose rows do not follow each other
+        return None
+    none = np.empty(0)
+    return Input(name, none, none, gpu.wrap, library, gpu), masks
+
+
+def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape (N, H, W) for a mask argument, which may be of one mask."""
+    if len(shape) not in (2, 3):
+        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {shape}")
+    return shape if len(shape) == 3 else (1, *shape)

@@ -1,0 +1,276 @@
+"""Dense and aligned scores of boxes: one factory, a kernel for each metric.
+
+What bounds the dense float32 kernel is writing its result. Six things brought it there, measured on
+1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids server:
+
+- A result larger than the caches leaves through streaming stores, from a chunk of 64 scores that is
+  still in registers: with whole rows in a scratch buffer computing and writing alternate (8.6 ms).
+- The columns of a tile stay in L1, and tiles begin where the row's cache lines do. Loads from L2
+  wait for the same buffers that hold the streaming stores (9.1 ms).
+- 512-bit vectors (6.3 ms without).
+- Two rows share each load of a column (5.2 ms without, 4.7-5.2 ms with, mostly 5.0).
+- A cache line in which one row ends and the next begins is streamed whole (4.9 ms without).
+- A quarter of the divisions take another way than the CPU's divider (4.7 ms without, 4.4 ms with).
+
+`docs/design/002-dense-kernel.md` tells what else was tried.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.cpu.division import can_estimate
+from fastiou.cpu.scoring import CHUNK, chunk_scorers, fraction_of, two_by_estimates
+from fastiou.geometries.box_columns import LANES, box, fill_columns, limits
+from fastiou.metrics import METRICS, larger, smaller
+from fastiou.runtime.kernel import Kernel, named
+from fastiou.runtime.vectors import (
+    CACHE_LINE,
+    address,
+    prefer_widest_vectors,
+    stack_array,
+    store,
+    store_first,
+    stream,
+)
+
+__all__ = ["PairwiseKernels", "count_tiles", "dense_kernel", "pairwise"]
+
+Array = npt.NDArray[Any]
+
+#: Rows of a tile: enough that reading its columns into L1 does not count.
+BLOCK_ROWS = 64
+
+LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
+
+#: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
+LINE = 16
+
+# Numba needs the lengths of arrays on the stack as constants by themselves.
+HALF_LINE = LINE // 2
+TWO_LINES = 2 * LINE
+
+#: Bytes of one column in a tile: the eight columns of a box metric fit an L1 cache of 32 KiB.
+TILE_BYTES = 4096
+
+
+def count_tiles(count1: int, count2: int, item_bytes: int) -> int:
+    """How many tiles the dense result of `count1` × `count2` has."""
+    return -(-count1 // BLOCK_ROWS) * -(-count2 * item_bytes // TILE_BYTES)
+
+
+class PairwiseKernels(NamedTuple):
+    """The kernels of one metric."""
+
+    #: A range of tiles of a dense result.
+    dense: Kernel
+    #: Box i of one set against box i of the other.
+    aligned: Kernel
+    #: Preparation and dense result of a few plain boxes in one call, which tells whether it could:
+    #: False where a coordinate is NaN or infinite, or out of the limits, and then no score is
+    #: written. Not for ciou, whose angles are not prepared in kernels.
+    small: Kernel
+
+
+@register_jitable
+def write_line(
+    scores: Array, row: int, begin: int, size: int, line: Array, streaming: bool
+) -> None:
+    """Write a line of scores, of which the first `size` belong to a row, and the rest to the next.
+
+    Where it streams, both go out at once: a part of a line would be read before it is written, and
+    the stores that stream wait for it.
+    """
+    if not streaming or row == scores.shape[0] - 1:
+        store_first(scores[row], begin, line, LINE, size)
+    elif LINE * scores.itemsize > CACHE_LINE and size <= HALF_LINE:
+        stream(scores[row], begin, line, HALF_LINE)
+    else:
+        stream(scores[row], begin, line, LINE)
+
+
+def dense_kernel(metric: str, moderate: bool) -> Kernel:
+    """The kernel for dense results of float32 boxes that are `moderate`, or of any boxes."""
+    estimating = moderate and fraction_of(metric) is not None and can_estimate()
+    return pairwise(metric, estimating=estimating).dense
+
+
+@functools.cache
+def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
+    """Make the kernels of a metric; the dense one divides by estimates if asked to."""
+    formula = METRICS[metric].formula
+    measure = METRICS[metric].measure
+    centres = not METRICS[metric].is_ratio
+    score_line = chunk_scorers(metric, LINE).two
+    score_chunk = two_by_estimates(metric) if estimating else chunk_scorers(metric).two
+    label = f"{metric}-estimating" if estimating else metric
+
+    @register_jitable
+    @named(label)
+    def fill_tile(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        start1: int,
+        start2: int,
+        scores: Array,
+        streaming: bool,
+        down: int,
+        across: int,
+    ) -> None:
+        prefer_widest_vectors()
+        count1, count2 = scores.shape
+        item = scores.itemsize
+        width = TILE_BYTES // item
+        lanes = CACHE_LINE // item
+        # A line with parts of three rows could not be filled by one of them.
+        streaming = streaming and count2 >= LINE
+        # Rows this far apart begin at the same place in a cache line, and so can share loads.
+        apart = lanes if streaming and count2 % lanes else 1
+        first = down * BLOCK_ROWS
+        last = min(first + BLOCK_ROWS, count1)
+        chunk1 = stack_array(scores, CHUNK)
+        chunk2 = stack_array(scores, CHUNK)
+        line1 = stack_array(scores, LINE)
+        line2 = stack_array(scores, LINE)
+        # Twice as long, for what two rows have in one line.
+        end1 = stack_array(scores, TWO_LINES)
+        end2 = stack_array(scores, TWO_LINES)
+        for pairs in range(first, last, 2 * apart):
+            for row1 in range(pairs, min(pairs + apart, last)):
+                row2 = row1 + apart if row1 + apart < last else row1
+                box1 = box(corners1, measures1, start1 + row1)
+                box2 = box(corners1, measures1, start1 + row2)
+                scores1 = scores[row1]
+                scores2 = scores[row2]
+                # Tiles end where a cache line of the result does, save at the ends of the result.
+                head = (-address(scores1) % CACHE_LINE) // item if streaming else 0
+                begin = across * width + head
+                end = begin + width
+                if end >= count2:
+                    end = count2
+                    begin = begin if begin < count2 else count2
+                whole = end - (end - begin) % CHUNK
+                for column in range(begin, whole, CHUNK):
+                    score_chunk(box1, box2, corners2, measures2, start2 + column, chunk1, chunk2)
+                    if streaming:
+                        stream(scores1, column, chunk1, CHUNK)
+                        stream(scores2, column, chunk2, CHUNK)
+                    else:
+                        store(scores1, column, chunk1, CHUNK)
+                        store(scores2, column, chunk2, CHUNK)
+                # What is left of the rows, line by line; in the last tile, where it streams, how
+                # the next rows begin, and how the first of all does.
+                lines = (end - whole + LINE - 1) // LINE
+                further = 0
+                if streaming and end == count2 and head + (end - whole) % LINE:
+                    further = 2 if row1 == 0 else 1
+                size = 0
+                for step in range(lines + further):
+                    column = whole + step * LINE
+                    if step >= lines:
+                        column = 0
+                        next1 = row1 + lines + 1 - step
+                        next2 = row2 + lines + 1 - step
+                        box1 = box(corners1, measures1, start1 + next1 if next1 < count1 else 0)
+                        box2 = box(corners1, measures1, start1 + next2 if next2 < count1 else 0)
+                    score_line(box1, box2, corners2, measures2, start2 + column, line1, line2)
+                    if step > lines:
+                        store_first(scores1, 0, line1, LINE, head)
+                    elif step == lines:
+                        store(end1, size, line1, LINE)
+                        store(end2, size, line2, LINE)
+                    elif end - column >= LINE:
+                        write_line(scores, row1, column, LINE, line1, streaming)
+                        write_line(scores, row2, column, LINE, line2, streaming)
+                    else:
+                        size = end - column
+                        store(end1, 0, line1, LINE)
+                        store(end2, 0, line2, LINE)
+                if size:
+                    write_line(scores, row1, end - size, size, end1, streaming)
+                    write_line(scores, row2, end - size, size, end2, streaming)
+
+    def dense(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        starts1: Array,
+        starts2: Array,
+        scores: Array,
+        streaming: bool,
+        first_tile: int,
+        last_tile: int,
+    ) -> None:
+        down = (scores.shape[1] + BLOCK_ROWS - 1) // BLOCK_ROWS
+        across = (scores.shape[2] * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES
+        for tile in prange(first_tile, last_tile):
+            batch = tile // (down * across)
+            fill_tile(
+                corners1,
+                measures1,
+                corners2,
+                measures2,
+                starts1[batch],
+                starts2[batch],
+                scores[batch],
+                streaming,
+                tile // across % down,
+                tile % across,
+            )
+
+    def aligned(
+        corners1: Array,
+        measures1: Array,
+        corners2: Array,
+        measures2: Array,
+        scores: Array,
+        first: int,
+        last: int,
+    ) -> None:
+        for i in prange(first, last):
+            scores[i] = formula(*measure(box(corners1, measures1, i), box(corners2, measures2, i)))
+
+    def small(
+        boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
+    ) -> bool:
+        count1, count2 = scores.shape
+        limit_largest, limit_smallest = LIMITS32 if scores.itemsize == 4 else LIMITS64
+        length1 = (count1 + LANES - 1) // LANES * LANES
+        length2 = (count2 + LANES - 1) // LANES * LANES
+        columns1 = np.empty((8, length1), scores.dtype)
+        columns2 = np.empty((8, length2), scores.dtype)
+        odd1, largest1, smallest1, _ = fill_columns(
+            boxes1, 0, length1, layout, area_of_sides, centres, columns1
+        )
+        odd2, largest2, smallest2, _ = fill_columns(
+            boxes2, 0, length2, layout, area_of_sides, centres, columns2
+        )
+        if (
+            odd1
+            or odd2
+            or larger(largest1, largest2) > limit_largest
+            or smaller(smallest1, smallest2) < limit_smallest
+        ):
+            return False
+        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
+            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
+                fill_tile(
+                    columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, False,
+                    down, across,
+                )  # fmt: skip
+        return True
+
+    return PairwiseKernels(
+        Kernel(dense, f"dense-{label}"),
+        Kernel(aligned, f"aligned-{label}"),
+        Kernel(small, f"small-{label}"),
+    )

@@ -1,0 +1,424 @@
+"""COCO's JSON: boxes, and masks with the sizes of their images."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.formats.content import (
+    Booleans,
+    BoxFile,
+    FileError,
+    Floats,
+    Integers,
+    described,
+    shortened,
+    whole_number_in,
+)
+
+__all__ = ["MaskFile", "mask_sizes", "read_coco_boxes", "read_coco_masks", "result_texts"]
+
+#: What is kept of an annotation with a mask.
+KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
+
+#: What may stand between values of JSON.
+BLANKS = re.compile(r"[ \t\n\r]*")
+
+#: The largest score.
+LARGEST = float(np.finfo(np.float64).max)
+
+#: Height and width of an image.
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFile:
+    """Masks read from a file, in the order of the file.
+
+    Attributes
+    ----------
+    path : Path
+        Where they come from.
+    label : str
+        What messages call their list: "annotations", or "" for a list of results.
+    masks : list
+        For each the value of "segmentation": a dict of run lengths, or a list of polygons. Only
+        that it is one or the other was checked.
+    keys : dict
+        Grouping keys, "image" and perhaps "category", each as int64 of shape (N,).
+    images : dict
+        Size of each image that the file lists by its id, None where the file does not tell.
+    scores : array of float64, shape (N,), or None
+        How sure each is, if that was asked for.
+    crowds : array of bool, shape (N,), or None
+        Which are crowds, if that was asked for.
+    """
+
+    path: Path
+    label: str
+    masks: list[Any]
+    keys: dict[str, Integers]
+    images: dict[int, Size | None]
+    scores: Floats | None = None
+    crowds: Booleans | None = None
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def where(self, index: int) -> str:
+        """The place of a mask, for messages."""
+        return f"{self.label}[{index}]"
+
+
+# ---- both ----------------------------------------------------------------------------------------
+
+
+def _load(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any]) -> Any:
+    try:
+        return json.loads(data.decode("utf-8-sig"), object_hook=hook)
+    except json.JSONDecodeError as error:
+        raise FileError(
+            path, f"not JSON: {error.msg} (column {error.colno})", "COCO JSON", error.lineno
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise FileError(path, f"cannot be read as JSON ({error})", "COCO JSON") from None
+
+
+def _entries(path: Path, content: Any) -> tuple[str, list[Any]]:
+    """The annotations or results, and what messages call their list."""
+    entries, label = content, ""
+    if isinstance(content, dict):
+        label = "annotations"
+        if label not in content:
+            names = shortened(", ".join(content)) or "nothing"
+            raise FileError(path, f"an object with {names}", '"annotations", or a list of results')
+        entries = content[label]
+    if not isinstance(entries, list):
+        raise FileError(path, described(entries), "a list of annotations or results", label)
+    return label, entries
+
+
+def _keys(path: Path, label: str, entries: list[dict[str, Any]]) -> dict[str, Integers]:
+    keys = {"image": _key(path, label, entries, "image_id")}
+    if any("category_id" in entry for entry in entries):
+        keys["category"] = _key(path, label, entries, "category_id")
+    return keys
+
+
+def _key(path: Path, label: str, entries: list[dict[str, Any]], name: str) -> Integers:
+    values = [_whole(path, label, index, entry, name) for index, entry in enumerate(entries)]
+    return np.array(values, np.int64)
+
+
+def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str) -> int:
+    where = f"{label}[{index}]"
+    if name not in entry:
+        raise FileError(path, f'no "{name}"', "one in every entry", where)
+    value = entry[name]
+    # `type`, since a bool is an int but no number here.
+    number = None if type(value) not in (int, float) else whole_number_in(repr(value))
+    if number is None:
+        raise FileError(path, f'"{name}": {described(value)}', "a whole number of 64 bits", where)
+    return number
+
+
+def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
+    scores = np.empty(len(entries))
+    for index, entry in enumerate(entries):
+        where = f"{label}[{index}]"
+        if "score" not in entry:
+            raise FileError(path, 'no "score"', "one in every entry, as results have", where)
+        value = entry["score"]
+        # Integers beyond all floats are not finite either.
+        if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+            raise FileError(path, f'"score": {described(value)}', "a finite number", where)
+        scores[index] = value
+    return scores
+
+
+def _crowds(path: Path, label: str, entries: list[dict[str, Any]]) -> Booleans:
+    """Which entries are crowds; those that do not tell are none."""
+    crowds = np.zeros(len(entries), np.bool_)
+    for index, entry in enumerate(entries):
+        value = entry.get("iscrowd", 0)
+        if type(value) not in (int, bool) or value not in (0, 1):
+            where = f"{label}[{index}]"
+            raise FileError(path, f'"iscrowd": {described(value)}', "0 or 1", where)
+        crowds[index] = value
+    return crowds
+
+
+def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
+    """Some entries of a list of results, letter by letter as they stand in the file, in its order.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    data
+        Its content, which one of the readers has accepted.
+    chosen
+        Positions, in any order.
+
+    Raises
+    ------
+    FileError
+        It holds no list.
+    """
+    text = data.decode("utf-8-sig")
+    wanted = set(chosen.tolist())
+    read = json.JSONDecoder().raw_decode
+
+    def after_blanks(place: int) -> int:
+        blanks = BLANKS.match(text, place)
+        return blanks.end() if blanks else place
+
+    place = after_blanks(0)
+    if text[place] != "[":
+        raise FileError(path, "annotations", "a list of results, for an output in JSON")
+    texts: list[str] = []
+    for position in itertools.count():
+        start = after_blanks(place + 1)  # behind a bracket or a comma
+        if text[start] == "]":
+            return texts
+        _, end = read(text, start)
+        if position in wanted:
+            texts.append(text[start:end])
+        place = after_blanks(end)
+        if text[place] == "]":
+            return texts
+    raise AssertionError
+
+
+# ---- boxes ---------------------------------------------------------------------------------------
+
+
+def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
+    # They are most of a file, and as Python lists would take a hundred times the memory of boxes.
+    if "segmentation" in entry:
+        entry["segmentation"] = None
+    return entry
+
+
+def read_coco_boxes(path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool) -> BoxFile:
+    """Read the boxes of annotations or results.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    data
+        Its content.
+    grouped, scored, crowded
+        Whether to read the grouping keys, the scores, and which are crowds, too.
+
+    Raises
+    ------
+    FileError
+        The file is broken or something else, or an entry lacks what is to be read.
+    """
+    label, entries = _entries(path, _load(path, data, _without_outlines))
+    boxes = _boxes(path, label, entries)
+    keys = _keys(path, label, entries) if grouped else {}
+    scores = _scores(path, label, entries) if scored else None
+    crowds = _crowds(path, label, entries) if crowded else None
+    return BoxFile(path, "coco", "xywh", boxes, keys, scores, crowds)
+
+
+def _boxes(path: Path, label: str, entries: list[Any]) -> Floats:
+    expected = '"bbox": [x, y, width, height]'
+    for index, entry in enumerate(entries):
+        where = f"{label}[{index}]"
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", where)
+        if "bbox" not in entry:
+            hint = " (--geometry mask compares masks)" if "segmentation" in entry else ""
+            raise FileError(path, 'no "bbox"', expected + hint, where)
+        bbox = entry["bbox"]
+        if type(bbox) is not list or len(bbox) != 4 or not {type(x) for x in bbox} <= {int, float}:
+            raise FileError(path, f'"bbox": {described(bbox)}', expected, where)
+        try:
+            infinite = any(map(math.isinf, bbox))
+        except OverflowError:
+            infinite = True
+        if infinite:
+            raise FileError(path, f'"bbox": {described(bbox)}', "finite numbers or NaN", where)
+    numbers = itertools.chain.from_iterable(entry["bbox"] for entry in entries)
+    return np.fromiter(numbers, np.float64, 4 * len(entries)).reshape(-1, 4)
+
+
+# ---- masks ---------------------------------------------------------------------------------------
+
+
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object of a file with masks, long lists in it as arrays: a quarter of the memory."""
+    if "counts" in entry:
+        entry["counts"] = _as_array(entry["counts"], {int}, np.int64)
+    if "segmentation" not in entry:
+        return entry
+    outlines = entry["segmentation"]
+    if type(outlines) is list:
+        entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
+    return {name: entry[name] for name in KEPT if name in entry}
+
+
+def _as_array(value: Any, types: set[type], dtype: type) -> Any:
+    """A list of numbers as an array; whatever else it is stays, for a message that names it."""
+    if type(value) is not list or not set(map(type, value)) <= types:
+        return value
+    try:
+        return np.array(value, dtype)
+    except OverflowError:
+        return value
+
+
+def read_coco_masks(
+    path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool
+) -> MaskFile:
+    """Read the masks of annotations or results.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    data
+        Its content.
+    grouped, scored, crowded
+        Whether to read the categories, the scores, and which are crowds, too; images are always
+        read.
+
+    Raises
+    ------
+    FileError
+        The file is broken or something else, or an entry lacks what is to be read.
+    """
+    content = _load(path, data, _compact)
+    label, entries = _entries(path, content)
+    expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
+    for index, entry in enumerate(entries):
+        where = f"{label}[{index}]"
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", where)
+        if "segmentation" not in entry:
+            raise FileError(path, 'no "segmentation"', expected, where)
+        mask = entry["segmentation"]
+        if not isinstance(mask, list | dict):
+            raise FileError(path, f'"segmentation": {described(mask)}', expected, where)
+        for name in ("size", "counts") if isinstance(mask, dict) else ():
+            if name not in mask:
+                raise FileError(path, f'"segmentation" has no "{name}"', expected, where)
+    keys = _keys(path, label, entries)
+    if not grouped:
+        keys = {"image": keys["image"]}
+    masks = [entry["segmentation"] for entry in entries]
+    scores = _scores(path, label, entries) if scored else None
+    crowds = _crowds(path, label, entries) if crowded else None
+    return MaskFile(path, label, masks, keys, _images(path, content), scores, crowds)
+
+
+def _images(path: Path, content: Any) -> dict[int, Size | None]:
+    """The images that a file lists."""
+    listed = content.get("images", []) if isinstance(content, dict) else []
+    if not isinstance(listed, list):
+        raise FileError(path, described(listed), "a list of images", "images")
+    images: dict[int, Size | None] = {}
+    for index, entry in enumerate(listed):
+        where = f"images[{index}]"
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", where)
+        number = _whole(path, "images", index, entry, "id")
+        size = None
+        if not {"height", "width"}.isdisjoint(entry):
+            sides = [_whole(path, "images", index, entry, name) for name in ("height", "width")]
+            size = _size(path, "height and width", sides, where)
+        if images.setdefault(number, size) != size:
+            found = f"image {number} again, {_sides(size)}"
+            raise FileError(path, found, f"{_sides(images[number])}, as before", where)
+    return images
+
+
+def _size(path: Path, name: str, value: Any, where: str) -> Size:
+    from fastiou.geometries.masks.run_lengths import image_size
+
+    try:
+        return image_size(name, value)
+    except (TypeError, ValueError) as error:
+        raise FileError(path, str(error), None, where) from None
+
+
+def _sides(size: Size | None) -> str:
+    return "without a size" if size is None else f"{size[0]} × {size[1]} pixels"
+
+
+def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
+    """Find the size of the image of every mask.
+
+    It is that of the run lengths, or of the image in any of the files; all that is told must agree.
+
+    Parameters
+    ----------
+    *files
+        One or two.
+
+    Returns
+    -------
+    tuple of arrays of int64, shape (N, 2)
+        (height, width) for each mask of each file.
+
+    Raises
+    ------
+    FileError
+        A size is missing or malformed, two sizes of one image differ, or an image is not listed
+        though images are.
+    """
+    # For each image its size, and where that was found.
+    known: dict[int, tuple[Size | None, str]] = {}
+    for file in files:
+        for number, size in file.images.items():
+            before, origin = known.get(number, (None, ""))
+            if size is not None and before not in (None, size):
+                found = f"image {number} is {_sides(size)}"
+                raise FileError(file.path, found, f"{_sides(before)}, as in {origin}", "images")
+            if before is None:
+                known[number] = size, file.path.name
+    listed = bool(known)
+
+    # Run lengths first, since they may tell the size of an image for polygons.
+    for file in files:
+        for index, number in enumerate(file.keys["image"].tolist()):
+            if listed and number not in known:
+                found, expected = f"image {number} is unknown", 'one of those in "images"'
+                raise FileError(file.path, found, expected, file.where(index))
+            mask = file.masks[index]
+            if isinstance(mask, list):
+                continue
+            size = _size(file.path, '"segmentation": size', mask["size"], file.where(index))
+            before, origin = known.get(number, (None, ""))
+            if before not in (None, size):
+                found = f'"segmentation" of {_sides(size)}'
+                expected = f"{_sides(before)}, the size of image {number} in {origin}"
+                raise FileError(file.path, found, expected, file.where(index))
+            if before is None:
+                known[number] = size, f"{file.path.name}:{file.where(index)}"
+    which = '"images"' + (" of either file" if len(files) > 1 else "")
+    return tuple(_sizes_of(file, known, which) for file in files)
+
+
+def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]], which: str) -> Integers:
+    sizes = []
+    for index, number in enumerate(file.keys["image"].tolist()):
+        size, _ = known.get(number, (None, ""))
+        if size is None:
+            found = f"polygons of image {number}, the size of which is not told"
+            expected = f'"height" and "width" of the image in {which}'
+            raise FileError(file.path, found, expected, file.where(index))
+        sizes.append(size)
+    return np.array(sizes, np.int64).reshape(-1, 2)

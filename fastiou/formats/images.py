@@ -1,0 +1,267 @@
+"""Label images: PNG, TIFF and .npy, and folders of them."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.formats import content as files
+from fastiou.formats.content import FileError, import_extra, shortened
+
+__all__ = ["LabelFile", "SharedFrames", "read_labels", "shared_frames"]
+
+Array = npt.NDArray[Any]
+
+#: Name endings of the images in a folder, each also followed by .gz.
+ENDINGS = (".png", ".tif", ".tiff", ".npy")
+
+#: What is expected where there is something else.
+EXPECTED = "a label image: PNG, TIFF or .npy"
+
+#: Modes of Pillow in which a pixel is one integer.
+MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
+
+# Tags of TIFF.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+WHITE_IS_ZERO = 0
+UNSIGNED, SIGNED = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """Label images of a file or folder; those of a folder are read when they are asked for.
+
+    Attributes
+    ----------
+    path : Path
+        Where they come from.
+    kind : str
+        "PNG", "TIFF", "NPY" or "folder".
+    count : int
+        Number of frames.
+    read : function
+        Reads the frame of a number, shape (H, W) of integers.
+    names : tuple of str
+        In a folder, the names of its images without their endings, sorted.
+    ignored : int
+        In a folder, how many other files it has.
+    """
+
+    path: Path
+    kind: str
+    count: int
+    read: Callable[[int], Array]
+    names: tuple[str, ...] = ()
+    ignored: int = 0
+
+
+def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
+    """Open label images.
+
+    Parameters
+    ----------
+    path
+        A file, compressed by gzip or not, or a folder.
+    data
+        The content of the file, if that was read already, by `fastiou.files.content`.
+
+    Returns
+    -------
+    LabelFile
+
+    Raises
+    ------
+    FileError
+        It is missing, broken or something else. Of images in a folder that shows when they are
+        read.
+    ImportError
+        Reading it needs an extra that is not installed.
+    """
+    path = Path(path)
+    if data is None and path.is_dir():
+        return _read_folder(path)
+    data = files.content(path) if data is None else data
+    kind = files.kind_of(data)
+    if kind == "NPY":
+        return _read_array(path, data)
+    if kind in ("PNG", "TIFF"):
+        return _read_image(path, data, kind)
+    hint = " (--geometry box compares boxes)" if kind != "text" else ""
+    raise FileError(path, f"a file of the kind {kind}", EXPECTED + hint)
+
+
+def _read_folder(path: Path) -> LabelFile:
+    found: dict[str, Path] = {}
+    ignored = 0
+    for entry in sorted(path.iterdir()):
+        plain = entry.with_suffix("") if entry.suffix.lower() == ".gz" else entry
+        if plain.suffix.lower() not in ENDINGS or entry.is_dir():
+            ignored += 1
+            continue
+        if plain.stem in found:
+            other = f"a name of its own ({found[plain.stem].name} is there, too)"
+            raise FileError(entry, f"another image {plain.stem!r}", other)
+        found[plain.stem] = entry
+    if not found:
+        raise FileError(path, "a folder without label images", " or ".join(ENDINGS))
+    names = tuple(sorted(found))
+
+    def read(number: int) -> Array:
+        image = read_labels(found[names[number]])
+        if image.count != 1:
+            raise FileError(image.path, f"{image.count} frames", "one in each file of a folder")
+        return image.read(0)
+
+    return LabelFile(path, "folder", len(names), read, names, ignored)
+
+
+def _read_array(path: Path, data: bytes) -> LabelFile:
+    array = files.read_npy(path, data)
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
+        hint = "; .astype(int) makes them" if array.dtype.kind == "f" else ""
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        raise FileError(path, found, f"integers of shape (H, W) or (T, H, W){hint}", "array")
+    frames = array if array.ndim == 3 else array[np.newaxis]
+    return LabelFile(path, "NPY", len(frames), lambda number: frames[number])
+
+
+# ---- Pillow --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _image_errors(path: Path, kind: str) -> Iterator[None]:
+    """Turn what Pillow says of a broken image into a FileError, and keep its warnings to itself."""
+    bomb = import_extra("PIL.Image", "images", f"reading {kind}").DecompressionBombError
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except bomb as error:
+        expected = "fewer pixels, or the labels as .npy"
+        raise FileError(path, f"too large for Pillow ({error})", expected) from None
+    except (
+        OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, RuntimeError,
+        OverflowError, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        message = shortened(" ".join(str(error).split()))
+        raise FileError(path, f"cannot be read as {kind} ({message})", EXPECTED) from None
+
+
+def _read_image(path: Path, data: bytes, kind: str) -> LabelFile:
+    pillow = import_extra("PIL.Image", "images", f"reading {kind}")
+    with _image_errors(path, kind):
+        image = pillow.open(io.BytesIO(data), formats=[kind])
+        count = int(getattr(image, "n_frames", 1))
+    if kind == "PNG" and count != 1:
+        raise FileError(path, f"an animation of {count} frames", "one image, or a TIFF with pages")
+
+    def read(number: int) -> Array:
+        where = None if count == 1 else f"frame {number}"
+        with _image_errors(path, kind):
+            image.seek(number)
+            mode = str(image.mode)
+        if mode not in MODES:
+            raise FileError(path, *_complaint(mode), where)
+        if kind == "PNG":
+            with _image_errors(path, kind):
+                return _png_labels(np.asarray(image), mode, data[24])
+        with _image_errors(path, kind):
+            inverted = image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
+            bits = int(np.ravel(image.tag_v2.get(BITS_PER_SAMPLE, 1))[0])
+            sign = int(np.ravel(image.tag_v2.get(SAMPLE_FORMAT, UNSIGNED))[0])
+        if inverted:
+            found = "an image with 0 for white, which is read as the largest number"
+            raise FileError(path, found, "0 for black, or a palette", where)
+        if bits not in (1, 8, 16, 32) and mode != "P":
+            raise FileError(path, f"pixels of {bits} bits", "8, 16 or 32 bits", where)
+        with _image_errors(path, kind):
+            return _tiff_labels(np.asarray(image), bits, sign)
+
+    return LabelFile(path, kind, count, read)
+
+
+def _complaint(mode: str) -> tuple[str, str]:
+    """What was found, and what was expected, of an image that is no label image."""
+    if mode == "F":
+        return "pixels of floating point", "integers"
+    return (
+        f"an image of colours ({mode})",
+        "a palette or grey, where a pixel is one label; colours become labels by arithmetic, as "
+        "red + 256 * green + 65536 * blue, and are kept as .npy",
+    )
+
+
+def _png_labels(pixels: Array, mode: str, bits: int) -> Array:
+    if mode == "1":
+        return pixels.astype(np.uint8)
+    if mode == "L" and bits in (2, 4):
+        # Pillow spreads these greys over 0 to 255.
+        pixels = pixels // np.uint8(255 // (2**bits - 1))
+    return pixels
+
+
+def _tiff_labels(pixels: Array, bits: int, sign: int) -> Array:
+    if bits == 1:
+        return pixels.astype(np.uint8)
+    # Pillow has only one type of each of these sizes.
+    if bits == 8 and sign == SIGNED:
+        return pixels.view(np.int8)
+    if bits == 32 and sign == UNSIGNED:
+        return pixels.view(np.uint32)
+    return pixels
+
+
+# ---- frames of two files -------------------------------------------------------------------------
+
+
+class SharedFrames(NamedTuple):
+    """Which frames of two files are compared."""
+
+    #: Number of the frame in the first file, and in the second.
+    numbers: list[tuple[int, int]]
+    #: Names of images that only one of two folders has.
+    only_a: list[str]
+    only_b: list[str]
+
+
+def shared_frames(a: LabelFile, b: LabelFile) -> SharedFrames:
+    """Find the frames that two files have in common: by name in folders, else by number.
+
+    Parameters
+    ----------
+    a, b
+        The files.
+
+    Returns
+    -------
+    SharedFrames
+
+    Raises
+    ------
+    FileError
+        A folder against a file, different numbers of frames, or folders without a common name.
+    """
+    if bool(a.names) != bool(b.names):
+        kinds = ["a folder" if file.names else "a file" for file in (b, a)]
+        raise FileError(b.path, kinds[0], f"{kinds[1]}, as {a.path} is")
+    if not a.names:
+        if a.count != b.count:
+            raise FileError(b.path, f"{b.count} frames", f"{a.count}, as {a.path} has")
+        return SharedFrames([(number, number) for number in range(a.count)], [], [])
+    places = {name: number for number, name in enumerate(b.names)}
+    numbers = [(number, places[name]) for number, name in enumerate(a.names) if name in places]
+    if not numbers:
+        found = f"no image is named as one in {a.path}, as {b.names[0]!r}"
+        raise FileError(b.path, found, f"names such as {a.names[0]!r}")
+    only_a = [name for name in a.names if name not in places]
+    return SharedFrames(numbers, only_a, sorted(set(b.names) - set(a.names)))

@@ -1,0 +1,483 @@
+"""Dense and aligned scores of masks on a GPU: one factory, kernels for each metric.
+
+What should bound all of them is counting bits, of which a multiprocessor does 16 words of 32 bits a
+clock: one count of a warp keeps its quarter of the unit busy for 8 clocks, in which 8 instructions
+can be issued. Instructions are told as compiled for compute capability 9.0.
+
+- Masks cropped to their boxes. A block first tests 256 pairs of boxes, one a thread, and lists
+  those that meet; then its warps take pairs of the list in turn. The threads of a warp read
+  consecutive words. Neighbours in the list differ in size by orders, so that a thread for each pair
+  would wait for the largest of 32, and read from 64 places at once. A pair of words takes two loads
+  of 8 bytes for two counts, which is what the L1 cache gives in the time that the counts take: the
+  two bounds are about equal, and sets that all have one box deserve better. Where boxes are wide
+  8 counts take 44 instructions.
+- Masks that all have one box, as those that fill the image. A tile of 64 × 64 pairs is computed
+  from shared memory, 16 bytes a load and 4 × 4 pairs a thread: eight loads feed 64 counts, with
+  208 instructions in all.
+- The same on tensor cores, where these count bits (see `tensor_cores`).
+
+Results are those of the CPU, bit for bit: counts are exact, and the formulas the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import cuda
+
+from fastiou.geometries.masks.bits import word_rows
+from fastiou.geometries.masks.gpu_layout import SLICE_WORDS, TILE_MASKS, WARPS, suits_tensor_cores
+from fastiou.geometries.masks.kernels import MaskOperand, mask_area, shared_box, window_of, word_at
+from fastiou.metrics import METRICS
+from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_primitives import (
+    SIMULATED,
+    add_of_lanes,
+    address,
+    count_ones,
+    load4,
+    store4,
+    uint64_at,
+)
+
+__all__ = ["MaskKernels", "MaskScores", "mask_scores", "pair_scorer"]
+
+Array = npt.NDArray[Any]
+
+#: Threads of a block, and those of them that count one pair together: a warp, for which the
+#: simulator has a few threads stand in.
+THREADS = threads_of_block(256)
+LANES_POWER = 2 if SIMULATED else 5
+LANES = 1 << LANES_POWER
+
+#: Columns of the pairs that a block tests, one a thread.
+PAIR_COLUMNS = 8 if SIMULATED else 32
+PAIR_ROWS = THREADS // PAIR_COLUMNS
+
+#: Threads of a block in either direction where all masks have one box, and rows and columns that
+#: each has.
+THREADS_DOWN = 4 if SIMULATED else 16
+THREADS_ACROSS = THREADS // THREADS_DOWN
+EACH = 4
+
+#: Words from one mask to the next in shared memory: an odd number of 16 bytes, so that eight
+#: threads with neighbouring masks meet all 32 banks once.
+PITCH = SLICE_WORDS + 4
+
+ROWS_WORDS = EACH * THREADS_DOWN * PITCH
+COLUMNS_WORDS = EACH * THREADS_ACROSS * PITCH
+
+#: What shared memory is aligned to, for loads of 16 bytes. The simulator knows no alignment.
+ALIGNMENT = None if SIMULATED else 16
+
+
+class MaskKernels(NamedTuple):
+    """The kernels of one metric over masks."""
+
+    #: A block of rows of a dense result.
+    dense: CudaKernel
+    #: The same over masks that all have one box.
+    uniform: CudaKernel
+    #: Mask i of one set against mask i of the other.
+    aligned: CudaKernel
+
+
+@functools.cache
+def pair_scorer(metric: str) -> Callable[..., Any]:
+    """Make the function that scores a pair by the pixels that it shares."""
+    formula = METRICS[metric].formula
+    crowd_formula = METRICS["iof"].formula
+
+    def score(shared: int, table1: Any, i: int, table2: Any, j: int, crowd: Any) -> Any:
+        result = 0.0
+        if shared:  # what shares nothing scores 0, whatever the metric: a division is saved
+            number = np.float64(shared)
+            if crowd[j]:
+                result = crowd_formula(number, mask_area(table1, i), mask_area(table2, j))
+            else:
+                result = formula(number, mask_area(table1, i), mask_area(table2, j))
+        return result
+
+    return score
+
+
+def _ones_at(words1: int, words2: int, index: int) -> int:
+    """How many bits are set in both of two words."""
+    return count_ones(uint64_at(words1, index) & uint64_at(words2, index))
+
+
+def _shared_by_lane(window1: Any, window2: Any, lane: int) -> int:
+    """Pixels that two masks share in those words that are one thread's of a group."""
+    left, top, right, bottom = shared_box(window1, window2)
+    rows = word_rows(top, bottom)
+    width = right - left
+    # Threads for one word row: the power of 2 that covers it, at most the whole group. The rest of
+    # the group takes the next rows.
+    power = LANES_POWER
+    while power > 0 and 1 << (power - 1) >= width:
+        power -= 1
+    row = np.int64(lane >> power)
+    first = lane & ((1 << power) - 1)
+    step1 = 8 * (window1[2] - window1[0])
+    step2 = 8 * (window2[2] - window2[0])
+    line1 = word_at(window1, left, top) + row * step1
+    line2 = word_at(window2, left, top) + row * step2
+    shared = np.int64(0)
+    # With loops over ranges, and none that takes four words at a time, a word took 25 instructions.
+    while row < rows:
+        x = first
+        while x + 3 * LANES < width:
+            shared += np.int32(
+                _ones_at(line1, line2, x)
+                + _ones_at(line1, line2, x + LANES)
+                + _ones_at(line1, line2, x + 2 * LANES)
+                + _ones_at(line1, line2, x + 3 * LANES)
+            )
+            x += 4 * LANES
+        while x < width:
+            shared += _ones_at(line1, line2, x)
+            x += LANES
+        row += LANES >> power
+        line1 += step1 << (LANES_POWER - power)
+        line2 += step2 << (LANES_POWER - power)
+    return shared
+
+
+def _meet(table1: Any, i: int, table2: Any, j: int) -> bool:
+    """Whether the boxes of two masks share a pixel."""
+    nowhere = np.int64(0)
+    left, top, right, bottom = shared_box(
+        window_of(nowhere, table1, i), window_of(nowhere, table2, j)
+    )
+    return left < right and top < bottom
+
+
+def _pair_kernel(metric: str, aligned: bool) -> Callable[..., Any]:
+    """Make the kernel over masks cropped to their boxes, for a dense result or an aligned one."""
+    score = pair_scorer(metric)
+
+    def origin_of(tile: int, columns: int) -> Any:
+        """First row and first column of a tile."""
+        if aligned:
+            return tile * THREADS, tile * THREADS
+        across = (columns + PAIR_COLUMNS - 1) // PAIR_COLUMNS
+        return tile // across * PAIR_ROWS, tile % across * PAIR_COLUMNS
+
+    def pair_at(origin: Any, number: int) -> Any:
+        """Row and column of a pair of a tile."""
+        if aligned:
+            return origin[0] + number, origin[1] + number
+        return origin[0] + number // PAIR_COLUMNS, origin[1] + number % PAIR_COLUMNS
+
+    def kernel(
+        words1: Any,
+        table1: Any,
+        words2: Any,
+        table2: Any,
+        crowd: Any,
+        first: int,
+        rows: int,
+        columns: int,
+        scores: Any,
+    ) -> None:
+        shared = cuda.shared.array(THREADS, np.int64)
+        listed = cuda.shared.array(THREADS, np.int32)
+        number = cuda.shared.array(1, np.int32)
+        thread = np.int64(cuda.threadIdx.x)
+        origin = origin_of(np.int64(cuda.blockIdx.x), columns)
+        row, column = pair_at(origin, thread)
+        inside = row < rows and column < columns
+        begin2 = first if aligned else np.int64(0)
+        shared[thread] = 0
+        if thread == 0:
+            number[0] = 0
+        cuda.syncthreads()
+        if inside and _meet(table1, first + row, table2, begin2 + column):
+            listed[cuda.atomic.add(number, 0, 1)] = thread
+        cuda.syncthreads()
+        for k in range(thread // LANES, number[0], THREADS // LANES):
+            other = np.int64(listed[k])
+            other_row, other_column = pair_at(origin, other)
+            window1 = window_of(address(words1), table1, first + other_row)
+            window2 = window_of(address(words2), table2, begin2 + other_column)
+            add_of_lanes(shared, other, _shared_by_lane(window1, window2, thread % LANES))
+        cuda.syncthreads()
+        if inside:
+            place = row if aligned else row * columns + column
+            scores[place] = score(
+                shared[thread], table1, first + row, table2, begin2 + column, crowd
+            )
+
+    return kernel
+
+
+def _ones_of_both(words1: Any, words2: Any) -> int:
+    """How many bits are set in both of two times four words."""
+    return (
+        np.int64(cuda.popc(np.uint32(words1[0] & words2[0])))
+        + cuda.popc(np.uint32(words1[1] & words2[1]))
+        + cuda.popc(np.uint32(words1[2] & words2[2]))
+        + cuda.popc(np.uint32(words1[3] & words2[3]))
+    )
+
+
+def _counted(counts: Any, row: Any, columns: Any) -> Any:
+    """Counts of a row against four columns, and four more words of each."""
+    return (
+        counts[0] + _ones_of_both(row, columns[0]),
+        counts[1] + _ones_of_both(row, columns[1]),
+        counts[2] + _ones_of_both(row, columns[2]),
+        counts[3] + _ones_of_both(row, columns[3]),
+    )
+
+
+def _uniform_kernel(metric: str) -> Callable[..., Any]:
+    """Make the kernel over masks that all have one box."""
+    score = pair_scorer(metric)
+
+    def load_slice(
+        target: Any, masks: int, source: Any, first: int, last: int, stride: int, begin: int
+    ) -> None:
+        """Bring one slice of so many masks to shared memory, the last again for those past it."""
+        for turn in range(masks * (SLICE_WORDS // 4) // THREADS):
+            part = turn * THREADS + cuda.threadIdx.x
+            mask = part // (SLICE_WORDS // 4)
+            word = part % (SLICE_WORDS // 4) * 4
+            start = np.int64(min(first + mask, last)) * stride + begin + word
+            four = load4(source, start)
+            store4(target, mask * PITCH + word, four[0], four[1], four[2], four[3])
+
+    def keep(
+        counts: Any,
+        table1: Any,
+        first: int,
+        row: int,
+        rows: int,
+        table2: Any,
+        column: int,
+        columns: int,
+        crowd: Any,
+        scores: Any,
+    ) -> None:
+        """Score a row against four columns, and store what is inside of the result."""
+        if row < rows:
+            for k in range(EACH):
+                j = column + k * THREADS_ACROSS
+                if j < columns:
+                    scores[row * columns + j] = score(
+                        counts[k], table1, first + row, table2, j, crowd
+                    )
+
+    def kernel(
+        masks1: Any,
+        table1: Any,
+        masks2: Any,
+        table2: Any,
+        crowd: Any,
+        stride: int,
+        first: int,
+        rows: int,
+        columns: int,
+        scores: Any,
+    ) -> None:
+        block1 = cuda.shared.array(ROWS_WORDS, np.uint32, ALIGNMENT)
+        block2 = cuda.shared.array(COLUMNS_WORDS, np.uint32, ALIGNMENT)
+        thread = np.int64(cuda.threadIdx.x)
+        tile = np.int64(cuda.blockIdx.x)
+        across = (columns + EACH * THREADS_ACROSS - 1) // (EACH * THREADS_ACROSS)
+        first_row = tile // across * (EACH * THREADS_DOWN)
+        first_column = tile % across * (EACH * THREADS_ACROSS)
+        own_row = thread // THREADS_ACROSS
+        own_column = thread % THREADS_ACROSS
+        zero = np.int64(0)
+        counts_a = zero, zero, zero, zero
+        counts_b = zero, zero, zero, zero
+        counts_c = zero, zero, zero, zero
+        counts_d = zero, zero, zero, zero
+        for begin in range(0, stride, SLICE_WORDS):
+            cuda.syncthreads()
+            load_slice(
+                block1,
+                EACH * THREADS_DOWN,
+                masks1,
+                first + first_row,
+                first + rows - 1,
+                stride,
+                begin,
+            )
+            load_slice(
+                block2, EACH * THREADS_ACROSS, masks2, first_column, columns - 1, stride, begin
+            )
+            cuda.syncthreads()
+            for word in range(0, SLICE_WORDS, 4):
+                start = own_column * PITCH + word
+                words2 = (
+                    load4(block2, start),
+                    load4(block2, start + THREADS_ACROSS * PITCH),
+                    load4(block2, start + 2 * THREADS_ACROSS * PITCH),
+                    load4(block2, start + 3 * THREADS_ACROSS * PITCH),
+                )
+                start = own_row * PITCH + word
+                counts_a = _counted(counts_a, load4(block1, start), words2)
+                start += THREADS_DOWN * PITCH
+                counts_b = _counted(counts_b, load4(block1, start), words2)
+                start += THREADS_DOWN * PITCH
+                counts_c = _counted(counts_c, load4(block1, start), words2)
+                start += THREADS_DOWN * PITCH
+                counts_d = _counted(counts_d, load4(block1, start), words2)
+        row = first_row + own_row
+        column = first_column + own_column
+        keep(counts_a, table1, first, row, rows, table2, column, columns, crowd, scores)
+        row += THREADS_DOWN
+        keep(counts_b, table1, first, row, rows, table2, column, columns, crowd, scores)
+        row += THREADS_DOWN
+        keep(counts_c, table1, first, row, rows, table2, column, columns, crowd, scores)
+        row += THREADS_DOWN
+        keep(counts_d, table1, first, row, rows, table2, column, columns, crowd, scores)
+
+    return kernel
+
+
+@functools.cache
+def mask_scores(metric: str) -> MaskKernels:
+    """Make the kernels of a metric."""
+    return MaskKernels(
+        CudaKernel(_pair_kernel(metric, False), f"masks-{metric}"),
+        CudaKernel(_uniform_kernel(metric), f"uniform-masks-{metric}"),
+        CudaKernel(_pair_kernel(metric, True), f"aligned-masks-{metric}"),
+    )
+
+
+def _spread(words: Any, table: Any, count: int, size: int, stride: int, masks: Any) -> None:
+    """Copy masks of `size` words of 32 bits to every `stride` words, and zeros after each."""
+    place = 4 * (np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x)
+    mask = place // stride
+    if mask < count:
+        first = place % stride
+        start = 2 * table[4, mask]
+        zero = np.uint32(0)
+        store4(
+            masks,
+            place,
+            words[start + first] if first < size else zero,
+            words[start + first + 1] if first + 1 < size else zero,
+            words[start + first + 2] if first + 2 < size else zero,
+            words[start + first + 3] if first + 3 < size else zero,
+        )
+
+
+#: Brings masks that all have one box to where they can be loaded by 16 bytes, in whole slices.
+SPREAD = CudaKernel(_spread, "spread-masks")
+
+
+class MaskScores:
+    """Scores of one call, which a GPU computes in blocks of rows.
+
+    Parameters
+    ----------
+    metric
+        Its name.
+    operand1, operand2
+        The sets, with no more words than their own.
+    size
+        Words of each mask if all have one box, else 0.
+    crowd
+        Which masks of the second set are crowds.
+    """
+
+    def __init__(
+        self, metric: str, operand1: MaskOperand, operand2: MaskOperand, size: int, crowd: Array
+    ) -> None:
+        self._metric = metric
+        self._operands = operand1, operand2
+        self._size = size
+        self._crowd = crowd
+        #: The work that they were made for, and the sets as masks of whole slices.
+        self._spread: tuple[Work, Any, Any] | None = None
+
+    def fill_dense(self, work: Work, scores: Any, first: int) -> None:
+        """Fill C-contiguous scores (rows, columns) on the device, beginning with this row."""
+        rows, columns = scores.shape
+        flat = scores.reshape(scores.size)
+        if self._size:
+            self._fill_uniform(work, flat, first, rows, columns)
+            return
+        tiles = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
+        self._launch(
+            mask_scores(self._metric).dense, work, tiles, self._words(work), first, rows, columns,
+            flat,
+        )  # fmt: skip
+
+    def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
+        """Fill scores (n,) on the device: mask i against mask i, beginning with this one."""
+        count = len(scores)
+        self._launch(
+            mask_scores(self._metric).aligned, work, blocks_for(count, THREADS),
+            self._words(work), first, count, count, scores,
+        )  # fmt: skip
+
+    def _fill_uniform(self, work: Work, flat: Any, first: int, rows: int, columns: int) -> None:
+        if self._spread is None or self._spread[0] is not work:
+            operand1, operand2 = self._operands
+            masks1 = self._in_slices(work, operand1)
+            masks2 = masks1 if operand2 is operand1 else self._in_slices(work, operand2)
+            self._spread = work, masks1, masks2
+        _, masks1, masks2 = self._spread
+        if not SIMULATED and suits_tensor_cores(_capability(), self._size):
+            from fastiou.geometries.masks.gpu_tensor_cores import tensor_core_scores
+
+            tiles = -(-rows // TILE_MASKS) * -(-columns // TILE_MASKS)
+            self._launch(
+                tensor_core_scores(self._metric), work, tiles, (masks1, masks2), self._stride,
+                first, rows, columns, flat, threads=32 * WARPS,
+            )  # fmt: skip
+            return
+        tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
+        self._launch(
+            mask_scores(self._metric).uniform, work, tiles, (masks1, masks2), self._stride, first,
+            rows, columns, flat,
+        )  # fmt: skip
+
+    def _launch(
+        self,
+        kernel: CudaKernel,
+        work: Work,
+        blocks: int,
+        words: tuple[Any, Any],
+        *arguments: Any,
+        threads: int = THREADS,
+    ) -> None:
+        kernel.launch(
+            blocks, threads, work.stream, words[0], work.copied(self._operands[0].table), words[1],
+            work.copied(self._operands[1].table), work.copied(self._crowd), *arguments,
+        )  # fmt: skip
+
+    def _words(self, work: Work) -> tuple[Any, Any]:
+        operand1, operand2 = self._operands
+        return work.copied(operand1.words), work.copied(operand2.words)
+
+    @property
+    def _stride(self) -> int:
+        """Words of 32 bits from one mask to the next where all are filled up to whole slices."""
+        return -(-2 * self._size // SLICE_WORDS) * SLICE_WORDS
+
+    def _in_slices(self, work: Work, operand: MaskOperand) -> Any:
+        count = len(operand.words) // self._size
+        masks = work.empty(count * self._stride, np.uint32)
+        SPREAD.launch(
+            blocks_for(masks.size // 4, THREADS), THREADS, work.stream,
+            work.copied(operand.words.view(np.uint32)), work.copied(operand.table), count,
+            2 * self._size, self._stride, masks,
+        )  # fmt: skip
+        return masks
+
+
+def _capability() -> tuple[int, int]:
+    """Compute capability of the GPU in use."""
+    major, minor = cuda.get_current_device().compute_capability
+    return int(major), int(minor)

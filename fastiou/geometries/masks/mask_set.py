@@ -1,0 +1,591 @@
+"""Sets of binary masks, packed to bits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays import inputs as arrays
+from fastiou.arrays.inputs import Input
+from fastiou.geometries.masks import bits
+from fastiou.geometries.masks.packing import (
+    SCORES_PER_RUN,
+    SCORES_PER_WORD,
+    Packed,
+    join,
+    pack_dense,
+    pack_labels,
+    pack_on_gpu,
+    pack_runs,
+    padded_words,
+    running_sum,
+    take,
+    word_offsets,
+)
+from fastiou.geometries.masks.polygons import rasterise
+from fastiou.geometries.masks.run_lengths import (
+    RunLengths,
+    image_size,
+    read_run_lengths,
+    write_run_lengths,
+)
+from fastiou.runtime import dispatch, memory
+
+__all__ = ["Masks", "as_masks", "is_masks", "two_sets"]
+
+Array = npt.NDArray[Any]
+
+
+class Masks:
+    """An immutable set of binary masks of one size, as bits.
+
+    Of every mask only the words of its bounding box are kept, 64 pixels to a word. Make one by
+    `from_dense`, `from_rle`, `from_polygons` or `from_labels`.
+
+    A set has a length, and is indexed like an array by an integer (which gives a set of one mask),
+    a slice, integers or booleans; slices share memory. Sets can be compared, concatenated and
+    pickled.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> masks = fastiou.Masks.from_dense([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]])
+    >>> masks
+    <Masks: 2 of 2 × 3, 16 bytes>
+    >>> masks.area
+    array([3, 0])
+    >>> masks.boxes
+    array([[1, 0, 3, 2],
+           [0, 0, 0, 0]])
+    >>> masks[0].to_dense().astype(int)
+    array([[[0, 1, 1],
+            [0, 1, 0]]])
+    """
+
+    __slots__ = ("_areas", "_boxes", "_offsets", "_size", "_words")
+
+    #: (height, width)
+    _size: tuple[int, int]
+    #: (n, 4) int64: left, top, right, bottom, half-open; all 0 for an empty mask.
+    _boxes: Array
+    #: (n + 1,) int64: where the words of each mask begin in `_words`.
+    _offsets: Array
+    #: Words as `cpu.bits` has them, and padding.
+    _words: Array
+    #: (n,) int64: pixels.
+    _areas: Array
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        raise TypeError(
+            "Masks are made by Masks.from_dense, from_rle, from_polygons or from_labels"
+        )
+
+    @classmethod
+    def _of(cls, packed: Packed) -> Masks:
+        return cls._make(*packed)
+
+    @classmethod
+    def _make(
+        cls, size: tuple[int, int], boxes: Array, offsets: Array, words: Array, areas: Array
+    ) -> Masks:
+        masks = object.__new__(cls)
+        values = (size, boxes, offsets, words, areas)
+        for name, value in zip(
+            ("_size", "_boxes", "_offsets", "_words", "_areas"), values, strict=True
+        ):
+            object.__setattr__(masks, name, value)
+        return masks
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"Masks are immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Masks are immutable: {name} cannot be deleted")
+
+    #: Has NumPy leave comparisons with arrays to `__eq__`.
+    __array_ufunc__ = None
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        """Refuse to be taken for an array, which would otherwise fail late and without a reason."""
+        raise TypeError(
+            "Masks are no array: score them by mask_iou, unpack them by Masks.to_dense(), and join "
+            "sets by Masks.concatenate([...])"
+        )
+
+    # ---- made from -----------------------------------------------------------------------------
+
+    @classmethod
+    def from_dense(cls, array: Any) -> Masks:
+        """Pack dense masks.
+
+        Parameters
+        ----------
+        array : array_like, shape (N, H, W) or (H, W)
+            Booleans, integers or floats in any memory layout, of NumPy, PyTorch or another library;
+            what is not 0 is foreground.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError
+            Not real numbers, or a tensor that requires grad.
+        ValueError
+            Another shape.
+        MemoryError
+            The bits would not fit in memory.
+
+        Examples
+        --------
+        >>> import numpy as np, fastiou
+        >>> fastiou.Masks.from_dense(np.eye(100) > 0)
+        <Masks: 1 of 100 × 100, 1.6 KiB>
+        """
+        masks, _ = pack_argument("array", array)
+        return masks
+
+    @classmethod
+    def from_rle(cls, entries: Any, size: tuple[int, int] | None = None) -> Masks:
+        """Read COCO's run lengths.
+
+        Parameters
+        ----------
+        entries : sequence of dict
+            Each with "size", (height, width), and "counts": COCO's compressed counts as bytes or
+            str, or the run lengths themselves as integers; all of one size.
+        size : (height, width), optional
+            The size, needed where there are no entries.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError, ValueError
+            An entry is malformed; the message names it and tells what is wrong.
+        MemoryError
+            The bits would not fit in memory.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_rle([{"size": [4, 4], "counts": [5, 2, 2, 2, 5]}]).area
+        array([4])
+        """
+        return cls._of(pack_runs(read_run_lengths("entries", entries, size)))
+
+    @classmethod
+    def from_polygons(cls, polygons: Any, size: tuple[int, int]) -> Masks:
+        """Draw COCO's polygons, to the same pixels as pycocotools.
+
+        Parameters
+        ----------
+        polygons : sequence of sequence of array_like
+            For each mask its rings, each [x1, y1, x2, y2, ...] or an array (K, 2), in pixels. A
+            mask is the union of its rings.
+        size : (height, width)
+            The size of the image. What lies outside is cut off.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError, ValueError
+            A ring is malformed; the message names it and tells what is wrong.
+        MemoryError
+            The bits would not fit in memory.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_polygons([[[1, 1, 5, 1, 5, 4, 1, 4]]], (6, 8)).boxes
+        array([[1, 1, 5, 4]])
+        """
+        return cls._of(pack_runs(*rasterise("polygons", polygons, size)))
+
+    @classmethod
+    def from_labels(cls, image: Any) -> tuple[Masks, Any]:
+        """Make a mask of every object in a label image.
+
+        Parameters
+        ----------
+        image : array_like, shape (H, W)
+            Integers of any dtype: the label of each pixel, 0 for background.
+
+        Returns
+        -------
+        masks : Masks
+            One mask for each label that occurs.
+        labels : array, shape (N,)
+            The labels, ascending, in the dtype of the image.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not integers, or another shape.
+        MemoryError
+            The bits would not fit in memory.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> masks, labels = fastiou.Masks.from_labels([[0, 7, 7], [3, 0, 7]])
+        >>> labels, masks.area
+        (array([3, 7]), array([1, 3]))
+        """
+        given = arrays.label_array("image", image)
+        array = given.array
+        if array.ndim != 2:
+            raise ValueError(f"image must have the shape (H, W), got {array.shape}")
+        masks, labels = pack_labels(array)
+        return cls._of(masks), arrays.hand_back(labels, given)
+
+    @classmethod
+    def concatenate(cls, sets: Iterable[Masks]) -> Masks:
+        """Put sets of masks of one size in a row.
+
+        Parameters
+        ----------
+        sets : iterable of Masks
+            At least one.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError
+            Something else than Masks.
+        ValueError
+            Different sizes, or nothing at all.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> masks = fastiou.Masks.from_dense([[0, 1], [1, 1]])
+        >>> fastiou.Masks.concatenate([masks, masks])
+        <Masks: 2 of 2 × 2, 32 bytes>
+        """
+        given = list(sets)
+        if not given:
+            raise ValueError("sets must hold at least one set of masks, got none")
+        for number, masks in enumerate(given):
+            if not isinstance(masks, Masks):
+                raise TypeError(f"sets[{number}] must be Masks, got {type(masks).__name__}")
+            if masks._size != given[0]._size:
+                raise ValueError(
+                    f"sets[{number}] has masks of {sides(masks._size)} pixels, sets[0] of "
+                    f"{sides(given[0]._size)}"
+                )
+        parts = [(masks._boxes, masks._offsets, masks._words) for masks in given]
+        return cls._of(join(given[0]._size, parts))
+
+    def padded(self, size: tuple[int, int]) -> Masks:
+        """The same masks in larger images, at the upper left; they share memory with these.
+
+        So masks of images of several sizes can be one set, kept apart by groups.
+
+        Parameters
+        ----------
+        size : tuple of int
+            (height, width) of the larger images.
+
+        Returns
+        -------
+        Masks
+
+        Raises
+        ------
+        TypeError, ValueError
+            The size is none, or smaller than that of the masks.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_dense([[0, 1], [1, 1]]).padded((2, 3)).to_dense().astype(int)
+        array([[[0, 1, 0],
+                [1, 1, 0]]])
+        """
+        height, width = image_size("size", size)
+        if height < self._size[0] or width < self._size[1]:
+            raise ValueError(
+                f"size must be at least that of the masks, {sides(self._size)}, got "
+                f"{sides((height, width))}"
+            )
+        return self._make((height, width), self._boxes, self._offsets, self._words, self._areas)
+
+    # ---- made into -----------------------------------------------------------------------------
+
+    def to_dense(self) -> npt.NDArray[np.bool_]:
+        """Unpack the masks.
+
+        Returns
+        -------
+        array of bool, shape (N, H, W)
+
+        Raises
+        ------
+        MemoryError
+            They would not fit in memory.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_rle([{"size": [2, 2], "counts": [1, 3]}]).to_dense()
+        array([[[False,  True],
+                [ True,  True]]])
+        """
+        height, width = self._size
+        dense = memory.allocate(
+            (len(self), height, width),
+            np.uint8,
+            f"{len(self):,} dense masks of {sides(self._size)} pixels",
+            "unpack fewer at a time, as masks[:100].to_dense()",
+            zeros=True,
+        )
+        rows = len(self) * height if width else 0
+        for first, last, work in dispatch.steps(rows, width * SCORES_PER_WORD):
+            dispatch.run(
+                bits.UNPACK, work, self._words, self._offsets, self._boxes, dense, first, last
+            )
+        return dense.view(np.bool_)
+
+    def to_rle(self) -> list[dict[str, Any]]:
+        """Write COCO's compressed run lengths, the same bytes as pycocotools.
+
+        Returns
+        -------
+        list of dict
+            Each with "size", [height, width], and "counts", bytes.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.Masks.from_dense([[0, 1], [1, 1]]).to_rle()
+        [{'size': [2, 2], 'counts': b'13'}]
+        """
+        height, width = self._size
+        total = height * width
+        numbers = np.empty(len(self), np.int64)
+        # A word of noise has as many runs as take 75 scores to count.
+        for first, last, work in dispatch.spans(self._offsets, SCORES_PER_RUN):
+            dispatch.run(
+                bits.COUNT_RUNS,
+                work,
+                self._words,
+                self._offsets[first:last],
+                self._boxes[first:last],
+                height,
+                total,
+                numbers[first:last],
+            )
+        offsets = running_sum(numbers)
+        counts = memory.allocate(
+            (int(offsets[-1]),), np.int64, "run lengths of masks", "write fewer at a time"
+        )
+        before = SCORES_PER_RUN * offsets + SCORES_PER_WORD * self._offsets
+        for first, last, work in dispatch.spans(before):
+            dispatch.run(
+                bits.WRITE_RUNS,
+                work,
+                self._words,
+                self._offsets[first:last],
+                self._boxes[first:last],
+                height,
+                total,
+                offsets[first : last + 1],
+                counts,
+            )
+        return write_run_lengths(RunLengths(self._size, counts, offsets))
+
+    # ---- looked at -----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of masks, height and width."""
+        return (len(self), *self._size)
+
+    @property
+    def area(self) -> npt.NDArray[np.int64]:
+        """Pixels of every mask, shape (N,)."""
+        return _read_only(self._areas)
+
+    @property
+    def boxes(self) -> npt.NDArray[np.int64]:
+        """Bounding boxes as half-open corners (left, top, right, bottom), shape (N, 4).
+
+        An empty mask has the box (0, 0, 0, 0).
+        """
+        return _read_only(self._boxes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the bits of all masks."""
+        return int(self._offsets[-1] - self._offsets[0]) * 8
+
+    @property
+    def words_of_each(self) -> npt.NDArray[np.int64]:
+        """Words that each mask takes, shape (N,)."""
+        return np.diff(self._offsets)
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def __iter__(self) -> Iterator[Masks]:
+        for number in range(len(self)):
+            yield self[number]
+
+    def __getitem__(self, index: Any) -> Masks:
+        if isinstance(index, tuple):
+            raise IndexError("masks have one dimension to index; to_dense() unpacks pixels")
+        if isinstance(index, slice):
+            first, last, step = index.indices(len(self))
+            if step == 1:
+                last = max(first, last)
+                return self._make(
+                    self._size,
+                    self._boxes[first:last],
+                    self._offsets[first : last + 1],
+                    self._words,
+                    self._areas[first:last],
+                )
+            return self._taken(np.arange(len(self))[index])
+        chosen = np.asarray(index)
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (len(self),):
+                raise IndexError(
+                    f"booleans that choose among {len(self)} masks must have the shape "
+                    f"({len(self)},), got {chosen.shape}"
+                )
+            return self._taken(np.flatnonzero(chosen))
+        if chosen.shape == (0,):
+            return self[:0]
+        if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
+            raise IndexError(
+                "masks are chosen by an integer, a slice, integers or booleans in one dimension, "
+                f"got {index!r}"
+            )
+        wrong = (chosen < -len(self)) | (chosen >= len(self))
+        if wrong.any():
+            raise IndexError(
+                f"index {int(chosen[wrong].flat[0])} is out of range for {len(self)} masks"
+            )
+        chosen = chosen.astype(np.int64)
+        chosen = np.where(chosen < 0, chosen + len(self), chosen)
+        return self[int(chosen) : int(chosen) + 1] if chosen.ndim == 0 else self._taken(chosen)
+
+    def _taken(self, chosen: Array) -> Masks:
+        whole = Packed(self._size, self._boxes, self._offsets, self._words, self._areas)
+        return self._of(take(whole, chosen))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Masks):
+            return NotImplemented
+        return (
+            self._size == other._size
+            and np.array_equal(self._boxes, other._boxes)
+            and np.array_equal(self._areas, other._areas)
+            and np.array_equal(self._own_words(), other._own_words())
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Masks: {len(self):,} of {sides(self._size)}, {memory.human_size(self.nbytes)}>"
+
+    def _own_words(self) -> Array:
+        return self._words[self._offsets[0] : self._offsets[-1]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (
+            self._size,
+            np.ascontiguousarray(self._boxes),
+            np.ascontiguousarray(self._own_words()),
+            np.ascontiguousarray(self._areas),
+        )
+
+
+def _unpickle(size: tuple[int, int], boxes: Array, words: Array, areas: Array) -> Masks:
+    return Masks._make(size, boxes, word_offsets(boxes), padded_words(words), areas)
+
+
+def sides(size: tuple[int, int]) -> str:
+    """A size for a message."""
+    return f"{size[0]:,} × {size[1]:,}"
+
+
+def _read_only(array: Array) -> Array:
+    # A copy: of a view the flag could be set again.
+    copy: Array = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+# ---- arguments ---------------------------------------------------------------------------------
+
+
+def is_masks(value: Any) -> bool:
+    """Whether an argument that may hold boxes or masks holds masks: `Masks`, run lengths, images.
+
+    Three dimensions make images, unless the last has room for a box: that is a batch of boxes.
+    """
+    if isinstance(value, Masks | dict):
+        return True
+    shape = tuple(getattr(value, "shape", ()))
+    if isinstance(value, list | tuple) and value:
+        if isinstance(value[0], dict):
+            return True
+        # Of lists the first entries tell; whether the others agree shows when they are read.
+        shape = (len(value),)
+        first = value[0]
+        while isinstance(first, list | tuple):
+            shape = *shape, len(first)
+            first = first[0] if first else None
+        shape = *shape, *getattr(first, "shape", ())
+    return len(shape) == 3 and shape[-1] != 4
+
+
+def pack_argument(name: str, value: Any) -> tuple[Masks, Input]:
+    """A dense argument as masks, packed where it lies, and what it came as."""
+    on_gpu = arrays.masks_on_gpu(name, value)
+    if on_gpu is not None and on_gpu[0].gpu is not None:
+        given, array = on_gpu
+        with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
+            return Masks._of(pack_on_gpu(array, on_gpu[0].gpu)), given
+    given = arrays.mask_array(name, value)
+    return Masks._of(pack_dense(given.array)), given
+
+
+def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
+    """An argument of masks in any form, and the dense array it came as, if any."""
+    if isinstance(value, Masks):
+        return value, None
+    if isinstance(value, dict) or (
+        isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value)
+    ):
+        return Masks._of(pack_runs(read_run_lengths(name, value))), None
+    return pack_argument(name, value)
+
+
+def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, Masks, list[Input]]:
+    """Two arguments of masks of one size, and those of them that came as dense arrays."""
+    set1, given1 = as_masks(name1, value1)
+    set2, given2 = (set1, given1) if value2 is value1 else as_masks(name2, value2)
+    inputs = [given for given in (given1, given2) if given is not None]
+    arrays.check_one_library(*inputs)
+    if len(set1) and len(set2) and set1._size != set2._size:
+        raise ValueError(
+            f"{name1} and {name2} must have one size, got {sides(set1._size)} and "
+            f"{sides(set2._size)}"
+        )
+    return set1, set2, inputs

@@ -1,0 +1,276 @@
+"""Who matches whom: each at most one of the other set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays import inputs as arrays
+from fastiou.cpu import match as assign
+from fastiou.metrics import METRICS
+from fastiou.relations.pairs import Pairs, find_pairs
+from fastiou.runtime import dispatch
+from fastiou.runtime.kernel import Kernel
+
+__all__ = ["Match", "match"]
+
+Array = npt.NDArray[Any]
+
+METHODS = ["greedy", "optimal", "coco"]
+
+#: The highest threshold of COCO's matching, which lets equal boxes match at 1.
+COCO_HIGHEST = 1 - 1e-10
+
+#: Work of reading a pair where each is a cache miss, in scores of boxes (see `dispatch.run`).
+PAIR_WORK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Which boxes or masks of two sets belong together, sorted by row.
+
+    Iterating gives the five arrays in this order, so that they can be unpacked; `len` is the number
+    of matches.
+
+    Attributes
+    ----------
+    rows, cols : array of int64
+        Positions in the first and in the second set. No row occurs twice, nor does a column, unless
+        it is a crowd.
+    values : array
+        Scores of the matches, as `pairs` gives them.
+    unmatched_rows, unmatched_cols : array of int64
+        Positions of all others, ascending.
+    """
+
+    rows: Any
+    cols: Any
+    values: Any
+    unmatched_rows: Any
+    unmatched_cols: Any
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.rows, self.cols, self.values, self.unmatched_rows, self.unmatched_cols))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Match: {len(self):,} matched; unmatched: {len(self.unmatched_rows):,} rows, "
+            f"{len(self.unmatched_cols):,} cols>"
+        )
+
+
+def match(
+    a: Any,
+    b: Any,
+    threshold: float = 0.5,
+    *,
+    method: str = "greedy",
+    scores: Any = None,
+    iscrowd: Any = None,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    groups: Any = None,
+) -> Match:
+    """Match boxes, or masks, of one set with those of another, each with at most one.
+
+    The dense result is never built: memory is proportional to the inputs and to the pairs that
+    score at least the threshold.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    b : array_like, shape (M, 4), or masks
+        What to match them with.
+    threshold : float
+        Smallest score of a match, as in `pairs`.
+    method : {"greedy", "optimal", "coco"}
+        "greedy" takes the pair with the highest score, then the highest among those left, and so
+        on; of equal scores the lowest row, then the lowest column. "optimal" has the highest total
+        score that any matching has. "coco" is the rule of COCO's evaluation: detections `a`, by
+        descending `scores`, each take the box of the ground truth `b` that scores highest with them
+        among those left, the last of equal ones, and a crowd only if nothing else is left. Crowds
+        may be taken any number of times.
+    scores : array_like of float, shape (N,), optional
+        How sure each of `a` is; for "coco" alone, which needs them. Of equal ones, the lowest row
+        comes first.
+    iscrowd : array_like of bool, shape (M,), optional
+        Which of `b` are crowds; for "coco" alone. They score the intersection over the area of the
+        row, whatever the metric.
+    metric
+        As in `box_iou`; for masks, as in `mask_iou`.
+    fmt
+        As in `box_iou`. Float64 boxes as "xywh" get COCO's own scores, bit for bit.
+    groups : tuple of two arrays of int, optional
+        For each of `a`, shape (N,), and of `b`, shape (M,), the group that it belongs to: an image,
+        a frame, a class. Only members of equal groups match.
+
+    Returns
+    -------
+    Match
+        Rows, columns and values, sorted by row, and the unmatched rows and columns, as arrays of
+        the library that `a` and `b` came from. A box with a NaN is never matched.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pairs`; an unknown method, `scores` that are missing, not finite or not as many as `a`,
+        and `scores` or `iscrowd` for a method that does not use them.
+    MemoryError
+        The pairs that score at least the threshold would not fit in memory.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> a = [[0, 0, 4, 4], [0, 0, 4, 3]]
+    >>> b = [[0, 0, 4, 4], [0, 1, 4, 5], [9, 9, 10, 10]]
+    >>> rows, cols, values, unmatched_rows, unmatched_cols = fastiou.match(a, b)
+    >>> rows, cols, values
+    (array([0]), array([0]), array([1.]))
+    >>> unmatched_rows, unmatched_cols
+    (array([1]), array([1, 2]))
+
+    The highest total needs another partner for the first:
+
+    >>> rows, cols, values, *_ = fastiou.match(a, b, method="optimal")
+    >>> rows, cols, values
+    (array([0, 1]), array([1, 0]), array([0.6 , 0.75]))
+    >>> fastiou.match(a, b, method="coco", scores=[0.3, 0.8])
+    <Match: 2 matched; unmatched: 0 rows, 1 cols>
+    """
+    arrays.check_choice("method", method, METHODS)
+    arrays.check_choice("metric", metric, METRICS)
+    if b is None:
+        raise TypeError("b must be boxes or masks, got None; pairs compares a set with itself")
+    maximum = METRICS[metric].maximum
+    minimum = arrays.threshold_number(threshold, maximum)
+    ranks = None
+    if method == "coco":
+        if scores is None:
+            raise ValueError("scores must be given with method='coco': one number for each of a")
+        if iscrowd is not None and maximum is None:
+            raise ValueError(
+                f"iscrowd must be None with metric={metric!r}: crowds score a share of the row's "
+                "area, which one threshold cannot judge together with areas"
+            )
+        ranks = arrays.score_array("scores", scores)
+        minimum = minimum if maximum is None else min(minimum, COCO_HIGHEST)
+    else:
+        for name, value in (("scores", scores), ("iscrowd", iscrowd)):
+            if value is not None:
+                raise ValueError(f"{name} must be None with method={method!r}: only 'coco' uses it")
+
+    def check_sizes(size1: int, size2: int) -> None:
+        if ranks is not None and len(ranks) != size1:
+            raise ValueError(f"scores must have the shape ({size1},), got {ranks.shape}")
+
+    pairs, inputs = find_pairs(
+        a, b, minimum, metric=metric, fmt=fmt, groups=groups, iscrowd=iscrowd,
+        check_sizes=check_sizes,
+    )  # fmt: skip
+    if ranks is None:
+        found = (_greedy if method == "greedy" else _optimal)(pairs)
+    else:
+        size2 = pairs.shape[1]
+        crowd = np.zeros(size2, np.bool_)
+        if iscrowd is not None:
+            crowd = arrays.crowd_array(iscrowd, size2, "b")
+        found = _coco(pairs, ranks, crowd)
+    rows = np.flatnonzero(found.partners >= 0)
+    parts = (
+        rows,
+        found.partners[rows],
+        found.values[rows],
+        np.flatnonzero(found.partners < 0),
+        np.flatnonzero(~found.taken),
+    )
+    return Match(*(arrays.hand_back(part, *inputs) for part in parts))
+
+
+class _Found(NamedTuple):
+    """A matching by rows and columns."""
+
+    #: (N,): the column of each row, -1 for none.
+    partners: Array
+    #: (N,): the score of each match; undefined without one.
+    values: Array
+    #: (M,) bool: columns that are matched.
+    taken: Array
+
+
+def _run(kernel: Kernel, *arguments: Any) -> None:
+    """Run a kernel in steps, between which Python's signal handlers run."""
+    state = np.zeros(assign.STATE, np.int64)
+    pace = dispatch.shares()
+    share = next(pace)
+    while not kernel.serial(*arguments, state, max(1, share // PAIR_WORK)):
+        share = pace.send(share)
+
+
+def _offsets(pairs: Pairs) -> Array:
+    """Where the pairs of each row begin."""
+    counts = np.bincount(pairs.rows, minlength=pairs.shape[0])
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def _greedy(pairs: Pairs) -> _Found:
+    size1, size2 = pairs.shape
+    partners, holders = np.full(size1, -1), np.full(size2, -1)
+    bars = np.zeros(size2, pairs.values.dtype)
+    looks = np.zeros(size1, np.int64)
+    _run(assign.GREEDY, _offsets(pairs), pairs.cols, pairs.values, partners, holders, bars, looks)
+    taken = holders >= 0
+    values = np.empty(size1, bars.dtype)
+    values[holders[taken]] = bars[taken]
+    return _Found(partners, values, taken)
+
+
+def _coco(pairs: Pairs, scores: Array, crowd: Array) -> _Found:
+    size1, size2 = pairs.shape
+    offsets = _offsets(pairs)
+    # Rows without a pair, often most of them, need no place in the order.
+    rows = np.flatnonzero(np.diff(offsets))
+    order = rows[np.argsort(-scores[rows], kind="stable")]
+    partners, taken = np.full(size1, -1), np.zeros(size2, np.bool_)
+    values = np.empty(size1, pairs.values.dtype)
+    _run(assign.COCO, offsets, pairs.cols, pairs.values, order, crowd, partners, values, taken)
+    return _Found(partners, values, taken)
+
+
+def _optimal(pairs: Pairs) -> _Found:
+    size1, size2 = pairs.shape
+    offsets, cols, values = _offsets(pairs), pairs.cols, pairs.values
+    taken = np.zeros(size2, np.bool_)
+    taken[cols] = True
+    # Each of the smaller side finds a partner soon; many of the larger would search long in vain.
+    # Where 5,000 boxes all overlap 2,500, that takes 2.1 s, and this way round 0.4 s.
+    flipped = np.count_nonzero(np.diff(offsets)) > np.count_nonzero(taken)
+    if flipped:
+        import scipy.sparse
+
+        by_col = scipy.sparse.csr_array((values, cols, offsets), shape=pairs.shape).tocsc()
+        offsets, cols = (part.astype(np.int64) for part in (by_col.indptr, by_col.indices))
+        values = by_col.data
+        size1, size2 = size2, size1
+    partners, edges, holders = np.full(size1, -1), np.empty(size1, np.int64), np.full(size2, -1)
+    prices1, prices2, distances = np.zeros(size1), np.zeros(size2), np.empty(size2)
+    reached_by, reached_along, heap, places, settled = np.empty((5, size2), np.int64)
+    seen = np.zeros(size2, np.int64)
+    for bids in (assign.BIDS, 0):
+        _run(
+            assign.OPTIMAL, offsets, cols, values, partners, edges, holders, prices1, prices2,
+            distances, reached_by, reached_along, seen, heap, places, settled, bids,
+        )  # fmt: skip
+    matched = np.flatnonzero(partners >= 0)
+    scores = np.empty(pairs.shape[0], values.dtype)
+    scores[partners[matched] if flipped else matched] = values[edges[matched]]
+    if flipped:
+        partners, holders = holders, partners
+    return _Found(partners, scores, holders >= 0)

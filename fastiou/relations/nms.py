@@ -1,0 +1,486 @@
+"""Non-maximum suppression: of members that overlap too much, the best alone is kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays import inputs as arrays
+from fastiou.cpu import grid as kernels
+from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
+from fastiou.geometries.box_columns import LAYOUTS, PADDING
+from fastiou.geometries.boxes import refuse_infinite, unmagnify
+from fastiou.metrics import METRICS
+from fastiou.runtime import dispatch
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.search.search import SCORES_OF_A_QUERY, Search, Sets, group_codes, read_sets, search
+
+__all__ = ["batched_nms", "nms"]
+
+Array = npt.NDArray[Any]
+
+METHODS = ("hard", "linear", "gaussian")
+
+#: Scores that NumPy sorts in one call, which Ctrl-C cannot interrupt: 0.1 s.
+SORTED_AT_A_TIME = 1 << 20
+
+#: Scores that all of a group may make with all others, up to which it is left to one thread.
+GROUP_SCORES = 1 << 21
+
+#: Members of small groups that a thread takes at a time, and of large ones. There another thread
+#: may have to leave what overlaps these, so they are few; and of masks, which take longer, fewer.
+SMALL_TASK = 256
+LARGE_TASK = 64
+LARGE_TASK_OF_MASKS = 2
+
+#: Parts into which groups are cut for the threads, in soft suppression.
+TASKS = 64
+
+
+class Task(NamedTuple):
+    """Members to be suppressed, in the order of their scores."""
+
+    sets: Sets
+    metric: str
+    threshold: float
+    #: Group of each, as `group_codes` numbers them.
+    codes: Array
+    group_count: int
+    #: How many to keep at most.
+    most: int | None
+
+    def search(self, threshold: float) -> Search:
+        """A grid over the members."""
+        codes, count = self.codes, self.group_count
+        return search(self.sets, self.metric, threshold, codes, codes, count)
+
+
+def nms(
+    a: Any,
+    scores: Any,
+    threshold: float = 0.5,
+    *,
+    groups: Any = None,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    method: str = "hard",
+    sigma: float = 0.5,
+    score_threshold: float = 0.0,
+    max_output: int | None = None,
+    device: str = "auto",
+) -> Any:
+    """Keep the best of members that overlap too much: non-maximum suppression.
+
+    Members are taken by descending score. Each one that is kept suppresses all after it whose score
+    with it is more than the threshold. Who overlaps whom is never stored: memory is proportional to
+    the inputs.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    scores : array_like, shape (N,)
+        How sure each is; not NaN. The soft methods need scores from 0 on.
+    threshold : float
+        Those that score more with one that is kept are suppressed; from 0, where all are that
+        score anything. It is compared in the dtype of the scores of `box_iou`.
+    groups : array of int, shape (N,), optional
+        The group that each belongs to: an image, a class. Only members of equal groups suppress
+        each other, so that many images cost the sum of the images.
+    metric
+        As in `box_iou`, or, for masks, in `mask_iou`, where the rows are those that are kept.
+    fmt
+        As in `box_iou`.
+    method : {"hard", "linear", "gaussian"}
+        Soft suppression (Bodla et al. 2017) lowers scores instead. Of each group the member with
+        the highest score is taken, and then the scores of the others are lowered: "linear"
+        multiplies those that score ``v``, more than the threshold, with it by ``1 - v``, "gaussian"
+        those that score ``v`` above 0 by ``exp(-v² / sigma)``. Then the next one is taken.
+    sigma : float
+        For "gaussian", greater than 0: the larger, the less scores are lowered.
+    score_threshold : float
+        Members that score less are left out from the start, and dropped once their lowered score is
+        less. Scores that may be below 0, such as logits, need ``-inf``. It is compared in the dtype
+        of `scores`, integers as float64.
+    max_output : int, optional
+        Keep at most so many in all: the best.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
+        the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
+        `a` is, and refuse "cuda".
+
+    Returns
+    -------
+    array of int64
+        Indices of those that are kept, by descending score, and equal scores by index, as an array
+        of the library that `a` came from. For the soft methods it is the score at which each was
+        taken. Boxes with a NaN, and boxes and masks without area, suppress nothing and are kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`; a threshold out of range, or unfit scores, groups or other options.
+    MemoryError
+        `device` is "cuda", and the GPU's memory does not suffice.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1])
+    array([1, 2])
+
+    Boxes of different classes do not suppress each other:
+
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], groups=[7, 5, 5])
+    array([1, 0, 2])
+
+    Soft suppression lowers the 0.8 of the first box, which scores 0.75 with the second, to 0.2:
+
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear")
+    array([1, 0, 2])
+    >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear", score_threshold=0.3)
+    array([1])
+    """
+    arrays.check_choice("fmt", fmt, LAYOUTS)
+    arrays.check_choice("metric", metric, METRICS)
+    arrays.check_choice("method", method, METHODS)
+    dispatch.check_device(device)
+    sets = read_sets(a, None, metric, fmt)
+    count = sets.sizes[0]
+    values = arrays.score_of_each(scores, count, "a")
+    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    width = arrays.finite_number("sigma", sigma)
+    if width <= 0:
+        raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
+    least = arrays.least_number("score_threshold", score_threshold, values.dtype)
+    most = (
+        None
+        if max_output is None
+        else min(arrays.whole_number("max_output", max_output, lowest=0), count)
+    )
+    if method != "hard":
+        if device == "cuda":
+            raise ValueError(
+                f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
+            )
+        if METRICS[metric].maximum is None:
+            raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
+        if count and values.min() < 0:
+            row = int((values < 0).argmax())
+            raise ValueError(
+                f"scores must be at least 0 for method={method!r}, which would raise lower ones, "
+                f"got {values[row]} in row {row}"
+            )
+        if np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
+            raise ValueError(
+                f"scores must be finite for method={method!r}, which could not lower others, "
+                f"got {values[row]} in row {row}"
+            )
+    codes, _, group_count = group_codes(groups, sets.sizes, itself=True)
+    chosen = by_score(values)[: np.count_nonzero(values >= least)]
+    if len(chosen) < count and sets.geometry == "box":
+        refuse_infinite(sets.inputs[0])  # in those that are left out, too
+    task = Task(
+        sets.taken(chosen),
+        metric,
+        minimum,
+        codes[chosen] if len(codes) > 1 else codes,
+        group_count,
+        most,
+    )
+    if method == "hard":
+        result = chosen[
+            dispatch.compute(
+                device, sets.inputs, lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
+            )
+        ]
+    else:
+        lowered = _soft(
+            task, method, width, chosen, values[chosen].astype(np.float64), float(least)
+        )
+        taken = np.sort(chosen[lowered >= 0])
+        current = np.full(count, -1.0)
+        current[chosen] = lowered
+        result = taken[by_score(current[taken])]
+    result = result[:most]
+    return arrays.hand_back(result, *sets.inputs)
+
+
+def by_score(scores: Array) -> Array:
+    """Indices by descending score, equal scores by index."""
+    count = len(scores)
+    if count <= SORTED_AT_A_TIME:
+        return _by_score(scores)
+    # Part by part, each of the scores between two of a sample, so that signal handlers run.
+    number = count // SORTED_AT_A_TIME + 1
+    sample = np.sort(scores[:: max(1, count // (64 * number))])
+    cuts = np.unique(sample[np.arange(1, number) * len(sample) // number])
+    parts = np.empty(count, np.int16)
+    for first in range(0, count, SORTED_AT_A_TIME):
+        some = scores[first : first + SORTED_AT_A_TIME]
+        below, up_to = (np.searchsorted(cuts, some, side) for side in ("left", "right"))
+        parts[first : first + SORTED_AT_A_TIME] = below + up_to
+    order = np.empty(count, np.int64)
+    end = 0
+    for part in reversed(range(2 * len(cuts) + 1)):
+        own = np.flatnonzero(parts == part)
+        begin, end = end, end + len(own)
+        # Every other part has the scores that equal a cut, of which there may be any number.
+        order[begin:end] = own if part % 2 else own[_by_score(scores[own])]
+    return order
+
+
+def _by_score(scores: Array) -> Array:
+    """The same in one call of NumPy's."""
+    count = len(scores)
+    if scores.dtype.itemsize <= 4 and count < 2**31:
+        # Score and index in one number: NumPy sorts numbers faster than it finds their order.
+        bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+        bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)  # in the order of the scores
+        keys: Array = (~bits).astype(np.int64) << 32
+        keys |= np.arange(count)
+        keys.sort()
+        keys &= 0xFFFFFFFF
+        return keys
+    if count >= 2**31:
+        return np.argsort(-scores, kind="stable")
+    order: Array = np.argsort(-scores)  # in 1/5 of the time that a stable sort takes
+    ordered = scores[order]
+    changes = ordered[1:] != ordered[:-1]
+    if not changes.all():  # equal ones come in any order
+        order[1:] |= np.cumsum(changes) << 32
+        order.sort()
+        order &= 0xFFFFFFFF
+    return order
+
+
+def _limits(found: Search, metric: str, threshold: float) -> Array:
+    """The least score that is more than a threshold, in the units of the kernels."""
+    with np.errstate(over="ignore", under="ignore"):
+        number = found.dtype.type
+        least = np.nextafter(number(threshold), number(np.inf))
+        if METRICS[metric].maximum is None:
+            least = number(unmagnify(np.array([float(least)]), -found.exponent)[0])
+        return np.array([least])
+
+
+def _work(found: Search) -> int:
+    """About how many scores it takes that each member asks for others."""
+    grid = found.grid
+    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
+    first_cells = grid.layout[:, kernels.CELL]
+    sizes = (grid.starts[first_cells + cells] - grid.starts[first_cells]).astype(np.float64)
+    met = np.minimum(sizes / 2, 8 * sizes / cells + 8)
+    return SCORES_OF_A_QUERY * len(found.side1) + int(found.scores * (sizes * met).sum())
+
+
+def _in_turn(found: Search) -> tuple[Array, Array]:
+    """Positions, group by group and in the order of scores, and where each group begins."""
+    side, grid = found.side1, found.grid
+    count = len(side)
+    queue = np.arange(count, dtype=np.int32)
+    if not count:
+        return np.zeros(1, np.int64), queue
+    edges = np.flatnonzero(side.groups[1:] != side.groups[:-1]) + 1
+    firsts = np.concatenate([[0], edges, [count]])
+    groups = side.groups[firsts[:-1]]
+    blocks = grid.blocks[groups]
+    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
+    # A cell keeps the order of scores; where there are several, it must be found again.
+    for place in np.flatnonzero((grid.blocks[groups + 1] - blocks > 1) | (cells[blocks] > 1)):
+        first, last = firsts[place], firsts[place + 1]
+        own = side.order[first:last]
+        if len(groups) > 1:
+            queue[first:last] = first + np.argsort(own)
+        else:  # a quarter of the time of sorting
+            positions = np.full(int(own.max()) + 1, -1, np.int32)
+            positions[own] = queue
+            queue = positions[positions >= 0]
+    return firsts, queue
+
+
+# ---- hard suppression --------------------------------------------------------------------------
+
+
+def _hard(task: Task) -> Array:
+    """Which are kept of members in the order of their scores."""
+    found = task.search(task.threshold)
+    side = found.side1
+    firsts, queue = _in_turn(found)
+    count = len(queue)
+    every = np.arange(count, dtype=np.int32)
+    turns = np.full(count + PADDING, SUPPRESSED, np.int32)
+    turns[queue] = every
+    kept = np.zeros(count + PADDING, np.uint8)
+    is_left = np.empty(count, np.bool_)
+    limits = _limits(found, task.metric, task.threshold)
+    enough = count + 1 if task.most is None or task.group_count > 1 else task.most
+    work = _work(found)
+    shares = dispatch.shares()
+    share = next(shares)
+
+    def ask(asking: Array, cuts: Array, progress: Array, *, alone: bool = False) -> None:
+        nonlocal share
+        workers = 1 if alone else dispatch.thread_count()
+        scores = 0 if alone else work * len(asking) // max(count, 1)
+        progress[1] = 0
+        dispatch.run(
+            suppress_kernel(found.geometry, task.metric), scores,
+            side.arrays, tuple(found.grid),
+            # Members ask for those that may suppress them, which come first of the two.
+            found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
+            cuts, progress, workers, enough, share // workers,
+        )  # fmt: skip
+        share = shares.send(int(progress[1]))
+
+    cuts = _tasks(found, firsts)
+    progress = np.zeros(2, np.int64)
+    while (before := int(progress[0])) < len(cuts) - 1:
+        ask(every, cuts, progress)
+        progress[0] = min(progress[0], len(cuts) - 1)  # each thread asked for one too many
+        first, last = cuts[before], cuts[progress[0]]
+        asked = last - first
+        while len(left := first + np.flatnonzero(is_left[first:last])):
+            # In a long chain each waits for the one before. Several threads would decide one task
+            # a round; one thread, which goes in turn, decides all.
+            alone = len(left) > asked // 8
+            parts = _even(len(left), _task_length(found))
+            ask(left.astype(np.int32), parts, np.zeros(2, np.int64), alone=alone)
+            asked = len(left)
+        if enough <= count and np.count_nonzero(kept) >= enough:
+            break
+    result = np.ones(task.sets.sizes[0], np.bool_)
+    result[side.order[:count]] = kept[:count]
+    return result
+
+
+def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
+    """The same from a GPU."""
+    from fastiou.cuda.nms import Members, suppress
+    from fastiou.runtime.gpu import working
+
+    found = task.search(task.threshold)
+    side = found.side1
+    _, queue = _in_turn(found)
+    count = len(queue)
+    result = np.ones(task.sets.sizes[0], np.bool_)
+    if not count:
+        return result
+    # Members ask for those that may suppress them, which come first of the two.
+    members = Members(
+        found.geometry, side.first, side.second, side.groups, found.grid, found.share2,
+        found.share1, queue, _limits(found, task.metric, task.threshold),
+    )  # fmt: skip
+    enough = count if task.most is None or task.group_count > 1 else task.most
+    with working(gpu) as work:
+        result[side.order[:count]] = suppress(work, task.metric, members, _work(found), enough)
+    return result
+
+
+def _tasks(found: Search, firsts: Array) -> Array:
+    """At which turns to cut groups that begin at `firsts` into tasks; small ones stay whole."""
+    count = int(firsts[-1])
+    sizes = np.diff(firsts)
+    large = np.flatnonzero(found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES)
+    length = _task_length(found)
+    cuts = [firsts[np.searchsorted(firsts, _even(count, SMALL_TASK))]]
+    cuts += [firsts[place] + _even(int(sizes[place]), length) for place in large]
+    return np.unique(np.concatenate(cuts))
+
+
+def _task_length(found: Search) -> int:
+    """How many members of a large group a thread takes at a time."""
+    return LARGE_TASK if found.geometry == "box" else LARGE_TASK_OF_MASKS
+
+
+def _even(count: int, length: int) -> Array:
+    """From 0 to `count` in steps of `length`."""
+    return np.append(np.arange(0, count, length), count)
+
+
+# ---- soft suppression --------------------------------------------------------------------------
+
+
+def _soft(
+    task: Task, method: str, sigma: float, chosen: Array, scores: Array, least: float
+) -> Array:
+    """The score at which each was taken, -1 for those that were dropped."""
+    threshold = task.threshold if method == "linear" else 0.0
+    found = task.search(threshold)
+    side = found.side1
+    firsts, members = _in_turn(found)
+    count = len(members)
+    order = side.order[:count]
+    current, taken = np.zeros(count + PADDING), np.full(count, -1.0)
+    current[:count] = scores[order]
+    keys = current[members]
+    sizes = np.diff(firsts)
+    counts = np.zeros_like(sizes)
+    cuts = np.unique(np.searchsorted(firsts, np.linspace(0, count, TASKS, endpoint=False)))
+    cuts = np.append(cuts[cuts < len(sizes)], len(sizes)).astype(np.int64)
+    progress = cuts[:-1].copy()
+    limits = _limits(found, task.metric, threshold)
+    most = count + 1 if task.most is None else task.most
+    work = _work(found)
+    shares = dispatch.shares()
+    share = next(shares)
+    while working := int(np.count_nonzero(progress < cuts[1:])):
+        made = np.zeros(1, np.int64)
+        dispatch.run(
+            decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
+            side.arrays, tuple(found.grid), chosen[order], found.share1,
+            found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
+            members, sizes, counts, current, taken, made, share // working,
+        )  # fmt: skip
+        share = shares.send(int(made[0]))
+    result: Array = scores.copy()
+    result[order] = taken
+    return result
+
+
+def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
+    """Suppress boxes of each class or image by themselves, as torchvision's function of this name.
+
+    It is `nms` with groups, for scores of any size. Groups are compared as groups, where
+    torchvision moves their boxes apart, which rounds large coordinates.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (N, 4)
+        Boxes as (left, top, right, bottom).
+    scores : array_like, shape (N,)
+        How sure each is.
+    idxs : array of int, shape (N,)
+        The group that each box belongs to.
+    iou_threshold : float
+        Boxes whose IoU with one that is kept is more than this are suppressed.
+
+    Returns
+    -------
+    array of int64
+        Indices of those that are kept, by descending score.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `nms`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]]
+    >>> fastiou.batched_nms(boxes, [0.8, -0.9, 0.7], [0, 1, 0], 0.5)
+    array([0, 1])
+    """
+    # By the names that arguments have here.
+    arrays.threshold_number(iou_threshold, 1.0, zero=True, name="iou_threshold")
+    if hasattr(boxes, "__len__") and getattr(boxes, "ndim", 1) != 0:
+        arrays.group_array("idxs", idxs, len(boxes))
+    return nms(boxes, scores, iou_threshold, groups=idxs, score_threshold=-math.inf)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from fastiou.runtime.dispatch import PARALLEL_FROM
+from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.runtime.vectors import (
     CACHE_LINE,
     address,

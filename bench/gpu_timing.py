@@ -326,13 +326,13 @@ def _dense_kernel(metric: str) -> Contender:
 
     def set_up(scene: Boxes) -> Sampler:
         from fastiou import box_iou
-        from fastiou.arrays import inputs as arrays
+        from fastiou.arrays.inputs import box_array
         from fastiou.cuda.dense import dense_scores
         from fastiou.geometries.boxes import prepare
         from fastiou.runtime.gpu import Work
 
         given1, given2 = (
-            arrays.box_array(name, boxes)
+            box_array(name, boxes)
             for name, boxes in zip(("boxes1", "boxes2"), scene.hosts, strict=True)
         )
         columns1, columns2, exponent = prepare(given1, given2, "xyxy", metric)

@@ -210,7 +210,7 @@ def machine() -> dict[str, Any]:
     """What the numbers depend on. No name of the machine, no paths."""
     import numba
 
-    from fastiou.runtime.dispatch import threading_layer
+    from fastiou.runtime.threads import threading_layer
 
     return {
         "cpu": _cpu_model(),

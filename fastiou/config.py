@@ -18,9 +18,9 @@ from fastiou.relations.masks import Masks, mask_iou
 from fastiou.relations.match import match
 from fastiou.relations.nms import nms
 from fastiou.relations.pairs import pairs, topk
-from fastiou.runtime import dispatch
 from fastiou.runtime import gpu_arrays as interop
-from fastiou.runtime.kernel import cache_folder
+from fastiou.runtime import threads
+from fastiou.runtime.cache import cache_folder
 
 __all__ = ["configuration", "show_config", "warm_up"]
 
@@ -35,7 +35,7 @@ def configuration() -> dict[str, str]:
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
         "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
-        "threading layer": dispatch.threading_layer() or "chosen at the first parallel call",
+        "threading layer": threads.threading_layer() or "chosen at the first parallel call",
         "GPU": interop.description(),
         "cache folder": cache_folder() or "none can be written; set NUMBA_CACHE_DIR",
     }
@@ -68,7 +68,7 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     progress
         Called before each kernel with the number done, the number in all, and what comes next.
     """
-    sizes = {"a few": 1, "many": int(dispatch.PARALLEL_FROM**0.5) + 1}
+    sizes = {"a few": 1, "many": int(threads.PARALLEL_FROM**0.5) + 1}
     jobs: list[tuple[str, Callable[[], Any]]] = []
     for dtype in (np.float32, np.float64):
         for size, count in sizes.items():
@@ -103,8 +103,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
             progress(done, len(jobs), name)
-        for threads in (dispatch.threads_asleep, dispatch.threads_awake):
-            with threads():
+        for state in (threads.threads_asleep, threads.threads_awake):
+            with state():
                 job()
     if progress is not None:
         progress(len(jobs), len(jobs), "done")

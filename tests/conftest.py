@@ -16,8 +16,8 @@ import pytest
 from boxes_for_tests import USUAL_METRICS
 from hypothesis import HealthCheck, settings
 
-from fastiou.runtime import dispatch
 from fastiou.runtime import gpu_arrays as interop
+from fastiou.runtime import steps, threads
 
 # A kernel may be compiled within an example; time says nothing about right or wrong.
 settings.register_profile(
@@ -33,7 +33,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def threads() -> None:
+def several_threads() -> None:
     """Have large work run on several threads; the test may set how many."""
 
 
@@ -63,8 +63,8 @@ def sizes_alone_choose_the_kernel(
     neither asks for threads nor is slow, all runs on one: the other form of a kernel has the same
     loop, and takes twice as long to compile.
     """
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", dispatch.PARALLEL_FROM)
-    several = "threads" in request.fixturenames or request.node.get_closest_marker("slow")
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", threads.PARALLEL_FROM)
+    several = "several_threads" in request.fixturenames or request.node.get_closest_marker("slow")
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"
     before = numba.get_num_threads()
@@ -78,9 +78,9 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Set how many scores each step of long work makes, whatever time it takes."""
 
     def fix(size: int) -> None:
-        monkeypatch.setattr(dispatch, "STEP", size)
-        monkeypatch.setattr(dispatch, "STEP_SECONDS", np.inf)
-        monkeypatch.setattr(dispatch, "STEP_GROWTH", 1)
+        monkeypatch.setattr(steps, "STEP", size)
+        monkeypatch.setattr(steps, "STEP_SECONDS", np.inf)
+        monkeypatch.setattr(steps, "STEP_GROWTH", 1)
 
     return fix
 

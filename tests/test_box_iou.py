@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import fastiou
 from fastiou import reference
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays.inputs import box_array
 from fastiou.geometries import boxes as preparation
 from fastiou.geometries.box_columns import PADDING
 
@@ -429,7 +429,7 @@ def test_extremes_of_either_set_are_seen(metric: str, count: int, swapped: bool)
 def test_columns_go_on_with_empty_boxes(rng: np.random.Generator, dtype: type, metric: str) -> None:
     """Kernels read whole chunks, from any box on."""
     for count in (0, 1, 15, 16, 17, 64, 4031, 4032, 4033, 4096):
-        given = arrays.box_array("boxes", random_boxes(rng, count, dtype))
+        given = box_array("boxes", random_boxes(rng, count, dtype))
         columns, _, _ = preparation.prepare(given, given, "xyxy", metric)
         for part in (columns.corners, columns.measures):
             assert part.shape[1] >= count + PADDING

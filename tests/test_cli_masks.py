@@ -14,7 +14,7 @@ from fastiou.formats.coco import mask_sizes
 from fastiou.formats.content import FileError
 from fastiou.formats.table import read_masks
 from fastiou.relations.masks import MASK_METRICS
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 
 coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
 
@@ -190,9 +190,9 @@ def test_little_work_does_not_wait_for_kernels_of_many_threads(two_files, monkey
     def refuse():
         raise AssertionError("they were loaded")
 
-    monkeypatch.setattr(dispatch, "threads_awake", refuse)
+    monkeypatch.setattr(threads, "threads_awake", refuse)
     run_well("match", *two_files[:2], "--geometry", "mask")
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 100)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 100)
     result = run("match", *two_files[:2], "--geometry", "mask")
     assert "they were loaded" in str(result.exception)
 

@@ -76,7 +76,7 @@ def assert_same_masks(masks: Masks, entries: list[Any]) -> None:
 
 
 @decodes
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_real_masks(real_data: Path) -> None:
     numba.set_num_threads(1)  # the parallel kernels take long to compile
     content = load(real_data, "instances_val2014_100")

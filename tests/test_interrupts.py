@@ -19,8 +19,8 @@ import fastiou
 from fastiou import Masks
 from fastiou.geometries import box_columns as columns
 from fastiou.geometries.masks import bits
-from fastiou.runtime import dispatch
 from fastiou.runtime import kernel as compilation
+from fastiou.runtime import steps, threads
 
 Rng = np.random.Generator
 Work = Callable[[], Any]
@@ -30,33 +30,33 @@ Work = Callable[[], Any]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, for `dispatch`; it stands still but for what a test adds."""
+    """The time, for `steps`; it stands still but for what a test adds."""
     now = [0.0]
-    monkeypatch.setattr(dispatch.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(steps.time, "perf_counter", lambda: now[0])
     return now
 
 
 @pytest.mark.parametrize("rate", [1e7, 1e8, 3e8, 1e10])
 def test_steps_follow_the_rate(clock: list[float], rate: float) -> None:
     durations = []
-    for first, last, work in dispatch.steps(int(5 * rate), 3):
+    for first, last, work in steps.ranges(int(5 * rate), 3):
         assert work == 3 * (last - first)
         durations.append(work / rate)
         clock[0] += durations[-1]
     assert sum(durations) == pytest.approx(15)
-    grown = dispatch.STEP / rate
+    grown = steps.STEP / rate
     for duration in durations[:-1]:
         assert duration == pytest.approx(grown, rel=1e-5)
-        grown = min(grown * dispatch.STEP_GROWTH, dispatch.STEP_SECONDS)
+        grown = min(grown * steps.STEP_GROWTH, steps.STEP_SECONDS)
 
 
 def test_steps_follow_a_rate_that_changes(clock: list[float]) -> None:
-    pace = dispatch.shares()
+    pace = steps.shares()
     share = next(pace)
     for rate in (1e9, 1e9, 1e6, 1e6, 1e9):
         clock[0] += share / rate
         share = pace.send(share)
-    assert share == pytest.approx(dispatch.STEP_GROWTH * 1e5, rel=1e-3)
+    assert share == pytest.approx(steps.STEP_GROWTH * 1e5, rel=1e-3)
     clock[0] += 0.001
     assert pace.send(5) == share  # that there was little to do tells nothing
     clock[0] += 10
@@ -68,23 +68,23 @@ def test_steps_follow_a_rate_that_changes(clock: list[float]) -> None:
 
 def test_spans_follow_what_was_in_them(clock: list[float]) -> None:
     """What is cut short, since the next thing does not fit, was no full step."""
-    before = np.concatenate([[0, 1], 1 + dispatch.STEP * np.arange(1, 30)])
-    for first, last, work in dispatch.spans(before):
+    before = np.concatenate([[0, 1], 1 + steps.STEP * np.arange(1, 30)])
+    for first, last, work in steps.spans(before):
         assert work == before[last] - before[first]
-        clock[0] += 0.1 * work / dispatch.STEP
+        clock[0] += 0.1 * work / steps.STEP
         assert last - first == 1
 
 
 def test_spans_hold_one_thing_at_least(fixed_steps: Callable[[int], None]) -> None:
     fixed_steps(10)
     before = np.array([0, 3, 6, 9, 40, 40, 41, 60])
-    assert list(dispatch.spans(before)) == [(0, 3, 9), (3, 4, 31), (4, 6, 1), (6, 7, 19)]
-    assert list(dispatch.spans(before, 0.5)) == [(0, 3, 4), (3, 4, 15), (4, 7, 10)]
-    assert list(dispatch.spans(before, equal=True)) == list(dispatch.spans(before))
-    assert list(dispatch.spans(before[:1])) == []
-    assert list(dispatch.steps(25)) == [(0, 10, 10), (10, 20, 10), (20, 25, 5)]
-    assert list(dispatch.steps(3, 11)) == [(0, 1, 11), (1, 2, 11), (2, 3, 11)]
-    assert list(dispatch.steps(0)) == []
+    assert list(steps.spans(before)) == [(0, 3, 9), (3, 4, 31), (4, 6, 1), (6, 7, 19)]
+    assert list(steps.spans(before, 0.5)) == [(0, 3, 4), (3, 4, 15), (4, 7, 10)]
+    assert list(steps.spans(before, equal=True)) == list(steps.spans(before))
+    assert list(steps.spans(before[:1])) == []
+    assert list(steps.ranges(25)) == [(0, 10, 10), (10, 20, 10), (20, 25, 5)]
+    assert list(steps.ranges(3, 11)) == [(0, 1, 11), (1, 2, 11), (2, 3, 11)]
+    assert list(steps.ranges(0)) == []
 
 
 def _masks(rng: Rng) -> Masks:
@@ -147,7 +147,7 @@ CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
 WHOLE = {columns.FILL, bits.CROP}
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("name", CUT)
 def test_every_long_call_is_cut_by_time(
     rng: Rng, monkeypatch: pytest.MonkeyPatch, clock: list[float], name: str
@@ -156,8 +156,8 @@ def test_every_long_call_is_cut_by_time(
     numba.set_num_threads(1)
     work, prepare = CUT[name]
     given = prepare(rng)
-    monkeypatch.setattr(dispatch, "STEP", 30_000)
-    run = dispatch.run
+    monkeypatch.setattr(steps, "STEP", 30_000)
+    run = threads.run
     taken: list[tuple[float, str]] = []
 
     def slow_run(kernel: Any, scores: int, *arguments: Any) -> Any:
@@ -166,7 +166,7 @@ def test_every_long_call_is_cut_by_time(
             clock[0] += scores / 600_000
         return run(kernel, scores, *arguments)
 
-    monkeypatch.setattr(dispatch, "run", slow_run)
+    monkeypatch.setattr(threads, "run", slow_run)
     work(given)
     assert sum(seconds for seconds, _ in taken) > 0.5
     assert max(taken)[0] < 0.3, max(taken)
@@ -243,7 +243,7 @@ LONGEST = 0.5
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("name", LONG)
 def test_signals_are_handled_during_long_work(
     rng: Rng, monkeypatch: pytest.MonkeyPatch, name: str
@@ -251,8 +251,8 @@ def test_signals_are_handled_during_long_work(
     """In CPU time, which other processes can lengthen, too, but hardly three times in a row."""
     numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
     # One form of each kernel alone, so that all are compiled before the clock runs.
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     work, prepare = LONG[name]
     given = prepare(rng)
     work(given)  # compiles

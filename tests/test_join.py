@@ -35,7 +35,7 @@ from scenes_for_tests import (
 import fastiou
 from fastiou import reference
 from fastiou.cpu import pairs as join
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 from fastiou.search import pair_lists
 from fastiou.search import search as candidates
 
@@ -380,7 +380,7 @@ def test_empty_masks_meet_nothing() -> None:
 # ---- threads and steps -------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize(
     "what", ["pairs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("topk", "masks"))]
 )
@@ -419,22 +419,22 @@ def test_the_same_bits_for_any_threads_and_steps(
     numba.set_num_threads(1)
     wanted = found()
     assert all(len(part) > 100 for part in wanted)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    for threads in (1, 2, 4):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
+    for count in (1, 2, 4):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):
             fixed_steps(step)
             assert found() == wanted, (threads, step)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_members_left_out_of_large_sets(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The columns of large sets are put in order by all threads, without those left out."""
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     a, b = (scattered(rng, size, 1000).astype(np.float32) for size in (30_000, 20_000))
     for boxes in (a, b):
         boxes[100:200] = np.nan
@@ -448,7 +448,7 @@ def test_members_left_out_of_large_sets(
             np.testing.assert_array_equal(part, column, strict=True)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("of_masks", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("size", [0, 100, 5_000, 60_000])
 def test_the_same_bits_however_much_room_there_is(
@@ -470,8 +470,8 @@ def test_the_same_bits_however_much_room_there_is(
 
     wanted = find()
     assert of_masks or np.bincount(wanted.rows).max() > 4000
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     fixed_steps(1 << 20)
     with room_for(size):
         found = find()
@@ -483,7 +483,7 @@ def test_the_same_bits_however_much_room_there_is(
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What each run of the pairs' kernel is for, and how many scores it made."""
     told: list[tuple[int, int]] = []
-    run = dispatch.run
+    run = threads.run
 
     def spy(kernel: Any, work: int, *arguments: Any) -> Any:
         result = run(kernel, work, *arguments)
@@ -491,7 +491,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             told.append((arguments[6], int(arguments[10].sum())))
         return result
 
-    monkeypatch.setattr(dispatch, "run", spy)
+    monkeypatch.setattr(threads, "run", spy)
     return told
 
 
@@ -635,9 +635,9 @@ def test_pairs_are_brought_home_in_steps(
     wanted = fastiou.pairs(boxes, boxes, 1e-6)
     for step in (1, 30, 10_000):
         size = step * max(1, len(wanted) // 40_000)
-        monkeypatch.setattr(pair_lists, "HOME_WORK", dispatch.STEP // size)
-        monkeypatch.setattr(pair_lists, "NAME_WORK", dispatch.STEP // size)
-        fixed_steps(dispatch.STEP)
+        monkeypatch.setattr(pair_lists, "HOME_WORK", steps.STEP // size)
+        monkeypatch.setattr(pair_lists, "NAME_WORK", steps.STEP // size)
+        fixed_steps(steps.STEP)
         found = fastiou.pairs(boxes, boxes, 1e-6)
         for part, expected in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(part, expected, strict=True)

@@ -31,7 +31,7 @@ from masks_for_tests import (
 import fastiou
 from fastiou import Masks, reference
 from fastiou.geometries.masks import packing
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, threads
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 FLOATS = [np.float16, np.float32, np.float64]
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 @pytest.fixture(autouse=True)
-def one_thread(threads: None) -> None:
+def one_thread(several_threads: None) -> None:
     """Parallel kernels, of the same loops, take long to compile: see "threads" below."""
     numba.set_num_threads(1)
 
@@ -1115,10 +1115,10 @@ def test_the_same_bits_for_any_threads(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Array, Array]
 ) -> None:
     expected = all_that_is_made_of(*inputs)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    for threads in (2, 4):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
+    for count in (2, 4):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         assert all_that_is_made_of(*inputs) == expected
 
 

@@ -42,7 +42,7 @@ from scenes_for_tests import (
 
 import fastiou
 from fastiou import reference
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 
 METHODS = ["hard", "linear", "gaussian"]
 
@@ -734,7 +734,7 @@ def test_inputs_are_left_alone(rng: np.random.Generator) -> None:
 # ---- threads and steps -------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize(
     "what",
     [
@@ -770,10 +770,10 @@ def test_the_same_for_any_threads_and_steps(
     numba.set_num_threads(1)
     wanted = found()
     assert all(len(kept) > 100 for kept in wanted)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    for threads in (1, 2, 4):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
+    for count in (1, 2, 4):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):
             fixed_steps(step)
             assert found() == wanted, (threads, step)

@@ -25,7 +25,7 @@ from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, n
 
 import fastiou
 from fastiou import reference
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, threads
 from fastiou.search import pair_lists
 from fastiou.search import search as candidates
 
@@ -193,15 +193,15 @@ def test_bad_boxes() -> None:
         fastiou.pairs([[0, 0, 1, 1]], [0, 0, 1, 1])
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_the_same_bits_for_any_threads_and_steps(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
 ) -> None:
     a, b = random_boxes(rng, 700, np.float32), random_boxes(rng, 900, np.float32)
     groups = rng.integers(0, 5, 700), rng.integers(0, 5, 900)
     wanted = [fastiou.pairs(a, b, 0.1), fastiou.pairs(a, b, 0.1, groups=groups)]
-    for threads in (1, 2, numba.config.NUMBA_NUM_THREADS):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 777, 200_000, 1 << 26):
             if step == 1 and threads > 1:
                 continue
@@ -296,7 +296,7 @@ def test_real_tracks(real_data: Any) -> None:
 # ---- masks -------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("metric", MASK_METRICS)
 def test_masks_equal_the_dense_result(rng: np.random.Generator, metric: str) -> None:
     numba.set_num_threads(1)  # the parallel kernels take as long again to compile
@@ -378,7 +378,7 @@ def test_no_masks(sizes: tuple[int, int]) -> None:
     assert len(fastiou.pairs(np.ones((3, 0, 6)), threshold=1e-9)) == 0
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.slow
 def test_masks_give_the_same_bits_for_any_threads_and_steps(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
@@ -401,10 +401,10 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
         return [part.tolist() for one in several for part in one]
 
     wanted = found()
-    for threads in (1, 2, 4):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-        monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-        monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    for count in (1, 2, 4):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+        monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+        monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
         for step in (500, 20_000):
             fixed_steps(step)
             for cuts in (1, 7, 64):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fastiou.geometries.masks import polygons
 from fastiou.geometries.masks.polygons import rasterise
 from fastiou.geometries.masks.run_lengths import write_run_lengths
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 
 Ring = list[float]
 
@@ -220,7 +220,7 @@ def test_empty() -> None:
 def test_many_rings_are_filled_by_many_threads(rng: np.random.Generator) -> None:
     rings = [random_ring(rng) for _ in range(400)]
     corners = sum(map(len, rings)) // 2
-    assert corners * polygons.SCORES_PER_CORNER > dispatch.PARALLEL_FROM
+    assert corners * polygons.SCORES_PER_CORNER > threads.PARALLEL_FROM
     assert each(rings, (20, 30)) == [expected_counts(ring, 20, 30) for ring in rings]
 
 

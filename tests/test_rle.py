@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fastiou.geometries.masks import run_lengths as rle
 from fastiou.geometries.masks.run_lengths import RunLengths, read_run_lengths, write_run_lengths
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 
 Entry = dict[str, Any]
 
@@ -226,7 +226,7 @@ def test_many_masks_are_read_by_many_threads(rng: np.random.Generator) -> None:
         for i, counts in enumerate(lists)
     ]
     length = sum(len(entry["counts"]) for entry in entries)
-    assert length * rle.SCORES_PER_CHARACTER > dispatch.PARALLEL_FROM
+    assert length * rle.SCORES_PER_CHARACTER > threads.PARALLEL_FROM
     runs = read_run_lengths("masks", entries)
     assert each(runs) == lists
     assert [entry["counts"] for entry in write_run_lengths(runs)] == list(map(compressed, lists))

@@ -21,7 +21,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 
 PACKAGE = Path(fastiou.__file__).parent
 
@@ -31,9 +31,10 @@ warnings.simplefilter("error")
 import numpy as np
 import fastiou
 from fastiou import reference
-from fastiou.runtime import dispatch
 
-dispatch.PARALLEL_FROM_ASLEEP = dispatch.PARALLEL_FROM
+from fastiou.runtime import threads
+
+threads.PARALLEL_FROM_ASLEEP = threads.PARALLEL_FROM
 rng = np.random.default_rng(0)
 low = rng.random((500, 2)) * 100
 boxes = np.concatenate([low, low + rng.random((500, 2)) * 20 + 1], axis=1)
@@ -613,7 +614,7 @@ with warnings.catch_warnings():
     )
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("metric", ["iou", "giou", "ciou"])
 def test_dense_bits_do_not_depend_on_threads_or_steps(
     rng: np.random.Generator,
@@ -624,21 +625,21 @@ def test_dense_bits_do_not_depend_on_threads_or_steps(
     expected = np.concatenate(
         [fastiou.box_iou(a[first : first + 10], b, metric=metric) for first in range(0, 1001, 10)]
     )
-    for threads in (1, 2, 4):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    for count in (1, 2, 4):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 100_000, 1 << 26):
             fixed_steps(step)
             np.testing.assert_array_equal(fastiou.box_iou(a, b, metric=metric), expected)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_the_number_of_threads_is_left_alone(rng: np.random.Generator) -> None:
     boxes = random_boxes(rng, 600, np.float32)
-    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-        numba.set_num_threads(threads)
+    for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        numba.set_num_threads(count)
         fastiou.box_iou(boxes, boxes)
         fastiou.pairs(boxes)
-        assert numba.get_num_threads() == threads
+        assert numba.get_num_threads() == count
 
 
 def test_importing_is_light(python: Python) -> None:
@@ -659,12 +660,12 @@ assert not extras & set(sys.modules), extras & set(sys.modules)
 # ---- waking threads ----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(dispatch.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(dispatch, "_last_end", -np.inf)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 1_000_000)
+    monkeypatch.setattr(steps.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(threads, "_last_end", -np.inf)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 1_000_000)
 
     class Spy:
         serial = staticmethod(lambda: "one thread")
@@ -672,7 +673,7 @@ def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(scores: int, after: float) -> str:
         clock[0] += after
-        return str(dispatch.run(Spy, scores))  # type: ignore[arg-type]
+        return str(threads.run(Spy, scores))  # type: ignore[arg-type]
 
     assert run(500_000, 0) == "one thread"
     assert run(500_000, 0.001) == "threads"  # the second of many
@@ -681,10 +682,10 @@ def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(1_000_000, 0.003) == "threads"
     assert run(99_999, 0.0) == "one thread"
     assert run(500_000, 0.003) == "one thread"  # small calls keep nobody awake
-    with dispatch.threads_awake():
+    with threads.threads_awake():
         assert run(100_000, 1.0) == "threads"
     assert run(100_000, 1.0) == "one thread"
-    with dispatch.threads_asleep():
+    with threads.threads_asleep():
         assert [run(500_000, 0.001) for _ in range(2)] == ["one thread"] * 2
         assert run(1_000_000, 0.001) == "threads"
     assert run(500_000, 0.001) == "threads"

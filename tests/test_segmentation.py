@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import fastiou
 from fastiou import reference
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, threads
+from fastiou.segmentation import label_kernels
 from fastiou.segmentation import labels as segmentation
-from fastiou.segmentation.labels import label_kernels
 
 Array = npt.NDArray[Any]
 
@@ -190,15 +190,15 @@ def test_noise(
         assert_overlap(*images)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.slow
 def test_overlap_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
     image1, image2 = blobs(rng, 1728, 24), blobs(rng, 1728, 27)
     noise = rng.integers(0, 1000, (2, 1200, 1200))
     wanted = [assert_overlap(image1, image2), assert_overlap(*noise)]
-    assert image1.size * segmentation.LABEL_WORK > dispatch.PARALLEL_FROM_ASLEEP
-    for threads in (1, 2, 3):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    assert image1.size * segmentation.LABEL_WORK > threads.PARALLEL_FROM_ASLEEP
+    for count in (1, 2, 3):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for images, expected in zip(((image1, image2), noise), wanted, strict=True):
             for part, whole in zip(fastiou.label_overlap(*images), expected, strict=True):
                 np.testing.assert_array_equal(part, whole)
@@ -370,14 +370,14 @@ def test_classes_that_are_none(classes: int) -> None:
         assert found.sum() == 19
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_confusion_is_the_same_for_any_number_of_threads(
     rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
     target, pred = rng.integers(0, 7, (2, 1900, 1500)).astype(np.uint8)
     expected = np.bincount(7 * target.ravel() + pred.ravel(), minlength=49).reshape(7, 7)
-    for threads in (1, 3):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    for count in (1, 3):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (100_003, 1 << 24):
             fixed_steps(step * segmentation.LABEL_WORK)
             np.testing.assert_array_equal(fastiou.confusion_matrix(target, pred, 7), expected)
@@ -527,16 +527,16 @@ def test_soft_iou_of_any_layout(rng: np.random.Generator, layout: str) -> None:
         np.testing.assert_array_equal(found, fastiou.soft_iou(x, y, axis=axis))
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.slow
 def test_soft_iou_has_the_same_bits_for_any_number_of_threads(
     rng: np.random.Generator, fixed_steps: Callable[[int], None]
 ) -> None:
     x, y = rng.random((2, 1500, 4000), np.float32)
     wanted = [fastiou.soft_iou(x, y, axis=axis) for axis in (None, 0, 1)]
-    assert x.size * segmentation.VALUE_WORK > dispatch.PARALLEL_FROM_ASLEEP
-    for threads in (1, 2, 3):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    assert x.size * segmentation.VALUE_WORK > threads.PARALLEL_FROM_ASLEEP
+    for count in (1, 2, 3):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 500_000, 1 << 26):
             fixed_steps(step)
             for axis, expected in zip((None, 0, 1), wanted, strict=True):

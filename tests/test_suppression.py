@@ -18,7 +18,7 @@ from masks_for_tests import random_masks
 import fastiou
 from fastiou.cpu.nms import suppress_kernel
 from fastiou.relations import nms as suppression
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 
 
 def kept_one_by_one(
@@ -34,7 +34,7 @@ def kept_one_by_one(
     return kept
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize(
     "method", ["hard", pytest.param("linear", marks=pytest.mark.slow), "gaussian"]
 )
@@ -51,10 +51,10 @@ def test_tasks_steps_and_threads_do_not_show(
     wanted = [
         fastiou.nms(boxes, scores, 0.3, groups=each, **options).tolist() for each in (None, groups)
     ]
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    for threads in (1, 2, numba.config.NUMBA_NUM_THREADS):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
+    for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (20_000, 1 << 26):
             fixed_steps(step)
             for task in (1, 7, 64, 3000):
@@ -67,7 +67,7 @@ def test_tasks_steps_and_threads_do_not_show(
                     assert found.tolist() == expected
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.99])
 def test_a_pile_among_threads(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, threshold: float
@@ -75,8 +75,8 @@ def test_a_pile_among_threads(
     """All overlap all, so that threads leave much to each other."""
     monkeypatch.setattr(suppression, "LARGE_TASK", 1)
     monkeypatch.setattr(suppression, "GROUP_SCORES", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     low = rng.random((2500, 2))
     boxes = np.concatenate([low, low + 50 + rng.random((2500, 2))], axis=1, dtype=np.float32)
     scores = rng.random(2500)
@@ -85,7 +85,7 @@ def test_a_pile_among_threads(
         assert fastiou.nms(boxes, scores, threshold).tolist() == expected
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.slow
 def test_masks_among_threads(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
@@ -95,8 +95,8 @@ def test_masks_among_threads(
     groups = rng.integers(0, 2, 700)
     dense = fastiou.mask_iou(masks, masks, metric="iof")
     expected = kept_one_by_one(dense, scores, 0.4, groups)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for step in (5000, 1 << 26):
         fixed_steps(step)
         found = fastiou.nms(masks, scores, 0.4, metric="iof", groups=groups)
@@ -124,7 +124,7 @@ def test_no_more_is_decided_than_is_asked_for(
     boxes, scores = random_boxes(rng, 20_000, span=2000), rng.random(20_000)
     expected = fastiou.nms(boxes, scores)[:100]
     taken = []
-    ask = dispatch.run
+    ask = threads.run
 
     def watched(kernel: Any, work: int, *arguments: Any) -> Any:
         result = ask(kernel, work, *arguments)
@@ -132,7 +132,7 @@ def test_no_more_is_decided_than_is_asked_for(
             taken.append(int(arguments[-4][0]))
         return result
 
-    monkeypatch.setattr(dispatch, "run", watched)
+    monkeypatch.setattr(threads, "run", watched)
     found = fastiou.nms(boxes, scores, max_output=100)
     np.testing.assert_array_equal(found, expected)
     assert taken[0] * suppression.LARGE_TASK < 3000
@@ -152,11 +152,11 @@ def test_memory_of_a_pile(rng: np.random.Generator, threshold: float) -> None:
     assert peak < 20_000_000
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("several_threads")
 def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each box waits for the one before: threads in step would decide one task a round."""
     rounds = []
-    run = dispatch.run
+    run = threads.run
 
     def counted(kernel: Any, *arguments: Any) -> Any:
         rounds.append(kernel)
@@ -165,8 +165,8 @@ def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     left = np.arange(100_000) * 4.0
     boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1, dtype=np.float32)
     scores = np.linspace(1, 0, len(boxes))
-    monkeypatch.setattr(dispatch, "PARALLEL_FROM_ASLEEP", 0)
-    monkeypatch.setattr(dispatch, "run", counted)
+    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
+    monkeypatch.setattr(threads, "run", counted)
     kept = fastiou.nms(boxes, scores, 0.4)
     np.testing.assert_array_equal(kept, np.arange(0, len(boxes), 2))
     assert sum(kernel is suppress_kernel("box", "iou") for kernel in rounds) <= 10

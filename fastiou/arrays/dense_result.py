@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
-from fastiou.runtime import dispatch, memory
+from fastiou.arrays import backends
+from fastiou.arrays.inputs import Input, gpu_output, hand_back, output_array
+from fastiou.runtime import memory
 from fastiou.runtime.gpu_arrays import GpuArray
 
 __all__ = ["DenseResult"]
@@ -38,8 +38,8 @@ class DenseResult(NamedTuple):
 
     def compute(self, out: Any, device: str) -> Any:
         """The result, in `out` or in a new array of the kind that the inputs are."""
-        output = None if out is None else arrays.gpu_output(out, self.shape, self.dtype)
-        place = dispatch.gpu_of(self.inputs)
+        output = None if out is None else gpu_output(out, self.shape, self.dtype)
+        place = backends.gpu_of(self.inputs)
         if output is not None and place is not None and place.number != output.gpu.number:
             raise ValueError(
                 f"out is on GPU {output.gpu.number} and the inputs on GPU {place.number}; "
@@ -59,7 +59,7 @@ class DenseResult(NamedTuple):
             output.write(self._new(self.fill))
             return out
 
-        return dispatch.compute(device, self.inputs, on_gpu, on_cpu)
+        return backends.compute(device, self.inputs, on_gpu, on_cpu)
 
     def _new(self, fill: Callable[[Array], None]) -> Array:
         scores = self._allocated()
@@ -72,8 +72,8 @@ class DenseResult(NamedTuple):
 
     def _on_host(self, out: Any, fill: Callable[[Array], None]) -> Any:
         if out is None:
-            return arrays.hand_back(self._new(fill), *self.inputs)
-        fill(arrays.output_array(out, self.shape, self.dtype))
+            return hand_back(self._new(fill), *self.inputs)
+        fill(output_array(out, self.shape, self.dtype))
         return out
 
     def _new_on_gpu(self, place: GpuArray) -> Any:

@@ -199,7 +199,7 @@ def _check_no_input(written: Path | None, *inputs: Path) -> None:
 
 
 def _check_threshold(threshold: float, metric: str, *, zero: bool) -> None:
-    from fastiou.arrays.inputs import threshold_number
+    from fastiou.arrays.checks import threshold_number
     from fastiou.metrics import METRICS
 
     try:

@@ -292,14 +292,14 @@ def compare_boxes(a: BoxFile, b: BoxFile, options: MatchOptions, clock: Clock) -
 
 def _load_box_kernels(options: MatchOptions, fmt: str, crowds: Booleans | None) -> None:
     """Load what boxes need, so that the clock tells the speed of the work itself."""
-    from fastiou.runtime import dispatch
+    from fastiou.runtime import threads
 
     # As many groups as boxes, so that this is done as soon as everything is compiled.
-    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (dispatch.PARALLEL_FROM, 1))
+    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (threads.PARALLEL_FROM, 1))
     groups = np.arange(len(boxes))
-    few = boxes[: math.isqrt(dispatch.PARALLEL_FROM) + 1]
+    few = boxes[: math.isqrt(threads.PARALLEL_FROM) + 1]
     _load_kernels(few[:1], options, crowds, fmt=fmt)
-    with dispatch.threads_awake():
+    with threads.threads_awake():
         _load_kernels(few, options, crowds, fmt=fmt)
         _load_kernels(boxes, options, crowds, fmt=fmt, groups=(groups, groups))
 
@@ -454,13 +454,13 @@ def _load_mask_kernels(options: MatchOptions, crowds: Booleans | None, most: int
 
     Those for many threads take so long to compile that little work does without.
     """
-    from fastiou.runtime import dispatch
+    from fastiou.runtime import threads
 
-    few = math.isqrt(dispatch.PARALLEL_FROM) + 1
+    few = math.isqrt(threads.PARALLEL_FROM) + 1
     masks = fastiou.Masks.from_rle([{"size": [1, 1], "counts": [0, 1]}] * few)
     _load_kernels(masks[:1], options, crowds)
-    if most >= dispatch.PARALLEL_FROM:
-        with dispatch.threads_awake():
+    if most >= threads.PARALLEL_FROM:
+        with threads.threads_awake():
             _load_kernels(masks, options, crowds)
 
 
@@ -592,11 +592,11 @@ def _of_one_type(parts: Sequence[tuple[Array, ...]]) -> Sequence[tuple[Array, ..
 
 def _load_label_kernels(dtype_a: np.dtype[Any], dtype_b: np.dtype[Any], metric: str) -> None:
     """As `_load_box_kernels`, for images of these types."""
-    from fastiou.runtime import dispatch
+    from fastiou.runtime import threads
 
-    one, other = (np.ones(dispatch.PARALLEL_FROM, dtype) for dtype in (dtype_a, dtype_b))
+    one, other = (np.ones(threads.PARALLEL_FROM, dtype) for dtype in (dtype_a, dtype_b))
     fastiou.label_iou(one[:1], other[:1], metric)
-    with dispatch.threads_awake():
+    with threads.threads_awake():
         fastiou.label_iou(one, other, metric)
 
 

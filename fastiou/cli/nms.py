@@ -98,13 +98,13 @@ def thin_boxes(file: BoxFile, options: NmsOptions, clock: Clock) -> Kept:
     """
 
     def load() -> None:
-        from fastiou.runtime import dispatch
+        from fastiou.runtime import threads
 
         # As many groups as boxes, so that this is done as soon as everything is compiled.
-        boxes = np.tile([0.0, 0.0, 1.0, 1.0], (dispatch.PARALLEL_FROM, 1))
-        few = boxes[: math.isqrt(dispatch.PARALLEL_FROM) + 1]
+        boxes = np.tile([0.0, 0.0, 1.0, 1.0], (threads.PARALLEL_FROM, 1))
+        few = boxes[: math.isqrt(threads.PARALLEL_FROM) + 1]
         _load(few[:1], options, file.fmt)
-        with dispatch.threads_awake():
+        with threads.threads_awake():
             _load(few, options, file.fmt)
             _load(boxes, options, file.fmt, np.arange(len(boxes)))
 
@@ -136,13 +136,13 @@ def thin_masks(file: MaskFile, options: NmsOptions, clock: Clock) -> Kept:
         (masks,) = pack_masks((file,), update)
 
     def load() -> None:
-        from fastiou.runtime import dispatch
+        from fastiou.runtime import threads
 
-        few = math.isqrt(dispatch.PARALLEL_FROM) + 1
+        few = math.isqrt(threads.PARALLEL_FROM) + 1
         some = fastiou.Masks.from_rle([{"size": [1, 1], "counts": [0, 1]}] * few)
         _load(some[:1], options, "xyxy")
         if len(masks) >= few:  # little work does without the kernels for many threads
-            with dispatch.threads_awake():
+            with threads.threads_awake():
                 _load(some, options, "xyxy")
 
     return _thin(

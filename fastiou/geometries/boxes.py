@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
+from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.division import moderate
 from fastiou.geometries.box_columns import (
     FILL,
@@ -26,7 +25,7 @@ from fastiou.geometries.box_columns import (
     limits,
 )
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch
+from fastiou.runtime import threads
 from fastiou.runtime.vectors import CACHE_LINE
 
 __all__ = [
@@ -85,7 +84,7 @@ def prepare(
     ValueError
         A coordinate is infinite, or integers lie too far apart.
     """
-    dtype = arrays.result_dtype(given1, given2)
+    dtype = result_dtype(given1, given2)
     givens = [given1] if given2.array is given1.array else [given1, given2]
     sets = [given.array.reshape(-1, 4) for given in givens]
     if all(boxes.dtype.kind in "biu" for boxes in sets):
@@ -130,7 +129,7 @@ def _fill(
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
     columns = [_empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
-    any_odd, largest, smallest, least = dispatch.run(
+    any_odd, largest, smallest, least = threads.run(
         FILL,
         SCORES_PER_BOX * sum(map(len, sets)),
         sets[0],

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays import backends
+from fastiou.arrays.checks import check_choice, crowd_array
 from fastiou.arrays.dense_result import DenseResult
-from fastiou.arrays.inputs import Input
+from fastiou.arrays.inputs import Input, box_array, check_one_library, hand_back, result_dtype
 from fastiou.cpu.dense import count_tiles, dense_kernel, pairwise
 from fastiou.geometries.box_columns import LAYOUTS, PADDING, BoxColumns
 from fastiou.geometries.boxes import (
@@ -21,7 +22,7 @@ from fastiou.geometries.boxes import (
     unmagnify,
 )
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps, threads
 
 __all__ = [
     "box_area",
@@ -120,15 +121,15 @@ def box_iou(
         scores = _plain_scores(boxes1, boxes2, fmt, metric, out)
         if scores is not None:
             return scores
-    arrays.check_choice("fmt", fmt, LAYOUTS)
-    arrays.check_choice("metric", metric, METRICS)
-    dispatch.check_device(device)
-    given1 = arrays.box_array("boxes1", boxes1)
-    given2 = given1 if boxes2 is boxes1 else arrays.box_array("boxes2", boxes2)
-    arrays.check_one_library(given1, given2)
+    check_choice("fmt", fmt, LAYOUTS)
+    check_choice("metric", metric, METRICS)
+    backends.check_device(device)
+    given1 = box_array("boxes1", boxes1)
+    given2 = given1 if boxes2 is boxes1 else box_array("boxes2", boxes2)
+    check_one_library(given1, given2)
     crowd = None
     if iscrowd is not None:
-        crowd = arrays.crowd_array(iscrowd, given2.array.shape[-2], "boxes2")
+        crowd = crowd_array(iscrowd, given2.array.shape[-2], "boxes2")
     result = _aligned_result if aligned else _dense_result
     return result(given1, given2, fmt, metric, crowd).compute(out, device)
 
@@ -206,7 +207,7 @@ def _plain_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Any)
         layout, by_sides = LAYOUTS[fmt], area_of_sides(fmt, metric, dtype)
         _small[metric, fmt, dtype] = kernel, layout, by_sides
     shape = len(boxes1), len(boxes2)
-    is_small = shape[0] * shape[1] < dispatch.PARALLEL_FROM
+    is_small = shape[0] * shape[1] < threads.PARALLEL_FROM
     if out is None:
         if not is_small:
             return None
@@ -275,8 +276,8 @@ class _Dense(NamedTuple):
                 scores[columns.missing] = np.nan
 
     def _launch_aligned(self, metric: str, scores: Array) -> None:
-        for first, last, work in dispatch.steps(len(scores)):
-            dispatch.run(
+        for first, last, work in steps.ranges(len(scores)):
+            threads.run(
                 pairwise(metric).aligned,
                 work,
                 self.columns1.corners,
@@ -298,8 +299,8 @@ class _Dense(NamedTuple):
         per_tile = -(-scores.size // tiles)
         streaming = scores.nbytes >= STREAM_BYTES
         kernel = dense_kernel(metric, self.columns1.moderate and columns2.moderate)
-        for first, last, work in dispatch.steps(tiles, per_tile):
-            dispatch.run(
+        for first, last, work in steps.ranges(tiles, per_tile):
+            threads.run(
                 kernel,
                 work,
                 self.columns1.corners,
@@ -344,7 +345,7 @@ def _dense_result(
     batch_shape = _broadcast_batches(shape1[:-2], shape2[:-2])
     rows, columns = shape1[-2], shape2[-2]
     batches = math.prod(batch_shape)
-    dtype = arrays.result_dtype(given1, given2)
+    dtype = result_dtype(given1, given2)
 
     def starts(batches: tuple[int, ...], count: int) -> Array:
         if not batch_shape:
@@ -394,7 +395,7 @@ def _aligned_result(
             f"aligned=True needs as many boxes1 as boxes2, got shapes {shape1} and {shape2}"
         )
     shape = (*_broadcast_batches(shape1[:-2], shape2[:-2]), shape1[-2])
-    dtype = arrays.result_dtype(given1, given2)
+    dtype = result_dtype(given1, given2)
 
     def spread(given: Input) -> Input:
         return given._replace(array=np.broadcast_to(given.array, (*shape, 4)).reshape(-1, 4))
@@ -497,13 +498,13 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
     >>> fastiou.box_area([[0, 0, 2, 3], [5, 5, 4, 9]])
     array([6., 0.])
     """
-    arrays.check_choice("fmt", fmt, LAYOUTS)
-    given = arrays.box_array("boxes", boxes)
+    check_choice("fmt", fmt, LAYOUTS)
+    given = box_array("boxes", boxes)
     columns, _, exponent = prepare(given, given, fmt, "intersection")
     # The columns hold a stand-in for the area 0; the area that a box shares with itself is exact.
     count = math.prod(given.array.shape[:-1])
-    areas = np.empty(count, arrays.result_dtype(given))
-    dispatch.run(
+    areas = np.empty(count, result_dtype(given))
+    threads.run(
         pairwise("intersection").aligned,
         count,
         columns.corners,
@@ -517,7 +518,7 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
     unmagnify(areas, exponent)
     if columns.missing is not None:
         areas[columns.missing] = np.nan
-    return arrays.hand_back(areas.reshape(given.array.shape[:-1]), given)
+    return hand_back(areas.reshape(given.array.shape[:-1]), given)
 
 
 def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
@@ -547,9 +548,9 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     >>> fastiou.box_convert([[10, 20, 30, 60]], "xyxy", "cxcywh")
     array([[20., 40., 20., 40.]])
     """
-    arrays.check_choice("in_fmt", in_fmt, LAYOUTS)
-    arrays.check_choice("out_fmt", out_fmt, LAYOUTS)
-    given = arrays.box_array("boxes", boxes)
+    check_choice("in_fmt", in_fmt, LAYOUTS)
+    check_choice("out_fmt", out_fmt, LAYOUTS)
+    given = box_array("boxes", boxes)
     refuse_infinite(given)
     kind, width = given.array.dtype.kind, given.array.dtype.itemsize
     dtype = given.array.dtype.newbyteorder("=") if kind == "f" else _FLOAT64
@@ -569,7 +570,7 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
             elif out_fmt == "cxcywh":
                 a, b, c, d = _middle(a, c), _middle(b, d), c - a, d - b
         converted = np.stack([a, b, c, d], axis=-1).astype(dtype)
-    return arrays.hand_back(converted, given)
+    return hand_back(converted, given)
 
 
 def _middle(low: Array, high: Array) -> Array:

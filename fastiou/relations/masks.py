@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays import backends
+from fastiou.arrays.checks import check_choice, crowd_array
 from fastiou.arrays.dense_result import DenseResult
+from fastiou.arrays.inputs import hand_back
 from fastiou.geometries.box_columns import PADDING
 from fastiou.geometries.masks.kernels import TILE_COLUMNS, TILE_ROWS, MaskOperand, mask_scores
 from fastiou.geometries.masks.mask_set import Masks, as_masks, two_sets
 from fastiou.geometries.masks.packing import SCORES_PER_WORD, running_sum
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps, threads
 
 __all__ = ["MASK_METRICS", "Masks", "mask_iou", "mask_operand", "masks_to_boxes"]
 
@@ -87,8 +89,8 @@ def mask_iou(
     >>> fastiou.mask_iou([[[1, 1], [0, 0]]], [[[1, 0], [1, 0]], [[0, 0], [0, 0]]])
     array([[0.33333333, 0.        ]])
     """
-    arrays.check_choice("metric", metric, MASK_METRICS)
-    dispatch.check_device(device)
+    check_choice("metric", metric, MASK_METRICS)
+    backends.check_device(device)
     set1, set2, inputs = two_sets("masks1", masks1, "masks2", masks2)
     if aligned and len(set1) != len(set2):
         raise ValueError(
@@ -96,7 +98,7 @@ def mask_iou(
         )
     crowd = np.zeros(len(set2), np.bool_)
     if iscrowd is not None:
-        crowd = arrays.crowd_array(iscrowd, len(set2), "masks2")
+        crowd = crowd_array(iscrowd, len(set2), "masks2")
     parts = (1, len(set1), 1 if aligned else len(set2))
 
     def fill(target: Array) -> None:
@@ -162,8 +164,8 @@ def _size_of_all(set1: Masks, set2: Masks) -> int:
 
 def _fill_aligned(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Array) -> None:
     operands = *mask_operand(set1), *mask_operand(set2)
-    for first, last, work in dispatch.spans(set1._offsets, SCORES_PER_WORD):
-        dispatch.run(mask_scores(metric).aligned, work, *operands, crowd, scores, first, last)
+    for first, last, work in steps.spans(set1._offsets, SCORES_PER_WORD):
+        threads.run(mask_scores(metric).aligned, work, *operands, crowd, scores, first, last)
 
 
 def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Array) -> None:
@@ -176,27 +178,27 @@ def _fill_dense(metric: str, set1: Masks, set2: Masks, crowd: Array, scores: Arr
     if size:  # nothing to crop, as with masks that fill the image
         tiles = -(-count1 // TILE_ROWS) * -(-count2 // TILE_COLUMNS)
         per_tile = TILE_ROWS * TILE_COLUMNS * size * SCORES_PER_WORD
-        for first, last, work in dispatch.steps(tiles, per_tile):
-            dispatch.run(
+        for first, last, work in steps.ranges(tiles, per_tile):
+            threads.run(
                 kernels.uniform, work, *operand1, *operand2, crowd, scores, size, first, last
             )
         return
     any_crowd = bool(crowd.any())
     # So many columns that one row may take longer than a step are parted, too.
-    for first_column, last_column, _ in dispatch.spans(set2._offsets, SCORES_PER_WORD, equal=True):
+    for first_column, last_column, _ in steps.spans(set2._offsets, SCORES_PER_WORD, equal=True):
         columns = last_column - first_column
         words = int(set2._offsets[last_column] - set2._offsets[first_column])
         # A row reads no more words than it has itself for each column, nor than the columns have.
         cost = running_sum(np.minimum(sizes * columns, words) + int(columns / SCORES_PER_WORD))
-        for first_row, last_row, work in dispatch.spans(cost, SCORES_PER_WORD):
-            dispatch.run(
+        for first_row, last_row, work in steps.spans(cost, SCORES_PER_WORD):
+            threads.run(
                 kernels.dense,
                 work,
                 *operand1,
                 *operand2,
                 crowd,
                 any_crowd,
-                dispatch.thread_count(),
+                threads.thread_count(),
                 scores,
                 first_row,
                 last_row,
@@ -236,4 +238,4 @@ def masks_to_boxes(masks: Any) -> Any:
     packed, given = as_masks("masks", masks)
     boxes = packed._boxes.astype(np.float32)
     boxes[packed._areas > 0, 2:] -= 1
-    return boxes if given is None else arrays.hand_back(boxes, given)
+    return boxes if given is None else hand_back(boxes, given)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
+from fastiou.arrays.inputs import hand_back
 from fastiou.cpu import match as assign
 from fastiou.metrics import METRICS
 from fastiou.relations.pairs import Pairs, find_pairs
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps
 from fastiou.runtime.kernel import Kernel
 
 __all__ = ["Match", "match"]
@@ -25,7 +26,7 @@ METHODS = ["greedy", "optimal", "coco"]
 #: The highest threshold of COCO's matching, which lets equal boxes match at 1.
 COCO_HIGHEST = 1 - 1e-10
 
-#: Work of reading a pair where each is a cache miss, in scores of boxes (see `dispatch.run`).
+#: Work of reading a pair where each is a cache miss, in scores of boxes (see `threads.run`).
 PAIR_WORK = 16
 
 
@@ -145,12 +146,12 @@ def match(
     >>> fastiou.match(a, b, method="coco", scores=[0.3, 0.8])
     <Match: 2 matched; unmatched: 0 rows, 1 cols>
     """
-    arrays.check_choice("method", method, METHODS)
-    arrays.check_choice("metric", metric, METRICS)
+    check_choice("method", method, METHODS)
+    check_choice("metric", metric, METRICS)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; pairs compares a set with itself")
     maximum = METRICS[metric].maximum
-    minimum = arrays.threshold_number(threshold, maximum)
+    minimum = threshold_number(threshold, maximum)
     ranks = None
     if method == "coco":
         if scores is None:
@@ -160,7 +161,7 @@ def match(
                 f"iscrowd must be None with metric={metric!r}: crowds score a share of the row's "
                 "area, which one threshold cannot judge together with areas"
             )
-        ranks = arrays.score_array("scores", scores)
+        ranks = score_array("scores", scores)
         minimum = minimum if maximum is None else min(minimum, COCO_HIGHEST)
     else:
         for name, value in (("scores", scores), ("iscrowd", iscrowd)):
@@ -181,7 +182,7 @@ def match(
         size2 = pairs.shape[1]
         crowd = np.zeros(size2, np.bool_)
         if iscrowd is not None:
-            crowd = arrays.crowd_array(iscrowd, size2, "b")
+            crowd = crowd_array(iscrowd, size2, "b")
         found = _coco(pairs, ranks, crowd)
     rows = np.flatnonzero(found.partners >= 0)
     parts = (
@@ -191,7 +192,7 @@ def match(
         np.flatnonzero(found.partners < 0),
         np.flatnonzero(~found.taken),
     )
-    return Match(*(arrays.hand_back(part, *inputs) for part in parts))
+    return Match(*(hand_back(part, *inputs) for part in parts))
 
 
 class _Found(NamedTuple):
@@ -208,7 +209,7 @@ class _Found(NamedTuple):
 def _run(kernel: Kernel, *arguments: Any) -> None:
     """Run a kernel in steps, between which Python's signal handlers run."""
     state = np.zeros(assign.STATE, np.int64)
-    pace = dispatch.shares()
+    pace = steps.shares()
     share = next(pace)
     while not kernel.serial(*arguments, state, max(1, share // PAIR_WORK)):
         share = pace.send(share)

@@ -8,13 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays import backends
+from fastiou.arrays.checks import (
+    check_choice,
+    finite_number,
+    group_array,
+    least_number,
+    score_of_each,
+    threshold_number,
+    whole_number,
+)
+from fastiou.arrays.inputs import hand_back
 from fastiou.cpu import grid as kernels
 from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
 from fastiou.geometries.box_columns import LAYOUTS, PADDING
 from fastiou.geometries.boxes import refuse_infinite, unmagnify
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, Sets, group_codes, read_sets, search
 
@@ -147,22 +157,20 @@ def nms(
     >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear", score_threshold=0.3)
     array([1])
     """
-    arrays.check_choice("fmt", fmt, LAYOUTS)
-    arrays.check_choice("metric", metric, METRICS)
-    arrays.check_choice("method", method, METHODS)
-    dispatch.check_device(device)
+    check_choice("fmt", fmt, LAYOUTS)
+    check_choice("metric", metric, METRICS)
+    check_choice("method", method, METHODS)
+    backends.check_device(device)
     sets = read_sets(a, None, metric, fmt)
     count = sets.sizes[0]
-    values = arrays.score_of_each(scores, count, "a")
-    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
-    width = arrays.finite_number("sigma", sigma)
+    values = score_of_each(scores, count, "a")
+    minimum = threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    width = finite_number("sigma", sigma)
     if width <= 0:
         raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
-    least = arrays.least_number("score_threshold", score_threshold, values.dtype)
+    least = least_number("score_threshold", score_threshold, values.dtype)
     most = (
-        None
-        if max_output is None
-        else min(arrays.whole_number("max_output", max_output, lowest=0), count)
+        None if max_output is None else min(whole_number("max_output", max_output, lowest=0), count)
     )
     if method != "hard":
         if device == "cuda":
@@ -197,7 +205,7 @@ def nms(
     )
     if method == "hard":
         result = chosen[
-            dispatch.compute(
+            backends.compute(
                 device, sets.inputs, lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
             )
         ]
@@ -210,7 +218,7 @@ def nms(
         current[chosen] = lowered
         result = taken[by_score(current[taken])]
     result = result[:most]
-    return arrays.hand_back(result, *sets.inputs)
+    return hand_back(result, *sets.inputs)
 
 
 def by_score(scores: Array) -> Array:
@@ -323,15 +331,15 @@ def _hard(task: Task) -> Array:
     limits = _limits(found, task.metric, task.threshold)
     enough = count + 1 if task.most is None or task.group_count > 1 else task.most
     work = _work(found)
-    shares = dispatch.shares()
+    shares = steps.shares()
     share = next(shares)
 
     def ask(asking: Array, cuts: Array, progress: Array, *, alone: bool = False) -> None:
         nonlocal share
-        workers = 1 if alone else dispatch.thread_count()
+        workers = 1 if alone else threads.thread_count()
         scores = 0 if alone else work * len(asking) // max(count, 1)
         progress[1] = 0
-        dispatch.run(
+        threads.run(
             suppress_kernel(found.geometry, task.metric), scores,
             side.arrays, tuple(found.grid),
             # Members ask for those that may suppress them, which come first of the two.
@@ -429,11 +437,11 @@ def _soft(
     limits = _limits(found, task.metric, threshold)
     most = count + 1 if task.most is None else task.most
     work = _work(found)
-    shares = dispatch.shares()
+    shares = steps.shares()
     share = next(shares)
     while working := int(np.count_nonzero(progress < cuts[1:])):
         made = np.zeros(1, np.int64)
-        dispatch.run(
+        threads.run(
             decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
             side.arrays, tuple(found.grid), chosen[order], found.share1,
             found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
@@ -480,7 +488,7 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
     array([0, 1])
     """
     # By the names that arguments have here.
-    arrays.threshold_number(iou_threshold, 1.0, zero=True, name="iou_threshold")
+    threshold_number(iou_threshold, 1.0, zero=True, name="iou_threshold")
     if hasattr(boxes, "__len__") and getattr(boxes, "ndim", 1) != 0:
-        arrays.group_array("idxs", idxs, len(boxes))
+        group_array("idxs", idxs, len(boxes))
     return nms(boxes, scores, iou_threshold, groups=idxs, score_threshold=-math.inf)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
+from fastiou.arrays import backends
+from fastiou.arrays.checks import check_choice, crowd_array, threshold_number, whole_number
+from fastiou.arrays.inputs import Input, hand_back, plain_array
 from fastiou.cpu.pairs import best_kernel
 from fastiou.geometries.box_columns import LAYOUTS
 from fastiou.geometries.boxes import unmagnify
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, threads
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.pair_lists import (
     allocate_pairs,
     list_pairs,
@@ -95,7 +97,7 @@ class Pairs:
         >>> fastiou.pairs([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]]).to_numpy()
         (array([0]), array([1]), array([1.]))
         """
-        rows, cols, values = (arrays.plain_array("pairs", column) for column in self)
+        rows, cols, values = (plain_array("pairs", column) for column in self)
         return rows, cols, values
 
     def to_scipy(self) -> scipy.sparse.csr_array:
@@ -127,7 +129,7 @@ def pairs(
     fmt: str = "xyxy",
     groups: Any = None,
     device: str = "auto",
-    progress: bool | dispatch.Progress = False,
+    progress: bool | Progress = False,
 ) -> Pairs:
     """Find all pairs of boxes, or of masks, that score at least a threshold.
 
@@ -197,7 +199,7 @@ def pairs(
 
 def _in_kind(result: Any, inputs: list[Input]) -> Any:
     """A result as an array of the library of the inputs, if it is not one already."""
-    return arrays.hand_back(result, *inputs) if isinstance(result, np.ndarray) else result
+    return hand_back(result, *inputs) if isinstance(result, np.ndarray) else result
 
 
 def find_pairs(
@@ -210,7 +212,7 @@ def find_pairs(
     groups: Any,
     iscrowd: Any = None,
     device: str = "auto",
-    progress: bool | dispatch.Progress = False,
+    progress: bool | Progress = False,
     check_sizes: Callable[[int, int], None] | None = None,
     stay_on_gpu: bool = False,
 ) -> tuple[Pairs, list[Input]]:
@@ -220,16 +222,16 @@ def find_pairs(
     `check_sizes` is called with the sizes of both sets before anything is searched. Columns that
     `iscrowd` tells to be crowds score the intersection over the area of the row.
     """
-    arrays.check_choice("fmt", fmt, LAYOUTS)
-    arrays.check_choice("metric", metric, METRICS)
-    dispatch.check_device(device)
-    report, finish = dispatch.progress_callback(progress)
+    check_choice("fmt", fmt, LAYOUTS)
+    check_choice("metric", metric, METRICS)
+    backends.check_device(device)
+    report, finish = progress_callback(progress)
     sets = read_sets(a, b, metric, fmt)
-    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum)
+    minimum = threshold_number(threshold, METRICS[metric].maximum)
     if check_sizes is not None:
         check_sizes(*sets.sizes)
     codes1, codes2, count = group_codes(groups, sets.sizes, itself=sets.itself)
-    crowd = None if iscrowd is None else arrays.crowd_array(iscrowd, sets.sizes[1], "b")
+    crowd = None if iscrowd is None else crowd_array(iscrowd, sets.sizes[1], "b")
     try:
         if crowd is None or not crowd.any():
             found = search(sets, metric, minimum, codes1, codes2, count)
@@ -267,7 +269,7 @@ def _pairs_of(
     metric: str,
     minimum: float,
     device: str,
-    report: dispatch.Progress | None,
+    report: Progress | None,
     *,
     stay_on_gpu: bool = False,
 ) -> Pairs:
@@ -282,7 +284,7 @@ def _pairs_of(
         rows, cols, values, tested = list_pairs(found, metric, limit, sets.sizes[0], report)
         return Pairs(rows, cols, values, sets.sizes, tested)
 
-    result = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
+    result = backends.compute(device, sets.inputs, on_gpu, on_cpu)
     if METRICS[metric].maximum is None:
         unmagnify(result.values, found.exponent)
     return result
@@ -303,7 +305,7 @@ def _pairs_on_gpu(
     found: Search,
     metric: str,
     minimum: float,
-    report: dispatch.Progress | None,
+    report: Progress | None,
 ) -> Pairs:
     from fastiou.cuda.search import GpuSearch
     from fastiou.runtime.gpu import as_device_array, working
@@ -433,14 +435,14 @@ def topk(
     array([[ 0,  1, -1],
            [-1, -1, -1]])
     """
-    arrays.check_choice("fmt", fmt, LAYOUTS)
-    arrays.check_choice("metric", metric, METRICS)
-    dispatch.check_device(device)
+    check_choice("fmt", fmt, LAYOUTS)
+    check_choice("metric", metric, METRICS)
+    backends.check_device(device)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
     sets = read_sets(a, b, metric, fmt)
-    number = arrays.whole_number("k", k, lowest=1)
-    minimum = arrays.threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    number = whole_number("k", k, lowest=1)
+    minimum = threshold_number(threshold, METRICS[metric].maximum, zero=True)
     codes1, codes2, count = group_codes(groups, sets.sizes, itself=False)
     shape = (sets.sizes[0], number)
 
@@ -450,7 +452,7 @@ def topk(
         return values, memory.allocate(shape, np.int64, what, instead)
 
     # Before anything that takes time, so that what cannot fit is refused at once.
-    allocated = allocate() if dispatch.gpu_of(sets.inputs) is None else None
+    allocated = allocate() if backends.gpu_of(sets.inputs) is None else None
     found = search(sets, metric, minimum, codes1, codes2, count)
     limit = _limit(found, metric, minimum)
 
@@ -465,13 +467,13 @@ def topk(
         values, indices = on_host()
         indices.fill(-1)
         for cuts, work, _ in search_steps(found, work_before(found, metric, number)):
-            dispatch.run(
+            threads.run(
                 best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
                 values,
             )  # fmt: skip
         return values, indices
 
-    values, indices = dispatch.compute(device, sets.inputs, on_gpu, on_cpu)
+    values, indices = backends.compute(device, sets.inputs, on_gpu, on_cpu)
     if METRICS[metric].maximum is None:
         unmagnify(values, found.exponent)
     return TopK(_in_kind(values, sets.inputs), _in_kind(indices, sets.inputs))

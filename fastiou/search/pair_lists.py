@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.cpu.pairs import COLLECT, FILL, NAME_ROWS, REACH, SORT_OUT, pairs_kernel
-from fastiou.runtime import dispatch, memory
-from fastiou.search.search import CUTS, SCORES_OF_A_QUERY, Search, even_cuts, steps
+from fastiou.runtime import memory, steps, threads
+from fastiou.runtime.progress import Progress
+from fastiou.search.search import CUTS, SCORES_OF_A_QUERY, Search, even_cuts, row_steps
 
 __all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
 
@@ -44,7 +45,7 @@ ROWS_OF_PORTION = 8
 COLLECTED = 0.8
 COUNTED = 0.5
 
-#: Work of bringing a pair home, and of naming its row, in scores of boxes (see `dispatch.run`).
+#: Work of bringing a pair home, and of naming its row, in scores of boxes (see `threads.run`).
 #: Most of it is to clear new pages.
 HOME_WORK = 16
 NAME_WORK = 8
@@ -81,7 +82,7 @@ def work_before(found: Search, metric: str, kept: int = 0) -> Array:
     unit = _unit(found)
     cuts = _sampled(count, unit, SAMPLE)
     reached = np.zeros(len(cuts), np.int64)
-    dispatch.run(
+    threads.run(
         pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(cuts) * SAMPLE // 2,
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached,
         np.empty(0, np.int64), *_no_columns(found), *_Pool(0, found.dtype).arguments,
@@ -94,8 +95,8 @@ def work_before(found: Search, metric: str, kept: int = 0) -> Array:
 
 
 def search_steps(found: Search, work: Array) -> Iterator[tuple[Array, int, int]]:
-    """Cut the rows of a search into steps by what `work_before` gives; see `candidates.steps`."""
-    return steps(work, _unit(found), len(found.side1))
+    """Cut the rows of a search into steps by what `work_before` gives; see `search.row_steps`."""
+    return row_steps(work, _unit(found), len(found.side1))
 
 
 # ---- lists -------------------------------------------------------------------------------------
@@ -178,15 +179,15 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     if count < POOL_UNIT or work * rows > MOST_SAMPLED * count:
         return none
     reached = np.zeros(len(cuts), np.int64)
-    for first, last, own_work in dispatch.steps(rows, work / count):
+    for first, last, own_work in steps.ranges(rows, work / count):
         some = slice(2 * first, 2 * last)
-        dispatch.run(
+        threads.run(
             pairs_kernel(found.geometry, metric), own_work, *found.arguments, found.itself, COLLECT,
             2, cuts[some], limit, reached[some], counts, *_no_columns(found), *none.arguments,
         )  # fmt: skip
     expected = max(int(counts.sum()) * count // rows, min(work, LEAST_POOL))
     # A guess at how many steps there will be. With too few of them, some rows find no room.
-    parts = CUTS * (2 + work // (4 * dispatch.STEP))
+    parts = CUTS * (2 + work // (4 * steps.STEP))
     least = ROWS_OF_PORTION * int(counts.max())
     portion = max(least, min(expected // (8 * parts) + 1, PORTION))
     # An eighth more for rows that differ, another for rows that move, and the ends of the parts.
@@ -200,7 +201,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
 
 
 def list_pairs(
-    found: Search, metric: str, limit: Any, row_count: int, report: dispatch.Progress | None
+    found: Search, metric: str, limit: Any, row_count: int, report: Progress | None
 ) -> tuple[Array, Array, Array, int]:
     """Find all pairs of a search that score `limit` or more.
 
@@ -232,7 +233,7 @@ def list_pairs(
         before, share = (0.0, collected) if mode == COLLECT else (collected, 1 - collected)
         for cuts, work, done in search_steps(found, cumulative):
             reached = np.empty(len(cuts) - 1, np.int64)
-            dispatch.run(
+            threads.run(
                 pairs_kernel(found.geometry, metric), work, *found.arguments, found.itself, mode, 1,
                 cuts, limit, reached, numbers, columns, values, *pool.arguments,
             )  # fmt: skip
@@ -248,7 +249,7 @@ def list_pairs(
     columns, values = _allocate(count, found.dtype, 8, besides=max(0, 8 * count - pool.nbytes))
     if len(pool):
         for cuts, work in _row_cuts(offsets, HOME_WORK):
-            dispatch.run(
+            threads.run(
                 SORT_OUT, work, offsets, cuts, pool.homes, *pool.columns_and_values, columns, values
             )
     rows = pool.rows(count)
@@ -288,11 +289,11 @@ def _row_cuts(offsets: Array, each: int) -> Iterator[tuple[Array, int]]:
 
     `each` is the work of a pair; with the cuts comes that of the step.
     """
-    for first, last, work in dispatch.spans(offsets, each):
+    for first, last, work in steps.spans(offsets, each):
         yield even_cuts(offsets, first, last), work
 
 
 def name_rows(offsets: Array, rows: Array) -> None:
     """Fill in the row of each pair, from where the pairs of each row begin."""
     for cuts, work in _row_cuts(offsets, NAME_WORK):
-        dispatch.run(NAME_ROWS, work, offsets, cuts, rows)
+        threads.run(NAME_ROWS, work, offsets, cuts, rows)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
+from fastiou.arrays.checks import check_choice, group_array
+from fastiou.arrays.inputs import Input, box_array, check_one_library, result_dtype
 from fastiou.cpu import grid as kernels
 from fastiou.cpu.grid import Grid
 from fastiou.geometries.box_columns import PADDING
@@ -24,9 +24,9 @@ from fastiou.geometries.masks.mask_set import is_masks, two_sets
 from fastiou.geometries.masks.packing import SCORES_PER_WORD
 from fastiou.metrics import METRICS
 from fastiou.relations.masks import MASK_METRICS, mask_operand
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps, threads
 
-__all__ = ["Search", "Sets", "Side", "even_cuts", "group_codes", "read_sets", "search", "steps"]
+__all__ = ["Search", "Sets", "Side", "even_cuts", "group_codes", "read_sets", "row_steps", "search"]
 
 Array = npt.NDArray[Any]
 
@@ -100,18 +100,18 @@ def read_sets(a: Any, b: Any, metric: str, fmt: str) -> Sets:
 
 
 def _boxes(a: Any, b: Any, fmt: str) -> Sets:
-    given1 = arrays.box_array("a", a, batches=False)
+    given1 = box_array("a", a, batches=False)
     if isinstance(b, int | float):
         raise TypeError(f"b must be boxes, got {b!r}; if it is the threshold, pass threshold={b!r}")
-    given2 = given1 if b is None else arrays.box_array("b", b, batches=False)
+    given2 = given1 if b is None else box_array("b", b, batches=False)
     for given in (given1, given2):
         if given.array.ndim != 2:
             raise ValueError(
                 f"{given.name} must have the shape (N, 4), got {given.array.shape}; tell batches "
                 "apart by groups, and pass masks that are 4 wide as Masks"
             )
-    arrays.check_one_library(given1, given2)
-    dtype = arrays.result_dtype(given1, given2)
+    check_one_library(given1, given2)
+    dtype = result_dtype(given1, given2)
 
     def prepared(
         metric: str, order: Array | None = None
@@ -127,7 +127,7 @@ def _boxes(a: Any, b: Any, fmt: str) -> Sets:
 
 
 def _masks(a: Any, b: Any, metric: str) -> Sets:
-    arrays.check_choice("metric of masks", metric, MASK_METRICS)
+    check_choice("metric of masks", metric, MASK_METRICS)
     set1, set2, inputs = two_sets("a", a, "b", a if b is None else b)
 
     def prepared(
@@ -174,7 +174,7 @@ def _group_arrays(
     if itself:
         if isinstance(groups, tuple) and len(groups) == 2 and size1 != 2:
             raise ValueError("groups must be one array, the groups of a, when b is not given")
-        both = arrays.group_array("groups", groups, size1)
+        both = group_array("groups", groups, size1)
         return both, both
     if (
         not isinstance(groups, tuple | list)
@@ -184,8 +184,8 @@ def _group_arrays(
         raise ValueError(
             "groups must be a tuple of two arrays, the groups of a and of b, when both are given"
         )
-    groups1 = arrays.group_array("groups[0]", groups[0], size1)
-    groups2 = arrays.group_array("groups[1]", groups[1], size2)
+    groups1 = group_array("groups[0]", groups[0], size1)
+    groups2 = group_array("groups[1]", groups[1], size2)
     if groups1.dtype != groups2.dtype:  # one has numbers from 2**63 on, so the other none below 0
         for name, array in (("groups[0]", groups1), ("groups[1]", groups2)):
             if array.dtype == np.int64 and array.size and array.min() < 0:
@@ -347,7 +347,7 @@ def _areas_agree(columns: tuple[Array, Array]) -> bool:
 
 def _levels(corners: Array, count: int) -> Array:
     levels = np.empty(count, np.int16)
-    dispatch.run(kernels.MEASURE_LEVELS, count * SCORES_PER_BOX // 4, corners, BLOCK, levels)
+    threads.run(kernels.MEASURE_LEVELS, count * SCORES_PER_BOX // 4, corners, BLOCK, levels)
     return levels
 
 
@@ -355,11 +355,11 @@ def _reorder(rows: Array, order: Array) -> None:
     """Put the columns of a table into another order, in place."""
     work = rows.size * SCORES_PER_BOX // 8
     if len(order) < REORDER_BY_ROWS:
-        dispatch.run(kernels.REORDER_ROWS, work, rows, order)
+        threads.run(kernels.REORDER_ROWS, work, rows, order)
     else:
         before = np.empty_like(rows[0])
         for row in rows:
-            dispatch.run(kernels.REORDER, work // len(rows), row, order, before, BLOCK)
+            threads.run(kernels.REORDER, work // len(rows), row, order, before, BLOCK)
 
 
 class _Plan(NamedTuple):
@@ -500,7 +500,7 @@ def _size_up(
     extremes[:, :, : kernels.MINIMA] = np.inf
     if classes:
         work = len(levels) * SCORES_PER_BOX // 4
-        dispatch.run(
+        threads.run(
             kernels.SIZE_UP, work, corners, levels, codes, class_of_group, lowest, counts, extremes
         )
     return counts.sum(axis=0), _joined(extremes)
@@ -542,7 +542,7 @@ def _samples(
     count = int(blocks[-1]) + 1
     owners = np.empty(len(levels), np.int32)
     counts = _parts(len(levels), count)
-    dispatch.run(
+    threads.run(
         kernels.FIND_BLOCKS, len(levels) * SCORES_PER_BOX // 8, levels, codes, class_of_group,
         block_of_class, lowest, owners, counts,
     )  # fmt: skip
@@ -606,7 +606,7 @@ def _sorted(
     cells = np.empty(0 if main else count, np.int32)
     counts = _parts(count, len(plan.band_cells) - 1)
     work = count * SCORES_PER_BOX
-    dispatch.run(
+    threads.run(
         kernels.PLACE, work, corners, levels, codes, plan.class_of_group, plan.block_of_class,
         plan.main_block if main else plan.only_block, plan.lowest, plan.extents, plan.layout,
         plan.edges, plan.places, bands, cells, counts,
@@ -619,7 +619,7 @@ def _sorted(
         return result, firsts
     starts = np.empty(int(plan.band_cells[-1]) + 1, np.int32)
     starts[-1] = len(order)
-    dispatch.run(
+    threads.run(
         kernels.SORT_BANDS, work // 4, firsts, plan.band_cells, order, ordered_cells, result, starts
     )
     return result, starts
@@ -639,19 +639,19 @@ def _by_band(bands: Array, cells: Array, counts: Array) -> tuple[Array, Array, A
     order = np.empty(int(firsts[-1]), np.int32)
     ordered_cells = np.empty(len(order) if len(cells) else 0, np.int32)
     work = len(bands) * SCORES_PER_BOX // 4
-    dispatch.run(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
+    threads.run(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
     return firsts, order, ordered_cells
 
 
 # ---- steps -------------------------------------------------------------------------------------
 
 
-def steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int, int]]:
+def row_steps(cumulative: Array, unit: int, count: int) -> Iterator[tuple[Array, int, int]]:
     """Cut `count` rows into steps: row numbers to cut at, work in the step, and work so far.
 
     `cumulative` is the work before each `unit` of rows, in scores of boxes.
     """
-    for first, last, work in dispatch.spans(cumulative):
+    for first, last, work in steps.spans(cumulative):
         cuts = even_cuts(cumulative, first, last)
         yield np.minimum(cuts * unit, count), work, int(cumulative[last])
 

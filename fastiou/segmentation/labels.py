@@ -8,10 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
+from fastiou.arrays.checks import (
+    axis_numbers,
+    check_choice,
+    check_one_shape,
+    finite_number,
+    whole_number,
+)
+from fastiou.arrays.inputs import (
+    Input,
+    check_one_library,
+    flat_elements,
+    hand_back,
+    label_array,
+    mask_batch,
+    value_array,
+)
 from fastiou.metrics import METRICS
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 from fastiou.segmentation.label_kernels import (
     CHUNK,
     COLLECT,
@@ -50,7 +64,7 @@ UINT64 = np.dtype(np.uint64)
 #: the last. Each has its own table and list.
 TASKS = 32
 
-#: Work of counting a pixel, in scores of boxes (see `dispatch.run`).
+#: Work of counting a pixel, in scores of boxes (see `threads.run`).
 LABEL_WORK = 4
 
 #: Work of a pair of labels in each step of merging lists, likewise.
@@ -131,7 +145,7 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     """
     given1, given2 = _label_images("labels1", labels1, "labels2", labels2)
     rows, cols, counts = _overlap(given1.array, given2.array)
-    return LabelOverlap(*(arrays.hand_back(part, given1, given2) for part in (rows, cols, counts)))
+    return LabelOverlap(*(hand_back(part, given1, given2) for part in (rows, cols, counts)))
 
 
 def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
@@ -162,15 +176,15 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     >>> found.rows.item(), found.cols.item(), found.values.item()
     (7, 3, 0.5)
     """
-    arrays.check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
+    check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
     given1, given2 = _label_images("labels1", labels1, "labels2", labels2)
     rows, cols, counts = _overlap(given1.array, given2.array)
     kept = np.flatnonzero((rows != 0) & (cols != 0))
     areas1, areas2 = (_areas(labels, counts)[kept] for labels in (rows, cols))
     scores = np.empty(len(kept))
-    dispatch.run(scorer(metric), len(kept), counts[kept].astype(np.float64), areas1, areas2, scores)
+    threads.run(scorer(metric), len(kept), counts[kept].astype(np.float64), areas1, areas2, scores)
     parts = rows[kept], cols[kept], scores
-    return LabelOverlap(*(arrays.hand_back(part, given1, given2) for part in parts))
+    return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
 
 
 def _areas(labels: Array, counts: Array) -> Array:
@@ -181,9 +195,9 @@ def _areas(labels: Array, counts: Array) -> Array:
 
 
 def _label_images(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Input, Input]:
-    given1, given2 = arrays.label_array(name1, value1), arrays.label_array(name2, value2)
-    arrays.check_one_library(given1, given2)
-    arrays.check_one_shape(given1, given2)
+    given1, given2 = label_array(name1, value1), label_array(name2, value2)
+    check_one_library(given1, given2)
+    check_one_shape(given1, given2)
     return given1, given2
 
 
@@ -192,8 +206,8 @@ def _flat_bits(array1: Array, array2: Array) -> tuple[Array, Array]:
     if array1.flags.f_contiguous and array2.flags.f_contiguous:  # then no copy is needed
         array1, array2 = array1.T, array2.T
     return (
-        arrays.flat_elements(array1, as_bits=True),
-        arrays.flat_elements(array2, as_bits=True),
+        flat_elements(array1, as_bits=True),
+        flat_elements(array2, as_bits=True),
     )
 
 
@@ -227,11 +241,11 @@ def _overlap_by_runs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
     sizes = np.full(tasks, FEWEST_SLOTS)
     tables = np.zeros((tasks, FEWEST_SLOTS, 3), np.int64)
     lists = _Lists(tasks, FEWEST_SLOTS + CHUNK)
-    for first, last, _ in dispatch.steps(pixels, LABEL_WORK):
+    for first, last, _ in steps.ranges(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
         positions, ends = cuts[:-1].copy(), cuts[1:]
         while True:
-            dispatch.run(
+            threads.run(
                 COLLECT, int((ends - positions).sum()) * LABEL_WORK, labels1, labels2, positions,
                 ends, sizes, tables, forms, lists.columns, lists.lengths, lists.ranges,
             )  # fmt: skip
@@ -260,16 +274,16 @@ def _overlap_of_noise(labels1: Array, labels2: Array, forms: Array) -> _Lists | 
     pixels = len(labels1)
     cuts = pixels * np.arange(TASKS + 1) // TASKS
     ranges = np.empty((TASKS, 4), np.int64)
-    dispatch.run(MEASURE, pixels, labels1, labels2, cuts, forms, ranges)
+    threads.run(MEASURE, pixels, labels1, labels2, cuts, forms, ranges)
     keys = _Keys(ranges, pixels)
     if not keys.fit:
         return None
     sizes = np.zeros((TASKS, keys.buckets), np.int64)
     none = np.empty(0, np.int64)
     images = labels1, labels2, cuts, forms, keys.lows, keys.bits2, keys.shift
-    dispatch.run(SPREAD, LABEL_WORK * pixels, *images, sizes, none)
+    threads.run(SPREAD, LABEL_WORK * pixels, *images, sizes, none)
     numbers, spare, counts = _columns(3, pixels)
-    dispatch.run(SPREAD, LABEL_WORK * pixels, *images, keys.places(sizes), numbers)
+    threads.run(SPREAD, LABEL_WORK * pixels, *images, keys.places(sizes), numbers)
     return keys.sorted_lists(sizes, numbers, none, spare, none, counts, 1, 0, 0)
 
 
@@ -323,15 +337,15 @@ class _Keys:
         starts = self._starts(sizes)
         distinct = np.zeros(self.buckets, np.int64)
         tables = np.empty((TASKS, DENSE), np.int64)
-        for first, last, work in dispatch.spans(starts, PAIR_WORK):
-            dispatch.run(
+        for first, last, work in steps.spans(starts, PAIR_WORK):
+            threads.run(
                 SORT, work, keys, weights, spare_keys, spare_weights, counts,
                 starts[first : last + 1], self.shift, distinct[first:last], tables,
             )  # fmt: skip
         ends = np.concatenate([[0], np.cumsum(distinct)])
         result, share = self.empty_lists(int(ends[-1]), tasks, room, left)
-        for first, last, work in dispatch.spans(ends, PAIR_WORK):
-            dispatch.run(
+        for first, last, work in steps.spans(ends, PAIR_WORK):
+            threads.run(
                 UNPACK, work, keys, counts, starts[first : last + 1], ends[first : last + 1],
                 self.lows, self.bits2, share, result.columns,
             )  # fmt: skip
@@ -374,15 +388,15 @@ class _Lists:
             return result
         sizes = np.zeros((len(self.lengths), keys.buckets), np.int64)
         before = np.concatenate([[0], np.cumsum(self.lengths)])
-        for first, last, work in dispatch.spans(before, PAIR_WORK):
-            dispatch.run(
+        for first, last, work in steps.spans(before, PAIR_WORK):
+            threads.run(
                 PACK, work, self.columns[first:last], self.lengths[first:last], keys.lows,
                 keys.bits2, keys.shift, sizes[first:last],
             )  # fmt: skip
         numbers, counts = _columns(2, total)
         places = keys.places(sizes)
-        for first, last, work in dispatch.spans(before, PAIR_WORK):
-            dispatch.run(
+        for first, last, work in steps.spans(before, PAIR_WORK):
+            threads.run(
                 SCATTER, work, self.columns[first:last], self.lengths[first:last], keys.shift,
                 places[first:last], numbers, counts,
             )  # fmt: skip
@@ -454,14 +468,14 @@ def confusion_matrix(
            [0, 1]])
     """
     given1, given2, matrix = _confusion(target, pred, num_classes, ignore_index)
-    return arrays.hand_back(matrix, given1, given2)
+    return hand_back(matrix, given1, given2)
 
 
 def _confusion(
     target: Any, pred: Any, num_classes: Any, ignore_index: Any
 ) -> tuple[Input, Input, Array]:
-    classes = arrays.whole_number("num_classes", num_classes, lowest=1)
-    ignored = None if ignore_index is None else arrays.whole_number("ignore_index", ignore_index)
+    classes = whole_number("num_classes", num_classes, lowest=1)
+    ignored = None if ignore_index is None else whole_number("ignore_index", ignore_index)
     given1, given2 = _label_images("target", target, "pred", pred)
     count = _confusion_of_few if classes < MANY_CLASSES else _confusion_of_many
     matrix = count(given1.array, given2.array, classes, ignored)
@@ -487,9 +501,9 @@ def _confusion_of_few(
     outside = ignored is not None and limits.min <= ignored <= limits.max
     number = ignored if outside and ignored is not None else 0
     number -= 2**64 if number >= 2**63 else 0
-    for first, last, work in dispatch.steps(pixels, LABEL_WORK):
+    for first, last, work in steps.ranges(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
-        dispatch.run(CONFUSE, work, flat1, flat2, cuts, kept, number, tables)
+        threads.run(CONFUSE, work, flat1, flat2, cuts, kept, number, tables)
     matrix: Array = tables.sum((0, 1))
     if ignored is not None and 0 <= ignored < classes:
         matrix[ignored] = 0
@@ -591,7 +605,7 @@ def mean_iou(
             raise ValueError(
                 "num_classes and ignore_index go with target and pred, got them with a matrix"
             )
-        given = arrays.value_array("matrix", target)
+        given = value_array("matrix", target)
         inputs: tuple[Input, ...] = (given,)
         matrix = given.array
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -615,7 +629,7 @@ def mean_iou(
     np.divide(hits, union, out=per_class, where=union > 0)
     present = per_class[union > 0]
     mean = float(present.mean()) if len(present) else math.nan
-    return MeanIoU(arrays.hand_back(per_class, *inputs), mean)
+    return MeanIoU(hand_back(per_class, *inputs), mean)
 
 
 # ---- masks as arrays of values -----------------------------------------------------------------
@@ -658,17 +672,17 @@ def soft_iou(inputs: Any, targets: Any, *, smooth: float = 1e-6, axis: Any = Non
     >>> fastiou.soft_iou([[1, 0], [0, 0]], [[1, 1], [0, 0]], smooth=0, axis=1)
     array([0.5, 0. ])
     """
-    given1, given2 = arrays.value_array("inputs", inputs), arrays.value_array("targets", targets)
-    arrays.check_one_library(given1, given2)
-    arrays.check_one_shape(given1, given2)
-    smooth = arrays.finite_number("smooth", smooth, lowest=0)
-    axes = arrays.axis_numbers("axis", axis, given1.array.ndim)
+    given1, given2 = value_array("inputs", inputs), value_array("targets", targets)
+    check_one_library(given1, given2)
+    check_one_shape(given1, given2)
+    smooth = finite_number("smooth", smooth, lowest=0)
+    axes = axis_numbers("axis", axis, given1.array.ndim)
     intersection, total = _value_sums(given1.array, given2.array, axes)
     with np.errstate(all="ignore"):
         score = _quotient(intersection + smooth, total - intersection + smooth)
     if axis is None and given1.wrap is None and given2.wrap is None:
         return np.float64(score)
-    return arrays.hand_back(np.asarray(score), given1, given2)
+    return hand_back(np.asarray(score), given1, given2)
 
 
 def _quotient(numerator: Array, denominator: Array) -> Array:
@@ -701,15 +715,15 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
     """Sums over the middle of `shape`, in blocks: (2, outer, block, column)."""
     outer, elements, columns = shape
     kernels = sums(combination)
-    flat1, flat2 = arrays.flat_elements(x), arrays.flat_elements(y)
+    flat1, flat2 = flat_elements(x), flat_elements(y)
     if columns == 1:
         blocks = -(-elements // BLOCK)
         partial = np.empty((2, outer, blocks, 1), kernels.dtype)
         rows1, rows2 = flat1.reshape(outer, elements), flat2.reshape(outer, elements)
         units = outer * blocks
         each = VALUE_WORK * max(1, min(elements, BLOCK))
-        for first, last, work in dispatch.steps(units, each):
-            dispatch.run(kernels.rows, work, rows1, rows2, first, last, partial[..., 0])
+        for first, last, work in steps.ranges(units, each):
+            threads.run(kernels.rows, work, rows1, rows2, first, last, partial[..., 0])
         return partial
     # At least 64 elements to a sum, so that the sums are few beside the elements.
     height = max(64, BLOCK // max(columns, 1))
@@ -717,8 +731,8 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
     partial = np.zeros((2, outer, blocks, columns), kernels.dtype)
     units = outer * blocks * -(-columns // STRIP)
     each = VALUE_WORK * max(1, min(elements, height) * min(columns, STRIP))
-    for first, last, work in dispatch.steps(units, each):
-        dispatch.run(
+    for first, last, work in steps.ranges(units, each):
+        threads.run(
             kernels.columns, work, flat1.reshape(shape), flat2.reshape(shape),
             height, first, last, partial,
         )  # fmt: skip
@@ -760,10 +774,10 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     >>> fastiou.thresholded_iou(outputs, labels)
     array([0.7, 1. , 0. ])
     """
-    smooth = arrays.finite_number("smooth", smooth, lowest=0)
-    given1, given2 = arrays.mask_batch("outputs", outputs), arrays.mask_batch("labels", labels)
-    arrays.check_one_library(given1, given2)
-    arrays.check_one_shape(given1, given2)
+    smooth = finite_number("smooth", smooth, lowest=0)
+    given1, given2 = mask_batch("outputs", outputs), mask_batch("labels", labels)
+    check_one_library(given1, given2)
+    check_one_shape(given1, given2)
     x, y = given1.array, given2.array
     if np.result_type(x, y).kind == "f":
         raise TypeError(
@@ -776,7 +790,7 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
         partial = _partial_sums(x, y, (images, height * width, 1), "bits")
         intersection, union = partial.sum((2, 3))
     iou = _quotient(intersection + smooth, union + smooth)
-    return arrays.hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
+    return hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
 
 
 def _sums_may_overflow(x: Array, y: Array) -> bool:
@@ -831,11 +845,11 @@ def iou_grade(iou: Any, *, excellent: float = 0.95, good: float = 0.7) -> Any:
     >>> fastiou.iou_grade([0.95, 0.7])
     array(['good', 'poor'], dtype='<U9')
     """
-    excellent = arrays.finite_number("excellent", excellent)
-    good = arrays.finite_number("good", good)
+    excellent = finite_number("excellent", excellent)
+    good = finite_number("good", good)
     if good > excellent:
         raise ValueError(f"good must not be above excellent, got {good!r} and {excellent!r}")
-    scores = arrays.value_array("iou", iou).array
+    scores = value_array("iou", iou).array
     missing = np.isnan(scores)
     if missing.any():
         where = tuple(map(int, np.unravel_index(int(missing.argmax()), missing.shape)))

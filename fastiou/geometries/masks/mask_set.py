@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
-from fastiou.arrays.inputs import Input
+from fastiou.arrays.inputs import (
+    Input,
+    check_one_library,
+    hand_back,
+    label_array,
+    mask_array,
+    masks_on_gpu,
+)
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.packing import (
     SCORES_PER_RUN,
@@ -33,7 +39,7 @@ from fastiou.geometries.masks.run_lengths import (
     read_run_lengths,
     write_run_lengths,
 )
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 
 __all__ = ["Masks", "as_masks", "is_masks", "two_sets"]
 
@@ -242,12 +248,12 @@ class Masks:
         >>> labels, masks.area
         (array([3, 7]), array([1, 3]))
         """
-        given = arrays.label_array("image", image)
+        given = label_array("image", image)
         array = given.array
         if array.ndim != 2:
             raise ValueError(f"image must have the shape (H, W), got {array.shape}")
         masks, labels = pack_labels(array)
-        return cls._of(masks), arrays.hand_back(labels, given)
+        return cls._of(masks), hand_back(labels, given)
 
     @classmethod
     def concatenate(cls, sets: Iterable[Masks]) -> Masks:
@@ -354,8 +360,8 @@ class Masks:
             zeros=True,
         )
         rows = len(self) * height if width else 0
-        for first, last, work in dispatch.steps(rows, width * SCORES_PER_WORD):
-            dispatch.run(
+        for first, last, work in steps.ranges(rows, width * SCORES_PER_WORD):
+            threads.run(
                 bits.UNPACK, work, self._words, self._offsets, self._boxes, dense, first, last
             )
         return dense.view(np.bool_)
@@ -378,8 +384,8 @@ class Masks:
         total = height * width
         numbers = np.empty(len(self), np.int64)
         # A word of noise has as many runs as take 75 scores to count.
-        for first, last, work in dispatch.spans(self._offsets, SCORES_PER_RUN):
-            dispatch.run(
+        for first, last, work in steps.spans(self._offsets, SCORES_PER_RUN):
+            threads.run(
                 bits.COUNT_RUNS,
                 work,
                 self._words,
@@ -394,8 +400,8 @@ class Masks:
             (int(offsets[-1]),), np.int64, "run lengths of masks", "write fewer at a time"
         )
         before = SCORES_PER_RUN * offsets + SCORES_PER_WORD * self._offsets
-        for first, last, work in dispatch.spans(before):
-            dispatch.run(
+        for first, last, work in steps.spans(before):
+            threads.run(
                 bits.WRITE_RUNS,
                 work,
                 self._words,
@@ -557,12 +563,12 @@ def is_masks(value: Any) -> bool:
 
 def pack_argument(name: str, value: Any) -> tuple[Masks, Input]:
     """A dense argument as masks, packed where it lies, and what it came as."""
-    on_gpu = arrays.masks_on_gpu(name, value)
+    on_gpu = masks_on_gpu(name, value)
     if on_gpu is not None and on_gpu[0].gpu is not None:
         given, array = on_gpu
         with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
             return Masks._of(pack_on_gpu(array, on_gpu[0].gpu)), given
-    given = arrays.mask_array(name, value)
+    given = mask_array(name, value)
     return Masks._of(pack_dense(given.array)), given
 
 
@@ -582,7 +588,7 @@ def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, M
     set1, given1 = as_masks(name1, value1)
     set2, given2 = (set1, given1) if value2 is value1 else as_masks(name2, value2)
     inputs = [given for given in (given1, given2) if given is not None]
-    arrays.check_one_library(*inputs)
+    check_one_library(*inputs)
     if len(set1) and len(set2) and set1._size != set2._size:
         raise ValueError(
             f"{name1} and {name2} must have one size, got {sides(set1._size)} and "

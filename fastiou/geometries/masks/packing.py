@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.run_lengths import RunLengths
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 
 __all__ = [
@@ -38,7 +38,7 @@ Array = npt.NDArray[Any]
 PIXELS_AT_A_TIME = 1 << 27
 
 #: Work of reading a word or eight pixels, and of reading or writing a run, in scores of boxes (see
-#: `dispatch.run`).
+#: `threads.run`).
 SCORES_PER_WORD = 1 / 8
 SCORES_PER_RUN = 8
 
@@ -73,8 +73,8 @@ def pack_dense(array: Array) -> Packed:
         bands, width = whole.shape[1], pixels.shape[2]
         # A step reads the pixels of some word rows.
         each = bits.BITS * width * SCORES_PER_WORD
-        for begin, end, work in dispatch.steps(len(pixels) * bands, each):
-            dispatch.run(bits.PACK, work, pixels, whole, findings, begin, end)
+        for begin, end, work in steps.ranges(len(pixels) * bands, each):
+            threads.run(bits.PACK, work, pixels, whole, findings, begin, end)
 
     return _pack(array.shape, pack)
 
@@ -116,7 +116,7 @@ def _pack(shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]) -> 
         boxes = _join_boxes(findings)
         offsets = word_offsets(boxes)
         words = allocate_words(int(offsets[-1]))
-        dispatch.run(bits.CROP, words.size, whole, findings, boxes, offsets, words)
+        threads.run(bits.CROP, words.size, whole, findings, boxes, offsets, words)
         parts.append((boxes, offsets, words))
     return join((height, width), parts)
 
@@ -146,8 +146,8 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
     height = runs.size[0]
     number = len(runs.offsets) - 1
     boxes = np.empty((number, 4), np.int64)
-    for first, last, work in dispatch.spans(runs.offsets, SCORES_PER_RUN):
-        dispatch.run(
+    for first, last, work in steps.spans(runs.offsets, SCORES_PER_RUN):
+        threads.run(
             bits.MEASURE_RUNS,
             work,
             runs.counts,
@@ -162,8 +162,8 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     before = SCORES_PER_RUN * runs.offsets[firsts] + SCORES_PER_WORD * offsets
-    for first, last, work in dispatch.spans(before):
-        dispatch.run(
+    for first, last, work in steps.spans(before):
+        threads.run(
             bits.FILL_RUNS,
             work,
             runs.counts,
@@ -199,16 +199,16 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     boxes = np.empty((0, 4), np.int64)
     if count:
         each = SCORES_PER_LABEL * image.size / blocks
-        for first, last, work in dispatch.steps(blocks, each):
-            dispatch.run(bits.MEASURE_LABELS, work, indices, bounds, first, last)
+        for first, last, work in steps.ranges(blocks, each):
+            threads.run(bits.MEASURE_LABELS, work, indices, bounds, first, last)
         low, high = bounds[..., :2].min(0), bounds[..., 2:].max(0)
         boxes = np.concatenate([low, high], axis=1)
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     if count:
         each = SCORES_PER_LABEL * bits.BITS * width
-        for first, last, work in dispatch.steps(-(-height // bits.BITS), each):
-            dispatch.run(bits.FILL_LABELS, work, indices, boxes, offsets, words, first, last)
+        for first, last, work in steps.ranges(-(-height // bits.BITS), each):
+            threads.run(bits.FILL_LABELS, work, indices, boxes, offsets, words, first, last)
     masks = Packed((height, width), boxes, offsets, words, areas_of(words, offsets))
     return masks, labels
 
@@ -274,8 +274,8 @@ def take(masks: Packed, chosen: Array) -> Packed:
     offsets = running_sum(np.diff(masks.offsets)[chosen])
     words = allocate_words(int(offsets[-1]))
     starts = masks.offsets[chosen]
-    for first, last, work in dispatch.spans(offsets, SCORES_PER_WORD):
-        dispatch.run(
+    for first, last, work in steps.spans(offsets, SCORES_PER_WORD):
+        threads.run(
             bits.GATHER, work, masks.words, starts[first:last], offsets[first : last + 1], words
         )
     return Packed(masks.size, masks.boxes[chosen], offsets, words, masks.areas[chosen])
@@ -315,6 +315,6 @@ def allocate_words(count: int, *, zeros: bool = False) -> Array:
 
 def areas_of(words: Array, offsets: Array) -> Array:
     areas = np.empty(len(offsets) - 1, np.int64)
-    for first, last, work in dispatch.spans(offsets, SCORES_PER_WORD):
-        dispatch.run(bits.COUNT_PIXELS, work, words, offsets[first : last + 1], areas[first:last])
+    for first, last, work in steps.spans(offsets, SCORES_PER_WORD):
+        threads.run(bits.COUNT_PIXELS, work, words, offsets[first : last + 1], areas[first:last])
     return areas

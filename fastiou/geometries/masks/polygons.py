@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks.polygon_kernels import FILL, MEASURE
 from fastiou.geometries.masks.run_lengths import RunLengths, describe, image_size
-from fastiou.runtime import dispatch, memory
+from fastiou.runtime import memory, steps, threads
 
 __all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise"]
 
@@ -24,7 +24,7 @@ MAX_COORDINATE = 2**31
 #: of an object crosses a column of it twice or a few times more.
 MAX_CROSSINGS = 2**24
 
-# Time in scores of boxes, in which `dispatch.run` reckons: 0.35 ns each. A corner takes 6.6 ns, a
+# Time in scores of boxes, in which `threads.run` reckons: 0.35 ns each. A corner takes 6.6 ns, a
 # crossing 14.5 ns, on real polygons.
 SCORES_PER_CORNER = 20
 SCORES_PER_CROSSING = 40
@@ -79,9 +79,9 @@ def rasterise(
         )
 
     extents = np.empty((len(rings), 3), np.int64)
-    for begin, end, work in dispatch.spans(cuts, SCORES_PER_CORNER):
+    for begin, end, work in steps.spans(cuts, SCORES_PER_CORNER):
         own = cuts[begin : end + 1]
-        dispatch.run(MEASURE, work, corners, own, width, extents[begin:end])
+        threads.run(MEASURE, work, corners, own, width, extents[begin:end])
     if len(rings) and extents[:, 0].max() > MAX_CROSSINGS:
         ring = int(np.argmax(extents[:, 0] > MAX_CROSSINGS))
         raise ValueError(
@@ -98,8 +98,8 @@ def rasterise(
     columns = memory.allocate((int(column_starts[-1]),), int64, what, instead)
     before = SCORES_PER_CORNER * cuts + SCORES_PER_CROSSING * starts
     offsets = np.zeros(len(rings) + 1, np.int64)
-    for begin, end, work in dispatch.spans(before):
-        dispatch.run(
+    for begin, end, work in steps.spans(before):
+        threads.run(
             FILL, work, corners, cuts[begin : end + 1], height, width,
             extents[begin:end], starts[begin : end + 1], column_starts[begin : end + 1], columns,
             runs,
@@ -153,7 +153,7 @@ def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]
 
 def _ring(where: str, value: Any) -> Array:
     """One ring as an array (k, 2) of float64."""
-    array = arrays.plain_array(where, value)
+    array = plain_array(where, value)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{where} must be a ring, [x1, y1, x2, y2, ...] or an array (k, 2) of real numbers, "

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays import inputs as arrays
+from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks import run_length_kernels as codec
-from fastiou.runtime import dispatch
+from fastiou.runtime import steps, threads
 
 __all__ = [
     "MAX_PIXELS",
@@ -32,7 +32,7 @@ MAX_PIXELS = 2**33
 #: Largest height and width.
 MAX_SIDE = 2**31 - 1
 
-# Time in scores of boxes, in which `dispatch.run` reckons: 0.35 ns each. Reading a character takes
+# Time in scores of boxes, in which `threads.run` reckons: 0.35 ns each. Reading a character takes
 # 2.2 ns, writing a count 2.5 ns.
 SCORES_PER_CHARACTER = 6
 SCORES_PER_COUNT = 7
@@ -140,8 +140,8 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
     counts = np.empty(0, np.int64)
     offsets = lengths
     for counting in (True, False):
-        for first, last, work in dispatch.spans(cuts, SCORES_PER_CHARACTER):
-            dispatch.run(
+        for first, last, work in steps.spans(cuts, SCORES_PER_CHARACTER):
+            threads.run(
                 codec.DECODE, work, characters, cuts[first : last + 1], pixels, counting,
                 lengths[first:last], counts, offsets[first:last], findings[first:last],
             )  # fmt: skip
@@ -254,7 +254,7 @@ def _integers(where: str, value: Any, size: tuple[int, int]) -> Array:
     """Counts that came as integers."""
     pixels = size[0] * size[1]
     if isinstance(value, np.ndarray):
-        array = arrays.plain_array(where, value)
+        array = plain_array(where, value)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iuO"):
             raise TypeError(
                 f"{where} must be integers in one dimension, got an array of shape {array.shape} "
@@ -327,9 +327,9 @@ def write_run_lengths(runs: RunLengths) -> list[dict[str, Any]]:
     # Pages that no number reaches are never touched.
     text = np.empty(codec.LONGEST * len(runs.counts), np.uint8)
     sizes = np.empty(count, np.int64)
-    for first, last, work in dispatch.spans(runs.offsets, SCORES_PER_COUNT):
+    for first, last, work in steps.spans(runs.offsets, SCORES_PER_COUNT):
         own = runs.offsets[first : last + 1]
-        dispatch.run(codec.ENCODE, work, runs.counts, own, text, sizes[first:last])
+        threads.run(codec.ENCODE, work, runs.counts, own, text, sizes[first:last])
     begins = codec.LONGEST * runs.offsets[:-1]
     view = text.data
     height, width = runs.size

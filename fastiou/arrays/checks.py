@@ -1,0 +1,192 @@
+"""Options and the numbers beside the sets, checked: each with a message that names it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays.inputs import Input, plain_array, real_input, value_array
+
+__all__ = [
+    "axis_numbers",
+    "check_choice",
+    "check_one_shape",
+    "crowd_array",
+    "finite_number",
+    "group_array",
+    "least_number",
+    "score_array",
+    "score_of_each",
+    "threshold_number",
+    "whole_number",
+]
+
+Array = npt.NDArray[Any]
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise a ValueError unless the argument is one of the choices."""
+    accepted = list(choices)
+    if not isinstance(value, str) or value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
+
+
+def group_array(name: str, value: Any, count: int) -> Array:
+    """A group argument: one integer for each of `count` boxes, uint64 if that is needed."""
+    array = plain_array(name, value)
+    if array.shape == (0,) and count == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "biu":
+        raise TypeError(
+            f"{name} must hold integers, got dtype {array.dtype}; whole floats become integers by "
+            ".astype(int), names or several keys by numpy.unique(..., return_inverse=True)"
+        )
+    if array.shape != (count,):
+        raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
+    if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
+        return array.astype(np.uint64, copy=False)
+    return array.astype(np.int64, copy=False)
+
+
+def crowd_array(value: Any, count: int, of: str) -> Array:
+    """The argument `iscrowd` as booleans, one for each of `count` members of the argument `of`."""
+    crowd = plain_array("iscrowd", value)
+    if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
+        return np.empty(0, np.bool_)
+    if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
+        raise ValueError(
+            f"iscrowd must be {count} booleans, one for each of {of}, "
+            f"got shape {crowd.shape} and dtype {crowd.dtype}"
+        )
+    flags = crowd.astype(np.bool_)
+    if (crowd != flags).any():
+        first = int((crowd != flags).argmax())
+        raise ValueError(
+            f"iscrowd must hold booleans, or 0 and 1, got {crowd[first]} at position {first}"
+        )
+    return flags
+
+
+def score_array(name: str, value: Any) -> Array:
+    """An argument of one finite real number for each member of a set, as float64.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Not one row of numbers, or one that is infinite or NaN.
+    """
+    array = value_array(name, value).array
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(finite.argmin())
+        raise ValueError(f"{name} must be finite numbers, got {array[first]} at position {first}")
+    return np.ascontiguousarray(array, np.float64)
+
+
+def score_of_each(value: Any, count: int, of: str) -> Array:
+    """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
+    scores = real_input("scores", value).array
+    if scores.shape != (count,):
+        raise ValueError(
+            f"scores must have the shape ({count},), got {scores.shape}: one for each of {of}"
+        )
+    if scores.dtype.kind != "f":
+        return scores.astype(np.float64)
+    missing = np.isnan(scores)
+    if missing.any():
+        raise ValueError(f"scores must be numbers, got NaN in row {int(missing.argmax())}")
+    return scores
+
+
+def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        with np.errstate(over="ignore"):
+            number = dtype.type(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if np.isnan(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
+
+
+def threshold_number(
+    value: Any, maximum: float | None, *, zero: bool = False, name: str = "threshold"
+) -> float:
+    """The threshold of a relation that keeps only what overlaps; with `zero`, from 0."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    enough = number >= 0 if zero else number > 0
+    if not enough or (maximum is not None and number > maximum):
+        bound = "" if maximum is None else f" and at most {maximum:g}"
+        least = "at least 0" if zero else "greater than 0"
+        reason = "" if zero or not number <= 0 else ": boxes that do not overlap would all be pairs"
+        raise ValueError(f"{name} must be {least}{bound}, got {value!r}{reason}")
+    return number
+
+
+def check_one_shape(given1: Input, given2: Input) -> None:
+    """Raise a ValueError unless both arguments have the same shape."""
+    if given1.array.shape != given2.array.shape:
+        raise ValueError(
+            f"{given1.name} and {given2.name} must have the same shape, got "
+            f"{given1.array.shape} and {given2.array.shape}"
+        )
+
+
+def finite_number(name: str, value: Any, *, lowest: float | None = None) -> float:
+    """An argument that is one finite number, not below `lowest`."""
+    accepted = "a finite number" + ("" if lowest is None else f" of at least {lowest:g}")
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+    if not math.isfinite(number) or (lowest is not None and number < lowest):
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def whole_number(name: str, value: Any, *, lowest: int | None = None) -> int:
+    """An argument that is one integer, not below `lowest`."""
+    accepted = "an integer" + ("" if lowest is None else f" of at least {lowest}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    if lowest is not None and number < lowest:
+        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+    return number
+
+
+def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
+    """An argument of axes, None for all, as sorted numbers from 0."""
+    if value is None:
+        return tuple(range(dimensions))
+    numbers = []
+    for axis in value if isinstance(value, tuple) else (value,):
+        number = whole_number(name, axis)
+        if not -dimensions <= number < dimensions:
+            raise ValueError(f"{name} must name axes of {dimensions} dimensions, got {value!r}")
+        numbers.append(number % dimensions)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name} names an axis twice: {value!r}")
+    return tuple(sorted(numbers))

@@ -1,0 +1,37 @@
+"""Telling how far long work has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Progress", "progress_callback"]
+
+#: Called now and then with the work done so far and the work in all.
+Progress = Callable[[int, int], None]
+
+
+def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Callable[[], None]]:
+    """The callback that the argument `progress` asks for, and what to call at the end."""
+    if progress is False:
+        return None, lambda: None
+    if progress is not True:
+        if not callable(progress):
+            raise TypeError(
+                f"progress must be a bool or a function progress(done, total), got {progress!r}"
+            )
+        return progress, lambda: None
+    try:
+        from rich.progress import Progress as Bars
+    except ImportError:
+        raise ImportError(
+            "progress=True draws with rich: pip install 'fastiou[cli]', or pass a function "
+            "progress(done, total)"
+        ) from None
+    bars = Bars(transient=True)
+    task = bars.add_task("fastiou", total=None)
+
+    def update(done: int, total: int) -> None:
+        bars.start()  # does nothing from the second time on
+        bars.update(task, completed=done, total=total)
+
+    return update, bars.stop

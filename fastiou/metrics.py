@@ -10,19 +10,22 @@ as its area: the union is then never 0, the overlap of an empty geometry is
 still exactly 0, and next to any proper area the addition rounds away. A guard in the inner loop
 cost 5 % of a dense call.
 
-Box metrics take, besides, the size of the hull, the offset of the centres and the aspect angles.
+Box metrics take, besides, a tuple of what they need: the size of the hull, the offset of the
+centres and the aspect angles.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["IOF", "METRICS", "Metric", "Need"]
 
 
 # Of float64 with or without a compiler: a plain 1.0 is not where NumPy meets it with a float32.
@@ -111,6 +114,9 @@ def intersection(intersection: float, area1: float, area2: float) -> float:
 
 # ---- box metrics -------------------------------------------------------------------------------
 
+#: hull width, hull height, offset of the centres in x and in y, aspect angles of both
+Hull = tuple[Any, Any, Any, Any, Any, Any]
+
 
 @register_jitable
 def filled(union: Any) -> Any:
@@ -125,167 +131,114 @@ def filled(union: Any) -> Any:
 
 
 @register_jitable
-def giou(
-    intersection: float,
-    area1: float,
-    area2: float,
-    hull_width: float,
-    hull_height: float,
-    offset_x: float,
-    offset_y: float,
-    aspect1: float,
-    aspect2: float,
-) -> float:
+def giou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
     """Generalized IoU (Rezatofighi et al. 2019): IoU less the share of the hull left empty."""
+    width, height, _, _, _, _ = hull
     zero = intersection - intersection
     union = filled(area1 + area2 - intersection)
-    hull = product(hull_width, hull_height)
+    area = product(width, height)
     score = iou(intersection, area1, area2)
-    return score - quotient_of_any(hull - union, hull) if hull > zero else score
+    return score - quotient_of_any(area - union, area) if area > zero else score
 
 
 @register_jitable
-def diou(
-    intersection: float,
-    area1: float,
-    area2: float,
-    hull_width: float,
-    hull_height: float,
-    offset_x: float,
-    offset_y: float,
-    aspect1: float,
-    aspect2: float,
-) -> float:
+def diou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
     """Distance IoU (Zheng et al. 2020): IoU less centre distance² over hull diagonal²."""
+    width, height, offset_x, offset_y, _, _ = hull
     zero = intersection - intersection
     distance = product(offset_x, offset_x) + product(offset_y, offset_y)
-    diagonal = product(hull_width, hull_width) + product(hull_height, hull_height)
+    diagonal = product(width, width) + product(height, height)
     score = iou(intersection, area1, area2)
     return score - quotient_of_any(distance, diagonal) if diagonal > zero else score
 
 
 @register_jitable
-def ciou(
-    intersection: float,
-    area1: float,
-    area2: float,
-    hull_width: float,
-    hull_height: float,
-    offset_x: float,
-    offset_y: float,
-    aspect1: float,
-    aspect2: float,
-) -> float:
+def ciou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
     """Complete IoU (Zheng et al. 2020): distance IoU less a penalty on unequal aspect.
 
     Its last steps are float64, where float32 would round.
     """
+    _, _, _, _, aspect1, aspect2 = hull
     overlap = iou(intersection, area1, area2)
-    score = diou(
-        intersection,
-        area1,
-        area2,
-        hull_width,
-        hull_height,
-        offset_x,
-        offset_y,
-        aspect1,
-        aspect2,
-    )
+    score = diou(intersection, area1, area2, hull)
     turn = aspect1 - aspect2
     unequal = product(FOUR_OVER_PI_SQUARED, product(turn, turn))
     share = quotient(unequal, ONE - overlap + unequal) if unequal > 0.0 else unequal
     return score - product(share, unequal)
 
 
-# ---- what is measured on two axis-aligned boxes ------------------------------------------------
+# ---- what a threshold demands ------------------------------------------------------------------
 
-#: left, top, right, bottom, area, aspect angle, centre x, centre y
-Box = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
-
-
-@register_jitable
-def extent(low: Any, high: Any, zero: Any) -> Any:
-    """Length of the interval from `low` to `high`, 0 if it is empty.
-
-    Corners are integers only where they spread too far to be exact in float64. Their difference may
-    then need all 64 bits, so it is taken unsigned, where it cannot overflow, and becomes a float64
-    only afterwards.
-    """
-    if isinstance(low, (int, np.int64)):
-        return np.float64(np.uint64(high) - np.uint64(low)) if high > low else zero
-    return larger(high - low, zero)
+# Each tells, for a threshold, what both sides of an overlap must be of those of the first of two,
+# and of the second, if both fill their bounds and score so much.
 
 
-@register_jitable
-def offset(low1: Any, high1: Any, centre1: Any, low2: Any, high2: Any, centre2: Any) -> Any:
-    """Signed distance between the centres of two intervals (see `extent` for integers)."""
-    if isinstance(low1, (int, np.int64)):
-        zero = centre1 - centre1
-        lows = extent(low2, low1, zero) - extent(low1, low2, zero)
-        highs = extent(high2, high1, zero) - extent(high1, high2, zero)
-        return (lows + highs) / 2
-    return centre1 - centre2
+def _of_both(threshold: float) -> tuple[float, float]:
+    """An overlap is no wider than either, so iou ≤ width / width1, and so on."""
+    return threshold, threshold
 
 
-@register_jitable
-def overlap(box1: Box, box2: Box) -> Any:
-    """What a ratio metric needs of two boxes: the area that both share, and both areas."""
-    left1, top1, right1, bottom1, area1, _, _, _ = box1
-    left2, top2, right2, bottom2, area2, _, _, _ = box2
-    zero = area1 - area1
-    width = extent(larger(left1, left2), smaller(right1, right2), zero)
-    height = extent(larger(top1, top2), smaller(bottom1, bottom2), zero)
-    return product(width, height), area1, area2
+def _of_both_nearly(threshold: float) -> tuple[float, float]:
+    """These are never above iou, but for rounding, which lifts giou at most."""
+    return _of_both(max(0.0, threshold - 1e-5))
 
 
-@register_jitable
-def overlap_and_hull(box1: Box, box2: Box) -> Any:
-    """What a box metric needs of two boxes: `overlap`, hull size, offset of centres, aspects."""
-    left1, top1, right1, bottom1, area1, aspect1, x1, y1 = box1
-    left2, top2, right2, bottom2, _, aspect2, x2, y2 = box2
-    zero = area1 - area1
-    return (
-        *overlap(box1, box2),
-        extent(smaller(left1, left2), larger(right1, right2), zero),
-        extent(smaller(top1, top2), larger(bottom1, bottom2), zero),
-        offset(left1, right1, x1, left2, right2, x2),
-        offset(top1, bottom1, y1, top2, bottom2, y2),
-        aspect1,
-        aspect2,
-    )
+def _of_first(threshold: float) -> tuple[float, float]:
+    return threshold, 0.0
+
+
+def _of_dice(threshold: float) -> tuple[float, float]:
+    return _of_both(threshold / (2 - threshold))
+
+
+def _of_neither(threshold: float) -> tuple[float, float]:
+    return 0.0, 0.0
 
 
 # ---- the table ---------------------------------------------------------------------------------
 
 
-class Metric(NamedTuple):
-    """A row of the table of metrics."""
+class Need(enum.Enum):
+    """What a formula is computed from, and so what a geometry must measure on two members."""
+
+    #: The area that both share, and both areas.
+    OVERLAP = "overlap"
+    #: The same and, as the fourth, a `Hull`.
+    HULL = "hull"
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A row of the table of metrics. Rows are compared by identity: factories cache by them."""
 
     name: str
-    #: The scalar formula.
+    #: The scalar formula: `formula(*measure(member1, member2))`, with what a geometry measures.
     formula: Callable[..., Any]
-    #: What it is computed from, measured on two boxes: `formula(*measure(box1, box2))`.
-    measure: Callable[..., Any]
-    #: The largest value it takes, or None where it grows with the units of the input.
+    needs: Need
+    #: What a threshold demands of the sides of both members, if these fill their bounds.
+    sides: Callable[[float], tuple[float, float]]
+    #: The largest value it takes, or None where it has the units of the input, squared.
     maximum: float | None = 1.0
 
     @property
-    def is_ratio(self) -> bool:
-        """Whether an intersection and two areas are all it needs."""
-        return self.measure is overlap
+    def has_units(self) -> bool:
+        """Whether it grows with the units of the input."""
+        return self.maximum is None
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("iou", iou, overlap),
-        Metric("giou", giou, overlap_and_hull),
-        Metric("diou", diou, overlap_and_hull),
-        Metric("ciou", ciou, overlap_and_hull),
-        Metric("iof", iof, overlap),
-        Metric("ios", ios, overlap),
-        Metric("dice", dice, overlap),
-        Metric("intersection", intersection, overlap, maximum=None),
+        Metric("iou", iou, Need.OVERLAP, _of_both),
+        Metric("giou", giou, Need.HULL, _of_both_nearly),
+        Metric("diou", diou, Need.HULL, _of_both_nearly),
+        Metric("ciou", ciou, Need.HULL, _of_both_nearly),
+        Metric("iof", iof, Need.OVERLAP, _of_first),
+        Metric("ios", ios, Need.OVERLAP, _of_neither),
+        Metric("dice", dice, Need.OVERLAP, _of_dice),
+        Metric("intersection", intersection, Need.OVERLAP, _of_neither, maximum=None),
     )
 }
+
+#: What crowds are scored by, whatever the metric.
+IOF = METRICS["iof"]

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.geometry import Geometry
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
 
 __all__ = [
     "Input",
-    "box_array",
     "check_one_library",
     "flat_elements",
     "gpu_output",
@@ -41,10 +41,11 @@ COMPARED_ON_GPU = (
 
 
 class Input(NamedTuple):
-    """An argument as a NumPy array, and where it came from."""
+    """An argument, checked, and where it came from."""
 
     name: str
-    array: Array
+    #: As a NumPy array; of masks, as `Masks`.
+    array: Any
     #: The array as it came, by which messages count rows.
     source: Array
     #: Turns a NumPy result into an array of the library that the argument came from; None for
@@ -53,6 +54,19 @@ class Input(NamedTuple):
     library: str
     #: Where it lies, if on a GPU; `array` is then a copy.
     gpu: GpuArray | None = None
+    #: What its members are, if it is a set that can be compared, and in which format.
+    geometry: Geometry | None = None
+    fmt: str = ""
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Leading dimensions of a set."""
+        return self.array.shape[:-2] if isinstance(self.array, np.ndarray) else ()
+
+    @property
+    def count(self) -> int:
+        """Members of a set, or of each batch."""
+        return self.array.shape[-2] if isinstance(self.array, np.ndarray) else len(self.array)
 
 
 def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
@@ -144,30 +158,14 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
     return given._replace(array=array)
 
 
-def box_array(name: str, value: Any, *, batches: bool = True) -> Input:
-    """A box argument: an array of shape (..., N, 4) of real numbers, or (N, 4) without `batches`.
-
-    Raises
-    ------
-    TypeError
-        Not real numbers, or a tensor that requires grad.
-    ValueError
-        Another shape.
-    """
-    given = real_input(name, value)
-    array = given.array
-    if array.shape == (0,):  # an empty list is an empty set of boxes
-        array = array.reshape(0, 4)
-    if array.ndim < 2 or array.shape[-1] != 4:
-        hint = "; one box has shape (1, 4)" if array.shape == (4,) else ""
-        accepted = "(..., N, 4)" if batches else "(N, 4)"
-        raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
-    return given._replace(array=array, source=array)
-
-
 def result_dtype(*inputs: Input) -> np.dtype[Any]:
-    """float32 if all inputs are float16 or float32, else float64."""
-    single = all(given.array.dtype.kind == "f" and given.array.itemsize <= 4 for given in inputs)
+    """float32 if all inputs are float16 or float32, else float64, as for masks."""
+    single = all(
+        isinstance(given.array, np.ndarray)
+        and given.array.dtype.kind == "f"
+        and given.array.itemsize <= 4
+        for given in inputs
+    )
     return np.dtype(np.float32 if single else np.float64)
 
 

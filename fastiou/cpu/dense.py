@@ -1,6 +1,6 @@
-"""Dense and aligned scores of boxes: one factory, a kernel for each metric.
+"""Dense and aligned scores: one factory, a kernel for each geometry and metric.
 
-What bounds the dense float32 kernel is writing its result. Six things brought it there, measured on
+What bounds the dense float32 kernel is writing its result. Five things brought it there, measured on
 1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids server:
 
 - A result larger than the caches leaves through streaming stores, from a chunk of 64 scores that is
@@ -10,7 +10,6 @@ What bounds the dense float32 kernel is writing its result. Six things brought i
 - 512-bit vectors (6.3 ms without).
 - Two rows share each load of a column (5.2 ms without, 4.7-5.2 ms with, mostly 5.0).
 - A cache line in which one row ends and the next begins is streamed whole (4.9 ms without).
-- A quarter of the divisions take another way than the CPU's divider (4.7 ms without, 4.4 ms with).
 
 `docs/design/002-dense-kernel.md` tells what else was tried.
 """
@@ -25,10 +24,9 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.division import can_estimate
-from fastiou.cpu.scoring import CHUNK, chunk_scorers, fraction_of, two_by_estimates
-from fastiou.geometries.box_columns import LANES, box, fill_columns, limits
-from fastiou.metrics import METRICS, larger, smaller
+from fastiou.cpu.scoring import CHUNK, chunk_scorers
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
 from fastiou.runtime.kernel import Kernel, named
 from fastiou.runtime.vectors import (
     CACHE_LINE,
@@ -40,14 +38,12 @@ from fastiou.runtime.vectors import (
     stream,
 )
 
-__all__ = ["PairwiseKernels", "count_tiles", "dense_kernel", "pairwise"]
+__all__ = ["TILE_BYTES", "DenseKernels", "count_tiles", "dense_kernels", "tile_filler"]
 
 Array = npt.NDArray[Any]
 
 #: Rows of a tile: enough that reading its columns into L1 does not count.
 BLOCK_ROWS = 64
-
-LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
 
 #: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
 LINE = 16
@@ -65,17 +61,13 @@ def count_tiles(count1: int, count2: int, item_bytes: int) -> int:
     return -(-count1 // BLOCK_ROWS) * -(-count2 * item_bytes // TILE_BYTES)
 
 
-class PairwiseKernels(NamedTuple):
-    """The kernels of one metric."""
+class DenseKernels(NamedTuple):
+    """The kernels of one geometry and metric."""
 
     #: A range of tiles of a dense result.
     dense: Kernel
-    #: Box i of one set against box i of the other.
+    #: Member i of one set against member i of the other.
     aligned: Kernel
-    #: Preparation and dense result of a few plain boxes in one call, which tells whether it could:
-    #: False where a coordinate is NaN or infinite, or out of the limits, and then no score is
-    #: written. Not for ciou, whose angles are not prepared in kernels.
-    small: Kernel
 
 
 @register_jitable
@@ -95,29 +87,21 @@ def write_line(
         stream(scores[row], begin, line, LINE)
 
 
-def dense_kernel(metric: str, moderate: bool) -> Kernel:
-    """The kernel for dense results of float32 boxes that are `moderate`, or of any boxes."""
-    estimating = moderate and fraction_of(metric) is not None and can_estimate()
-    return pairwise(metric, estimating=estimating).dense
-
-
 @functools.cache
-def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
-    """Make the kernels of a metric; the dense one divides by estimates if asked to."""
-    formula = METRICS[metric].formula
-    measure = METRICS[metric].measure
-    centres = not METRICS[metric].is_ratio
-    score_line = chunk_scorers(metric, LINE).two
-    score_chunk = two_by_estimates(metric) if estimating else chunk_scorers(metric).two
-    label = f"{metric}-estimating" if estimating else metric
+def tile_filler(geometry: Geometry, metric: Metric) -> Any:
+    """Make the function that fills a tile of a dense result."""
+    load = geometry.load
+    score_line = chunk_scorers(geometry, metric, LINE).two
+    score_chunk = chunk_scorers(geometry, metric).two
+    label = f"{geometry.name}-{metric.name}"
 
     @register_jitable
     @named(label)
     def fill_tile(
-        corners1: Array,
-        measures1: Array,
-        corners2: Array,
-        measures2: Array,
+        bounds1: Array,
+        data1: Array,
+        bounds2: Array,
+        data2: Array,
         start1: int,
         start2: int,
         scores: Array,
@@ -146,8 +130,8 @@ def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
         for pairs in range(first, last, 2 * apart):
             for row1 in range(pairs, min(pairs + apart, last)):
                 row2 = row1 + apart if row1 + apart < last else row1
-                box1 = box(corners1, measures1, start1 + row1)
-                box2 = box(corners1, measures1, start1 + row2)
+                member1 = load(bounds1, data1, start1 + row1)
+                member2 = load(bounds1, data1, start1 + row2)
                 scores1 = scores[row1]
                 scores2 = scores[row2]
                 # Tiles end where a cache line of the result does, save at the ends of the result.
@@ -159,7 +143,9 @@ def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
                     begin = begin if begin < count2 else count2
                 whole = end - (end - begin) % CHUNK
                 for column in range(begin, whole, CHUNK):
-                    score_chunk(box1, box2, corners2, measures2, start2 + column, chunk1, chunk2)
+                    score_chunk(
+                        member1, member2, bounds2, data2, start2 + column, CHUNK, chunk1, chunk2
+                    )
                     if streaming:
                         stream(scores1, column, chunk1, CHUNK)
                         stream(scores2, column, chunk2, CHUNK)
@@ -179,9 +165,11 @@ def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
                         column = 0
                         next1 = row1 + lines + 1 - step
                         next2 = row2 + lines + 1 - step
-                        box1 = box(corners1, measures1, start1 + next1 if next1 < count1 else 0)
-                        box2 = box(corners1, measures1, start1 + next2 if next2 < count1 else 0)
-                    score_line(box1, box2, corners2, measures2, start2 + column, line1, line2)
+                        member1 = load(bounds1, data1, start1 + next1 if next1 < count1 else 0)
+                        member2 = load(bounds1, data1, start1 + next2 if next2 < count1 else 0)
+                    score_line(
+                        member1, member2, bounds2, data2, start2 + column, LINE, line1, line2
+                    )
                     if step > lines:
                         store_first(scores1, 0, line1, LINE, head)
                     elif step == lines:
@@ -198,11 +186,21 @@ def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
                     write_line(scores, row1, end - size, size, end1, streaming)
                     write_line(scores, row2, end - size, size, end2, streaming)
 
+    return fill_tile
+
+
+@functools.cache
+def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
+    """Make the kernels of a geometry and a metric."""
+    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    fill_tile = tile_filler(geometry, metric)
+    label = f"{geometry.name}-{metric.name}"
+
     def dense(
-        corners1: Array,
-        measures1: Array,
-        corners2: Array,
-        measures2: Array,
+        bounds1: Array,
+        data1: Array,
+        bounds2: Array,
+        data2: Array,
         starts1: Array,
         starts2: Array,
         scores: Array,
@@ -210,67 +208,30 @@ def pairwise(metric: str, *, estimating: bool = False) -> PairwiseKernels:
         first_tile: int,
         last_tile: int,
     ) -> None:
+        """Fill tiles of scores (batches, rows, columns).
+
+        The members of batch b begin at `starts1[b]` and `starts2[b]` of the columns.
+        """
         down = (scores.shape[1] + BLOCK_ROWS - 1) // BLOCK_ROWS
         across = (scores.shape[2] * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES
         for tile in prange(first_tile, last_tile):
             batch = tile // (down * across)
             fill_tile(
-                corners1,
-                measures1,
-                corners2,
-                measures2,
-                starts1[batch],
-                starts2[batch],
-                scores[batch],
-                streaming,
-                tile // across % down,
-                tile % across,
-            )
+                bounds1, data1, bounds2, data2, starts1[batch], starts2[batch], scores[batch],
+                streaming, tile // across % down, tile % across,
+            )  # fmt: skip
 
     def aligned(
-        corners1: Array,
-        measures1: Array,
-        corners2: Array,
-        measures2: Array,
+        bounds1: Array,
+        data1: Array,
+        bounds2: Array,
+        data2: Array,
         scores: Array,
         first: int,
         last: int,
     ) -> None:
+        """Fill scores (n,) from `first` to `last`."""
         for i in prange(first, last):
-            scores[i] = formula(*measure(box(corners1, measures1, i), box(corners2, measures2, i)))
+            scores[i] = formula(*measure(load(bounds1, data1, i), load(bounds2, data2, i)))
 
-    def small(
-        boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
-    ) -> bool:
-        count1, count2 = scores.shape
-        limit_largest, limit_smallest = LIMITS32 if scores.itemsize == 4 else LIMITS64
-        length1 = (count1 + LANES - 1) // LANES * LANES
-        length2 = (count2 + LANES - 1) // LANES * LANES
-        columns1 = np.empty((8, length1), scores.dtype)
-        columns2 = np.empty((8, length2), scores.dtype)
-        odd1, largest1, smallest1, _ = fill_columns(
-            boxes1, 0, length1, layout, area_of_sides, centres, columns1
-        )
-        odd2, largest2, smallest2, _ = fill_columns(
-            boxes2, 0, length2, layout, area_of_sides, centres, columns2
-        )
-        if (
-            odd1
-            or odd2
-            or larger(largest1, largest2) > limit_largest
-            or smaller(smallest1, smallest2) < limit_smallest
-        ):
-            return False
-        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
-            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
-                fill_tile(
-                    columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, False,
-                    down, across,
-                )  # fmt: skip
-        return True
-
-    return PairwiseKernels(
-        Kernel(dense, f"dense-{label}"),
-        Kernel(aligned, f"aligned-{label}"),
-        Kernel(small, f"small-{label}"),
-    )
+    return DenseKernels(Kernel(dense, f"dense-{label}"), Kernel(aligned, f"aligned-{label}"))

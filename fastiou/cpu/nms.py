@@ -1,6 +1,6 @@
 """Non-maximum suppression: members are kept or suppressed in turn, from the best score down.
 
-Nothing is stored of who suppresses whom. A member asks the grid (see `grid`) for those before it,
+Nothing is stored of who suppresses whom. A member asks the grid (see `walk`) for those before it,
 and is suppressed by the first that is known to be kept. Threads take the next few members in turn,
 so that nearly all before one are decided when it asks. Where one meets a member that another thread
 has not decided yet, and none that is kept, it is left, to ask again when the others are decided.
@@ -15,22 +15,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import prange
-from numba.extending import register_jitable
 
-from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
-from fastiou.cpu.pairs import chunk_size
-from fastiou.cpu.scoring import chunk_scorers
-from fastiou.geometries.masks.kernels import mask_pair_scorer, meeting_masks
-from fastiou.runtime.kernel import Kernel, named
-from fastiou.runtime.vectors import (
-    at_least,
-    below,
-    count_zeros_below,
-    low_bits,
-    prefer_widest_vectors,
-    stack_array,
-    take_numbers,
+from fastiou.cpu.scoring import scorers_in_turn
+from fastiou.cpu.walk import (
+    addresses,
+    bounds_of,
+    group_of,
+    is_one_cell,
+    is_over,
+    next_slice,
+    slice_of,
+    walk_over,
 )
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.bit_vectors import at_least, below, count_zeros_below, low_bits
+from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.vectors import prefer_widest_vectors, stack_array, take_numbers
 
 __all__ = ["SUPPRESSED", "decay_kernel", "suppress_kernel"]
 
@@ -44,9 +45,6 @@ SUPPRESSED = 2**31 - 1
 QUERY_SCORES = 64
 GLANCE_SCORES = 2
 
-#: What a member of a chunk takes, besides what masks share.
-SEEK_SCORES = {"box": 1, "mask": 2}
-
 #: What lowering a score takes.
 LOWERING_SCORES = {"linear": 2, "gaussian": 6}
 
@@ -55,57 +53,13 @@ TAKEN = -1.0
 LEAST_SCORE = 5e-324
 
 
-@functools.cache
-def _seekers(geometry: str, metric: str, *, turned: bool) -> tuple[Any, Any]:
-    """Make two functions: which of a chunk may score enough with member i, and what one scores.
-
-    With `turned`, member i is the second of each two. The scores of boxes are made a chunk at a
-    time, whether they are wanted or not. Those of masks are made one by one when asked for.
-    """
-    size = chunk_size(geometry)
-
-    if geometry == "box":
-        scorers = chunk_scorers(metric, size)
-        score_boxes = scorers.turned if turned else scorers.one
-
-        @register_jitable(inline="always")
-        @named(f"{metric}-{turned}")
-        def seek(
-            first: Array, second: Array, i: int, column: int, wanted: Any, limit: Any, chunk: Array
-        ) -> Any:
-            score_boxes(first, second, i, first, second, column, chunk)
-            return at_least(chunk, 0, size, limit) & wanted
-
-        @register_jitable(inline="always")
-        @named(f"{metric}-{turned}")
-        def value_of(
-            first: Array, second: Array, i: int, column: int, lane: int, chunk: Array
-        ) -> Any:
-            return chunk[lane]
-    else:
-        score_masks = mask_pair_scorer(metric)
-
-        @register_jitable(inline="always")
-        @named(f"{metric}-{turned}")
-        def seek(
-            first: Array, second: Array, i: int, column: int, wanted: Any, limit: Any, chunk: Array
-        ) -> Any:
-            return meeting_masks(second, i, second, column) & wanted
-
-        @register_jitable(inline="always")
-        @named(f"{metric}-{turned}")
-        def value_of(
-            first: Array, second: Array, i: int, column: int, lane: int, chunk: Array
-        ) -> Any:
-            if turned:
-                return score_masks(first, second, column + lane, first, second, i)
-            return score_masks(first, second, i, first, second, column + lane)
-
-    return seek, value_of
+def _seek_scores(geometry: Geometry) -> int:
+    """What it takes to tell who of a chunk may score enough: scores, or tests of bounds."""
+    return geometry.chunk if geometry.is_its_bounds else 2 * geometry.chunk
 
 
 @functools.cache
-def suppress_kernel(geometry: str, metric: str) -> Kernel:
+def suppress_kernel(geometry: Geometry, metric: Metric) -> Kernel:
     """Make the kernel of hard suppression.
 
     `queue` has the position of each turn; `turns`, by position, its turn, or `SUPPRESSED`; and
@@ -115,13 +69,12 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
     could not be decided. Each of `workers` takes tasks until it has made about `share` scores, or
     found `enough` to be kept.
     """
-    size = chunk_size(geometry)
-    seek, value_of = _seekers(geometry, metric, turned=True)
-    seek_scores = SEEK_SCORES[geometry] * size
-    bounds = bounds_of(geometry)
+    size, load = geometry.chunk, geometry.load
+    seek, value_of = scorers_in_turn(geometry, metric, turned=True)
+    seek_scores = _seek_scores(geometry)
 
     def suppress(
-        side: Any,
+        members_in_order: Any,
         grid: Any,
         share1: float,
         share2: float,
@@ -138,7 +91,7 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
         enough: int,
         share: int,
     ) -> None:
-        first, second, _, groups = side
+        bounds, data, _, groups = members_in_order
         blocks, extents, layout, edges, places, starts = grid
         index = addresses(extents, layout, edges, places)
         limit = limits[0]
@@ -157,43 +110,34 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                     own += QUERY_SCORES
                     is_suppressed = False
                     is_open = False
-                    group_code = group_of(groups, position)
-                    for b in range(blocks[group_code], blocks[group_code + 1]):
-                        first_cell, end_cell, step, width = reach(
-                            index, b, bounds(first, second, position), share1, share2
-                        )
-                        for cell in range(first_cell, end_cell, step):
-                            column = np.int64(starts[cell])
-                            last = np.int64(starts[cell + width])
-                            if width == 1 and column <= position < last:
-                                last = position  # a cell is in the order of turns
-                            while column < last and not is_suppressed:
-                                own += GLANCE_SCORES
-                                wanted = below(turns, column, size, np.int32(turn))
-                                wanted &= low_bits(last - column)
-                                if wanted:
-                                    own += seek_scores
-                                    bits = seek(
-                                        first, second, position, column, wanted, limit, chunk
-                                    )
-                                    while bits:
-                                        lane = count_zeros_below(bits)
-                                        bits &= bits - np.uint64(1)
-                                        own += cost
-                                        value = value_of(
-                                            first, second, position, column, lane, chunk
-                                        )
-                                        if value >= limit:
-                                            if kept[column + lane]:
-                                                is_suppressed = True
-                                                break
-                                            # Another thread may have suppressed it since.
-                                            is_open |= turns[column + lane] != SUPPRESSED
-                                column += size
-                            if is_suppressed:
-                                break
-                        if is_suppressed:
+                    member = load(bounds, data, position)
+                    walk = walk_over(blocks, group_of(groups, position))
+                    while not is_suppressed:
+                        walk = next_slice(index, walk, bounds_of(member), share1, share2)
+                        if is_over(walk):
                             break
+                        column, last = slice_of(starts, walk)
+                        if is_one_cell(walk) and column <= position < last:
+                            last = position  # a cell is in the order of turns
+                        while column < last and not is_suppressed:
+                            own += GLANCE_SCORES
+                            wanted = below(turns, column, size, np.int32(turn))
+                            wanted &= low_bits(last - column)
+                            if wanted:
+                                own += seek_scores
+                                bits = seek(member, bounds, data, column, wanted, limit, chunk)
+                                while bits:
+                                    lane = count_zeros_below(bits)
+                                    bits &= bits - np.uint64(1)
+                                    own += cost
+                                    value = value_of(member, bounds, data, column, lane, chunk)
+                                    if value >= limit:
+                                        if kept[column + lane]:
+                                            is_suppressed = True
+                                            break
+                                        # Another thread may have suppressed it since.
+                                        is_open |= turns[column + lane] != SUPPRESSED
+                            column += size
                     if is_suppressed:
                         turns[position] = SUPPRESSED
                     elif not is_open:
@@ -202,14 +146,14 @@ def suppress_kernel(geometry: str, metric: str) -> Kernel:
                     is_left[turn] = is_open and not is_suppressed
             take_numbers(progress, 1, own)
 
-    return Kernel(suppress, f"suppress-{geometry}-{metric}")
+    return Kernel(suppress, f"suppress-{geometry.name}-{metric.name}")
 
 
 # ---- soft suppression --------------------------------------------------------------------------
 
 
 @functools.cache
-def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
+def decay_kernel(geometry: Geometry, metric: Metric, method: str) -> Kernel:
     """Make the kernel of soft suppression.
 
     `numbers` tells by position which of equal scores comes first. `current` has the score of each
@@ -220,15 +164,14 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
     next. A task ends when about `share` scores are made, to be continued by the next call. To
     `made[0]` is added how many scores all tasks made.
     """
-    size = chunk_size(geometry)
-    seek, value_of = _seekers(geometry, metric, turned=False)
-    seek_scores = SEEK_SCORES[geometry] * size
-    bounds = bounds_of(geometry)
+    size, load = geometry.chunk, geometry.load
+    seek, value_of = scorers_in_turn(geometry, metric, turned=False)
+    seek_scores = _seek_scores(geometry)
     is_linear = method == "linear"
     lowering_scores = LOWERING_SCORES[method]
 
     def decay(
-        side: Any,
+        members_in_order: Any,
         grid: Any,
         numbers: Array,
         share1: float,
@@ -250,7 +193,7 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
         made: Array,
         share: int,
     ) -> None:
-        first, second, _, groups = side
+        bounds, data, _, groups = members_in_order
         blocks, extents, layout, edges, places, starts = grid
         index = addresses(extents, layout, edges, places)
         limit = limits[0]
@@ -306,38 +249,38 @@ def decay_kernel(geometry: str, metric: str, method: str) -> Kernel:
                     members[place] = member
                     if not is_taken:
                         continue
-                    group_code = group_of(groups, position)
-                    for b in range(blocks[group_code], blocks[group_code + 1]):
-                        first_cell, end_cell, step, width = reach(
-                            index, b, bounds(first, second, position), share1, share2
-                        )
-                        for cell in range(first_cell, end_cell, step):
-                            last = np.int64(starts[cell + width])
-                            for column in range(np.int64(starts[cell]), last, size):
-                                own += GLANCE_SCORES
-                                wanted = at_least(current, column, size, floor)
-                                wanted &= low_bits(last - column)
-                                if not wanted:
+                    taker = load(bounds, data, position)
+                    walk = walk_over(blocks, group_of(groups, position))
+                    while True:
+                        walk = next_slice(index, walk, bounds_of(taker), share1, share2)
+                        if is_over(walk):
+                            break
+                        first, last = slice_of(starts, walk)
+                        for column in range(first, last, size):
+                            own += GLANCE_SCORES
+                            wanted = at_least(current, column, size, floor)
+                            wanted &= low_bits(last - column)
+                            if not wanted:
+                                continue
+                            own += seek_scores
+                            bits = seek(taker, bounds, data, column, wanted, limit, chunk)
+                            while bits:
+                                lane = count_zeros_below(bits)
+                                bits &= bits - np.uint64(1)
+                                own += cost + lowering_scores
+                                value = value_of(taker, bounds, data, column, lane, chunk)
+                                if not value >= limit:
                                     continue
-                                own += seek_scores
-                                bits = seek(first, second, position, column, wanted, limit, chunk)
-                                while bits:
-                                    lane = count_zeros_below(bits)
-                                    bits &= bits - np.uint64(1)
-                                    own += cost + lowering_scores
-                                    value = value_of(first, second, position, column, lane, chunk)
-                                    if not value >= limit:
-                                        continue
-                                    wide = np.float64(value)
-                                    if is_linear:
-                                        # COCO's own arithmetic can score just above 1.
-                                        current[column + lane] *= max(0.0, 1.0 - wide)
-                                    else:
-                                        current[column + lane] *= math.exp(-(wide * wide) / sigma)
+                                wide = np.float64(value)
+                                if is_linear:
+                                    # COCO's own arithmetic can score just above 1.
+                                    current[column + lane] *= max(0.0, 1.0 - wide)
+                                else:
+                                    current[column + lane] *= math.exp(-(wide * wide) / sigma)
                 sizes[group] = left
                 if left == 0:
                     group += 1
             progress[task] = group
             take_numbers(made, 0, own)
 
-    return Kernel(decay, f"decay-{geometry}-{metric}-{method}")
+    return Kernel(decay, f"decay-{geometry.name}-{metric.name}-{method}")

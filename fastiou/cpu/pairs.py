@@ -1,8 +1,7 @@
-"""The relations that never make a dense result: pairs above a threshold, and the best of each row.
+"""The kernels of pairs above a threshold: counted and collected, then put in order.
 
-A set is two arrays, whatever its geometry: those of `BoxColumns` or of `MaskOperand`, in the order
-of the grid (see `grid`). Each member of the first set, a row, asks the grid for slices of the
-second, and scores them in chunks with the very formula of the dense result.
+Each member of the first set, a row, asks the grid for slices of the second (see `walk`), and scores
+them in chunks with the very formula of the dense result.
 """
 
 from __future__ import annotations
@@ -15,33 +14,29 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
-from fastiou.cpu.scoring import CHUNK, chunk_scorers
-from fastiou.geometries.masks.kernels import mask_scorer
-from fastiou.runtime.kernel import Kernel, named
+from fastiou.cpu.scoring import search_scorer
+from fastiou.cpu.walk import (
+    addresses,
+    bounds_of,
+    group_of,
+    is_one_cell,
+    is_over,
+    next_slice,
+    slice_of,
+    walk_over,
+)
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.bit_vectors import above, compress, count_ones, count_zeros_below
+from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import (
-    above,
-    at_least,
-    compress,
-    count_ones,
-    count_zeros_below,
-    low_bits,
     prefer_widest_vectors,
     prefetch,
     stack_array,
     take_numbers,
 )
 
-__all__ = [
-    "COLLECT",
-    "FILL",
-    "NAME_ROWS",
-    "REACH",
-    "SORT_OUT",
-    "best_kernel",
-    "chunk_size",
-    "pairs_kernel",
-]
+__all__ = ["COLLECT", "FILL", "NAME_ROWS", "REACH", "SORT_OUT", "pairs_kernel"]
 
 Array = npt.NDArray[Any]
 
@@ -49,51 +44,11 @@ Array = npt.NDArray[Any]
 # score enough, and which, as long as there is room for them; and which of the others.
 REACH, COLLECT, FILL = range(3)
 
-#: Boxes scored at a time. Slices are short: 64, as in a dense result, are mostly past the end.
-BOX_CHUNK = 16
-
 #: How many rows before it is needed memory is asked for; twice as many are less than the padding.
 AHEAD = 12
 
 #: Pairs of a row that are sorted by insertion, as they come.
 FEW = 24
-
-
-def chunk_size(geometry: str) -> int:
-    """How many members are scored at a time."""
-    return BOX_CHUNK if geometry == "box" else CHUNK
-
-
-@functools.cache
-def chunk_scorer(geometry: str, metric: str) -> Any:
-    """Make the inner loop of every search: score a chunk of a slice that ends at `last`.
-
-    It returns a word with a bit for each that scores `limit` or more.
-    """
-    size = chunk_size(geometry)
-    is_box = geometry == "box"
-    fill = chunk_scorers(metric, size).one if is_box else mask_scorer(metric)
-
-    @register_jitable(inline="always")
-    @named(f"{geometry}-{metric}")
-    def score(
-        first1: Array,
-        second1: Array,
-        i: int,
-        first2: Array,
-        second2: Array,
-        column: int,
-        last: int,
-        limit: float,
-        chunk: Array,
-    ) -> Any:
-        if is_box:  # all of them, which takes no longer than some
-            fill(first1, second1, i, first2, second2, column, chunk)
-        else:
-            fill(first1, second1, i, first2, second2, column, last - column, chunk)
-        return at_least(chunk, 0, size, limit) & low_bits(last - column)
-
-    return score
 
 
 @register_jitable
@@ -151,7 +106,7 @@ def sort_row(columns: Array, values: Array, first: int, last: int) -> None:
 
 
 @functools.cache
-def pairs_kernel(geometry: str, metric: str) -> Kernel:
+def pairs_kernel(geometry: Geometry, metric: Metric) -> Kernel:
     """Make the kernel that compares, collects or finds the pairs of each row.
 
     `cuts` are positions between which a thread works at a time: between the first and the second,
@@ -163,13 +118,12 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
     `homes` tells where those of a row begin there, or -1 if there was no room. `FILL` finds the
     pairs of these rows again, and reads from `numbers` where they go.
     """
-    size = chunk_size(geometry)
-    score = chunk_scorer(geometry, metric)
-    bounds = bounds_of(geometry)
+    size, load = geometry.chunk, geometry.load
+    score = search_scorer(geometry, metric)
 
     def search(
-        side1: Any,
-        side2: Any,
+        set1: Any,
+        set2: Any,
         grid: Any,
         share1: float,
         share2: float,
@@ -188,8 +142,8 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
         pool_columns: Array,
         pool_values: Array,
     ) -> None:
-        first1, second1, order1, groups1 = side1
-        first2, second2, order2, _ = side2
+        bounds1, data1, order1, groups1 = set1
+        bounds2, data2, order2, _ = set2
         blocks, extents, layout, edges, places, starts = grid
         index = addresses(extents, layout, edges, places)
         parts = len(cuts) // 2 if stride == 2 else len(cuts) - 1
@@ -216,60 +170,49 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                     prefetch(values, ahead)
                 home = place
                 found = 0
-                group = group_of(groups1, position)
-                for b in range(blocks[group], blocks[group + 1]):
-                    first_cell, end_cell, step, width = reach(
-                        index, b, bounds(first1, second1, position), share1, share2
-                    )
-                    for cell in range(first_cell, end_cell, step):
-                        first = np.int64(starts[cell])
-                        last = np.int64(starts[cell + width])
-                        if itself and width == 1 and first <= position < last:
-                            first = position + 1  # a cell keeps the order of the caller's rows
-                        compared += last - first
-                        if mode == REACH:
-                            continue
-                        for column in range(first, last, size):
-                            bits = score(
-                                first1,
-                                second1,
-                                position,
-                                first2,
-                                second2,
-                                column,
-                                last,
-                                limit,
-                                chunk,
-                            )
-                            if itself:
-                                bits &= above(order2, column, size, row)
-                            count = count_ones(bits)
-                            found += count
-                            if mode == FILL:
-                                while bits:
-                                    k = count_zeros_below(bits)
-                                    bits &= bits - np.uint64(1)
-                                    columns[place] = order2[column + k]
-                                    values[place] = chunk[k]
-                                    place += 1
-                            elif collects and count > 0:
-                                if place + size > end_of_portion:
-                                    # The pairs of a row stay together, where there is room for all.
-                                    own = place - home
-                                    wanted = max(portion, 2 * (own + size))
-                                    place = take_numbers(taken, 0, wanted)
-                                    end_of_portion = place + wanted
-                                    collects = end_of_portion <= len(pool_columns)
-                                    if not collects:
-                                        continue
-                                    for i in range(own):
-                                        pool_columns[place + i] = pool_columns[home + i]
-                                        pool_values[place + i] = pool_values[home + i]
-                                    home = place
-                                    place += own
-                                compress(order2, column, size, bits, pool_columns, place)
-                                compress(chunk, 0, size, bits, pool_values, place)
-                                place += count
+                member = load(bounds1, data1, position)
+                walk = walk_over(blocks, group_of(groups1, position))
+                while True:
+                    walk = next_slice(index, walk, bounds_of(member), share1, share2)
+                    if is_over(walk):
+                        break
+                    first, last = slice_of(starts, walk)
+                    if itself and is_one_cell(walk) and first <= position < last:
+                        first = position + 1  # a cell keeps the order of the caller's rows
+                    compared += last - first
+                    if mode == REACH:
+                        continue
+                    for column in range(first, last, size):
+                        bits = score(member, bounds2, data2, column, last, limit, chunk)
+                        if itself:
+                            bits &= above(order2, column, size, row)
+                        count = count_ones(bits)
+                        found += count
+                        if mode == FILL:
+                            while bits:
+                                k = count_zeros_below(bits)
+                                bits &= bits - np.uint64(1)
+                                columns[place] = order2[column + k]
+                                values[place] = chunk[k]
+                                place += 1
+                        elif collects and count > 0:
+                            if place + size > end_of_portion:
+                                # The pairs of a row stay together, where there is room for all.
+                                own = place - home
+                                wanted = max(portion, 2 * (own + size))
+                                place = take_numbers(taken, 0, wanted)
+                                end_of_portion = place + wanted
+                                collects = end_of_portion <= len(pool_columns)
+                                if not collects:
+                                    continue
+                                for i in range(own):
+                                    pool_columns[place + i] = pool_columns[home + i]
+                                    pool_values[place + i] = pool_values[home + i]
+                                home = place
+                                place += own
+                            compress(order2, column, size, bits, pool_columns, place)
+                            compress(chunk, 0, size, bits, pool_values, place)
+                            place += count
                 if mode == COLLECT:
                     numbers[row] = found
                     homes[row] = home if collects or found == 0 else -1
@@ -277,7 +220,7 @@ def pairs_kernel(geometry: str, metric: str) -> Kernel:
                     sort_row(columns, values, home, place)
             reached[task] = compared
 
-    return Kernel(search, f"pairs-{geometry}-{metric}")
+    return Kernel(search, f"pairs-{geometry.name}-{metric.name}")
 
 
 def _sort_out(
@@ -331,84 +274,3 @@ def _name_rows(offsets: Array, cuts: Array, rows: Array) -> None:
 
 #: `(offsets, cuts, rows)`. The search itself comes to rows in any order.
 NAME_ROWS = Kernel(_name_rows, "name-rows")
-
-
-@functools.cache
-def best_kernel(geometry: str, metric: str) -> Kernel:
-    """Make the kernel that keeps the best of each row, by value and then by lowest column.
-
-    `values` and `columns` are of shape (rows, k), filled with 0 and -1.
-    """
-    size = chunk_size(geometry)
-    score = chunk_scorer(geometry, metric)
-    bounds = bounds_of(geometry)
-
-    def search(
-        side1: Any,
-        side2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        cuts: Array,
-        limit: float,
-        columns: Array,
-        values: Array,
-    ) -> None:
-        first1, second1, order1, groups1 = side1
-        first2, second2, order2, _ = side2
-        blocks, extents, layout, edges, places, starts = grid
-        index = addresses(extents, layout, edges, places)
-        k = values.shape[1]
-        for task in prange(len(cuts) - 1):
-            prefer_widest_vectors()
-            chunk = stack_array(values, size)
-            for position in range(cuts[task], cuts[task + 1]):
-                own_columns = columns[order1[position]]
-                own_values = values[order1[position]]
-                kept = 0
-                least = limit
-                group = group_of(groups1, position)
-                for b in range(blocks[group], blocks[group + 1]):
-                    first_cell, end_cell, step, width = reach(
-                        index, b, bounds(first1, second1, position), share1, share2
-                    )
-                    for cell in range(first_cell, end_cell, step):
-                        last = np.int64(starts[cell + width])
-                        for column in range(np.int64(starts[cell]), last, size):
-                            bits = score(
-                                first1,
-                                second1,
-                                position,
-                                first2,
-                                second2,
-                                column,
-                                last,
-                                least,
-                                chunk,
-                            )
-                            while bits:
-                                lane = count_zeros_below(bits)
-                                bits &= bits - np.uint64(1)
-                                value = chunk[lane]
-                                other = np.int64(order2[column + lane])
-                                place = kept
-                                while place > 0 and (
-                                    value > own_values[place - 1]
-                                    or (
-                                        value == own_values[place - 1]
-                                        and other < own_columns[place - 1]
-                                    )
-                                ):
-                                    place -= 1
-                                if place == k:
-                                    continue
-                                kept = min(kept + 1, k)
-                                for i in range(kept - 1, place, -1):
-                                    own_values[i] = own_values[i - 1]
-                                    own_columns[i] = own_columns[i - 1]
-                                own_values[place] = value
-                                own_columns[place] = other
-                                if kept == k:
-                                    least = own_values[k - 1]
-
-    return Kernel(search, f"best-{geometry}-{metric}")

@@ -1,9 +1,8 @@
-"""Scoring a box against a chunk of consecutive columns: the inner loop of every relation."""
+"""Scoring a member against a chunk of consecutive columns: the inner loop of every relation."""
 
 from __future__ import annotations
 
 import functools
-import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,146 +10,263 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
 
-from fastiou.cpu.division import divide
-from fastiou.geometries.box_columns import PADDING, box
-from fastiou.metrics import METRICS
+from fastiou.geometry import PADDING, Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.bit_vectors import at_least, low_bits, nonzero_bits
 from fastiou.runtime.kernel import named
-from fastiou.runtime.vectors import stack_array
+from fastiou.runtime.vectors import always_inlined, stack_array
 
-__all__ = ["CHUNK", "ChunkScorers", "chunk_scorers", "fraction_of", "two_by_estimates"]
+__all__ = [
+    "CHUNK",
+    "ChunkScorers",
+    "chunk_scorers",
+    "meeting",
+    "pair_scorer",
+    "scorers_in_turn",
+    "search_scorer",
+]
 
 Array = npt.NDArray[Any]
 
-#: Scores computed at a time, on the stack: 16 took 4 % longer, 128 and more up to 30 %. Columns are
-#: padded by as many, so that a chunk is always computed whole and its loops have a fixed length.
+#: Scores of a dense result computed at a time, on the stack: 16 took 4 % longer, 128 and more up to
+#: 30 %. Columns are padded by as many, so that a chunk is always computed whole and its loops have
+#: a fixed length. A search scores 16 boxes at a time: its slices are short, and 64 are mostly past
+#: their end.
 CHUNK = PADDING
+
+#: Members whose bounds are tested at a time: as many float32 as fill the widest vector.
+LANES = 16
 
 
 class ChunkScorers(NamedTuple):
-    """The inner loops of one metric. They fill chunks with scores from column `column` on."""
+    """The inner loops of a geometry and a metric over chunks of one size.
 
-    #: `(corners1, measures1, i, corners2, measures2, column, chunk)`: box i of the first set.
+    They fill a chunk with scores from column `column` on, of which `count` are wanted.
+    """
+
+    #: `(member, bounds, data, column, count, chunk)`: the member is the first of each two.
     one: Callable[..., None]
-    #: The same with the boxes of the columns as the first of each two, and box i as the second.
+    #: The same with the member as the second.
     turned: Callable[..., None]
-    #: `(first1, first2, corners, measures, column, chunk1, chunk2)`: two boxes, which share loads.
+    #: `(member1, member2, bounds, data, column, count, chunk1, chunk2)`: two members, which share
+    #: loads.
     two: Callable[..., None]
 
 
 @functools.cache
-def chunk_scorers(metric: str, size: int = CHUNK) -> ChunkScorers:
-    """Make the inner loops of a metric over chunks of at most `CHUNK` scores."""
-    formula = METRICS[metric].formula
-    measure = METRICS[metric].measure
+def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
+    """Make the function that scores one member against another."""
+    formula, measure = metric.formula, geometry.measures[metric.needs]
+
+    @register_jitable
+    @named(f"{geometry.name}-{metric.name}")
+    def score(member1: Any, member2: Any) -> Any:
+        always_inlined()
+        return formula(*measure(member1, member2))
+
+    return score
+
+
+@functools.cache
+def meeting(geometry: Geometry, size: int) -> Any:
+    """Make the function that tells which of a chunk have bounds that meet those of a member.
+
+    It returns a word with a bit for each.
+    """
+    load = geometry.load
+
+    @register_jitable(inline="always")
+    @named(f"{geometry.name}-{size}")
+    def meet(member: Any, bounds: Array, data: Array, column: int) -> Any:
+        start = np.uint64(column)
+        meets = stack_array(bounds.view(np.uint8), size)
+        for j in range(np.uint64(size)):
+            other = load(bounds, data, start + j)
+            # All four are computed: a branch would keep the loop from being vectorised.
+            meets[j] = (
+                (other[0] < member[2])
+                & (member[0] < other[2])
+                & (other[1] < member[3])
+                & (member[1] < other[3])
+            )
+        return nonzero_bits(meets, 0, size)
+
+    return meet
+
+
+@functools.cache
+def chunk_scorers(geometry: Geometry, metric: Metric, size: int = CHUNK) -> ChunkScorers:
+    """Make the inner loops of a geometry and a metric over chunks of `size` scores."""
+    if geometry.chunk_scorer is not None:
+        own: ChunkScorers = geometry.chunk_scorer(metric)
+        return own
+    make = _scorers_of_boxes if geometry.is_its_bounds else _scorers_within_bounds
+    return make(geometry, metric, size)
+
+
+def _scorers_of_boxes(geometry: Geometry, metric: Metric, size: int) -> ChunkScorers:
+    """Score all of a chunk, whether their bounds meet or not, which takes no longer."""
+    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
 
     # Inlined before LLVM sees them: compiled by themselves they would have to test in every chunk
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
-    @named(f"{metric}-{size}")
+    @named(f"{geometry.name}-{metric.name}-{size}")
     def one(
-        corners1: Array,
-        measures1: Array,
-        i: int,
-        corners2: Array,
-        measures2: Array,
-        column: int,
-        chunk: Array,
+        member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
-        first = box(corners1, measures1, i)
         start = np.uint64(column)
         for j in range(np.uint64(size)):
-            chunk[j] = formula(*measure(first, box(corners2, measures2, start + j)))
+            chunk[j] = formula(*measure(member, load(bounds, data, start + j)))
 
     @register_jitable(inline="always")
-    @named(f"{metric}-{size}")
+    @named(f"{geometry.name}-{metric.name}-{size}")
     def turned(
-        corners1: Array,
-        measures1: Array,
-        i: int,
-        corners2: Array,
-        measures2: Array,
-        column: int,
-        chunk: Array,
+        member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
-        second = box(corners1, measures1, i)
         start = np.uint64(column)
         for j in range(np.uint64(size)):
-            chunk[j] = formula(*measure(box(corners2, measures2, start + j), second))
+            chunk[j] = formula(*measure(load(bounds, data, start + j), member))
 
     @register_jitable(inline="always")
-    @named(f"{metric}-{size}")
+    @named(f"{geometry.name}-{metric.name}-{size}")
     def two(
-        first1: Any,
-        first2: Any,
-        corners: Array,
-        measures: Array,
+        member1: Any,
+        member2: Any,
+        bounds: Array,
+        data: Array,
         column: int,
+        count: int,
         chunk1: Array,
         chunk2: Array,
     ) -> None:
         start = np.uint64(column)
         for j in range(np.uint64(size)):
-            second = box(corners, measures, start + j)
-            chunk1[j] = formula(*measure(first1, second))
-            chunk2[j] = formula(*measure(first2, second))
+            other = load(bounds, data, start + j)
+            chunk1[j] = formula(*measure(member1, other))
+            chunk2[j] = formula(*measure(member2, other))
 
     return ChunkScorers(one, turned, two)
 
 
-@register_jitable
-def _both(numerator: Any, denominator: Any) -> tuple[Any, Any]:
-    return numerator, denominator
+def _scorers_within_bounds(geometry: Geometry, metric: Metric, size: int) -> ChunkScorers:
+    """Score 16 at a time, if the bounds of any of these meet; 0 where they do not."""
+    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    meet = meeting(geometry, LANES)
 
+    def scorer(*, turned: bool) -> Any:
+        @register_jitable(inline="always")
+        @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
+        def score(
+            member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
+        ) -> None:
+            zero = chunk.dtype.type(0)
+            for part in range(np.uint64(size // LANES)):
+                begin = np.uint64(part * np.uint64(LANES))
+                start = np.uint64(column) + begin
+                bits = meet(member, bounds, data, start)
+                for j in range(np.uint64(LANES)):
+                    chunk[begin + j] = zero
+                if bits:
+                    for j in range(np.uint64(LANES)):
+                        other = load(bounds, data, start + j)
+                        if turned:
+                            value = formula(*measure(other, member))
+                        else:
+                            value = formula(*measure(member, other))
+                        chunk[begin + j] = value if bits >> j & np.uint64(1) else zero
 
-@functools.cache
-def fraction_of(metric: str) -> Callable[..., tuple[Any, Any]] | None:
-    """What a metric divides by what, None if its formula is not a single quotient.
+        return score
 
-    It is the formula itself, with `metrics.quotient` replaced by a function that does not divide.
-    """
-    formula = METRICS[metric].formula
-    assert isinstance(formula, types.FunctionType)
-    names = {**formula.__globals__, "quotient": _both}
-    fraction = types.FunctionType(formula.__code__, names, formula.__name__)
-    probe = 3.0, 5.0, 7.0
-    try:
-        numerator, denominator = fraction(*probe)
-    except (TypeError, ValueError):
-        return None
-    if numerator / denominator != formula(*probe):
-        return None
-    made: Callable[..., tuple[Any, Any]] = register_jitable(named("fraction")(fraction))
-    return made
-
-
-@functools.cache
-def two_by_estimates(metric: str) -> Callable[..., None]:
-    """Make `ChunkScorers.two` with some divisions by way of an estimate; see `division`."""
-    fraction = fraction_of(metric)
-    assert fraction is not None
-    measure = METRICS[metric].measure
+    one = scorer(turned=False)
 
     @register_jitable(inline="always")
-    @named(metric)
+    @named(f"{geometry.name}-{metric.name}-{size}")
     def two(
-        first1: Any,
-        first2: Any,
-        corners: Array,
-        measures: Array,
+        member1: Any,
+        member2: Any,
+        bounds: Array,
+        data: Array,
         column: int,
+        count: int,
         chunk1: Array,
         chunk2: Array,
     ) -> None:
-        start = np.uint64(column)
-        denominators1 = stack_array(chunk1, CHUNK)
-        denominators2 = stack_array(chunk2, CHUNK)
-        for j in range(np.uint64(CHUNK)):
-            second = box(corners, measures, start + j)
-            chunk1[j], denominators1[j] = fraction(*measure(first1, second))
-            chunk2[j], denominators2[j] = fraction(*measure(first2, second))
-        divide(chunk1, denominators1, CHUNK)
-        divide(chunk2, denominators2, CHUNK)
+        one(member1, bounds, data, column, count, chunk1)
+        one(member2, bounds, data, column, count, chunk2)
 
-    scorer: Callable[..., None] = two
-    return scorer
+    return ChunkScorers(one, scorer(turned=True), two)
+
+
+@functools.cache
+def search_scorer(geometry: Geometry, metric: Metric) -> Any:
+    """Make the inner loop of every search: score a chunk of a slice that ends at `last`.
+
+    It returns a word with a bit for each that scores `limit` or more.
+    """
+    size = geometry.chunk
+    fill = chunk_scorers(geometry, metric, size).one
+
+    @register_jitable(inline="always")
+    @named(f"{geometry.name}-{metric.name}")
+    def score(
+        member: Any,
+        bounds: Array,
+        data: Array,
+        column: int,
+        last: int,
+        limit: float,
+        chunk: Array,
+    ) -> Any:
+        fill(member, bounds, data, column, last - column, chunk)
+        return at_least(chunk, 0, size, limit) & low_bits(last - column)
+
+    return score
+
+
+@functools.cache
+def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tuple[Any, Any]:
+    """Make two functions: which of a chunk may score enough with a member, and what one scores.
+
+    With `turned`, the member is the second of each two. The scores of boxes are made a chunk at a
+    time, whether they are wanted or not. Others take longer, and are made one by one when asked
+    for.
+    """
+    size = geometry.chunk
+    label = f"{geometry.name}-{metric.name}-{turned}"
+    scorers = chunk_scorers(geometry, metric, size)
+    score_chunk = scorers.turned if turned else scorers.one
+    meet, score, load = meeting(geometry, size), pair_scorer(geometry, metric), geometry.load
+
+    @register_jitable(inline="always")
+    @named(label)
+    def seek_in_chunk(
+        member: Any, bounds: Array, data: Array, column: int, wanted: Any, limit: Any, chunk: Array
+    ) -> Any:
+        score_chunk(member, bounds, data, column, size, chunk)
+        return at_least(chunk, 0, size, limit) & wanted
+
+    @register_jitable(inline="always")
+    @named(label)
+    def value_in_chunk(
+        member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
+    ) -> Any:
+        return chunk[lane]
+
+    @register_jitable(inline="always")
+    @named(label)
+    def seek(
+        member: Any, bounds: Array, data: Array, column: int, wanted: Any, limit: Any, chunk: Array
+    ) -> Any:
+        return meet(member, bounds, data, column) & wanted
+
+    @register_jitable(inline="always")
+    @named(label)
+    def value_of(
+        member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
+    ) -> Any:
+        other = load(bounds, data, column + lane)
+        return score(other, member) if turned else score(member, other)
+
+    return (seek_in_chunk, value_in_chunk) if geometry.is_its_bounds else (seek, value_of)

@@ -1,20 +1,23 @@
-"""Boxes as columns: what every kernel over boxes reads.
+"""Boxes as columns: how they are filled, loaded, and measured.
 
 Scores are computed from columns, one contiguous array per coordinate, so that a kernel loads a
-vector of boxes at once.
+vector of boxes at once. The bounds of a box are (left, top, right, bottom), int64 where float64
+would not be exact. Its data are area, aspect angle (for ciou alone), centre x and centre y (for box
+metrics alone).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
+from fastiou.geometry import PADDING
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
@@ -23,12 +26,12 @@ __all__ = [
     "FILL",
     "LANES",
     "LAYOUTS",
-    "PADDING",
-    "BoxColumns",
     "blocks_of",
-    "box",
     "fill_columns",
     "limits",
+    "load_box",
+    "overlap",
+    "overlap_and_hull",
 ]
 
 Array = npt.NDArray[Any]
@@ -36,28 +39,15 @@ Array = npt.NDArray[Any]
 #: The formats of a box and their numbers in the kernels.
 LAYOUTS = {"xyxy": 0, "xywh": 1, "cxcywh": 2}
 
-#: Columns go on this far past the last box, so that kernels may always compute whole chunks.
-PADDING = 64
-
 #: Boxes prepared at a time: as many float32 as fill the widest vector. Columns are as long as some
 #: times as many.
 LANES = 16
 
+#: By what share of it an area of sides may differ from that of the corners, through rounding.
+ALIKE = 2.0**-12
+
 #: Boxes prepared by one thread at a time.
 BLOCK = 1 << 12
-
-
-class BoxColumns(NamedTuple):
-    """Boxes, ready for the kernels. Both arrays go on at least `PADDING` past the last box."""
-
-    #: (4, > n): left, top, right, bottom; int64 where float64 would not be exact.
-    corners: Array
-    #: (4, > n): area, aspect angle (for ciou alone), centre x, centre y (for box metrics alone).
-    measures: Array
-    #: (n,) bool: boxes with a NaN, held as empty boxes at the origin. None if there are none.
-    missing: Array | None
-    #: Whether these and the boxes that were prepared with them suit `division.divide`.
-    moderate: bool = False
 
 
 @functools.cache
@@ -73,19 +63,80 @@ def limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return largest, smallest
 
 
+# ---- what is measured on two axis-aligned boxes ------------------------------------------------
+
+#: left, top, right, bottom, area, aspect angle, centre x, centre y
+Box = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+
+
 @register_jitable
-def box(corners: Array, measures: Array, i: int) -> Any:
-    """Box `i` of the columns, as `metrics` takes it."""
-    return (
-        corners[0, i],
-        corners[1, i],
-        corners[2, i],
-        corners[3, i],
-        measures[0, i],
-        measures[1, i],
-        measures[2, i],
-        measures[3, i],
+def extent(low: Any, high: Any, zero: Any) -> Any:
+    """Length of the interval from `low` to `high`, 0 if it is empty.
+
+    Corners are integers only where they spread too far to be exact in float64. Their difference may
+    then need all 64 bits, so it is taken unsigned, where it cannot overflow, and becomes a float64
+    only afterwards.
+    """
+    if isinstance(low, (int, np.int64)):
+        return np.float64(np.uint64(high) - np.uint64(low)) if high > low else zero
+    return larger(high - low, zero)
+
+
+@register_jitable
+def offset(low1: Any, high1: Any, centre1: Any, low2: Any, high2: Any, centre2: Any) -> Any:
+    """Signed distance between the centres of two intervals (see `extent` for integers)."""
+    if isinstance(low1, (int, np.int64)):
+        zero = centre1 - centre1
+        lows = extent(low2, low1, zero) - extent(low1, low2, zero)
+        highs = extent(high2, high1, zero) - extent(high1, high2, zero)
+        return (lows + highs) / 2
+    return centre1 - centre2
+
+
+@register_jitable
+def overlap(box1: Box, box2: Box) -> Any:
+    """What a ratio metric needs of two boxes: the area that both share, and both areas."""
+    left1, top1, right1, bottom1, area1, _, _, _ = box1
+    left2, top2, right2, bottom2, area2, _, _, _ = box2
+    zero = area1 - area1
+    width = extent(larger(left1, left2), smaller(right1, right2), zero)
+    height = extent(larger(top1, top2), smaller(bottom1, bottom2), zero)
+    return product(width, height), area1, area2
+
+
+@register_jitable
+def overlap_and_hull(box1: Box, box2: Box) -> Any:
+    """What a box metric needs of two boxes: `overlap`, and what is measured on both together."""
+    left1, top1, right1, bottom1, area1, aspect1, x1, y1 = box1
+    left2, top2, right2, bottom2, _, aspect2, x2, y2 = box2
+    zero = area1 - area1
+    hull = (
+        extent(smaller(left1, left2), larger(right1, right2), zero),
+        extent(smaller(top1, top2), larger(bottom1, bottom2), zero),
+        offset(left1, right1, x1, left2, right2, x2),
+        offset(top1, bottom1, y1, top2, bottom2, y2),
+        aspect1,
+        aspect2,
     )
+    return (*overlap(box1, box2), hull)
+
+
+@register_jitable
+def load_box(bounds: Array, data: Array, i: int) -> Box:
+    """Box `i` of the columns."""
+    return (
+        bounds[0, i],
+        bounds[1, i],
+        bounds[2, i],
+        bounds[3, i],
+        data[0, i],
+        data[1, i],
+        data[2, i],
+        data[3, i],
+    )
+
+
+# ---- filling columns ---------------------------------------------------------------------------
 
 
 @register_jitable
@@ -97,18 +148,20 @@ def fill_columns(
     area_of_sides: bool,
     centres: bool,
     columns: Array,
-) -> tuple[bool, float, float, float]:
+) -> tuple[bool, float, float, bool]:
     """Fill columns of float boxes (N, 4) from `first` to `last`; centres only if asked to.
 
     Both are multiples of `LANES`. Past the last box there are empty ones.
 
     Returns whether a box has a NaN or an infinity, the largest absolute corner, the smallest area
-    of a box with positive sides, and the least absolute corner that is not 0.
+    of a box with positive sides, and whether an area of sides is not that of the corners, by more
+    than rounding.
     """
     prefer_widest_vectors()
     number = columns.dtype.type
     zero = number(0)
     half = number(0.5)
+    alike = number(ALIKE)
     # The smallest normal number: 2⁻¹²⁶ or 2⁻¹⁰²².
     empty_area = number(
         1.1754943508222875e-38 if columns.itemsize == 4 else 2.2250738585072014e-308
@@ -124,11 +177,11 @@ def fill_columns(
     centre_y = stack_array(columns, LANES)
     largest = stack_array(columns, LANES)
     smallest = stack_array(columns, LANES)
-    least = stack_array(columns, LANES)
+    uneven = stack_array(columns, LANES)
     odd = stack_array(columns, LANES)
     for j in range(LANES):
-        largest[j] = odd[j] = zero
-        smallest[j] = least[j] = np.inf
+        largest[j] = odd[j] = uneven[j] = zero
+        smallest[j] = np.inf
     for start in range(first, last, LANES):
         deinterleave(boxes, start, LANES, len(boxes) - start, (a, b, c, d))
         for j in range(np.uint64(LANES)):
@@ -158,11 +211,9 @@ def fill_columns(
             smallest[j] = size if proper and size < smallest[j] else smallest[j]
             # Neither corner is farther from 0 than these, since left <= right and top <= bottom.
             largest[j] = larger(largest[j], larger(larger(-left, right), larger(-top, bottom)))
-            nearest = least[j]
-            for corner in (left, top, right, bottom):
-                distance = abs(corner)
-                nearest = distance if zero < distance < nearest else nearest
-            least[j] = nearest
+            if area_of_sides:
+                error = abs(size - width * height)
+                uneven[j] = larger(uneven[j], error - product(alike, size))
             a[j], b[j], c[j], d[j] = left, top, right, bottom
             area[j] = size if size > zero else empty_area
             centre_x[j] = half * (left + right)
@@ -180,8 +231,8 @@ def fill_columns(
         any_odd = any_odd or odd[j] != odd[j]
         largest[0] = larger(largest[0], largest[j])
         smallest[0] = smaller(smallest[0], smallest[j])
-        least[0] = smaller(least[0], least[j])
-    return any_odd, largest[0], smallest[0], least[0]
+        uneven[0] = larger(uneven[0], uneven[j])
+    return any_odd, largest[0], smallest[0], uneven[0] > zero
 
 
 def blocks_of(count: int) -> int:
@@ -199,26 +250,26 @@ def _fill(
     columns2: Array,
     blocks1: int,
     findings: Array,
-) -> tuple[bool, float, float, float]:
+) -> tuple[bool, float, float, bool]:
     for number in prange(len(findings)):
         is_first = number < blocks1
         boxes = boxes1 if is_first else boxes2
         columns = columns1 if is_first else columns2
         begin = np.int64(number if is_first else number - blocks1) * BLOCK
         end = min(begin + BLOCK, columns.shape[1])
-        any_odd, largest, smallest, least = fill_columns(
+        any_odd, largest, smallest, uneven = fill_columns(
             boxes, begin, end, layout, area_of_sides, centres, columns
         )
         findings[number, 0] = any_odd
         findings[number, 1] = largest
         findings[number, 2] = smallest
-        findings[number, 3] = least
+        findings[number, 3] = uneven
     for number in range(1, len(findings)):
         findings[0, 0] = larger(findings[0, 0], findings[number, 0])
         findings[0, 1] = larger(findings[0, 1], findings[number, 1])
         findings[0, 2] = smaller(findings[0, 2], findings[number, 2])
-        findings[0, 3] = smaller(findings[0, 3], findings[number, 3])
-    return findings[0, 0] > 0, findings[0, 1], findings[0, 2], findings[0, 3]
+        findings[0, 3] = larger(findings[0, 3], findings[number, 3])
+    return findings[0, 0] > 0, findings[0, 1], findings[0, 2], findings[0, 3] > 0
 
 
 #: Fills the columns of one or two sets, and returns what `fill_columns` does, for all of them.

@@ -1,7 +1,7 @@
-"""Boxes of any kind made ready for the kernels.
+"""Axis-aligned boxes: how they are read and prepared.
 
-Here a box is judged: infinite, missing (NaN), or too large or too small for
-the arithmetic of its dtype.
+Here a box is judged: infinite, missing (NaN), or too large or too small for the arithmetic of its
+dtype.
 """
 
 from __future__ import annotations
@@ -13,27 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays.inputs import Input, result_dtype
-from fastiou.cpu.division import moderate
+from fastiou.arrays.inputs import Input, real_input, result_dtype
 from fastiou.geometries.box_columns import (
     FILL,
     LANES,
     LAYOUTS,
-    PADDING,
-    BoxColumns,
     blocks_of,
     limits,
+    load_box,
+    overlap,
+    overlap_and_hull,
 )
-from fastiou.metrics import METRICS
+from fastiou.geometry import PADDING, Columns, Geometry
+from fastiou.metrics import Metric, Need
 from fastiou.runtime import threads
 from fastiou.runtime.vectors import CACHE_LINE
 
-__all__ = [
-    "area_of_sides",
-    "prepare",
-    "refuse_infinite",
-    "unmagnify",
-]
+__all__ = ["BOX", "area_of_sides", "read_boxes", "refuse_infinite"]
 
 Array = npt.NDArray[Any]
 
@@ -45,98 +41,128 @@ EXACT_SPAN = 2**52
 #: How many scores take as long as preparing one box.
 SCORES_PER_BOX = 3
 
-# Row numbers in `BoxColumns.measures`.
+# Rows of a box's data.
 AREA, ASPECT, CENTRE_X = range(3)
 
 
-def area_of_sides(fmt: str, metric: str, dtype: np.dtype[Any]) -> bool:
+# ---- arguments ---------------------------------------------------------------------------------
+
+
+def read_boxes(
+    name: str, value: Any, fmt: str, numbers: int, geometry: Geometry, *, batches: bool
+) -> Input:
+    """An argument of boxes of any kind: an array (..., N, numbers), or (N, numbers) alone.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or a tensor that requires grad.
+    ValueError
+        Another shape.
+    """
+    given = real_input(name, value)
+    array = given.array
+    if array.shape == (0,):  # an empty list is an empty set of boxes
+        array = array.reshape(0, numbers)
+    if array.ndim < 2 or array.shape[-1] != numbers:
+        hint = f"; one {geometry.name} has shape (1, {numbers})" if array.shape == (numbers,) else ""
+        accepted = f"(..., N, {numbers})" if batches else f"(N, {numbers})"
+        raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
+    if array.ndim > 2 and not batches:
+        raise ValueError(
+            f"{name} must have the shape (N, {numbers}), got {array.shape}; tell batches apart by "
+            "groups, and pass masks that are 4 wide as Masks"
+        )
+    return given._replace(array=array, source=array, geometry=geometry, fmt=fmt)
+
+
+def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
+    return read_boxes(name, value, fmt, 4, BOX, batches=batches)
+
+
+def refuse_infinite(given: Input) -> None:
+    """Raise a ValueError that names the first box of an argument with an infinite number."""
+    infinite = np.isinf(given.source)
+    if not infinite.any():
+        return
+    of_boxes = infinite.any(axis=-1)
+    where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
+    row = where[0] if len(where) == 1 else where
+    raise ValueError(
+        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
+        "coordinates must be finite, or NaN for a missing box"
+    )
+
+
+# ---- columns -----------------------------------------------------------------------------------
+
+
+def area_of_sides(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> bool:
     """Whether areas are width × height, and not those of the corners: the two round differently.
 
     It is COCO's own arithmetic, bit for bit, where its users come with its format and precision.
     """
-    return fmt == "xywh" and metric == "iou" and dtype == FLOAT64
+    return fmt == "xywh" and metric.name == "iou" and dtype == FLOAT64
 
 
-def prepare(
-    given1: Input, given2: Input, fmt: str, metric: str, *, phase: int = 0
-) -> tuple[BoxColumns, BoxColumns, int]:
-    """Columns of two sets of boxes that are to be compared.
-
-    Parameters
-    ----------
-    given1, given2
-        Validated arguments of shape (..., N, 4); leading dimensions are flattened. The same array
-        twice is prepared once.
-    fmt
-        A key of `LAYOUTS`.
-    metric
-        For which metric.
-    phase
-        How many bytes past a multiple of the cache line each column should begin.
-
-    Returns
-    -------
-    tuple
-        Both columns, and the exponent e of the factor 2^e by which they were magnified.
+def _prepare(
+    given1: Input, given2: Input, metric: Metric, order: Array | None = None, phase: int = 0
+) -> tuple[Columns, Columns]:
+    """Columns of two sets of boxes that are to be compared (see `Geometry.prepare`).
 
     Raises
     ------
     ValueError
         A coordinate is infinite, or integers lie too far apart.
     """
-    dtype = result_dtype(given1, given2)
+    dtype, fmt = result_dtype(given1, given2), given1.fmt
     givens = [given1] if given2.array is given1.array else [given1, given2]
     sets = [given.array.reshape(-1, 4) for given in givens]
+    if order is not None:  # numpy.take does in a quarter of the time what indexing does
+        sets = [np.take(boxes, order, axis=0) for boxes in sets]
     if all(boxes.dtype.kind in "biu" for boxes in sets):
         floats = _exact_floats(sets, fmt)
         if floats is None:
-            columns, exponent = _integer_columns(sets, fmt, phase)
-            return columns[0], columns[-1], exponent
+            columns = _integer_columns(sets, fmt, phase)
+            return columns[0], columns[-1]
         sets = floats
 
-    exponent = 0
     columns, largest, smallest = _fill(sets, fmt, metric, dtype, phase, givens)
     limit_largest, limit_smallest = limits(dtype)
     if largest > limit_largest or smallest < limit_smallest:
+        exponent = 0
         if dtype == FLOAT64:
             # A power of two takes the largest coordinate to the limit, and rounds nothing.
             highest = max(float(np.nanmax(np.abs(boxes), initial=0.0)) for boxes in sets)
             exponent = math.frexp(limit_largest)[1] - math.frexp(highest)[1] - 2
             sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
         columns, _, _ = _fill(sets, fmt, metric, FLOAT64, phase, givens)
-    return columns[0], columns[-1], exponent
-
-
-def unmagnify(areas: Array, exponent: int) -> Array:
-    """Take areas of columns magnified by 2^exponent back to the units of the input, in place."""
-    if exponent:
-        with np.errstate(over="ignore", under="ignore"):
-            np.ldexp(areas, -2 * exponent, out=areas)
-    return areas
+        columns = [some._replace(exponent=exponent) for some in columns]
+    return columns[0], columns[-1]
 
 
 def _fill(
     sets: list[Array],
     fmt: str,
-    metric: str,
+    metric: Metric,
     dtype: np.dtype[Any],
     phase: int,
     givens: Sequence[Input],
-) -> tuple[list[BoxColumns], float, float]:
+) -> tuple[list[Columns], float, float]:
     """Columns of one or two sets of float boxes, their largest corner and their smallest area."""
-    is_ratio = METRICS[metric].is_ratio
+    with_hulls = metric.needs is Need.HULL
     # The one kind of array that kernels are compiled for.
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
     columns = [_empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
-    any_odd, largest, smallest, least = threads.run(
+    any_odd, largest, smallest, uneven = threads.run(
         FILL,
         SCORES_PER_BOX * sum(map(len, sets)),
         sets[0],
         sets[-1],
         LAYOUTS[fmt],
         area_of_sides(fmt, metric, dtype),
-        not is_ratio,
+        with_hulls,
         columns[0],
         columns[-1],
         blocks[0],
@@ -149,33 +175,20 @@ def _fill(
             # The four flags of a box are one number: to reduce rows of four takes 15 times as long.
             is_missing = np.isnan(boxes).view(np.uint32).reshape(-1) != 0
             missing[number] = is_missing if is_missing.any() else None
-    if metric == "ciou":
+    if metric.name == "ciou":
         # NumPy's, since compiled arctangents differ from it in the last bit.
         for boxes, (left, top, right, bottom, _, aspect, _, _) in zip(sets, columns, strict=True):
             count = len(boxes)
             aspect[count:] = 0
             with np.errstate(over="ignore"):  # of what is prepared again in a wider type
                 aspect[:count] = np.arctan2((right - left)[:count], (bottom - top)[:count])
-    is_moderate = dtype != FLOAT64 and moderate(largest, least)
+    # Of the data, a ratio metric reads areas alone.
+    data_rows = 4 if with_hulls else 1
     filled = [
-        BoxColumns(eight[:4], eight[4:], some_missing, is_moderate)
+        Columns(eight[:4], eight[4:], data_rows, some_missing, fills_bounds=not uneven)
         for eight, some_missing in zip(columns, missing, strict=True)
     ]
     return filled, largest, smallest
-
-
-def refuse_infinite(given: Input) -> None:
-    """Raise a ValueError that names the first box of an argument with an infinite coordinate."""
-    infinite = np.isinf(given.source)
-    if not infinite.any():
-        return
-    of_boxes = infinite.any(axis=-1)
-    where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
-    row = where[0] if len(where) == 1 else where
-    raise ValueError(
-        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
-        "coordinates must be finite, or NaN for a missing box"
-    )
 
 
 def _empty_columns(count: int, dtype: np.dtype[Any], phase: int) -> Array:
@@ -222,7 +235,7 @@ def _exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
     return results
 
 
-def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxColumns], int]:
+def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:
     """Columns of integers too far apart for float64, by way of Python's integers: rare and slow."""
     exponent = 1 if fmt == "cxcywh" else 0  # doubled, so that half a width is a whole number
     edges = []
@@ -259,5 +272,17 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> tuple[list[BoxC
         filled[ASPECT] = np.arctan2(width, height)
         # Centres of integers are taken from their corners; see `metrics.offset`.
         filled[CENTRE_X:] = 0
-        columns.append(BoxColumns(corners, measures, None))
-    return columns, exponent
+        columns.append(Columns(corners, measures, 4, exponent=exponent, fills_bounds=True))
+    return columns
+
+
+BOX = Geometry(
+    "box",
+    "boxes",
+    read=_read,
+    prepare=_prepare,
+    load=load_box,
+    measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},
+    formats=dict.fromkeys(LAYOUTS, 4),
+    is_its_bounds=True,
+)

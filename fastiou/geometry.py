@@ -1,0 +1,111 @@
+"""What a geometry is: the protocol that boxes, rotated boxes and masks follow.
+
+A geometry tells how its members are read and prepared, how a kernel loads one, and what it measures
+on two of them. With that alone every relation works for it, on the CPU and on a GPU, as do all
+metrics that need no more than it measures. `fastiou.geometries.table` lists the geometries.
+
+The *broad phase* reads nothing but the bounds. The *narrow phase* is one line, for every geometry
+and backend: ``metric.formula(*geometry.measures[metric.needs](member1, member2))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.metrics import METRICS, Metric, Need
+
+__all__ = ["PADDING", "Columns", "Geometry", "unmagnify"]
+
+Array = npt.NDArray[Any]
+
+#: Columns go on this far past the last member, so that kernels may always compute whole chunks.
+PADDING = 64
+
+
+class Columns(NamedTuple):
+    """A set as every kernel reads it: one contiguous row for each number of its members."""
+
+    #: (>= 4, n + padding): left, top, right, bottom of each member, and what else is the geometry's
+    #: own. All that the broad phase reads. Where right <= left or bottom <= top, it overlaps
+    #: nothing. What follows the last member is empty.
+    bounds: Array
+    #: The geometry's own.
+    data: Array
+    #: How many rows of `data` have a column for each member, and go with it into another order.
+    data_rows: int
+    #: (n,) bool: members with a NaN, held as empty ones. None if there are none.
+    missing: Array | None = None
+    #: By which power of two all coordinates are magnified.
+    exponent: int = 0
+    #: Whether the areas that scores are made of are those of the bounds, but for rounding. Then a
+    #: threshold bounds how much of their sides two members must share.
+    fills_bounds: bool = False
+
+    def taken(self, chosen: Array) -> Columns:
+        """Some members alone, in this order."""
+        # The last one again serves as padding: it is computed and not used.
+        chosen = np.pad(chosen, (0, PADDING), mode="edge") if len(chosen) else np.zeros(PADDING, int)
+        data = np.ascontiguousarray(self.data[:, chosen]) if self.data_rows else self.data
+        missing = None if self.missing is None else self.missing[chosen[:-PADDING]]
+        bounds = np.ascontiguousarray(self.bounds[:, chosen])
+        return self._replace(bounds=bounds, data=data, missing=missing)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A kind of members that overlap. Compared by identity: factories of kernels cache by it."""
+
+    #: For messages and the names of compiled kernels, and its plural.
+    name: str
+    plural: str
+    #: `(name, value, fmt, batches) -> Input`: an argument, checked; it raises what the user sees.
+    #: Unless `batches`, leading dimensions are refused.
+    read: Callable[..., Any]
+    #: `(set1, set2, metric, order, phase) -> Columns, Columns`: both sets ready for the kernels.
+    #: The same set twice is prepared once. Where an order is given, it is that of a set compared
+    #: with itself, and may leave members out. Each row begins `phase` bytes past a cache line, if
+    #: it can.
+    prepare: Callable[..., tuple[Columns, Columns]]
+    #: Compiled: `(bounds, data, i) -> member`, a tuple that begins with its bounds: what a row keeps
+    #: in registers.
+    load: Callable[..., Any]
+    #: Compiled, by what a metric needs: `(member1, member2) -> ` the arguments of its formula.
+    measures: Mapping[Need, Callable[..., Any]]
+    #: How many numbers a member has in each format; empty where the type of the argument tells.
+    formats: Mapping[str, int] = field(default_factory=dict)
+    #: Whether an argument is of this geometry, whatever its format.
+    recognises: Callable[[Any], bool] | None = None
+    #: Whether a member is the box of its bounds: its own measure then tells that two are apart as
+    #: fast as their bounds do.
+    is_its_bounds: bool = False
+    #: `(columns) -> int`: how long a candidate takes, in scores of plain boxes.
+    cost: Callable[[Columns], int] = lambda columns: 1
+    #: Members that a search scores at a time: 16 or 64.
+    chunk: int = 16
+    #: `(metric) -> ` a scorer of chunks of its own (see `cpu.scoring`), where the general one was
+    #: measured to be too slow.
+    chunk_scorer: Callable[[Metric], Any] | None = None
+    #: `(metric, columns1, columns2, starts1, starts2, scores)` fills a dense result by kernels of
+    #: its own.
+    dense: Callable[..., None] | None = None
+    #: `(work, metric, columns1, columns2) -> ` what fills one on a GPU (see `cuda.dense`).
+    dense_on_gpu: Callable[..., Any] | None = None
+    #: Compiled for GPUs: four neighbouring members, by loads of 16 bytes.
+    load_four: Callable[..., Any] | None = None
+
+    def metrics(self) -> list[str]:
+        """Names of the metrics that it measures enough for."""
+        return [name for name, metric in METRICS.items() if metric.needs in self.measures]
+
+
+def unmagnify(values: Array, exponent: int) -> Array:
+    """Take areas of columns magnified by 2^exponent back to the units of the input, in place."""
+    if exponent:
+        with np.errstate(over="ignore", under="ignore"):
+            np.ldexp(values, -2 * exponent, out=values)
+    return values

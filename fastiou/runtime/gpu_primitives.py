@@ -12,6 +12,7 @@ import numpy as np
 from numba import cuda
 
 from fastiou import metrics
+from fastiou.runtime import bit_vectors
 from fastiou.runtime import vectors as intrinsics
 from fastiou.runtime.gpu_arrays import is_simulated
 
@@ -380,7 +381,7 @@ else:
 def _shared_ones(
     block1: int, stride1: int, block2: int, stride2: int, rows: int, width: int
 ) -> int:
-    """See `intrinsics.shared_ones`."""
+    """See `bit_vectors.shared_ones`."""
     shared = 0
     for row in range(rows):
         for column in range(width):
@@ -400,9 +401,9 @@ REPLACED: dict[Any, Any] = {
     metrics.smaller: smaller,
     intrinsics.address: address,
     intrinsics.always_inlined: nothing,
-    intrinsics.count_ones: count_ones,
+    bit_vectors.count_ones: count_ones,
     intrinsics.float64_at: float64_at,
     intrinsics.int32_at: int32_at,
     intrinsics.int64_at: int64_at,
-    intrinsics.shared_ones: cuda.jit(device=True)(_shared_ones),
+    bit_vectors.shared_ones: cuda.jit(device=True)(_shared_ones),
 }

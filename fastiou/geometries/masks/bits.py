@@ -17,15 +17,9 @@ import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
+from fastiou.runtime.bit_vectors import WORDS_READ, count_ones, count_zeros_below, nonzero_bits
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import (
-    WORDS_READ,
-    count_ones,
-    count_zeros_below,
-    nonzero_bits,
-    prefer_widest_vectors,
-    prefetch,
-)
+from fastiou.runtime.vectors import prefer_widest_vectors, prefetch
 
 __all__ = [
     "BITS",
@@ -123,15 +117,15 @@ def _pack(masks: Array, words: Array, findings: Array, first_task: int, last_tas
             line = turned[row - first_row :]
             seen = np.uint64(0)
             for block in range(whole):
-                bits = nonzero_bits(flat, start + block * BITS)
+                bits = nonzero_bits(flat, start + block * BITS, BITS)
                 prefetch(flat, start + block * BITS + AHEAD)
                 line[block * BITS] = bits
                 seen |= bits
             if rest:
                 if width >= BITS:  # what ends with the row, less what was read already
-                    bits = nonzero_bits(flat, start + width - BITS) >> np.uint64(BITS - rest)
+                    bits = nonzero_bits(flat, start + width - BITS, BITS) >> np.uint64(BITS - rest)
                 elif start + BITS <= size:  # what begins with the row, less what comes after
-                    bits = nonzero_bits(flat, start) & (
+                    bits = nonzero_bits(flat, start, BITS) & (
                         (np.uint64(1) << np.uint64(rest)) - np.uint64(1)
                     )
                 else:

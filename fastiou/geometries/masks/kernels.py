@@ -17,18 +17,15 @@ from numba.extending import register_jitable
 from fastiou.geometries.box_columns import PADDING
 from fastiou.geometries.masks.bits import word_rows
 from fastiou.metrics import METRICS
-from fastiou.runtime.kernel import Kernel, named
-from fastiou.runtime.vectors import (
-    address,
-    always_inlined,
+from fastiou.runtime.bit_vectors import (
     count_zeros_below,
     low_bits,
     nonzero_bits,
-    prefer_widest_vectors,
     shared_ones,
     shared_ones_of_all,
-    stack_array,
 )
+from fastiou.runtime.kernel import Kernel, named
+from fastiou.runtime.vectors import address, always_inlined, prefer_widest_vectors, stack_array
 
 __all__ = [
     "TILE_COLUMNS",
@@ -147,7 +144,7 @@ def meeting_masks(table1: Array, i: int, table2: Array, column: int) -> Any:
             & (table2[1, start + j] < bottom)
             & (top < table2[3, start + j])
         )
-    return nonzero_bits(meets, 0)
+    return nonzero_bits(meets, 0, CHUNK)
 
 
 @register_jitable

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastiou.config import show_config
+    from fastiou.geometries.masks.mask_set import Masks
+    from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
     from fastiou.relations.dense import (
-        box_area,
-        box_convert,
         box_iou,
         complete_box_iou,
         distance_box_iou,
         generalized_box_iou,
+        mask_iou,
     )
-    from fastiou.relations.masks import Masks, mask_iou, masks_to_boxes
     from fastiou.relations.match import Match, match
     from fastiou.relations.nms import batched_nms, nms
-    from fastiou.relations.pairs import Pairs, TopK, pairs, topk
+    from fastiou.relations.pairs import Pairs, pairs
+    from fastiou.relations.topk import TopK, topk
     from fastiou.segmentation.labels import (
         LabelOverlap,
         MeanIoU,
@@ -69,14 +70,14 @@ __all__ = [
 
 _HOMES = {
     "LabelOverlap": "segmentation.labels",
-    "Masks": "relations.masks",
+    "Masks": "geometries.masks.mask_set",
     "Match": "relations.match",
     "MeanIoU": "segmentation.labels",
     "Pairs": "relations.pairs",
-    "TopK": "relations.pairs",
+    "TopK": "relations.topk",
     "batched_nms": "relations.nms",
-    "box_area": "relations.dense",
-    "box_convert": "relations.dense",
+    "box_area": "relations.conversions",
+    "box_convert": "relations.conversions",
     "box_iou": "relations.dense",
     "complete_box_iou": "relations.dense",
     "confusion_matrix": "segmentation.labels",
@@ -85,8 +86,8 @@ _HOMES = {
     "iou_grade": "segmentation.labels",
     "label_iou": "segmentation.labels",
     "label_overlap": "segmentation.labels",
-    "mask_iou": "relations.masks",
-    "masks_to_boxes": "relations.masks",
+    "mask_iou": "relations.dense",
+    "masks_to_boxes": "relations.conversions",
     "match": "relations.match",
     "mean_iou": "segmentation.labels",
     "nms": "relations.nms",
@@ -94,7 +95,7 @@ _HOMES = {
     "show_config": "config",
     "soft_iou": "segmentation.labels",
     "thresholded_iou": "segmentation.labels",
-    "topk": "relations.pairs",
+    "topk": "relations.topk",
 }
 
 

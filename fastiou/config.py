@@ -12,12 +12,13 @@ import numba
 import numpy as np
 
 import fastiou
+from fastiou.geometries.masks.mask_set import Masks
 from fastiou.metrics import METRICS
-from fastiou.relations.dense import box_iou
-from fastiou.relations.masks import Masks, mask_iou
+from fastiou.relations.dense import box_iou, mask_iou
 from fastiou.relations.match import match
 from fastiou.relations.nms import nms
-from fastiou.relations.pairs import pairs, topk
+from fastiou.relations.pairs import pairs
+from fastiou.relations.topk import topk
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime import threads
 from fastiou.runtime.cache import cache_folder
@@ -79,9 +80,6 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
             # With crowds a small call takes the general way, as it does from another library.
             general = functools.partial(box_iou, boxes, boxes, iscrowd=np.ones(count, bool))
             jobs.append((f"iou of {size} {dtype.__name__} boxes and crowds", general))
-            # Coordinates next to 0 are divided without estimates; see `cpu.division.moderate`.
-            near = functools.partial(box_iou, np.where(boxes > 0, boxes, dtype(-1e-9)), boxes)
-            jobs.append((f"iou of {size} {dtype.__name__} boxes next to 0", near))
             aligned = functools.partial(box_iou, boxes, boxes, aligned=True)
             jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
         for size, count in SEARCHED.items():

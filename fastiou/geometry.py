@@ -49,7 +49,9 @@ class Columns(NamedTuple):
     def taken(self, chosen: Array) -> Columns:
         """Some members alone, in this order."""
         # The last one again serves as padding: it is computed and not used.
-        chosen = np.pad(chosen, (0, PADDING), mode="edge") if len(chosen) else np.zeros(PADDING, int)
+        chosen = (
+            np.pad(chosen, (0, PADDING), mode="edge") if len(chosen) else np.zeros(PADDING, int)
+        )
         data = np.ascontiguousarray(self.data[:, chosen]) if self.data_rows else self.data
         missing = None if self.missing is None else self.missing[chosen[:-PADDING]]
         bounds = np.ascontiguousarray(self.bounds[:, chosen])
@@ -78,6 +80,8 @@ class Geometry:
     measures: Mapping[Need, Callable[..., Any]]
     #: How many numbers a member has in each format; empty where the type of the argument tells.
     formats: Mapping[str, int] = field(default_factory=dict)
+    #: `(array, in_fmt, out_fmt)`: its members in another of its formats.
+    convert: Callable[[Array, str, str], Array] | None = None
     #: Whether an argument is of this geometry, whatever its format.
     recognises: Callable[[Any], bool] | None = None
     #: Whether a member is the box of its bounds: its own measure then tells that two are apart as
@@ -90,11 +94,12 @@ class Geometry:
     #: `(metric) -> ` a scorer of chunks of its own (see `cpu.scoring`), where the general one was
     #: measured to be too slow.
     chunk_scorer: Callable[[Metric], Any] | None = None
-    #: `(metric, columns1, columns2, starts1, starts2, scores)` fills a dense result by kernels of
-    #: its own.
+    #: `(metric, columns1, columns2, first_row, scores)` fills scores (rows, columns) by kernels of
+    #: its own, for sets that have no batches.
     dense: Callable[..., None] | None = None
-    #: `(work, metric, columns1, columns2) -> ` what fills one on a GPU (see `cuda.dense`).
-    dense_on_gpu: Callable[..., Any] | None = None
+    #: `(work, metric, columns1, columns2) -> ` an object with `fill_dense(work, scores, first_row)`
+    #: and `fill_aligned`, which do so on a GPU.
+    on_gpu: Callable[..., Any] | None = None
     #: Compiled for GPUs: four neighbouring members, by loads of 16 bytes.
     load_four: Callable[..., Any] | None = None
 

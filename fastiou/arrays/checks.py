@@ -20,6 +20,7 @@ __all__ = [
     "finite_number",
     "group_array",
     "least_number",
+    "refuse_infinite",
     "score_array",
     "score_of_each",
     "threshold_number",
@@ -190,3 +191,17 @@ def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"{name} names an axis twice: {value!r}")
     return tuple(sorted(numbers))
+
+
+def refuse_infinite(given: Input) -> None:
+    """Raise a ValueError that names the first box of an argument with an infinite number."""
+    infinite = np.isinf(given.source)
+    if not infinite.any():
+        return
+    of_boxes = infinite.any(axis=-1)
+    where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
+    row = where[0] if len(where) == 1 else where
+    raise ValueError(
+        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
+        "coordinates must be finite, or NaN for a missing box"
+    )

@@ -18,11 +18,15 @@ __all__ = ["DenseResult"]
 Array = npt.NDArray[Any]
 
 
+#: Scores of a part in which a result of another memory layout is computed.
+PART_SCORES = 1 << 20
+
+
 class DenseResult(NamedTuple):
     """A result that either backend can compute."""
 
-    #: Those arguments that were arrays.
-    inputs: list[Input]
+    #: The arguments, by which a result is handed back in kind.
+    inputs: tuple[Input, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     #: The shape as (batches, rows, columns).
@@ -30,10 +34,10 @@ class DenseResult(NamedTuple):
     #: What it is, for messages, and what to do where it does not fit.
     what: str
     instead: str
-    #: Fills a NumPy array of any layout.
-    fill: Callable[[Array], None]
-    #: `(work, scores, batches, first_row)` fills a C-contiguous block on a GPU, of some batches and
-    #: of rows from the first on.
+    #: `(scores, batches, first_row)` fills a C-contiguous block, of some batches and of rows from
+    #: the first on.
+    fill: Callable[[Array, slice, int], None]
+    #: `(work, scores, batches, first_row)` does on a GPU.
     fill_on_gpu: Callable[[Any, Any, slice, int], None]
 
     def compute(self, out: Any, device: str) -> Any:
@@ -47,57 +51,53 @@ class DenseResult(NamedTuple):
             )
 
         def on_gpu(place: GpuArray | None) -> Any:
+            from fastiou.runtime.gpu import fill_device, fill_host, memory_errors
+
             if output is not None:
-                return self._filled_on_gpu(out, output.gpu if place is None else place)
+                fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu)
+                return out
             if out is None and place is not None and place.empty is not None:
-                return self._new_on_gpu(place)
-            return self._on_host(out, self._host_filler(place))
+                with memory_errors():
+                    scores = place.empty(self.shape, self.dtype)
+                fill_device(scores, self.parts, self.fill_on_gpu, place)
+                return scores
+            return self._on_host(out, lambda target: fill_host(target, self.fill_on_gpu, place))
 
         def on_cpu() -> Any:
             if output is None:
-                return self._on_host(out, self.fill)
-            output.write(self._new(self.fill))
+                return self._on_host(out, self._fill_parts)
+            output.write(self._new(self._fill_parts))
             return out
 
         return backends.compute(device, self.inputs, on_gpu, on_cpu)
 
-    def _new(self, fill: Callable[[Array], None]) -> Array:
-        scores = self._allocated()
-        fill(scores)
-        return scores
-
-    def _allocated(self) -> Array:
-        scores: Array = memory.allocate(self.shape, self.dtype, self.what, self.instead)
-        return scores
-
     def _on_host(self, out: Any, fill: Callable[[Array], None]) -> Any:
+        """The result in the host's memory, by what fills (batches, rows, columns) of any layout."""
         if out is None:
             return hand_back(self._new(fill), *self.inputs)
-        fill(output_array(out, self.shape, self.dtype))
+        target = output_array(out, self.shape, self.dtype)
+        parts = target.reshape(self.parts)  # a copy, where the layout has no such view
+        fill(parts)
+        if not np.may_share_memory(parts, target):
+            target[...] = parts.reshape(self.shape)
         return out
 
-    def _new_on_gpu(self, place: GpuArray) -> Any:
-        from fastiou.runtime.gpu import memory_errors
-
-        assert place.empty is not None
-        with memory_errors():
-            scores = place.empty(self.shape, self.dtype)
-        return self._filled_on_gpu(scores, place)
-
-    def _filled_on_gpu(self, scores: Any, place: GpuArray) -> Any:
-        from fastiou.runtime.gpu import fill_device
-
-        fill_device(scores, self.parts, self.fill_on_gpu, place)
+    def _new(self, fill: Callable[[Array], None]) -> Array:
+        scores: Array = memory.allocate(self.shape, self.dtype, self.what, self.instead)
+        fill(scores.reshape(self.parts))
         return scores
 
-    def _host_filler(self, place: GpuArray | None) -> Callable[[Array], None]:
-        from fastiou.runtime.gpu import fill_host
-
-        def fill(target: Array) -> None:
-            contiguous = target.flags.c_contiguous
-            scores = target if contiguous else self._allocated()
-            fill_host(scores.reshape(self.parts), self.fill_on_gpu, place)
-            if not contiguous:
-                target[...] = scores
-
-        return fill
+    def _fill_parts(self, target: Array) -> None:
+        """Fill an array (batches, rows, columns): contiguous as a whole, others part by part."""
+        batches, rows, columns = self.parts
+        if not target.size:
+            return
+        if target.flags.carray:
+            self.fill(target, slice(None), 0)
+            return
+        part_rows = max(1, PART_SCORES // columns)
+        for batch in range(batches):
+            for first in range(0, rows, part_rows):
+                part = np.empty((1, min(part_rows, rows - first), columns), self.dtype)
+                self.fill(part, slice(batch, batch + 1), first)
+                target[batch, first : first + part_rows] = part[0]

@@ -64,7 +64,7 @@ class Input(NamedTuple):
         return self.array.shape[:-2] if isinstance(self.array, np.ndarray) else ()
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Members of a set, or of each batch."""
         return self.array.shape[-2] if isinstance(self.array, np.ndarray) else len(self.array)
 

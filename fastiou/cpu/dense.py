@@ -19,12 +19,11 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.scoring import CHUNK, chunk_scorers
+from fastiou.cpu.scoring import CHUNK, two_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.kernel import Kernel, named
@@ -91,8 +90,8 @@ def write_line(
 def tile_filler(geometry: Geometry, metric: Metric) -> Any:
     """Make the function that fills a tile of a dense result."""
     load = geometry.load
-    score_line = chunk_scorers(geometry, metric, LINE).two
-    score_chunk = chunk_scorers(geometry, metric).two
+    score_line = two_scorer(geometry, metric, LINE)
+    score_chunk = two_scorer(geometry, metric)
     label = f"{geometry.name}-{metric.name}"
 
     @register_jitable
@@ -143,9 +142,7 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
                     begin = begin if begin < count2 else count2
                 whole = end - (end - begin) % CHUNK
                 for column in range(begin, whole, CHUNK):
-                    score_chunk(
-                        member1, member2, bounds2, data2, start2 + column, CHUNK, chunk1, chunk2
-                    )
+                    score_chunk(member1, member2, bounds2, data2, start2 + column, chunk1, chunk2)
                     if streaming:
                         stream(scores1, column, chunk1, CHUNK)
                         stream(scores2, column, chunk2, CHUNK)
@@ -167,9 +164,7 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
                         next2 = row2 + lines + 1 - step
                         member1 = load(bounds1, data1, start1 + next1 if next1 < count1 else 0)
                         member2 = load(bounds1, data1, start1 + next2 if next2 < count1 else 0)
-                    score_line(
-                        member1, member2, bounds2, data2, start2 + column, LINE, line1, line2
-                    )
+                    score_line(member1, member2, bounds2, data2, start2 + column, line1, line2)
                     if step > lines:
                         store_first(scores1, 0, line1, LINE, head)
                     elif step == lines:
@@ -226,12 +221,14 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         data1: Array,
         bounds2: Array,
         data2: Array,
+        start: int,
         scores: Array,
         first: int,
         last: int,
     ) -> None:
-        """Fill scores (n,) from `first` to `last`."""
+        """Fill scores (n,) from `first` to `last`; the columns of the first are at `start`."""
         for i in prange(first, last):
-            scores[i] = formula(*measure(load(bounds1, data1, i), load(bounds2, data2, i)))
+            j = start + i
+            scores[i] = formula(*measure(load(bounds1, data1, j), load(bounds2, data2, j)))
 
     return DenseKernels(Kernel(dense, f"dense-{label}"), Kernel(aligned, f"aligned-{label}"))

@@ -50,6 +50,7 @@ Array = npt.NDArray[Any]
 #: Level of a box that overlaps nothing, since it has no area.
 EMPTY = -32768
 
+
 @register_jitable
 def _sides(bounds: Array, i: int) -> tuple[float, float]:
     return (
@@ -294,5 +295,3 @@ def _reorder_rows(rows: Array, order: Array) -> None:
 
 #: `(rows, order)`
 REORDER_ROWS = Kernel(_reorder_rows, "reorder-rows")
-
-

@@ -35,8 +35,6 @@ from fastiou.runtime.vectors import (
     stack_array,
     take_numbers,
 )
-from fastiou.runtime.kernel import Kernel, named
-from fastiou.runtime.vectors import prefer_widest_vectors, prefetch, stack_array, take_numbers
 
 __all__ = ["COLLECT", "FILL", "NAME_ROWS", "REACH", "SORT_OUT", "pairs_kernel"]
 

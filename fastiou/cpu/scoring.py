@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,12 @@ from fastiou.runtime.vectors import always_inlined, stack_array
 
 __all__ = [
     "CHUNK",
-    "ChunkScorers",
-    "chunk_scorers",
+    "chunk_scorer",
     "meeting",
     "pair_scorer",
     "scorers_in_turn",
     "search_scorer",
+    "two_scorer",
 ]
 
 Array = npt.NDArray[Any]
@@ -36,21 +36,6 @@ CHUNK = PADDING
 
 #: Members whose bounds are tested at a time: as many float32 as fill the widest vector.
 LANES = 16
-
-
-class ChunkScorers(NamedTuple):
-    """The inner loops of a geometry and a metric over chunks of one size.
-
-    They fill a chunk with scores from column `column` on, of which `count` are wanted.
-    """
-
-    #: `(member, bounds, data, column, count, chunk)`: the member is the first of each two.
-    one: Callable[..., None]
-    #: The same with the member as the second.
-    turned: Callable[..., None]
-    #: `(member1, member2, bounds, data, column, count, chunk1, chunk2)`: two members, which share
-    #: loads.
-    two: Callable[..., None]
 
 
 @functools.cache
@@ -68,15 +53,14 @@ def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
 
 
 @functools.cache
-def meeting(geometry: Geometry, size: int) -> Any:
+def meeting(load: Callable[..., Any], size: int) -> Any:
     """Make the function that tells which of a chunk have bounds that meet those of a member.
 
-    It returns a word with a bit for each.
+    It returns a word with a bit for each of the `size` members from `column` on.
     """
-    load = geometry.load
 
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{size}")
+    @named(f"{load.__name__}-{size}")
     def meet(member: Any, bounds: Array, data: Array, column: int) -> Any:
         start = np.uint64(column)
         meets = stack_array(bounds.view(np.uint8), size)
@@ -95,49 +79,80 @@ def meeting(geometry: Geometry, size: int) -> Any:
 
 
 @functools.cache
-def chunk_scorers(geometry: Geometry, metric: Metric, size: int = CHUNK) -> ChunkScorers:
-    """Make the inner loops of a geometry and a metric over chunks of `size` scores."""
-    if geometry.chunk_scorer is not None:
-        own: ChunkScorers = geometry.chunk_scorer(metric)
-        return own
-    make = _scorers_of_boxes if geometry.is_its_bounds else _scorers_within_bounds
-    return make(geometry, metric, size)
+def chunk_scorer(
+    geometry: Geometry, metric: Metric, size: int = CHUNK, *, turned: bool = False
+) -> Any:
+    """Make the function that fills a chunk with the scores of one member.
 
-
-def _scorers_of_boxes(geometry: Geometry, metric: Metric, size: int) -> ChunkScorers:
-    """Score all of a chunk, whether their bounds meet or not, which takes no longer."""
+    It is `score(member, bounds, data, column, count, chunk)`: of the `size` columns from `column`
+    on, `count` are wanted. With `turned`, the member is the second of each two.
+    """
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    if geometry.chunk_scorer is not None:
+        assert not turned
+        return geometry.chunk_scorer(metric)
 
     # Inlined before LLVM sees them: compiled by themselves they would have to test in every chunk
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}")
-    def one(
+    @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
+    def score_all(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
         start = np.uint64(column)
         for j in range(np.uint64(size)):
-            chunk[j] = formula(*measure(member, load(bounds, data, start + j)))
+            other = load(bounds, data, start + j)
+            if turned:
+                chunk[j] = formula(*measure(other, member))
+            else:
+                chunk[j] = formula(*measure(member, other))
+
+    if geometry.is_its_bounds:
+        return score_all
+    meet = meeting(load, LANES)
 
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}")
-    def turned(
+    @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
+    def score_meeting(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
-        start = np.uint64(column)
-        for j in range(np.uint64(size)):
-            chunk[j] = formula(*measure(load(bounds, data, start + j), member))
+        zero = chunk.dtype.type(0)
+        for part in range(np.uint64(size // LANES)):
+            begin = part * np.uint64(LANES)
+            start = np.uint64(column) + begin
+            bits = meet(member, bounds, data, start)
+            for j in range(np.uint64(LANES)):
+                chunk[begin + j] = zero
+            if bits:
+                for j in range(np.uint64(LANES)):
+                    other = load(bounds, data, start + j)
+                    if turned:
+                        value = formula(*measure(other, member))
+                    else:
+                        value = formula(*measure(member, other))
+                    chunk[begin + j] = value if bits >> j & np.uint64(1) else zero
+
+    return score_meeting
+
+
+@functools.cache
+def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
+    """Make the function that fills two chunks with the scores of two members, which share loads.
+
+    It is `score(member1, member2, bounds, data, column, chunk1, chunk2)`.
+    """
+    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    score_one = None if geometry.is_its_bounds else chunk_scorer(geometry, metric, size)
 
     @register_jitable(inline="always")
     @named(f"{geometry.name}-{metric.name}-{size}")
-    def two(
+    def score(
         member1: Any,
         member2: Any,
         bounds: Array,
         data: Array,
         column: int,
-        count: int,
         chunk1: Array,
         chunk2: Array,
     ) -> None:
@@ -147,56 +162,21 @@ def _scorers_of_boxes(geometry: Geometry, metric: Metric, size: int) -> ChunkSco
             chunk1[j] = formula(*measure(member1, other))
             chunk2[j] = formula(*measure(member2, other))
 
-    return ChunkScorers(one, turned, two)
-
-
-def _scorers_within_bounds(geometry: Geometry, metric: Metric, size: int) -> ChunkScorers:
-    """Score 16 at a time, if the bounds of any of these meet; 0 where they do not."""
-    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
-    meet = meeting(geometry, LANES)
-
-    def scorer(*, turned: bool) -> Any:
-        @register_jitable(inline="always")
-        @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
-        def score(
-            member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
-        ) -> None:
-            zero = chunk.dtype.type(0)
-            for part in range(np.uint64(size // LANES)):
-                begin = np.uint64(part * np.uint64(LANES))
-                start = np.uint64(column) + begin
-                bits = meet(member, bounds, data, start)
-                for j in range(np.uint64(LANES)):
-                    chunk[begin + j] = zero
-                if bits:
-                    for j in range(np.uint64(LANES)):
-                        other = load(bounds, data, start + j)
-                        if turned:
-                            value = formula(*measure(other, member))
-                        else:
-                            value = formula(*measure(member, other))
-                        chunk[begin + j] = value if bits >> j & np.uint64(1) else zero
-
-        return score
-
-    one = scorer(turned=False)
-
     @register_jitable(inline="always")
     @named(f"{geometry.name}-{metric.name}-{size}")
-    def two(
+    def score_in_turn(
         member1: Any,
         member2: Any,
         bounds: Array,
         data: Array,
         column: int,
-        count: int,
         chunk1: Array,
         chunk2: Array,
     ) -> None:
-        one(member1, bounds, data, column, count, chunk1)
-        one(member2, bounds, data, column, count, chunk2)
+        score_one(member1, bounds, data, column, size, chunk1)
+        score_one(member2, bounds, data, column, size, chunk2)
 
-    return ChunkScorers(one, scorer(turned=True), two)
+    return score if geometry.is_its_bounds else score_in_turn
 
 
 @functools.cache
@@ -206,7 +186,7 @@ def search_scorer(geometry: Geometry, metric: Metric) -> Any:
     It returns a word with a bit for each that scores `limit` or more.
     """
     size = geometry.chunk
-    fill = chunk_scorers(geometry, metric, size).one
+    fill = chunk_scorer(geometry, metric, size)
 
     @register_jitable(inline="always")
     @named(f"{geometry.name}-{metric.name}")
@@ -235,38 +215,53 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
     """
     size = geometry.chunk
     label = f"{geometry.name}-{metric.name}-{turned}"
-    scorers = chunk_scorers(geometry, metric, size)
-    score_chunk = scorers.turned if turned else scorers.one
-    meet, score, load = meeting(geometry, size), pair_scorer(geometry, metric), geometry.load
+    load = geometry.load
 
-    @register_jitable(inline="always")
-    @named(label)
-    def seek_in_chunk(
-        member: Any, bounds: Array, data: Array, column: int, wanted: Any, limit: Any, chunk: Array
-    ) -> Any:
-        score_chunk(member, bounds, data, column, size, chunk)
-        return at_least(chunk, 0, size, limit) & wanted
+    if geometry.is_its_bounds:
+        score_chunk = chunk_scorer(geometry, metric, size, turned=turned)
 
-    @register_jitable(inline="always")
-    @named(label)
-    def value_in_chunk(
-        member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
-    ) -> Any:
-        return chunk[lane]
+        @register_jitable(inline="always")
+        @named(label)
+        def seek(
+            member: Any,
+            bounds: Array,
+            data: Array,
+            column: int,
+            wanted: Any,
+            limit: Any,
+            chunk: Array,
+        ) -> Any:
+            score_chunk(member, bounds, data, column, size, chunk)
+            return at_least(chunk, 0, size, limit) & wanted
 
-    @register_jitable(inline="always")
-    @named(label)
-    def seek(
-        member: Any, bounds: Array, data: Array, column: int, wanted: Any, limit: Any, chunk: Array
-    ) -> Any:
-        return meet(member, bounds, data, column) & wanted
+        @register_jitable(inline="always")
+        @named(label)
+        def value_of(
+            member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
+        ) -> Any:
+            return chunk[lane]
+    else:
+        meet, score = meeting(load, size), pair_scorer(geometry, metric)
 
-    @register_jitable(inline="always")
-    @named(label)
-    def value_of(
-        member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
-    ) -> Any:
-        other = load(bounds, data, column + lane)
-        return score(other, member) if turned else score(member, other)
+        @register_jitable(inline="always")
+        @named(label)
+        def seek(
+            member: Any,
+            bounds: Array,
+            data: Array,
+            column: int,
+            wanted: Any,
+            limit: Any,
+            chunk: Array,
+        ) -> Any:
+            return meet(member, bounds, data, column) & wanted
 
-    return (seek_in_chunk, value_in_chunk) if geometry.is_its_bounds else (seek, value_of)
+        @register_jitable(inline="always")
+        @named(label)
+        def value_of(
+            member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
+        ) -> Any:
+            other = load(bounds, data, column + lane)
+            return score(other, member) if turned else score(member, other)
+
+    return seek, value_of

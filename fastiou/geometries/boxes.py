@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, real_input, result_dtype
 from fastiou.geometries.box_columns import (
     FILL,
@@ -29,7 +30,7 @@ from fastiou.metrics import Metric, Need
 from fastiou.runtime import threads
 from fastiou.runtime.vectors import CACHE_LINE
 
-__all__ = ["BOX", "area_of_sides", "read_boxes", "refuse_infinite"]
+__all__ = ["BOX", "area_of_sides", "read_boxes"]
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +66,9 @@ def read_boxes(
     if array.shape == (0,):  # an empty list is an empty set of boxes
         array = array.reshape(0, numbers)
     if array.ndim < 2 or array.shape[-1] != numbers:
-        hint = f"; one {geometry.name} has shape (1, {numbers})" if array.shape == (numbers,) else ""
+        hint = (
+            f"; one {geometry.name} has shape (1, {numbers})" if array.shape == (numbers,) else ""
+        )
         accepted = f"(..., N, {numbers})" if batches else f"(N, {numbers})"
         raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
     if array.ndim > 2 and not batches:
@@ -78,20 +81,6 @@ def read_boxes(
 
 def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
     return read_boxes(name, value, fmt, 4, BOX, batches=batches)
-
-
-def refuse_infinite(given: Input) -> None:
-    """Raise a ValueError that names the first box of an argument with an infinite number."""
-    infinite = np.isinf(given.source)
-    if not infinite.any():
-        return
-    of_boxes = infinite.any(axis=-1)
-    where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
-    row = where[0] if len(where) == 1 else where
-    raise ValueError(
-        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
-        "coordinates must be finite, or NaN for a missing box"
-    )
 
 
 # ---- columns -----------------------------------------------------------------------------------
@@ -276,6 +265,38 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:
     return columns
 
 
+# ---- formats -----------------------------------------------------------------------------------
+
+
+def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
+    """Boxes (..., 4) in another format: a new array, of float64 for integers."""
+    kind, width = array.dtype.kind, array.dtype.itemsize
+    dtype = array.dtype.newbyteorder("=") if kind == "f" else FLOAT64
+    # A copy in any case: 64-bit integers as Python's, whose differences are exact, and float16 in
+    # float32, since the sum of two corners can overflow it.
+    exact = np.dtype(object) if kind in "iu" and width == 8 else dtype
+    boxes: Array = np.array(array, np.float32 if width == 2 and kind == "f" else exact)
+    a, b, c, d = np.moveaxis(boxes, -1, 0)
+    with np.errstate(over="ignore"):
+        if in_fmt != out_fmt:
+            if in_fmt == "xywh":
+                c, d = a + c, b + d
+            elif in_fmt == "cxcywh":
+                a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+            if out_fmt == "xywh":
+                c, d = c - a, d - b
+            elif out_fmt == "cxcywh":
+                a, b, c, d = _middle(a, c), _middle(b, d), c - a, d - b
+        converted: Array = np.stack([a, b, c, d], axis=-1).astype(dtype)
+    return converted
+
+
+def _middle(low: Array, high: Array) -> Array:
+    # Halves do not overflow where a sum would; integers have no such limit.
+    middle: Array = (low + high) / 2 if low.dtype == object else low / 2 + high / 2
+    return middle
+
+
 BOX = Geometry(
     "box",
     "boxes",
@@ -284,5 +305,6 @@ BOX = Geometry(
     load=load_box,
     measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},
     formats=dict.fromkeys(LAYOUTS, 4),
+    convert=_convert,
     is_its_bounds=True,
 )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
 from fastiou.arrays.inputs import hand_back
 from fastiou.cpu import match as assign
-from fastiou.metrics import METRICS
+from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations.pairs import Pairs, find_pairs
 from fastiou.runtime import steps
 from fastiou.runtime.kernel import Kernel
@@ -147,43 +147,36 @@ def match(
     <Match: 2 matched; unmatched: 0 rows, 1 cols>
     """
     check_choice("method", method, METHODS)
-    check_choice("metric", metric, METRICS)
+    geometry = geometry_of(fmt, a, b)
+    chosen = check_metric(metric, geometry)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; pairs compares a set with itself")
-    maximum = METRICS[metric].maximum
-    minimum = threshold_number(threshold, maximum)
+    minimum = threshold_number(threshold, chosen.maximum)
     ranks = None
     if method == "coco":
         if scores is None:
             raise ValueError("scores must be given with method='coco': one number for each of a")
-        if iscrowd is not None and maximum is None:
+        if iscrowd is not None and chosen.has_units:
             raise ValueError(
                 f"iscrowd must be None with metric={metric!r}: crowds score a share of the row's "
                 "area, which one threshold cannot judge together with areas"
             )
         ranks = score_array("scores", scores)
-        minimum = minimum if maximum is None else min(minimum, COCO_HIGHEST)
+        minimum = minimum if chosen.has_units else min(minimum, COCO_HIGHEST)
     else:
         for name, value in (("scores", scores), ("iscrowd", iscrowd)):
             if value is not None:
                 raise ValueError(f"{name} must be None with method={method!r}: only 'coco' uses it")
 
-    def check_sizes(size1: int, size2: int) -> None:
-        if ranks is not None and len(ranks) != size1:
-            raise ValueError(f"scores must have the shape ({size1},), got {ranks.shape}")
-
-    pairs, inputs = find_pairs(
-        a, b, minimum, metric=metric, fmt=fmt, groups=groups, iscrowd=iscrowd,
-        check_sizes=check_sizes,
-    )  # fmt: skip
+    set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
+    if ranks is not None and len(ranks) != set1.size:
+        raise ValueError(f"scores must have the shape ({set1.size},), got {ranks.shape}")
+    crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
+    pairs = find_pairs(set1, set2, chosen, minimum, groups, crowd=crowd)
     if ranks is None:
         found = (_greedy if method == "greedy" else _optimal)(pairs)
     else:
-        size2 = pairs.shape[1]
-        crowd = np.zeros(size2, np.bool_)
-        if iscrowd is not None:
-            crowd = crowd_array(iscrowd, size2, "b")
-        found = _coco(pairs, ranks, crowd)
+        found = _coco(pairs, ranks, np.zeros(set2.size, np.bool_) if crowd is None else crowd)
     rows = np.flatnonzero(found.partners >= 0)
     parts = (
         rows,
@@ -192,7 +185,7 @@ def match(
         np.flatnonzero(found.partners < 0),
         np.flatnonzero(~found.taken),
     )
-    return Match(*(hand_back(part, *inputs) for part in parts))
+    return Match(*(hand_back(part, set1, set2) for part in parts))
 
 
 class _Found(NamedTuple):

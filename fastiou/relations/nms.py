@@ -14,19 +14,21 @@ from fastiou.arrays.checks import (
     finite_number,
     group_array,
     least_number,
+    refuse_infinite,
     score_of_each,
     threshold_number,
     whole_number,
 )
-from fastiou.arrays.inputs import hand_back
-from fastiou.cpu import grid as kernels
+from fastiou.arrays.inputs import Input, hand_back
+from fastiou.cpu import walk
 from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
-from fastiou.geometries.box_columns import LAYOUTS, PADDING
-from fastiou.geometries.boxes import refuse_infinite, unmagnify
-from fastiou.metrics import METRICS
+from fastiou.geometries.table import check_metric, geometry_of
+from fastiou.geometry import PADDING, unmagnify
+from fastiou.metrics import Metric
 from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
-from fastiou.search.search import SCORES_OF_A_QUERY, Search, Sets, group_codes, read_sets, search
+from fastiou.search.groups import group_codes
+from fastiou.search.search import SCORES_OF_A_QUERY, Search, search
 
 __all__ = ["batched_nms", "nms"]
 
@@ -40,32 +42,33 @@ SORTED_AT_A_TIME = 1 << 20
 #: Scores that all of a group may make with all others, up to which it is left to one thread.
 GROUP_SCORES = 1 << 21
 
-#: Members of small groups that a thread takes at a time, and of large ones. There another thread
-#: may have to leave what overlaps these, so they are few; and of masks, which take longer, fewer.
+#: Members of small groups that a thread takes at a time, and of large ones, in scores of boxes of a
+#: candidate. There another thread may have to leave what overlaps these, so they are few.
 SMALL_TASK = 256
 LARGE_TASK = 64
-LARGE_TASK_OF_MASKS = 2
 
 #: Parts into which groups are cut for the threads, in soft suppression.
 TASKS = 64
 
 
 class Task(NamedTuple):
-    """Members to be suppressed, in the order of their scores."""
+    """Members to be suppressed."""
 
-    sets: Sets
-    metric: str
+    set1: Input
+    metric: Metric
     threshold: float
-    #: Group of each, as `group_codes` numbers them.
+    #: Those whose scores suffice, in the order of these.
+    chosen: Array
+    #: Group of each of them, as `group_codes` numbers them, and how many groups there are.
     codes: Array
     group_count: int
     #: How many to keep at most.
     most: int | None
 
     def search(self, threshold: float) -> Search:
-        """A grid over the members."""
-        codes, count = self.codes, self.group_count
-        return search(self.sets, self.metric, threshold, codes, codes, count)
+        """A grid over the chosen members."""
+        codes = self.codes, self.codes, self.group_count
+        return search(self.set1, self.set1, self.metric, threshold, codes, order=self.chosen)
 
 
 def nms(
@@ -157,14 +160,14 @@ def nms(
     >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear", score_threshold=0.3)
     array([1])
     """
-    check_choice("fmt", fmt, LAYOUTS)
-    check_choice("metric", metric, METRICS)
+    geometry = geometry_of(fmt, a)
+    score = check_metric(metric, geometry)
     check_choice("method", method, METHODS)
     backends.check_device(device)
-    sets = read_sets(a, None, metric, fmt)
-    count = sets.sizes[0]
+    set1 = geometry.read("a", a, fmt, batches=False)
+    count = set1.size
     values = score_of_each(scores, count, "a")
-    minimum = threshold_number(threshold, METRICS[metric].maximum, zero=True)
+    minimum = threshold_number(threshold, score.maximum, zero=True)
     width = finite_number("sigma", sigma)
     if width <= 0:
         raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
@@ -177,7 +180,7 @@ def nms(
             raise ValueError(
                 f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
             )
-        if METRICS[metric].maximum is None:
+        if score.has_units:
             raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
         if count and values.min() < 0:
             row = int((values < 0).argmax())
@@ -191,34 +194,25 @@ def nms(
                 f"scores must be finite for method={method!r}, which could not lower others, "
                 f"got {values[row]} in row {row}"
             )
-    codes, _, group_count = group_codes(groups, sets.sizes, itself=True)
+    codes, _, group_count = group_codes(groups, (count, count), itself=True)
     chosen = by_score(values)[: np.count_nonzero(values >= least)]
-    if len(chosen) < count and sets.geometry == "box":
-        refuse_infinite(sets.inputs[0])  # in those that are left out, too
-    task = Task(
-        sets.taken(chosen),
-        metric,
-        minimum,
-        codes[chosen] if len(codes) > 1 else codes,
-        group_count,
-        most,
-    )
+    if len(chosen) < count:
+        refuse_infinite(set1)  # in those that are left out, too
+    codes = codes[chosen] if len(codes) > 1 else codes
+    task = Task(set1, score, minimum, chosen, codes, group_count, most)
     if method == "hard":
-        result = chosen[
-            backends.compute(
-                device, sets.inputs, lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
-            )
-        ]
-    else:
-        lowered = _soft(
-            task, method, width, chosen, values[chosen].astype(np.float64), float(least)
+        kept = backends.compute(
+            device, [set1], lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
         )
+        result = chosen[kept]
+    else:
+        lowered = _soft(task, method, width, values[chosen].astype(np.float64), float(least))
         taken = np.sort(chosen[lowered >= 0])
         current = np.full(count, -1.0)
         current[chosen] = lowered
         result = taken[by_score(current[taken])]
     result = result[:most]
-    return hand_back(result, *sets.inputs)
+    return hand_back(result, set1)
 
 
 def by_score(scores: Array) -> Array:
@@ -269,12 +263,12 @@ def _by_score(scores: Array) -> Array:
     return order
 
 
-def _limits(found: Search, metric: str, threshold: float) -> Array:
-    """The least score that is more than a threshold, in the units of the kernels."""
+def _limits(found: Search, threshold: float) -> Array:
+    """The least score that is more than a threshold, in the units of the walk."""
     with np.errstate(over="ignore", under="ignore"):
         number = found.dtype.type
         least = np.nextafter(number(threshold), number(np.inf))
-        if METRICS[metric].maximum is None:
+        if found.metric.has_units:
             least = number(unmagnify(np.array([float(least)]), -found.exponent)[0])
         return np.array([least])
 
@@ -282,29 +276,29 @@ def _limits(found: Search, metric: str, threshold: float) -> Array:
 def _work(found: Search) -> int:
     """About how many scores it takes that each member asks for others."""
     grid = found.grid
-    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
-    first_cells = grid.layout[:, kernels.CELL]
+    cells = grid.layout[:, walk.BANDS] * grid.layout[:, walk.CELLS]
+    first_cells = grid.layout[:, walk.CELL]
     sizes = (grid.starts[first_cells + cells] - grid.starts[first_cells]).astype(np.float64)
     met = np.minimum(sizes / 2, 8 * sizes / cells + 8)
-    return SCORES_OF_A_QUERY * len(found.side1) + int(found.scores * (sizes * met).sum())
+    return SCORES_OF_A_QUERY * found.size + int(found.cost * (sizes * met).sum())
 
 
 def _in_turn(found: Search) -> tuple[Array, Array]:
     """Positions, group by group and in the order of scores, and where each group begins."""
-    side, grid = found.side1, found.grid
-    count = len(side)
+    _, _, order, codes = found.set1
+    grid, count = found.grid, found.size
     queue = np.arange(count, dtype=np.int32)
     if not count:
         return np.zeros(1, np.int64), queue
-    edges = np.flatnonzero(side.groups[1:] != side.groups[:-1]) + 1
+    edges = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     firsts = np.concatenate([[0], edges, [count]])
-    groups = side.groups[firsts[:-1]]
+    groups = codes[firsts[:-1]]
     blocks = grid.blocks[groups]
-    cells = grid.layout[:, kernels.BANDS] * grid.layout[:, kernels.CELLS]
+    cells = grid.layout[:, walk.BANDS] * grid.layout[:, walk.CELLS]
     # A cell keeps the order of scores; where there are several, it must be found again.
     for place in np.flatnonzero((grid.blocks[groups + 1] - blocks > 1) | (cells[blocks] > 1)):
         first, last = firsts[place], firsts[place + 1]
-        own = side.order[first:last]
+        own = order[first:last]
         if len(groups) > 1:
             queue[first:last] = first + np.argsort(own)
         else:  # a quarter of the time of sorting
@@ -320,7 +314,6 @@ def _in_turn(found: Search) -> tuple[Array, Array]:
 def _hard(task: Task) -> Array:
     """Which are kept of members in the order of their scores."""
     found = task.search(task.threshold)
-    side = found.side1
     firsts, queue = _in_turn(found)
     count = len(queue)
     every = np.arange(count, dtype=np.int32)
@@ -328,7 +321,7 @@ def _hard(task: Task) -> Array:
     turns[queue] = every
     kept = np.zeros(count + PADDING, np.uint8)
     is_left = np.empty(count, np.bool_)
-    limits = _limits(found, task.metric, task.threshold)
+    limits = _limits(found, task.threshold)
     enough = count + 1 if task.most is None or task.group_count > 1 else task.most
     work = _work(found)
     shares = steps.shares()
@@ -340,10 +333,10 @@ def _hard(task: Task) -> Array:
         scores = 0 if alone else work * len(asking) // max(count, 1)
         progress[1] = 0
         threads.run(
-            suppress_kernel(found.geometry, task.metric), scores,
-            side.arrays, tuple(found.grid),
+            suppress_kernel(found.geometry, found.metric), scores,
+            found.set1, tuple(found.grid),
             # Members ask for those that may suppress them, which come first of the two.
-            found.share2, found.share1, limits, found.scores, queue, turns, kept, is_left, asking,
+            found.share2, found.share1, limits, found.cost, queue, turns, kept, is_left, asking,
             cuts, progress, workers, enough, share // workers,
         )  # fmt: skip
         share = shares.send(int(progress[1]))
@@ -364,31 +357,27 @@ def _hard(task: Task) -> Array:
             asked = len(left)
         if enough <= count and np.count_nonzero(kept) >= enough:
             break
-    result = np.ones(task.sets.sizes[0], np.bool_)
-    result[side.order[:count]] = kept[:count]
+    result = np.ones(len(task.chosen), np.bool_)
+    result[found.set1[2][:count]] = kept[:count]
     return result
 
 
 def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
     """The same from a GPU."""
-    from fastiou.cuda.nms import Members, suppress
+    from fastiou.cuda.nms import suppress
     from fastiou.runtime.gpu import working
 
     found = task.search(task.threshold)
-    side = found.side1
     _, queue = _in_turn(found)
     count = len(queue)
-    result = np.ones(task.sets.sizes[0], np.bool_)
+    result = np.ones(len(task.chosen), np.bool_)
     if not count:
         return result
-    # Members ask for those that may suppress them, which come first of the two.
-    members = Members(
-        found.geometry, side.first, side.second, side.groups, found.grid, found.share2,
-        found.share1, queue, _limits(found, task.metric, task.threshold),
-    )  # fmt: skip
+    limits = _limits(found, task.threshold)
     enough = count if task.most is None or task.group_count > 1 else task.most
     with working(gpu) as work:
-        result[side.order[:count]] = suppress(work, task.metric, members, _work(found), enough)
+        kept = suppress(work, found, queue, limits, _work(found), enough)
+    result[found.set1[2][:count]] = kept
     return result
 
 
@@ -396,7 +385,7 @@ def _tasks(found: Search, firsts: Array) -> Array:
     """At which turns to cut groups that begin at `firsts` into tasks; small ones stay whole."""
     count = int(firsts[-1])
     sizes = np.diff(firsts)
-    large = np.flatnonzero(found.scores * sizes.astype(np.float64) ** 2 > GROUP_SCORES)
+    large = np.flatnonzero(found.cost * sizes.astype(np.float64) ** 2 > GROUP_SCORES)
     length = _task_length(found)
     cuts = [firsts[np.searchsorted(firsts, _even(count, SMALL_TASK))]]
     cuts += [firsts[place] + _even(int(sizes[place]), length) for place in large]
@@ -405,7 +394,7 @@ def _tasks(found: Search, firsts: Array) -> Array:
 
 def _task_length(found: Search) -> int:
     """How many members of a large group a thread takes at a time."""
-    return LARGE_TASK if found.geometry == "box" else LARGE_TASK_OF_MASKS
+    return max(2, LARGE_TASK // found.cost)
 
 
 def _even(count: int, length: int) -> Array:
@@ -416,16 +405,13 @@ def _even(count: int, length: int) -> Array:
 # ---- soft suppression --------------------------------------------------------------------------
 
 
-def _soft(
-    task: Task, method: str, sigma: float, chosen: Array, scores: Array, least: float
-) -> Array:
+def _soft(task: Task, method: str, sigma: float, scores: Array, least: float) -> Array:
     """The score at which each was taken, -1 for those that were dropped."""
     threshold = task.threshold if method == "linear" else 0.0
     found = task.search(threshold)
-    side = found.side1
     firsts, members = _in_turn(found)
     count = len(members)
-    order = side.order[:count]
+    order = found.set1[2][:count]
     current, taken = np.zeros(count + PADDING), np.full(count, -1.0)
     current[:count] = scores[order]
     keys = current[members]
@@ -434,7 +420,7 @@ def _soft(
     cuts = np.unique(np.searchsorted(firsts, np.linspace(0, count, TASKS, endpoint=False)))
     cuts = np.append(cuts[cuts < len(sizes)], len(sizes)).astype(np.int64)
     progress = cuts[:-1].copy()
-    limits = _limits(found, task.metric, threshold)
+    limits = _limits(found, threshold)
     most = count + 1 if task.most is None else task.most
     work = _work(found)
     shares = steps.shares()
@@ -442,9 +428,9 @@ def _soft(
     while working := int(np.count_nonzero(progress < cuts[1:])):
         made = np.zeros(1, np.int64)
         threads.run(
-            decay_kernel(found.geometry, task.metric, method), work if working > 1 else 0,
-            side.arrays, tuple(found.grid), chosen[order], found.share1,
-            found.share2, limits, found.scores, sigma, least, most, firsts, cuts, progress, keys,
+            decay_kernel(found.geometry, found.metric, method), work if working > 1 else 0,
+            found.set1, tuple(found.grid), task.chosen[order], found.share1,
+            found.share2, limits, found.cost, sigma, least, most, firsts, cuts, progress, keys,
             members, sizes, counts, current, taken, made, share // working,
         )  # fmt: skip
         share = shares.send(int(made[0]))

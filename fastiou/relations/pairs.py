@@ -10,28 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.arrays import backends
-from fastiou.arrays.checks import check_choice, crowd_array, threshold_number, whole_number
+from fastiou.arrays.checks import threshold_number
 from fastiou.arrays.inputs import Input, hand_back, plain_array
-from fastiou.cpu.pairs import best_kernel
-from fastiou.geometries.box_columns import LAYOUTS
-from fastiou.geometries.boxes import unmagnify
-from fastiou.metrics import METRICS
-from fastiou.runtime import memory, threads
+from fastiou.geometries.table import check_metric, geometry_of, read_sets
+from fastiou.geometry import unmagnify
+from fastiou.metrics import IOF, Metric
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
-from fastiou.search.pair_lists import (
-    allocate_pairs,
-    list_pairs,
-    name_rows,
-    search_steps,
-    work_before,
-)
-from fastiou.search.search import Search, Sets, group_codes, read_sets, search
+from fastiou.search.groups import group_codes
+from fastiou.search.pair_lists import allocate_pairs, list_pairs, name_rows
+from fastiou.search.search import Search, search
 
 if TYPE_CHECKING:
     import scipy.sparse
 
-__all__ = ["Pairs", "TopK", "find_pairs", "pairs", "topk"]
+__all__ = ["Pairs", "find_pairs", "pairs"]
 
 Array = npt.NDArray[Any]
 
@@ -189,131 +182,122 @@ def pairs(
            row        col      value
              0          1       0.75
     """
-    found, inputs = find_pairs(
-        a, b, threshold, metric=metric, fmt=fmt, groups=groups, device=device, progress=progress,
-        stay_on_gpu=True,
-    )  # fmt: skip
-    rows, cols, values = (_in_kind(column, inputs) for column in found)
+    geometry = geometry_of(fmt, a, b)
+    chosen = check_metric(metric, geometry)
+    backends.check_device(device)
+    report, finish = progress_callback(progress)
+    set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
+    minimum = threshold_number(threshold, chosen.maximum)
+    try:
+        found = find_pairs(
+            set1, set2, chosen, minimum, groups, device=device, report=report, stay_on_gpu=True
+        )
+    finally:
+        finish()
+    rows, cols, values = (in_kind(column, [set1, set2]) for column in found)
     return Pairs(rows, cols, values, found.shape, found.tested)
 
 
-def _in_kind(result: Any, inputs: list[Input]) -> Any:
+def in_kind(result: Any, inputs: list[Input]) -> Any:
     """A result as an array of the library of the inputs, if it is not one already."""
     return hand_back(result, *inputs) if isinstance(result, np.ndarray) else result
 
 
 def find_pairs(
-    a: Any,
-    b: Any,
-    threshold: float,
-    *,
-    metric: str,
-    fmt: str,
+    set1: Input,
+    set2: Input,
+    metric: Metric,
+    minimum: float,
     groups: Any,
-    iscrowd: Any = None,
+    *,
+    crowd: Array | None = None,
     device: str = "auto",
-    progress: bool | Progress = False,
-    check_sizes: Callable[[int, int], None] | None = None,
+    report: Progress | None = None,
     stay_on_gpu: bool = False,
-) -> tuple[Pairs, list[Input]]:
-    """What `pairs` does, with NumPy arrays for a result, and the inputs, to hand results back.
+) -> Pairs:
+    """What `pairs` does, with NumPy arrays for a result.
 
-    With `stay_on_gpu` the result may be arrays of the inputs' library, where these are on a GPU.
-    `check_sizes` is called with the sizes of both sets before anything is searched. Columns that
-    `iscrowd` tells to be crowds score the intersection over the area of the row.
+    With `stay_on_gpu` they may be arrays of the inputs' library, where these are on a GPU. Columns
+    that `crowd` tells to be crowds score the intersection over the area of the row.
     """
-    check_choice("fmt", fmt, LAYOUTS)
-    check_choice("metric", metric, METRICS)
-    backends.check_device(device)
-    report, finish = progress_callback(progress)
-    sets = read_sets(a, b, metric, fmt)
-    minimum = threshold_number(threshold, METRICS[metric].maximum)
-    if check_sizes is not None:
-        check_sizes(*sets.sizes)
-    codes1, codes2, count = group_codes(groups, sets.sizes, itself=sets.itself)
-    crowd = None if iscrowd is None else crowd_array(iscrowd, sets.sizes[1], "b")
-    try:
-        if crowd is None or not crowd.any():
-            found = search(sets, metric, minimum, codes1, codes2, count)
-            return _pairs_of(
-                sets, found, metric, minimum, device, report, stay_on_gpu=stay_on_gpu
-            ), sets.inputs
-        parts = []
-        for scored, left_out in ((metric, crowd), ("iof", ~crowd)):
-            codes = np.where(left_out, np.int32(-1), codes2)
-            found = search(sets, scored, minimum, codes1, codes, count, score_as=metric)
-            parts.append(_pairs_of(sets, found, scored, minimum, device, None))
-    finally:
-        finish()
+    inputs, sizes = [set1, set2], (set1.size, set2.size)
+    codes1, codes2, count = group_codes(groups, sizes, itself=set2 is set1)
+    if crowd is None or not crowd.any():
+        found = search(set1, set2, metric, minimum, (codes1, codes2, count))
+        return _pairs_of(found, inputs, minimum, device, report, stay_on_gpu=stay_on_gpu)
+    # Crowds are searched by themselves, and scored by `IOF` from what is prepared for the metric.
+    parts = []
+    for scored, left_out in ((metric, crowd), (IOF, ~crowd)):
+        codes = codes1, np.where(left_out, np.int32(-1), codes2), count
+        found = search(set1, set2, scored, minimum, codes, score_as=metric)
+        parts.append(_pairs_of(found, inputs, minimum, device, None))
     rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((cols, rows))
     tested = sum(part.tested for part in parts)
-    return Pairs(rows[order], cols[order], values[order], sets.sizes, tested), sets.inputs
+    return Pairs(rows[order], cols[order], values[order], sizes, tested)
 
 
-def _limit(found: Search, metric: str, minimum: float) -> Any:
+def lowest_score(found: Search, minimum: float) -> Any:
     """The least score that counts, in the units of the kernels."""
     with np.errstate(over="ignore", under="ignore"):
         number = found.dtype.type
         # A threshold above 0 stays so, or what does not overlap would be pairs.
         least = np.nextafter(number(0), number(1))
         limit = max(number(minimum), least)
-        if METRICS[metric].maximum is None:
+        if found.metric.has_units:
             limit = max(number(unmagnify(np.array([float(limit)]), -found.exponent)[0]), least)
         return limit
 
 
 def _pairs_of(
-    sets: Sets,
     found: Search,
-    metric: str,
+    inputs: list[Input],
     minimum: float,
     device: str,
     report: Progress | None,
     *,
     stay_on_gpu: bool = False,
 ) -> Pairs:
-    """Count the pairs of each row, and then fill arrays of exactly the right size."""
+    """The pairs of a search, by the backend that `device` asks for."""
+    sizes = inputs[0].size, inputs[1].size
+    limit = lowest_score(found, minimum)
 
     def on_gpu(place: GpuArray | None) -> Pairs:
-        empty = _empty_on_gpu(place, found, metric) if stay_on_gpu else None
-        return _pairs_on_gpu(place, empty, sets, found, metric, minimum, report)
+        empty = empty_on_gpu(place, found) if stay_on_gpu else None
+        return _pairs_on_gpu(place, empty, found, sizes, limit, report)
 
     def on_cpu() -> Pairs:
-        limit = _limit(found, metric, minimum)
-        rows, cols, values, tested = list_pairs(found, metric, limit, sets.sizes[0], report)
-        return Pairs(rows, cols, values, sets.sizes, tested)
+        rows, cols, values, tested = list_pairs(found, limit, sizes[0], report)
+        return Pairs(rows, cols, values, sizes, tested)
 
-    result = backends.compute(device, sets.inputs, on_gpu, on_cpu)
-    if METRICS[metric].maximum is None:
+    result = backends.compute(device, inputs, on_gpu, on_cpu)
+    if found.metric.has_units:
         unmagnify(result.values, found.exponent)
     return result
 
 
-def _empty_on_gpu(
-    place: GpuArray | None, found: Search, metric: str
+def empty_on_gpu(
+    place: GpuArray | None, found: Search
 ) -> Callable[[tuple[int, ...], np.dtype[Any]], Any] | None:
     """What makes results where the inputs are, on a GPU; None if they are made on the host."""
-    magnified = found.exponent != 0 and METRICS[metric].maximum is None
+    magnified = found.exponent != 0 and found.metric.has_units
     return None if place is None or magnified else place.empty
 
 
 def _pairs_on_gpu(
     place: GpuArray | None,
     empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
-    sets: Sets,
     found: Search,
-    metric: str,
-    minimum: float,
+    sizes: tuple[int, int],
+    limit: Any,
     report: Progress | None,
 ) -> Pairs:
     from fastiou.cuda.search import GpuSearch
     from fastiou.runtime.gpu import as_device_array, working
 
-    limit = _limit(found, metric, minimum)
-    offsets = np.zeros(sets.sizes[0] + 1, np.int64)
+    offsets = np.zeros(sizes[0] + 1, np.int64)
     with working(place) as work:
-        on_gpu = GpuSearch(work, found, metric)
+        on_gpu = GpuSearch(work, found)
 
         def told(before: int) -> Callable[[int], None] | None:
             if report is None:
@@ -321,7 +305,7 @@ def _pairs_on_gpu(
             return lambda done: report(before + done, 2 * on_gpu.total)
 
         # Summed here: what is copied for that is little beside the sets and the pairs.
-        np.cumsum(on_gpu.count_pairs(limit, sets.sizes[0], told(0)), out=offsets[1:])
+        np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0)), out=offsets[1:])
         count = int(offsets[-1])
         if empty is not None:
             integer = np.dtype(np.int64)
@@ -331,7 +315,7 @@ def _pairs_on_gpu(
                 on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
                 on_gpu.name_rows(offsets, as_device_array(rows))
                 work.wait()
-            return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
+            return Pairs(rows, cols, values, sizes, on_gpu.tested)
         rows, cols, values = allocate_pairs(count, found.dtype)
         if count:
             gpu_cols, gpu_values = work.empty(count, np.int64), work.empty(count, found.dtype)
@@ -339,170 +323,4 @@ def _pairs_on_gpu(
             work.to_host(gpu_cols, cols)
             work.to_host(gpu_values, values)
     name_rows(offsets, rows)
-    return Pairs(rows, cols, values, sets.sizes, on_gpu.tested)
-
-
-# ---- the best of each row ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class TopK:
-    """The best few of each row, by descending value.
-
-    Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`;
-    `len` is the number of rows.
-
-    Attributes
-    ----------
-    values : array, shape (N, k)
-        Scores; 0 where there are fewer than k.
-    indices : array of int64, shape (N, k)
-        Positions in the second set; -1 where there are fewer than k.
-    """
-
-    values: Any
-    indices: Any
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.values, self.indices))
-
-
-def topk(
-    a: Any,
-    b: Any,
-    k: int = 1,
-    *,
-    threshold: float = 0.0,
-    metric: str = "iou",
-    fmt: str = "xyxy",
-    groups: Any = None,
-    device: str = "auto",
-) -> TopK:
-    """Find the best k of `b` for each of `a`, by boxes or masks that overlap.
-
-    Neither the dense result nor a list of pairs is built: memory is proportional to the inputs and
-    the result.
-
-    Parameters
-    ----------
-    a : array_like, shape (N, 4), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
-    b : array_like, shape (M, 4), or masks
-        What to compare with.
-    k : int
-        How many to keep; it may be more than M. Each row is kept in order as it fills, which suits
-        tens or hundreds: where rows meet thousands and keep thousands, sorting a dense result is
-        faster.
-    threshold : float
-        Smallest score to keep, from 0. What does not overlap, or scores 0, is never kept.
-    metric
-        As in `box_iou`; for masks, as in `mask_iou`.
-    fmt
-        As in `box_iou`.
-    groups : tuple of two arrays of int, optional
-        As in `pairs`.
-    device : {"auto", "cpu", "cuda"}
-        As in `box_iou`.
-
-    Returns
-    -------
-    TopK
-        `values`, shape (N, k), in descending order, as `box_iou` or `mask_iou` would give them, bit
-        for bit, and their `indices` in `b`, int64; among equal values the lowest index comes first.
-        Where a row has fewer, the rest is 0 and -1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `pairs`; k below 1; a threshold below 0.
-    MemoryError
-        The result would not fit in memory.
-    RuntimeError
-        `device` is "cuda", and no GPU can be used.
-
-    Examples
-    --------
-    >>> import fastiou
-    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
-    >>> values, indices = fastiou.topk([[0, 0, 4, 4], [5, 5, 6, 6]], boxes, k=3)
-    >>> values
-    array([[1.  , 0.75, 0.  ],
-           [0.  , 0.  , 0.  ]])
-    >>> indices
-    array([[ 0,  1, -1],
-           [-1, -1, -1]])
-    """
-    check_choice("fmt", fmt, LAYOUTS)
-    check_choice("metric", metric, METRICS)
-    backends.check_device(device)
-    if b is None:
-        raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
-    sets = read_sets(a, b, metric, fmt)
-    number = whole_number("k", k, lowest=1)
-    minimum = threshold_number(threshold, METRICS[metric].maximum, zero=True)
-    codes1, codes2, count = group_codes(groups, sets.sizes, itself=False)
-    shape = (sets.sizes[0], number)
-
-    def allocate() -> tuple[Array, Array]:
-        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
-        values = memory.allocate(shape, sets.dtype, what, instead, zeros=True)
-        return values, memory.allocate(shape, np.int64, what, instead)
-
-    # Before anything that takes time, so that what cannot fit is refused at once.
-    allocated = allocate() if backends.gpu_of(sets.inputs) is None else None
-    found = search(sets, metric, minimum, codes1, codes2, count)
-    limit = _limit(found, metric, minimum)
-
-    def on_host() -> tuple[Array, Array]:
-        return allocate() if allocated is None else allocated
-
-    def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
-        empty = _empty_on_gpu(place, found, metric)
-        return _best_on_gpu(place, empty, on_host, found, metric, limit, shape)
-
-    def on_cpu() -> tuple[Any, Any]:
-        values, indices = on_host()
-        indices.fill(-1)
-        for cuts, work, _ in search_steps(found, work_before(found, metric, number)):
-            threads.run(
-                best_kernel(found.geometry, metric), work, *found.arguments, cuts, limit, indices,
-                values,
-            )  # fmt: skip
-        return values, indices
-
-    values, indices = backends.compute(device, sets.inputs, on_gpu, on_cpu)
-    if METRICS[metric].maximum is None:
-        unmagnify(values, found.exponent)
-    return TopK(_in_kind(values, sets.inputs), _in_kind(indices, sets.inputs))
-
-
-def _best_on_gpu(
-    place: GpuArray | None,
-    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
-    on_host: Callable[[], tuple[Array, Array]],
-    found: Search,
-    metric: str,
-    limit: Any,
-    shape: tuple[int, int],
-) -> tuple[Any, Any]:
-    """Values and columns of the best of each row."""
-    from fastiou.cuda.search import GpuSearch
-    from fastiou.runtime.gpu import as_device_array, working
-
-    with working(place) as work:
-        if empty is not None:
-            values, indices = empty(shape, found.dtype), empty(shape, np.dtype(np.int64))
-            if shape[0]:
-                gpu_indices, gpu_values = as_device_array(indices), as_device_array(values)
-                GpuSearch(work, found, metric).keep_best(limit, gpu_indices, gpu_values)
-            return values, indices
-        values, indices = on_host()
-        if shape[0]:
-            gpu_indices, gpu_values = work.empty(shape, np.int64), work.empty(shape, found.dtype)
-            GpuSearch(work, found, metric).keep_best(limit, gpu_indices, gpu_values)
-            work.to_host(gpu_indices, indices)
-            work.to_host(gpu_values, values)
-    return values, indices
+    return Pairs(rows, cols, values, sizes, on_gpu.tested)

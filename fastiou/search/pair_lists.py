@@ -18,7 +18,8 @@ import numpy.typing as npt
 from fastiou.cpu.pairs import COLLECT, FILL, NAME_ROWS, REACH, SORT_OUT, pairs_kernel
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.progress import Progress
-from fastiou.search.search import CUTS, SCORES_OF_A_QUERY, Search, even_cuts, row_steps
+from fastiou.search.grid_plan import CUTS
+from fastiou.search.search import SCORES_OF_A_QUERY, Search, even_cuts, row_steps
 
 __all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
 
@@ -59,8 +60,8 @@ MOST_SAMPLED = 1 << 26
 
 
 def _unit(found: Search) -> int:
-    """How many rows are reckoned together. One row of masks can be a step by itself."""
-    return UNIT if found.geometry == "box" else 1
+    """How many rows are reckoned together. One row of large masks can be a step by itself."""
+    return max(1, UNIT // found.cost)
 
 
 def _sampled(count: int, unit: int, sample: int) -> Array:
@@ -73,30 +74,30 @@ def _sampled(count: int, unit: int, sample: int) -> Array:
     return np.stack([firsts, lasts], axis=1).ravel()
 
 
-def work_before(found: Search, metric: str, kept: int = 0) -> Array:
+def work_before(found: Search, kept: int = 0) -> Array:
     """Work before each unit of rows, in scores of boxes, reckoned from some of them.
 
     `kept` is how many of each row are kept in order, which moves half of these for each new one.
     """
-    count = len(found.side1)
+    count = found.size
     unit = _unit(found)
     cuts = _sampled(count, unit, SAMPLE)
     reached = np.zeros(len(cuts), np.int64)
     threads.run(
-        pairs_kernel(found.geometry, metric), SCORES_OF_A_QUERY * len(cuts) * SAMPLE // 2,
+        pairs_kernel(found.geometry, found.metric), SCORES_OF_A_QUERY * len(cuts) * SAMPLE // 2,
         *found.arguments, found.itself, REACH, 2, cuts, found.dtype.type(0), reached,
         np.empty(0, np.int64), *_no_columns(found), *_Pool(0, found.dtype).arguments,
     )  # fmt: skip
     rows = np.diff(np.append(np.arange(0, count, unit), count))
     met = reached[::2] // np.maximum(cuts[1::2] - cuts[::2], 1) + 1
     moved = np.minimum(met, kept) // 8
-    work = (met * (found.scores + moved) + SCORES_OF_A_QUERY) * rows
+    work = (met * (found.cost + moved) + SCORES_OF_A_QUERY) * rows
     return np.concatenate([[0], np.cumsum(work)])
 
 
 def search_steps(found: Search, work: Array) -> Iterator[tuple[Array, int, int]]:
     """Cut the rows of a search into steps by what `work_before` gives; see `search.row_steps`."""
-    return row_steps(work, _unit(found), len(found.side1))
+    return row_steps(work, _unit(found), found.size)
 
 
 # ---- lists -------------------------------------------------------------------------------------
@@ -167,13 +168,13 @@ def _no_columns(found: Search) -> tuple[Array, Array]:
     return np.empty(0, np.int64), np.empty(0, found.dtype)
 
 
-def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _Pool:
+def _pool(found: Search, limit: Any, work: int, counts: Array) -> _Pool:
     """Room for as many pairs as some of the rows lead to expect; `counts` is written to.
 
     There is none where pairs are too many, or rows so long that much room would be left over.
     """
     none = _Pool(len(counts), found.dtype)
-    count = len(found.side1)
+    count = found.size
     cuts = _sampled(count, POOL_UNIT, 1)
     rows = len(cuts) // 2
     if count < POOL_UNIT or work * rows > MOST_SAMPLED * count:
@@ -182,7 +183,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
     for first, last, own_work in steps.ranges(rows, work / count):
         some = slice(2 * first, 2 * last)
         threads.run(
-            pairs_kernel(found.geometry, metric), own_work, *found.arguments, found.itself, COLLECT,
+            pairs_kernel(found.geometry, found.metric), own_work, *found.arguments, found.itself, COLLECT,
             2, cuts[some], limit, reached[some], counts, *_no_columns(found), *none.arguments,
         )  # fmt: skip
     expected = max(int(counts.sum()) * count // rows, min(work, LEAST_POOL))
@@ -201,7 +202,7 @@ def _pool(found: Search, metric: str, limit: Any, work: int, counts: Array) -> _
 
 
 def list_pairs(
-    found: Search, metric: str, limit: Any, row_count: int, report: Progress | None
+    found: Search, limit: Any, row_count: int, report: Progress | None
 ) -> tuple[Array, Array, Array, int]:
     """Find all pairs of a search that score `limit` or more.
 
@@ -222,10 +223,10 @@ def list_pairs(
     MemoryError
         The pairs would not fit.
     """
-    cumulative = work_before(found, metric)
+    cumulative = work_before(found)
     total = int(cumulative[-1])
     offsets = np.zeros(row_count + 1, np.int64)
-    pool = _pool(found, metric, limit, total, offsets[1:])
+    pool = _pool(found, limit, total, offsets[1:])
     collected = COLLECTED if len(pool) else COUNTED
 
     def search(mode: int, numbers: Array, columns: Array, values: Array) -> int:
@@ -234,7 +235,7 @@ def list_pairs(
         for cuts, work, done in search_steps(found, cumulative):
             reached = np.empty(len(cuts) - 1, np.int64)
             threads.run(
-                pairs_kernel(found.geometry, metric), work, *found.arguments, found.itself, mode, 1,
+                pairs_kernel(found.geometry, found.metric), work, *found.arguments, found.itself, mode, 1,
                 cuts, limit, reached, numbers, columns, values, *pool.arguments,
             )  # fmt: skip
             tested += int(reached.sum())

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from fastiou.arrays.inputs import (
     Input,
-    check_one_library,
     hand_back,
     label_array,
     mask_array,
@@ -41,7 +40,7 @@ from fastiou.geometries.masks.run_lengths import (
 )
 from fastiou.runtime import memory, steps, threads
 
-__all__ = ["Masks", "as_masks", "is_masks", "two_sets"]
+__all__ = ["Masks", "as_masks", "holds_masks", "read_masks", "sides"]
 
 Array = npt.NDArray[Any]
 
@@ -540,7 +539,7 @@ def _read_only(array: Array) -> Array:
 # ---- arguments ---------------------------------------------------------------------------------
 
 
-def is_masks(value: Any) -> bool:
+def holds_masks(value: Any) -> bool:
     """Whether an argument that may hold boxes or masks holds masks: `Masks`, run lengths, images.
 
     Three dimensions make images, unless the last has room for a box: that is a batch of boxes.
@@ -583,15 +582,9 @@ def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
     return pack_argument(name, value)
 
 
-def two_sets(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Masks, Masks, list[Input]]:
-    """Two arguments of masks of one size, and those of them that came as dense arrays."""
-    set1, given1 = as_masks(name1, value1)
-    set2, given2 = (set1, given1) if value2 is value1 else as_masks(name2, value2)
-    inputs = [given for given in (given1, given2) if given is not None]
-    check_one_library(*inputs)
-    if len(set1) and len(set2) and set1._size != set2._size:
-        raise ValueError(
-            f"{name1} and {name2} must have one size, got {sides(set1._size)} and "
-            f"{sides(set2._size)}"
-        )
-    return set1, set2, inputs
+def read_masks(name: str, value: Any) -> Input:
+    """An argument of masks in any form, as `Masks`, and where a dense array came from."""
+    masks, given = as_masks(name, value)
+    if given is None:
+        return Input(name, masks, np.empty(0), None, "numpy")
+    return given._replace(array=masks, source=np.empty(0))

@@ -30,6 +30,7 @@ __all__ = [
     "running_sum",
     "take",
     "word_offsets",
+    "words_of_each",
 ]
 
 Array = npt.NDArray[Any]
@@ -295,10 +296,16 @@ def running_sum(sizes: Array) -> Array:
     return offsets
 
 
+def words_of_each(bounds: Array) -> Array:
+    """Words of masks with these bounds, (>= 4, n): those of the word rows that a box touches."""
+    left, top, right, bottom = bounds[:4]
+    words: Array = (-(-bottom // bits.BITS) - top // bits.BITS) * (right - left)
+    return words
+
+
 def word_offsets(boxes: Array) -> Array:
-    """Where the words of masks with these boxes begin."""
-    rows = -(-boxes[:, 3] // bits.BITS) - boxes[:, 1] // bits.BITS
-    return running_sum(rows * (boxes[:, 2] - boxes[:, 0]))
+    """Where the words of masks with these boxes, (n, 4), begin."""
+    return running_sum(words_of_each(boxes.T))
 
 
 def allocate_words(count: int, *, zeros: bool = False) -> Array:

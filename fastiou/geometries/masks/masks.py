@@ -1,0 +1,143 @@
+"""Masks as a geometry: how sets of them are read, prepared, and scored against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays.inputs import Input
+from fastiou.geometries.masks.kernels import (
+    TILE_COLUMNS,
+    TILE_ROWS,
+    load_mask,
+    mask_chunk_scorer,
+    mask_kernels,
+    shared_and_areas,
+)
+from fastiou.geometries.masks.mask_set import Masks, holds_masks, read_masks, sides
+from fastiou.geometries.masks.packing import SCORES_PER_WORD, running_sum, words_of_each
+from fastiou.geometry import PADDING, Columns, Geometry
+from fastiou.metrics import Metric, Need
+from fastiou.runtime import steps, threads
+
+__all__ = ["MASK"]
+
+Array = npt.NDArray[Any]
+
+#: What a candidate takes whose box does not meet, in scores of boxes: they are tested one by one.
+SCORES_OF_A_TEST = 8
+
+
+def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
+    return read_masks(name, value)._replace(geometry=MASK)
+
+
+def _prepare(
+    given1: Input, given2: Input, metric: Metric, order: Array | None = None, phase: int = 0
+) -> tuple[Columns, Columns]:
+    """Columns of two sets of masks of one size (see `Geometry.prepare`)."""
+    set1, set2 = given1.array, given2.array
+    if len(set1) and len(set2) and set1.shape[1:] != set2.shape[1:]:
+        raise ValueError(
+            f"{given1.name} and {given2.name} must have one size, got {sides(set1.shape[1:])} and "
+            f"{sides(set2.shape[1:])}"
+        )
+    columns1 = _columns(set1, order)
+    return columns1, columns1 if set2 is set1 else _columns(set2, None)
+
+
+def _columns(masks: Masks, order: Array | None) -> Columns:
+    chosen: Any = slice(None) if order is None else order
+    count = len(masks) if order is None else len(order)
+    bounds = np.zeros((6, count + PADDING), np.int64)
+    bounds[:4, :count] = masks._boxes[chosen].T
+    bounds[4, :count] = masks._offsets[:-1][chosen]
+    bounds[5, :count] = masks._areas[chosen]
+    return Columns(bounds, masks._words, 0)
+
+
+def _cost(columns: Columns) -> int:
+    """How long a candidate takes: at most all words of the larger; half is common where two meet."""
+    words = float(words_of_each(columns.bounds).mean())
+    return SCORES_OF_A_TEST + int(SCORES_PER_WORD * words / 2)
+
+
+# ---- dense results -----------------------------------------------------------------------------
+
+
+def _words_of_all(bounds1: Array, bounds2: Array) -> int:
+    """Words of every mask of two sets, if all have one box; else 0."""
+    box = bounds1[:4, :1]
+    if (bounds1[:4] == box).all() and (bounds2[:4] == box).all():
+        return int(words_of_each(bounds1[:, :1])[0])
+    return 0
+
+
+def _fill_dense(
+    metric: Metric, columns1: Columns, columns2: Columns, first_row: int, scores: Array
+) -> None:
+    """Fill scores (rows, columns), beginning with this row."""
+    count1, count2 = scores.shape
+    bounds1, bounds2 = columns1.bounds[:, first_row:], columns2.bounds
+    if first_row:
+        bounds1 = np.ascontiguousarray(bounds1)
+    sets = bounds1, columns1.data, bounds2, columns2.data
+    kernels = mask_kernels(metric)
+    size = _words_of_all(bounds1[:, :count1], bounds2[:, :count2])
+    if size:  # nothing to crop, as with masks that fill the image
+        tiles = -(-count1 // TILE_ROWS) * -(-count2 // TILE_COLUMNS)
+        per_tile = TILE_ROWS * TILE_COLUMNS * size * SCORES_PER_WORD
+        for first, last, work in steps.ranges(tiles, per_tile):
+            threads.run(kernels.uniform, work, *sets, scores, size, first, last)
+        return
+    sizes = words_of_each(bounds1[:, :count1])
+    before2 = running_sum(words_of_each(bounds2[:, :count2]))
+    # So many columns that one row may take longer than a step are parted, too.
+    for first_column, last_column, _ in steps.spans(before2, SCORES_PER_WORD, equal=True):
+        columns = last_column - first_column
+        words = int(before2[last_column] - before2[first_column])
+        # A row reads no more words than it has itself for each column, nor than the columns have.
+        cost = running_sum(np.minimum(sizes * columns, words) + int(columns / SCORES_PER_WORD))
+        for first, last, work in steps.spans(cost, SCORES_PER_WORD):
+            threads.run(
+                kernels.dense, work, *sets, threads.thread_count(), scores, first, last,
+                first_column, last_column,
+            )  # fmt: skip
+
+
+def _on_gpu(work: Any, metric: Metric, columns1: Columns, columns2: Columns) -> Any:
+    from fastiou.geometries.masks.gpu_kernels import MaskScores
+
+    own1 = _own_words(columns1)
+    own2 = own1 if columns2 is columns1 else _own_words(columns2)
+    count1, count2 = (columns.bounds.shape[1] - PADDING for columns in (columns1, columns2))
+    size = _words_of_all(columns1.bounds[:, :count1], columns2.bounds[:, :count2])
+    return MaskScores(work, metric, own1, own2, size)
+
+
+def _own_words(columns: Columns) -> Columns:
+    """The same masks, without the words of others that they may be a slice of."""
+    bounds = columns.bounds[:, :-PADDING]
+    first = int(bounds[4].min())
+    last = int((bounds[4] + words_of_each(bounds)).max())
+    moved = columns.bounds.copy()
+    moved[4, : bounds.shape[1]] -= first
+    return columns._replace(bounds=moved, data=columns.data[first:last])
+
+
+MASK = Geometry(
+    "mask",
+    "masks",
+    read=_read,
+    prepare=_prepare,
+    load=load_mask,
+    measures={Need.OVERLAP: shared_and_areas},
+    recognises=holds_masks,
+    cost=_cost,
+    chunk=64,
+    chunk_scorer=mask_chunk_scorer,
+    dense=_fill_dense,
+    on_gpu=_on_gpu,
+)

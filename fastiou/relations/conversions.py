@@ -1,0 +1,134 @@
+"""What goes with boxes and masks: areas, formats, and bounding boxes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.checks import check_choice, refuse_infinite
+from fastiou.arrays.inputs import hand_back, result_dtype
+from fastiou.cpu.dense import dense_kernels
+from fastiou.geometries.masks.mask_set import read_masks
+from fastiou.geometries.table import FORMATS, geometry_of
+from fastiou.geometry import unmagnify
+from fastiou.metrics import METRICS
+from fastiou.runtime import steps, threads
+
+__all__ = ["box_area", "box_convert", "masks_to_boxes"]
+
+
+def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
+    """Area of every box.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (..., N, 4)
+        Boxes, as in `box_iou`.
+    fmt : {"xyxy", "xywh", "cxcywh"}
+        What the four numbers are.
+
+    Returns
+    -------
+    array, shape (..., N)
+        float32 for float16 and float32, else float64, in squared units of the input. An inverted
+        box has area 0, a box with a NaN has area NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.box_area([[0, 0, 2, 3], [5, 5, 4, 9]])
+    array([6., 0.])
+    """
+    geometry = geometry_of(fmt)
+    given = geometry.read("boxes", boxes, fmt, batches=True)
+    metric = METRICS["intersection"]
+    columns, _ = geometry.prepare(given, given, metric)
+    # The columns hold a stand-in for the area 0; the area that a box shares with itself is exact.
+    count = math.prod(given.array.shape[:-1])
+    areas = np.empty(count, result_dtype(given))
+    kernel = dense_kernels(geometry, metric).aligned
+    for first, last, work in steps.ranges(count, geometry.cost(columns)):
+        threads.run(kernel, work, *columns[:2], *columns[:2], 0, areas, first, last)
+    unmagnify(areas, columns.exponent)
+    if columns.missing is not None:
+        areas[columns.missing] = np.nan
+    return hand_back(areas.reshape(given.array.shape[:-1]), given)
+
+
+def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+    """Convert boxes from one format to another.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (..., N, 4)
+        Boxes, as in `box_iou`.
+    in_fmt, out_fmt : {"xyxy", "xywh", "cxcywh"}
+        The formats.
+
+    Returns
+    -------
+    array, shape (..., N, 4)
+        A new array of the dtype of the input; float64 for integers, since centres can be halves,
+        and float32 for bfloat16. Inverted boxes stay inverted, NaN stays NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.box_convert([[10, 20, 30, 60]], "xyxy", "cxcywh")
+    array([[20., 40., 20., 40.]])
+    """
+    check_choice("in_fmt", in_fmt, FORMATS)
+    check_choice("out_fmt", out_fmt, FORMATS)
+    geometry = FORMATS[in_fmt]
+    if FORMATS[out_fmt] is not geometry:
+        raise ValueError(
+            f"in_fmt and out_fmt must be formats of one geometry, got {in_fmt!r} of "
+            f"{geometry.plural} and {out_fmt!r} of {FORMATS[out_fmt].plural}"
+        )
+    given = geometry.read("boxes", boxes, in_fmt, batches=True)
+    refuse_infinite(given)
+    assert geometry.convert is not None
+    return hand_back(geometry.convert(given.array, in_fmt, out_fmt), given)
+
+
+def masks_to_boxes(masks: Any) -> Any:
+    """Bounding boxes as torchvision has them.
+
+    Parameters
+    ----------
+    masks : Masks, array_like or list of dict
+        Masks, as in `mask_iou`.
+
+    Returns
+    -------
+    array of float32, shape (N, 4)
+        (left, top, right, bottom), the last two of the last pixel itself, so that a single pixel
+        has right = left; zeros for an empty mask. `Masks.boxes` has them half-open.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mask_iou`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> fastiou.masks_to_boxes([[[0, 1, 1], [0, 1, 0]]])
+    array([[1., 0., 2., 1.]], dtype=float32)
+    """
+    given = read_masks("masks", masks)
+    boxes = given.array.boxes.astype(np.float32)
+    boxes[given.array.area > 0, 2:] -= 1
+    return hand_back(boxes, given)

@@ -1,0 +1,187 @@
+"""The best few of each row, without the dense result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.arrays import backends
+from fastiou.arrays.checks import threshold_number, whole_number
+from fastiou.arrays.inputs import result_dtype
+from fastiou.cpu.topk import best_kernel
+from fastiou.geometries.table import check_metric, geometry_of, read_sets
+from fastiou.geometry import unmagnify
+from fastiou.relations.pairs import empty_on_gpu, in_kind, lowest_score
+from fastiou.runtime import memory, threads
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.search.groups import group_codes
+from fastiou.search.pair_lists import search_steps, work_before
+from fastiou.search.search import Search, search
+
+__all__ = ["TopK", "topk"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The best few of each row, by descending value.
+
+    Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`;
+    `len` is the number of rows.
+
+    Attributes
+    ----------
+    values : array, shape (N, k)
+        Scores; 0 where there are fewer than k.
+    indices : array of int64, shape (N, k)
+        Positions in the second set; -1 where there are fewer than k.
+    """
+
+    values: Any
+    indices: Any
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.values, self.indices))
+
+
+def topk(
+    a: Any,
+    b: Any,
+    k: int = 1,
+    *,
+    threshold: float = 0.0,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    groups: Any = None,
+    device: str = "auto",
+) -> TopK:
+    """Find the best k of `b` for each of `a`, by boxes or masks that overlap.
+
+    Neither the dense result nor a list of pairs is built: memory is proportional to the inputs and
+    the result.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    b : array_like, shape (M, 4), or masks
+        What to compare with.
+    k : int
+        How many to keep; it may be more than M. Each row is kept in order as it fills, which suits
+        tens or hundreds: where rows meet thousands and keep thousands, sorting a dense result is
+        faster.
+    threshold : float
+        Smallest score to keep, from 0. What does not overlap, or scores 0, is never kept.
+    metric
+        As in `box_iou`; for masks, as in `mask_iou`.
+    fmt
+        As in `box_iou`.
+    groups : tuple of two arrays of int, optional
+        As in `pairs`.
+    device : {"auto", "cpu", "cuda"}
+        As in `box_iou`.
+
+    Returns
+    -------
+    TopK
+        `values`, shape (N, k), in descending order, as `box_iou` or `mask_iou` would give them, bit
+        for bit, and their `indices` in `b`, int64; among equal values the lowest index comes first.
+        Where a row has fewer, the rest is 0 and -1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pairs`; k below 1; a threshold below 0.
+    MemoryError
+        The result would not fit in memory.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
+    >>> values, indices = fastiou.topk([[0, 0, 4, 4], [5, 5, 6, 6]], boxes, k=3)
+    >>> values
+    array([[1.  , 0.75, 0.  ],
+           [0.  , 0.  , 0.  ]])
+    >>> indices
+    array([[ 0,  1, -1],
+           [-1, -1, -1]])
+    """
+    geometry = geometry_of(fmt, a, b)
+    chosen = check_metric(metric, geometry)
+    backends.check_device(device)
+    if b is None:
+        raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
+    set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
+    number = whole_number("k", k, lowest=1)
+    minimum = threshold_number(threshold, chosen.maximum, zero=True)
+    codes = group_codes(groups, (set1.size, set2.size), itself=False)
+    shape = (set1.size, number)
+    inputs = [set1, set2]
+
+    def allocate() -> tuple[Array, Array]:
+        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
+        values = memory.allocate(shape, result_dtype(*inputs), what, instead, zeros=True)
+        return values, memory.allocate(shape, np.int64, what, instead)
+
+    # Before anything that takes time, so that what cannot fit is refused at once.
+    allocated = allocate() if backends.gpu_of(inputs) is None else None
+    found = search(set1, set2, chosen, minimum, codes)
+    limit = lowest_score(found, minimum)
+
+    def on_host() -> tuple[Array, Array]:
+        return allocate() if allocated is None else allocated
+
+    def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
+        return _best_on_gpu(place, empty_on_gpu(place, found), on_host, found, limit, shape)
+
+    def on_cpu() -> tuple[Any, Any]:
+        values, indices = on_host()
+        indices.fill(-1)
+        kernel = best_kernel(geometry, chosen)
+        for cuts, work, _ in search_steps(found, work_before(found, number)):
+            threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
+        return values, indices
+
+    values, indices = backends.compute(device, inputs, on_gpu, on_cpu)
+    if chosen.has_units:
+        unmagnify(values, found.exponent)
+    return TopK(in_kind(values, inputs), in_kind(indices, inputs))
+
+
+def _best_on_gpu(
+    place: GpuArray | None,
+    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
+    on_host: Callable[[], tuple[Array, Array]],
+    found: Search,
+    limit: Any,
+    shape: tuple[int, int],
+) -> tuple[Any, Any]:
+    """Values and columns of the best of each row."""
+    from fastiou.cuda.search import GpuSearch
+    from fastiou.runtime.gpu import as_device_array, working
+
+    with working(place) as work:
+        if empty is not None:
+            values, indices = empty(shape, found.dtype), empty(shape, np.dtype(np.int64))
+            if shape[0]:
+                gpu_indices, gpu_values = as_device_array(indices), as_device_array(values)
+                GpuSearch(work, found).keep_best(limit, gpu_indices, gpu_values)
+            return values, indices
+        values, indices = on_host()
+        if shape[0]:
+            gpu_indices, gpu_values = work.empty(shape, np.int64), work.empty(shape, found.dtype)
+            GpuSearch(work, found).keep_best(limit, gpu_indices, gpu_values)
+            work.to_host(gpu_indices, indices)
+            work.to_host(gpu_values, values)
+    return values, indices

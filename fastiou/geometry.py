@@ -100,8 +100,9 @@ class Geometry:
     #: `(work, metric, columns1, columns2) -> ` an object with `fill_dense(work, scores, first_row)`
     #: and `fill_aligned`, which do so on a GPU.
     on_gpu: Callable[..., Any] | None = None
-    #: Compiled for GPUs: four neighbouring members, by loads of 16 bytes.
-    load_four: Callable[..., Any] | None = None
+    #: Where `(bounds, data, i) -> ` four neighbouring members is found, "module:function", for GPUs
+    #: that load them by 16 bytes. It imports `numba.cuda`, and so is loaded when it is needed.
+    load_four: str | None = None
 
     def metrics(self) -> list[str]:
         """Names of the metrics that it measures enough for."""

@@ -1,4 +1,4 @@
-"""Dense and aligned scores of boxes on a GPU: one factory, kernels for each metric.
+"""Dense and aligned scores on a GPU: one factory, kernels for each geometry and metric.
 
 What should bound the dense float32 kernel is writing its result, 4 bytes in the time in which an
 H100 issues 39 instructions. A score takes 20, so little else may happen for each: a thread keeps
@@ -13,6 +13,7 @@ neighbouring threads, which makes 36.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -21,14 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import cuda
 
-from fastiou.geometries.box_columns import BoxColumns, box
-from fastiou.metrics import METRICS
+from fastiou.cuda.scoring import pair_scorer
+from fastiou.geometry import Columns, Geometry
+from fastiou.metrics import IOF, Metric
 from fastiou.runtime.gpu import Work, begins_at_multiple_of
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
-from fastiou.runtime.gpu_primitives import item, load4, store, store4
+from fastiou.runtime.gpu_primitives import store, store4
 from fastiou.runtime.kernel import named
 
-__all__ = ["PairwiseKernels", "aligned_scores", "dense_scores", "pairwise"]
+__all__ = ["DenseKernels", "GpuScores", "dense_kernels"]
 
 Array = npt.NDArray[Any]
 
@@ -41,162 +43,121 @@ ROWS = 16
 LARGEST_GRID = 65535
 
 
-class PairwiseKernels(NamedTuple):
-    """The kernels of one metric, each for results with crowds among the columns or without."""
+class DenseKernels(NamedTuple):
+    """The kernels of one geometry and metric."""
 
-    #: A dense result whose rows all begin at a multiple of 16 bytes, and any other.
-    vector: CudaKernel
+    #: A dense result whose rows all begin at a multiple of 16 bytes, of a geometry that loads four
+    #: members at once; None of others.
+    vector: CudaKernel | None
+    #: Any dense result.
     scalar: CudaKernel
-    #: Box i of one set against box i of the other.
+    #: Member i of one set against member i of the other.
     aligned: CudaKernel
 
 
-def four_boxes(corners: Any, measures: Any, length: int, place: int) -> Any:
-    """Four boxes of flattened columns, from a place that is a multiple of four."""
-    left = load4(corners, place)
-    top = load4(corners, place + length)
-    right = load4(corners, place + 2 * length)
-    bottom = load4(corners, place + 3 * length)
-    area = load4(measures, place)
-    aspect = load4(measures, place + length)
-    x = load4(measures, place + 2 * length)
-    y = load4(measures, place + 3 * length)
-    return (
-        (left[0], top[0], right[0], bottom[0], area[0], aspect[0], x[0], y[0]),
-        (left[1], top[1], right[1], bottom[1], area[1], aspect[1], x[1], y[1]),
-        (left[2], top[2], right[2], bottom[2], area[2], aspect[2], x[2], y[2]),
-        (left[3], top[3], right[3], bottom[3], area[3], aspect[3], x[3], y[3]),
-    )
-
-
-def one_box(corners: Any, measures: Any, length: int, place: int) -> Any:
-    """A box of flattened columns."""
-    return (
-        item(corners, place),
-        item(corners, place + length),
-        item(corners, place + 2 * length),
-        item(corners, place + 3 * length),
-        item(measures, place),
-        item(measures, place + length),
-        item(measures, place + 2 * length),
-        item(measures, place + 3 * length),
-    )
+def _loaded(place: str | None) -> Any:
+    """What "module:function" names."""
+    if place is None:
+        return None
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @functools.cache
-def pairwise(metric: str, with_crowds: bool = False) -> PairwiseKernels:
-    """Make the kernels of a metric."""
-    formula = METRICS[metric].formula
-    measure = METRICS[metric].measure
-    crowd_formula = METRICS["iof"].formula
-    crowd_measure = METRICS["iof"].measure
-    suffix = "-crowds" if with_crowds else ""
+def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
+    """Make the kernels of a geometry and a metric."""
+    load, load_four = geometry.load, _loaded(geometry.load_four)
+    score = pair_scorer(geometry, metric)
+    label = f"{geometry.name}-{metric.name}"
 
-    @named(metric + suffix)
-    def score(box1: Any, box2: Any, crowd: Any, column: int) -> Any:
-        if with_crowds and crowd[column]:
-            return crowd_formula(*crowd_measure(box1, box2))
-        return formula(*measure(box1, box2))
-
-    @named(metric + suffix)
-    def store_row(scores: Any, place: int, box1: Any, boxes2: Any, crowd: Any, column: int) -> None:
+    @named(label)
+    def store_row(scores: Any, place: int, member: Any, four: Any) -> None:
         store4(
             scores,
             place,
-            score(box1, boxes2[0], crowd, column),
-            score(box1, boxes2[1], crowd, column + 1),
-            score(box1, boxes2[2], crowd, column + 2),
-            score(box1, boxes2[3], crowd, column + 3),
+            score(member, four[0]),
+            score(member, four[1]),
+            score(member, four[2]),
+            score(member, four[3]),
         )
 
     def vector(
-        corners1: Any,
-        measures1: Any,
-        length1: int,
-        corners2: Any,
-        measures2: Any,
-        length2: int,
+        bounds1: Any,
+        data1: Any,
+        bounds2: Any,
+        data2: Any,
         starts1: Any,
         starts2: Any,
-        crowd: Any,
         rows: int,
         columns: int,
         scores: Any,
     ) -> None:
+        """Fill scores (batches * rows * columns,), of which all rows begin where loads of 16 bytes do."""
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 4 * (np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x)
         for batch in range(cuda.blockIdx.z, starts1.shape[0], cuda.gridDim.z):
             for column in range(thread, columns, 4 * cuda.blockDim.x * cuda.gridDim.y):
-                boxes2 = four_boxes(corners2, measures2, length2, starts2[batch] + column)
+                four = load_four(bounds2, data2, starts2[batch] + column)
                 result = (batch * rows + first) * columns + column
                 for row in range(first, min(first + ROWS, rows), 2):
                     place = starts1[batch] + row
-                    box1 = one_box(corners1, measures1, length1, place)
-                    other1 = one_box(corners1, measures1, length1, place + 1)
-                    store_row(scores, result, box1, boxes2, crowd, column)
+                    member = load(bounds1, data1, np.uint64(place))
+                    other = load(bounds1, data1, np.uint64(place + 1))
+                    store_row(scores, result, member, four)
                     result += columns
                     if row + 1 < rows:
-                        store_row(scores, result, other1, boxes2, crowd, column)
+                        store_row(scores, result, other, four)
                     result += columns
 
     def scalar(
-        corners1: Any,
-        measures1: Any,
-        length1: int,
-        corners2: Any,
-        measures2: Any,
-        length2: int,
+        bounds1: Any,
+        data1: Any,
+        bounds2: Any,
+        data2: Any,
         starts1: Any,
         starts2: Any,
-        crowd: Any,
+        chosen: Any,
         rows: int,
         columns: int,
         scores: Any,
     ) -> None:
+        """Fill scores (batches * rows * columns,), or those of `chosen` columns alone, if it has any."""
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 2 * np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x
+        some = chosen.shape[0] > 0
         for batch in range(cuda.blockIdx.z, starts1.shape[0], cuda.gridDim.z):
             for column in range(thread, columns, 2 * cuda.blockDim.x * cuda.gridDim.y):
                 # As far apart as there are threads, so that neighbours store side by side.
                 apart = cuda.blockDim.x if column + cuda.blockDim.x < columns else 0
                 start = starts2[batch] + column
-                box2 = one_box(corners2, measures2, length2, start)
-                other2 = one_box(corners2, measures2, length2, start + apart)
+                member2 = load(bounds2, data2, np.uint64(start))
+                other2 = load(bounds2, data2, np.uint64(start + apart))
+                is_here = not some or chosen[column]
+                is_apart = apart > 0 and (not some or chosen[column + apart])
                 result = (batch * rows + first) * columns + column
-                for row in range(first, min(first + ROWS, rows), 2):
-                    place = starts1[batch] + row
-                    box1 = one_box(corners1, measures1, length1, place)
-                    other1 = one_box(corners1, measures1, length1, place + 1)
-                    store(scores, result, score(box1, box2, crowd, column))
-                    if apart:
-                        store(scores, result + apart, score(box1, other2, crowd, column + apart))
-                    result += columns
-                    if row + 1 < rows:
-                        store(scores, result, score(other1, box2, crowd, column))
-                        if apart:
-                            value = score(other1, other2, crowd, column + apart)
-                            store(scores, result + apart, value)
+                for row in range(first, min(first + ROWS, rows)):
+                    member1 = load(bounds1, data1, np.uint64(starts1[batch] + row))
+                    if is_here:
+                        store(scores, result, score(member1, member2))
+                    if is_apart:
+                        store(scores, result + apart, score(member1, other2))
                     result += columns
 
     def aligned(
-        corners1: Any,
-        measures1: Any,
-        corners2: Any,
-        measures2: Any,
-        crowd: Any,
-        first: int,
-        scores: Any,
+        bounds1: Any, data1: Any, bounds2: Any, data2: Any, chosen: Any, first: int, scores: Any
     ) -> None:
+        """Fill scores (n,) from the first member on, or those of `chosen` alone, if it has any."""
         place = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if place < scores.shape[0]:
-            i = first + place
-            box1 = box(corners1, measures1, i)
-            scores[place] = score(box1, box(corners2, measures2, i), crowd, i)
+            # Unsigned: no test for counting from the end.
+            i = np.uint64(first + place)
+            if chosen.shape[0] == 0 or chosen[i]:
+                scores[place] = score(load(bounds1, data1, i), load(bounds2, data2, i))
 
-    return PairwiseKernels(
-        CudaKernel(vector, f"dense-{metric}{suffix}"),
-        CudaKernel(scalar, f"dense-scalar-{metric}{suffix}"),
-        CudaKernel(aligned, f"aligned-{metric}{suffix}"),
+    return DenseKernels(
+        CudaKernel(vector, f"dense-{label}") if load_four is not None else None,
+        CudaKernel(scalar, f"dense-scalar-{label}"),
+        CudaKernel(aligned, f"aligned-{label}"),
     )
 
 
@@ -228,75 +189,6 @@ def _finish(
 FINISH = CudaKernel(_finish, "finish")
 
 
-def dense_scores(
-    work: Work,
-    metric: str,
-    columns1: BoxColumns,
-    columns2: BoxColumns,
-    starts1: Array,
-    starts2: Array,
-    exponent: int,
-    crowd: Array | None,
-    scores: Any,
-) -> None:
-    """Fill C-contiguous scores (batches, rows, columns) on the device."""
-    batches, rows, columns = scores.shape
-    if not scores.size:
-        return
-    flat = scores.reshape(scores.size)
-    threads = threads_of_block(THREADS)
-    with_crowds = crowd is not None and bool(crowd.any())
-    kernels = pairwise(metric, with_crowds)
-    sets = [
-        (work.copied(boxes.corners), work.copied(boxes.measures)) for boxes in (columns1, columns2)
-    ]
-    rest = (
-        work.copied(starts1),
-        work.copied(starts2),
-        work.copied(np.zeros(1, np.bool_) if crowd is None else crowd),
-        rows,
-        columns,
-        flat,
-    )
-    lengths = [corners.shape[1] for corners, _ in sets]
-    operands = [
-        operand
-        for (corners, measures), length in zip(sets, lengths, strict=True)
-        for operand in (corners.reshape(corners.size), measures.reshape(measures.size), length)
-    ]
-    by_four = not (columns % 4 or lengths[1] % 4 or (starts2 % 4).any())
-    by_four = by_four and begins_at_multiple_of(flat, 4 * flat.dtype.itemsize)
-    across = blocks_for(columns, (4 if by_four else 2) * threads)
-    grid = -(-rows // ROWS), min(across, LARGEST_GRID), min(batches, LARGEST_GRID)
-    kernel = kernels.vector if by_four else kernels.scalar
-    kernel.launch(grid, threads, work.stream, *operands, *rest)
-    missing = columns1.missing, columns2.missing
-    _complete(work, metric, missing, (starts1, starts2), exponent, rows, columns, flat)
-
-
-def _complete(
-    work: Work,
-    metric: str,
-    missing: tuple[Array | None, Array | None],
-    starts: tuple[Array, Array],
-    exponent: int,
-    rows: int,
-    columns: int,
-    flat: Any,
-) -> None:
-    magnified = exponent != 0 and METRICS[metric].maximum is None
-    if not magnified and missing[0] is None and missing[1] is None:
-        return
-    none = np.empty(0, np.bool_)
-    marks = [work.copied(none if some is None else some) for some in missing]
-    threads = threads_of_block(THREADS)
-    FINISH.launch(
-        blocks_for(flat.size, threads), threads, work.stream,
-        tuple(map(flat.dtype.type, _factors(-2 * exponent if magnified else 0))),
-        *map(work.copied, starts), *marks, rows, columns, flat,
-    )  # fmt: skip
-
-
 def _factors(exponent: int) -> tuple[float, ...]:
     """Four factors that are 2^exponent together, which by itself may be no float64.
 
@@ -308,29 +200,137 @@ def _factors(exponent: int) -> tuple[float, ...]:
     return (*[1.0] * (4 - parts), *factors)
 
 
-def aligned_scores(
-    work: Work,
-    metric: str,
-    columns1: BoxColumns,
-    columns2: BoxColumns,
-    first: int,
-    exponent: int,
-    crowd: Array | None,
-    scores: Any,
-) -> None:
-    """Fill scores (n,) on the device: box i against box i, from the first on."""
-    count = len(scores)
-    if not count:
-        return
-    threads = threads_of_block(THREADS)
-    with_crowds = crowd is not None and bool(crowd.any())
-    pairwise(metric, with_crowds).aligned.launch(
-        blocks_for(count, threads), threads, work.stream, work.copied(columns1.corners),
-        work.copied(columns1.measures), work.copied(columns2.corners),
-        work.copied(columns2.measures),
-        work.copied(np.zeros(1, np.bool_) if crowd is None else crowd), first, scores,
-    )  # fmt: skip
-    missing = [columns.missing for columns in (columns1, columns2) if columns.missing is not None]
-    either = np.logical_or.reduce(missing) if missing else None
-    starts = np.full(1, first, np.int64), np.zeros(1, np.int64)  # a row each, and one column
-    _complete(work, metric, (either, None), starts, exponent, count, 1, scores)
+class GpuScores:
+    """Scores of one call, which a GPU computes in blocks.
+
+    Parameters
+    ----------
+    geometry, metric
+        What to score.
+    columns1, columns2
+        Both sets.
+    crowd
+        Which members of a batch of the second set are crowds, which are then scored once more, by
+        `IOF`; None if none are.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        metric: Metric,
+        columns1: Columns,
+        columns2: Columns,
+        crowd: Array | None,
+    ) -> None:
+        self._geometry, self._metric = geometry, metric
+        self._columns = columns1, columns2
+        self._crowd = crowd
+        self._none = np.empty(0, np.bool_)
+        self._own: tuple[Work, Any] | None = None
+
+    def fill_dense(self, work: Work, scores: Any, starts1: Array, starts2: Array) -> None:
+        """Fill C-contiguous scores (batches, rows, columns) on the device.
+
+        The members of each batch begin at these columns.
+        """
+        _, rows, columns = scores.shape
+        if not scores.size:
+            return
+        flat = scores.reshape(scores.size)
+        own = self._own_scores(work)
+        if own is not None:
+            own.fill_dense(work, scores.reshape(rows, columns), int(starts1[0]))
+        else:
+            self._launch(work, flat, starts1, starts2, rows, columns)
+        if self._crowd is not None:
+            self._launch(work, flat, starts1, starts2, rows, columns, chosen=self._crowd)
+        missing = tuple(some.missing for some in self._columns)
+        self._complete(work, missing, (starts1, starts2), rows, columns, flat)
+
+    def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
+        """Fill scores (n,) on the device: member i against member i, from the first on."""
+        count = len(scores)
+        if not count:
+            return
+        own = self._own_scores(work)
+        if own is not None:
+            own.fill_aligned(work, scores, first)
+        else:
+            self._launch_aligned(work, self._metric, self._none, first, scores)
+        if self._crowd is not None:
+            self._launch_aligned(work, IOF, self._crowd, first, scores)
+        missing = [some.missing for some in self._columns if some.missing is not None]
+        either = np.logical_or.reduce(missing) if missing else None
+        starts = np.full(1, first, np.int64), np.zeros(1, np.int64)  # a row each, and one column
+        self._complete(work, (either, None), starts, count, 1, scores)
+
+    def _own_scores(self, work: Work) -> Any:
+        """What fills results by kernels of the geometry's own, None if it has none."""
+        if self._geometry.on_gpu is None:
+            return None
+        if self._own is None or self._own[0] is not work:
+            self._own = work, self._geometry.on_gpu(work, self._metric, *self._columns)
+        return self._own[1]
+
+    def _sets(self, work: Work) -> list[Any]:
+        return [work.copied(part) for some in self._columns for part in (some.bounds, some.data)]
+
+    def _launch(
+        self,
+        work: Work,
+        flat: Any,
+        starts1: Array,
+        starts2: Array,
+        rows: int,
+        columns: int,
+        *,
+        chosen: Array | None = None,
+    ) -> None:
+        """Score all columns by the metric, or chosen ones as crowds."""
+        kernels = dense_kernels(self._geometry, self._metric if chosen is None else IOF)
+        threads = threads_of_block(THREADS)
+        by_four = (
+            chosen is None
+            and kernels.vector is not None
+            and not (columns % 4 or self._columns[1].bounds.shape[1] % 4 or (starts2 % 4).any())
+            and begins_at_multiple_of(flat, 4 * flat.dtype.itemsize)
+        )
+        across = blocks_for(columns, (4 if by_four else 2) * threads)
+        grid = -(-rows // ROWS), min(across, LARGEST_GRID), min(len(starts1), LARGEST_GRID)
+        kernel = kernels.vector if by_four else kernels.scalar
+        which = [] if by_four else [work.copied(self._none if chosen is None else chosen)]
+        assert kernel is not None
+        kernel.launch(
+            grid, threads, work.stream, *self._sets(work), work.copied(starts1),
+            work.copied(starts2), *which, rows, columns, flat,
+        )  # fmt: skip
+
+    def _launch_aligned(
+        self, work: Work, metric: Metric, chosen: Array, first: int, scores: Any
+    ) -> None:
+        threads = threads_of_block(THREADS)
+        dense_kernels(self._geometry, metric).aligned.launch(
+            blocks_for(len(scores), threads), threads, work.stream, *self._sets(work),
+            work.copied(chosen), first, scores,
+        )  # fmt: skip
+
+    def _complete(
+        self,
+        work: Work,
+        missing: tuple[Array | None, ...],
+        starts: tuple[Array, Array],
+        rows: int,
+        columns: int,
+        flat: Any,
+    ) -> None:
+        """Finish scores of magnified or missing members."""
+        exponent = self._columns[0].exponent if self._metric.has_units else 0
+        if not exponent and missing[0] is None and missing[1] is None:
+            return
+        marks = [work.copied(self._none if some is None else some) for some in missing]
+        threads = threads_of_block(THREADS)
+        FINISH.launch(
+            blocks_for(flat.size, threads), threads, work.stream,
+            tuple(map(flat.dtype.type, _factors(-2 * exponent))), *map(work.copied, starts),
+            *marks, rows, columns, flat,
+        )  # fmt: skip

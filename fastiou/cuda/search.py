@@ -15,34 +15,31 @@ sorted at the end.
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import cuda
 
-from fastiou.cpu.grid import addresses, bounds_of, group_of, reach
-from fastiou.geometries.box_columns import box
-from fastiou.geometries.masks.kernels import mask_pair_scorer
-from fastiou.metrics import METRICS
+from fastiou.cuda.pairs import (
+    FEW,
+    NAME_ROWS,
+    SORT_FEW,
+    SORT_MANY,
+    pairs_kernel,
+    reach_kernel,
+)
+from fastiou.cuda.topk import CLEAR, THREADS, best_kernels
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 
-__all__ = ["GpuSearch", "best_kernels", "pairs_kernel", "reach_kernel"]
+__all__ = ["GpuSearch"]
 
 Array = npt.NDArray[Any]
 
 #: Called with the work done so far.
 Report = Callable[[int], None]
-
-#: Threads of a block.
-THREADS = 128
-
-#: Candidates that wait to be put in order among the best of a row.
-WAITING = 2 * THREADS
 
 #: Threads of a team, and the work of a row, in scores of boxes, up to which they serve it. No row
 #: should hold up the rest: with some 50 cycles for a score one thread would take 3 ms for 100,000.
@@ -57,415 +54,6 @@ STEP = 1 << 30
 
 #: What asking the grid takes, in scores of boxes, beyond those of the candidates.
 SCORES_OF_A_QUERY = 64
-
-#: Pairs of a row up to which one thread sorts them.
-FEW = 32
-
-
-# ---- what the kernels share --------------------------------------------------------------------
-
-
-@functools.cache
-def _pair_score(geometry: str, metric: str) -> tuple[Any, Any]:
-    """Make the functions that read a row's member once, and that score a candidate with it."""
-    if geometry == "mask":
-
-        def number(first: Any, second: Any, i: int) -> int:
-            return i
-
-        return number, mask_pair_scorer(metric)
-
-    formula = METRICS[metric].formula
-    measure = METRICS[metric].measure
-
-    def score(
-        first1: Any, second1: Any, member: Any, first2: Any, second2: Any, column: int
-    ) -> Any:
-        return formula(*measure(member, box(first2, second2, column)))
-
-    return box, score
-
-
-# ---- how many candidates each row has ----------------------------------------------------------
-
-
-@functools.cache
-def reach_kernel(geometry: str) -> CudaKernel:
-    """Make the kernel that counts the candidates of each member of the first set."""
-    bounds = bounds_of(geometry)
-
-    def count_candidates(
-        side1: Any,
-        side2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        itself: bool,
-        reached: Any,
-    ) -> None:
-        first1, second1, _, groups1 = side1
-        blocks, extents, layout, edges, places, starts = grid
-        position = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if position >= reached.shape[0]:
-            return
-        index = addresses(extents, layout, edges, places)
-        compared = np.int64(0)
-        group = group_of(groups1, position)
-        for b in range(blocks[group], blocks[group + 1]):
-            first_cell, end_cell, step, width = reach(
-                index, b, bounds(first1, second1, position), share1, share2
-            )
-            for cell in range(first_cell, end_cell, step):
-                first = np.int64(starts[cell])
-                last = np.int64(starts[cell + width])
-                if itself and width == 1 and first <= position < last:
-                    first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
-                compared += last - first
-        reached[position] = compared
-
-    return CudaKernel(count_candidates, f"reach-{geometry}")
-
-
-# ---- pairs -------------------------------------------------------------------------------------
-
-
-@functools.cache
-def pairs_kernel(geometry: str, metric: str) -> CudaKernel:
-    """Make the kernel that counts the pairs of each row, or fills them in, unsorted.
-
-    `positions` are those of the members to be served, from `first_number` on; none stands for all.
-    Threads that serve one row together get places for its pairs from `cursors`.
-    """
-    member_of, score = _pair_score(geometry, metric)
-    bounds = bounds_of(geometry)
-
-    def search(
-        side1: Any,
-        side2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        itself: bool,
-        positions: Any,
-        first_number: int,
-        count: int,
-        team: int,
-        limit: float,
-        filling: bool,
-        counts: Any,
-        offsets: Any,
-        cursors: Any,
-        columns: Any,
-        values: Any,
-    ) -> None:
-        first1, second1, order1, groups1 = side1
-        first2, second2, order2, _ = side2
-        blocks, extents, layout, edges, places, starts = grid
-        thread = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        number = thread // team
-        lane = thread - number * team
-        if number >= count:
-            return
-        position = np.int64(first_number + number)
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = order1[position]
-        found = np.int64(0)
-        if filling:
-            found = offsets[row]
-            if found == offsets[row + 1]:
-                return
-        member = member_of(first1, second1, position)
-        index = addresses(extents, layout, edges, places)
-        group = group_of(groups1, position)
-        for b in range(blocks[group], blocks[group + 1]):
-            first_cell, end_cell, step, width = reach(
-                index, b, bounds(first1, second1, position), share1, share2
-            )
-            for cell in range(first_cell, end_cell, step):
-                first = np.int64(starts[cell])
-                last = np.int64(starts[cell + width])
-                if itself and width == 1 and first <= position < last:
-                    first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
-                # Not a range: it would tell its length beforehand, by a division.
-                column = first + lane
-                while column < last:
-                    place = np.uint64(column)  # unsigned: no test for counting from the end
-                    value = values.dtype.type(
-                        score(first1, second1, member, first2, second2, place)
-                    )
-                    if value >= limit and not (itself and order2[place] <= row):
-                        if filling:
-                            end = found if team == 1 else cuda.atomic.add(cursors, row, 1)
-                            columns[end] = order2[place]
-                            values[end] = value
-                        found += 1
-                    column += team
-        if filling:
-            return
-        if team == 1:
-            counts[row] = found
-        elif found > 0:
-            cuda.atomic.add(counts, row, np.int32(found))
-
-    return CudaKernel(search, f"pairs-{geometry}-{metric}")
-
-
-def _sort_few(offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of each row by column, if it has no more than `FEW`: a row by each thread."""
-    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if row >= offsets.shape[0] - 1:
-        return
-    first = offsets[row]
-    last = offsets[row + 1]
-    if last - first > FEW:
-        return
-    for i in range(first + 1, last):
-        column = columns[i]
-        value = values[i]
-        j = i
-        while j > first and columns[j - 1] > column:
-            columns[j] = columns[j - 1]
-            values[j] = values[j - 1]
-            j -= 1
-        columns[j] = column
-        values[j] = value
-
-
-#: `(offsets, columns, values)`
-SORT_FEW = CudaKernel(_sort_few, "sort-few")
-
-
-def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of some rows by column: a row by each block.
-
-    A bitonic network of which every comparison puts the smaller first. Those past the end then
-    count as infinite, and are left out.
-    """
-    row = rows[cuda.blockIdx.x]
-    start = offsets[row]
-    count = offsets[row + 1] - start
-    size = np.int64(2)
-    while size < 2 * count:
-        # The first comparison of a stage mirrors each part, the others are a distance apart.
-        distance = size >> 1
-        mirror = size - 1
-        while distance > 0:
-            # The k-th comparison is of the k-th number that lacks the bit of the distance.
-            end = (count + distance) >> 1
-            k = np.int64(cuda.threadIdx.x)
-            while k < end:
-                low = 2 * k - (k & (distance - 1))
-                high = low ^ mirror
-                if high < count and columns[start + low] > columns[start + high]:
-                    column = columns[start + low]
-                    columns[start + low] = columns[start + high]
-                    columns[start + high] = column
-                    value = values[start + low]
-                    values[start + low] = values[start + high]
-                    values[start + high] = value
-                k += cuda.blockDim.x
-            cuda.syncthreads()
-            distance >>= 1
-            mirror = distance
-        size <<= 1
-
-
-#: `(rows, offsets, columns, values)`
-SORT_MANY = CudaKernel(_sort_many, "sort-many")
-
-
-def _name_rows(offsets: Any, rows: Any) -> None:
-    """Fill in the row of each pair, from where the pairs of each row begin."""
-    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if row < offsets.shape[0] - 1:
-        for place in range(offsets[row], offsets[row + 1]):
-            rows[place] = row
-
-
-#: `(offsets, rows)`
-NAME_ROWS = CudaKernel(_name_rows, "name-rows")
-
-
-# ---- the best of each row ----------------------------------------------------------------------
-
-
-class BestKernels(NamedTuple):
-    """The kernels of one metric that keep the best of each row."""
-
-    #: A thread serves a row.
-    alone: CudaKernel
-    #: A block does.
-    block: CudaKernel
-
-
-def _insert(columns: Any, values: Any, row: int, kept: int, column: int, value: Any) -> int:
-    """Keep a candidate among the best of a row, if it is; return how many are kept."""
-    k = values.shape[1]
-    place = kept
-    while place > 0 and (
-        value > values[row, place - 1]
-        or (value == values[row, place - 1] and column < columns[row, place - 1])
-    ):
-        place -= 1
-    if place == k:
-        return kept
-    kept = min(kept + 1, k)
-    for i in range(kept - 1, place, -1):
-        values[row, i] = values[row, i - 1]
-        columns[row, i] = columns[row, i - 1]
-    values[row, place] = value
-    columns[row, place] = column
-    return kept
-
-
-@functools.cache
-def best_kernels(geometry: str, metric: str) -> BestKernels:
-    """Make the kernels that keep the best of each row, by value and then by lowest column.
-
-    `values` and `columns` are of shape (rows, k), filled with 0 and -1.
-    """
-    member_of, score = _pair_score(geometry, metric)
-    bounds = bounds_of(geometry)
-
-    def alone(
-        side1: Any,
-        side2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        positions: Any,
-        first_number: int,
-        count: int,
-        limit: float,
-        columns: Any,
-        values: Any,
-    ) -> None:
-        first1, second1, order1, groups1 = side1
-        first2, second2, order2, _ = side2
-        blocks, extents, layout, edges, places, starts = grid
-        number = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if number >= count:
-            return
-        position = np.int64(first_number + number)
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = np.int64(order1[position])
-        k = values.shape[1]
-        kept = np.int64(0)
-        least = limit
-        member = member_of(first1, second1, position)
-        index = addresses(extents, layout, edges, places)
-        group = group_of(groups1, position)
-        for b in range(blocks[group], blocks[group + 1]):
-            first_cell, end_cell, step, width = reach(
-                index, b, bounds(first1, second1, position), share1, share2
-            )
-            for cell in range(first_cell, end_cell, step):
-                first = np.int64(starts[cell])
-                last = np.int64(starts[cell + width])
-                for column in range(first, last):
-                    place = np.uint64(column)
-                    value = values.dtype.type(
-                        score(first1, second1, member, first2, second2, place)
-                    )
-                    if value >= least:
-                        kept = _insert(columns, values, row, kept, np.int64(order2[place]), value)
-                        if kept == k:
-                            least = values[row, k - 1]
-
-    def block(
-        side1: Any,
-        side2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        positions: Any,
-        first_number: int,
-        count: int,
-        limit: float,
-        columns: Any,
-        values: Any,
-    ) -> None:
-        first1, second1, order1, groups1 = side1
-        first2, second2, order2, _ = side2
-        blocks, extents, layout, edges, places, starts = grid
-        # Those that may be among the best wait here for the first thread to put them in order.
-        waiting_values = cuda.shared.array(WAITING, values.dtype)
-        waiting_columns = cuda.shared.array(WAITING, np.int64)
-        numbers = cuda.shared.array(2, np.int32)  # how many wait, and how many are kept
-        position = np.int64(first_number) + cuda.blockIdx.x
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = np.int64(order1[position])
-        k = values.shape[1]
-        thread = np.int64(cuda.threadIdx.x)
-        least = limit
-        if thread == 0:
-            numbers[0] = 0
-            numbers[1] = 0
-        cuda.syncthreads()
-        member = member_of(first1, second1, position)
-        index = addresses(extents, layout, edges, places)
-        group = group_of(groups1, position)
-        for b in range(blocks[group], blocks[group + 1]):
-            first_cell, end_cell, step, width = reach(
-                index, b, bounds(first1, second1, position), share1, share2
-            )
-            for cell in range(first_cell, end_cell, step):
-                first = np.int64(starts[cell])
-                last = np.int64(starts[cell + width])
-                while first < last:
-                    if first + thread < last:
-                        place = np.uint64(first + thread)
-                        value = values.dtype.type(
-                            score(first1, second1, member, first2, second2, place)
-                        )
-                        if value >= least:
-                            end = cuda.atomic.add(numbers, 0, 1)
-                            waiting_values[end] = value
-                            waiting_columns[end] = order2[place]
-                    cuda.syncthreads()
-                    is_full = numbers[0] > WAITING - THREADS
-                    cuda.syncthreads()  # all have read before any adds
-                    if is_full:
-                        if thread == 0:
-                            kept = np.int64(numbers[1])
-                            for i in range(numbers[0]):
-                                kept = _insert(
-                                    columns, values, row, kept, waiting_columns[i],
-                                    waiting_values[i],
-                                )  # fmt: skip
-                            numbers[0] = 0
-                            numbers[1] = kept
-                        cuda.syncthreads()
-                        if numbers[1] == k:
-                            least = values[row, k - 1]
-                    first += cuda.blockDim.x
-        if thread == 0:
-            kept = np.int64(numbers[1])
-            for i in range(numbers[0]):
-                kept = _insert(columns, values, row, kept, waiting_columns[i], waiting_values[i])
-
-    return BestKernels(
-        CudaKernel(alone, f"best-{geometry}-{metric}"),
-        CudaKernel(block, f"best-block-{geometry}-{metric}"),
-    )
-
-
-def _clear(columns: Any, values: Any) -> None:
-    """Fill what nothing is kept in with 0 and -1."""
-    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if i < columns.shape[0]:
-        columns[i] = -1
-        values[i] = 0
-
-
-#: `(columns, values)`
-CLEAR = CudaKernel(_clear, "clear")
-
-
-# ---- a search ----------------------------------------------------------------------------------
 
 
 class _Team(NamedTuple):
@@ -500,15 +88,12 @@ class GpuSearch:
     work
         The use of the GPU.
     found
-        The same on the host: a `candidates.Search`.
-    metric
-        What to score.
+        The same on the host: a `search.Search`.
     """
 
-    def __init__(self, work: Work, found: Any, metric: str) -> None:
+    def __init__(self, work: Work, found: Any) -> None:
         self._use = work
         self._found = found
-        self._metric = metric
         self._arguments = tuple(
             tuple(map(work.copied, argument)) if isinstance(argument, tuple) else argument
             for argument in found.arguments
@@ -523,7 +108,7 @@ class GpuSearch:
 
     def _count_candidates(self) -> Array:
         """How many candidates each member of the first set has, int32."""
-        count = len(self._found.side1)
+        count = self._found.size
         if not count:
             return np.empty(0, np.int32)
         reached = self._use.empty(count, np.int32)
@@ -540,7 +125,7 @@ class GpuSearch:
 
     def _parted(self, reached: Array) -> list[_Team]:
         """Part members by how many threads serve each. Those that reach nothing may be left out."""
-        scores = self._found.scores
+        scores = self._found.cost
         teams = []
         least = -1
         highest = int(reached.max(initial=-1))
@@ -577,7 +162,7 @@ class GpuSearch:
         if team.work <= STEP:
             yield len(team.reached), team.work
             return
-        each = team.reached.astype(np.int64) * self._found.scores + SCORES_OF_A_QUERY
+        each = team.reached.astype(np.int64) * self._found.cost + SCORES_OF_A_QUERY
         cumulative = np.concatenate([[0], np.cumsum(each)])
         first = 0
         while first < len(each):
@@ -631,7 +216,7 @@ class GpuSearch:
                 cursors.copy_to_device(offsets, stream=use.stream)
         for task in self._tasks():
             self._launch_items(
-                pairs_kernel(found.geometry, self._metric), task.members * task.threads,
+                pairs_kernel(found.geometry, found.metric), task.members * task.threads,
                 *self._arguments, found.itself, task.positions, task.first, task.members,
                 task.threads, limit, filling, counts, offsets, cursors, columns, values,
             )  # fmt: skip
@@ -647,7 +232,7 @@ class GpuSearch:
         """Fill (rows, k) in memory of the GPU with the best of each row, the rest with 0 and -1."""
         size = columns.size
         self._launch_items(CLEAR, size, columns.reshape(size), values.reshape(size))
-        kernels = best_kernels(self._found.geometry, self._metric)
+        kernels = best_kernels(self._found.geometry, self._found.metric)
         for threads, positions, first, count, _ in self._tasks():
             arguments = (*self._arguments, positions, first, count, limit, columns, values)
             if threads == 1:

@@ -306,5 +306,6 @@ BOX = Geometry(
     measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},
     formats=dict.fromkeys(LAYOUTS, 4),
     convert=_convert,
+    load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,
 )

@@ -30,15 +30,20 @@ import numpy.typing as npt
 from numba import cuda
 
 from fastiou.geometries.masks.bits import word_rows
-from fastiou.geometries.masks.gpu_layout import SLICE_WORDS, TILE_MASKS, WARPS, suits_tensor_cores
-from fastiou.geometries.masks.kernels import MaskOperand, mask_area, shared_box, window_of, word_at
-from fastiou.metrics import METRICS
+from fastiou.geometries.masks.gpu_layout import (
+    SLICE_WORDS,
+    TILE_MASKS,
+    WARPS,
+    suits_tensor_cores,
+)
+from fastiou.geometries.masks.kernels import load_mask, mask_area, shared_box, word_at
+from fastiou.geometry import PADDING, Columns
+from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import (
     SIMULATED,
     add_of_lanes,
-    address,
     count_ones,
     load4,
     store4,
@@ -88,19 +93,14 @@ class MaskKernels(NamedTuple):
 
 
 @functools.cache
-def pair_scorer(metric: str) -> Callable[..., Any]:
+def pair_scorer(metric: Metric) -> Callable[..., Any]:
     """Make the function that scores a pair by the pixels that it shares."""
-    formula = METRICS[metric].formula
-    crowd_formula = METRICS["iof"].formula
+    formula = metric.formula
 
-    def score(shared: int, table1: Any, i: int, table2: Any, j: int, crowd: Any) -> Any:
+    def score(shared: int, bounds1: Any, i: int, bounds2: Any, j: int) -> Any:
         result = 0.0
         if shared:  # what shares nothing scores 0, whatever the metric: a division is saved
-            number = np.float64(shared)
-            if crowd[j]:
-                result = crowd_formula(number, mask_area(table1, i), mask_area(table2, j))
-            else:
-                result = formula(number, mask_area(table1, i), mask_area(table2, j))
+            result = formula(np.float64(shared), mask_area(bounds1, i), mask_area(bounds2, j))
         return result
 
     return score
@@ -111,9 +111,9 @@ def _ones_at(words1: int, words2: int, index: int) -> int:
     return count_ones(uint64_at(words1, index) & uint64_at(words2, index))
 
 
-def _shared_by_lane(window1: Any, window2: Any, lane: int) -> int:
+def _shared_by_lane(mask1: Any, mask2: Any, lane: int) -> int:
     """Pixels that two masks share in those words that are one thread's of a group."""
-    left, top, right, bottom = shared_box(window1, window2)
+    left, top, right, bottom = shared_box(mask1, mask2)
     rows = word_rows(top, bottom)
     width = right - left
     # Threads for one word row: the power of 2 that covers it, at most the whole group. The rest of
@@ -123,10 +123,10 @@ def _shared_by_lane(window1: Any, window2: Any, lane: int) -> int:
         power -= 1
     row = np.int64(lane >> power)
     first = lane & ((1 << power) - 1)
-    step1 = 8 * (window1[2] - window1[0])
-    step2 = 8 * (window2[2] - window2[0])
-    line1 = word_at(window1, left, top) + row * step1
-    line2 = word_at(window2, left, top) + row * step2
+    step1 = 8 * (mask1[2] - mask1[0])
+    step2 = 8 * (mask2[2] - mask2[0])
+    line1 = word_at(mask1, left, top) + row * step1
+    line2 = word_at(mask2, left, top) + row * step2
     shared = np.int64(0)
     # With loops over ranges, and none that takes four words at a time, a word took 25 instructions.
     while row < rows:
@@ -148,16 +148,16 @@ def _shared_by_lane(window1: Any, window2: Any, lane: int) -> int:
     return shared
 
 
-def _meet(table1: Any, i: int, table2: Any, j: int) -> bool:
+def _meet(bounds1: Any, i: int, bounds2: Any, j: int) -> bool:
     """Whether the boxes of two masks share a pixel."""
-    nowhere = np.int64(0)
-    left, top, right, bottom = shared_box(
-        window_of(nowhere, table1, i), window_of(nowhere, table2, j)
-    )
+    left = max(bounds1[0, i], bounds2[0, j])
+    top = max(bounds1[1, i], bounds2[1, j])
+    right = min(bounds1[2, i], bounds2[2, j])
+    bottom = min(bounds1[3, i], bounds2[3, j])
     return left < right and top < bottom
 
 
-def _pair_kernel(metric: str, aligned: bool) -> Callable[..., Any]:
+def _pair_kernel(metric: Metric, aligned: bool) -> Callable[..., Any]:
     """Make the kernel over masks cropped to their boxes, for a dense result or an aligned one."""
     score = pair_scorer(metric)
 
@@ -175,11 +175,10 @@ def _pair_kernel(metric: str, aligned: bool) -> Callable[..., Any]:
         return origin[0] + number // PAIR_COLUMNS, origin[1] + number % PAIR_COLUMNS
 
     def kernel(
+        bounds1: Any,
         words1: Any,
-        table1: Any,
+        bounds2: Any,
         words2: Any,
-        table2: Any,
-        crowd: Any,
         first: int,
         rows: int,
         columns: int,
@@ -197,21 +196,19 @@ def _pair_kernel(metric: str, aligned: bool) -> Callable[..., Any]:
         if thread == 0:
             number[0] = 0
         cuda.syncthreads()
-        if inside and _meet(table1, first + row, table2, begin2 + column):
+        if inside and _meet(bounds1, first + row, bounds2, begin2 + column):
             listed[cuda.atomic.add(number, 0, 1)] = thread
         cuda.syncthreads()
         for k in range(thread // LANES, number[0], THREADS // LANES):
             other = np.int64(listed[k])
             other_row, other_column = pair_at(origin, other)
-            window1 = window_of(address(words1), table1, first + other_row)
-            window2 = window_of(address(words2), table2, begin2 + other_column)
-            add_of_lanes(shared, other, _shared_by_lane(window1, window2, thread % LANES))
+            mask1 = load_mask(bounds1, words1, first + other_row)
+            mask2 = load_mask(bounds2, words2, begin2 + other_column)
+            add_of_lanes(shared, other, _shared_by_lane(mask1, mask2, thread % LANES))
         cuda.syncthreads()
         if inside:
             place = row if aligned else row * columns + column
-            scores[place] = score(
-                shared[thread], table1, first + row, table2, begin2 + column, crowd
-            )
+            scores[place] = score(shared[thread], bounds1, first + row, bounds2, begin2 + column)
 
     return kernel
 
@@ -236,7 +233,7 @@ def _counted(counts: Any, row: Any, columns: Any) -> Any:
     )
 
 
-def _uniform_kernel(metric: str) -> Callable[..., Any]:
+def _uniform_kernel(metric: Metric) -> Callable[..., Any]:
     """Make the kernel over masks that all have one box."""
     score = pair_scorer(metric)
 
@@ -254,14 +251,13 @@ def _uniform_kernel(metric: str) -> Callable[..., Any]:
 
     def keep(
         counts: Any,
-        table1: Any,
+        bounds1: Any,
         first: int,
         row: int,
         rows: int,
-        table2: Any,
+        bounds2: Any,
         column: int,
         columns: int,
-        crowd: Any,
         scores: Any,
     ) -> None:
         """Score a row against four columns, and store what is inside of the result."""
@@ -269,16 +265,13 @@ def _uniform_kernel(metric: str) -> Callable[..., Any]:
             for k in range(EACH):
                 j = column + k * THREADS_ACROSS
                 if j < columns:
-                    scores[row * columns + j] = score(
-                        counts[k], table1, first + row, table2, j, crowd
-                    )
+                    scores[row * columns + j] = score(counts[k], bounds1, first + row, bounds2, j)
 
     def kernel(
+        bounds1: Any,
         masks1: Any,
-        table1: Any,
+        bounds2: Any,
         masks2: Any,
-        table2: Any,
-        crowd: Any,
         stride: int,
         first: int,
         rows: int,
@@ -332,34 +325,34 @@ def _uniform_kernel(metric: str) -> Callable[..., Any]:
                 counts_d = _counted(counts_d, load4(block1, start), words2)
         row = first_row + own_row
         column = first_column + own_column
-        keep(counts_a, table1, first, row, rows, table2, column, columns, crowd, scores)
+        keep(counts_a, bounds1, first, row, rows, bounds2, column, columns, scores)
         row += THREADS_DOWN
-        keep(counts_b, table1, first, row, rows, table2, column, columns, crowd, scores)
+        keep(counts_b, bounds1, first, row, rows, bounds2, column, columns, scores)
         row += THREADS_DOWN
-        keep(counts_c, table1, first, row, rows, table2, column, columns, crowd, scores)
+        keep(counts_c, bounds1, first, row, rows, bounds2, column, columns, scores)
         row += THREADS_DOWN
-        keep(counts_d, table1, first, row, rows, table2, column, columns, crowd, scores)
+        keep(counts_d, bounds1, first, row, rows, bounds2, column, columns, scores)
 
     return kernel
 
 
 @functools.cache
-def mask_scores(metric: str) -> MaskKernels:
+def mask_scores(metric: Metric) -> MaskKernels:
     """Make the kernels of a metric."""
     return MaskKernels(
-        CudaKernel(_pair_kernel(metric, False), f"masks-{metric}"),
-        CudaKernel(_uniform_kernel(metric), f"uniform-masks-{metric}"),
-        CudaKernel(_pair_kernel(metric, True), f"aligned-masks-{metric}"),
+        CudaKernel(_pair_kernel(metric, False), f"masks-{metric.name}"),
+        CudaKernel(_uniform_kernel(metric), f"uniform-masks-{metric.name}"),
+        CudaKernel(_pair_kernel(metric, True), f"aligned-masks-{metric.name}"),
     )
 
 
-def _spread(words: Any, table: Any, count: int, size: int, stride: int, masks: Any) -> None:
+def _spread(words: Any, bounds: Any, count: int, size: int, stride: int, masks: Any) -> None:
     """Copy masks of `size` words of 32 bits to every `stride` words, and zeros after each."""
     place = 4 * (np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x)
     mask = place // stride
     if mask < count:
         first = place % stride
-        start = 2 * table[4, mask]
+        start = 2 * bounds[4, mask]
         zero = np.uint32(0)
         store4(
             masks,
@@ -380,38 +373,51 @@ class MaskScores:
 
     Parameters
     ----------
+    work
+        The use of the GPU.
     metric
-        Its name.
-    operand1, operand2
+        What to score.
+    columns1, columns2
         The sets, with no more words than their own.
     size
         Words of each mask if all have one box, else 0.
-    crowd
-        Which masks of the second set are crowds.
     """
 
     def __init__(
-        self, metric: str, operand1: MaskOperand, operand2: MaskOperand, size: int, crowd: Array
+        self, work: Work, metric: Metric, columns1: Columns, columns2: Columns, size: int
     ) -> None:
         self._metric = metric
-        self._operands = operand1, operand2
+        self._columns = columns1, columns2
         self._size = size
-        self._crowd = crowd
-        #: The work that they were made for, and the sets as masks of whole slices.
-        self._spread: tuple[Work, Any, Any] | None = None
+        #: The sets as masks of whole slices, where all have one box.
+        self._slices: tuple[Any, Any] | None = None
+        if size:
+            masks1 = self._in_slices(work, columns1)
+            masks2 = masks1 if columns2 is columns1 else self._in_slices(work, columns2)
+            self._slices = masks1, masks2
 
     def fill_dense(self, work: Work, scores: Any, first: int) -> None:
         """Fill C-contiguous scores (rows, columns) on the device, beginning with this row."""
         rows, columns = scores.shape
         flat = scores.reshape(scores.size)
-        if self._size:
-            self._fill_uniform(work, flat, first, rows, columns)
+        kernels = mask_scores(self._metric)
+        if self._slices is None:
+            tiles = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
+            self._launch(kernels.dense, work, tiles, self._words(work), first, rows, columns, flat)
             return
-        tiles = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
+        if not SIMULATED and suits_tensor_cores(_capability(), self._size):
+            from fastiou.geometries.masks.gpu_tensor_cores import tensor_core_scores
+
+            tiles = -(-rows // TILE_MASKS) * -(-columns // TILE_MASKS)
+            self._launch(
+                tensor_core_scores(self._metric), work, tiles, self._slices, self._stride, first,
+                rows, columns, flat, threads=32 * WARPS,
+            )  # fmt: skip
+            return
+        tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
         self._launch(
-            mask_scores(self._metric).dense, work, tiles, self._words(work), first, rows, columns,
-            flat,
-        )  # fmt: skip
+            kernels.uniform, work, tiles, self._slices, self._stride, first, rows, columns, flat
+        )
 
     def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
         """Fill scores (n,) on the device: mask i against mask i, beginning with this one."""
@@ -419,28 +425,6 @@ class MaskScores:
         self._launch(
             mask_scores(self._metric).aligned, work, blocks_for(count, THREADS),
             self._words(work), first, count, count, scores,
-        )  # fmt: skip
-
-    def _fill_uniform(self, work: Work, flat: Any, first: int, rows: int, columns: int) -> None:
-        if self._spread is None or self._spread[0] is not work:
-            operand1, operand2 = self._operands
-            masks1 = self._in_slices(work, operand1)
-            masks2 = masks1 if operand2 is operand1 else self._in_slices(work, operand2)
-            self._spread = work, masks1, masks2
-        _, masks1, masks2 = self._spread
-        if not SIMULATED and suits_tensor_cores(_capability(), self._size):
-            from fastiou.geometries.masks.gpu_tensor_cores import tensor_core_scores
-
-            tiles = -(-rows // TILE_MASKS) * -(-columns // TILE_MASKS)
-            self._launch(
-                tensor_core_scores(self._metric), work, tiles, (masks1, masks2), self._stride,
-                first, rows, columns, flat, threads=32 * WARPS,
-            )  # fmt: skip
-            return
-        tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
-        self._launch(
-            mask_scores(self._metric).uniform, work, tiles, (masks1, masks2), self._stride, first,
-            rows, columns, flat,
         )  # fmt: skip
 
     def _launch(
@@ -452,26 +436,26 @@ class MaskScores:
         *arguments: Any,
         threads: int = THREADS,
     ) -> None:
+        bounds1, bounds2 = (work.copied(columns.bounds) for columns in self._columns)
         kernel.launch(
-            blocks, threads, work.stream, words[0], work.copied(self._operands[0].table), words[1],
-            work.copied(self._operands[1].table), work.copied(self._crowd), *arguments,
-        )  # fmt: skip
+            blocks, threads, work.stream, bounds1, words[0], bounds2, words[1], *arguments
+        )
 
     def _words(self, work: Work) -> tuple[Any, Any]:
-        operand1, operand2 = self._operands
-        return work.copied(operand1.words), work.copied(operand2.words)
+        columns1, columns2 = self._columns
+        return work.copied(columns1.data), work.copied(columns2.data)
 
     @property
     def _stride(self) -> int:
         """Words of 32 bits from one mask to the next where all are filled up to whole slices."""
         return -(-2 * self._size // SLICE_WORDS) * SLICE_WORDS
 
-    def _in_slices(self, work: Work, operand: MaskOperand) -> Any:
-        count = len(operand.words) // self._size
+    def _in_slices(self, work: Work, columns: Columns) -> Any:
+        count = columns.bounds.shape[1] - PADDING
         masks = work.empty(count * self._stride, np.uint32)
         SPREAD.launch(
             blocks_for(masks.size // 4, THREADS), THREADS, work.stream,
-            work.copied(operand.words.view(np.uint32)), work.copied(operand.table), count,
+            work.copied(columns.data.view(np.uint32)), work.copied(columns.bounds), count,
             2 * self._size, self._stride, masks,
         )  # fmt: skip
         return masks

@@ -37,6 +37,7 @@ from fastiou.geometries.masks.gpu_layout import (
     staged_part,
     staged_word,
 )
+from fastiou.metrics import Metric
 from fastiou.runtime.gpu_kernel import CudaKernel
 
 __all__ = ["tensor_core_scores"]
@@ -218,7 +219,7 @@ def _put(room: Any, begin: int, lane: int, counts: Any) -> None:
 
 
 @functools.cache
-def tensor_core_scores(metric: str) -> CudaKernel:
+def tensor_core_scores(metric: Metric) -> CudaKernel:
     """Make the kernel of a metric; its arguments are those of `MaskKernels.uniform`."""
     score = pair_scorer(metric)
 
@@ -227,14 +228,13 @@ def tensor_core_scores(metric: str) -> CudaKernel:
         room: Any,
         begin: int,
         lane: int,
-        table1: Any,
+        bounds1: Any,
         first: int,
         row: int,
         rows: int,
-        table2: Any,
+        bounds2: Any,
         column: int,
         columns: int,
-        crowd: Any,
         scores: Any,
     ) -> None:
         """Score 16 rows against a warp's columns, one of which is this thread's, and store them."""
@@ -247,16 +247,15 @@ def tensor_core_scores(metric: str) -> CudaKernel:
             for k in range(min(PART_ROWS, rows - row)):
                 shared = np.int64(room[begin + k * WARP_COLUMNS + lane])
                 scores[(row + k) * columns + column] = score(
-                    shared, table1, first + row + k, table2, column, crowd
+                    shared, bounds1, first + row + k, bounds2, column
                 )
         cuda.syncwarp()
 
     def kernel(
+        bounds1: Any,
         masks1: Any,
-        table1: Any,
+        bounds2: Any,
         masks2: Any,
-        table2: Any,
-        crowd: Any,
         stride: int,
         first: int,
         rows: int,
@@ -336,26 +335,26 @@ def tensor_core_scores(metric: str) -> CudaKernel:
         row = first_row + own_row
         column = first_column + own_column + lane
         keep(
-            counts_a, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
-            crowd, scores,
+            counts_a, stages1, begin, lane, bounds1, first, row, rows, bounds2, column, columns,
+            scores,
         )  # fmt: skip
         row += PART_ROWS
         keep(
-            counts_b, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
-            crowd, scores,
+            counts_b, stages1, begin, lane, bounds1, first, row, rows, bounds2, column, columns,
+            scores,
         )  # fmt: skip
         row += PART_ROWS
         keep(
-            counts_c, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
-            crowd, scores,
+            counts_c, stages1, begin, lane, bounds1, first, row, rows, bounds2, column, columns,
+            scores,
         )  # fmt: skip
         row += PART_ROWS
         keep(
-            counts_d, stages1, begin, lane, table1, first, row, rows, table2, column, columns,
-            crowd, scores,
+            counts_d, stages1, begin, lane, bounds1, first, row, rows, bounds2, column, columns,
+            scores,
         )  # fmt: skip
 
     # Two blocks at a time: one waits for its first slices or stores while the other counts.
     return CudaKernel(
-        kernel, f"tensor-core-masks-{metric}", launch_bounds=(THREADS, BLOCKS_AT_A_TIME)
+        kernel, f"tensor-core-masks-{metric.name}", launch_bounds=(THREADS, BLOCKS_AT_A_TIME)
     )

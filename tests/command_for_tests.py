@@ -1,6 +1,7 @@
 """The command as tests run it, and what they hide from it."""
 
 import builtins
+import importlib
 import os
 import sys
 from inspect import signature
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastiou.cli import main as cli
-from fastiou.formats import content as files
+from fastiou.cli.main import commands as all_commands
 
 pytest.importorskip("click", reason="the command needs the extra cli")
 pytest.importorskip("rich", reason="the command needs the extra cli")
@@ -24,7 +24,7 @@ APART = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters
 
 def run(*arguments, commands=None):
     arguments = [str(argument) for argument in arguments]
-    return CliRunner(**APART).invoke(commands or cli.commands(), arguments)
+    return CliRunner(**APART).invoke(commands or all_commands(), arguments)
 
 
 def run_well(*arguments):
@@ -58,4 +58,4 @@ def without(monkeypatch, *modules):
         return refuse(name) and sys.modules[name]
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    monkeypatch.setattr(files.importlib, "import_module", refuse_by_name)
+    monkeypatch.setattr(importlib, "import_module", refuse_by_name)

@@ -11,11 +11,11 @@ import pytest
 from command_for_tests import real, run, run_well, without
 
 import fastiou
-from fastiou.cli import demo
-from fastiou.cli import main as cli
-from fastiou.cli import outputs as output
-from fastiou.cli import summary as report
-from fastiou.formats import table as io
+from fastiou.cli import demo, main, members, summary
+from fastiou.cli.match import PLOTS
+from fastiou.cli.options import METRIC_NAMES
+from fastiou.cli.outputs import OUTPUTS
+from fastiou.formats.table import read_boxes
 from fastiou.metrics import METRICS
 
 
@@ -120,7 +120,7 @@ def test_match_converts_layouts_that_differ(two_files, tmp_path):
         np.testing.assert_array_equal(same["cols"], np.arange(30))
 
 
-@pytest.mark.parametrize("metric", cli.METRIC_NAMES)
+@pytest.mark.parametrize("metric", METRIC_NAMES)
 def test_every_metric_can_be_asked_for(two_files, metric):
     a, b, _ = two_files
     result = run_well("match", a, b, "--metric", metric, "--threshold", "0.2")
@@ -128,10 +128,10 @@ def test_every_metric_can_be_asked_for(two_files, metric):
 
 
 def test_the_names_of_metrics_are_those_of_the_library():
-    assert list(METRICS) == list(cli.METRIC_NAMES)
+    assert list(METRICS) == list(METRIC_NAMES)
 
 
-@pytest.mark.parametrize("ending", output.OUTPUTS)
+@pytest.mark.parametrize("ending", OUTPUTS)
 def test_match_writes_every_format(two_files, tmp_path, ending):
     if ending == ".parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet", exc_type=ImportError)
@@ -143,7 +143,7 @@ def test_match_writes_every_format(two_files, tmp_path, ending):
 
 
 @pytest.mark.parametrize("metric", ["iou", "intersection"])
-@pytest.mark.parametrize("ending", cli.PLOTS)
+@pytest.mark.parametrize("ending", PLOTS)
 def test_match_plots(two_files, tmp_path, ending, metric):
     pytest.importorskip("matplotlib", reason="needs the extra plot", exc_type=ImportError)
     a, b, _ = two_files
@@ -266,7 +266,7 @@ def test_an_error_of_ours_is_not_hidden(two_files, monkeypatch):
     def fail(*_):
         raise ValueError("a defect")
 
-    monkeypatch.setattr(io, "common_groups", fail)
+    monkeypatch.setattr(members, "common_groups", fail)
     result = run("match", *two_files[:2])
     assert isinstance(result.exception, ValueError)
 
@@ -275,13 +275,13 @@ def test_an_error_of_ours_is_not_hidden(two_files, monkeypatch):
 def test_without_the_extra_the_command_says_so(monkeypatch, capsys, module):
     without(monkeypatch, module)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["demo"])
+        main.main(["demo"])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "fastiou: the command needs: pip install 'fastiou[cli]'\n"
 
 
 def test_without_matplotlib_a_plot_is_refused_at_once(monkeypatch, tmp_path):
-    commands = cli.commands()
+    commands = main.commands()
     without(monkeypatch, "matplotlib")
     plot = tmp_path / "plot.png"
     result = run("match", "none", "none", "--plot", plot, commands=commands)
@@ -390,11 +390,11 @@ def test_help_does_not_wait_for_numba():
 
 def test_histogram_counts_everything_once():
     values = np.array([0.25, 0.3, 0.999, 1.0])
-    counted = report.histogram(values, 0.25, 1.0, bins=3)
+    counted = summary.histogram(values, 0.25, 1.0, bins=3)
     assert counted.counts.tolist() == [2, 0, 2]
-    assert report.histogram(values * 40, 10, None).counts.sum() == 4
-    assert report.histogram(np.ones(5), 1.0, 1.0).counts.tolist() == [5]
-    assert report.histogram(np.ones(0), 0.5, None).counts.sum() == 0
+    assert summary.histogram(values * 40, 10, None).counts.sum() == 4
+    assert summary.histogram(np.ones(5), 1.0, 1.0).counts.tolist() == [5]
+    assert summary.histogram(np.ones(0), 0.5, None).counts.sum() == 0
 
 
 @pytest.mark.parametrize(("encoding", "bar"), [("utf-8", "█"), ("ascii", "#")])
@@ -403,13 +403,13 @@ def test_bars_fit_the_encoding(monkeypatch, encoding, bar):
         pass
 
     Stream.encoding = encoding
-    monkeypatch.setattr(report.sys, "stdout", Stream())
-    bars = report.histogram_bars(report.Histogram(np.array([1, 0, 400]), np.arange(4.0)))
-    assert list(bars.columns[-1].cells) == [bar, "", bar * report.LONGEST_BAR]
+    monkeypatch.setattr(summary.sys, "stdout", Stream())
+    bars = summary.histogram_bars(summary.Histogram(np.array([1, 0, 400]), np.arange(4.0)))
+    assert list(bars.columns[-1].cells) == [bar, "", bar * summary.LONGEST_BAR]
 
 
 def test_peak_memory_is_in_bytes():
-    peak = report.peak_memory()
+    peak = summary.peak_memory()
     assert peak is None or 2**24 < peak < 2**40
 
 
@@ -438,7 +438,7 @@ def test_match_of_real_detections_meets_only_within_image_and_category(tmp_path)
     out = tmp_path / "pairs.npz"
     result = run_well("match", *paths, "--out", out)
     assert "by image and category" in result.stdout
-    a, b = map(io.read_boxes, paths)
+    a, b = map(read_boxes, paths)
     codes = [
         file.keys["image"] * 1000 + file.keys["category"]  # categories of COCO end at 90
         for file in (a, b)
@@ -471,7 +471,7 @@ def test_boxes_that_can_match_nothing_are_counted(tmp_path):
 
 
 def test_values_that_round_above_1_are_in_the_histogram():
-    counted = report.histogram(np.array([0.5, 1.0, np.nextafter(1, 2)]), 0.5, 1.0, bins=2)
+    counted = summary.histogram(np.array([0.5, 1.0, np.nextafter(1, 2)]), 0.5, 1.0, bins=2)
     assert counted.counts.tolist() == [1, 2]
 
 

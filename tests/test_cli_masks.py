@@ -9,12 +9,14 @@ import pytest
 from command_for_tests import real, run, run_well, words_of
 
 import fastiou
-from fastiou.cli import match as comparison
-from fastiou.formats.coco import mask_sizes
-from fastiou.formats.content import FileError
+from fastiou.cli.display import Clock
+from fastiou.cli.members import Masks
+from fastiou.cli.options import MatchOptions
+from fastiou.formats import masks
+from fastiou.formats.errors import FileError
+from fastiou.formats.masks import mask_sizes
 from fastiou.formats.table import read_masks
 from fastiou.relations.masks import MASK_METRICS
-from fastiou.runtime import threads
 
 coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
 
@@ -120,7 +122,7 @@ def two_files(tmp_path, rng):
 def test_masks_of_all_forms_meet_within_image_and_category(
     two_files, tmp_path, monkeypatch, at_a_time
 ):
-    monkeypatch.setattr(comparison, "MASKS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(masks, "MASKS_AT_A_TIME", at_a_time)
     a, b, truth, results = two_files
     out = tmp_path / "pairs.npz"
     shown = run_well("match", a, b, "--geometry", "mask", "--threshold", 0.3, "--out", out)
@@ -174,8 +176,7 @@ def test_progress_of_masks_ends_where_the_work_ends(two_files):
     def begin(name):
         return lambda done, total, _=None: steps.setdefault(name, []).append((done, total))
 
-    options = comparison.MatchOptions()
-    found = comparison.compare_masks(read_masks(a), read_masks(b), options, comparison.Clock(begin))
+    found = Masks().find(read_masks(a), read_masks(b), MatchOptions(), Clock(begin))
     assert found.tested > 0
     for name in ("packing masks", "matching"):
         *work, last = steps[name]  # the last says that the stage is over
@@ -183,18 +184,6 @@ def test_progress_of_masks_ends_where_the_work_ends(two_files):
         assert work == sorted(work)
         assert work[-1][0] == work[-1][1]
     assert steps["packing masks"][-2] == (110, 110)
-
-
-@pytest.mark.slow
-def test_little_work_does_not_wait_for_kernels_of_many_threads(two_files, monkeypatch):
-    def refuse():
-        raise AssertionError("they were loaded")
-
-    monkeypatch.setattr(threads, "threads_awake", refuse)
-    run_well("match", *two_files[:2], "--geometry", "mask")
-    monkeypatch.setattr(threads, "PARALLEL_FROM", 100)
-    result = run("match", *two_files[:2], "--geometry", "mask")
-    assert "they were loaded" in str(result.exception)
 
 
 def test_nothing_is_written_after_an_interrupt(two_files, tmp_path, monkeypatch):

@@ -10,13 +10,15 @@ import pytest
 from command_for_tests import real, run, run_well, words_of
 
 import fastiou
-from fastiou.cli import main as cli
-from fastiou.cli import match as comparison
-from fastiou.cli import nms as thinning
-from fastiou.cli import outputs as output
-from fastiou.formats.table import common_groups, read_boxes, read_masks
+from fastiou.cli import nms
+from fastiou.cli.methods import METHODS
+from fastiou.cli.nms import SUPPRESSIONS
+from fastiou.cli.outputs import OUTPUTS
+from fastiou.formats.groups import common_groups
+from fastiou.formats.masks import pack_masks
+from fastiou.formats.table import read_boxes, read_masks
 
-METHODS = ("greedy", "optimal", "coco")
+MATCHES = ("greedy", "optimal", "coco")
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def masks_of_two_sizes(tmp_path, rng):
 
 def both_as_masks(a, b):
     """The masks of two files in order, all in images of one size."""
-    packed = comparison.pack_masks((a, b), lambda *_: None)
+    packed = pack_masks((a, b), lambda *_: None)
     for file, masks in zip((a, b), packed, strict=True):
         for mask, entry in zip(masks, file.masks, strict=True):
             if isinstance(entry, dict):
@@ -128,7 +130,7 @@ def expected_match(a, b, method, threshold=0.5, **options):
 # ---- match -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MATCHES)
 def test_matches_of_boxes(two_files, tmp_path, method):
     a, b = read_boxes(two_files[0], scored=True), read_boxes(two_files[1], crowded=True)
     options, others = expected_match(a, b, method, 0.2)
@@ -153,7 +155,7 @@ def test_matches_of_boxes(two_files, tmp_path, method):
     assert shown.stderr == ""
 
 
-@pytest.mark.parametrize("ending", output.OUTPUTS)
+@pytest.mark.parametrize("ending", OUTPUTS)
 def test_matches_in_every_format(two_files, tmp_path, ending):
     if ending == ".parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet", exc_type=ImportError)
@@ -169,7 +171,7 @@ def test_matches_in_every_format(two_files, tmp_path, ending):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(name, marks=pytest.mark.slow) if name == "coco" else name for name in METHODS],
+    [pytest.param(name, marks=pytest.mark.slow) if name == "coco" else name for name in MATCHES],
 )
 def test_matches_of_masks(masks_of_two_sizes, tmp_path, method):
     a, b = (read_masks(path, scored=True, crowded=True) for path in masks_of_two_sizes)
@@ -199,7 +201,7 @@ def test_pairs_in_all_do_not_need_a_matrix(tmp_path):
         assert 70_000 <= int(compared[1].replace(",", "")) < 70_000_000
 
 
-@pytest.mark.parametrize("ending", output.OUTPUTS)
+@pytest.mark.parametrize("ending", OUTPUTS)
 def test_the_best_few(two_files, tmp_path, ending):
     if ending == ".parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet", exc_type=ImportError)
@@ -266,7 +268,7 @@ def test_crowds_need_a_share(two_files, tmp_path, entries, metric):
     run_well("match", two_files[0], tmp_path / "none.json", *arguments)
 
 
-@pytest.mark.parametrize("method", [*METHODS, "topk"])
+@pytest.mark.parametrize("method", [*MATCHES, "topk"])
 def test_nothing_to_match(tmp_path, two_files, method):
     (tmp_path / "none.json").write_text("[]")
     out = tmp_path / "matches.npz"
@@ -297,7 +299,7 @@ def test_how_many_is_for_the_best_alone(two_files, method):
 
 
 def test_a_threshold_of_0_is_for_the_best_alone(two_files):
-    for method in METHODS:
+    for method in MATCHES:
         result = run("match", *two_files, "--method", method, "--threshold", 0)
         assert result.exit_code == 2
         assert result.stderr.startswith("fastiou: threshold must be greater than 0")
@@ -476,8 +478,8 @@ def test_scores_of_arrays(tmp_path):
 # ---- nms ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ending", output.OUTPUTS)
-@pytest.mark.parametrize("method", list(thinning.METHODS))
+@pytest.mark.parametrize("ending", OUTPUTS)
+@pytest.mark.parametrize("method", list(SUPPRESSIONS))
 def test_nms_of_boxes(two_files, tmp_path, method, ending):
     if ending == ".parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet", exc_type=ImportError)
@@ -521,7 +523,7 @@ def test_nms_without_groups_and_with_a_limit(two_files, tmp_path):
     assert "or beyond --max-output" in shown.stdout
 
 
-@pytest.mark.parametrize("method", list(thinning.METHODS))
+@pytest.mark.parametrize("method", list(SUPPRESSIONS))
 def test_nms_of_masks(masks_of_two_sizes, tmp_path, method):
     """Those of all sizes in one order: the scores that soft methods lower decide it."""
     a, b = (read_masks(path, scored=True) for path in masks_of_two_sizes)
@@ -567,7 +569,7 @@ def test_results_are_written_as_they_are(tmp_path):
     ],
 )
 def test_results_are_written_from_results_alone(tmp_path, monkeypatch, content, message):
-    monkeypatch.delattr(thinning, "thin_boxes")  # before the work
+    monkeypatch.delattr(nms, "_suppress")  # before the work
     path = tmp_path / "file"
     path.write_text(content)
     result = run("nms", path, "--out", tmp_path / "kept.json")
@@ -650,13 +652,12 @@ def test_progress_of_what_tells_none(two_files, name, command):
 
 def test_help_names_every_method():
     shown = run_well("match", "--help").stdout
-    assert all(f"    {name} " in shown for name in comparison.METHODS)
+    assert all(f"    {name} " in shown for name in METHODS)
     assert "unmatched" in shown
     shown = run_well("nms", "--help").stdout
-    assert all(f"    {name} " in shown for name in thinning.METHODS)
+    assert all(f"    {name} " in shown for name in SUPPRESSIONS)
     assert "fastiou nms" in shown
     assert "  nms " in run_well("--help").stdout
-    assert "nms_file" in cli.__all__
 
 
 # ---- real inputs -------------------------------------------------------------------------------

@@ -9,10 +9,9 @@ import pytest
 from command_for_tests import without
 from images_for_tests import PALETTE, image_bytes, npy_bytes, png_bytes, tiff_bytes
 
-from fastiou.formats import images
-from fastiou.formats import table as formats
-from fastiou.formats.content import FileError, read_npy
-from fastiou.formats.images import read_labels, shared_frames
+from fastiou.formats.errors import FileError
+from fastiou.formats.images import LabelFile, looks_like_labels, read_labels, shared_frames
+from fastiou.formats.numpy_files import read_npy
 
 pytest.importorskip("PIL", reason="images need the extra images")
 from PIL import Image
@@ -79,7 +78,7 @@ def test_pixels_are_the_labels(tmp_path, name, compress):
     labels = read.read(0)
     assert labels.dtype.kind in "biu"
     np.testing.assert_array_equal(labels, expected)
-    assert formats.looks_like_labels(content)
+    assert looks_like_labels(content)
 
 
 @pytest.mark.parametrize("content", [npy_bytes(STACK), pages_bytes(*STACK)], ids=["npy", "TIFF"])
@@ -94,10 +93,10 @@ def test_frames_come_in_any_order(tmp_path, content):
 
 def test_boxes_are_not_taken_for_labels():
     for array in (LABELS[:, :4], LABELS.astype(float), LABELS[0], np.zeros((1, 2, 3, 4), int)):
-        assert not formats.looks_like_labels(npy_bytes(array))
+        assert not looks_like_labels(npy_bytes(array))
     for content in (b"1,2,3,4\n", b"[]", npy_bytes(LABELS)[:9], b"\x93NUMPY\x09\x00"):
-        assert not formats.looks_like_labels(content)
-    assert formats.looks_like_labels(npy_bytes(np.zeros((2, 3, 4), int)))
+        assert not looks_like_labels(content)
+    assert looks_like_labels(npy_bytes(np.zeros((2, 3, 4), int)))
 
 
 def animation_bytes():
@@ -227,7 +226,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 
 def label_file(path, count, *names):
-    return images.LabelFile(path, "folder" if names else "NPY", count, lambda _: LABELS, names)
+    return LabelFile(path, "folder" if names else "NPY", count, lambda _: LABELS, names)
 
 
 def test_frames_are_shared_by_name_or_by_number(tmp_path):

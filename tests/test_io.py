@@ -1,6 +1,7 @@
 """Files of boxes and of pairs: what is read and written, and what is said of broken ones."""
 
 import gzip
+import importlib
 import io
 import json
 import os
@@ -13,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastiou.cli import outputs as output
-from fastiou.formats import content as files
+from fastiou.cli.outputs import OUTPUTS, check_output, write_mot, write_pairs
 from fastiou.formats import tables
-from fastiou.formats.table import BoxFile, FileError, common_groups, read_boxes
+from fastiou.formats.content import BoxFile
+from fastiou.formats.errors import FileError
+from fastiou.formats.groups import common_groups
+from fastiou.formats.table import read_boxes
 
 FRAMES = np.array([3, 1, 3])
 CATEGORIES = np.array([7, 7, -2])
@@ -492,20 +495,18 @@ def read_pairs(path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 23])
-@pytest.mark.parametrize("ending", output.OUTPUTS)
+@pytest.mark.parametrize("ending", OUTPUTS)
 def test_pairs_survive_the_round_trip(tmp_path, monkeypatch, ending, count):
     if ending == ".parquet":
         parquet_module()
-    monkeypatch.setattr(output, "BLOCK", 10)
+    monkeypatch.setattr("fastiou.cli.outputs.BLOCK", 10)
     rng = np.random.default_rng(count)
     rows, cols = rng.integers(0, 2**40, (2, count))
     values = rng.random(count)
     path = tmp_path / f"pairs{ending}"
     path.write_text("what was there before")
     steps = []
-    output.write_pairs(
-        path, rows, cols, values, progress=lambda done, total: steps.append((done, total))
-    )
+    write_pairs(path, rows, cols, values, progress=lambda done, total: steps.append((done, total)))
     for read, written in zip(read_pairs(path), (rows, cols, values), strict=True):
         np.testing.assert_array_equal(read, written)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -517,7 +518,7 @@ def test_pairs_survive_the_round_trip(tmp_path, monkeypatch, ending, count):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_nothing_is_half_written(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(output, "BLOCK", 2)
+    monkeypatch.setattr("fastiou.cli.outputs.BLOCK", 2)
     path = tmp_path / "pairs.csv"
     path.write_text("before")
 
@@ -526,7 +527,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch, error):
 
     column = np.arange(5)
     with pytest.raises((KeyboardInterrupt, FileError)) as caught:
-        output.write_pairs(path, column, column, column / 5, progress=fail)
+        write_pairs(path, column, column, column / 5, progress=fail)
     if isinstance(error, OSError):
         assert str(caught.value) == f"{path}: cannot be written: No space left on device"
     assert path.read_text() == "before"
@@ -541,7 +542,7 @@ def test_a_link_stays_a_link(tmp_path):
     except OSError:
         pytest.skip("this system lets nobody make links")
     column = np.arange(2)
-    output.write_pairs(link, column, column, column / 2)
+    write_pairs(link, column, column, column / 2)
     assert link.is_symlink()
     assert link.read_text() == "rows,cols,values\n0,0,0.0\n1,1,0.5\n"
 
@@ -553,11 +554,11 @@ def test_outputs_are_checked_beforehand(tmp_path):
         "missing/pairs.npz": "there is no folder",
     }.items():
         with pytest.raises(FileError, match=message):
-            output.check_output(tmp_path / name)
+            check_output(tmp_path / name)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FileError, match="this is a folder"):
-        output.check_output(tmp_path / "folder.csv")
-    output.check_output(tmp_path / "PAIRS.NPZ")
+        check_output(tmp_path / "folder.csv")
+    check_output(tmp_path / "PAIRS.NPZ")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.csv"]
 
 
@@ -568,7 +569,7 @@ def test_folders_that_cannot_be_written_to(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(FileError, match="the folder cannot be written to: Permission denied"):
-            output.check_output(tmp_path / "pairs.npz")
+            check_output(tmp_path / "pairs.npz")
     finally:
         tmp_path.chmod(0o700)
 
@@ -577,25 +578,25 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr(files.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ImportError, match=r"\.parquet needs: pip install 'fastiou\[parquet\]'"):
-        output.check_output(tmp_path / "pairs.parquet")
+        check_output(tmp_path / "pairs.parquet")
 
 
 def test_an_extra_that_is_not_fit_says_why(tmp_path, monkeypatch):
     def unfit(name):
         raise ImportError("it requires another NumPy")
 
-    monkeypatch.setattr(files.importlib, "import_module", unfit)
+    monkeypatch.setattr(importlib, "import_module", unfit)
     with pytest.raises(ImportError, match="needs pyarrow, which fails: it requires another NumPy"):
-        output.check_output(tmp_path / "pairs.parquet")
+        check_output(tmp_path / "pairs.parquet")
 
 
 def test_mot_text_round_trip(tmp_path):
     boxes = np.array([[1.25, 2, 3, 4], [5, 6, 7.5, 8]])
     paths = [tmp_path / "one.gz", tmp_path / "two.gz"]
     for path in paths:
-        output.write_mot(path, np.array([1, 2]), np.array([-1, 4]), boxes, np.array([0.5, 1]))
+        write_mot(path, np.array([1, 2]), np.array([-1, 4]), boxes, np.array([0.5, 1]))
     assert paths[0].read_bytes() == paths[1].read_bytes()
     read = read_boxes(paths[0])
     assert (read.format, read.keys["image"].tolist()) == ("mot", [1, 2])

@@ -1,7 +1,9 @@
-"""A street-camera scene with tracked people and a detector, made up for `fastiou demo`."""
+"""The work of `fastiou demo`: a scene of a street camera with tracked people and a detector."""
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.cli.match import match_files
+from fastiou.cli.options import MatchOptions
 from fastiou.cli.outputs import write_mot
 
-__all__ = ["Scene", "Track", "make_scene", "write_scene"]
+__all__ = ["Scene", "Track", "make_scene", "show_scene", "write_scene"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -194,3 +198,22 @@ def write_scene(scene: Scene, folder: Path) -> tuple[Path, Path]:
     for path, track in zip(paths, (scene.truth, scene.detections), strict=True):
         write_mot(path, track.frames, track.ids, track.boxes, track.scores)
     return paths
+
+
+def show_scene(frames: int, seed: int, keep: Path | None, options: MatchOptions) -> None:
+    """Make up a scene, and match detections with truth.
+
+    Parameters
+    ----------
+    frames, seed
+        As `make_scene`.
+    keep
+        Folder to keep the two files in, made where there is none.
+    options
+        Of the match.
+    """
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory() as folder:
+        truth, detections = write_scene(make_scene(frames, seed), Path(folder))
+        match_files(truth, detections, options)

@@ -1,54 +1,38 @@
-"""What non-maximum suppression keeps of a file of boxes or of masks."""
+"""The work of `fastiou nms`: a file is read, and what is kept of it is written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import fastiou
-from fastiou.cli.match import (
-    Clock,
-    RefusedError,
-    boxes_described,
-    masks_described,
-    pack_masks,
-)
-from fastiou.formats import table as io
-from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, Floats, Integers
+from fastiou.cli.display import LOADING, Clock, stages
+from fastiou.cli.kinds import refusals
+from fastiou.cli.members import MEMBERS, Members
+from fastiou.cli.options import NmsOptions, check_no_input, check_threshold
+from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries
+from fastiou.cli.summary import show_facts, timing, with_share
+from fastiou.formats.coco import result_texts
+from fastiou.formats.content import Floats, Integers, MemberFile, read_content
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.groups import common_groups
+from fastiou.formats.table import EXPECTED
 
-__all__ = ["METHODS", "Kept", "NmsOptions", "thin_boxes", "thin_masks"]
+__all__ = ["RESULTS", "SUPPRESSIONS", "Kept", "nms_file"]
 
 #: Ways to suppress, and what a summary says of them.
-METHODS = {
+SUPPRESSIONS = {
     "hard": "hard: {metric} > {threshold:g} suppresses",
     "linear": "linear: {metric} > {threshold:g} lowers scores",
     "gaussian": "gaussian: any {metric} lowers scores, sigma {sigma:g}",
 }
 
-
-@dataclass(frozen=True)
-class NmsOptions:
-    """What `fastiou nms` was asked for; each attribute is the option of that name."""
-
-    threshold: float = 0.5
-    metric: str = "iou"
-    method: str = "hard"
-    sigma: float = 0.5
-    score_threshold: float = 0.0
-    max_output: int | None = None
-    geometry: str = "box"
-    format: str | None = None
-    boxes: str = "xyxy"
-    groups: bool = True
-    out: Path | None = None
-    quiet: bool = False
-    progress: bool | None = None
+#: Name ending of results, which can be written besides the endings of `OUTPUTS`.
+RESULTS = ".json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,126 +63,106 @@ class Kept:
         return len(self.positions)
 
 
-def thin_boxes(file: BoxFile, options: NmsOptions, clock: Clock) -> Kept:
-    """Suppress boxes that overlap better ones.
+def nms_file(path: Path, options: NmsOptions) -> Kept:
+    """Suppress what overlaps something better in a file, write what is kept, and print how much.
 
     Parameters
     ----------
-    file
-        Boxes with scores.
+    path
+        A file with boxes or masks, and their scores.
     options
-        What to suppress.
-    clock
-        Shows and measures the stages.
+        What to suppress and to write.
 
-    Raises
-    ------
-    RefusedError
-        `fastiou.nms` refuses the boxes, or an option.
-    """
-
-    def load() -> None:
-        from fastiou.runtime import threads
-
-        # As many groups as boxes, so that this is done as soon as everything is compiled.
-        boxes = np.tile([0.0, 0.0, 1.0, 1.0], (threads.PARALLEL_FROM, 1))
-        few = boxes[: math.isqrt(threads.PARALLEL_FROM) + 1]
-        _load(few[:1], options, file.fmt)
-        with threads.threads_awake():
-            _load(few, options, file.fmt)
-            _load(boxes, options, file.fmt, np.arange(len(boxes)))
-
-    return _thin(
-        file, file.boxes, file.fmt, options, clock, load, lambda: {"boxes": boxes_described(file)}
-    )
-
-
-def thin_masks(file: MaskFile, options: NmsOptions, clock: Clock) -> Kept:
-    """Suppress masks that overlap better ones.
-
-    Parameters
-    ----------
-    file
-        Masks with scores.
-    options
-        What to suppress.
-    clock
-        Shows and measures the stages.
+    Returns
+    -------
+    Kept
 
     Raises
     ------
     FileError
-        A mask is malformed, or the size of its image is not known.
+        A file cannot be used.
     RefusedError
-        `fastiou.nms` refuses an option.
+        fastiou refuses what is in the file, or an option.
     """
-    with clock.stage("packing masks") as update:
-        (masks,) = pack_masks((file,), update)
+    check_threshold(options, zero=True)
+    for name, value in (("sigma", options.sigma), ("score-threshold", options.score_threshold)):
+        if math.isnan(value):
+            raise RefusedError(f"--{name} must be a number, got {value}")
+    kind = MEMBERS[options.geometry]
+    kind.check(options, options.format)
+    check_no_input(options.out, path)
+    as_results = options.out is not None and options.out.suffix.lower() == RESULTS
+    if options.out is not None:
+        check_output(options.out, (*OUTPUTS, RESULTS))
 
-    def load() -> None:
-        from fastiou.runtime import threads
-
-        few = math.isqrt(threads.PARALLEL_FROM) + 1
-        some = fastiou.Masks.from_rle([{"size": [1, 1], "counts": [0, 1]}] * few)
-        _load(some[:1], options, "xyxy")
-        if len(masks) >= few:  # little work does without the kernels for many threads
-            with threads.threads_awake():
-                _load(some, options, "xyxy")
-
-    return _thin(
-        file, masks, "xyxy", options, clock, load, lambda: {"masks": masks_described(file, masks)}
-    )
-
-
-def _thin(
-    file: BoxFile | MaskFile,
-    geometry: Any,
-    fmt: str,
-    options: NmsOptions,
-    clock: Clock,
-    load: Callable[[], None],
-    describe: Callable[[], dict[str, str]],
-) -> Kept:
-    assert file.scores is not None
-    grouping = io.common_groups(file)
-    groups = None if grouping is None else grouping.codes_a
-    try:
-        with clock.stage("loading kernels"):
-            load()
-        with clock.stage("suppressing"):
-            kept = _suppress(geometry, file.scores, options, fmt, groups)
-    except ValueError as error:
-        raise RefusedError(str(error)) from error
-
-    def described() -> dict[str, str]:
-        alone = "" if options.groups or options.geometry == "box" else " alone"
-        nothing = "not in the file" if options.groups else "not used"
-        words = f"{nothing}: all with all" if grouping is None else grouping.described() + alone
-        return {**describe(), "groups": words}
-
-    below = int(np.count_nonzero(file.scores < options.score_threshold))
-    return Kept(kept, file.scores[kept], len(file), below, described)
-
-
-def _suppress(
-    geometry: Any, scores: Floats, options: NmsOptions, fmt: str, groups: Integers | None
-) -> Integers:
-    kept: Integers = fastiou.nms(
-        geometry,
-        scores,
-        options.threshold,
-        groups=groups,
-        metric=options.metric,
-        fmt=fmt,
-        method=options.method,
-        sigma=options.sigma,
-        score_threshold=options.score_threshold,
-        max_output=options.max_output,
-    )
+    with stages(options.shows_progress) as begin:
+        clock = Clock(begin)
+        with clock.stage("reading"):
+            data = read_content(path, EXPECTED[kind.name])
+            file = kind.read(path, data, options.format, options, scored=True)
+            if as_results:
+                if file.format != "coco":
+                    expected = "results of COCO, for an output in JSON"
+                    raise FileError(path, f"{kind.noun} as {file.format}", expected)
+                result_texts(path, data, np.empty(0, np.int64))
+            else:
+                del data  # which may take as much memory as all that follows
+        kept = _suppress(kind, file, options, clock)
+        if options.out is not None:
+            with clock.stage("writing") as update:
+                if as_results:
+                    write_entries(options.out, result_texts(path, data, kept.positions))
+                else:
+                    columns = {"kept": kept.positions, "scores": kept.scores}
+                    write_columns(options.out, columns, update)
+    if not options.quiet:
+        _show_summary(kind, kept, clock.seconds, options)
     return kept
 
 
-def _load(some: Any, options: NmsOptions, fmt: str, groups: Integers | None = None) -> None:
-    """Compile or load what `fastiou.nms` needs, so that the clock tells the speed of the work."""
-    options = replace(options, threshold=0.5, score_threshold=0.0, max_output=None)
-    _suppress(some, np.ones(len(some)), options, fmt, groups)
+def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock) -> Kept:
+    assert file.scores is not None
+    ((members,), fmt) = kind.sets((file,), clock)
+    grouping = common_groups(file)
+    with clock.stage(LOADING):
+        suppress = fastiou.nms
+    with clock.stage("suppressing"), refusals():
+        kept: Integers = suppress(
+            members,
+            file.scores,
+            options.threshold,
+            groups=None if grouping is None else grouping.codes_a,
+            metric=options.metric,
+            fmt=fmt,
+            method=options.method,
+            sigma=options.sigma,
+            score_threshold=options.score_threshold,
+            max_output=options.max_output,
+        )
+
+    def describe() -> dict[str, str]:
+        groups = kind.groups_described(grouping, (file,), options)
+        return {kind.noun: kind.described(file, members), "groups": groups}
+
+    below = int(np.count_nonzero(file.scores < options.score_threshold))
+    return Kept(kept, file.scores[kept], len(file), below, describe)
+
+
+def _show_summary(
+    kind: Members, kept: Kept, seconds: dict[str, float], options: NmsOptions
+) -> None:
+    # The best are taken after all others are suppressed, so that nobody knows which of them were.
+    cut = " or beyond --max-output" if options.max_output is not None else ""
+    left = kept.size - kept.below - len(kept)
+    facts = {
+        **kept.describe(),
+        "method": SUPPRESSIONS[options.method].format(**vars(options)),
+        "kept": with_share(len(kept), kept.size),
+        "suppressed": with_share(left, kept.size) + cut,
+    }
+    if kept.below:
+        facts["below score threshold"] = with_share(kept.below, kept.size)
+    facts |= timing(seconds, "suppressing", kind.noun, kept.size)
+    if options.out is not None:
+        facts["written to"] = str(options.out)
+    show_facts("fastiou nms", facts)

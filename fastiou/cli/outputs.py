@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.formats.content import FileError, Floats, Integers, import_extra
+from fastiou.formats.content import Floats, Integers
+from fastiou.formats.errors import FileError, import_extra
 
 __all__ = [
     "OUTPUTS",

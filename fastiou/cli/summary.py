@@ -1,4 +1,4 @@
-"""What the command `fastiou` shows: progress, tables, histograms.
+"""What the command `fastiou` shows at the end: tables and histograms.
 
 rich and matplotlib are imported where they are used, since only extras install them.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,70 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.cli.outputs import replaced_at_end
-from fastiou.formats.content import import_extra
+from fastiou.formats.errors import import_extra
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = [
     "Histogram",
-    "Stage",
     "histogram",
     "histogram_bars",
     "peak_memory",
     "plot_histogram",
     "show_facts",
-    "stages",
+    "timing",
+    "with_share",
 ]
-
-#: Called with the work done, the work in all, and optionally what is being done.
-Stage = Callable[..., None]
 
 #: Columns of the terminal for the longest bar.
 LONGEST_BAR = 40
-
-
-@contextmanager
-def stages(show: bool | None) -> Iterator[Callable[[str], Stage]]:
-    """Show the progress of work that has several stages, on the standard error stream.
-
-    Parameters
-    ----------
-    show
-        Whether to; None shows it if somebody watches, on a terminal.
-
-    Yields
-    ------
-    function
-        Takes the name of a stage that begins, and returns a function to call with the work done and
-        the work in all, and optionally with another name for the stage.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True, force_terminal=show or None)
-    if not (console.is_terminal if show is None else show):
-        yield lambda name: lambda *_: None
-        return
-    display = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-
-    def begin(name: str) -> Stage:
-        task = display.add_task(name, total=None)
-
-        def update(done: int, total: int, name: str | None = None) -> None:
-            display.update(task, completed=done, total=total, description=name)
-
-        return update
-
-    with display:
-        yield begin
 
 
 def show_facts(title: str, facts: Mapping[str, str], *more: RenderableType) -> None:
@@ -106,6 +59,36 @@ def show_facts(title: str, facts: Mapping[str, str], *more: RenderableType) -> N
     console.print(table)
     for part in more:
         console.print(part)
+
+
+def timing(
+    seconds: Mapping[str, float], stage: str, unit: str, work: int, what: str = ""
+) -> dict[str, str]:
+    """What a table says of time and memory.
+
+    Parameters
+    ----------
+    seconds
+        The time of each stage.
+    stage
+        The one that is the work proper.
+    unit, work
+        What the work is counted in, and how much it was.
+    what
+        Words behind the rate.
+    """
+    besides = ", ".join(f"{name} {spent:.3f}" for name, spent in seconds.items() if name != stage)
+    memory = peak_memory()
+    return {
+        "seconds": f"{seconds[stage]:.3f} (and {besides})",
+        f"{unit} per second": f"{work / seconds[stage]:,.0f}{what}",
+        "peak memory": "not known here" if memory is None else f"{memory / 2**20:,.0f} MiB",
+    }
+
+
+def with_share(count: int, size: int) -> str:
+    """A count, and its share of a size."""
+    return f"{count:,} ({count / max(size, 1):.1%})"
 
 
 class Histogram(NamedTuple):

@@ -16,15 +16,22 @@ import numpy as np
 from fastiou.formats.content import (
     Booleans,
     BoxFile,
-    FileError,
     Floats,
     Integers,
-    described,
-    shortened,
+    Wanted,
     whole_number_in,
 )
+from fastiou.formats.errors import FileError, described, shortened
 
-__all__ = ["MaskFile", "mask_sizes", "read_coco_boxes", "read_coco_masks", "result_texts"]
+__all__ = [
+    "MaskFile",
+    "Size",
+    "mask_size",
+    "read_coco_boxes",
+    "read_coco_masks",
+    "result_texts",
+    "size_described",
+]
 
 #: What is kept of an annotation with a mask.
 KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
@@ -60,6 +67,8 @@ class MaskFile:
         How sure each is, if that was asked for.
     crowds : array of bool, shape (N,), or None
         Which are crowds, if that was asked for.
+    format : str
+        Always "coco".
     """
 
     path: Path
@@ -69,6 +78,7 @@ class MaskFile:
     images: dict[int, Size | None]
     scores: Floats | None = None
     crowds: Booleans | None = None
+    format: str = "coco"
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -128,6 +138,16 @@ def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str)
     if number is None:
         raise FileError(path, f'"{name}": {described(value)}', "a whole number of 64 bits", where)
     return number
+
+
+def _asked(
+    path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
+) -> tuple[Floats | None, Booleans | None]:
+    """The scores and the crowds, each None if it is not wanted."""
+    return (
+        _scores(path, label, entries) if wanted.scored else None,
+        _crowds(path, label, entries) if wanted.crowded else None,
+    )
 
 
 def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
@@ -208,7 +228,7 @@ def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def read_coco_boxes(path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool) -> BoxFile:
+def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the boxes of annotations or results.
 
     Parameters
@@ -217,8 +237,8 @@ def read_coco_boxes(path: Path, data: bytes, grouped: bool, scored: bool, crowde
         The file, for messages.
     data
         Its content.
-    grouped, scored, crowded
-        Whether to read the grouping keys, the scores, and which are crowds, too.
+    wanted
+        What to read besides the boxes.
 
     Raises
     ------
@@ -227,10 +247,8 @@ def read_coco_boxes(path: Path, data: bytes, grouped: bool, scored: bool, crowde
     """
     label, entries = _entries(path, _load(path, data, _without_outlines))
     boxes = _boxes(path, label, entries)
-    keys = _keys(path, label, entries) if grouped else {}
-    scores = _scores(path, label, entries) if scored else None
-    crowds = _crowds(path, label, entries) if crowded else None
-    return BoxFile(path, "coco", "xywh", boxes, keys, scores, crowds)
+    keys = _keys(path, label, entries) if wanted.grouped else {}
+    return BoxFile(path, "coco", "xywh", boxes, keys, *_asked(path, label, entries, wanted))
 
 
 def _boxes(path: Path, label: str, entries: list[Any]) -> Floats:
@@ -280,9 +298,7 @@ def _as_array(value: Any, types: set[type], dtype: type) -> Any:
         return value
 
 
-def read_coco_masks(
-    path: Path, data: bytes, grouped: bool, scored: bool, crowded: bool
-) -> MaskFile:
+def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     """Read the masks of annotations or results.
 
     Parameters
@@ -291,9 +307,8 @@ def read_coco_masks(
         The file, for messages.
     data
         Its content.
-    grouped, scored, crowded
-        Whether to read the categories, the scores, and which are crowds, too; images are always
-        read.
+    wanted
+        What to read besides the masks; their images are always read.
 
     Raises
     ------
@@ -316,12 +331,11 @@ def read_coco_masks(
             if name not in mask:
                 raise FileError(path, f'"segmentation" has no "{name}"', expected, where)
     keys = _keys(path, label, entries)
-    if not grouped:
+    if not wanted.grouped:
         keys = {"image": keys["image"]}
     masks = [entry["segmentation"] for entry in entries]
-    scores = _scores(path, label, entries) if scored else None
-    crowds = _crowds(path, label, entries) if crowded else None
-    return MaskFile(path, label, masks, keys, _images(path, content), scores, crowds)
+    asked = _asked(path, label, entries, wanted)
+    return MaskFile(path, label, masks, keys, _images(path, content), *asked)
 
 
 def _images(path: Path, content: Any) -> dict[int, Size | None]:
@@ -338,14 +352,15 @@ def _images(path: Path, content: Any) -> dict[int, Size | None]:
         size = None
         if not {"height", "width"}.isdisjoint(entry):
             sides = [_whole(path, "images", index, entry, name) for name in ("height", "width")]
-            size = _size(path, "height and width", sides, where)
+            size = mask_size(path, "height and width", sides, where)
         if images.setdefault(number, size) != size:
-            found = f"image {number} again, {_sides(size)}"
-            raise FileError(path, found, f"{_sides(images[number])}, as before", where)
+            found = f"image {number} again, {size_described(size)}"
+            raise FileError(path, found, f"{size_described(images[number])}, as before", where)
     return images
 
 
-def _size(path: Path, name: str, value: Any, where: str) -> Size:
+def mask_size(path: Path, name: str, value: Any, where: str) -> Size:
+    """The size of an image that `value` says, checked."""
     from fastiou.geometries.masks.run_lengths import image_size
 
     try:
@@ -354,71 +369,6 @@ def _size(path: Path, name: str, value: Any, where: str) -> Size:
         raise FileError(path, str(error), None, where) from None
 
 
-def _sides(size: Size | None) -> str:
+def size_described(size: Size | None) -> str:
+    """A size as it may stand in a message."""
     return "without a size" if size is None else f"{size[0]} × {size[1]} pixels"
-
-
-def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
-    """Find the size of the image of every mask.
-
-    It is that of the run lengths, or of the image in any of the files; all that is told must agree.
-
-    Parameters
-    ----------
-    *files
-        One or two.
-
-    Returns
-    -------
-    tuple of arrays of int64, shape (N, 2)
-        (height, width) for each mask of each file.
-
-    Raises
-    ------
-    FileError
-        A size is missing or malformed, two sizes of one image differ, or an image is not listed
-        though images are.
-    """
-    # For each image its size, and where that was found.
-    known: dict[int, tuple[Size | None, str]] = {}
-    for file in files:
-        for number, size in file.images.items():
-            before, origin = known.get(number, (None, ""))
-            if size is not None and before not in (None, size):
-                found = f"image {number} is {_sides(size)}"
-                raise FileError(file.path, found, f"{_sides(before)}, as in {origin}", "images")
-            if before is None:
-                known[number] = size, file.path.name
-    listed = bool(known)
-
-    # Run lengths first, since they may tell the size of an image for polygons.
-    for file in files:
-        for index, number in enumerate(file.keys["image"].tolist()):
-            if listed and number not in known:
-                found, expected = f"image {number} is unknown", 'one of those in "images"'
-                raise FileError(file.path, found, expected, file.where(index))
-            mask = file.masks[index]
-            if isinstance(mask, list):
-                continue
-            size = _size(file.path, '"segmentation": size', mask["size"], file.where(index))
-            before, origin = known.get(number, (None, ""))
-            if before not in (None, size):
-                found = f'"segmentation" of {_sides(size)}'
-                expected = f"{_sides(before)}, the size of image {number} in {origin}"
-                raise FileError(file.path, found, expected, file.where(index))
-            if before is None:
-                known[number] = size, f"{file.path.name}:{file.where(index)}"
-    which = '"images"' + (" of either file" if len(files) > 1 else "")
-    return tuple(_sizes_of(file, known, which) for file in files)
-
-
-def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]], which: str) -> Integers:
-    sizes = []
-    for index, number in enumerate(file.keys["image"].tolist()):
-        size, _ = known.get(number, (None, ""))
-        if size is None:
-            found = f"polygons of image {number}, the size of which is not told"
-            expected = f'"height" and "width" of the image in {which}'
-            raise FileError(file.path, found, expected, file.where(index))
-        sizes.append(size)
-    return np.array(sizes, np.int64).reshape(-1, 2)

@@ -1,46 +1,31 @@
-"""What the readers of all file formats share: contents, numbers, and complaints.
-
-Every complaint about a file is a `FileError` that says where in the file, what was found and what
-was expected.
-"""
+"""What the readers of all file formats share: what they are asked for and give, and numbers."""
 
 from __future__ import annotations
 
 import gzip
-import importlib
-import io
-import json
-import tokenize
-import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from fastiou.formats.errors import FileError
 
 __all__ = [
     "EXACT",
     "Booleans",
     "BoxFile",
-    "FileError",
     "Floats",
     "Integers",
+    "MemberFile",
+    "Wanted",
     "are_exact_integers",
     "check_text",
-    "content",
-    "described",
-    "import_extra",
     "kind_of",
-    "npy_header",
     "number_in",
-    "numpy_errors",
-    "read_npy",
-    "shortened",
+    "read_content",
     "whole_number_in",
 ]
 
@@ -64,52 +49,51 @@ BEGINNINGS = {
 }
 
 
-class FileError(Exception):
-    """A file cannot be used; the message says where in it and why.
-
-    Parameters
-    ----------
-    path
-        The file.
-    found, expected
-        What is there, and what should be.
-    where
-        Line number, entry or array name; None for the whole file.
-    """
-
-    def __init__(
-        self, path: Path, found: str, expected: str | None = None, where: int | str | None = None
-    ) -> None:
-        place = str(path) if where is None else f"{path}:{where}"
-        super().__init__(f"{place}: {found}" + (f", expected {expected}" if expected else ""))
-
-
-def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import a module that only an extra installs.
-
-    Parameters
-    ----------
-    module
-        Its name.
-    extra
-        The extra of fastiou that installs it.
-    purpose
-        What needs it, for the message.
-
-    Raises
-    ------
-    ImportError
-        Naming the extra to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError:
-        raise ImportError(f"{purpose} needs: pip install 'fastiou[{extra}]'") from None
-    except ImportError as error:  # installed, but not fit for what else is
-        raise ImportError(f"{purpose} needs {module}, which fails: {error}") from error
-
-
 # ---- contents ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a reader is asked for.
+
+    Attributes
+    ----------
+    fmt : str
+        Layout of the boxes where the file does not tell, one of `fastiou.formats.layouts.LAYOUTS`.
+    grouped, scored, crowded : bool
+        Whether to read the grouping keys, the scores, and which members are crowds, too.
+    """
+
+    fmt: str = "xyxy"
+    grouped: bool = True
+    scored: bool = False
+    crowded: bool = False
+
+
+class MemberFile(Protocol):
+    """Members read from a file, in the order of the file: what boxes and masks have in common."""
+
+    @property
+    def path(self) -> Path:
+        """Where they come from."""
+
+    @property
+    def format(self) -> str:
+        """One of `fastiou.formats.table.FORMATS`."""
+
+    @property
+    def keys(self) -> dict[str, Integers]:
+        """Grouping keys that the file has, "image" and "category", each of shape (N,)."""
+
+    @property
+    def scores(self) -> Floats | None:
+        """How sure each is, shape (N,), if that was asked for."""
+
+    @property
+    def crowds(self) -> Booleans | None:
+        """Which are crowds, shape (N,), if that was asked for and the format can tell."""
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +105,10 @@ class BoxFile:
     path : Path
         Where they come from.
     format : str
-        One of `fastiou.io.FORMATS`.
+        One of `fastiou.formats.table.FORMATS`.
     fmt : str
-        One of `fastiou.io.LAYOUTS`.
-    boxes : array of float64, shape (N, 4)
+        One of `fastiou.formats.layouts.LAYOUTS`.
+    boxes : array of float64, shape (N, numbers of the layout)
     keys : dict
         Grouping keys that the file has, "image" and "category", each as int64 of shape (N,).
     scores : array of float64, shape (N,), or None
@@ -145,7 +129,7 @@ class BoxFile:
         return len(self.boxes)
 
 
-def content(path: Path, expected: str = "a file with boxes") -> bytes:
+def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
     """The whole file, decompressed.
 
     Parameters
@@ -202,49 +186,6 @@ def check_text(path: Path, data: bytes, expected: str) -> None:
         ) from None
 
 
-# ---- NumPy files -------------------------------------------------------------------------------
-
-
-#: What NumPy raises on a broken header, which it reads as Python.
-BROKEN = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
-
-
-@contextmanager
-def numpy_errors(path: Path, kind: str) -> Iterator[None]:
-    """Turn what NumPy says of a broken file into a FileError."""
-    try:
-        yield
-    except (*BROKEN, OSError, EOFError, KeyError, RuntimeError) as error:
-        if "allow_pickle" in str(error):
-            raise FileError(
-                path, "it holds Python objects, which are not read for safety", "numbers"
-            ) from None
-        raise FileError(path, f"cannot be read as {kind} ({error})") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise FileError(path, f"broken {kind} file ({error})", "a complete one") from None
-
-
-def read_npy(path: Path, data: bytes) -> npt.NDArray[Any]:
-    """The array of a .npy file."""
-    with numpy_errors(path, ".npy"):
-        array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    return array
-
-
-def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
-    """Shape and dtype of the array in a .npy file, None if it is broken."""
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        # Version 3 differs from 2 only in the letters that names of fields may have.
-        first = np.lib.format.read_array_header_1_0
-        read = first if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except BROKEN:
-        return None
-    return shape, dtype
-
-
 # ---- numbers and words -------------------------------------------------------------------------
 
 
@@ -276,15 +217,3 @@ def whole_number_in(cell: str) -> int | None:
     except ValueError:
         whole = int(number)
     return whole if -(2**63) <= whole < 2**63 else None
-
-
-def described(value: Any) -> str:
-    """A value of a JSON file as it may stand in a message."""
-    # Lists of numbers may be arrays by now.
-    text = json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())
-    return shortened(text)
-
-
-def shortened(text: str) -> str:
-    """Text as it may stand in a message."""
-    return text if len(text) <= 60 else text[:59] + "…"

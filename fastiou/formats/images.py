@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.formats import content as files
-from fastiou.formats.content import FileError, import_extra, shortened
+from fastiou.formats.content import Wanted, kind_of, read_content
+from fastiou.formats.errors import FileError, import_extra, shortened
+from fastiou.formats.layouts import LAYOUTS
+from fastiou.formats.numpy_files import npy_header, read_npy
 
-__all__ = ["LabelFile", "SharedFrames", "read_labels", "shared_frames"]
+__all__ = ["LabelFile", "SharedFrames", "looks_like_labels", "read_labels", "shared_frames"]
 
 Array = npt.NDArray[Any]
 
@@ -65,6 +67,31 @@ class LabelFile:
     ignored: int = 0
 
 
+def looks_like_labels(data: bytes, wanted: Wanted | None = None) -> bool:
+    """Whether a file holds label images rather than boxes, by its content.
+
+    Parameters
+    ----------
+    data
+        The content.
+    wanted
+        Tells how many numbers a box has.
+
+    Returns
+    -------
+    bool
+        True for PNG and TIFF, and for integers in .npy unless they have the shape (N, 4) of boxes,
+        or how many numbers a box has.
+    """
+    kind = kind_of(data)
+    header = npy_header(data) if kind == "NPY" else None
+    if header is None:
+        return kind in ("PNG", "TIFF")
+    shape, dtype = header
+    numbers = LAYOUTS[(wanted or Wanted()).fmt]
+    return dtype.kind in "biu" and (len(shape) == 3 or (len(shape) == 2 and shape[1] != numbers))
+
+
 def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
     """Open label images.
 
@@ -73,7 +100,7 @@ def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
     path
         A file, compressed by gzip or not, or a folder.
     data
-        The content of the file, if that was read already, by `fastiou.files.content`.
+        The content of the file, if `fastiou.formats.content.read_content` has read it.
 
     Returns
     -------
@@ -90,8 +117,8 @@ def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
     path = Path(path)
     if data is None and path.is_dir():
         return _read_folder(path)
-    data = files.content(path) if data is None else data
-    kind = files.kind_of(data)
+    data = read_content(path) if data is None else data
+    kind = kind_of(data)
     if kind == "NPY":
         return _read_array(path, data)
     if kind in ("PNG", "TIFF"):
@@ -126,7 +153,7 @@ def _read_folder(path: Path) -> LabelFile:
 
 
 def _read_array(path: Path, data: bytes) -> LabelFile:
-    array = files.read_npy(path, data)
+    array = read_npy(path, data)
     if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
         hint = "; .astype(int) makes them" if array.dtype.kind == "f" else ""
         found = f"shape {array.shape}, dtype {array.dtype}"

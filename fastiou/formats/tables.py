@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,16 +14,17 @@ import numpy as np
 
 from fastiou.formats.content import (
     BoxFile,
-    FileError,
     Floats,
     Integers,
+    Wanted,
     are_exact_integers,
     number_in,
-    shortened,
     whole_number_in,
 )
+from fastiou.formats.errors import FileError, shortened
+from fastiou.formats.layouts import LAYOUTS
 
-__all__ = ["read_table"]
+__all__ = ["looks_like_mot", "read_csv", "read_mot"]
 
 #: Column names of a CSV file, and the layout that they mean.
 BOX_COLUMNS = {
@@ -54,43 +55,57 @@ MOT_SCORE = 6
 MOT_NAMES = ("frame", "id", "x", "y", "w", "h", "conf")
 
 
-def read_table(
-    path: Path,
-    data: bytes,
-    format: str | None,  # noqa: A002
-    fmt: str,
-    grouped: bool,
-    scored: bool,
-) -> BoxFile:
-    """Read boxes from text.
+def looks_like_mot(data: bytes, wanted: Wanted) -> bool:
+    """Whether text is that of MOT challenges rather than CSV, by its first line.
 
     Parameters
     ----------
-    path
-        The file, for messages.
     data
-        Its content.
-    format
-        "csv" or "mot"; told by the first line if not given.
-    fmt
-        Layout of the boxes where no header tells.
-    grouped, scored
-        Whether to read the grouping keys, and the scores, too.
-
-    Raises
-    ------
-    FileError
-        The text is neither, or has no scores though they are to be read.
+        The content of a file.
+    wanted
+        Rows of as many numbers as its layout has, with a score if scores are wanted, are CSV.
     """
     try:
-        table = _lay_out(path, data, format, fmt, scored)
-        if not grouped:
+        _, cells, _ = _first_row(data)
+    except (csv.Error, UnicodeDecodeError):
+        return False
+    width = len(cells)
+    if not _is_numeric(cells) or width == LAYOUTS[wanted.fmt] + wanted.scored:
+        return False
+    # Not x1,y1,x2,y2,score,class: frame and track are whole, width and height above 1.
+    return all(whole_number_in(cell) is not None for cell in cells[:2]) and (
+        width >= 7 or (width == 6 and all((number_in(cell) or 0) > 1 for cell in cells[4:]))
+    )
+
+
+def read_csv(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from CSV, as `fastiou.formats.table.read_boxes`."""
+    return _read(path, data, wanted, _csv_layout)
+
+
+def read_mot(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from MOT text, as `fastiou.formats.table.read_boxes`."""
+    return _read(path, data, wanted, _mot_layout)
+
+
+def _read(
+    path: Path, data: bytes, wanted: Wanted, lay_out: Callable[[Path, bytes, Wanted], _Table]
+) -> BoxFile:
+    try:
+        table = lay_out(path, data, wanted)
+        if not wanted.grouped:
             table = replace(table, keys={})
-        if not scored:
+        if not wanted.scored:
             table = replace(table, score=())
-        return _read_table(path, data, table)
+        # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
+        # well with what the fast way does not know: quoted delimiters, group numbers beyond
+        # float64.
+        keys, boxes, scores = _load_table(data, table) or _scan_table(path, data, table)
     except csv.Error as error:
         raise FileError(path, f"not CSV ({error})") from None
+    return BoxFile(
+        path, table.format, table.fmt, boxes, keys, scores[:, 0] if table.score else None
+    )
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,7 @@ class _Table:
     skipped: int
     #: Column of each grouping key.
     keys: dict[str, int]
-    #: Columns of the four numbers of a box.
+    #: Columns of the numbers of a box.
     box: tuple[int, ...]
     #: Column of the score; none if nobody asks for it.
     score: tuple[int, ...] = ()
@@ -135,53 +150,55 @@ def _cells(lines: Iterator[str], delimiter: str | None) -> Iterator[tuple[int, l
         number = reader.line_num + 1
 
 
-def _lay_out(
-    path: Path,
-    data: bytes,
-    format: str | None,  # noqa: A002
-    fmt: str,
-    scored: bool,
-) -> _Table:
+def _first_row(data: bytes) -> tuple[int, list[str], str | None]:
+    """Line number and cells of the first row, and what stands between cells."""
     first_line = next((line for line in _text_lines(data) if line.strip()), "")
     delimiter = "," if "," in first_line else None
     number, cells = next(_cells(_text_lines(data), delimiter), (1, []))
+    return number, cells, delimiter
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    """Whether the first row holds numbers; else it names the columns."""
+    return all(number_in(cell) is not None for cell in cells[:4])
+
+
+def _mot_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
+    number, cells, delimiter = _first_row(data)
     width = len(cells)
-    numeric = all(number_in(cell) is not None for cell in cells[:4])
-    if format is None:
-        # Not x1,y1,x2,y2,score,class: frame and track are whole, width and height above 1.
-        likely = all(whole_number_in(cell) is not None for cell in cells[:2]) and (
-            width >= 7 or (width == 6 and all((number_in(cell) or 0) > 1 for cell in cells[4:]))
-        )
-        format = "mot" if numeric and likely else "csv"  # noqa: A001
-    if format == "mot":
-        if width < 6 + scored:
-            expected = "7 or more: frame, id, x, y, w, h, conf, …"
-            if not scored:
-                expected = "6 or more: frame, id, x, y, w, h, …"
-            raise FileError(path, _columns(width), expected, number)
-        score = (MOT_SCORE,) if scored else ()
-        return _Table(
-            "mot", "xywh", delimiter, width, number - 1, MOT_KEY, MOT_BOX, score, MOT_NAMES
-        )
-    if not numeric:
-        return _headed_table(path, cells, delimiter, number, scored)
-    if width != 4 + scored:
+    if width < 6 + wanted.scored:
+        expected = "7 or more: frame, id, x, y, w, h, conf, …"
+        if not wanted.scored:
+            expected = "6 or more: frame, id, x, y, w, h, …"
+        raise FileError(path, _columns(width), expected, number)
+    score = (MOT_SCORE,) if wanted.scored else ()
+    return _Table("mot", "xywh", delimiter, width, number - 1, MOT_KEY, MOT_BOX, score, MOT_NAMES)
+
+
+def _csv_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
+    number, cells, delimiter = _first_row(data)
+    if not _is_numeric(cells):
+        return _headed_layout(path, cells, delimiter, number, wanted.scored)
+    width, numbers = len(cells), LAYOUTS[wanted.fmt]
+    if width != numbers + wanted.scored:
+        what = "boxes and scores" if wanted.scored else "boxes"
         expected = (
-            f"{'5 (boxes and scores)' if scored else '4 (boxes)'}, {6 + scored} or more that begin "
+            f"{numbers + wanted.scored} ({what}), {6 + wanted.scored} or more that begin "
             "with whole numbers of frame and track (MOT), a header that names the columns, or "
             "--format mot"
         )
         raise FileError(path, f"{_columns(width)} of numbers", expected, number)
-    return _Table(
-        "csv", fmt, delimiter, width, number - 1, {}, (0, 1, 2, 3), (4,) if scored else ()
-    )
+    box, score = tuple(range(numbers)), (numbers,) if wanted.scored else ()
+    return _Table("csv", wanted.fmt, delimiter, width, number - 1, {}, box, score)
 
 
-def _headed_table(
+def _headed_layout(
     path: Path, header: list[str], delimiter: str | None, line: int, scored: bool
 ) -> _Table:
     names = [name.strip().lower() for name in header]
-    layouts = [known for known in BOX_COLUMNS if set(known) <= set(names)]
+    named = [known for known in BOX_COLUMNS if set(known) <= set(names)]
+    # Of cx,cy,w,h and the same with more numbers, those with more.
+    layouts = [known for known in named if not any(set(known) < set(other) for other in named)]
     score_name = next((name for name in SCORE_COLUMNS if name in names), None)
     known_names = {*KEY_COLUMNS, *itertools.chain(*BOX_COLUMNS), score_name if scored else None}
     used = [name for name in names if name in known_names]
@@ -208,15 +225,6 @@ def _headed_table(
     )
 
 
-def _read_table(path: Path, data: bytes, table: _Table) -> BoxFile:
-    # The careful way is 20 times slower. It says what is wrong and where, or finds that all is well
-    # with what the fast way does not know: quoted delimiters, group numbers beyond float64.
-    keys, boxes, scores = _load_table(data, table) or _scan_table(path, data, table)
-    return BoxFile(
-        path, table.format, table.fmt, boxes, keys, scores[:, 0] if table.score else None
-    )
-
-
 def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats, Floats] | None:
     """The fast way: None for whatever is the least unusual."""
     if not _is_rectangular(data, table):
@@ -233,7 +241,7 @@ def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats
         )
     except ValueError:
         return None
-    keys, boxes, scores = np.hsplit(numbers, [len(table.keys), len(table.keys) + 4])
+    keys, boxes, scores = np.hsplit(numbers, np.cumsum([len(table.keys), len(table.box)]))
     if np.isinf(boxes).any() or not (are_exact_integers(keys).all() and np.isfinite(scores).all()):
         return None
     return (
@@ -281,7 +289,7 @@ def _scan_table(
         )
     return (
         {key: np.array(values, np.int64) for key, values in keys.items()},
-        np.array(numbers, np.float64).reshape(-1, 4),
+        np.array(numbers, np.float64).reshape(-1, len(table.box)),
         np.array(scores, np.float64).reshape(-1, 1),
     )
 

@@ -1,0 +1,157 @@
+"""What a kind of file content has to tell, so that the commands need not know which it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from fastiou.cli.display import Clock
+from fastiou.cli.options import MatchOptions, Options
+from fastiou.formats.content import Integers
+from fastiou.formats.errors import RefusedError
+from fastiou.formats.table import formats_of
+
+__all__ = ["Found", "Kind", "metrics_of_areas", "refusals"]
+
+Array = npt.NDArray[Any]
+
+
+def metrics_of_areas() -> Sequence[str]:
+    """Names of the metrics that need an intersection and two areas: those of masks and labels."""
+    from fastiou.relations.masks import MASK_METRICS
+
+    return MASK_METRICS
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what fastiou says of its arguments into a RefusedError."""
+    try:
+        yield
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The pairs or matches between two files.
+
+    Attributes
+    ----------
+    rows, cols : array of int64
+        Positions in the two files; of label images, the labels, as uint64 where one is 2⁶³ or more.
+    values : array of float64
+        The scores.
+    sizes : tuple of int
+        How many boxes, masks or objects the two files have.
+    in_all : int
+        How many pairs the groups hold.
+    tested : int or None
+        How many of them were compared; None where the method does not tell.
+    work : tuple
+        What the work is counted in, and how much it was.
+    describe : function
+        What the summary says of the files, by name.
+    frames : array of int64 or None
+        Frames of the pairs of label images.
+    unmatched : tuple of two arrays of int64, or None
+        Positions in the two files of what found no partner, if each may have but one.
+    """
+
+    rows: Array
+    cols: Array
+    values: Array
+    sizes: tuple[int, int]
+    in_all: int
+    tested: int | None
+    work: tuple[str, int]
+    describe: Callable[[], dict[str, str]]
+    frames: Integers | None = None
+    unmatched: tuple[Array, Array] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Kind(ABC):
+    """A kind of content: boxes, masks or label images."""
+
+    #: As the option `--geometry` has it, and `fastiou.formats.table.formats_of`.
+    name: ClassVar[str]
+    #: In messages and summaries.
+    noun: ClassVar[str]
+    #: What a summary says of the pairs that were compared.
+    compared: ClassVar[str] = ""
+
+    @abstractmethod
+    def metrics(self) -> Sequence[str]:
+        """Names of the metrics that it has."""
+
+    @abstractmethod
+    def read(
+        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
+    ) -> Any:
+        """Read a file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        data
+            Its content, if that was read already.
+        format_
+            Its format; recognized by content if not given.
+        options
+            What was asked for.
+        **wanted
+            Whether to read what `fastiou.formats.content.Wanted` has.
+        """
+
+    @abstractmethod
+    def find(self, a: Any, b: Any, options: MatchOptions, clock: Clock) -> Found:
+        """Find the pairs or matches between two files.
+
+        Parameters
+        ----------
+        a, b
+            What `read` made of them.
+        options
+            What to find.
+        clock
+            Shows and measures the stages.
+
+        Raises
+        ------
+        FileError
+            Something in a file cannot be used.
+        RefusedError
+            fastiou refuses what is in the files, or an option.
+        """
+
+    def check(self, options: Options, *formats: str | None) -> None:
+        """Raise a RefusedError if it does not go together with other options.
+
+        Parameters
+        ----------
+        options
+            What was asked for.
+        *formats
+            Of the files, None where content tells.
+        """
+        metrics = self.metrics()
+        if options.metric not in metrics:
+            names = ", ".join(metrics)
+            raise RefusedError(f"--metric {options.metric} is for boxes; {self.noun} have {names}")
+        known = formats_of(self.name)
+        for format_ in formats:
+            if format_ not in (None, *known):
+                expected = " or ".join(known)
+                raise RefusedError(
+                    f"--geometry {self.name} cannot read --format {format_}, but {expected}"
+                )

@@ -1,0 +1,176 @@
+"""Boxes and masks: members of files that are compared within groups."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+import fastiou
+from fastiou.cli.display import LOADING, Clock
+from fastiou.cli.kinds import Found, Kind, metrics_of_areas, refusals
+from fastiou.cli.methods import METHODS, Query
+from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options
+from fastiou.formats.coco import MaskFile
+from fastiou.formats.content import BoxFile, MemberFile
+from fastiou.formats.groups import Grouping, common_groups
+from fastiou.formats.layouts import common_layout, extents
+from fastiou.formats.masks import pack_masks
+from fastiou.formats.table import read_boxes, read_masks
+
+__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
+
+
+class Sets(NamedTuple):
+    """What the functions of fastiou take: the members of each file, and their layout."""
+
+    members: list[Any]
+    fmt: str
+
+
+class Members(Kind):
+    """A kind of content whose members fastiou compares within groups."""
+
+    #: What a summary says of groups without `--no-groups`.
+    alone: ClassVar[str] = ""
+
+    @abstractmethod
+    def sets(self, files: Sequence[Any], clock: Clock) -> Sets:
+        """Make the members of one or two files into what the functions of fastiou take."""
+
+    @abstractmethod
+    def described(self, file: Any, members: Any) -> str:
+        """How many members a file has, whence, and how many of them can match nothing."""
+
+    def groups_described(
+        self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
+    ) -> str:
+        """By what members are grouped, or why they are not."""
+        if grouping is not None:
+            return grouping.described() + ("" if options.groups else self.alone)
+        if not options.groups:
+            words = "not used"
+        elif len(files) == 1:
+            words = "not in the file"
+        elif keys := files[0].keys or files[1].keys:
+            words = f"only {'A' if files[0].keys else 'B'} has {' and '.join(keys)}"
+        else:
+            words = "in neither file"
+        return f"{words}: all with all"
+
+    def find(self, a: MemberFile, b: MemberFile, options: MatchOptions, clock: Clock) -> Found:
+        """See `Kind.find`."""
+        sets = self.sets((a, b), clock)
+        grouping = common_groups(a, b)
+        method = METHODS[options.method]
+        with clock.stage(LOADING):
+            method.load()
+        groups = None if grouping is None else (grouping.codes_a, grouping.codes_b)
+        members_a, members_b = sets.members
+        query = Query(members_a, members_b, sets.fmt, groups, a.scores, b.crowds, options)
+        with clock.stage("matching") as update, refusals():
+            related = method.relate(query, update)
+
+        def describe() -> dict[str, str]:
+            sides = zip("AB", (a, b), sets.members, strict=True)
+            facts = {
+                f"{self.noun} in {side}": self.described(file, members)
+                for side, file, members in sides
+            }
+            return {**facts, "groups": self.groups_described(grouping, (a, b), options)}
+
+        sizes = len(a), len(b)
+        tested = related.tested
+        return Found(
+            related.rows,
+            related.cols,
+            related.values,
+            sizes,
+            sizes[0] * sizes[1] if grouping is None else int(grouping.partners.sum()),
+            tested,
+            (self.noun, sum(sizes)) if tested is None else ("pairs", tested),
+            describe,
+            unmatched=related.unmatched,
+        )
+
+
+class Boxes(Members):
+    """Boxes of any layout."""
+
+    name = "box"
+    noun = "boxes"
+
+    def metrics(self) -> Sequence[str]:
+        """See `Kind.metrics`."""
+        return METRIC_NAMES
+
+    def read(
+        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
+    ) -> BoxFile:
+        """See `Kind.read`."""
+        asked: dict[str, Any] = {"fmt": options.boxes, "grouped": options.groups, **wanted}
+        return read_boxes(path, data, format=format_, **asked)
+
+    def sets(self, files: Sequence[BoxFile], clock: Clock) -> Sets:
+        """See `Members.sets`."""
+        fmt = functools.reduce(common_layout, [file.fmt for file in files])
+        with refusals():
+            members = [
+                file.boxes if file.fmt == fmt else fastiou.box_convert(file.boxes, file.fmt, fmt)
+                for file in files
+            ]
+        return Sets(members, fmt)
+
+    def described(self, file: BoxFile, members: Any) -> str:
+        """See `Members.described`; boxes that can match nothing are often of another layout."""
+        missing = np.isnan(file.boxes).any(axis=1)
+        empty = np.zeros(len(file), np.bool_)
+        for low, high in extents(file.boxes, file.fmt):
+            empty |= high <= low
+        words = [f"{len(file):,} from {file.path.name} ({file.format}, {file.fmt})"]
+        for unfit, name in ((missing, "with NaN"), (empty & ~missing, "empty or inverted")):
+            if unfit.any():
+                words.append(f"{np.count_nonzero(unfit):,} {name}")
+        return ", ".join(words)
+
+
+class Masks(Members):
+    """Masks of COCO files."""
+
+    name = "mask"
+    noun = "masks"
+    alone = " alone: masks need one image"
+
+    def metrics(self) -> Sequence[str]:
+        """See `Kind.metrics`."""
+        return metrics_of_areas()
+
+    def read(
+        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
+    ) -> MaskFile:
+        """See `Kind.read`."""
+        return read_masks(path, data, grouped=options.groups, **wanted)
+
+    def sets(self, files: Sequence[MaskFile], clock: Clock) -> Sets:
+        """See `Members.sets`."""
+        with clock.stage("packing masks") as update:
+            return Sets(pack_masks(files, update), "xyxy")
+
+    def described(self, file: MaskFile, members: fastiou.Masks) -> str:
+        """See `Members.described`."""
+        outlines = sum(isinstance(mask, list) for mask in file.masks)
+        kinds = {"polygons": outlines, "run lengths": len(file) - outlines}
+        words = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+        empty = np.count_nonzero(members.area == 0)
+        if empty:
+            words.append(f"{empty:,} empty")
+        details = f"{file.format}{': ' if words else ''}{', '.join(words)}"
+        return f"{len(file):,} from {file.path.name} ({details})"
+
+
+#: The kinds whose members have groups and scores, by the option `--geometry`.
+MEMBERS: dict[str, Members] = {kind.name: kind for kind in (Boxes(), Masks())}

@@ -1,0 +1,80 @@
+"""What `fastiou match` and `fastiou nms` can be asked for, and what is checked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastiou.formats.errors import FileError, RefusedError
+
+__all__ = [
+    "METRIC_NAMES",
+    "MatchOptions",
+    "NmsOptions",
+    "Options",
+    "check_no_input",
+    "check_threshold",
+]
+
+#: As in `fastiou.metrics`, which takes long to import: a test holds them together.
+METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What both commands are asked for; each attribute is the option of that name."""
+
+    threshold: float = 0.5
+    metric: str = "iou"
+    method: str = ""
+    boxes: str = "xyxy"
+    groups: bool = True
+    out: Path | None = None
+    quiet: bool = False
+    progress: bool | None = None
+
+    @property
+    def shows_progress(self) -> bool | None:
+        """Whether to show progress; None shows it on a terminal."""
+        return False if self.quiet else self.progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchOptions(Options):
+    """What `fastiou match` is asked for."""
+
+    method: str = "pairs"
+    top: int = 1
+    geometry: str = "auto"
+    format_a: str | None = None
+    format_b: str | None = None
+    plot: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NmsOptions(Options):
+    """What `fastiou nms` is asked for."""
+
+    method: str = "hard"
+    sigma: float = 0.5
+    score_threshold: float = 0.0
+    max_output: int | None = None
+    geometry: str = "box"
+    format: str | None = None
+
+
+def check_threshold(options: Options, *, zero: bool) -> None:
+    """Raise a RefusedError unless values of the metric can reach the threshold."""
+    from fastiou.arrays.checks import threshold_number
+    from fastiou.metrics import METRICS
+
+    try:
+        threshold_number(options.threshold, METRICS[options.metric].maximum, zero=zero)
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+
+
+def check_no_input(written: Path | None, *inputs: Path) -> None:
+    """Raise a FileError if a file that is to be written is one to be read."""
+    if written is not None and written.resolve() in [path.resolve() for path in inputs]:
+        raise FileError(written, "this is an input, and would be overwritten")

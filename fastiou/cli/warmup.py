@@ -1,0 +1,29 @@
+"""The work of `fastiou warmup`: the common kernels are compiled."""
+
+from __future__ import annotations
+
+import time
+
+from fastiou.cli.display import stages
+
+__all__ = ["compile_kernels"]
+
+
+def compile_kernels(quiet: bool, progress: bool | None) -> None:
+    """Compile the common kernels, and print how long it took and where they are kept.
+
+    Parameters
+    ----------
+    quiet
+        Whether to print nothing.
+    progress
+        Whether to show progress; None shows it on a terminal.
+    """
+    from fastiou.config import configuration, warm_up
+
+    before = time.perf_counter()
+    with stages(False if quiet else progress) as begin:
+        warm_up(begin("compiling"))
+    if not quiet:
+        print(f"The kernels are ready after {time.perf_counter() - before:.1f} seconds.")
+        print(f"They are kept in: {configuration()['cache folder']}")

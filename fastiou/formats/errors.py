@@ -1,0 +1,76 @@
+"""What the command `fastiou` says of files and options that cannot be used.
+
+Every complaint about a file is a `FileError` that says where in the file, what was found and what
+was expected.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["FileError", "RefusedError", "described", "import_extra", "shortened"]
+
+
+class FileError(Exception):
+    """A file cannot be used; the message says where in it and why.
+
+    Parameters
+    ----------
+    path
+        The file.
+    found, expected
+        What is there, and what should be.
+    where
+        Line number, entry or array name; None for the whole file.
+    """
+
+    def __init__(
+        self, path: Path, found: str, expected: str | None = None, where: int | str | None = None
+    ) -> None:
+        place = str(path) if where is None else f"{path}:{where}"
+        super().__init__(f"{place}: {found}" + (f", expected {expected}" if expected else ""))
+
+
+class RefusedError(Exception):
+    """What is in the files, or an option, is not what fastiou accepts; the message says why."""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import a module that only an extra installs.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    extra
+        The extra of fastiou that installs it.
+    purpose
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        Naming the extra to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise ImportError(f"{purpose} needs: pip install 'fastiou[{extra}]'") from None
+    except ImportError as error:  # installed, but not fit for what else is
+        raise ImportError(f"{purpose} needs {module}, which fails: {error}") from error
+
+
+def described(value: Any) -> str:
+    """A value of a JSON file as it may stand in a message."""
+    # Lists of numbers may be arrays by now.
+    text = json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Text as it may stand in a message."""
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,80 @@
+"""The layouts of boxes in arrays and tables: how many numbers a box has, and what they are.
+
+A layout is named after its numbers: "cx" is a middle, "x" a beginning or, where it comes twice, a
+beginning and an end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.formats.errors import RefusedError
+
+__all__ = ["GEOMETRIES", "LAYOUTS", "common_layout", "extents"]
+
+Array = npt.NDArray[Any]
+
+#: Each geometry of arrays with its layouts, and the numbers that a member has in each. Members of
+#: two layouts are compared in the first.
+GEOMETRIES = {"box": {"xyxy": 4, "xywh": 4, "cxcywh": 4}}
+
+#: The numbers of a member in each layout of all geometries.
+LAYOUTS = {fmt: count for formats in GEOMETRIES.values() for fmt, count in formats.items()}
+
+#: Each axis, and the name of the side along it.
+AXES = {"x": "w", "y": "h", "z": "l"}
+
+
+def common_layout(fmt_a: str, fmt_b: str) -> str:
+    """The layout in which members of two layouts are compared.
+
+    Parameters
+    ----------
+    fmt_a, fmt_b
+        Two of `LAYOUTS`.
+
+    Raises
+    ------
+    RefusedError
+        They belong to two geometries.
+    """
+    if fmt_a == fmt_b:
+        return fmt_a
+    for formats in GEOMETRIES.values():
+        if fmt_a in formats and fmt_b in formats:
+            return next(iter(formats))
+    raise RefusedError(f"{fmt_a} in A and {fmt_b} in B are of two geometries")
+
+
+def extents(members: Array, fmt: str) -> Iterator[tuple[Array, Array]]:
+    """Where members begin and end along each of their axes.
+
+    Parameters
+    ----------
+    members
+        Shape (N, numbers of the layout).
+    fmt
+        One of `LAYOUTS`.
+
+    Yields
+    ------
+    tuple of two arrays, shape (N,)
+    """
+    columns: dict[str, list[Array]] = {}
+    for name, column in zip(re.findall("c[xyz]|.", fmt), members.T, strict=True):
+        columns.setdefault(name, []).append(column)
+    for axis, side in AXES.items():
+        with np.errstate(over="ignore"):
+            if len(columns.get(axis, ())) > 1:
+                low, high = columns[axis]
+                yield low, high
+            elif axis in columns:
+                yield columns[axis][0], columns[axis][0] + columns[side][0]
+            elif f"c{axis}" in columns:
+                middle, half = columns[f"c{axis}"][0], columns[side][0] / 2
+                yield middle - half, middle + half

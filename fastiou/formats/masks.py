@@ -1,0 +1,160 @@
+"""From the masks of COCO files to `fastiou.Masks`: the sizes of their images, and packing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import fastiou
+from fastiou.formats.coco import MaskFile, Size, mask_size, size_described
+from fastiou.formats.content import Integers
+from fastiou.formats.errors import FileError, RefusedError
+
+__all__ = ["mask_sizes", "pack_masks"]
+
+#: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
+MASKS_AT_A_TIME = 1024
+
+
+def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
+    """Find the size of the image of every mask.
+
+    It is that of the run lengths, or of the image in any of the files; all that is told must agree.
+
+    Parameters
+    ----------
+    *files
+        One or two.
+
+    Returns
+    -------
+    tuple of arrays of int64, shape (N, 2)
+        (height, width) for each mask of each file.
+
+    Raises
+    ------
+    FileError
+        A size is missing or malformed, two sizes of one image differ, or an image is not listed
+        though images are.
+    """
+    # For each image its size, and where that was found.
+    known: dict[int, tuple[Size | None, str]] = {}
+    for file in files:
+        for number, size in file.images.items():
+            before, origin = known.get(number, (None, ""))
+            if size is not None and before not in (None, size):
+                found = f"image {number} is {size_described(size)}"
+                raise FileError(
+                    file.path, found, f"{size_described(before)}, as in {origin}", "images"
+                )
+            if before is None:
+                known[number] = size, file.path.name
+    listed = bool(known)
+
+    # Run lengths first, since they may tell the size of an image for polygons.
+    for file in files:
+        for index, number in enumerate(file.keys["image"].tolist()):
+            if listed and number not in known:
+                found, expected = f"image {number} is unknown", 'one of those in "images"'
+                raise FileError(file.path, found, expected, file.where(index))
+            mask = file.masks[index]
+            if isinstance(mask, list):
+                continue
+            size = mask_size(file.path, '"segmentation": size', mask["size"], file.where(index))
+            before, origin = known.get(number, (None, ""))
+            if before not in (None, size):
+                found = f'"segmentation" of {size_described(size)}'
+                expected = f"{size_described(before)}, the size of image {number} in {origin}"
+                raise FileError(file.path, found, expected, file.where(index))
+            if before is None:
+                known[number] = size, f"{file.path.name}:{file.where(index)}"
+    which = '"images"' + (" of either file" if len(files) > 1 else "")
+    return tuple(_sizes_of(file, known, which) for file in files)
+
+
+def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]], which: str) -> Integers:
+    sizes = []
+    for index, number in enumerate(file.keys["image"].tolist()):
+        size, _ = known.get(number, (None, ""))
+        if size is None:
+            found = f"polygons of image {number}, the size of which is not told"
+            expected = f'"height" and "width" of the image in {which}'
+            raise FileError(file.path, found, expected, file.where(index))
+        sizes.append(size)
+    return np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def pack_masks(
+    files: Sequence[MaskFile], progress: Callable[[int, int], None]
+) -> list[fastiou.Masks]:
+    """The masks of each file as bits, in the order of the file.
+
+    Images of all sizes go into one set: they are padded to the largest, which takes no memory, and
+    groups keep them apart.
+
+    Parameters
+    ----------
+    files
+        One or two.
+    progress
+        Called with the number of masks packed so far and in all.
+
+    Returns
+    -------
+    list of Masks
+
+    Raises
+    ------
+    FileError
+        A mask is malformed, or the size of its image is not known.
+    RefusedError
+        No image can be as high as the highest and as wide as the widest.
+    """
+    from fastiou.geometries.masks.run_lengths import image_size
+
+    sizes = mask_sizes(*files)
+    every = np.concatenate(sizes)
+    try:
+        largest = image_size("the greatest height and width of all", every.max(axis=0, initial=0))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+    packed = []
+    done = 0
+    for file, own in zip(files, sizes, strict=True):
+        distinct, numbers = np.unique(own, axis=0, return_inverse=True)
+        is_outline = np.array([isinstance(mask, list) for mask in file.masks], np.bool_)
+        # In NumPy 2.0 alone, the numbers have two dimensions.
+        kinds = 2 * numbers.reshape(-1) + is_outline
+        order = np.argsort(kinds, kind="stable")
+        cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
+        sets = [fastiou.Masks.from_rle([], largest)]
+        for kind, (first, last) in enumerate(itertools.pairwise(cuts)):
+            for begin in range(first, last, MASKS_AT_A_TIME):
+                some = order[begin : min(begin + MASKS_AT_A_TIME, last)]
+                masks = _masks(file, some, distinct[kind // 2].tolist(), kind % 2 == 1)
+                sets.append(masks.padded(largest))
+                done += len(some)
+                progress(done, len(every))
+        joined = fastiou.Masks.concatenate(sets)
+        in_order = bool((np.diff(order) > 0).all())
+        packed.append(joined if in_order else joined[np.argsort(order)])
+    return packed
+
+
+def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool) -> fastiou.Masks:
+    name = "polygons" if outlines else "entries"
+    make: Callable[..., fastiou.Masks] = (
+        fastiou.Masks.from_polygons if outlines else fastiou.Masks.from_rle
+    )
+    height, width = size
+    try:
+        return make([file.masks[position] for position in positions], (height, width))
+    except (TypeError, ValueError) as error:
+        if len(positions) > 1:
+            # One by one, since the message counts within what it was given.
+            for position in range(len(positions)):
+                _masks(file, positions[position : position + 1], size, outlines)
+        message = " ".join(str(error).replace(f"{name}[0]", '"segmentation"').split())
+        raise FileError(file.path, message, None, file.where(int(positions[0]))) from None

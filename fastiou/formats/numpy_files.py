@@ -1,0 +1,156 @@
+"""NumPy's files: arrays in .npy and .npz, and boxes in them."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastiou.formats.content import (
+    EXACT,
+    BoxFile,
+    Floats,
+    Integers,
+    Wanted,
+    are_exact_integers,
+)
+from fastiou.formats.errors import FileError, shortened
+from fastiou.formats.layouts import LAYOUTS
+
+__all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
+
+#: What NumPy raises on a broken header, which it reads as Python.
+BROKEN = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
+
+
+@contextmanager
+def _numpy_errors(path: Path, kind: str) -> Iterator[None]:
+    """Turn what NumPy says of a broken file into a FileError."""
+    try:
+        yield
+    except (*BROKEN, OSError, EOFError, KeyError, RuntimeError) as error:
+        if "allow_pickle" in str(error):
+            raise FileError(
+                path, "it holds Python objects, which are not read for safety", "numbers"
+            ) from None
+        raise FileError(path, f"cannot be read as {kind} ({error})") from None
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise FileError(path, f"broken {kind} file ({error})", "a complete one") from None
+
+
+def read_npy(path: Path, data: bytes) -> npt.NDArray[Any]:
+    """The array of a .npy file."""
+    with _numpy_errors(path, ".npy"):
+        array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
+def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Shape and dtype of the array in a .npy file, None if it is broken."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        # Version 3 differs from 2 only in the letters that names of fields may have.
+        first = np.lib.format.read_array_header_1_0
+        read = first if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except BROKEN:
+        return None
+    return shape, dtype
+
+
+# ---- boxes ---------------------------------------------------------------------------------------
+
+
+def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from a .npy file, as `fastiou.formats.table.read_boxes`."""
+    array, numbers = read_npy(path, data), LAYOUTS[wanted.fmt]
+    if not wanted.scored:
+        return BoxFile(path, "npy", wanted.fmt, _box_array(path, "array", array, numbers))
+    if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        expected = f"numbers of shape (N, {numbers + 1}): boxes, and a score each"
+        raise FileError(path, found, expected, "array")
+    scores = _score_array(path, "array", array[:, -1], len(array))
+    boxes = _box_array(path, "array", array[:, :-1], numbers)
+    return BoxFile(path, "npy", wanted.fmt, boxes, scores=scores)
+
+
+def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
+    asked = {"groups": wanted.grouped, "scores": wanted.scored}
+    with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        found = {}
+        for name in ("boxes", "fmt", *(name for name, read in asked.items() if read)):
+            if name in names:
+                with archive.open(f"{name}.npy") as member:
+                    found[name] = np.lib.format.read_array(member, allow_pickle=False)
+    listed = shortened(", ".join(names))
+    fmt = str(found["fmt"]) if "fmt" in found else wanted.fmt
+    if fmt not in LAYOUTS:
+        raise FileError(path, f"holds {fmt!r}", f"one of {', '.join(LAYOUTS)}", "fmt")
+    if "boxes" not in found:
+        expected = f'an array "boxes" of shape (N, {LAYOUTS[fmt]})'
+        raise FileError(path, f"holds {listed or 'no arrays'}", expected)
+    boxes = _box_array(path, "boxes", found["boxes"], LAYOUTS[fmt])
+    keys = {}
+    if "groups" in found:
+        keys["image"] = _group_array(path, found["groups"], len(boxes))
+    scores = None
+    if wanted.scored:
+        if "scores" not in found:
+            raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
+        scores = _score_array(path, "scores", found["scores"], len(boxes))
+    return BoxFile(path, "npz", fmt, boxes, keys, scores)
+
+
+def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:
+    if array.shape != (count,) or array.dtype.kind not in "biuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        raise FileError(path, found, f"numbers of shape ({count},)", name)
+    scores = np.ascontiguousarray(array, np.float64)
+    unfit = ~np.isfinite(scores)
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise FileError(path, f"score {array[row]}", "a finite number", f"{name}[{row}]")
+    return scores
+
+
+def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> Floats:
+    if array.ndim != 2 or array.shape[1] != numbers or array.dtype.kind not in "iuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        raise FileError(path, found, f"numbers of shape (N, {numbers})", name)
+    boxes = np.ascontiguousarray(array, np.float64)
+    unfit = np.isinf(boxes)
+    expected = "finite numbers or NaN"
+    if array.dtype.kind in "iu":
+        unfit = (array > EXACT) | (array < -EXACT) if array.dtype.itemsize == 8 else unfit
+        expected = "integers up to 2**53, which float64 holds exactly"
+    if unfit.any():
+        row, column = np.argwhere(unfit)[0]
+        raise FileError(path, f"{array[row, column]}", expected, f"{name}[{row}]")
+    return boxes
+
+
+def _group_array(path: Path, array: npt.NDArray[Any], count: int) -> Integers:
+    if array.shape != (count,) or array.dtype.kind not in "biuf":
+        found = f"shape {array.shape}, dtype {array.dtype}"
+        raise FileError(path, found, f"integers of shape ({count},)", "groups")
+    unfit = np.zeros(count, bool)
+    if array.dtype.kind == "f":
+        unfit = ~are_exact_integers(array)
+    elif array.dtype == np.uint64:
+        unfit = array >= 2**63
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise FileError(path, f"{array[row]}", "a whole number of 64 bits", f"groups[{row}]")
+    return array.astype(np.int64)

@@ -31,6 +31,9 @@ __all__ = [
     "with_share",
 ]
 
+#: Seconds that a stage takes at least: clocks have steps.
+SHORTEST = 1e-9
+
 #: Columns of the terminal for the longest bar.
 LONGEST_BAR = 40
 
@@ -81,7 +84,7 @@ def timing(
     memory = peak_memory()
     return {
         "seconds": f"{seconds[stage]:.3f} (and {besides})",
-        f"{unit} per second": f"{work / seconds[stage]:,.0f}{what}",
+        f"{unit} per second": f"{work / max(seconds[stage], SHORTEST):,.0f}{what}",
         "peak memory": "not known here" if memory is None else f"{memory / 2**20:,.0f} MiB",
     }
 

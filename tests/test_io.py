@@ -451,7 +451,8 @@ def test_damaged_zip_members(tmp_path):
 def box_file(**keys):
     count = len(next(iter(keys.values()), ()))
     arrays = {name: np.array(values, np.int64) for name, values in keys.items()}
-    return BoxFile(Path("f"), "npy", "xyxy", np.zeros((count, 4)), arrays)
+    boxes = np.zeros((count, 4))
+    return BoxFile(path=Path("f"), format="npy", fmt="xyxy", boxes=boxes, keys=arrays)
 
 
 def test_groups_are_those_that_both_files_know():

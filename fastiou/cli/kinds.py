@@ -13,20 +13,13 @@ import numpy.typing as npt
 
 from fastiou.cli.display import Clock
 from fastiou.cli.options import MatchOptions, Options
-from fastiou.formats.content import Integers
+from fastiou.formats.content import Integers, Wanted
 from fastiou.formats.errors import RefusedError
-from fastiou.formats.table import formats_of
+from fastiou.formats.table import READERS, formats_of
 
-__all__ = ["Found", "Kind", "metrics_of_areas", "refusals"]
+__all__ = ["Found", "Kind", "refusals"]
 
 Array = npt.NDArray[Any]
-
-
-def metrics_of_areas() -> Sequence[str]:
-    """Names of the metrics that need an intersection and two areas: those of masks and labels."""
-    from fastiou.relations.masks import MASK_METRICS
-
-    return MASK_METRICS
 
 
 @contextmanager
@@ -89,14 +82,13 @@ class Kind(ABC):
     #: What a summary says of the pairs that were compared.
     compared: ClassVar[str] = ""
 
-    @abstractmethod
     def metrics(self) -> Sequence[str]:
-        """Names of the metrics that it has."""
+        """Names of the metrics that it has: by default those of an intersection and two areas."""
+        from fastiou.relations.masks import MASK_METRICS
 
-    @abstractmethod
-    def read(
-        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
-    ) -> Any:
+        return MASK_METRICS
+
+    def read(self, path: Path, data: bytes | None, format_: str | None, wanted: Wanted) -> Any:
         """Read a file.
 
         Parameters
@@ -107,11 +99,10 @@ class Kind(ABC):
             Its content, if that was read already.
         format_
             Its format; recognized by content if not given.
-        options
-            What was asked for.
-        **wanted
-            Whether to read what `fastiou.formats.content.Wanted` has.
+        wanted
+            What to read of it.
         """
+        return READERS[self.name](path, data, format=format_, **vars(wanted))
 
     @abstractmethod
     def find(self, a: Any, b: Any, options: MatchOptions, clock: Clock) -> Found:

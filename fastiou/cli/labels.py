@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import fastiou
 from fastiou.cli.display import LOADING, Clock
-from fastiou.cli.kinds import Array, Found, Kind, metrics_of_areas
+from fastiou.cli.kinds import Array, Found, Kind
 from fastiou.cli.options import MatchOptions, Options
 from fastiou.formats.errors import FileError, RefusedError
-from fastiou.formats.images import LabelFile, read_labels, shared_frames
+from fastiou.formats.images import LabelFile, shared_frames
 
 __all__ = ["Labels"]
 
@@ -28,10 +27,6 @@ class Labels(Kind):
     noun = "label images"
     compared = " that share pixels"
 
-    def metrics(self) -> Sequence[str]:
-        """See `Kind.metrics`."""
-        return metrics_of_areas()
-
     def check(self, options: Options, *formats: str | None) -> None:
         """See `Kind.check`."""
         super().check(options, *formats)
@@ -42,12 +37,6 @@ class Labels(Kind):
         if options.method != "pairs":
             method = options.method
             raise RefusedError(f"--method {method} is for boxes and masks; labels have pairs")
-
-    def read(
-        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
-    ) -> LabelFile:
-        """See `Kind.read`."""
-        return read_labels(path, data)
 
     def find(self, a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clock) -> Found:
         """See `Kind.find`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,11 @@ def _read(
         kind = _kind_of(data, options)
         kind.check(options, options.format_a, options.format_b)
     by_score = METHODS[options.method].by_score
-    a = kind.read(path_a, data, options.format_a, options, scored=by_score)
+    wanted = Wanted(options.boxes, options.groups)
+    a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
     del data  # which may take as much memory as that of B will
-    return kind, a, kind.read(path_b, None, options.format_b, options, crowded=by_score)
+    b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
+    return kind, a, b
 
 
 def _kind_of(data: bytes | None, options: MatchOptions) -> Kind:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 import fastiou
 from fastiou.cli.display import LOADING, Clock
-from fastiou.cli.kinds import Found, Kind, metrics_of_areas, refusals
+from fastiou.cli.kinds import Found, Kind, refusals
 from fastiou.cli.methods import METHODS, Query
 from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options
 from fastiou.formats.coco import MaskFile
@@ -20,7 +19,6 @@ from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.groups import Grouping, common_groups
 from fastiou.formats.layouts import common_layout, extents
 from fastiou.formats.masks import pack_masks
-from fastiou.formats.table import read_boxes, read_masks
 
 __all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
 
@@ -108,13 +106,6 @@ class Boxes(Members):
         """See `Kind.metrics`."""
         return METRIC_NAMES
 
-    def read(
-        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
-    ) -> BoxFile:
-        """See `Kind.read`."""
-        asked: dict[str, Any] = {"fmt": options.boxes, "grouped": options.groups, **wanted}
-        return read_boxes(path, data, format=format_, **asked)
-
     def sets(self, files: Sequence[BoxFile], clock: Clock) -> Sets:
         """See `Members.sets`."""
         fmt = functools.reduce(common_layout, [file.fmt for file in files])
@@ -144,16 +135,6 @@ class Masks(Members):
     name = "mask"
     noun = "masks"
     alone = " alone: masks need one image"
-
-    def metrics(self) -> Sequence[str]:
-        """See `Kind.metrics`."""
-        return metrics_of_areas()
-
-    def read(
-        self, path: Path, data: bytes | None, format_: str | None, options: Options, **wanted: bool
-    ) -> MaskFile:
-        """See `Kind.read`."""
-        return read_masks(path, data, grouped=options.groups, **wanted)
 
     def sets(self, files: Sequence[MaskFile], clock: Clock) -> Sets:
         """See `Members.sets`."""

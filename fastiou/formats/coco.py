@@ -18,6 +18,7 @@ from fastiou.formats.content import (
     BoxFile,
     Floats,
     Integers,
+    MemberFile,
     Wanted,
     whole_number_in,
 )
@@ -46,39 +47,24 @@ LARGEST = float(np.finfo(np.float64).max)
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class MaskFile:
-    """Masks read from a file, in the order of the file.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaskFile(MemberFile):
+    """Masks read from a file.
 
     Attributes
     ----------
-    path : Path
-        Where they come from.
     label : str
         What messages call their list: "annotations", or "" for a list of results.
     masks : list
         For each the value of "segmentation": a dict of run lengths, or a list of polygons. Only
         that it is one or the other was checked.
-    keys : dict
-        Grouping keys, "image" and perhaps "category", each as int64 of shape (N,).
     images : dict
         Size of each image that the file lists by its id, None where the file does not tell.
-    scores : array of float64, shape (N,), or None
-        How sure each is, if that was asked for.
-    crowds : array of bool, shape (N,), or None
-        Which are crowds, if that was asked for.
-    format : str
-        Always "coco".
     """
 
-    path: Path
     label: str
     masks: list[Any]
-    keys: dict[str, Integers]
     images: dict[int, Size | None]
-    scores: Floats | None = None
-    crowds: Booleans | None = None
-    format: str = "coco"
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -140,14 +126,15 @@ def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str)
     return number
 
 
-def _asked(
-    path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
-) -> tuple[Floats | None, Booleans | None]:
-    """The scores and the crowds, each None if it is not wanted."""
-    return (
-        _scores(path, label, entries) if wanted.scored else None,
-        _crowds(path, label, entries) if wanted.crowded else None,
-    )
+def _asked(path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
+    """What boxes and masks have in common, as `MemberFile` has it."""
+    return {
+        "path": path,
+        "format": "coco",
+        "keys": _keys(path, label, entries) if wanted.grouped else {},
+        "scores": _scores(path, label, entries) if wanted.scored else None,
+        "crowds": _crowds(path, label, entries) if wanted.crowded else None,
+    }
 
 
 def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
@@ -247,8 +234,7 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """
     label, entries = _entries(path, _load(path, data, _without_outlines))
     boxes = _boxes(path, label, entries)
-    keys = _keys(path, label, entries) if wanted.grouped else {}
-    return BoxFile(path, "coco", "xywh", boxes, keys, *_asked(path, label, entries, wanted))
+    return BoxFile(fmt="xywh", boxes=boxes, **_asked(path, label, entries, wanted))
 
 
 def _boxes(path: Path, label: str, entries: list[Any]) -> Floats:
@@ -330,12 +316,11 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         for name in ("size", "counts") if isinstance(mask, dict) else ():
             if name not in mask:
                 raise FileError(path, f'"segmentation" has no "{name}"', expected, where)
-    keys = _keys(path, label, entries)
+    shared = _asked(path, label, entries, wanted)
     if not wanted.grouped:
-        keys = {"image": keys["image"]}
+        shared["keys"] = {"image": _key(path, label, entries, "image_id")}
     masks = [entry["segmentation"] for entry in entries]
-    asked = _asked(path, label, entries, wanted)
-    return MaskFile(path, label, masks, keys, _images(path, content), *asked)
+    return MaskFile(label=label, masks=masks, images=_images(path, content), **shared)
 
 
 def _images(path: Path, content: Any) -> dict[int, Size | None]:

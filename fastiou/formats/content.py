@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,35 +71,9 @@ class Wanted:
     crowded: bool = False
 
 
-class MemberFile(Protocol):
-    """Members read from a file, in the order of the file: what boxes and masks have in common."""
-
-    @property
-    def path(self) -> Path:
-        """Where they come from."""
-
-    @property
-    def format(self) -> str:
-        """One of `fastiou.formats.table.FORMATS`."""
-
-    @property
-    def keys(self) -> dict[str, Integers]:
-        """Grouping keys that the file has, "image" and "category", each of shape (N,)."""
-
-    @property
-    def scores(self) -> Floats | None:
-        """How sure each is, shape (N,), if that was asked for."""
-
-    @property
-    def crowds(self) -> Booleans | None:
-        """Which are crowds, shape (N,), if that was asked for and the format can tell."""
-
-    def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True, eq=False)
-class BoxFile:
-    """Boxes read from a file, in the order of the file.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MemberFile(ABC):
+    """Members read from a file, in the order of the file.
 
     Attributes
     ----------
@@ -106,9 +81,6 @@ class BoxFile:
         Where they come from.
     format : str
         One of `fastiou.formats.table.FORMATS`.
-    fmt : str
-        One of `fastiou.formats.layouts.LAYOUTS`.
-    boxes : array of float64, shape (N, numbers of the layout)
     keys : dict
         Grouping keys that the file has, "image" and "category", each as int64 of shape (N,).
     scores : array of float64, shape (N,), or None
@@ -119,11 +91,27 @@ class BoxFile:
 
     path: Path
     format: str
-    fmt: str
-    boxes: Floats
     keys: dict[str, Integers] = field(default_factory=dict)
     scores: Floats | None = None
     crowds: Booleans | None = None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BoxFile(MemberFile):
+    """Boxes read from a file.
+
+    Attributes
+    ----------
+    fmt : str
+        One of `fastiou.formats.layouts.LAYOUTS`.
+    boxes : array of float64, shape (N, numbers of the layout)
+    """
+
+    fmt: str
+    boxes: Floats
 
     def __len__(self) -> int:
         return len(self.boxes)

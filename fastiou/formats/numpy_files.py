@@ -72,16 +72,15 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
 
 def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npy file, as `fastiou.formats.table.read_boxes`."""
-    array, numbers = read_npy(path, data), LAYOUTS[wanted.fmt]
-    if not wanted.scored:
-        return BoxFile(path, "npy", wanted.fmt, _box_array(path, "array", array, numbers))
-    if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
-        found = f"shape {array.shape}, dtype {array.dtype}"
-        expected = f"numbers of shape (N, {numbers + 1}): boxes, and a score each"
-        raise FileError(path, found, expected, "array")
-    scores = _score_array(path, "array", array[:, -1], len(array))
-    boxes = _box_array(path, "array", array[:, :-1], numbers)
-    return BoxFile(path, "npy", wanted.fmt, boxes, scores=scores)
+    array, numbers, scores = read_npy(path, data), LAYOUTS[wanted.fmt], None
+    if wanted.scored:
+        if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
+            found = f"shape {array.shape}, dtype {array.dtype}"
+            expected = f"numbers of shape (N, {numbers + 1}): boxes, and a score each"
+            raise FileError(path, found, expected, "array")
+        array, scores = array[:, :-1], _score_array(path, "array", array[:, -1], len(array))
+    boxes = _box_array(path, "array", array, numbers)
+    return BoxFile(path=path, format="npy", fmt=wanted.fmt, boxes=boxes, scores=scores)
 
 
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -110,7 +109,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         if "scores" not in found:
             raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
         scores = _score_array(path, "scores", found["scores"], len(boxes))
-    return BoxFile(path, "npz", fmt, boxes, keys, scores)
+    return BoxFile(path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, scores=scores)
 
 
 def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:

@@ -18,7 +18,16 @@ from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.tables import looks_like_mot, read_csv, read_mot
 
-__all__ = ["EXPECTED", "FORMATS", "Format", "formats_of", "read_boxes", "read_masks", "recognized"]
+__all__ = [
+    "EXPECTED",
+    "FORMATS",
+    "READERS",
+    "Format",
+    "formats_of",
+    "read_boxes",
+    "read_masks",
+    "recognized",
+]
 
 #: Reads a file of this content into a `BoxFile`, a `MaskFile` or a `LabelFile`.
 Reader = Callable[[Path, bytes, Wanted], Any]
@@ -203,7 +212,13 @@ def read_boxes(
     return file
 
 
-def read_masks(path: str | Path, data: bytes | None = None, **wanted: Any) -> MaskFile:
+def read_masks(
+    path: str | Path,
+    data: bytes | None = None,
+    *,
+    format: str | None = None,  # noqa: A002
+    **wanted: Any,
+) -> MaskFile:
     """Read a COCO file with masks.
 
     Parameters
@@ -212,6 +227,8 @@ def read_masks(path: str | Path, data: bytes | None = None, **wanted: Any) -> Ma
         The file, compressed by gzip or not.
     data
         Its content, if `fastiou.formats.content.read_content` has read it.
+    format
+        "coco", if given.
     **wanted
         What to read, as `fastiou.formats.content.Wanted` has it.
 
@@ -233,3 +250,11 @@ def read_masks(path: str | Path, data: bytes | None = None, **wanted: Any) -> Ma
         raise FileError(path, f"a file of the kind {kind}", f"COCO JSON with masks{hint}")
     check_text(path, data, "COCO JSON with masks")
     return read_coco_masks(path, data, Wanted(**wanted))
+
+
+#: What reads each kind of content, with the arguments of `read_boxes`.
+READERS: dict[str, Callable[..., Any]] = {
+    "box": read_boxes,
+    "mask": read_masks,
+    "labels": lambda path, data, **_: read_labels(path, data),
+}

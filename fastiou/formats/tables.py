@@ -104,7 +104,12 @@ def _read(
     except csv.Error as error:
         raise FileError(path, f"not CSV ({error})") from None
     return BoxFile(
-        path, table.format, table.fmt, boxes, keys, scores[:, 0] if table.score else None
+        path=path,
+        format=table.format,
+        fmt=table.fmt,
+        boxes=boxes,
+        keys=keys,
+        scores=scores[:, 0] if table.score else None,
     )
 
 

@@ -326,27 +326,26 @@ def _dense_kernel(metric: str) -> Contender:
 
     def set_up(scene: Boxes) -> Sampler:
         from fastiou import box_iou
-        from fastiou.arrays.inputs import box_array
-        from fastiou.cuda.dense import dense_scores
-        from fastiou.geometries.boxes import prepare
+        from fastiou.cuda.dense import GpuScores
+        from fastiou.geometries.boxes import BOX
+        from fastiou.metrics import METRICS
         from fastiou.runtime.gpu import Work
 
+        row = METRICS[metric]
         given1, given2 = (
-            box_array(name, boxes)
+            BOX.read(name, boxes, "xyxy", batches=False)
             for name, boxes in zip(("boxes1", "boxes2"), scene.hosts, strict=True)
         )
-        columns1, columns2, exponent = prepare(given1, given2, "xyxy", metric)
-        scores = scene.buffer.reshape(1, len(given1.array), len(given2.array))
+        gpu_scores = GpuScores(BOX, row, *BOX.prepare(given1, given2, row), None)
+        scores = scene.buffer.reshape(1, given1.size, given2.size)
         # The same arrays each time, whose copies `Work` keeps.
-        work, starts, crowd = Work(0), np.zeros(1, np.int64), np.zeros(1, np.bool_)
+        work, starts = Work(0), np.zeros(1, np.int64)
 
         def launch() -> None:
-            dense_scores(
-                work, metric, columns1, columns2, starts, starts, exponent, crowd, scores
-            )  # fmt: skip
+            gpu_scores.fill_dense(work, scores, starts, starts)
 
         sampler = queued(launch)
-        some = min(16, len(given1.array))
+        some = min(16, given1.size)
         found = scores[0, :some].copy_to_host()
         expected = box_iou(scene.hosts[0][:some], scene.hosts[1], metric=metric, device="cpu")
         if not np.array_equal(found, expected):

@@ -73,7 +73,7 @@ class Geometry:
     #: with itself, and may leave members out. Each row begins `phase` bytes past a cache line, if
     #: it can.
     prepare: Callable[..., tuple[Columns, Columns]]
-    #: Compiled: `(bounds, data, i) -> member`, a tuple that begins with its bounds: what a row keeps
+    #: Compiled: `(bounds, data, i) -> member`, a tuple that begins with its bounds. A row keeps it
     #: in registers.
     load: Callable[..., Any]
     #: Compiled, by what a metric needs: `(member1, member2) -> ` the arguments of its formula.

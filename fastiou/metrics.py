@@ -221,6 +221,11 @@ class Metric:
     maximum: float | None = 1.0
 
     @property
+    def is_ratio(self) -> bool:
+        """Whether an intersection and two areas are all it needs."""
+        return self.needs is Need.OVERLAP
+
+    @property
     def has_units(self) -> bool:
         """Whether it grows with the units of the input."""
         return self.maximum is None

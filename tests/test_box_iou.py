@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import fastiou
 from fastiou import reference
-from fastiou.arrays.inputs import box_array
-from fastiou.geometries import boxes as preparation
-from fastiou.geometries.box_columns import PADDING
+from fastiou.geometries import boxes as box_geometry
+from fastiou.geometry import PADDING
+from fastiou.metrics import METRICS as METRIC_ROWS
 
 FLOATS = [np.float32, np.float64]
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
@@ -429,14 +429,17 @@ def test_extremes_of_either_set_are_seen(metric: str, count: int, swapped: bool)
 def test_columns_go_on_with_empty_boxes(rng: np.random.Generator, dtype: type, metric: str) -> None:
     """Kernels read whole chunks, from any box on."""
     for count in (0, 1, 15, 16, 17, 64, 4031, 4032, 4033, 4096):
-        given = box_array("boxes", random_boxes(rng, count, dtype))
-        columns, _, _ = preparation.prepare(given, given, "xyxy", metric)
-        for part in (columns.corners, columns.measures):
+        members = random_boxes(rng, count, dtype)
+        given = box_geometry.BOX.read("boxes", members, "xyxy", batches=True)
+            "boxes", random_boxes(rng, count, dtype), "xyxy", batches=True
+        )
+        columns, _ = box_geometry.BOX.prepare(given, given, METRIC_ROWS[metric])
+        for part in (columns.bounds, columns.data):
             assert part.shape[1] >= count + PADDING
-        assert not columns.corners[:, count:].any()
-        assert (columns.measures[0, count:] == np.finfo(dtype).tiny).all()
+        assert not columns.bounds[:, count:].any()
+        assert (columns.data[0, count:] == np.finfo(dtype).tiny).all()
         if metric == "ciou":
-            assert not columns.measures[1:, count:].any()
+            assert not columns.data[1:, count:].any()
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from command_for_tests import real, run, run_well, words_of
+from fastiou.relations.masks import MASK_METRICS
 
 import fastiou
 from fastiou.cli.display import Clock
@@ -16,7 +17,6 @@ from fastiou.formats import masks
 from fastiou.formats.errors import FileError
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.table import read_masks
-from fastiou.relations.masks import MASK_METRICS
 
 coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
 

@@ -36,8 +36,7 @@ import fastiou
 from fastiou import reference
 from fastiou.cpu import pairs as join
 from fastiou.runtime import memory, steps, threads
-from fastiou.search import pair_lists
-from fastiou.search import search as candidates
+from fastiou.search import grid_plan, pair_lists
 
 METRICS_AND_DTYPES: list[Any] = [(metric, np.float64) for metric in METRICS]
 METRICS_AND_DTYPES += [
@@ -244,11 +243,11 @@ def grids(wanted: bool) -> Iterator[None]:
     """Have every group searched by a grid, as only large ones are, and with the smallest cells."""
     with pytest.MonkeyPatch.context() as patch:
         if wanted:
-            patch.setattr(candidates, "BUILDING_SCORES", 0)
-            patch.setattr(candidates, "ASKING_SCORES", 0)
-            patch.setattr(candidates, "CELL_BOXES", 1)
-            patch.setattr(candidates, "CLASS_SHARE", 0)
-            patch.setattr(candidates, "REORDER_BY_ROWS", 0)
+            patch.setattr(grid_plan, "BUILDING_SCORES", 0)
+            patch.setattr(grid_plan, "ASKING_SCORES", 0)
+            patch.setattr(grid_plan, "CELL_BOXES", 1)
+            patch.setattr(grid_plan, "CLASS_SHARE", 0)
+            patch.setattr(grid_plan, "REORDER_BY_ROWS", 0)
         yield
 
 
@@ -440,7 +439,7 @@ def test_members_left_out_of_large_sets(
         boxes[100:200] = np.nan
         boxes[::11, 2:] = boxes[::11, :2] - 1
     wanted = fastiou.pairs(a, b, 0.1), fastiou.pairs(b, threshold=0.1)
-    monkeypatch.setattr(candidates, "REORDER_BY_ROWS", 10_000)
+    monkeypatch.setattr(grid_plan, "REORDER_BY_ROWS", 10_000)
     found = fastiou.pairs(a, b, 0.1), fastiou.pairs(b, threshold=0.1)
     assert min(map(len, found)) > 1000
     for some, expected in zip(found, wanted, strict=True):

@@ -25,9 +25,13 @@ from masks_for_tests import awkward_masks, drawn_masks, drawn_sizes, forms_of, n
 
 import fastiou
 from fastiou import reference
+from fastiou.geometries.boxes import BOX
+from fastiou.geometries.table import read_sets
+from fastiou.metrics import METRICS as METRIC_ROWS
 from fastiou.runtime import memory, threads
-from fastiou.search import pair_lists
+from fastiou.search import grid_plan, pair_lists
 from fastiou.search import search as candidates
+from fastiou.search.groups import group_codes
 
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
@@ -208,6 +212,7 @@ def test_the_same_bits_for_any_threads_and_steps(
             fixed_steps(max(step, 500) if step == 1 else step)
             for cuts in (1, 7, 64):
                 monkeypatch.setattr(candidates, "CUTS", cuts)
+                monkeypatch.setattr(grid_plan, "CUTS", cuts)
                 found = [fastiou.pairs(a, b, 0.1), fastiou.pairs(a, b, 0.1, groups=groups)]
                 for one, other in zip(found, wanted, strict=True):
                     for part, expected in zip(one, other, strict=True):
@@ -409,6 +414,7 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
             fixed_steps(step)
             for cuts in (1, 7, 64):
                 monkeypatch.setattr(candidates, "CUTS", cuts)
+                monkeypatch.setattr(grid_plan, "CUTS", cuts)
                 assert found() == wanted
 
 
@@ -490,10 +496,10 @@ def test_work_is_reckoned_whatever_the_order_of_rows(rng: np.random.Generator) -
     rows[dear, 2] = 5000
     columns = random_boxes(rng, 3000)
     columns[:, 1::2] = 0, 1
-    sets = candidates.read_sets(rows, columns, "ios", "xyxy")
-    codes, _, groups = candidates.group_codes(None, sets.sizes, itself=False)
-    found = candidates.search(sets, "ios", 0.1, codes, codes, groups)
-    reckoned = pair_lists.work_before(found, "ios")[-1]
+    sets = read_sets(BOX, ("a", "b"), rows, columns, "xyxy")
+    codes = group_codes(None, (len(rows), len(columns)), itself=False)
+    found = candidates.search(*sets, METRIC_ROWS["ios"], 0.1, codes)
+    reckoned = pair_lists.work_before(found)[-1]
     tested = fastiou.pairs(rows, columns, 0.1, metric="ios").tested
     assert 0.7 < reckoned / (tested + candidates.SCORES_OF_A_QUERY * count) < 1.3
 

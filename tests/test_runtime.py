@@ -347,8 +347,9 @@ def test_damaged_cache(
         damage(file)
     python(FEW, NUMBA_CACHE_DIR=str(tmp_path))
     python(
-        FEW + "from fastiou.cpu.dense import pairwise\n"
-        "assert pairwise('iou').small.serial.stats.cache_hits\n",
+        FEW + "from fastiou.geometries.box_small import small_kernel\n"
+        "from fastiou.metrics import METRICS\n"
+        "assert small_kernel(METRICS['iou']).serial.stats.cache_hits\n",
         NUMBA_CACHE_DIR=str(tmp_path),
     )
 

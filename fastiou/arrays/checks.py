@@ -95,7 +95,7 @@ def score_array(name: str, value: Any) -> Array:
 
 def score_of_each(value: Any, count: int, of: str) -> Array:
     """The argument `scores`: floats, one for each of `count` members of the argument `of`."""
-    scores = real_input("scores", value).array
+    scores: Array = real_input("scores", value).array
     if scores.shape != (count,):
         raise ValueError(
             f"scores must have the shape ({count},), got {scores.shape}: one for each of {of}"

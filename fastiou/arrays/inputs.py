@@ -138,7 +138,8 @@ def _as_input(name: str, value: Any) -> Input:
 
 def plain_array(name: str, value: Any) -> Array:
     """Any array-like as a NumPy array."""
-    return _as_input(name, value).array
+    array: Array = _as_input(name, value).array
+    return array
 
 
 def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
@@ -201,7 +202,7 @@ def output_array(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
         raise TypeError(f"out must be a NumPy array or a tensor, got {type(value).__name__}")
     if torch is not None and isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
         raise ValueError(f"out must have the dtype {dtype}, got torch.bfloat16")
-    array = _as_input("out", value).array
+    array: Array = _as_input("out", value).array
     _check_output(array.shape, array.dtype, shape, dtype)
     if not array.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")

@@ -84,9 +84,9 @@ class Kind(ABC):
 
     def metrics(self) -> Sequence[str]:
         """Names of the metrics that it has: by default those of an intersection and two areas."""
-        from fastiou.relations.masks import MASK_METRICS
+        from fastiou.geometries.masks.masks import MASK
 
-        return MASK_METRICS
+        return MASK.metrics()
 
     def read(self, path: Path, data: bytes | None, format_: str | None, wanted: Wanted) -> Any:
         """Read a file.

@@ -1,7 +1,7 @@
 """Dense and aligned scores: one factory, a kernel for each geometry and metric.
 
-What bounds the dense float32 kernel is writing its result. Five things brought it there, measured on
-1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids server:
+What bounds the dense float32 kernel is writing its result. Five things brought it there, measured
+on 1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids server:
 
 - A result larger than the caches leaves through streaming stores, from a chunk of 64 scores that is
   still in registers: with whole rows in a scratch buffer computing and writing alternate (8.6 ms).

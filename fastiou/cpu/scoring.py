@@ -143,7 +143,7 @@ def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
     It is `score(member1, member2, bounds, data, column, chunk1, chunk2)`.
     """
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
-    score_one = None if geometry.is_its_bounds else chunk_scorer(geometry, metric, size)
+    score_one: Any = None if geometry.is_its_bounds else chunk_scorer(geometry, metric, size)
 
     @register_jitable(inline="always")
     @named(f"{geometry.name}-{metric.name}-{size}")

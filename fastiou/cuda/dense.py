@@ -92,7 +92,7 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         columns: int,
         scores: Any,
     ) -> None:
-        """Fill scores (batches * rows * columns,), of which all rows begin where loads of 16 bytes do."""
+        """Fill scores (batches * rows * columns,), each row of which begins a load of 16 bytes."""
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 4 * (np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x)
         for batch in range(cuda.blockIdx.z, starts1.shape[0], cuda.gridDim.z):
@@ -121,7 +121,7 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         columns: int,
         scores: Any,
     ) -> None:
-        """Fill scores (batches * rows * columns,), or those of `chosen` columns alone, if it has any."""
+        """Fill scores (batches * rows * columns,), or of them the `chosen` columns, if any are."""
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 2 * np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x
         some = chosen.shape[0] > 0

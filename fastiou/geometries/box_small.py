@@ -35,7 +35,7 @@ def small_kernel(metric: Metric) -> Kernel:
     def small(
         boxes1: Array, boxes2: Array, layout: int, area_of_sides: bool, scores: Array
     ) -> bool:
-        """Score boxes (n, 4) and (m, 4) into (n, m), all of one float type, and tell whether it could.
+        """Score boxes (n, 4) and (m, 4) into (n, m), all of one type, and tell whether it could.
 
         False where a coordinate is NaN or infinite, or out of the limits. Then no score is written.
         """

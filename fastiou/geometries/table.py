@@ -22,7 +22,7 @@ FORMATS: dict[str, Geometry] = {
 
 
 def geometry_of(fmt: str, *values: Any) -> Geometry:
-    """The geometry of arguments: that of which one of them is, whatever its format, or else `fmt`'s.
+    """The geometry that one of the arguments is of, whatever its format, or else that of `fmt`.
 
     Raises
     ------
@@ -48,9 +48,10 @@ def check_metric(name: str, geometry: Geometry) -> Metric:
 def read_sets(
     geometry: Geometry, names: tuple[str, str], a: Any, b: Any, fmt: str, *, batches: bool = False
 ) -> tuple[Input, Input]:
-    """Check two arguments that are to be compared; `b` may be None: the first is compared with itself.
+    """Check two arguments that are to be compared.
 
-    Then the second set is the first, and in no other case.
+    Without `b` the first is compared with itself. Then the second set is the first, and in no other
+    case.
     """
     if not batches and isinstance(b, int | float):
         raise TypeError(

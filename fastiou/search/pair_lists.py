@@ -183,8 +183,9 @@ def _pool(found: Search, limit: Any, work: int, counts: Array) -> _Pool:
     for first, last, own_work in steps.ranges(rows, work / count):
         some = slice(2 * first, 2 * last)
         threads.run(
-            pairs_kernel(found.geometry, found.metric), own_work, *found.arguments, found.itself, COLLECT,
-            2, cuts[some], limit, reached[some], counts, *_no_columns(found), *none.arguments,
+            pairs_kernel(found.geometry, found.metric), own_work, *found.arguments, found.itself,
+            COLLECT, 2, cuts[some], limit, reached[some], counts, *_no_columns(found),
+            *none.arguments,
         )  # fmt: skip
     expected = max(int(counts.sum()) * count // rows, min(work, LEAST_POOL))
     # A guess at how many steps there will be. With too few of them, some rows find no room.
@@ -235,8 +236,8 @@ def list_pairs(
         for cuts, work, done in search_steps(found, cumulative):
             reached = np.empty(len(cuts) - 1, np.int64)
             threads.run(
-                pairs_kernel(found.geometry, found.metric), work, *found.arguments, found.itself, mode, 1,
-                cuts, limit, reached, numbers, columns, values, *pool.arguments,
+                pairs_kernel(found.geometry, found.metric), work, *found.arguments, found.itself,
+                mode, 1, cuts, limit, reached, numbers, columns, values, *pool.arguments,
             )  # fmt: skip
             tested += int(reached.sum())
             if report is not None:

@@ -10,7 +10,9 @@ from boxes_for_tests import METRICS, Array, random_boxes
 from numba import cuda
 
 import fastiou
-from fastiou.cuda.dense import pairwise
+from fastiou.cuda.dense import dense_kernels
+from fastiou.geometries.boxes import BOX
+from fastiou.metrics import METRICS as METRIC_ROWS
 from fastiou.runtime import gpu
 from fastiou.runtime.gpu_kernel import CudaKernel
 
@@ -146,7 +148,7 @@ def test_out_that_begins_anywhere(
     launch = CudaKernel.launch
 
     def note(kernel: CudaKernel, *arguments: Any) -> None:
-        launched.append(kernel is pairwise("iou", False).vector)
+        launched.append(kernel is dense_kernels(BOX, METRIC_ROWS["iou"]).vector)
         launch(kernel, *arguments)
 
     monkeypatch.setattr(CudaKernel, "launch", note)

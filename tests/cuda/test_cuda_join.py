@@ -14,10 +14,13 @@ from numba import cuda
 
 import fastiou
 from fastiou.cuda import search as join
-from fastiou.relations import pairs as matching
+from fastiou.geometries.boxes import BOX
+from fastiou.geometries.table import read_sets
+from fastiou.metrics import METRICS as METRIC_ROWS
+from fastiou.relations.pairs import Pairs, find_pairs
 from fastiou.runtime.gpu import working
 from fastiou.runtime.gpu_kernel import threads_of_block
-from fastiou.search import search as candidates
+from fastiou.search import grid_plan
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +53,7 @@ def grid(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             ("CELL_BOXES", 1),
             ("CLASS_SHARE", 0),
         ):
-            monkeypatch.setattr(candidates, name, value)
+            monkeypatch.setattr(grid_plan, name, value)
     return bool(request.param)
 
 
@@ -179,11 +182,9 @@ def test_pairs_of_crowds(rng: np.random.Generator, service: str) -> None:
     a, b = both_sides(rng, np.float32)
     crowd = rng.random(len(b)) < 0.3
 
-    def found(device: str) -> matching.Pairs:
-        result, _ = matching.find_pairs(
-            a, b, 0.2, metric="iou", fmt="xyxy", groups=None, iscrowd=crowd, device=device
-        )
-        return result
+    def found(device: str) -> Pairs:
+        sets = read_sets(BOX, ("a", "b"), a, b, "xyxy")
+        return find_pairs(*sets, METRIC_ROWS["iou"], 0.2, None, crowd=crowd, device=device)
 
     assert_same(found("cuda"), found("cpu"))
     assert found("cuda").tested == found("cpu").tested

@@ -14,7 +14,10 @@ from numba import cuda
 
 import fastiou
 from fastiou.cuda import nms as suppress
+from fastiou.geometries.boxes import BOX
+from fastiou.metrics import METRICS as METRIC_ROWS
 from fastiou.runtime.gpu_primitives import SIMULATED
+from fastiou.search import grid_plan
 from fastiou.search import search as candidates
 
 #: Changes the order in which members ask.
@@ -24,8 +27,8 @@ Reorder = Callable[[Array], Array]
 @pytest.fixture
 def grids_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give small groups a grid, too."""
-    monkeypatch.setattr(candidates, "BUILDING_SCORES", 0)
-    monkeypatch.setattr(candidates, "ASKING_SCORES", 0)
+    monkeypatch.setattr(grid_plan, "BUILDING_SCORES", 0)
+    monkeypatch.setattr(grid_plan, "ASKING_SCORES", 0)
 
 
 def launches_of(monkeypatch: pytest.MonkeyPatch, reorder: Reorder | None = None) -> list[Array]:
@@ -80,10 +83,9 @@ def test_many_cells_and_sizes(rng: np.random.Generator, metric: str, threshold: 
     low = rng.random((40, 2)) * 40
     boxes = np.concatenate([low, low + 2.0 ** rng.integers(-1, 6, (40, 2))], axis=1)
     boxes = boxes.astype(np.float32)
-    found = candidates.search(
-        candidates.read_sets(boxes, None, metric, "xyxy"), metric, threshold,
-        *[np.zeros(1, np.int32)] * 2, 1,
-    )  # fmt: skip
+    given = BOX.read("a", boxes, "xyxy", batches=False)
+    codes = *[np.zeros(1, np.int32)] * 2, 1
+    found = candidates.search(given, given, METRIC_ROWS[metric], threshold, codes)
     assert len(found.grid.starts) > 10
     both(boxes, rng.random(40), threshold, metric=metric)
 
@@ -162,8 +164,8 @@ def test_order_of_blocks_does_not_matter(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, order: str, scene: str
 ) -> None:
     if scene != "pile":
-        monkeypatch.setattr(candidates, "BUILDING_SCORES", 0)
-        monkeypatch.setattr(candidates, "ASKING_SCORES", 0)
+        monkeypatch.setattr(grid_plan, "BUILDING_SCORES", 0)
+        monkeypatch.setattr(grid_plan, "ASKING_SCORES", 0)
     reorder: Reorder = rng.permutation
     if order == "backwards":
         reorder = np.flip

@@ -25,10 +25,9 @@ from compiled_for_tests import (
 from launches_for_tests import launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
-from test_compilation import of_aligned, of_dense, of_finish
+from test_compilation import boxes_by, of_aligned, of_dense, of_finish
 
 import fastiou
-from fastiou.cuda.dense import pairwise
 from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient, store4
 
 ROW = types.Array(float32, 1, "C")
@@ -177,7 +176,7 @@ def test_narrow_access_is_found(capability: tuple[int, int]) -> None:
 
 
 def test_long_loops_are_found() -> None:
-    code = compiled(pairwise("giou").vector, of_dense(float32), (9, 0))
+    code = compiled(boxes_by("giou").vector, of_dense(float32), (9, 0))
     assert code.scores_of_loop(4) == 8  # four columns of two rows
     assert 40 < instructions_per_score(code) < 100
     with pytest.raises(AssertionError, match=r"\d+\.\d\d instructions for each score"):

@@ -29,7 +29,8 @@ from numba import types
 from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
-from fastiou.cuda.dense import FINISH, pairwise
+from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
+from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.gpu_packing import PACK
 from fastiou.metrics import METRICS
 
@@ -51,10 +52,19 @@ def table_of(number: Any) -> types.Array:
 
 def of_dense(number: Any, corner: Any = None) -> tuple[Any, ...]:
     """With corners of the type of scores, or of another."""
-    corner = corner or number
-    sets = (row_of(corner), row_of(number), int64) * 2
+    sets = (table_of(corner or number), table_of(number)) * 2
     places = (row_of(int64),) * 2
-    return *sets, *places, row_of(boolean), int64, int64, row_of(number)
+    return *sets, *places, int64, int64, row_of(number)
+
+
+def of_scalar(number: Any, corner: Any = None) -> tuple[Any, ...]:
+    """The same, with the columns that are chosen."""
+    *sets_and_places, rows, columns, scores = of_dense(number, corner)
+    return *sets_and_places, row_of(boolean), rows, columns, scores
+
+
+def boxes_by(metric: str) -> DenseKernels:
+    return dense_kernels(BOX, METRICS[metric])
 
 
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
@@ -116,34 +126,30 @@ TABLE = [
     *(
         row
         for metric in PLAIN_METRICS
-        for made in [pairwise(metric)]
+        for made in [boxes_by(metric)]
         for row in (
             Row(f"vector-{metric}", made.vector, of_dense(float32), TWO_BLOCKS, SINGLE_WIDE),
-            Row(f"scalar-{metric}", made.scalar, of_dense(float32), TWO_BLOCKS, SINGLE),
+            Row(f"scalar-{metric}", made.scalar, of_scalar(float32), TWO_BLOCKS, SINGLE),
             Row(f"aligned-{metric}", made.aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
         )
     ),
-    Row("vector-iou-blocks", pairwise("iou").vector, of_dense(float32), THREE_BLOCKS),
-    Row("vector-ciou", pairwise("ciou").vector, of_dense(float32), TWO_BLOCKS, CIOU_WIDE),
-    Row("scalar-ciou", pairwise("ciou").scalar, of_dense(float32), TWO_BLOCKS, CIOU),
-    Row("aligned-ciou", pairwise("ciou").aligned, of_aligned(float32), SIX_BLOCKS, CIOU),
+    Row("vector-iou-blocks", boxes_by("iou").vector, of_dense(float32), THREE_BLOCKS),
+    Row("vector-ciou", boxes_by("ciou").vector, of_dense(float32), TWO_BLOCKS, CIOU_WIDE),
+    Row("scalar-ciou", boxes_by("ciou").scalar, of_scalar(float32), TWO_BLOCKS, CIOU),
+    Row("aligned-ciou", boxes_by("ciou").aligned, of_aligned(float32), SIX_BLOCKS, CIOU),
     *(
         Row(f"vector-{metric}-f64", made.vector, of_dense(float64), ONE_BLOCK, DOUBLE_WIDE)
         for metric in METRICS
-        for made in [pairwise(metric)]
+        for made in [boxes_by(metric)]
     ),
-    Row("vector-iou-f64-blocks", pairwise("iou").vector, of_dense(float64), TWO_BLOCKS),
-    Row("scalar-f64", pairwise("ciou").scalar, of_dense(float64), ONE_BLOCK, DOUBLE),
-    Row("aligned-f64", pairwise("ciou").aligned, of_aligned(float64), FOUR_BLOCKS, DOUBLE),
+    Row("vector-iou-f64-blocks", boxes_by("iou").vector, of_dense(float64), TWO_BLOCKS),
+    Row("scalar-f64", boxes_by("ciou").scalar, of_scalar(float64), ONE_BLOCK, DOUBLE),
+    Row("aligned-f64", boxes_by("ciou").aligned, of_aligned(float64), FOUR_BLOCKS, DOUBLE),
     # Integers that lie too far apart for float64 stay integers. Distances are halved, which may be
     # fused with an addition, as it does not round.
-    Row("vector-i64", pairwise("ciou").vector, of_dense(float64, int64), ONE_BLOCK),
-    Row("scalar-i64", pairwise("ciou").scalar, of_dense(float64, int64), ONE_BLOCK),
-    Row("aligned-i64", pairwise("ciou").aligned, of_aligned(float64, int64), FOUR_BLOCKS),
-    Row("crowds", pairwise("iou", True).vector, of_dense(float32), TWO_BLOCKS, SINGLE_WIDE),
-    Row("scalar-crowds", pairwise("iou", True).scalar, of_dense(float32), TWO_BLOCKS, SINGLE),
-    Row("aligned-crowds", pairwise("iou", True).aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
-    Row("crowds-f64", pairwise("iou", True).vector, of_dense(float64), ONE_BLOCK, DOUBLE_WIDE),
+    Row("vector-i64", boxes_by("ciou").vector, of_dense(float64, int64), ONE_BLOCK),
+    Row("scalar-i64", boxes_by("ciou").scalar, of_scalar(float64, int64), ONE_BLOCK),
+    Row("aligned-i64", boxes_by("ciou").aligned, of_aligned(float64, int64), FOUR_BLOCKS),
     Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
     Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
@@ -168,7 +174,7 @@ def test_kernels_compile_to_what_was_meant(row: Row, capability: tuple[int, int]
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_loop_of_dense_iou_is_short(capability: tuple[int, int]) -> None:
-    code = compiled(pairwise("iou").vector, of_dense(float32), capability)
+    code = compiled(boxes_by("iou").vector, of_dense(float32), capability)
     assert_short_loop(code, 27.0)
     assert code.words["rcp.approx.ftz.f32"] == 8  # one quotient for each column and row
     assert code.words["fma.rn.f32"] == 4 * 8

@@ -59,7 +59,7 @@ def _columns(masks: Masks, order: Array | None) -> Columns:
 
 
 def _cost(columns: Columns) -> int:
-    """How long a candidate takes: at most all words of the larger; half is common where two meet."""
+    """How long a candidate takes: at most all words of the larger; half is common."""
     words = float(words_of_each(columns.bounds).mean())
     return SCORES_OF_A_TEST + int(SCORES_PER_WORD * words / 2)
 

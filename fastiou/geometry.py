@@ -11,7 +11,7 @@ and backend: ``metric.formula(*geometry.measures[metric.needs](member1, member2)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,12 +78,10 @@ class Geometry:
     load: Callable[..., Any]
     #: Compiled, by what a metric needs: `(member1, member2) -> ` the arguments of its formula.
     measures: Mapping[Need, Callable[..., Any]]
-    #: How many numbers a member has in each format; empty where the type of the argument tells.
-    formats: Mapping[str, int] = field(default_factory=dict)
     #: `(array, in_fmt, out_fmt)`: its members in another of its formats.
     convert: Callable[[Array, str, str], Array] | None = None
     #: Whether an argument is of this geometry, whatever its format.
-    recognises: Callable[[Any], bool] | None = None
+    recognises: Callable[[Any], bool] = lambda value: False
     #: Whether a member is the box of its bounds: its own measure then tells that two are apart as
     #: fast as their bounds do.
     is_its_bounds: bool = False

@@ -431,8 +431,6 @@ def test_columns_go_on_with_empty_boxes(rng: np.random.Generator, dtype: type, m
     for count in (0, 1, 15, 16, 17, 64, 4031, 4032, 4033, 4096):
         members = random_boxes(rng, count, dtype)
         given = box_geometry.BOX.read("boxes", members, "xyxy", batches=True)
-            "boxes", random_boxes(rng, count, dtype), "xyxy", batches=True
-        )
         columns, _ = box_geometry.BOX.prepare(given, given, METRIC_ROWS[metric])
         for part in (columns.bounds, columns.data):
             assert part.shape[1] >= count + PADDING

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.geometry import Geometry
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+
+if TYPE_CHECKING:
+    from fastiou.geometry import Geometry
 
 __all__ = [
     "Input",

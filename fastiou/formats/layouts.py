@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.formats.errors import RefusedError
+from fastiou.geometries.table import ROWS
 
 __all__ = ["GEOMETRIES", "LAYOUTS", "common_layout", "extents"]
 
@@ -21,7 +22,7 @@ Array = npt.NDArray[Any]
 
 #: Each geometry of arrays with its layouts, and the numbers that a member has in each. Members of
 #: two layouts are compared in the first.
-GEOMETRIES = {"box": {"xyxy": 4, "xywh": 4, "cxcywh": 4}}
+GEOMETRIES = {row.name: row.formats for row in ROWS if row.formats}
 
 #: The numbers of a member in each layout of all geometries.
 LAYOUTS = {fmt: count for formats in GEOMETRIES.values() for fmt, count in formats.items()}

@@ -297,14 +297,13 @@ def _middle(low: Array, high: Array) -> Array:
     return middle
 
 
-BOX = Geometry(
+GEOMETRY = BOX = Geometry(
     "box",
     "boxes",
     read=_read,
     prepare=_prepare,
     load=load_box,
     measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},
-    formats=dict.fromkeys(LAYOUTS, 4),
     convert=_convert,
     load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,

@@ -1,24 +1,61 @@
-"""The geometries, a row each, and which of them an argument is of."""
+"""The geometries, a row each, and which of them an argument is of.
+
+Rows tell where a geometry is, and it is loaded when an argument is of it. So whoever asks for names
+and formats alone, as `fastiou --help` does, does not wait for Numba.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import Input, check_one_library
-from fastiou.geometries.boxes import BOX
-from fastiou.geometries.masks.masks import MASK
-from fastiou.geometry import Geometry
-from fastiou.metrics import METRICS, Metric
 
-__all__ = ["FORMATS", "GEOMETRIES", "check_metric", "geometry_of", "read_sets"]
+if TYPE_CHECKING:
+    from fastiou.geometry import Geometry
+    from fastiou.metrics import Metric
 
-GEOMETRIES: list[Geometry] = [BOX, MASK]
+__all__ = ["FORMATS", "ROWS", "Row", "add_row", "check_metric", "geometry_of", "read_sets"]
 
-#: Which geometry each format is of.
-FORMATS: dict[str, Geometry] = {
-    fmt: geometry for geometry in GEOMETRIES for fmt in geometry.formats
-}
+
+class Row(NamedTuple):
+    """A geometry in the table."""
+
+    name: str
+    #: The module that has it as `GEOMETRY`.
+    module: str
+    #: How many numbers a member has in each format. None where the type of an argument tells the
+    #: geometry: then its module has `recognises(value)`, too.
+    formats: Mapping[str, int]
+
+    def load(self) -> Geometry:
+        """The geometry itself."""
+        return _loaded(self.module)
+
+
+@functools.cache
+def _loaded(module: str) -> Geometry:
+    geometry: Geometry = importlib.import_module(module).GEOMETRY
+    return geometry
+
+
+ROWS: list[Row] = []
+
+#: The row of each format.
+FORMATS: dict[str, Row] = {}
+
+
+def add_row(row: Row) -> None:
+    """Add a geometry to the table."""
+    ROWS.append(row)
+    FORMATS.update(dict.fromkeys(row.formats, row))
+
+
+add_row(Row("box", "fastiou.geometries.boxes", {"xyxy": 4, "xywh": 4, "cxcywh": 4}))
+add_row(Row("mask", "fastiou.geometries.masks.masks", {}))
 
 
 def geometry_of(fmt: str, *values: Any) -> Geometry:
@@ -30,14 +67,16 @@ def geometry_of(fmt: str, *values: Any) -> Geometry:
         There is no such format.
     """
     check_choice("fmt", fmt, FORMATS)
-    for geometry in GEOMETRIES:
-        if geometry.recognises is not None and any(map(geometry.recognises, values)):
-            return geometry
-    return FORMATS[fmt]
+    for row in ROWS:
+        if not row.formats and any(map(row.load().recognises, values)):
+            return row.load()
+    return FORMATS[fmt].load()
 
 
 def check_metric(name: str, geometry: Geometry) -> Metric:
     """The metric of this name, which the geometry must measure enough for."""
+    from fastiou.metrics import METRICS
+
     check_choice("metric", name, METRICS)
     metric = METRICS[name]
     if metric.needs not in geometry.measures:

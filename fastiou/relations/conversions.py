@@ -91,11 +91,11 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     """
     check_choice("in_fmt", in_fmt, FORMATS)
     check_choice("out_fmt", out_fmt, FORMATS)
-    geometry = FORMATS[in_fmt]
-    if FORMATS[out_fmt] is not geometry:
+    geometry, other = FORMATS[in_fmt].load(), FORMATS[out_fmt].load()
+    if other is not geometry:
         raise ValueError(
             f"in_fmt and out_fmt must be formats of one geometry, got {in_fmt!r} of "
-            f"{geometry.plural} and {out_fmt!r} of {FORMATS[out_fmt].plural}"
+            f"{geometry.plural} and {out_fmt!r} of {other.plural}"
         )
     given = geometry.read("boxes", boxes, in_fmt, batches=True)
     refuse_infinite(given)

@@ -127,7 +127,7 @@ def _own_words(columns: Columns) -> Columns:
     return columns._replace(bounds=moved, data=columns.data[first:last])
 
 
-MASK = Geometry(
+GEOMETRY = MASK = Geometry(
     "mask",
     "masks",
     read=_read,

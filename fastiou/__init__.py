@@ -1,6 +1,33 @@
-"""How much boxes overlap, and who matches whom, at the speed of the hardware.
+"""How much boxes and masks overlap, and who matches whom, at the speed of the hardware.
 
 Every public name is loaded when first used: `import fastiou` imports neither Numba nor SciPy.
+
+The package is built in floors. Imports only go down::
+
+    cli         the command
+    formats     files of boxes, masks and labels
+    relations   the public functions: dense, pairs, topk, match, nms
+    search      which members may meet: groups and a grid
+    geometries  boxes, masks: how members are read, prepared and measured
+    arrays      any library's arrays in, and results back in kind
+    cpu, cuda   relations as loops; they know no geometry, which comes as an argument
+    geometry    what a geometry is
+    runtime     compiling, threads, steps, memory
+    metrics     the formulas
+
+One call, ``pairs(a, b, metric="iou", fmt="xywh")``, goes through them like this:
+
+1. `relations.pairs` asks `geometries.table` which geometry has the format, and for the metric's row.
+2. `geometries.boxes` checks both arguments: each becomes an `arrays.inputs.Input`.
+3. `search.search` has the geometry prepare `geometry.Columns` of both, plans a grid over the bounds
+   of the second (`search.grid_plan`, `cpu.grid`), and puts both in its order: a `search.Search`.
+4. `search.pair_lists` runs the kernel that `cpu.pairs` makes of geometry and metric. Each row walks
+   over the slices of the grid that may reach it (`cpu.walk`), and scores them in chunks
+   (`cpu.scoring`): ``metric.formula(*geometry.measures[metric.needs](member1, member2))``.
+5. Pairs are first appended to a pool and copied to their rows afterwards. `arrays` hands the three
+   columns back as arrays of the library that the arguments came from.
+
+`docs/design/001-folders.md` tells what can be added, and where.
 """
 
 from __future__ import annotations

@@ -36,10 +36,12 @@ def launches_of(monkeypatch: pytest.MonkeyPatch, reorder: Reorder | None = None)
     launches: list[Array] = []
     ask = suppress._ask
 
-    def changed(work: Any, metric: str, members: Any, asking: Array, *rest: Any) -> Array:
+    def changed(
+        work: Any, found: Any, queue: Array, limits: Array, asking: Array, *rest: Any
+    ) -> Array:
         asking = asking if reorder is None else np.ascontiguousarray(reorder(asking))
         launches.append(asking)
-        return ask(work, metric, members, asking, *rest)
+        return ask(work, found, queue, limits, asking, *rest)
 
     monkeypatch.setattr(suppress, "_ask", changed)
     return launches

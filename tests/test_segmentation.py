@@ -162,8 +162,14 @@ def test_more_pairs_than_fit(rng: np.random.Generator, low: int, high: int) -> N
 
 @pytest.mark.parametrize("pixels", [5200, 8191, 8192])
 @pytest.mark.parametrize("widths", [(63, 0), (31, 32), (1, 62), (30, 32)])
-def test_noise_of_63_bits(rng: np.random.Generator, pixels: int, widths: tuple[int, int]) -> None:
-    """Few pixels, and labels that together have all bits of a key."""
+def test_keys_of_63_bits(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    pixels: int,
+    widths: tuple[int, int],
+) -> None:
+    """Few pixels, whose labels together have all bits of a key, merged by the kernels."""
+    monkeypatch.setattr(segmentation, "SORTED_BY_NUMPY", 0)
     images = []
     for width in widths:
         image = rng.integers(0, 2**width, pixels)
@@ -172,13 +178,9 @@ def test_noise_of_63_bits(rng: np.random.Generator, pixels: int, widths: tuple[i
     assert_overlap(*images)
 
 
-@pytest.mark.parametrize("at_once", [0, 1 << 25])
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-def test_noise(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, dtype: type, at_once: int
-) -> None:
-    """Nearly all pairs differ, so that all pixels are sorted; or, if too many, large lists."""
-    monkeypatch.setattr(segmentation, "PIXELS_AT_ONCE", at_once)
+def test_nearly_all_pairs_differ(rng: np.random.Generator, dtype: type) -> None:
+    """Lists are as long as the image, and are merged more than once."""
     images = rng.integers(0, 1500, (2, 1000, 700)).astype(dtype)
     if dtype is np.uint64:
         images += np.uint64(2**63 - 700)
@@ -194,12 +196,12 @@ def test_noise(
 @pytest.mark.slow
 def test_overlap_is_the_same_for_any_number_of_threads(rng: np.random.Generator) -> None:
     image1, image2 = blobs(rng, 1728, 24), blobs(rng, 1728, 27)
-    noise = rng.integers(0, 1000, (2, 1200, 1200))
-    wanted = [assert_overlap(image1, image2), assert_overlap(*noise)]
+    at_random = rng.integers(0, 1000, (2, 1200, 1200))
+    wanted = [assert_overlap(image1, image2), assert_overlap(*at_random)]
     assert image1.size * segmentation.LABEL_WORK > threads.PARALLEL_FROM_ASLEEP
     for count in (1, 2, 3):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-        for images, expected in zip(((image1, image2), noise), wanted, strict=True):
+        for images, expected in zip(((image1, image2), at_random), wanted, strict=True):
             for part, whole in zip(fastiou.label_overlap(*images), expected, strict=True):
                 np.testing.assert_array_equal(part, whole)
 

@@ -32,12 +32,10 @@ from fastiou.segmentation.label_kernels import (
     CONFUSE,
     DENSE,
     FEWEST_SLOTS,
-    MEASURE,
     MOST_SLOTS,
     PACK,
     SCATTER,
     SORT,
-    SPREAD,
     UNPACK,
     scorer,
 )
@@ -75,9 +73,6 @@ VALUE_WORK = 2
 
 #: Fewer pixels are one part.
 PIXELS_PER_TASK = 1 << 14
-
-#: Larger images are never sorted as a whole, which takes 24 bytes a pixel.
-PIXELS_AT_ONCE = 1 << 25
 
 #: Lists up to this length are sorted by NumPy, which takes at most 20 ms and compiles nothing.
 SORTED_BY_NUMPY = 1 << 18
@@ -251,40 +246,14 @@ def _overlap_by_runs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
             )  # fmt: skip
             if (positions == ends).all():
                 break
-            listed = int(lists.lengths.sum())
             left = pixels - last + int((ends - positions).sum())
-            lists = lists.merged(tasks, MOST_SLOTS // 2 + CHUNK, -(-left // tasks))
-            if tables.shape[1] == MOST_SLOTS:
-                continue
-            if 2 * lists.lengths.sum() > listed and pixels <= PIXELS_AT_ONCE:
-                noise = _overlap_of_noise(labels1, labels2, forms)
-                if noise is not None:
-                    return noise
-            # Made only now: clearing large tables for all took four times as long as counting.
-            tables = np.zeros((tasks, MOST_SLOTS, 3), np.int64)
+            # A kernel stops where its list has no place for another chunk. Two more are for that,
+            # and for tasks with a few pixels more than others.
+            lists = lists.merged(tasks, MOST_SLOTS // 2 + CHUNK, -(-left // tasks) + 2 * CHUNK)
+            if tables.shape[1] < MOST_SLOTS:
+                # Made only now: to clear large tables takes four times as long as to count objects.
+                tables = np.zeros((tasks, MOST_SLOTS, 3), np.int64)
     return lists.merged(1, 0, 0)
-
-
-def _overlap_of_noise(labels1: Array, labels2: Array, forms: Array) -> _Lists | None:
-    """All pairs by a sort of all pixels, None if no key holds a pair of labels.
-
-    Where most pairs occur once or twice, tables have nothing to add up, and take three times as
-    long.
-    """
-    pixels = len(labels1)
-    cuts = pixels * np.arange(TASKS + 1) // TASKS
-    ranges = np.empty((TASKS, 4), np.int64)
-    threads.run(MEASURE, pixels, labels1, labels2, cuts, forms, ranges)
-    keys = _Keys(ranges, pixels)
-    if not keys.fit:
-        return None
-    sizes = np.zeros((TASKS, keys.buckets), np.int64)
-    none = np.empty(0, np.int64)
-    images = labels1, labels2, cuts, forms, keys.lows, keys.bits2, keys.shift
-    threads.run(SPREAD, LABEL_WORK * pixels, *images, sizes, none)
-    numbers, spare, counts = _columns(3, pixels)
-    threads.run(SPREAD, LABEL_WORK * pixels, *images, keys.places(sizes), numbers)
-    return keys.sorted_lists(sizes, numbers, none, spare, none, counts, 1, 0, 0)
 
 
 def _columns(count: int, *shape: int) -> Any:
@@ -322,31 +291,32 @@ class _Keys:
         return np.concatenate([[0], np.cumsum(sizes.sum(0))])
 
     def sorted_lists(
-        self,
-        sizes: Array,
-        keys: Array,
-        weights: Array,
-        spare_keys: Array,
-        spare_weights: Array,
-        counts: Array,
-        tasks: int,
-        room: int,
-        left: int,
+        self, sizes: Array, entries: Array, spare: Array, tasks: int, room: int, left: int
     ) -> _Lists:
-        """Lists, as `_Lists.merged` returns them, of keys that lie in their buckets."""
+        """Sorted lists without repetitions, as `_Lists.merged` returns them.
+
+        Parameters
+        ----------
+        sizes
+            (list, bucket): keys that each list brought into each bucket.
+        entries
+            (2, entry): keys, which lie in their buckets, and counts. Both are overwritten.
+        spare
+            Memory of the same shape.
+        """
         starts = self._starts(sizes)
         distinct = np.zeros(self.buckets, np.int64)
         tables = np.empty((TASKS, DENSE), np.int64)
         for first, last, work in steps.spans(starts, PAIR_WORK):
             threads.run(
-                SORT, work, keys, weights, spare_keys, spare_weights, counts,
-                starts[first : last + 1], self.shift, distinct[first:last], tables,
+                SORT, work, *entries, *spare, starts[first : last + 1], self.shift,
+                distinct[first:last], tables,
             )  # fmt: skip
         ends = np.concatenate([[0], np.cumsum(distinct)])
         result, share = self.empty_lists(int(ends[-1]), tasks, room, left)
         for first, last, work in steps.spans(ends, PAIR_WORK):
             threads.run(
-                UNPACK, work, keys, counts, starts[first : last + 1], ends[first : last + 1],
+                UNPACK, work, *entries, starts[first : last + 1], ends[first : last + 1],
                 self.lows, self.bits2, share, result.columns,
             )  # fmt: skip
         return result
@@ -393,18 +363,16 @@ class _Lists:
                 PACK, work, self.columns[first:last], self.lengths[first:last], keys.lows,
                 keys.bits2, keys.shift, sizes[first:last],
             )  # fmt: skip
-        numbers, counts = _columns(2, total)
+        entries = _columns(2, total)
         places = keys.places(sizes)
         for first, last, work in steps.spans(before, PAIR_WORK):
             threads.run(
                 SCATTER, work, self.columns[first:last], self.lengths[first:last], keys.shift,
-                places[first:last], numbers, counts,
+                places[first:last], *entries,
             )  # fmt: skip
         # What was scattered is not needed any more.
         spare = self.columns.reshape(-1)[: 2 * total].reshape(2, total)
-        return keys.sorted_lists(
-            sizes, numbers, counts, spare[0], spare[1], counts, tasks, room, left
-        )
+        return keys.sorted_lists(sizes, entries, spare, tasks, room, left)
 
     def _sorted_by_numpy(self, keys: _Keys) -> Array:
         """All entries as columns, sorted and added up."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import fastiou
 from fastiou import reference
+from fastiou.arrays.inputs import Input
 from fastiou.metrics import METRICS
 from fastiou.runtime import memory, threads
 from fastiou.segmentation import label_kernels
@@ -654,13 +655,36 @@ def test_values_are_combined_bit_by_bit(rng: np.random.Generator, dtype: type) -
     np.testing.assert_array_equal(found, reference.thresholded_iou(x, y))
 
 
-def test_sums_beyond_int64_are_exact() -> None:
-    x = np.full((2, 30, 30), 2**63, np.uint64)
-    y = x.copy()
-    y[1, :8] = 0  # NumPy's sums would wrap
-    assert fastiou.thresholded_iou(x, y).tolist() == [1, 0.5]
-    signed = np.full((1, 3, 3), -(2**63))
-    assert fastiou.thresholded_iou(signed, signed).tolist() == [1]
+@pytest.mark.parametrize(
+    ("shape", "bits"), [((1, 1), 63), ((1, 2), 62), ((1, 3), 61), ((4, 16), 57), ((5, 13), 56)]
+)
+def test_values_whose_sums_could_leave_int64_are_refused(shape: tuple[int, int], bits: int) -> None:
+    """Up to the bound results are those of the formula, and one beyond it is refused by name."""
+    accepted = (
+        rf"integers from -2\*\*{bits} to 2\*\*{bits} - 1, .* {math.prod(shape)} pixels .* got "
+    )
+    for dtype, bound in ((np.int64, 2**bits - 1), (np.int64, -(2**bits)), (np.uint64, 2**bits - 1)):
+        masks = np.full((2, *shape), bound, dtype)
+        found = fastiou.thresholded_iou(masks, masks, smooth=0)
+        np.testing.assert_array_equal(found, reference.thresholded_iou(masks, masks, 0))
+        assert found.tolist() == [1, 1]
+        beyond = bound + (1 if bound > 0 else -1)
+        if not np.iinfo(dtype).min <= beyond <= np.iinfo(dtype).max:
+            continue
+        too_large = masks.copy()
+        too_large[1, -1, -1] = beyond
+        with pytest.raises(ValueError, match=rf"^outputs must hold {accepted}{beyond}$"):
+            fastiou.thresholded_iou(too_large, masks)
+        with pytest.raises(ValueError, match=rf"^labels must hold {accepted}{beyond}$"):
+            fastiou.thresholded_iou(masks, too_large)
+
+
+@pytest.mark.parametrize(("dtype", "pixels"), [(np.int32, 2**32), (np.uint32, 2**31)])
+def test_values_of_32_bits_fit_images_of_gigabytes(dtype: type, pixels: int) -> None:
+    """Their sums are not made: only what is asked before."""
+    largest = np.array(np.iinfo(dtype).max, dtype)
+    image = np.broadcast_to(largest, (1, 2, pixels // 2))
+    segmentation._check_sums(Input("outputs", image, image, None, "numpy"))
 
 
 @pytest.mark.parametrize("layout", list(layouts(np.zeros((1, 1)))))

@@ -718,7 +718,9 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     ----------
     outputs, labels : array_like of int or bool, shapes (N, H, W) or (N, 1, H, W)
         Masks, of any memory layout: NumPy arrays, PyTorch tensors, other arrays that speak DLPack,
-        or lists. Integers other than 0 and 1 are combined bit by bit, and their values are summed.
+        or lists. Integers other than 0 and 1 are combined bit by bit, and their values are summed
+        as int64. They must lie from -2**b to 2**b - 1, where H · W · 2**b is at most 2⁶³: b is 44
+        for images of 640 × 640. All integers of 32 bits do, up to 2³¹ pixels an image.
     smooth : float
         Added to intersection and union, so that two empty masks score 1. With 0 they score 0.
 
@@ -732,7 +734,7 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     TypeError
         Floats, which need a threshold first; a tensor that requires grad; two array libraries.
     ValueError
-        Other shapes, a negative `smooth`.
+        Other shapes, a negative `smooth`, integers too large to be summed.
 
     Examples
     --------
@@ -751,32 +753,34 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
         raise TypeError(
             f"outputs and labels must have an integer type in common, got {x.dtype} and {y.dtype}"
         )
+    _check_sums(given1)
+    _check_sums(given2)
     images, height, width = x.shape
-    if _sums_may_overflow(x, y):
-        intersection, union = _wide_sums(x & y), _wide_sums(x | y)
-    else:
-        partial = _partial_sums(x, y, (images, height * width, 1), "bits")
-        intersection, union = partial.sum((2, 3))
+    partial = _partial_sums(x, y, (images, height * width, 1), "bits")
+    intersection, union = partial.sum((2, 3))
     iou = _quotient(intersection + smooth, union + smooth)
     return hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
 
 
-def _sums_may_overflow(x: Array, y: Array) -> bool:
-    """Whether an image's sum of bitwise combinations may need more than int64."""
-    if max(x.itemsize, y.itemsize) < 8 or not x.size:
-        return False
-    largest = max(abs(int(extreme)) for array in (x, y) for extreme in (array.min(), array.max()))
-    # No combination has more bits than its larger side.
-    return (x.size // len(x) << largest.bit_length()) >= 2**63
+def _check_sums(given: Input) -> None:
+    """Refuse values whose sums over an image could leave int64.
 
-
-def _wide_sums(values: Array) -> Array:
-    """Sum of each image in Python's integers, rounded once: rare and slow."""
-    halves = (values & 0xFFFFFFFF, 1), (values >> 32, 2**32)
-    exact = [
-        sum(int(half[image].sum()) * unit for half, unit in halves) for image in range(len(values))
-    ]
-    return np.array(exact, np.float64)
+    Values from -2**bits to 2**bits - 1 stay there, whatever is combined bit by bit.
+    """
+    masks = given.array
+    pixels = math.prod(masks.shape[1:])
+    if masks.dtype.kind == "b" or not masks.size:
+        return
+    bits = 63 - (pixels - 1).bit_length()  # the most with pixels * 2**bits <= 2**63
+    limits = np.iinfo(masks.dtype)
+    if -(2**bits) <= limits.min and limits.max < 2**bits:
+        return
+    for value in (int(masks.min()), int(masks.max())):
+        if not -(2**bits) <= value < 2**bits:
+            raise ValueError(
+                f"{given.name} must hold integers from -2**{bits} to 2**{bits} - 1, so that sums "
+                f"over the {pixels:,} pixels of an image fit int64, got {value}"
+            )
 
 
 # ---- words for scores --------------------------------------------------------------------------

@@ -50,17 +50,10 @@ if TYPE_CHECKING:
     from fastiou.relations.nms import batched_nms, nms
     from fastiou.relations.pairs import Pairs, pairs
     from fastiou.relations.topk import TopK, topk
-    from fastiou.segmentation.labels import (
-        LabelOverlap,
-        MeanIoU,
-        confusion_matrix,
-        iou_grade,
-        label_iou,
-        label_overlap,
-        mean_iou,
-        soft_iou,
-        thresholded_iou,
-    )
+    from fastiou.segmentation.confusion import MeanIoU, confusion_matrix, mean_iou
+    from fastiou.segmentation.grades import iou_grade
+    from fastiou.segmentation.labels import LabelOverlap, label_iou, label_overlap
+    from fastiou.segmentation.soft import soft_iou, thresholded_iou
 
 __version__ = "0.1.0"
 
@@ -99,7 +92,7 @@ _HOMES = {
     "LabelOverlap": "segmentation.labels",
     "Masks": "geometries.masks.mask_set",
     "Match": "relations.match",
-    "MeanIoU": "segmentation.labels",
+    "MeanIoU": "segmentation.confusion",
     "Pairs": "relations.pairs",
     "TopK": "relations.topk",
     "batched_nms": "relations.nms",
@@ -107,21 +100,21 @@ _HOMES = {
     "box_convert": "relations.conversions",
     "box_iou": "relations.dense",
     "complete_box_iou": "relations.dense",
-    "confusion_matrix": "segmentation.labels",
+    "confusion_matrix": "segmentation.confusion",
     "distance_box_iou": "relations.dense",
     "generalized_box_iou": "relations.dense",
-    "iou_grade": "segmentation.labels",
+    "iou_grade": "segmentation.grades",
     "label_iou": "segmentation.labels",
     "label_overlap": "segmentation.labels",
     "mask_iou": "relations.dense",
     "masks_to_boxes": "relations.conversions",
     "match": "relations.match",
-    "mean_iou": "segmentation.labels",
+    "mean_iou": "segmentation.confusion",
     "nms": "relations.nms",
     "pairs": "relations.pairs",
     "show_config": "config",
-    "soft_iou": "segmentation.labels",
-    "thresholded_iou": "segmentation.labels",
+    "soft_iou": "segmentation.soft",
+    "thresholded_iou": "segmentation.soft",
     "topk": "relations.topk",
 }
 

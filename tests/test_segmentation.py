@@ -21,7 +21,7 @@ from fastiou import reference
 from fastiou.arrays.inputs import Input
 from fastiou.metrics import METRICS
 from fastiou.runtime import memory, threads
-from fastiou.segmentation import label_kernels
+from fastiou.segmentation import label_kernels, soft
 from fastiou.segmentation import labels as segmentation
 
 Array = npt.NDArray[Any]
@@ -537,7 +537,7 @@ def test_soft_iou_has_the_same_bits_for_any_number_of_threads(
 ) -> None:
     x, y = rng.random((2, 1500, 4000), np.float32)
     wanted = [fastiou.soft_iou(x, y, axis=axis) for axis in (None, 0, 1)]
-    assert x.size * segmentation.VALUE_WORK > threads.PARALLEL_FROM_ASLEEP
+    assert x.size * soft.VALUE_WORK > threads.PARALLEL_FROM_ASLEEP
     for count in (1, 2, 3):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 500_000, 1 << 26):
@@ -684,7 +684,7 @@ def test_values_of_32_bits_fit_images_of_gigabytes(dtype: type, pixels: int) -> 
     """Their sums are not made: only what is asked before."""
     largest = np.array(np.iinfo(dtype).max, dtype)
     image = np.broadcast_to(largest, (1, 2, pixels // 2))
-    segmentation._check_sums(Input("outputs", image, image, None, "numpy"))
+    soft._check_sums(Input("outputs", image, image, None, "numpy"))
 
 
 @pytest.mark.parametrize("layout", list(layouts(np.zeros((1, 1)))))

@@ -1,9 +1,9 @@
-"""Sums of products and of bitwise combinations: what the IoU of values and of batches is made of.
+"""Sums of products and of bitwise combinations, of which soft and thresholded IoU are made.
 
-Without `fastmath` a compiler keeps the order of float additions, so a plain sum is one long chain
-of them: 4 cycles an element. Here a block is summed in lanes, element i in lane i modulo their
-number, which the compiler turns into vectors. Blocks and lanes depend on shapes alone, so the bits
-are the same for any number of threads.
+Without `fastmath` a compiler keeps the order of float additions. A plain sum is then one long chain
+of them, and takes 4 cycles an element. So a block is summed in lanes: element i is added to lane i
+modulo their number, which the compiler turns into vectors. Blocks and lanes depend on shapes alone,
+so the bits are the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 #: Elements that one thread sums at a time.
 BLOCK = 1 << 15
 
-#: Lanes: four vectors of eight for either sum, since a vector takes 4 cycles to be added to.
+#: Lanes of either sum: four vectors of eight, since an addition to a vector takes 4 cycles.
 LANES = 32
 
 #: Columns of which one thread keeps the sums at a time.
@@ -57,13 +57,13 @@ class Combination(NamedTuple):
 
     #: The two numbers that x and y make.
     combine: Callable[..., Any]
-    #: float64, or int64, whose sums a compiler turns into vectors by itself.
+    #: float64 or int64. A compiler turns sums of int64 into vectors by itself.
     dtype: Any
 
 
 COMBINATIONS = {
     "values": Combination(_product_and_sum, np.float64),
-    # Integers of at most 16 bits: their products do not overflow, and took half the time of floats.
+    # For integers of at most 16 bits. Their products fit int64, and took half the time of floats.
     "integers": Combination(_whole_product_and_sum, np.int64),
     "bits": Combination(_and_and_or, np.int64),
 }
@@ -72,10 +72,9 @@ COMBINATIONS = {
 class SumKernels(NamedTuple):
     """The kernels of one combination."""
 
-    #: Sums over the rows of a matrix (row, element), in blocks: `partial` is (2, row, block).
+    #: Sums over the rows of a matrix.
     rows: Kernel
-    #: Sums over the middle of (outer, element, column), in blocks of `height` elements: `partial`
-    #: is (2, outer, block, column), of zeros.
+    #: Sums over the middle of three axes.
     columns: Kernel
     #: Dtype of `partial`.
     dtype: Any
@@ -89,6 +88,7 @@ def sums(combination: str) -> SumKernels:
     @register_jitable
     @named(combination)
     def sum_floats(x: Array, y: Array, like: Array) -> Any:
+        """Both sums over x and y (element,), in lanes; `like` has the dtype of the sums."""
         prefer_widest_vectors()
         first_lanes = stack_array(like, LANES)
         second_lanes = stack_array(like, LANES)
@@ -96,7 +96,8 @@ def sums(combination: str) -> SumKernels:
             first_lanes[lane] = 0
             second_lanes[lane] = 0
         whole = len(x) // LANES * LANES
-        # Unsigned, since Numba's test for counting from the end keeps loops from being vectorised.
+        # Unsigned: of signed indices Numba tests whether they count from the end, and the loop is
+        # then not vectorised.
         for start in range(np.uint64(0), np.uint64(whole), np.uint64(LANES)):
             for lane in range(np.uint64(LANES)):
                 one, other = combine(x[start + lane], y[start + lane])
@@ -117,6 +118,7 @@ def sums(combination: str) -> SumKernels:
     @register_jitable
     @named(combination)
     def sum_integers(x: Array, y: Array, like: Array) -> Any:
+        """Both sums over x and y (element,)."""
         prefer_widest_vectors()
         first_sum = np.int64(0)
         second_sum = np.int64(0)
@@ -129,6 +131,17 @@ def sums(combination: str) -> SumKernels:
     sum_block = sum_floats if dtype is np.float64 else sum_integers
 
     def rows(x: Array, y: Array, first: int, last: int, partial: Array) -> None:
+        """Sum over rows, in blocks.
+
+        Parameters
+        ----------
+        x, y
+            (row, element).
+        first, last
+            Units of work: a block of a row each.
+        partial
+            (2, row, block): gets both sums.
+        """
         blocks = partial.shape[2]
         for unit in prange(first, last):
             row = unit // blocks
@@ -141,6 +154,19 @@ def sums(combination: str) -> SumKernels:
             partial[1, row, block] = other
 
     def columns(x: Array, y: Array, height: int, first: int, last: int, partial: Array) -> None:
+        """Sum over the middle axis, in blocks.
+
+        Parameters
+        ----------
+        x, y
+            (outer, element, column).
+        height
+            Elements of a block.
+        first, last
+            Units of work: a block of `STRIP` columns each.
+        partial
+            (2, outer, block, column): zeros, to which both sums are added.
+        """
         blocks = partial.shape[2]
         strips = (partial.shape[3] + STRIP - 1) // STRIP
         for unit in prange(first, last):

@@ -67,7 +67,7 @@ ON_TENSOR_CORES = "tensor-core"
 
 #: What decides whether they are used, where this fastiou has them.
 TENSOR_CORE_MODULE, TENSOR_CORE_CHOICE = (
-    "fastiou.geometries.masks.gpu_kernels",
+    "fastiou.geometries.masks.gpu_scores",
     "suits_tensor_cores",
 )
 

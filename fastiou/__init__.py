@@ -17,7 +17,7 @@ The package is built in floors. Imports only go down::
 
 One call, ``pairs(a, b, metric="iou", fmt="xywh")``, goes through them like this:
 
-1. `relations.pairs` asks `geometries.table` which geometry has the format, and for the metric's row.
+1. `relations.pairs` asks `geometries.table` for the geometry of the format, and the metric's row.
 2. `geometries.boxes` checks both arguments: each becomes an `arrays.inputs.Input`.
 3. `search.search` has the geometry prepare `geometry.Columns` of both, plans a grid over the bounds
    of the second (`search.grid_plan`, `cpu.grid`), and puts both in its order: a `search.Search`.

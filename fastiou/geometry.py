@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.metrics import METRICS, Metric, Need
+from fastiou.typing import Array
 
 __all__ = ["PADDING", "Columns", "Geometry", "unmagnify"]
 
-Array = npt.NDArray[Any]
 
 #: Columns go on this far past the last member, so that kernels may always compute whole chunks.
 PADDING = 64

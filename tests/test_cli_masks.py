@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from command_for_tests import real, run, run_well, words_of
-from fastiou.relations.masks import MASK_METRICS
 
 import fastiou
 from fastiou.cli.display import Clock
@@ -17,6 +16,7 @@ from fastiou.formats import masks
 from fastiou.formats.errors import FileError
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.table import read_masks
+from fastiou.geometries.masks.masks import MASK
 
 coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
 
@@ -424,7 +424,10 @@ def test_a_folder_or_nothing_in_place_of_masks(tmp_path):
 
 def test_options_that_masks_do_not_have():
     for arguments, message in (
-        (["--metric", "giou"], f"--metric giou is for boxes; masks have {', '.join(MASK_METRICS)}"),
+        (
+            ["--metric", "giou"],
+            f"--metric giou is for boxes; masks have {', '.join(MASK.metrics())}",
+        ),
         (["--format", "mot"], "--geometry mask cannot read --format mot, but coco"),
         (["--format-b", "labels"], "--geometry mask cannot read --format labels, but coco"),
     ):
@@ -439,7 +442,7 @@ def test_masks_without_boxes_are_pointed_to_their_option(tmp_path):
     assert "(--geometry mask compares masks)" in result.stderr
 
 
-@pytest.mark.parametrize("metric", MASK_METRICS)
+@pytest.mark.parametrize("metric", MASK.metrics())
 def test_every_metric_of_masks_can_be_asked_for(two_files, monkeypatch, metric):
     original = fastiou.pairs
     asked = set()

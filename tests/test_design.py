@@ -27,6 +27,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Folders, and files beside them, from the lowest floor up. Imports only go down, and inside a
 #: folder no two files import each other, however far around.
 FLOORS = [
+    "typing",
     "metrics",
     "reference",
     "runtime",

@@ -207,7 +207,7 @@ def test_the_same_bits_for_any_threads_and_steps(
     for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 777, 200_000, 1 << 26):
-            if step == 1 and threads > 1:
+            if step == 1 and count > 1:
                 continue
             fixed_steps(max(step, 500) if step == 1 else step)
             for cuts in (1, 7, 64):

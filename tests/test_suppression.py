@@ -17,6 +17,8 @@ from masks_for_tests import random_masks
 
 import fastiou
 from fastiou.cpu.nms import suppress_kernel
+from fastiou.geometries.boxes import BOX
+from fastiou.metrics import METRICS
 from fastiou.relations import nms as suppression
 from fastiou.runtime import threads
 
@@ -169,7 +171,7 @@ def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "run", counted)
     kept = fastiou.nms(boxes, scores, 0.4)
     np.testing.assert_array_equal(kept, np.arange(0, len(boxes), 2))
-    assert sum(kernel is suppress_kernel("box", "iou") for kernel in rounds) <= 10
+    assert sum(kernel is suppress_kernel(BOX, METRICS["iou"]) for kernel in rounds) <= 10
 
 
 @pytest.mark.parametrize("method", ["linear", "gaussian"])

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.inputs import Input, plain_array, real_input, value_array
+from fastiou.typing import Array
 
 __all__ = [
     "axis_numbers",
@@ -26,8 +26,6 @@ __all__ = [
     "threshold_number",
     "whole_number",
 ]
-
-Array = npt.NDArray[Any]
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays import backends
 from fastiou.arrays.inputs import Input, gpu_output, hand_back, output_array
 from fastiou.runtime import memory
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.typing import Array
 
 __all__ = ["DenseResult"]
-
-Array = npt.NDArray[Any]
 
 
 #: Scores of a part in which a result of another memory layout is computed.

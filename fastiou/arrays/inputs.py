@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+from fastiou.typing import Array
 
 if TYPE_CHECKING:
     from fastiou.geometry import Geometry
@@ -31,8 +31,6 @@ __all__ = [
     "result_dtype",
     "value_array",
 ]
-
-Array = npt.NDArray[Any]
 
 
 #: Types of pixels that are packed where they lie.

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy.typing as npt
-
 from fastiou.cli.display import Clock
 from fastiou.cli.options import MatchOptions, Options
 from fastiou.formats.content import Integers, Wanted
 from fastiou.formats.errors import RefusedError
 from fastiou.formats.table import READERS, formats_of
+from fastiou.typing import Array
 
 __all__ = ["Found", "Kind", "refusals"]
-
-Array = npt.NDArray[Any]
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import numpy as np
 
 import fastiou
 from fastiou.cli.display import LOADING, Clock
-from fastiou.cli.kinds import Array, Found, Kind
+from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.images import LabelFile, shared_frames
+from fastiou.typing import Array
 
 __all__ = ["Labels"]
 

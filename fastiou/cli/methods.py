@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 import fastiou
 from fastiou.cli.display import Stage
 from fastiou.cli.options import MatchOptions
 from fastiou.formats.content import Booleans, Floats, Integers
+from fastiou.typing import Array
 
 __all__ = ["METHODS", "Method", "Query", "Related"]
-
-Array = npt.NDArray[Any]
 
 
 class Query(NamedTuple):

@@ -19,7 +19,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
@@ -36,10 +35,10 @@ from fastiou.runtime.vectors import (
     store_first,
     stream,
 )
+from fastiou.typing import Array
 
 __all__ = ["TILE_BYTES", "DenseKernels", "count_tiles", "dense_kernels", "tile_filler"]
 
-Array = npt.NDArray[Any]
 
 #: Rows of a tile: enough that reading its columns into L1 does not count.
 BLOCK_ROWS = 64

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
@@ -32,6 +31,7 @@ from fastiou.cpu.walk import (
 )
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import address
+from fastiou.typing import Array
 
 __all__ = [
     "EMPTY",
@@ -45,7 +45,6 @@ __all__ = [
     "SPREAD",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Level of a box that overlaps nothing, since it has no area.
 EMPTY = -32768

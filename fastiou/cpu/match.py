@@ -7,16 +7,13 @@ pauses once it has read `budget` pairs, so that Python's signal handlers run now
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fastiou.runtime.kernel import Kernel
+from fastiou.typing import Array
 
 __all__ = ["COCO", "GREEDY", "OPTIMAL", "SCANS", "STATE"]
 
-Array = npt.NDArray[Any]
 
 #: Numbers in `state`: where to go on. All begin at 0.
 STATE = 2

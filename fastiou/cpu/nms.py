@@ -13,7 +13,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 
 from fastiou.cpu.scoring import scorers_in_turn
@@ -32,10 +31,10 @@ from fastiou.metrics import Metric
 from fastiou.runtime.bit_vectors import at_least, below, count_zeros_below, low_bits
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array, take_numbers
+from fastiou.typing import Array
 
 __all__ = ["SUPPRESSED", "decay_kernel", "suppress_kernel"]
 
-Array = npt.NDArray[Any]
 
 #: Turn of a member that is suppressed: after all others.
 SUPPRESSED = 2**31 - 1

@@ -10,7 +10,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
@@ -35,10 +34,10 @@ from fastiou.runtime.vectors import (
     stack_array,
     take_numbers,
 )
+from fastiou.typing import Array
 
 __all__ = ["COLLECT", "FILL", "NAME_ROWS", "REACH", "SORT_OUT", "pairs_kernel"]
 
-Array = npt.NDArray[Any]
 
 # What a run of the pairs' kernel is for: how many each row is compared with; how many of these
 # score enough, and which, as long as there is room for them; and which of the others.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fastiou.geometry import PADDING, Geometry
@@ -15,6 +14,7 @@ from fastiou.metrics import Metric
 from fastiou.runtime.bit_vectors import at_least, low_bits, nonzero_bits
 from fastiou.runtime.kernel import named
 from fastiou.runtime.vectors import always_inlined, stack_array
+from fastiou.typing import Array
 
 __all__ = [
     "CHUNK",
@@ -26,7 +26,6 @@ __all__ = [
     "two_scorer",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Scores of a dense result computed at a time, on the stack: 16 took 4 % longer, 128 and more up to
 #: 30 %. Columns are padded by as many, so that a chunk is always computed whole and its loops have

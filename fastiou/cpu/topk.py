@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 
 from fastiou.cpu.scoring import search_scorer
@@ -24,10 +23,9 @@ from fastiou.metrics import Metric
 from fastiou.runtime.bit_vectors import count_zeros_below
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
+from fastiou.typing import Array
 
 __all__ = ["best_kernel"]
-
-Array = npt.NDArray[Any]
 
 
 @functools.cache

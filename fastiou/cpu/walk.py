@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fastiou.metrics import product
 from fastiou.runtime.vectors import address, always_inlined, float64_at, int32_at, int64_at
+from fastiou.typing import Array
 
 __all__ = [
     "Grid",
@@ -33,7 +33,6 @@ __all__ = [
     "walk_over",
 ]
 
-Array = npt.NDArray[Any]
 
 # Columns of `Grid.extents`, and how many: first what is measured as a minimum, then as a maximum.
 LONG, LEAST_LEFT, LEAST_TOP, WIDTH, HEIGHT, MOST_LEFT, MOST_TOP = range(7)

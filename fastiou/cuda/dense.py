@@ -19,7 +19,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import cuda
 
 from fastiou.cuda.scoring import pair_scorer
@@ -29,10 +28,10 @@ from fastiou.runtime.gpu import Work, begins_at_multiple_of
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import store, store4
 from fastiou.runtime.kernel import named
+from fastiou.typing import Array
 
 __all__ = ["DenseKernels", "GpuScores", "dense_kernels"]
 
-Array = npt.NDArray[Any]
 
 #: Threads of a block, and rows that each scores with its columns: enough that loading these does
 #: not count.

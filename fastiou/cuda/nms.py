@@ -15,7 +15,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import cuda
 
 from fastiou.cpu.nms import SUPPRESSED
@@ -35,10 +34,10 @@ from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel
 from fastiou.runtime.gpu_primitives import SIMULATED, latest
+from fastiou.typing import Array
 
 __all__ = ["suppress", "suppress_kernel"]
 
-Array = npt.NDArray[Any]
 
 #: Threads that decide a member: one warp, for which waiting for each other costs next to nothing.
 #: In the simulator, where each is a thread of the system, a few.

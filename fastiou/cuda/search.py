@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.cuda.pairs import (
     FEW,
@@ -33,10 +32,10 @@ from fastiou.cuda.pairs import (
 from fastiou.cuda.topk import CLEAR, THREADS, best_kernels
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.typing import Array
 
 __all__ = ["GpuSearch"]
 
-Array = npt.NDArray[Any]
 
 #: Called with the work done so far.
 Report = Callable[[int], None]

@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.formats.content import Wanted, kind_of, read_content
 from fastiou.formats.errors import FileError, import_extra, shortened
 from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.numpy_files import npy_header, read_npy
+from fastiou.typing import Array
 
 __all__ = ["LabelFile", "SharedFrames", "looks_like_labels", "read_labels", "shared_frames"]
 
-Array = npt.NDArray[Any]
 
 #: Name endings of the images in a folder, each also followed by .gz.
 ENDINGS = (".png", ".tif", ".tiff", ".npy")

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.formats.errors import RefusedError
 from fastiou.geometries.table import ROWS
+from fastiou.typing import Array
 
 __all__ = ["GEOMETRIES", "LAYOUTS", "common_layout", "extents"]
 
-Array = npt.NDArray[Any]
 
 #: Each geometry of arrays with its layouts, and the numbers that a member has in each. Members of
 #: two layouts are compared in the first.

@@ -13,7 +13,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
@@ -21,6 +20,7 @@ from fastiou.geometry import PADDING
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
+from fastiou.typing import Array
 
 __all__ = [
     "FILL",
@@ -34,7 +34,6 @@ __all__ = [
     "overlap_and_hull",
 ]
 
-Array = npt.NDArray[Any]
 
 #: The formats of a box and their numbers in the kernels.
 LAYOUTS = {"xyxy": 0, "xywh": 1, "cxcywh": 2}

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.cpu.dense import BLOCK_ROWS, TILE_BYTES, tile_filler
 from fastiou.geometries.box_columns import LANES, LAYOUTS, fill_columns, limits
@@ -18,10 +17,10 @@ from fastiou.geometries.boxes import BOX, area_of_sides
 from fastiou.metrics import METRICS, Metric, Need, larger, smaller
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.threads import PARALLEL_FROM
+from fastiou.typing import Array
 
 __all__ = ["small_kernel", "small_scores"]
 
-Array = npt.NDArray[Any]
 
 LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, real_input, result_dtype
@@ -29,10 +28,10 @@ from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import threads
 from fastiou.runtime.vectors import CACHE_LINE
+from fastiou.typing import Array
 
 __all__ = ["BOX", "area_of_sides", "read_boxes"]
 
-Array = npt.NDArray[Any]
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -61,6 +60,11 @@ def read_boxes(
     ValueError
         Another shape.
     """
+    if name == "b" and isinstance(value, int | float):
+        raise TypeError(
+            f"b must be {geometry.plural}, got {value!r}; if it is the threshold, pass "
+            f"threshold={value!r}"
+        )
     given = real_input(name, value)
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of boxes

@@ -22,7 +22,7 @@ __all__ = ["FORMATS", "ROWS", "Row", "add_row", "check_metric", "geometry_of", "
 
 
 class Row(NamedTuple):
-    """A geometry in the table."""
+    """One geometry of the table."""
 
     name: str
     #: The module that has it as `GEOMETRY`.
@@ -92,11 +92,6 @@ def read_sets(
     Without `b` the first is compared with itself. Then the second set is the first, and in no other
     case.
     """
-    if not batches and isinstance(b, int | float):
-        raise TypeError(
-            f"{names[1]} must be {geometry.plural}, got {b!r}; if it is the threshold, pass "
-            f"threshold={b!r}"
-        )
     set1: Input = geometry.read(names[0], a, fmt, batches=batches)
     if b is None:
         return set1, set1

@@ -7,10 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays import backends
-from fastiou.arrays.checks import crowd_array
+from fastiou.arrays.checks import check_choice, crowd_array
 from fastiou.arrays.dense_result import DenseResult
 from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.dense import count_tiles, dense_kernels
@@ -20,6 +19,7 @@ from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import Columns, Geometry, unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.runtime import steps, threads
+from fastiou.typing import Array
 
 __all__ = [
     "box_iou",
@@ -29,7 +29,6 @@ __all__ = [
     "mask_iou",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Results from this size on leave through streaming stores. Below, a core's caches hold them, and
 #: whoever reads the result next is served from there.
@@ -177,6 +176,7 @@ def mask_iou(
     >>> fastiou.mask_iou([[[1, 1], [0, 0]]], [[[1, 0], [1, 0]], [[0, 0], [0, 0]]])
     array([[0.33333333, 0.        ]])
     """
+    check_choice("metric", metric, MASK.metrics())
     names = "masks1", "masks2"
     return _score(
         "mask_iou", MASK, names, masks1, masks2, "", metric, aligned, iscrowd, out, device
@@ -291,8 +291,9 @@ def _aligned_result(
     def spread(given: Input) -> Input:
         if given.batches == shape[:-1] == ():
             return given
-        array = np.broadcast_to(given.array, (*shape, given.array.shape[-1]))
-        return given._replace(array=array.reshape(count, -1))
+        numbers = given.array.shape[-1]
+        array = np.broadcast_to(given.array, (*shape, numbers))
+        return given._replace(array=array.reshape(count, numbers))
 
     spread1 = spread(set1)
     spread2 = spread1 if set2.array is set1.array else spread(set2)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
 from fastiou.arrays.inputs import hand_back
@@ -16,10 +15,10 @@ from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations.pairs import Pairs, find_pairs
 from fastiou.runtime import steps
 from fastiou.runtime.kernel import Kernel
+from fastiou.typing import Array
 
 __all__ = ["Match", "match"]
 
-Array = npt.NDArray[Any]
 
 METHODS = ["greedy", "optimal", "coco"]
 

@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import (
@@ -29,10 +28,10 @@ from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.groups import group_codes
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, search
+from fastiou.typing import Array
 
 __all__ = ["batched_nms", "nms"]
 
-Array = npt.NDArray[Any]
 
 METHODS = ("hard", "linear", "gaussian")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import threshold_number
@@ -20,13 +19,13 @@ from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
 from fastiou.search.pair_lists import allocate_pairs, list_pairs, name_rows
 from fastiou.search.search import Search, search
+from fastiou.typing import Array
 
 if TYPE_CHECKING:
     import scipy.sparse
 
 __all__ = ["Pairs", "find_pairs", "pairs"]
 
-Array = npt.NDArray[Any]
 
 #: Lines that a set of pairs shows of itself.
 SHOWN = 10

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import threshold_number, whole_number
@@ -21,10 +20,9 @@ from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.groups import group_codes
 from fastiou.search.pair_lists import search_steps, work_before
 from fastiou.search.search import Search, search
+from fastiou.typing import Array
 
 __all__ = ["TopK", "topk"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import cuda
 
 from fastiou.runtime.gpu_arrays import GpuArray, started
 from fastiou.runtime.gpu_primitives import SIMULATED
+from fastiou.typing import Array
 
 __all__ = [
     "Work",
@@ -22,8 +22,6 @@ __all__ = [
     "memory_errors",
     "working",
 ]
-
-Array = npt.NDArray[Any]
 
 
 class Work:

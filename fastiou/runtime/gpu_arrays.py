@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from fastiou.typing import Array
 
 __all__ = [
     "GpuArray",
@@ -24,7 +25,6 @@ __all__ = [
     "started",
 ]
 
-Array = npt.NDArray[Any]
 
 #: The oldest compute capability that the compiler of CUDA 13 makes code for.
 OLDEST = (7, 5)

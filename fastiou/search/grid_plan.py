@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.cpu import grid as kernels
 from fastiou.cpu import walk
 from fastiou.geometry import PADDING
 from fastiou.runtime import threads
+from fastiou.typing import Array
 
 __all__ = ["CUTS", "Plan", "levels_of", "plan_grid", "reorder", "sort_members"]
 
-Array = npt.NDArray[Any]
 
 #: Boxes placed by one thread at a time, and the scores that placing one takes as long as.
 BLOCK = 1 << 13

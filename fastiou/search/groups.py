@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import group_array
+from fastiou.typing import Array
 
 __all__ = ["group_codes"]
-
-Array = npt.NDArray[Any]
 
 
 def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[Array, Array, int]:

@@ -13,17 +13,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.cpu.pairs import COLLECT, FILL, NAME_ROWS, REACH, SORT_OUT, pairs_kernel
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.progress import Progress
 from fastiou.search.grid_plan import CUTS
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, even_cuts, row_steps
+from fastiou.typing import Array
 
 __all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
 
-Array = npt.NDArray[Any]
 
 #: Rows whose work is reckoned together, and of how many, since neighbours are much alike: to look
 #: at all of them would be a tenth of the whole search.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.walk import Grid
@@ -14,10 +13,10 @@ from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.steps import spans
 from fastiou.search.grid_plan import CUTS, levels_of, plan_grid, reorder, sort_members
+from fastiou.typing import Array
 
 __all__ = ["SCORES_OF_A_QUERY", "Search", "even_cuts", "row_steps", "search"]
 
-Array = npt.NDArray[Any]
 
 #: What asking the grid takes, in scores, beyond those of the candidates.
 SCORES_OF_A_QUERY = 64

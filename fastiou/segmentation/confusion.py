@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import whole_number
 from fastiou.arrays.inputs import Input, hand_back, value_array
@@ -20,10 +19,10 @@ from fastiou.segmentation.labels import (
     label_form,
     label_images,
 )
+from fastiou.typing import Array
 
 __all__ = ["MeanIoU", "confusion_matrix", "mean_iou"]
 
-Array = npt.NDArray[Any]
 
 #: Classes from which on a confusion matrix is made from a list of pairs. Below, a task has four
 #: tables of at most 128² counts. They are 0.5 MB, and fit an L2 cache.

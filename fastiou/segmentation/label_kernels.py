@@ -19,10 +19,8 @@ and then those to turn. They put the order of the image's own dtype into int64.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import register_jitable
@@ -30,6 +28,7 @@ from numba.extending import register_jitable
 from fastiou.metrics import METRICS
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
+from fastiou.typing import Array
 
 __all__ = [
     "CHUNK",
@@ -45,7 +44,6 @@ __all__ = [
     "scorer",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Slots of a new table: enough for the strip of one task where objects are 64 pixels apart.
 FEWEST_SLOTS = 1 << 10

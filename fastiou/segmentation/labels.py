@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import check_choice, check_one_shape
 from fastiou.arrays.inputs import Input, check_one_library, flat_elements, hand_back, label_array
@@ -24,6 +23,7 @@ from fastiou.segmentation.label_kernels import (
     UNPACK,
     scorer,
 )
+from fastiou.typing import Array
 
 __all__ = [
     "LABEL_WORK",
@@ -37,7 +37,6 @@ __all__ = [
     "label_overlap",
 ]
 
-Array = npt.NDArray[Any]
 
 INT64 = np.dtype(np.int64)
 

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.checks import axis_numbers, check_one_shape, finite_number
 from fastiou.arrays.inputs import (
@@ -19,10 +18,10 @@ from fastiou.arrays.inputs import (
 )
 from fastiou.runtime import steps, threads
 from fastiou.segmentation.soft_kernels import BLOCK, STRIP, sums
+from fastiou.typing import Array
 
 __all__ = ["soft_iou", "thresholded_iou"]
 
-Array = npt.NDArray[Any]
 
 #: Work of adding one element of either array, in scores of boxes (see `threads.run`).
 VALUE_WORK = 2

@@ -13,16 +13,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.runtime.kernel import Kernel, named
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
+from fastiou.typing import Array
 
 __all__ = ["BLOCK", "STRIP", "SumKernels", "sums"]
 
-Array = npt.NDArray[Any]
 
 #: Elements that one thread sums at a time.
 BLOCK = 1 << 15

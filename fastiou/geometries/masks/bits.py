@@ -10,16 +10,14 @@ that what two masks share in one word row is one contiguous slice of either.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.runtime.bit_vectors import WORDS_READ, count_ones, count_zeros_below, nonzero_bits
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, prefetch
+from fastiou.typing import Array
 
 __all__ = [
     "BITS",
@@ -38,7 +36,6 @@ __all__ = [
     "word_rows",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Pixels in a word.
 BITS = 64

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import cuda
 
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.typing import Array
 
 __all__ = ["PACK", "pack"]
 
-Array = npt.NDArray[Any]
 
 #: Threads of a block, each of which makes words of one column.
 THREADS = 128

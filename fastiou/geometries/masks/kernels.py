@@ -13,7 +13,6 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
@@ -28,6 +27,7 @@ from fastiou.runtime.bit_vectors import (
 )
 from fastiou.runtime.kernel import Kernel, named
 from fastiou.runtime.vectors import address, always_inlined, prefer_widest_vectors, stack_array
+from fastiou.typing import Array
 
 __all__ = [
     "TILE_COLUMNS",
@@ -42,7 +42,6 @@ __all__ = [
     "word_at",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Rows and columns of a tile where all masks have one box, and words at a time: 64 columns of 512
 #: words stay in L2 with 16 rows of as many, and the four of each that are at work in L1.

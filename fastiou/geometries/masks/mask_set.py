@@ -39,10 +39,9 @@ from fastiou.geometries.masks.run_lengths import (
     write_run_lengths,
 )
 from fastiou.runtime import memory, steps, threads
+from fastiou.typing import Array
 
 __all__ = ["Masks", "as_masks", "holds_masks", "read_masks", "sides"]
-
-Array = npt.NDArray[Any]
 
 
 class Masks:

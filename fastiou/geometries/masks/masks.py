@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.arrays.inputs import Input
 from fastiou.geometries.masks.kernels import (
@@ -21,10 +20,10 @@ from fastiou.geometries.masks.packing import SCORES_PER_WORD, running_sum, words
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import steps, threads
+from fastiou.typing import Array
 
 __all__ = ["MASK"]
 
-Array = npt.NDArray[Any]
 
 #: What a candidate takes whose box does not meet, in scores of boxes: they are tested one by one.
 SCORES_OF_A_TEST = 8
@@ -108,7 +107,7 @@ def _fill_dense(
 
 
 def _on_gpu(work: Any, metric: Metric, columns1: Columns, columns2: Columns) -> Any:
-    from fastiou.geometries.masks.gpu_kernels import MaskScores
+    from fastiou.geometries.masks.gpu_scores import MaskScores
 
     own1 = _own_words(columns1)
     own2 = own1 if columns2 is columns1 else _own_words(columns2)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.run_lengths import RunLengths
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.typing import Array
 
 __all__ = [
     "PIXELS_AT_A_TIME",
@@ -33,7 +33,6 @@ __all__ = [
     "words_of_each",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Pixels that are packed at a time, whose bits take 16 MiB until they are cropped.
 PIXELS_AT_A_TIME = 1 << 27

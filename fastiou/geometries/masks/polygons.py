@@ -12,10 +12,10 @@ from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks.polygon_kernels import FILL, MEASURE
 from fastiou.geometries.masks.run_lengths import RunLengths, describe, image_size
 from fastiou.runtime import memory, steps, threads
+from fastiou.typing import Array
 
 __all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise"]
 
-Array = npt.NDArray[Any]
 
 #: Largest absolute coordinate: no image is larger, and five times as much is far from overflow.
 MAX_COORDINATE = 2**31

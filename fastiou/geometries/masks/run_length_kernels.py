@@ -7,13 +7,11 @@ sign. From the fourth count on, the number is the difference to the count two be
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
 from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.runtime.kernel import Kernel
+from fastiou.typing import Array
 
 __all__ = [
     "BAD_CHARACTER",
@@ -28,7 +26,6 @@ __all__ = [
     "WRONG_SUM",
 ]
 
-Array = npt.NDArray[Any]
 
 # What was found in an entry, and what is reported with it, as two numbers.
 VALID = 0

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks import run_length_kernels as codec
 from fastiou.runtime import steps, threads
+from fastiou.typing import Array
 
 __all__ = [
     "MAX_PIXELS",
@@ -23,7 +24,6 @@ __all__ = [
     "write_run_lengths",
 ]
 
-Array = npt.NDArray[Any]
 
 #: Largest image: 70,000 × 70,000 pixels fit, 100,000 × 100,000 do not. What is accepted so far is
 #: measured in bits or bytes a pixel later on.

@@ -10,8 +10,12 @@ and backend: ``metric.formula(*geometry.measures[metric.needs](member1, member2)
 
 from __future__ import annotations
 
+import functools
+import inspect
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +104,18 @@ class Geometry:
     #: Where `(bounds, data, i) -> ` four neighbouring members is found, "module:function", for GPUs
     #: that load them by 16 bytes. It imports `numba.cuda`, and so is loaded when it is needed.
     load_four: str | None = None
+
+    @functools.cached_property
+    def label(self) -> str:
+        """What tells its kernels from others, in the names of cache files and for the linker.
+
+        The cache knows when a file of this package changes. Of any other it is told here.
+        """
+        name = self.name.replace(" ", "-")
+        module = self.load.__module__
+        if module.partition(".")[0] == __name__.partition(".")[0]:
+            return name
+        return f"{name}-{zlib.crc32(Path(inspect.getfile(self.load)).read_bytes()):08x}"
 
     def metrics(self) -> list[str]:
         """Names of the metrics that it measures enough for."""

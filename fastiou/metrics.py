@@ -202,9 +202,9 @@ class Need(enum.Enum):
     """What a formula is computed from, and so what a geometry must measure on two members."""
 
     #: The area that both share, and both areas.
-    OVERLAP = "overlap"
+    OVERLAP = "the area that both share"
     #: The same and, as the fourth, a `Hull`.
-    HULL = "hull"
+    HULL = "the box around two axis-aligned boxes"
 
 
 @dataclass(frozen=True, eq=False)

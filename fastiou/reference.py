@@ -375,3 +375,114 @@ def thresholded_iou(outputs: npt.ArrayLike, labels: npt.ArrayLike, smooth: float
     iou = (intersection + smooth) / (union + smooth)
     result: Array = np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10
     return result
+
+
+# ---- rotated boxes -----------------------------------------------------------------------------
+
+
+def _centres_and_axes(boxes: Array, fmt: str) -> tuple[Array, Array, Array]:
+    """Centres, sides (at least 0), and the directions of the width, from x towards y (down)."""
+    angles = boxes[:, 4]
+    angles = angles if "rad" in fmt else np.radians(np.fmod(angles, 360))
+    angles = angles if "cw" in fmt.split("-") else -angles
+    axes = np.stack([np.cos(angles), np.sin(angles)], -1)
+    centres, sides = boxes[:, :2], boxes[:, 2:4]
+    if fmt == "xywhr":  # x, y is the corner that is the top left one without rotation
+        across = np.stack([-axes[:, 1], axes[:, 0]], -1)
+        centres = centres + (sides[:, :1] * axes + sides[:, 1:] * across) / 2
+    return centres, np.where((sides > 0).all(-1, keepdims=True), sides, 0), axes
+
+
+def _clipped(points: list[Array], axis: int, sign: int, limit: Array) -> list[Array]:
+    """Polygons, without what lies beyond `sign * coordinate = limit` (Sutherland, Hodgman).
+
+    A polygon is a list of corners, each an array (M, 2): one for each of M polygons. Every polygon
+    keeps as many corners as all others, so a corner that is cut off repeats the one before it.
+    """
+    # The first corner has none before it, so that the last ones are found in a first round.
+    last = np.zeros_like(points[0])
+    for _ in range(2):
+        result = []
+        for before, here in zip(points[-1:] + points[:-1], points, strict=True):
+            beyond1 = sign * before[:, axis] - limit
+            beyond2 = sign * here[:, axis] - limit
+            crosses = (beyond1 > 0) != (beyond2 > 0)
+            share = _quotient(beyond1, np.where(crosses, beyond1 - beyond2, 0))[:, None]
+            crossing = before + share * (here - before)
+            # The axis itself without rounding.
+            crossing[:, axis] = sign * limit
+            last = np.where(crosses[:, None], crossing, last)
+            result.append(last)
+            last = np.where((beyond2 <= 0)[:, None], here, last)
+            result.append(last)
+    return result
+
+
+def rotated_iou(
+    boxes1: npt.ArrayLike, boxes2: npt.ArrayLike, fmt: str = "cxcywhr", *, metric: str = "iou"
+) -> Array:
+    """Dense scores of rotated boxes as `fastiou.box_iou` must give them, within rounding.
+
+    Parameters
+    ----------
+    boxes1, boxes2 : array_like, shapes (N, 5) and (M, 5)
+        Boxes.
+    fmt, metric
+        As in `fastiou.box_iou`; ratio metrics only.
+
+    Returns
+    -------
+    array, shape (N, M)
+
+    Examples
+    --------
+    >>> from fastiou import reference
+    >>> reference.rotated_iou([[0, 0, 2, 2, 0]], [[0, 0, 2, 2, 45]]).round(6)
+    array([[0.707107]])
+    """
+    given = [np.asarray(boxes).reshape(-1, 5) for boxes in (boxes1, boxes2)]
+    single = all(boxes.dtype.kind == "f" and boxes.dtype.itemsize <= 4 for boxes in given)
+    missing1, missing2 = (np.isnan(boxes.astype(np.float64)).any(-1) for boxes in given)
+    a, b = (np.nan_to_num(boxes.astype(np.float64)) for boxes in given)
+    # In units of the largest number, so that no area overflows.
+    largest = max(np.abs(boxes[:, :4]).max(initial=0) for boxes in (a, b))
+    exponent = int(np.frexp(largest)[1])
+    for boxes in (a, b):
+        boxes[:, :4] = np.ldexp(boxes[:, :4], -exponent)
+
+    centres1, sides1, axes1 = _centres_and_axes(a, fmt)
+    centres2, sides2, axes2 = _centres_and_axes(b, fmt)
+    shared = np.zeros((len(a), len(b)))
+    for row, (centre, (width, height), (cosine, sine)) in enumerate(
+        zip(centres1, sides1, axes1, strict=True)
+    ):
+        # The second boxes as the first one sees them, from its centre and along its sides.
+        frame = np.array([[cosine, -sine], [sine, cosine]])
+        moved = (centres2 - centre) @ frame
+        along = axes2 @ frame * sides2[:, :1] / 2
+        across = np.stack([-axes2[:, 1], axes2[:, 0]], -1) @ frame * sides2[:, 1:] / 2
+        points = [
+            moved - along - across,
+            moved + along - across,
+            moved + along + across,
+            moved - along + across,
+        ]
+        for axis, limit in ((0, width / 2), (1, height / 2)):
+            for sign in (-1, 1):
+                points = _clipped(points, axis, sign, limit)
+        for before, here in zip(points[-1:] + points[:-1], points, strict=True):
+            shared[row] += (before[:, 0] * here[:, 1] - before[:, 1] * here[:, 0]) / 2
+
+    area1, area2 = sides1.prod(-1)[:, None], sides2.prod(-1)[None]
+    shared = np.clip(shared, 0, np.minimum(area1, area2))
+    scores = {
+        "iou": _quotient(shared, area1 + area2 - shared),
+        "iof": _quotient(shared, np.broadcast_to(area1, shared.shape)),
+        "ios": _quotient(shared, np.minimum(area1, area2)),
+        "dice": _quotient(2 * shared, area1 + area2),
+        "intersection": np.ldexp(shared, 2 * exponent),
+    }
+    result: Array = scores[metric].astype(np.float32 if single else np.float64)
+    result[missing1] = np.nan
+    result[:, missing2] = np.nan
+    return result

@@ -91,7 +91,7 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
     load = geometry.load
     score_line = two_scorer(geometry, metric, LINE)
     score_chunk = two_scorer(geometry, metric)
-    label = f"{geometry.name}-{metric.name}"
+    label = f"{geometry.label}-{metric.name}"
 
     @register_jitable
     @named(label)
@@ -188,7 +188,7 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
     """Make the kernels of a geometry and a metric."""
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
     fill_tile = tile_filler(geometry, metric)
-    label = f"{geometry.name}-{metric.name}"
+    label = f"{geometry.label}-{metric.name}"
 
     def dense(
         bounds1: Array,

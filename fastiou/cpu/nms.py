@@ -145,7 +145,7 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> Kernel:
                     is_left[turn] = is_open and not is_suppressed
             take_numbers(progress, 1, own)
 
-    return Kernel(suppress, f"suppress-{geometry.name}-{metric.name}")
+    return Kernel(suppress, f"suppress-{geometry.label}-{metric.name}")
 
 
 # ---- soft suppression --------------------------------------------------------------------------
@@ -282,4 +282,4 @@ def decay_kernel(geometry: Geometry, metric: Metric, method: str) -> Kernel:
             progress[task] = group
             take_numbers(made, 0, own)
 
-    return Kernel(decay, f"decay-{geometry.name}-{metric.name}-{method}")
+    return Kernel(decay, f"decay-{geometry.label}-{metric.name}-{method}")

@@ -219,7 +219,7 @@ def pairs_kernel(geometry: Geometry, metric: Metric) -> Kernel:
                     sort_row(columns, values, home, place)
             reached[task] = compared
 
-    return Kernel(search, f"pairs-{geometry.name}-{metric.name}")
+    return Kernel(search, f"pairs-{geometry.label}-{metric.name}")
 
 
 def _sort_out(

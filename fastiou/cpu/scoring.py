@@ -43,7 +43,7 @@ def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
     formula, measure = metric.formula, geometry.measures[metric.needs]
 
     @register_jitable
-    @named(f"{geometry.name}-{metric.name}")
+    @named(f"{geometry.label}-{metric.name}")
     def score(member1: Any, member2: Any) -> Any:
         always_inlined()
         return formula(*measure(member1, member2))
@@ -95,7 +95,7 @@ def chunk_scorer(
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
+    @named(f"{geometry.label}-{metric.name}-{size}-{turned}")
     def score_all(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
@@ -109,28 +109,31 @@ def chunk_scorer(
 
     if geometry.is_its_bounds:
         return score_all
-    meet = meeting(load, LANES)
+    meet = meeting(load, size)
 
-    @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}-{turned}")
+    # What shares nothing scores 0, whatever the metric, so most need not be scored. It is inlined by
+    # LLVM, and so compiled once for all places of a kernel.
+    @register_jitable
+    @named(f"{geometry.label}-{metric.name}-{size}-{turned}")
     def score_meeting(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
-        zero = chunk.dtype.type(0)
-        for part in range(np.uint64(size // LANES)):
-            begin = part * np.uint64(LANES)
-            start = np.uint64(column) + begin
-            bits = meet(member, bounds, data, start)
-            for j in range(np.uint64(LANES)):
-                chunk[begin + j] = zero
-            if bits:
+        always_inlined()
+        bits = meet(member, bounds, data, column) & low_bits(count)
+        for j in range(np.uint64(size)):
+            chunk[j] = 0
+        part = np.uint64(0)
+        while bits:
+            if bits & low_bits(LANES):
+                start = np.uint64(column) + part
                 for j in range(np.uint64(LANES)):
                     other = load(bounds, data, start + j)
                     if turned:
-                        value = formula(*measure(other, member))
+                        chunk[part + j] = formula(*measure(other, member))
                     else:
-                        value = formula(*measure(member, other))
-                    chunk[begin + j] = value if bits >> j & np.uint64(1) else zero
+                        chunk[part + j] = formula(*measure(member, other))
+            bits >>= np.uint64(LANES)
+            part += np.uint64(LANES)
 
     return score_meeting
 
@@ -145,7 +148,7 @@ def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
     score_one: Any = None if geometry.is_its_bounds else chunk_scorer(geometry, metric, size)
 
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}")
+    @named(f"{geometry.label}-{metric.name}-{size}")
     def score(
         member1: Any,
         member2: Any,
@@ -162,7 +165,7 @@ def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
             chunk2[j] = formula(*measure(member2, other))
 
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}-{size}")
+    @named(f"{geometry.label}-{metric.name}-{size}")
     def score_in_turn(
         member1: Any,
         member2: Any,
@@ -188,7 +191,7 @@ def search_scorer(geometry: Geometry, metric: Metric) -> Any:
     fill = chunk_scorer(geometry, metric, size)
 
     @register_jitable(inline="always")
-    @named(f"{geometry.name}-{metric.name}")
+    @named(f"{geometry.label}-{metric.name}")
     def score(
         member: Any,
         bounds: Array,
@@ -213,7 +216,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
     for.
     """
     size = geometry.chunk
-    label = f"{geometry.name}-{metric.name}-{turned}"
+    label = f"{geometry.label}-{metric.name}-{turned}"
     load = geometry.load
 
     if geometry.is_its_bounds:

@@ -95,4 +95,4 @@ def best_kernel(geometry: Geometry, metric: Metric) -> Kernel:
                             if kept == k:
                                 least = own_values[k - 1]
 
-    return Kernel(search, f"best-{geometry.name}-{metric.name}")
+    return Kernel(search, f"best-{geometry.label}-{metric.name}")

@@ -67,7 +67,7 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
     """Make the kernels of a geometry and a metric."""
     load, load_four = geometry.load, _loaded(geometry.load_four)
     score = pair_scorer(geometry, metric)
-    label = f"{geometry.name}-{metric.name}"
+    label = f"{geometry.label}-{metric.name}"
 
     @named(label)
     def store_row(scores: Any, place: int, member: Any, four: Any) -> None:

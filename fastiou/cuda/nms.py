@@ -134,7 +134,7 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             cuda.atomic.exch(states, position, np.int32(~turn))
             cuda.atomic.add(tally, KEPT, 1)
 
-    return CudaKernel(suppress, f"suppress-{geometry.name}-{metric.name}")
+    return CudaKernel(suppress, f"suppress-{geometry.label}-{metric.name}")
 
 
 def suppress(

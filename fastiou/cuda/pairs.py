@@ -65,7 +65,7 @@ def reach_kernel(geometry: Geometry) -> CudaKernel:
             compared += last - first
         reached[position] = compared
 
-    return CudaKernel(count_candidates, f"reach-{geometry.name}")
+    return CudaKernel(count_candidates, f"reach-{geometry.label}")
 
 
 # ---- pairs -------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         elif found > 0:
             cuda.atomic.add(counts, row, np.int32(found))
 
-    return CudaKernel(search, f"pairs-{geometry.name}-{metric.name}")
+    return CudaKernel(search, f"pairs-{geometry.label}-{metric.name}")
 
 
 def _sort_few(offsets: Any, columns: Any, values: Any) -> None:

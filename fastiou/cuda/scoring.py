@@ -17,7 +17,7 @@ def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
     """Make the function that scores one member against another."""
     formula, measure = metric.formula, geometry.measures[metric.needs]
 
-    @named(f"{geometry.name}-{metric.name}")
+    @named(f"{geometry.label}-{metric.name}")
     def score(member1: Any, member2: Any) -> Any:
         return formula(*measure(member1, member2))
 

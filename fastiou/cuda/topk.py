@@ -180,8 +180,8 @@ def best_kernels(geometry: Geometry, metric: Metric) -> BestKernels:
                 kept = _insert(columns, values, row, kept, waiting_columns[i], waiting_values[i])
 
     return BestKernels(
-        CudaKernel(alone, f"best-{geometry.name}-{metric.name}"),
-        CudaKernel(block, f"best-block-{geometry.name}-{metric.name}"),
+        CudaKernel(alone, f"best-{geometry.label}-{metric.name}"),
+        CudaKernel(block, f"best-block-{geometry.label}-{metric.name}"),
     )
 
 

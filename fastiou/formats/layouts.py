@@ -15,7 +15,7 @@ from fastiou.formats.errors import RefusedError
 from fastiou.geometries.table import ROWS
 from fastiou.typing import Array
 
-__all__ = ["GEOMETRIES", "LAYOUTS", "common_layout", "extents"]
+__all__ = ["GEOMETRIES", "LAYOUTS", "common_layout", "extents", "header_of"]
 
 
 #: Each geometry of arrays with its layouts, and the numbers that a member has in each. Members of
@@ -50,6 +50,29 @@ def common_layout(fmt_a: str, fmt_b: str) -> str:
     raise RefusedError(f"{fmt_a} in A and {fmt_b} in B are of two geometries")
 
 
+def _numbers_of(fmt: str) -> list[str]:
+    """What each number of a layout is, by its name. What follows a dash tells of angles."""
+    return re.findall("c[xyz]|.", fmt.partition("-")[0])
+
+
+def header_of(fmt: str) -> tuple[str, ...]:
+    """The names of the columns of a layout in a table.
+
+    Parameters
+    ----------
+    fmt
+        One of `LAYOUTS`.
+    """
+    numbers = _numbers_of(fmt)
+    names = []
+    for place, name in enumerate(numbers):
+        turn = numbers[: place + 1].count(name)
+        names.append(
+            "angle" if name == "r" else f"{name}{turn}" if numbers.count(name) > 1 else name
+        )
+    return tuple(names)
+
+
 def extents(members: Array, fmt: str) -> Iterator[tuple[Array, Array]]:
     """Where members begin and end along each of their axes.
 
@@ -65,7 +88,7 @@ def extents(members: Array, fmt: str) -> Iterator[tuple[Array, Array]]:
     tuple of two arrays, shape (N,)
     """
     columns: dict[str, list[Array]] = {}
-    for name, column in zip(re.findall("c[xyz]|.", fmt), members.T, strict=True):
+    for name, column in zip(_numbers_of(fmt), members.T, strict=True):
         columns.setdefault(name, []).append(column)
     for axis, side in AXES.items():
         with np.errstate(over="ignore"):

@@ -22,16 +22,14 @@ from fastiou.formats.content import (
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.layouts import LAYOUTS
+from fastiou.formats.layouts import LAYOUTS, header_of
 
 __all__ = ["looks_like_mot", "read_csv", "read_mot"]
 
-#: Column names of a CSV file, and the layout that they mean.
-BOX_COLUMNS = {
-    ("x1", "y1", "x2", "y2"): "xyxy",
-    ("cx", "cy", "w", "h"): "cxcywh",
-    ("x", "y", "w", "h"): "xywh",
-}
+#: Column names of a CSV file, and the layout that they mean: of several, the first.
+BOX_COLUMNS: dict[tuple[str, ...], str] = {}
+for _fmt in LAYOUTS:
+    BOX_COLUMNS.setdefault(header_of(_fmt), _fmt)
 
 #: Column names of a CSV file, and the grouping key that they mean. A frame of a sequence is an
 #: image: so a CSV file with image_id groups with a MOT file.
@@ -183,7 +181,7 @@ def _mot_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
 def _csv_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
     number, cells, delimiter = _first_row(data)
     if not _is_numeric(cells):
-        return _headed_layout(path, cells, delimiter, number, wanted.scored)
+        return _headed_layout(path, cells, delimiter, number, wanted)
     width, numbers = len(cells), LAYOUTS[wanted.fmt]
     if width != numbers + wanted.scored:
         what = "boxes and scores" if wanted.scored else "boxes"
@@ -198,9 +196,9 @@ def _csv_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
 
 
 def _headed_layout(
-    path: Path, header: list[str], delimiter: str | None, line: int, scored: bool
+    path: Path, header: list[str], delimiter: str | None, line: int, wanted: Wanted
 ) -> _Table:
-    names = [name.strip().lower() for name in header]
+    names, scored = [name.strip().lower() for name in header], wanted.scored
     named = [known for known in BOX_COLUMNS if set(known) <= set(names)]
     # Of cx,cy,w,h and the same with more numbers, those with more.
     layouts = [known for known in named if not any(set(known) < set(other) for other in named)]
@@ -225,9 +223,9 @@ def _headed_layout(
         if name in names:
             keys.setdefault(key, names.index(name))
     box = tuple(names.index(name) for name in box_names)
-    return _Table(
-        "csv", BOX_COLUMNS[box_names], delimiter, len(names), line, keys, box, score, names
-    )
+    # Layouts that differ by the angle alone have the same names: then it is the one asked for.
+    fmt = wanted.fmt if header_of(wanted.fmt) == box_names else BOX_COLUMNS[box_names]
+    return _Table("csv", fmt, delimiter, len(names), line, keys, box, score, names)
 
 
 def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats, Floats] | None:

@@ -6,8 +6,9 @@ dtype.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,14 @@ from fastiou.runtime import threads
 from fastiou.runtime.vectors import CACHE_LINE
 from fastiou.typing import Array
 
-__all__ = ["BOX", "area_of_sides", "read_boxes"]
+__all__ = [
+    "BOX",
+    "area_of_sides",
+    "empty_columns",
+    "exact_floats",
+    "fill_within_limits",
+    "read_boxes",
+]
 
 
 FLOAT64 = np.dtype(np.float64)
@@ -40,6 +48,9 @@ EXACT_SPAN = 2**52
 
 #: How many scores take as long as preparing one box.
 SCORES_PER_BOX = 3
+
+#: What `fill_within_limits` takes.
+Fill = Callable[[list[Array], np.dtype[Any]], tuple[list[Columns], float, float]]
 
 # Rows of a box's data.
 AREA, ASPECT, CENTRE_X = range(3)
@@ -114,31 +125,56 @@ def _prepare(
     if order is not None:  # numpy.take does in a quarter of the time what indexing does
         sets = [np.take(boxes, order, axis=0) for boxes in sets]
     if all(boxes.dtype.kind in "biu" for boxes in sets):
-        floats = _exact_floats(sets, fmt)
+        floats = exact_floats(sets, fmt)
         if floats is None:
             columns = _integer_columns(sets, fmt, phase)
             return columns[0], columns[-1]
         sets = floats
 
-    columns, largest, smallest = _fill(sets, fmt, metric, dtype, phase, givens)
-    limit_largest, limit_smallest = limits(dtype)
-    if largest > limit_largest or smallest < limit_smallest:
-        exponent = 0
-        if dtype == FLOAT64:
-            # A power of two takes the largest coordinate to the limit, and rounds nothing.
-            highest = max(float(np.nanmax(np.abs(boxes), initial=0.0)) for boxes in sets)
-            exponent = math.frexp(limit_largest)[1] - math.frexp(highest)[1] - 2
-            sets = [np.ldexp(boxes.astype(FLOAT64), exponent) for boxes in sets]
-        columns, _, _ = _fill(sets, fmt, metric, FLOAT64, phase, givens)
-        columns = [some._replace(exponent=exponent) for some in columns]
+    fill = functools.partial(_fill, fmt=fmt, metric=metric, phase=phase, givens=givens)
+    columns = fill_within_limits(sets, dtype, fill)
     return columns[0], columns[-1]
+
+
+def fill_within_limits(
+    sets: list[Array], dtype: np.dtype[Any], fill: Fill, coordinates: slice = slice(None)
+) -> list[Columns]:
+    """Columns of one or two sets of float boxes, computed so that no product of sides goes wrong.
+
+    Parameters
+    ----------
+    sets
+        Arrays (n, numbers).
+    dtype
+        That of the columns, unless they do not fit in float32.
+    fill
+        `(sets, dtype) -> columns, largest coordinate, smallest area`.
+    coordinates
+        Which of the numbers are lengths, and are magnified where float64 needs that.
+    """
+    columns, largest, smallest = fill(sets, dtype)
+    limit_largest, limit_smallest = limits(dtype)
+    if largest <= limit_largest and smallest >= limit_smallest:
+        return columns
+    exponent = 0
+    if dtype == FLOAT64:
+        # A power of two takes the largest coordinate to the limit, and rounds nothing.
+        lengths = [boxes[:, coordinates] for boxes in sets]
+        highest = max(float(np.nanmax(np.abs(some), initial=0.0)) for some in lengths)
+        exponent = math.frexp(limit_largest)[1] - math.frexp(highest)[1] - 2
+        sets = [boxes.astype(FLOAT64) for boxes in sets]
+        for boxes in sets:
+            np.ldexp(boxes[:, coordinates], exponent, out=boxes[:, coordinates])
+    columns, _, _ = fill(sets, FLOAT64)
+    return [some._replace(exponent=exponent) for some in columns]
 
 
 def _fill(
     sets: list[Array],
+    dtype: np.dtype[Any],
+    *,
     fmt: str,
     metric: Metric,
-    dtype: np.dtype[Any],
     phase: int,
     givens: Sequence[Input],
 ) -> tuple[list[Columns], float, float]:
@@ -146,7 +182,7 @@ def _fill(
     with_hulls = metric.needs is Need.HULL
     # The one kind of array that kernels are compiled for.
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
-    columns = [_empty_columns(len(boxes), dtype, phase) for boxes in sets]
+    columns = [empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
     any_odd, largest, smallest, uneven = threads.run(
         FILL,
@@ -184,16 +220,16 @@ def _fill(
     return filled, largest, smallest
 
 
-def _empty_columns(count: int, dtype: np.dtype[Any], phase: int) -> Array:
-    """Eight rows, four for corners and four for measures, of `count` and a padding.
+def empty_columns(count: int, dtype: np.dtype[Any], phase: int, rows: int = 8) -> Array:
+    """Rows for bounds and data, of `count` and a padding.
 
     Each row begins `phase` bytes past a cache line.
     """
     length = -(-(count + PADDING) // LANES) * LANES
-    size = 8 * length * dtype.itemsize
+    size = rows * length * dtype.itemsize
     buffer = np.empty(size + CACHE_LINE, np.uint8)
     start = (phase - buffer.ctypes.data) % CACHE_LINE
-    return buffer[start : start + size].view(dtype).reshape(8, length)
+    return buffer[start : start + size].view(dtype).reshape(rows, length)
 
 
 # ---- integers ----------------------------------------------------------------------------------
@@ -204,12 +240,12 @@ def _axes(layout: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return ((0, 2), (1, 3)) if layout == "xyxy" else ((0,), (1,))
 
 
-def _exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
+def exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
     """Integer boxes as float64 about a common origin, None where that would round."""
     if all(boxes.dtype.itemsize < 8 or not len(boxes) for boxes in sets):
         return [boxes.astype(np.float64) for boxes in sets]
     filled = [boxes for boxes in sets if len(boxes)]
-    results = [np.empty(boxes.shape) for boxes in sets]
+    results = [boxes.astype(np.float64) for boxes in sets]
     for positions in _axes(layout):
         low = min(int(boxes[:, column].min()) for boxes in filled for column in positions)
         span = max(int(boxes[:, column].max()) for boxes in filled for column in positions) - low
@@ -223,8 +259,6 @@ def _exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
                 # Modulo 2^64, so that the difference is right whatever the integer type.
                 moved = boxes[:, column].astype(np.uint64) - np.uint64(low % 2**64)
                 result[:, column] = moved
-            if layout != "xyxy":
-                result[:, positions[0] + 2] = boxes[:, positions[0] + 2]
     return results
 
 
@@ -241,7 +275,7 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:
         else:
             left, top, right, bottom = 2 * a - c, 2 * b - d, 2 * a + c, 2 * b + d
         edges.append([left, top, np.maximum(left, right), np.maximum(top, bottom)])
-    empty = [_empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
+    empty = [empty_columns(len(boxes), FLOAT64, phase) for boxes in sets]
     for eight in empty:
         eight[:] = 0
     corner_sets = [eight[:4].view(np.int64) for eight in empty]

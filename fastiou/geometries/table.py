@@ -55,6 +55,13 @@ def add_row(row: Row) -> None:
 
 
 add_row(Row("box", "fastiou.geometries.boxes", {"xyxy": 4, "xywh": 4, "cxcywh": 4}))
+add_row(
+    Row(
+        "rotated box",
+        "fastiou.geometries.rotated",
+        dict.fromkeys(("cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw", "xywhr"), 5),
+    )
+)
 add_row(Row("mask", "fastiou.geometries.masks.masks", {}))
 
 
@@ -80,7 +87,11 @@ def check_metric(name: str, geometry: Geometry) -> Metric:
     check_choice("metric", name, METRICS)
     metric = METRICS[name]
     if metric.needs not in geometry.measures:
-        check_choice(f"metric of {geometry.plural}", name, geometry.metrics())
+        accepted = ", ".join(map(repr, geometry.metrics()))
+        raise ValueError(
+            f"metric of {geometry.plural} must be one of {accepted}, got {name!r}, which needs "
+            f"{metric.needs.value}"
+        )
     return metric
 
 

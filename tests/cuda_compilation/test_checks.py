@@ -25,7 +25,7 @@ from compiled_for_tests import (
 from launches_for_tests import launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
-from test_compilation import boxes_by, of_aligned, of_dense, of_finish
+from test_compilation import boxes_by, of_aligned, of_dense, of_finish, of_scalar
 
 import fastiou
 from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient, store4
@@ -221,8 +221,9 @@ def test_the_table_has_the_types_of_launches(dtype: Any) -> None:
 
     launches = launches_of(call)
     assert [(launch.label, launch.signature) for launch in launches] == [
-        ("dense-iou-crowds", of_dense(number)),
+        ("dense-box-iou", of_dense(number)),
+        ("dense-scalar-box-iof", of_scalar(number)),
         ("finish", of_finish(number)),
-        ("dense-scalar-iou", of_dense(number)),
-        ("aligned-iou", of_aligned(number)),
+        ("dense-scalar-box-iou", of_scalar(number)),
+        ("aligned-box-iou", of_aligned(number)),
     ]

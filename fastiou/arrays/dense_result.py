@@ -37,6 +37,8 @@ class DenseResult(NamedTuple):
     fill: Callable[[Array, slice, int], None]
     #: `(work, scores, batches, first_row)` does on a GPU.
     fill_on_gpu: Callable[[Any, Any, slice, int], None]
+    #: Whether `fill` may raise when it has filled something, which must not be seen in `out`.
+    may_raise_late: bool = False
 
     def compute(self, out: Any, device: str) -> Any:
         """The result, in `out` or in a new array of the kind that the inputs are."""
@@ -74,6 +76,9 @@ class DenseResult(NamedTuple):
         if out is None:
             return hand_back(self._new(fill), *self.inputs)
         target = output_array(out, self.shape, self.dtype)
+        if self.may_raise_late:
+            target[...] = self._new(fill)
+            return out
         parts = target.reshape(self.parts)  # a copy, where the layout has no such view
         fill(parts)
         if not np.may_share_memory(parts, target):

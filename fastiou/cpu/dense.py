@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
@@ -45,6 +46,9 @@ BLOCK_ROWS = 64
 
 #: Scores in one or two cache lines: what is left of a row after whole chunks goes out by these.
 LINE = 16
+
+#: Aligned scores made by one thread at a time.
+BLOCK = 1 << 12
 
 # Numba needs the lengths of arrays on the stack as constants by themselves.
 HALF_LINE = LINE // 2
@@ -220,14 +224,22 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         data1: Array,
         bounds2: Array,
         data2: Array,
-        start: int,
         scores: Array,
         first: int,
         last: int,
     ) -> None:
-        """Fill scores (n,) from `first` to `last`; the columns of the first are at `start`."""
-        for i in prange(first, last):
-            j = start + i
-            scores[i] = formula(*measure(load(bounds1, data1, j), load(bounds2, data2, j)))
+        """Fill scores (n,) from `first` to `last`."""
+        for block in prange((last - first + BLOCK - 1) // BLOCK):
+            prefer_widest_vectors()
+            # Scores go by way of the stack, or no vectors would be made of them.
+            line = stack_array(scores, LINE)
+            begin = first + block * BLOCK
+            end = min(begin + BLOCK, last)
+            for i in range(begin, end, LINE):
+                place = np.uint64(i)
+                for j in range(np.uint64(LINE)):
+                    member1 = load(bounds1, data1, place + j)
+                    line[j] = formula(*measure(member1, load(bounds2, data2, place + j)))
+                store_first(scores, i, line, LINE, end - i)
 
     return DenseKernels(Kernel(dense, f"dense-{label}"), Kernel(aligned, f"aligned-{label}"))

@@ -11,7 +11,13 @@ from numba.extending import register_jitable
 
 from fastiou.geometry import PADDING, Geometry
 from fastiou.metrics import Metric
-from fastiou.runtime.bit_vectors import at_least, low_bits, nonzero_bits
+from fastiou.runtime.bit_vectors import (
+    at_least,
+    count_ones,
+    count_zeros_below,
+    low_bits,
+    nonzero_bits,
+)
 from fastiou.runtime.kernel import named
 from fastiou.runtime.vectors import always_inlined, stack_array
 from fastiou.typing import Array
@@ -33,8 +39,12 @@ __all__ = [
 #: their end.
 CHUNK = PADDING
 
-#: Members whose bounds are tested at a time: as many float32 as fill the widest vector.
+#: Members that are scored at once, if bounds tell that some need not be: as many float32 as fill
+#: the widest vector.
 LANES = 16
+
+#: Of so many members, up to how many are scored one by one rather than all at once.
+FEW = 3
 
 
 @functools.cache
@@ -84,11 +94,11 @@ def chunk_scorer(
     """Make the function that fills a chunk with the scores of one member.
 
     It is `score(member, bounds, data, column, count, chunk)`: of the `size` columns from `column`
-    on, `count` are wanted. With `turned`, the member is the second of each two.
+    on, `count` are wanted. With `turned`, for boxes alone, the member is the second of each two.
     """
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    assert geometry.is_its_bounds or not turned
     if geometry.chunk_scorer is not None:
-        assert not turned
         return geometry.chunk_scorer(metric)
 
     # Inlined before LLVM sees them: compiled by themselves they would have to test in every chunk
@@ -109,10 +119,10 @@ def chunk_scorer(
 
     if geometry.is_its_bounds:
         return score_all
-    meet = meeting(load, size)
+    meet, score = meeting(load, size), pair_scorer(geometry, metric)
 
-    # What shares nothing scores 0, whatever the metric, so most need not be scored. It is inlined by
-    # LLVM, and so compiled once for all places of a kernel.
+    # What shares nothing scores 0, whatever the metric: most need not be scored. LLVM inlines this,
+    # so that it is compiled once for all places of a kernel.
     @register_jitable
     @named(f"{geometry.label}-{metric.name}-{size}-{turned}")
     def score_meeting(
@@ -120,20 +130,21 @@ def chunk_scorer(
     ) -> None:
         always_inlined()
         bits = meet(member, bounds, data, column) & low_bits(count)
+        start = np.uint64(column)
         for j in range(np.uint64(size)):
             chunk[j] = 0
-        part = np.uint64(0)
-        while bits:
-            if bits & low_bits(LANES):
-                start = np.uint64(column) + part
+        for part in range(np.uint64(size // LANES)):
+            first = part * np.uint64(LANES)
+            own = bits >> first & low_bits(LANES)
+            if count_ones(own) > FEW:
                 for j in range(np.uint64(LANES)):
-                    other = load(bounds, data, start + j)
-                    if turned:
-                        chunk[part + j] = formula(*measure(other, member))
-                    else:
-                        chunk[part + j] = formula(*measure(member, other))
-            bits >>= np.uint64(LANES)
-            part += np.uint64(LANES)
+                    place = first + j
+                    chunk[place] = score(member, load(bounds, data, start + place))
+                own = np.uint64(0)
+            while own:
+                place = first + np.uint64(count_zeros_below(own))
+                own &= own - np.uint64(1)
+                chunk[place] = score(member, load(bounds, data, start + place))
 
     return score_meeting
 

@@ -27,7 +27,7 @@ from fastiou.geometries.box_columns import (
 )
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
-from fastiou.runtime import threads
+from fastiou.runtime import memory, threads
 from fastiou.runtime.vectors import CACHE_LINE
 from fastiou.typing import Array
 
@@ -227,7 +227,7 @@ def empty_columns(count: int, dtype: np.dtype[Any], phase: int, rows: int = 8) -
     """
     length = -(-(count + PADDING) // LANES) * LANES
     size = rows * length * dtype.itemsize
-    buffer = np.empty(size + CACHE_LINE, np.uint8)
+    buffer = memory.scratch(size + CACHE_LINE)
     start = (phase - buffer.ctypes.data) % CACHE_LINE
     return buffer[start : start + size].view(dtype).reshape(rows, length)
 

@@ -236,7 +236,7 @@ def _filled(
         missing: Array | None = None
         if any_odd:
             refuse_infinite(given)
-            missing = np.isnan(boxes).any(axis=1)
+            missing = np.asarray(np.isnan(boxes).any(axis=1))
         data_rows = ROWS if dtype == np.float32 else ROWS_OF_FLOAT64
         columns.append(Columns(bounds, data, data_rows, missing))
         most, least = max(most, largest), min(least, smallest)

@@ -55,7 +55,7 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
     areas = np.empty(count, result_dtype(given))
     kernel = dense_kernels(geometry, metric).aligned
     for first, last, work in steps.ranges(count, geometry.cost(columns)):
-        threads.run(kernel, work, *columns[:2], *columns[:2], 0, areas, first, last)
+        threads.run(kernel, work, *columns[:2], *columns[:2], areas, first, last)
     unmagnify(areas, columns.exponent)
     if columns.missing is not None:
         areas[columns.missing] = np.nan

@@ -37,6 +37,9 @@ STREAM_BYTES = 1 << 24
 #: Crowds that are scored at a time, so that their scores need little memory besides the result.
 CROWDS_AT_A_TIME = 1024
 
+#: Members that are prepared and scored at a time where each is scored against its fellow.
+ALIGNED_AT_A_TIME = 1 << 15
+
 
 # ---- public functions --------------------------------------------------------------------------
 
@@ -309,6 +312,7 @@ def _aligned_result(
         "score fewer at a time",
         job.fill_aligned,
         job.fill_aligned_on_gpu,
+        may_raise_late=True,
     )
 
 
@@ -414,26 +418,42 @@ class _Job:
             part[:, some] = scores[0]
 
     def fill_aligned(self, scores: Array, batches: slice, first_row: int) -> None:
-        """Fill scores (1, n, 1), beginning with this member of each."""
-        columns1, columns2 = self._columns()
+        """Fill scores (1, n, 1), beginning with this member of each.
+
+        Members are prepared and scored some at a time, so that what is prepared stays in the
+        caches: aligned scores of a million rotated boxes took 54 ns each otherwise.
+        """
         flat = scores.reshape(-1)
-        own = slice(first_row, first_row + len(flat))
-        self._launch_aligned(self._metric, first_row, flat)
+        for begin in range(0, len(flat), ALIGNED_AT_A_TIME):
+            part = flat[begin : begin + ALIGNED_AT_A_TIME]
+            own = slice(first_row + begin, first_row + begin + len(part))
+            sets = [given._replace(array=given.array[own]) for given in self._sets]
+            if self._sets[1].array is self._sets[0].array:
+                sets[1] = sets[0]
+            crowd = None if self._crowd is None else self._crowd[own]
+            self._fill_some_aligned(part, sets[0], sets[1], crowd)
+
+    def _fill_some_aligned(
+        self, scores: Array, set1: Input, set2: Input, crowd: Array | None
+    ) -> None:
+        columns1, columns2 = self._geometry.prepare(set1, set2, self._metric)
+        self._launch_aligned(self._metric, columns1, columns2, scores)
         if self._metric.has_units:
-            unmagnify(flat, columns1.exponent)
-        if self._crowd is not None:
-            of_crowds = np.empty_like(flat)
-            self._launch_aligned(IOF, first_row, of_crowds)
-            np.copyto(flat, of_crowds, where=self._crowd[own])
+            unmagnify(scores, columns1.exponent)
+        if crowd is not None:
+            of_crowds = np.empty_like(scores)
+            self._launch_aligned(IOF, columns1, columns2, of_crowds)
+            np.copyto(scores, of_crowds, where=crowd)
         for columns in (columns1, columns2):
             if columns.missing is not None:
-                flat[columns.missing[own]] = np.nan
+                scores[columns.missing] = np.nan
 
-    def _launch_aligned(self, metric: Metric, start: int, scores: Array) -> None:
-        columns1, columns2 = self._columns()
+    def _launch_aligned(
+        self, metric: Metric, columns1: Columns, columns2: Columns, scores: Array
+    ) -> None:
         kernel = dense_kernels(self._geometry, metric).aligned
         for first, last, work in steps.ranges(len(scores), self._geometry.cost(columns2)):
-            threads.run(kernel, work, *columns1[:2], *columns2[:2], start, scores, first, last)
+            threads.run(kernel, work, *columns1[:2], *columns2[:2], scores, first, last)
 
     # ---- the same on a GPU ---------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-"""A few plain boxes in one call of a kernel, which prepares and scores them.
+"""Plain NumPy arrays of boxes without a detour, a few of them in one call of a kernel.
 
-All else about a call of 10 × 10 boxes would take longer than their scores.
+It prepares and scores them: all else about a call of 10 × 10 boxes would take longer than their
+scores.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.typing import Array
 
-__all__ = ["small_kernel", "small_scores"]
+__all__ = ["plain_scores", "small_kernel"]
 
 
 LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
@@ -72,8 +73,14 @@ def small_kernel(metric: Metric) -> Kernel:
 _known: dict[tuple[str, str, np.dtype[Any]], tuple[Callable[..., Any], int, bool]] = {}
 
 
-def small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Any) -> Any:
-    """Dense scores of a few plain NumPy arrays; None where the long way has to be taken."""
+def plain_scores(
+    boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Any, fill: Callable[..., Any]
+) -> Any:
+    """Dense scores of plain NumPy arrays without a detour; None where one has to be made.
+
+    Many are left to `fill(boxes1, boxes2, fmt, metric, out)`. With what a call for lists, tensors
+    and options passes through, 320 × 320 into `out` took 29 µs longer than 49.
+    """
     dtype = boxes1.dtype
     if (
         dtype is not boxes2.dtype
@@ -81,7 +88,6 @@ def small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Any) 
         or boxes2.ndim != 2
         or boxes1.shape[1] != 4
         or boxes2.shape[1] != 4
-        or len(boxes1) * len(boxes2) >= PARALLEL_FROM
         or not boxes1.flags.carray
         or not boxes2.flags.carray
     ):
@@ -102,10 +108,11 @@ def small_scores(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Any) 
         layout, by_sides = LAYOUTS[fmt], area_of_sides(fmt, METRICS[metric], dtype)
         _known[metric, fmt, dtype] = kernel, layout, by_sides
     shape = len(boxes1), len(boxes2)
-    if out is None:
-        out = np.empty(shape, dtype)
-    elif not (
+    if out is not None and not (
         type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray
     ):
         return None
-    return out if kernel(boxes1, boxes2, layout, by_sides, out) else None
+    if shape[0] * shape[1] >= PARALLEL_FROM:
+        return fill(boxes1, boxes2, fmt, metric, out)
+    scores = np.empty(shape, dtype) if out is None else out
+    return scores if kernel(boxes1, boxes2, layout, by_sides, scores) else None

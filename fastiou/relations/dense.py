@@ -13,12 +13,13 @@ from fastiou.arrays.checks import check_choice, crowd_array
 from fastiou.arrays.dense_result import DenseResult
 from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.dense import count_tiles, dense_kernels
-from fastiou.geometries.box_small import small_scores
+from fastiou.geometries.box_small import plain_scores
+from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.masks import MASK
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import Columns, Geometry, unmagnify
-from fastiou.metrics import IOF, Metric
-from fastiou.runtime import steps, threads
+from fastiou.metrics import IOF, METRICS, Metric
+from fastiou.runtime import memory, steps, threads
 from fastiou.typing import Array
 
 __all__ = [
@@ -33,6 +34,12 @@ __all__ = [
 #: Results from this size on leave through streaming stores. Below, a core's caches hold them, and
 #: whoever reads the result next is served from there.
 STREAM_BYTES = 1 << 24
+
+#: What needs no dense result, where it does not fit.
+WITHOUT_DENSE = (
+    "pairs returns only the pairs above a threshold, and topk the best of each row, without the "
+    "dense result"
+)
 
 #: Crowds that are scored at a time, so that their scores need little memory besides the result.
 CROWDS_AT_A_TIME = 1024
@@ -118,7 +125,7 @@ def box_iou(
         and iscrowd is None
         and device in ("auto", "cpu")
     ):
-        scores = small_scores(boxes1, boxes2, fmt, metric, out)
+        scores = plain_scores(boxes1, boxes2, fmt, metric, out, _fill_plain)
         if scores is not None:
             return scores
     names = "boxes1", "boxes2"
@@ -225,6 +232,20 @@ def complete_box_iou(boxes1: Any, boxes2: Any) -> Any:
 # ---- scores of any geometry --------------------------------------------------------------------
 
 
+def _fill_plain(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Array | None) -> Array:
+    """Fill `out`, or a new array, with dense scores of plain arrays, which were checked."""
+    if out is None:
+        shape = len(boxes1), len(boxes2)
+        what = _described("box_iou", *shape, BOX)
+        out = memory.allocate(shape, boxes1.dtype, what, WITHOUT_DENSE)
+    set1 = Input("boxes1", boxes1, boxes1, None, "numpy", None, BOX, fmt)
+    set2 = Input("boxes2", boxes2, boxes2, None, "numpy", None, BOX, fmt)
+    zero = np.zeros(1, np.int64)
+    job = _Job(METRICS[metric], set1, set2, zero, zero, None)
+    job.fill(out.reshape(1, *out.shape), slice(None), 0)
+    return out
+
+
 def _score(
     function: str,
     geometry: Geometry,
@@ -245,6 +266,10 @@ def _score(
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, names[1])
     make = _aligned_result if aligned else _dense_result
     return make(function, chosen, set1, set2, crowd).compute(out, device)
+
+
+def _described(function: str, rows: int, columns: int, geometry: Geometry) -> str:
+    return f"{function} of {rows:,} × {columns:,} {geometry.plural}"
 
 
 def _dense_result(
@@ -268,10 +293,9 @@ def _dense_result(
         (*batch_shape, rows, columns),
         result_dtype(set1, set2),
         (batches, rows, columns),
-        f"{function} of {rows:,} × {columns:,} {set1.geometry.plural}"
+        _described(function, rows, columns, set1.geometry)
         + (f" in {batches:,} batches" if batch_shape else ""),
-        "pairs returns only the pairs above a threshold, and topk the best of each row, without "
-        "the dense result",
+        WITHOUT_DENSE,
         job.fill,
         job.fill_on_gpu,
     )

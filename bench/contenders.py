@@ -44,6 +44,7 @@ class Library(NamedTuple):
 LIBRARIES = {
     "fastiou": Library("fastiou", threaded=True, kind="fastiou"),
     "fastiou, packed": Library("fastiou", threaded=True, kind="fastiou"),
+    "fastiou, float32": Library("fastiou", threaded=True, kind="fastiou"),
     "streaming fill": Library(threaded=True, kind="bound"),
     "plain fill": Library(threaded=True, kind="bound"),
     "read": Library(threaded=True, kind="bound"),

@@ -12,6 +12,7 @@ from bench.contenders import LIBRARIES, Call, Contender, Library, Workload, avai
 from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
+from bench.rotated_peers import ROTATED_WORKLOADS
 
 __all__ = [
     "LIBRARIES",
@@ -29,6 +30,7 @@ __all__ = [
 
 WORKLOADS: dict[str, Workload] = {
     **BOX_WORKLOADS,
+    **ROTATED_WORKLOADS,
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,

@@ -683,7 +683,7 @@ BOX = [[0, 0, 1, 1]]
             (BOX, BOX, "xxyy"),
             {},
             ValueError,
-            "fmt must be one of 'xyxy', 'xywh', 'cxcywh', got 'xx",
+            "fmt must be one of 'xyxy', 'xywh', 'cxcywh', .*, got 'xx",
         ),
         ((BOX, BOX, None), {}, ValueError, "fmt must be one of"),
         ((BOX, BOX), {"metric": "IoU"}, ValueError, "metric must be one of 'iou', 'giou'"),

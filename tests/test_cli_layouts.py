@@ -1,4 +1,4 @@
-"""A geometry whose arrays have another layout needs nothing of the command but a row of a table."""
+"""A geometry whose arrays have another layout needs nothing of the command."""
 
 from types import SimpleNamespace
 
@@ -7,20 +7,11 @@ import pytest
 from command_for_tests import run, run_well, words_of
 
 import fastiou
-from fastiou.formats import layouts, tables
 from fastiou.formats.layouts import GEOMETRIES, LAYOUTS, common_layout, extents
 from fastiou.formats.table import read_boxes
 
 BOXES = np.array([[3, 4, 2, 1, 30], [5, 5, 0, 2, 45], [np.nan, 5, 1, 2, 60], [7, 8, 3, 3, 0.5]])
 SCORES = np.array([0.5, 0.75, 0.25, 1])
-
-
-@pytest.fixture(autouse=True)
-def rotated(monkeypatch):
-    monkeypatch.setitem(layouts.GEOMETRIES, "rotated box", {"cxcywhr": 5})
-    monkeypatch.setitem(layouts.LAYOUTS, "cxcywhr", 5)
-    columns = {("cx", "cy", "w", "h", "angle"): "cxcywhr"}
-    monkeypatch.setattr(tables, "BOX_COLUMNS", {**tables.BOX_COLUMNS, **columns})
 
 
 def text(boxes, header=""):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from fastiou.runtime.bit_vectors import (
     count_ones,
     count_zeros_below,
     low_bits,
-    nonzero_bits,
+    meeting_bits,
 )
 from fastiou.runtime.kernel import named
-from fastiou.runtime.vectors import always_inlined, stack_array
+from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
 __all__ = [
@@ -61,30 +60,10 @@ def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
     return score
 
 
-@functools.cache
-def meeting(load: Callable[..., Any], size: int) -> Any:
-    """Make the function that tells which of a chunk have bounds that meet those of a member.
-
-    It returns a word with a bit for each of the `size` members from `column` on.
-    """
-
-    @register_jitable(inline="always")
-    @named(f"{load.__name__}-{size}")
-    def meet(member: Any, bounds: Array, data: Array, column: int) -> Any:
-        start = np.uint64(column)
-        meets = stack_array(bounds.view(np.uint8), size)
-        for j in range(np.uint64(size)):
-            other = load(bounds, data, start + j)
-            # All four are computed: a branch would keep the loop from being vectorised.
-            meets[j] = (
-                (other[0] < member[2])
-                & (member[0] < other[2])
-                & (other[1] < member[3])
-                & (member[1] < other[3])
-            )
-        return nonzero_bits(meets, 0, size)
-
-    return meet
+@register_jitable(inline="always")
+def meeting(member: Any, bounds: Array, column: int, size: int) -> Any:
+    """A word with a bit for each of the `size` columns from `column` on that meets a member."""
+    return meeting_bits(bounds, column, size, member[0], member[1], member[2], member[3])
 
 
 @functools.cache
@@ -119,7 +98,7 @@ def chunk_scorer(
 
     if geometry.is_its_bounds:
         return score_all
-    meet, score = meeting(load, size), pair_scorer(geometry, metric)
+    score = pair_scorer(geometry, metric)
 
     # What shares nothing scores 0, whatever the metric: most need not be scored. LLVM inlines this,
     # so that it is compiled once for all places of a kernel.
@@ -129,7 +108,7 @@ def chunk_scorer(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
     ) -> None:
         always_inlined()
-        bits = meet(member, bounds, data, column) & low_bits(count)
+        bits = meeting(member, bounds, column, size) & low_bits(count)
         start = np.uint64(column)
         for j in range(np.uint64(size)):
             chunk[j] = 0
@@ -254,7 +233,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
         ) -> Any:
             return chunk[lane]
     else:
-        meet, score = meeting(load, size), pair_scorer(geometry, metric)
+        score = pair_scorer(geometry, metric)
 
         @register_jitable(inline="always")
         @named(label)
@@ -267,7 +246,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
             limit: Any,
             chunk: Array,
         ) -> Any:
-            return meet(member, bounds, data, column) & wanted
+            return meeting(member, bounds, column, size) & wanted
 
         @register_jitable(inline="always")
         @named(label)

@@ -122,6 +122,45 @@ def bounds_of(member: Any) -> tuple[float, float, float, float]:
 
 
 @register_jitable
+def _reached(
+    grid: tuple[int, int, int, int],
+    low: float,
+    high: float,
+    largest: float,
+    shares: tuple[float, float],
+    least: int,
+    most: int,
+    count: int,
+    axis: int,
+    edges_of_axis: int,
+) -> tuple[int, int]:
+    """First and last interval of an axis where those that reach far enough begin; 0, -1 if none.
+
+    `grid` has the addresses of a block's rows; `least`, `most` and `axis` tell where in its extents
+    the axis is, `count` and `edges_of_axis` where in its layout. The others are at most `largest`
+    long.
+    """
+    always_inlined()
+    extents, layout, edges, places = grid
+    share1, share2 = shares
+    size = high - low
+    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
+    # by which giou can rise above 0 for boxes that only touch.
+    spare = product(1e-5, size + largest)
+    first = low - (largest - max(share1 * size, share2 * largest)) - spare
+    first -= product(5e-16, abs(low))
+    last = high - product(share1, size) + spare + product(5e-16, abs(high))
+    if last < float64_at(extents, least) or first > float64_at(extents, most):
+        return 0, -1
+    if int64_at(layout, count) == 1:
+        return 0, 0
+    return (
+        interval(first, extents, layout, edges, places, axis, edges_of_axis),
+        interval(last, extents, layout, edges, places, axis, edges_of_axis),
+    )
+
+
+@register_jitable
 def _reach(
     grid: tuple[int, int, int, int],
     b: int,
@@ -141,6 +180,7 @@ def _reach(
     extents, layout, edges, places = grid
     extents += 8 * EXTENTS * b
     layout += 8 * LAYOUT * b
+    grid_of_block = extents, layout, edges, places
     width = right - left
     height = bottom - top
     widest = float64_at(extents, WIDTH)
@@ -153,28 +193,15 @@ def _reach(
     if share2 > 0.0:
         widest = min(widest, width / share2)
         highest = min(highest, height / share2)
-    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
-    # by which giou can rise above 0 for boxes that only touch.
-    spare = product(1e-5, width + widest)
-    first = left - (widest - max(share1 * width, share2 * widest)) - spare
-    first -= product(5e-16, abs(left))
-    last = right - product(share1, width) + spare + product(5e-16, abs(right))
-    if last < float64_at(extents, LEAST_LEFT) or first > float64_at(extents, MOST_LEFT):
+    shares = share1, share2
+    first_cell, last_cell = _reached(
+        grid_of_block, left, right, widest, shares, LEAST_LEFT, MOST_LEFT, CELLS, LEFT, EDGES_X
+    )
+    first_band, last_band = _reached(
+        grid_of_block, top, bottom, highest, shares, LEAST_TOP, MOST_TOP, BANDS, TOP, EDGES_Y
+    )
+    if last_cell < 0 or last_band < 0:
         return 0, 0, 1, 1
-    first_cell = last_cell = 0
-    if int64_at(layout, CELLS) > 1:
-        first_cell = interval(first, extents, layout, edges, places, LEFT, EDGES_X)
-        last_cell = interval(last, extents, layout, edges, places, LEFT, EDGES_X)
-    spare = product(1e-5, height + highest)
-    first = top - (highest - max(share1 * height, share2 * highest)) - spare
-    first -= product(5e-16, abs(top))
-    last = bottom - product(share1, height) + spare + product(5e-16, abs(bottom))
-    if last < float64_at(extents, LEAST_TOP) or first > float64_at(extents, MOST_TOP):
-        return 0, 0, 1, 1
-    first_band = last_band = 0
-    if int64_at(layout, BANDS) > 1:
-        first_band = interval(first, extents, layout, edges, places, TOP, EDGES_Y)
-        last_band = interval(last, extents, layout, edges, places, TOP, EDGES_Y)
     cells = int64_at(layout, CELLS)
     begin = int64_at(layout, CELL)
     return (

@@ -123,9 +123,6 @@ def shared_and_areas(mask1: Mask, mask2: Mask) -> tuple[float, float, float]:
     return np.float64(shared_pixels(mask1, mask2)), mask1[5], mask2[5]
 
 
-_meet = meeting(load_mask, CHUNK)
-
-
 @functools.cache
 def mask_chunk_scorer(metric: Metric) -> Any:
     """Make the function that fills a chunk with the scores of one mask (see `cpu.scoring`)."""
@@ -139,7 +136,7 @@ def mask_chunk_scorer(metric: Metric) -> Any:
         start = np.uint64(column)
         for j in range(np.uint64(CHUNK)):
             chunk[j] = 0
-        candidates = _meet(member, bounds, words, column) & low_bits(count)
+        candidates = meeting(member, bounds, column, CHUNK) & low_bits(count)
         if candidates:  # what shares nothing scores 0, whatever the metric: 64 divisions are saved
             while candidates:
                 k = count_zeros_below(candidates)

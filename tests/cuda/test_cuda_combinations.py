@@ -1,0 +1,19 @@
+"""The table of geometry, metric and relation, on a GPU: what the CPU finds, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from combinations_for_tests import GEOMETRIES_AND_METRICS, RELATIONS, case_of
+
+
+@pytest.mark.parametrize("relation", [name for name in RELATIONS if name != "match"])
+@pytest.mark.parametrize(
+    ("geometry", "metric_name"),
+    [pair for pair in GEOMETRIES_AND_METRICS if pair[1] in ("iou", "ios", "diou")],
+)
+def test_relations_agree_with_the_cpu(
+    rng: np.random.Generator, geometry: str, metric_name: str, relation: str
+) -> None:
+    case = case_of(rng, geometry, metric_name, (9, 7))
+    RELATIONS[relation](case, rng, device="cuda")

@@ -35,6 +35,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastiou.version import __version__
+
 if TYPE_CHECKING:
     from fastiou.config import show_config
     from fastiou.geometries.masks.mask_set import Masks
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
     from fastiou.segmentation.grades import iou_grade
     from fastiou.segmentation.labels import LabelOverlap, label_iou, label_overlap
     from fastiou.segmentation.soft import soft_iou, thresholded_iou
-
-__version__ = "0.1.0"
 
 __all__ = [
     "LabelOverlap",

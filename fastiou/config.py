@@ -11,7 +11,6 @@ from typing import Any
 import numba
 import numpy as np
 
-import fastiou
 from fastiou.geometries.masks.mask_set import Masks
 from fastiou.metrics import METRICS
 from fastiou.relations.dense import box_iou, mask_iou
@@ -22,6 +21,7 @@ from fastiou.relations.topk import topk
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime import threads
 from fastiou.runtime.cache import cache_folder
+from fastiou.version import __version__
 
 __all__ = ["configuration", "show_config", "warm_up"]
 
@@ -32,7 +32,7 @@ def configuration() -> dict[str, str]:
         name: importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "scipy")
     }
     return {
-        "fastiou": fastiou.__version__,
+        "fastiou": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
         "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
@@ -47,8 +47,7 @@ def show_config() -> None:
 
     Examples
     --------
-    >>> import fastiou
-    >>> fastiou.show_config()  # doctest: +ELLIPSIS
+    >>>     >>> fastiou.show_config()  # doctest: +ELLIPSIS
     fastiou          ...
     """
     facts = configuration()

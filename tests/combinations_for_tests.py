@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 
 
 def rotated_boxes(rng: np.random.Generator, count: int) -> Array:
-    numbers = [rng.random((count, 2)) * 30, 3 + 15 * rng.random((count, 2))]
+    numbers = [rng.random((count, 2)) * 20, 3 + 15 * rng.random((count, 2))]
     return np.concatenate([*numbers, 360 * rng.random((count, 1)) - 180], axis=1)
 
 
@@ -102,7 +102,7 @@ def check_dense(case: Case, rng: np.random.Generator, **device: Any) -> None:
 def check_pairs(case: Case, rng: np.random.Generator, **device: Any) -> None:
     options = case.options | device | {"fmt": case.sample.fmt}
     rows, cols, values = reference.box_pairs(case.scores, case.threshold)
-    assert len(rows) > 3
+    assert len(rows) > 2
     found = fastiou.pairs(case.a, case.b, case.threshold, **options)
     for part, expected in zip(found, (rows, cols, values), strict=True):
         np.testing.assert_array_equal(part, expected)

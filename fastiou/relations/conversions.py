@@ -24,10 +24,10 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4)
+    boxes : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
         Boxes, as in `box_iou`.
-    fmt : {"xyxy", "xywh", "cxcywh"}
-        What the four numbers are.
+    fmt
+        What the four or five numbers are, as in `box_iou`.
 
     Returns
     -------
@@ -67,14 +67,15 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4)
+    boxes : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
         Boxes, as in `box_iou`.
-    in_fmt, out_fmt : {"xyxy", "xywh", "cxcywh"}
-        The formats.
+    in_fmt, out_fmt
+        The formats: two of "xyxy", "xywh" and "cxcywh"; or, for rotated boxes, two of "cxcywhr",
+        "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``).
 
     Returns
     -------
-    array, shape (..., N, 4)
+    array of the shape of `boxes`
         A new array of the dtype of the input; float64 for integers, since centres can be halves,
         and float32 for bfloat16. Inverted boxes stay inverted, NaN stays NaN.
 
@@ -88,6 +89,8 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     >>> import fastiou
     >>> fastiou.box_convert([[10, 20, 30, 60]], "xyxy", "cxcywh")
     array([[20., 40., 20., 40.]])
+    >>> fastiou.box_convert([[20, 40, 20, 40, 30]], "cxcywhr", "cxcywhr-cw")
+    array([[ 20.,  40.,  20.,  40., -30.]])
     """
     check_choice("in_fmt", in_fmt, FORMATS)
     check_choice("out_fmt", out_fmt, FORMATS)

@@ -66,17 +66,21 @@ def box_iou(
 
     Parameters
     ----------
-    boxes1 : array_like, shape (..., N, 4)
+    boxes1 : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
         Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
         speak DLPack, or lists. Leading dimensions are batches, which broadcast.
-    boxes2 : array_like, shape (..., M, 4)
+    boxes2 : array_like, shape (..., M, 4) or (..., M, 5)
         The boxes to compare with; M = N if `aligned`.
-    fmt : {"xyxy", "xywh", "cxcywh"}
+    fmt : {"xyxy", "xywh", "cxcywh"}, or a format of rotated boxes
         What the four numbers are: two corners; the corner with the smaller coordinates and the
         size; the centre and the size. Edges are where the numbers say: a box from 1 to 3 is 2 wide.
+        Rotated ones are "cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr". Their
+        fifth number is the angle: in degrees, or radians with "-rad"; counter-clockwise as seen in
+        an image, or clockwise with "-cw". ``docs/rotated-boxes.md`` says which library has which.
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
-        in squared units of the input, all others are without units.
+        in squared units of the input, all others are without units. Rotated boxes have "iou",
+        "iof", "ios", "dice" and "intersection".
     aligned : bool
         Score box i against box i only.
     iscrowd : array_like of bool, shape (M,), optional
@@ -117,6 +121,8 @@ def box_iou(
     >>> import fastiou
     >>> fastiou.box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [5, 5, 6, 6]])
     array([[0.33333333, 0.        ]])
+    >>> fastiou.box_iou([[0, 0, 2, 2, 0]], [[0, 0, 2, 2, 45], [0, 0, 2, 2, 90]], "cxcywhr")
+    array([[0.70710678, 1.        ]])
     """
     if (
         type(boxes1) is np.ndarray

@@ -85,9 +85,9 @@ def match(
 
     Parameters
     ----------
-    a : array_like, shape (N, 4), or masks
+    a : array_like, shape (N, 4) or (N, 5), or masks
         Boxes, as in `box_iou`; or masks, as in `mask_iou`.
-    b : array_like, shape (M, 4), or masks
+    b : array_like, shape (M, 4) or (M, 5), or masks
         What to match them with.
     threshold : float
         Smallest score of a match, as in `pairs`.

@@ -92,7 +92,7 @@ def nms(
 
     Parameters
     ----------
-    a : array_like, shape (N, 4), or masks
+    a : array_like, shape (N, 4) or (N, 5), or masks
         Boxes, as in `box_iou`; or masks, as in `mask_iou`.
     scores : array_like, shape (N,)
         How sure each is; not NaN. The soft methods need scores from 0 on.

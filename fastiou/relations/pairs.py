@@ -129,9 +129,9 @@ def pairs(
 
     Parameters
     ----------
-    a : array_like, shape (N, 4), or masks
+    a : array_like, shape (N, 4) or (N, 5), or masks
         Boxes, as in `box_iou`; or masks, as in `mask_iou`.
-    b : array_like, shape (M, 4), or masks, optional
+    b : array_like, shape (M, 4) or (M, 5), or masks, optional
         What to compare with. Without it, `a` is compared with itself, each pair once, with
         row < column.
     threshold : float

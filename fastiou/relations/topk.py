@@ -68,9 +68,9 @@ def topk(
 
     Parameters
     ----------
-    a : array_like, shape (N, 4), or masks
+    a : array_like, shape (N, 4) or (N, 5), or masks
         Boxes, as in `box_iou`; or masks, as in `mask_iou`.
-    b : array_like, shape (M, 4), or masks
+    b : array_like, shape (M, 4) or (M, 5), or masks
         What to compare with.
     k : int
         How many to keep; it may be more than M. Each row is kept in order as it fills, which suits

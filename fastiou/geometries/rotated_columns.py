@@ -187,34 +187,6 @@ def cosine_and_sine(radians: float, lost: float) -> tuple[float, float]:
 
 
 @register_jitable
-def low_side(centre: float, reach: float, like: Any) -> Any:
-    """`centre - reach` as the left or top side of a hull, in the type of `like`.
-
-    It is exact if the type holds it. What rounding takes from the hull is less than two units in
-    the last place of the box's own size, however far from 0 the box is.
-    """
-    far = centre - reach
-    inside = (far - centre) + reach
-    if isinstance(like, np.float32):
-        side = np.float32(far)
-        inside = inside + (np.float64(side) - far)
-        return side - abs(side) * np.float32(2.0**-23) if inside > 0.0 else side
-    return far - abs(far) * 2.0**-52 if inside > 0.0 else far
-
-
-@register_jitable
-def high_side(centre: float, reach: float, like: Any) -> Any:
-    """The same for the right or bottom side."""
-    far = centre + reach
-    inside = reach - (far - centre)
-    if isinstance(like, np.float32):
-        side = np.float32(far)
-        inside = inside + (far - np.float64(side))
-        return side + abs(side) * np.float32(2.0**-23) if inside > 0.0 else side
-    return far + abs(far) * 2.0**-52 if inside > 0.0 else far
-
-
-@register_jitable
 def fill_columns(
     boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
 ) -> tuple[bool, float, float]:
@@ -268,6 +240,7 @@ def fill_columns(
     # Clockwise as seen in an image, whose y points down, is from x towards y.
     sense = 1.0 if layout == 2 or layout == 3 else -1.0
     most = MOST_RADIANS if is_radians else MOST_DEGREES
+    rounding = 2.0**-22 if is_single else 2.0**-51
     any_odd = False
     for j in range(LANES):
         largest[j] = 0.0
@@ -358,10 +331,15 @@ def fill_columns(
             largest[j] = larger(
                 largest[j], larger(abs(centre_x) + reach_x, abs(centre_y) + reach_y)
             )
-            hull_left[j] = low_side(centre_x, reach_x, none)
-            hull_top[j] = low_side(centre_y, reach_y, none)
-            hull_right[j] = high_side(centre_x, reach_x, none)
-            hull_bottom[j] = high_side(centre_y, reach_y, none)
+            # A bit larger than it is, for all that was rounded; but for an empty box, which is to
+            # overlap nothing.
+            more = rounding if proper else 0.0
+            reach_x = reach_x + more * (abs(centre_x) + reach_x)
+            reach_y = reach_y + more * (abs(centre_y) + reach_y)
+            hull_left[j] = narrowed(centre_x - reach_x, none)
+            hull_top[j] = narrowed(centre_y - reach_y, none)
+            hull_right[j] = narrowed(centre_x + reach_x, none)
+            hull_bottom[j] = narrowed(centre_y + reach_y, none)
         store(bounds[0], start, hull_left, LANES)
         store(bounds[1], start, hull_top, LANES)
         store(bounds[2], start, hull_right, LANES)

@@ -45,7 +45,7 @@ WITHOUT_DENSE = (
 CROWDS_AT_A_TIME = 1024
 
 #: Members that are prepared and scored at a time where each is scored against its fellow.
-ALIGNED_AT_A_TIME = 1 << 15
+ALIGNED_AT_A_TIME = 1 << 16
 
 
 # ---- public functions --------------------------------------------------------------------------

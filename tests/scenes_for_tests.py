@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 BLOCK = 8_000_000
 
 #: For property tests: few examples, or as many as a profile of more than Hypothesis's own 100 asks
-#: for: `pytest --hypothesis-profile thorough tests/test_join.py tests/test_nms.py` runs 10,000.
+#: for: `pytest --hypothesis-profile thorough tests/search tests/relations` runs 10,000.
 EXAMPLES = settings() if settings().max_examples > 100 else settings(max_examples=60)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ import fastiou as fi
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.gpu_packing import PACK
+from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.metrics import METRICS
 
 Check = Callable[[Compiled], None]
@@ -65,6 +68,10 @@ def of_scalar(number: Any, corner: Any = None) -> tuple[Any, ...]:
 
 def boxes_by(metric: str) -> DenseKernels:
     return dense_kernels(BOX, METRICS[metric])
+
+
+def rotated_by(metric: str) -> DenseKernels:
+    return dense_kernels(ROTATED_BOX, METRICS[metric])
 
 
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
@@ -106,6 +113,26 @@ DOUBLE_WIDE = (
 #: Its last steps are float64, and so is one of its divisions.
 CIOU = (assert_fast_division, assert_not_contracted)
 CIOU_WIDE = (*CIOU, *WIDE)
+
+
+def assert_products_are_rounded(code: Compiled) -> None:
+    """The relative sine and cosine of rotated boxes, and the way between their centres.
+
+    Fused, they would not be exactly 0 and 1 for a box with itself. What follows may be.
+    """
+    rounded = code.words["mul.rn.f64"]
+    assert rounded >= 8, f"{rounded} products of float64 are rounded, but a score has 8"
+
+
+def assert_area_is_single(code: Compiled) -> None:
+    """Of float32 boxes, those alone are float64, and no quotient is."""
+    doubles = {word for word in code.words if word.endswith(".f64") and word != "mul.rn.f64"}
+    costly = {word for word in doubles if word.startswith(("mul.", "fma.", "div.", "rcp."))}
+    assert not costly, f"float64 in PTX: {costly}"
+
+
+ROTATED = (assert_products_are_rounded,)
+ROTATED_SINGLE = (*ROTATED, assert_area_is_single)
 
 PLAIN_METRICS = [metric for metric in METRICS if metric != "ciou"]
 
@@ -150,6 +177,18 @@ TABLE = [
     Row("vector-i64", boxes_by("ciou").vector, of_dense(float64, int64), ONE_BLOCK),
     Row("scalar-i64", boxes_by("ciou").scalar, of_scalar(float64, int64), ONE_BLOCK),
     Row("aligned-i64", boxes_by("ciou").aligned, of_aligned(float64, int64), FOUR_BLOCKS),
+    *(
+        row
+        for metric in ("iou", "intersection")
+        for made in [rotated_by(metric)]
+        for name in [f"rotated-{metric}"]
+        for row in (
+            Row(f"scalar-{name}", made.scalar, of_scalar(float32), TWO_BLOCKS, ROTATED_SINGLE),
+            Row(f"aligned-{name}", made.aligned, of_aligned(float32), FOUR_BLOCKS, ROTATED_SINGLE),
+            Row(f"scalar-{name}-f64", made.scalar, of_scalar(float64), ONE_BLOCK, ROTATED),
+            Row(f"aligned-{name}-f64", made.aligned, of_aligned(float64), THREE_BLOCKS, ROTATED),
+        )
+    ),
     Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
     Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
@@ -188,6 +227,12 @@ SCORES = [0.5, 0.9, 0.7, 0.8]
 #: So many that each is served by one thread.
 MANY_BOXES = np.tile(BOXES, (1 << 13, 1))
 
+ROTATED_BOXES = np.array(
+    [[2, 2, 4, 4, 30], [3, 3, 4, 4, 20], [2.5, 2.5, 1, 1, 45], [8.5, 8.5, 1, 1, 0]], np.float32
+)
+MANY_ROTATED_BOXES = np.tile(ROTATED_BOXES, (1 << 13, 1))
+ROTATED_DOUBLES = ROTATED_BOXES.astype(np.float64)
+
 #: Masks with boxes of their own, and masks that fill the image.
 MASKS = np.zeros((4, 70, 70), np.bool_)
 MASKS[0, :9, :9] = MASKS[1, 4:20, 4:20] = MASKS[2, 5:, 5:] = MASKS[3, 1, 1] = True
@@ -209,6 +254,17 @@ SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_
 BY_TENSOR_CORES = (*DOUBLE, assert_counts_bits_of_matrices)
 
 SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
+
+
+def on_gpu(relation: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    """A call with rotated boxes. A thread serves any row, if there are enough rows."""
+
+    def call() -> Any:
+        with mock.patch("fastiou.cuda.search.TEAMS", ((1, 1 << 15), (256, sys.maxsize))):
+            return relation(*arguments, fmt="cxcywhr", device="cuda")
+
+    return call
+
 
 #: A broad phase may round otherwise than on the CPU, since it leaves room for that.
 CALLS = [
@@ -236,6 +292,27 @@ CALLS = [
          {"suppress-box-iou": ()}),
     Call("nms-masks", lambda: fi.nms(MASKS, SCORES, device="cuda"), TWO_BLOCKS,
          {"suppress-mask-iou": (assert_counts_bits,)}),
+    Call("pairs-rotated", on_gpu(fi.pairs, ROTATED_BOXES, ROTATED_BOXES), TWO_BLOCKS,
+         {**SORTED, "reach-rotated-box": (), "pairs-rotated-box-iou": ROTATED}),
+    Call("topk-rotated", on_gpu(fi.topk, ROTATED_BOXES, ROTATED_BOXES, 2), TWO_BLOCKS,
+         {"clear": (), "reach-rotated-box": (), "best-block-rotated-box-iou": ROTATED}),
+    Call("topk-many-rotated", on_gpu(fi.topk, MANY_ROTATED_BOXES, ROTATED_BOXES, 2), TWO_BLOCKS,
+         {"clear": (), "reach-rotated-box": (), "best-rotated-box-iou": ROTATED}),
+    Call("nms-rotated", on_gpu(fi.nms, ROTATED_BOXES, SCORES), TWO_BLOCKS,
+         {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
+    *(
+        Call(f"{name}-rotated-f64", call, registers, checks, capabilities)
+        # An A100 takes 130 to 135 of them, and then has one block.
+        for registers, capabilities in ((ONE_BLOCK, CAPABILITIES[:1]), (TWO_BLOCKS, CAPABILITIES[1:]))
+        for name, call, checks in (
+            ("pairs", on_gpu(fi.pairs, ROTATED_DOUBLES, ROTATED_DOUBLES),
+             {**SORTED, "reach-rotated-box": (), "pairs-rotated-box-iou": ROTATED}),
+            ("topk", on_gpu(fi.topk, ROTATED_DOUBLES, ROTATED_DOUBLES, 2),
+             {"clear": (), "reach-rotated-box": (), "best-block-rotated-box-iou": ROTATED}),
+            ("nms", on_gpu(fi.nms, ROTATED_DOUBLES, SCORES),
+             {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
+        )
+    ),
 ]  # fmt: skip
 
 

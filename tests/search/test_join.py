@@ -1,6 +1,6 @@
 """`pairs` and `topk` find exactly what the dense result has, wherever boxes lie.
 
-The property tests take few examples. `pytest --hypothesis-profile thorough tests/test_join.py`
+The property tests take few examples. `pytest --hypothesis-profile thorough tests/search`
 runs 10,000 of each.
 """
 

@@ -1,6 +1,6 @@
 """`nms` and `batched_nms` keep what the oracle keeps, in its order.
 
-The property tests take few examples. `pytest --hypothesis-profile thorough tests/test_nms.py`
+The property tests take few examples. `pytest --hypothesis-profile thorough tests/relations`
 runs 10,000 of each.
 """
 

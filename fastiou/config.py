@@ -47,7 +47,8 @@ def show_config() -> None:
 
     Examples
     --------
-    >>>     >>> fastiou.show_config()  # doctest: +ELLIPSIS
+    >>> import fastiou
+    >>> fastiou.show_config()  # doctest: +ELLIPSIS
     fastiou          ...
     """
     facts = configuration()

@@ -83,8 +83,9 @@ class Geometry:
     measures: Mapping[Need, Callable[..., Any]]
     #: `(array, in_fmt, out_fmt)`: its members in another of its formats.
     convert: Callable[[Array, str, str], Array] | None = None
-    #: Whether an argument is of this geometry, whatever its format.
-    recognises: Callable[[Any], bool] = lambda value: False
+    #: `(value, numbers)`: whether an argument is of this geometry, whatever the format, in which
+    #: members have so many numbers.
+    recognises: Callable[[Any, int], bool] = lambda value, numbers: False
     #: Whether a member is the box of its bounds: its own measure then tells that two are apart as
     #: fast as their bounds do.
     is_its_bounds: bool = False

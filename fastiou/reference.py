@@ -480,8 +480,11 @@ def rotated_iou(
         "iof": _quotient(shared, np.broadcast_to(area1, shared.shape)),
         "ios": _quotient(shared, np.minimum(area1, area2)),
         "dice": _quotient(2 * shared, area1 + area2),
-        "intersection": np.ldexp(shared, 2 * exponent),
+        "intersection": shared,
     }
+    if metric == "intersection":
+        with np.errstate(over="ignore"):
+            scores[metric] = np.ldexp(shared, 2 * exponent)
     result: Array = scores[metric].astype(np.float32 if single else np.float64)
     result[missing1] = np.nan
     result[:, missing2] = np.nan

@@ -6,6 +6,7 @@ PNG, TIFF, JSON or text, and text by its first line.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastiou.formats.content import BoxFile, Wanted, check_text, kind_of, read_c
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
-from fastiou.formats.tables import looks_like_mot, read_csv, read_mot
+from fastiou.formats.tables import BOX_COLUMNS, looks_like_mot, read_csv, read_mot
 
 __all__ = [
     "EXPECTED",
@@ -95,10 +96,12 @@ _ROWS = (
         lambda data, wanted: kind_of(data) == "text" and not looks_like_mot(data, wanted),
         True,
         ".csv",
-        "header with x1,y1,x2,y2 or x,y,w,h or cx,cy,w,h, and optional\n"
-        "frame, image, image_id or group, and category, category_id or\n"
-        "class, and score, confidence or conf; or 4 columns without a\n"
-        "header, with scores 5",
+        textwrap.fill(
+            f"header with {' or '.join(map(','.join, BOX_COLUMNS))}, and optional frame, image, "
+            "image_id or group, and category, category_id or class, and score, confidence or "
+            "conf; or 4 columns without a header (5 of rotated boxes), with scores one more",
+            width=63,
+        ),
         "header as of fastiou match, with score, confidence or conf; or 5\n"
         "columns without a header, the scores last",
     ),

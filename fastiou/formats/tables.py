@@ -24,7 +24,7 @@ from fastiou.formats.content import (
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.layouts import LAYOUTS, header_of
 
-__all__ = ["looks_like_mot", "read_csv", "read_mot"]
+__all__ = ["BOX_COLUMNS", "looks_like_mot", "read_csv", "read_mot"]
 
 #: Column names of a CSV file, and the layout that they mean: of several, the first.
 BOX_COLUMNS: dict[tuple[str, ...], str] = {}

@@ -33,6 +33,7 @@ from fastiou.typing import Array
 
 __all__ = [
     "BOX",
+    "EXACT_SPAN",
     "area_of_sides",
     "empty_columns",
     "exact_floats",

@@ -20,7 +20,13 @@ from numba.extending import register_jitable
 
 from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, result_dtype
-from fastiou.geometries.boxes import empty_columns, exact_floats, fill_within_limits, read_boxes
+from fastiou.geometries.boxes import (
+    EXACT_SPAN,
+    empty_columns,
+    exact_floats,
+    fill_within_limits,
+    read_boxes,
+)
 from fastiou.geometries.rotated_columns import (
     BLOCK,
     FILL,
@@ -252,13 +258,31 @@ def _prepare(
     sets = [given.array.reshape(-1, 5) for given in givens]
     if order is not None:
         sets = [np.take(boxes, order, axis=0) for boxes in sets]
+    if "-rad" not in fmt:
+        sets = [_with_small_angles(boxes) for boxes in sets]
     if all(boxes.dtype.kind in "biu" for boxes in sets):
-        sets = exact_floats(sets, fmt) or [boxes.astype(np.float64) for boxes in sets]
+        floats = exact_floats(sets, fmt)
+        if floats is None:
+            raise ValueError(
+                f"integer coordinates of rotated boxes must lie within {EXACT_SPAN:,} of each "
+                f"other, got more in {given1.name} and {given2.name}; compare sets that lie far "
+                "apart by themselves"
+            )
+        sets = floats
     if fmt == "xywhr":  # the centre is made of several numbers: float32 lost 8.5e-6 of a score
         dtype = np.dtype(np.float64)
     fill = functools.partial(_filled, fmt=fmt, givens=givens, phase=phase)
     columns = fill_within_limits(sets, dtype, fill, slice(4))
     return columns[0], columns[-1]
+
+
+def _with_small_angles(boxes: Array) -> Array:
+    """Integers with degrees that float64 holds exactly."""
+    if boxes.dtype.kind not in "iu" or boxes.dtype.itemsize < 8:
+        return boxes
+    boxes = boxes.copy()
+    boxes[:, 4] %= 360
+    return boxes
 
 
 def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:

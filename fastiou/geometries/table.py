@@ -28,7 +28,7 @@ class Row(NamedTuple):
     #: The module that has it as `GEOMETRY`.
     module: str
     #: How many numbers a member has in each format. None where the type of an argument tells the
-    #: geometry: then its module has `recognises(value)`, too.
+    #: geometry, which then `recognises` it.
     formats: Mapping[str, int]
 
     def load(self) -> Geometry:
@@ -74,10 +74,13 @@ def geometry_of(fmt: str, *values: Any) -> Geometry:
         There is no such format.
     """
     check_choice("fmt", fmt, FORMATS)
+    asked = FORMATS[fmt]
     for row in ROWS:
-        if not row.formats and any(map(row.load().recognises, values)):
+        if not row.formats and any(
+            row.load().recognises(value, asked.formats[fmt]) for value in values
+        ):
             return row.load()
-    return FORMATS[fmt].load()
+    return asked.load()
 
 
 def check_metric(name: str, geometry: Geometry) -> Metric:

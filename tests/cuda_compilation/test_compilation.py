@@ -301,9 +301,9 @@ CALLS = [
     Call("nms-rotated", on_gpu(fi.nms, ROTATED_BOXES, SCORES), TWO_BLOCKS,
          {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
     *(
-        Call(f"{name}-rotated-f64", call, registers, checks, capabilities)
-        # An A100 takes 130 to 135 of them, and then has one block.
-        for registers, capabilities in ((ONE_BLOCK, CAPABILITIES[:1]), (TWO_BLOCKS, CAPABILITIES[1:]))
+        Call(f"{name}-rotated-f64", call, registers, checks, CAPABILITIES[of])
+        # An A100 needs 130 to 140, with which an SM keeps one block.
+        for registers, of in ((ONE_BLOCK, slice(1)), (TWO_BLOCKS, slice(1, None)))
         for name, call, checks in (
             ("pairs", on_gpu(fi.pairs, ROTATED_DOUBLES, ROTATED_DOUBLES),
              {**SORTED, "reach-rotated-box": (), "pairs-rotated-box-iou": ROTATED}),

@@ -538,10 +538,11 @@ def _read_only(array: Array) -> Array:
 # ---- arguments ---------------------------------------------------------------------------------
 
 
-def holds_masks(value: Any) -> bool:
+def holds_masks(value: Any, numbers: int) -> bool:
     """Whether an argument that may hold boxes or masks holds masks: `Masks`, run lengths, images.
 
-    Three dimensions make images, unless the last has room for a box: that is a batch of boxes.
+    Three dimensions make images, unless the last has the `numbers` of a box: that is a batch of
+    boxes.
     """
     if isinstance(value, Masks | dict):
         return True
@@ -556,7 +557,7 @@ def holds_masks(value: Any) -> bool:
             shape = *shape, len(first)
             first = first[0] if first else None
         shape = *shape, *getattr(first, "shape", ())
-    return len(shape) == 3 and shape[-1] != 4
+    return len(shape) == 3 and shape[-1] != numbers
 
 
 def pack_argument(name: str, value: Any) -> tuple[Masks, Input]:

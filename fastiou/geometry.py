@@ -110,13 +110,24 @@ class Geometry:
     def label(self) -> str:
         """What tells its kernels from others, in the names of cache files and for the linker.
 
-        The cache knows when a file of this package changes. Of any other it is told here.
+        The cache knows when a file of this package changes. Outside of it, a change is known of the
+        files that `load`, `measures` and `chunk_scorer` are in, not of what these import.
         """
         name = self.name.replace(" ", "-")
-        module = self.load.__module__
-        if module.partition(".")[0] == __name__.partition(".")[0]:
+        parts = [self.load, *self.measures.values(), self.chunk_scorer]
+        functions = [inspect.unwrap(getattr(part, "py_func", part)) for part in parts if part]
+        package = __name__.partition(".")[0]
+        outside = {
+            inspect.getfile(function)
+            for function in functions
+            if function.__module__.partition(".")[0] != package
+        }
+        if not outside:
             return name
-        return f"{name}-{zlib.crc32(Path(inspect.getfile(self.load)).read_bytes()):08x}"
+        stamp = functools.reduce(
+            lambda stamp, file: zlib.crc32(Path(file).read_bytes(), stamp), sorted(outside), 0
+        )
+        return f"{name}-{stamp:08x}"
 
     def metrics(self) -> list[str]:
         """Names of the metrics that it measures enough for."""

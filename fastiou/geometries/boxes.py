@@ -298,7 +298,7 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:
         filled = measures[:, : len(left)]
         filled[AREA] = np.maximum(width * height, np.finfo(np.float64).tiny)
         filled[ASPECT] = np.arctan2(width, height)
-        # Centres of integers are taken from their corners; see `metrics.offset`.
+        # Centres of integers are taken from their corners; see `box_columns.offset`.
         filled[CENTRE_X:] = 0
         columns.append(Columns(corners, measures, 4, exponent=exponent, fills_bounds=True))
     return columns

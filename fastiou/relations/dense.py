@@ -315,8 +315,7 @@ def _aligned_result(
     if set1.size != set2.size:
         name1, name2 = set1.name, set2.name
         raise ValueError(
-            f"aligned=True needs as many {name1} as {name2}, got {_size_of(set1)} and "
-            f"{_size_of(set2)}"
+            f"aligned=True needs as many {name1} as {name2}, got {_sizes_of(set1, set2)}"
         )
     shape = (*_broadcast_batches(set1, set2), set1.size)
     count = math.prod(shape)
@@ -342,12 +341,14 @@ def _aligned_result(
         "score fewer at a time",
         job.fill_aligned,
         job.fill_aligned_on_gpu,
-        may_raise_late=True,
+        may_raise_late=count > ALIGNED_AT_A_TIME,
     )
 
 
-def _size_of(given: Input) -> str:
-    return f"shape {given.array.shape}" if given.fmt else f"{given.size:,}"
+def _sizes_of(set1: Input, set2: Input) -> str:
+    if set1.fmt:
+        return f"shapes {set1.array.shape} and {set2.array.shape}"
+    return f"{set1.size:,} and {set2.size:,}"
 
 
 def _broadcast_batches(set1: Input, set2: Input) -> tuple[int, ...]:
@@ -451,32 +452,43 @@ class _Job:
         """Fill scores (1, n, 1), beginning with this member of each.
 
         Members are prepared and scored some at a time, so that what is prepared stays in the
-        caches: aligned scores of a million rotated boxes took 54 ns each otherwise.
+        caches: aligned scores of a million rotated boxes took 54 ns each otherwise, and take 20.
+        How they are computed is a matter of the two sets as a whole. So where some of them ask for
+        another way than others, which is rare, all are prepared at once.
         """
         flat = scores.reshape(-1)
-        for begin in range(0, len(flat), ALIGNED_AT_A_TIME):
-            part = flat[begin : begin + ALIGNED_AT_A_TIME]
-            own = slice(first_row + begin, first_row + begin + len(part))
-            sets = [given._replace(array=given.array[own]) for given in self._sets]
-            if self._sets[1].array is self._sets[0].array:
-                sets[1] = sets[0]
-            crowd = None if self._crowd is None else self._crowd[own]
-            self._fill_some_aligned(part, sets[0], sets[1], crowd)
+        ways = set()
+        step = len(flat) if self._needs_all_at_once() else ALIGNED_AT_A_TIME
+        for begin in range(0, len(flat), max(step, 1)):
+            own = slice(begin, begin + step)
+            ways.add(self._fill_some_aligned(flat[own], first_row + begin))
+            if len(ways) > 1:
+                self._fill_some_aligned(flat, first_row)
+                break
 
-    def _fill_some_aligned(
-        self, scores: Array, set1: Input, set2: Input, crowd: Array | None
-    ) -> None:
+    def _needs_all_at_once(self) -> bool:
+        """Whether a set has integers of 64 bits, which share an origin."""
+        arrays = [given.array for given in self._sets if isinstance(given.array, np.ndarray)]
+        return any(array.dtype.kind in "iu" and array.dtype.itemsize == 8 for array in arrays)
+
+    def _fill_some_aligned(self, scores: Array, first: int) -> tuple[Any, int]:
+        """Fill scores (n,) from this member on, and tell in which way they were computed."""
+        own = slice(first, first + len(scores))
+        set1, set2 = (given._replace(array=given.array[own]) for given in self._sets)
+        if self._sets[1].array is self._sets[0].array:
+            set2 = set1
         columns1, columns2 = self._geometry.prepare(set1, set2, self._metric)
         self._launch_aligned(self._metric, columns1, columns2, scores)
         if self._metric.has_units:
             unmagnify(scores, columns1.exponent)
-        if crowd is not None:
+        if self._crowd is not None:
             of_crowds = np.empty_like(scores)
             self._launch_aligned(IOF, columns1, columns2, of_crowds)
-            np.copyto(scores, of_crowds, where=crowd)
+            np.copyto(scores, of_crowds, where=self._crowd[own])
         for columns in (columns1, columns2):
             if columns.missing is not None:
                 scores[columns.missing] = np.nan
+        return columns1.data.dtype, columns1.exponent
 
     def _launch_aligned(
         self, metric: Metric, columns1: Columns, columns2: Columns, scores: Array

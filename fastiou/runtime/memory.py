@@ -1,4 +1,4 @@
-"""Memory for results: whether it is there, and large blocks kept for the next call."""
+"""Memory for results and for work: whether it is there, and blocks kept for the next call."""
 
 from __future__ import annotations
 
@@ -170,6 +170,7 @@ def allocate(
     wanted = size + besides
     if wanted >= KEPT_BYTES:
         _spare.clear()
+        _scratch.clear()
     available = _available_memory() if wanted >= KEPT_BYTES else None
     if available is None or wanted <= available:
         try:

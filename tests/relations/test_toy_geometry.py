@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from masks_for_tests import METRICS as RATIOS
 import fastiou
 from fastiou import reference
 from fastiou.geometries import table
+from fastiou.metrics import Need
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +108,17 @@ def test_areas_and_missing_circles() -> None:
     np.testing.assert_array_equal(scores[:2, :2], [[1, 0], [0, 0]])
     assert np.isnan(scores[2]).all()
     assert np.isnan(scores[:, 2]).all()
+
+
+def test_kernels_are_compiled_anew_where_any_file_of_a_geometry_changes(tmp_path: Path) -> None:
+    """They are found on disk by its label."""
+    row = table.FORMATS["xyr"].load()
+    assert re.fullmatch("circle-[0-9a-f]{8}", row.label)
+    labels = []
+    for factor in (1, 2):
+        file = tmp_path / f"elsewhere{factor}.py"
+        file.write_text(f"def measure(circle1, circle2):\n    return {factor}, 1, 1\n")
+        measure = runpy.run_path(str(file), run_name=f"elsewhere{factor}")["measure"]
+        labels.append(dataclasses.replace(row, measures={Need.OVERLAP: measure}).label)
+    assert len({row.label, *labels}) == 3
+    assert table.FORMATS["xyxy"].load().label == "box"

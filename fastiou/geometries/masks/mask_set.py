@@ -78,7 +78,7 @@ class Masks:
     _boxes: Array
     #: (n + 1,) int64: where the words of each mask begin in `_words`.
     _offsets: Array
-    #: Words as `cpu.bits` has them, and padding.
+    #: Words as `bits` has them, and padding.
     _words: Array
     #: (n,) int64: pixels.
     _areas: Array

@@ -1,6 +1,6 @@
 """Packing masks to bits: from pixels, run lengths and labels.
 
-Of every mask only the words of its bounding box are kept, 64 pixels to a word; see `cpu.bits`.
+Of every mask only the words of its bounding box are kept, 64 pixels to a word; see `bits`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Packed(NamedTuple):
     boxes: Array
     #: (n + 1,) int64: where the words of each mask begin in `words`.
     offsets: Array
-    #: Words as `cpu.bits` has them, and padding.
+    #: Words as `bits` has them, and padding.
     words: Array
     #: (n,) int64: pixels.
     areas: Array

@@ -348,6 +348,10 @@ class _Lists:
                 keys.bits2, keys.shift, sizes[first:last],
             )  # fmt: skip
         entries = _columns(2, total)
+        # The first list is scattered over all of it, and would have all pages cleared in one step:
+        # 0.5 s for images of 6,000 × 8,000.
+        for first, last, _ in steps.ranges(total, PAIR_WORK):
+            entries[:, first:last] = 0
         places = keys.places(sizes)
         for first, last, work in steps.spans(before, PAIR_WORK):
             threads.run(

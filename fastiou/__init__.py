@@ -35,7 +35,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastiou.runtime.tbb import load_tbb
 from fastiou.version import __version__
+
+load_tbb()
 
 if TYPE_CHECKING:
     from fastiou.config import show_config

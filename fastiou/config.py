@@ -19,7 +19,7 @@ from fastiou.relations.nms import nms
 from fastiou.relations.pairs import pairs
 from fastiou.relations.topk import topk
 from fastiou.runtime import gpu_arrays as interop
-from fastiou.runtime import threads
+from fastiou.runtime import tbb, threads
 from fastiou.runtime.cache import cache_folder
 from fastiou.version import __version__
 
@@ -35,8 +35,8 @@ def configuration() -> dict[str, str]:
         "fastiou": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
-        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
-        "threading layer": threads.threading_layer() or "chosen at the first parallel call",
+        "threads": f"{threads.thread_count()} of {numba.config.NUMBA_NUM_THREADS}",
+        "threading layer": f"{threads.threading_layer()} ({tbb.status})",
         "GPU": interop.description(),
         "cache folder": cache_folder() or "none can be written; set NUMBA_CACHE_DIR",
     }
@@ -101,8 +101,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
             progress(done, len(jobs), name)
-        for state in (threads.threads_asleep, threads.threads_awake):
-            with state():
+        for parallel in (True, False) if threads.has_both_forms() else (True,):
+            with threads.forced(parallel):
                 job()
     if progress is not None:
         progress(len(jobs), len(jobs), "done")

@@ -63,7 +63,7 @@ def sizes_alone_choose_the_kernel(
     neither asks for threads nor is slow, all runs on one: the other form of a kernel has the same
     loop, and takes twice as long to compile.
     """
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", threads.PARALLEL_FROM)
+    monkeypatch.setattr(threads, "FORCED", True)
     several = "several_threads" in request.fixturenames or request.node.get_closest_marker("slow")
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"

@@ -7,6 +7,7 @@ would run one of them for both. So each has a name of its own, by `named`.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -86,6 +87,8 @@ class Kernel:
         self._function = named(label)(function)
         self._label = label
         self._compiled: dict[bool, Callable[..., Any]] = {}
+        #: What one thread took for the last large call; for `threads.run`.
+        self.seconds_per_score = math.inf
 
     @property
     def serial(self) -> Callable[..., Any]:

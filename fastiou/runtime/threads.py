@@ -8,85 +8,106 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 
+from fastiou.runtime import kernel as compiling
+from fastiou.runtime import tbb
 from fastiou.runtime.kernel import Kernel
 
 __all__ = [
     "PARALLEL_FROM",
-    "PARALLEL_FROM_ASLEEP",
+    "forced",
+    "has_both_forms",
     "run",
     "thread_count",
     "threading_layer",
-    "threads_asleep",
-    "threads_awake",
 ]
 
-#: Scores from which on threads pay: starting them takes 3-8 µs while they wait actively, and one
+#: Scores from which on threads may pay: starting them takes 3-8 µs where they are quick, and one
 #: thread makes this many scores in 35 µs.
 PARALLEL_FROM = 100_000
 
-
-#: The same where the threads have to be woken. That takes 0.15 ms where the calling thread was at
-#: work and 6 ms where it slept: the system then puts all of them on its core, where it waits for
-#: them. One thread makes this many scores in 1.5 ms.
-PARALLEL_FROM_ASLEEP = 6_000_000
-
-
-#: Seconds for which threads wait actively: those of GNU OpenMP do for 3 to 6 ms.
+#: Seconds for which threads wait actively for more work: those of GNU OpenMP do for 3 to 6 ms.
 AWAKE_SECONDS = 0.002
 
+#: After threads were slower than one would have been, so much work stays on one thread, in times of
+#: what waking them may take.
+PENALTY = 100
 
-_forked = False
+#: Whether work of `PARALLEL_FROM` or more runs on several threads, whatever that costs; None weighs
+#: the cost. For tests, which are not to hang on timing, and for compiling ahead.
+FORCED: bool | None = None
+
+
+class Layer(NamedTuple):
+    """What it costs to start threads on one of Numba's threading layers."""
+
+    #: Scores from which on threads pay.
+    pays_from: int
+    #: The same where they sleep.
+    wakes_from: int
+    #: Seconds that waking them may take. Those of GNU OpenMP the system puts all on the caller's
+    #: core, where it waits for them actively until its time slice ends.
+    stall: float
+
+
+#: Measured on 2 cores, idle and with another process on one of them. One thread makes 3 scores a
+#: nanosecond. `docs/design/013-threads.md` has the figures.
+LAYERS = {
+    "tbb": Layer(PARALLEL_FROM, 3_000_000, 0.0005),
+    "omp": Layer(PARALLEL_FROM, 100_000_000, 0.008),
+    "workqueue": Layer(2_000_000, 4_000_000, 0.0005),
+}
 
 #: Reentrant, since a signal handler may score boxes while its own thread is about to let go.
 _launch_lock = threading.RLock()
 
-_layer: str | None = None
-
-#: When the last large call ended, on one thread or on several. After one on a single thread the
-#: next call does wake the others: it may be the second of many.
+#: When the last large call ended, on one thread or on several.
 _last_end = -math.inf
 
-#: Whether threads are treated as asleep whatever ended when.
-_pretend_asleep = False
+#: Seconds of large work on one thread since threads went to sleep: they are woken when it is as
+#: much as that may take. Negative after they were slower than one thread.
+_earned = 0.0
+
+#: Whether a thread other than the main one has started threads.
+_others_started = False
+
+# ---- forks -------------------------------------------------------------------------------------
+
+#: Whether this process was forked from one whose threads it cannot have.
+_forked = False
 
 
 def _after_fork() -> None:
-    # GNU OpenMP, Numba's usual threading layer, ends a forked child at its first parallel loop.
-    # What it runs is serial from then on, so it never waits for a lock that another thread held.
+    # GNU OpenMP ends a forked child at its first parallel loop. TBB survives a fork from the main
+    # thread, unless another thread has used it. What else runs is serial from then on, so it never
+    # waits for a lock that another thread held.
     global _forked
-    _forked = True
+    in_main = threading.current_thread() is threading.main_thread()
+    layer = _started_layer() or ("tbb" if tbb.is_loaded else None)
+    _forked = _forked or not (in_main and not _others_started and layer == "tbb")
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def threading_layer() -> str | None:
-    """Name of Numba's threading layer, None before the first parallel loop."""
+# ---- the threading layer -----------------------------------------------------------------------
+
+
+def _started_layer() -> str | None:
     try:
         return str(numba.threading_layer())
     except ValueError:
         return None
 
 
-@contextlib.contextmanager
-def _launching() -> Iterator[None]:
-    """Keep parallel loops apart where the threading layer needs it.
-
-    The layer "workqueue" aborts the process when two threads start loops at once. Which layer it is
-    shows only after the first loop, so until then, too, one loop runs at a time.
-    """
-    global _layer
-    if _layer not in (None, "workqueue"):
-        yield
-        return
-    with _launch_lock:
-        yield
-        _layer = threading_layer()
+def threading_layer() -> str:
+    """Name of Numba's threading layer, which is started by this."""
+    thread_count()
+    return str(numba.threading_layer())
 
 
 def thread_count() -> int:
@@ -94,38 +115,79 @@ def thread_count() -> int:
     return int(numba.get_num_threads())
 
 
+@contextlib.contextmanager
+def _launching(layer: str) -> Iterator[None]:
+    """Keep parallel loops apart where the threading layer needs it.
+
+    The layer "workqueue" aborts the process when two threads start loops at once.
+    """
+    global _others_started
+    if threading.current_thread() is not threading.main_thread():
+        _others_started = True
+    if layer != "workqueue":
+        yield
+        return
+    with _launch_lock:
+        yield
+
+
+# ---- one thread or several ---------------------------------------------------------------------
+
+
 def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     """Call a kernel that makes `scores` scores, on as many threads as that deserves."""
     global _last_end
     if scores < PARALLEL_FROM or _forked or thread_count() == 1:
         return kernel.serial(*arguments)
-    asleep = _pretend_asleep or time.monotonic() - _last_end > AWAKE_SECONDS
+    name = str(numba.threading_layer())
+    layer = LAYERS[name]
+    compilations, begin = compiling.compilations, time.monotonic()
+    parallel = _deserves_threads(layer, scores, begin) if FORCED is None else FORCED
     try:
-        if asleep and scores < PARALLEL_FROM_ASLEEP:
+        if not parallel:
             return kernel.serial(*arguments)
-        with _launching():
+        with _launching(name):
             return kernel.parallel(*arguments)
     finally:
-        _last_end = max(_last_end, time.monotonic())
+        end = time.monotonic()
+        _last_end = max(_last_end, end)
+        if compilations == compiling.compilations:
+            _settle(kernel, layer, scores, end - begin, parallel=parallel)
 
 
 @contextlib.contextmanager
-def threads_awake() -> Iterator[None]:
-    """Treat threads as awake, so that which kernels are compiled depends on sizes alone."""
-    global _last_end
-    _last_end = math.inf
+def forced(parallel: bool) -> Iterator[None]:
+    """Have all large work run on several threads, or on one."""
+    global FORCED
+    before, FORCED = FORCED, parallel
     try:
         yield
     finally:
-        _last_end = time.monotonic()
+        FORCED = before
 
 
-@contextlib.contextmanager
-def threads_asleep() -> Iterator[None]:
-    """Treat threads as asleep, so that only what is large enough to wake them runs on several."""
-    global _pretend_asleep
-    _pretend_asleep = True
-    try:
-        yield
-    finally:
-        _pretend_asleep = False
+def has_both_forms() -> bool:
+    """Whether large work runs on one thread at times, and on several at others."""
+    layer = LAYERS[threading_layer()]
+    return layer.pays_from < layer.wakes_from
+
+
+def _deserves_threads(layer: Layer, scores: int, now: float) -> bool:
+    global _earned
+    if scores < layer.pays_from:
+        return False
+    if now - _last_end > AWAKE_SECONDS:
+        _earned = min(_earned, 0.0)
+    return _earned >= (0 if scores >= layer.wakes_from else layer.stall)
+
+
+def _settle(kernel: Kernel, layer: Layer, scores: int, seconds: float, *, parallel: bool) -> None:
+    """Learn from a call whether the next one deserves threads."""
+    global _earned
+    if not parallel:
+        _earned += seconds
+        kernel.seconds_per_score = seconds / scores
+    elif seconds > scores * kernel.seconds_per_score + layer.stall / 2:
+        _earned = -PENALTY * layer.stall
+    else:
+        _earned = layer.stall

@@ -1116,7 +1116,6 @@ def test_the_same_bits_for_any_threads(
 ) -> None:
     expected = all_that_is_made_of(*inputs)
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for count in (2, 4):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         assert all_that_is_made_of(*inputs) == expected

@@ -771,7 +771,6 @@ def test_the_same_for_any_threads_and_steps(
     wanted = found()
     assert all(len(kept) > 100 for kept in wanted)
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for count in (1, 2, 4):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):

@@ -409,7 +409,6 @@ def test_masks_give_the_same_bits_for_any_threads_and_steps(
     for count in (1, 2, 4):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-        monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
         for step in (500, 20_000):
             fixed_steps(step)
             for cuts in (1, 7, 64):

@@ -54,7 +54,6 @@ def test_tasks_steps_and_threads_do_not_show(
         fastiou.nms(boxes, scores, 0.3, groups=each, **options).tolist() for each in (None, groups)
     ]
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for count in (1, 2, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (20_000, 1 << 26):
@@ -78,7 +77,6 @@ def test_a_pile_among_threads(
     monkeypatch.setattr(suppression, "LARGE_TASK", 1)
     monkeypatch.setattr(suppression, "GROUP_SCORES", 0)
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     low = rng.random((2500, 2))
     boxes = np.concatenate([low, low + 50 + rng.random((2500, 2))], axis=1, dtype=np.float32)
     scores = rng.random(2500)
@@ -98,7 +96,6 @@ def test_masks_among_threads(
     dense = fastiou.mask_iou(masks, masks, metric="iof")
     expected = kept_one_by_one(dense, scores, 0.4, groups)
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for step in (5000, 1 << 26):
         fixed_steps(step)
         found = fastiou.nms(masks, scores, 0.4, metric="iof", groups=groups)
@@ -167,7 +164,6 @@ def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     left = np.arange(100_000) * 4.0
     boxes = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1, dtype=np.float32)
     scores = np.linspace(1, 0, len(boxes))
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     monkeypatch.setattr(threads, "run", counted)
     kept = fastiou.nms(boxes, scores, 0.4)
     np.testing.assert_array_equal(kept, np.arange(0, len(boxes), 2))

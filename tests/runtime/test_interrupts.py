@@ -252,7 +252,6 @@ def test_signals_are_handled_during_long_work(
     numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
     # One form of each kernel alone, so that all are compiled before the clock runs.
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     work, prepare = LONG[name]
     given = prepare(rng)
     work(given)  # compiles

@@ -6,6 +6,7 @@ unless it is the cache that it tests.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import pickle
 import shutil
@@ -21,7 +22,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou.runtime import memory, steps, threads
+from fastiou.runtime import memory, steps, tbb, threads
 
 PACKAGE = Path(fastiou.__file__).parent
 
@@ -34,7 +35,7 @@ from fastiou import reference
 
 from fastiou.runtime import threads
 
-threads.PARALLEL_FROM_ASLEEP = threads.PARALLEL_FROM
+threads.FORCED = True
 rng = np.random.default_rng(0)
 low = rng.random((500, 2)) * 100
 boxes = np.concatenate([low, low + rng.random((500, 2)) * 20 + 1], axis=1)
@@ -48,6 +49,8 @@ def check():
 """
 
 Python = Callable[..., str]
+
+TBB = pytest.param("tbb", marks=pytest.mark.skipif(not tbb.is_loaded, reason=tbb.status))
 
 
 @pytest.fixture
@@ -71,11 +74,12 @@ def python(tmp_path: Path) -> Python:
 
 
 LAYERS = pytest.mark.parametrize(
-    "layer", ["omp", pytest.param("workqueue", marks=pytest.mark.slow)]
+    "layer",
+    [TBB, *(pytest.param(name, marks=pytest.mark.slow) for name in ("omp", "workqueue"))],
 )
 
 
-@pytest.mark.parametrize("layer", ["workqueue", pytest.param("omp", marks=pytest.mark.slow)])
+@LAYERS
 def test_threads_race_for_the_first_call(python: Python, tmp_path: Path, layer: str) -> None:
     """With an empty cache, so that all want the same kernels compiled."""
     printed = python(
@@ -133,6 +137,69 @@ with warnings.catch_warnings():
         assert pool.map(work, range(8)) == list(range(8))
 check()
 """,
+        NUMBA_THREADING_LAYER=layer,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@LAYERS
+def test_a_forked_child_has_threads_where_they_survive(python: Python, layer: str) -> None:
+    printed = python(
+        """
+import os, threading
+def fork():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            check()
+            print(threads._forked, flush=True)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+check()
+fork()
+check()
+other = threading.Thread(target=check)
+other.start()
+other.join()
+fork()
+other = threading.Thread(target=fork)
+other.start()
+other.join()
+check()
+""",
+        NUMBA_THREADING_LAYER=layer,
+    )
+    answers = [line for line in printed.splitlines() if line in ("True", "False")]
+    assert answers == ["False" if layer == "tbb" else "True", "True", "True"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@LAYERS
+def test_workers_started_in_other_ways(
+    python: Python, tmp_path: Path, layer: str, method: str
+) -> None:
+    (tmp_path / "caller.py").write_text(
+        PRELUDE
+        + """
+def work(number):
+    check()
+    return number
+
+if __name__ == "__main__":
+    import multiprocessing
+    check()
+    with multiprocessing.get_context(METHOD).Pool(2) as pool:
+        assert pool.map(work, range(4)) == list(range(4))
+""".replace("METHOD", repr(method))
+    )
+    python(
+        "import runpy\nrunpy.run_path('caller.py', run_name='__main__')\n",
+        prelude="",
         NUMBA_THREADING_LAYER=layer,
     )
 
@@ -661,35 +728,115 @@ assert not extras & set(sys.modules), extras & set(sys.modules)
 # ---- waking threads ----------------------------------------------------------------------------
 
 
+class TimedKernel:
+    """Takes as long as it is told to, on one thread and on several."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, layer: str) -> None:
+        self.clock = 1000.0
+        self.seconds_per_score = np.inf
+        self.seconds = {"one thread": 0.0, "threads": 0.0}
+        monkeypatch.setattr(threads.time, "monotonic", lambda: self.clock)
+        monkeypatch.setattr(threads.numba, "threading_layer", lambda: layer)
+        monkeypatch.setattr(threads, "FORCED", None)
+        monkeypatch.setattr(threads, "_last_end", -np.inf)
+        monkeypatch.setattr(threads, "_earned", 0.0)
+
+    def serial(self) -> str:
+        self.clock += self.seconds["one thread"]
+        return "one thread"
+
+    def parallel(self) -> str:
+        self.clock += self.seconds["threads"]
+        return "threads"
+
+    def run(self, scores: int, one: float, several: float, after: float = 0.0) -> str:
+        self.clock += after
+        self.seconds = {"one thread": one, "threads": several}
+        return str(threads.run(self, scores))  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("several_threads")
-def test_only_large_work_wakes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr(steps.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(threads, "_last_end", -np.inf)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 1_000_000)
+@pytest.mark.parametrize("layer", ["tbb", "omp"])
+def test_threads_are_woken_by_as_much_work_as_that_may_cost(
+    monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    kernel = TimedKernel(monkeypatch, layer)
+    stall = threads.LAYERS[layer].stall
+    for _ in range(3):  # far apart
+        assert kernel.run(500_000, stall * 0.9, stall * 0.5, after=0.02) == "one thread"
+    assert kernel.run(500_000, stall * 0.9, stall * 0.5) == "one thread"
+    for _ in range(3):  # one after the other
+        assert kernel.run(500_000, stall * 0.9, stall * 0.5) == "threads"
+    assert kernel.run(99_999, 0.0001, 0.0001) == "one thread"
+    assert kernel.run(500_000, stall * 0.9, stall * 0.5) == "threads"
+    assert kernel.run(500_000, stall * 0.9, stall * 0.5, after=0.003) == "one thread"
+    large = threads.LAYERS[layer].wakes_from
+    assert kernel.run(large, stall * 3, stall * 2, after=0.02) == "threads"
 
-    class Spy:
-        serial = staticmethod(lambda: "one thread")
-        parallel = staticmethod(lambda: "threads")
 
-    def run(scores: int, after: float) -> str:
-        clock[0] += after
-        return str(threads.run(Spy, scores))  # type: ignore[arg-type]
+@pytest.mark.usefixtures("several_threads")
+@pytest.mark.parametrize("layer", ["tbb", "omp"])
+def test_threads_that_were_slower_are_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    kernel = TimedKernel(monkeypatch, layer)
+    stall = threads.LAYERS[layer].stall
+    assert kernel.run(500_000, stall * 1.1, stall) == "one thread"
+    assert kernel.run(500_000, stall * 1.1, stall * 1.5) == "threads"
+    assert kernel.run(500_000, stall * 1.1, stall * 2) == "threads"
+    answers = [kernel.run(500_000, stall * 1.1, stall) for _ in range(120)]
+    alone = answers.index("threads")
+    assert threads.PENALTY / 1.2 < alone < threads.PENALTY
+    assert set(answers[alone:]) == {"threads"}
+    # Pauses shorten it by nothing, nor does work that would be large enough at other times.
+    assert kernel.run(500_000, stall * 1.1, stall * 2) == "threads"
+    large = threads.LAYERS[layer].wakes_from
+    assert kernel.run(large, stall * 3, stall * 2, after=0.02) == "one thread"
 
-    assert run(500_000, 0) == "one thread"
-    assert run(500_000, 0.001) == "threads"  # the second of many
-    assert run(500_000, 0.001) == "threads"
-    assert run(500_000, 0.003) == "one thread"
-    assert run(1_000_000, 0.003) == "threads"
-    assert run(99_999, 0.0) == "one thread"
-    assert run(500_000, 0.003) == "one thread"  # small calls keep nobody awake
-    with threads.threads_awake():
-        assert run(100_000, 1.0) == "threads"
-    assert run(100_000, 1.0) == "one thread"
-    with threads.threads_asleep():
-        assert [run(500_000, 0.001) for _ in range(2)] == ["one thread"] * 2
-        assert run(1_000_000, 0.001) == "threads"
-    assert run(500_000, 0.001) == "threads"
+
+@pytest.mark.usefixtures("several_threads")
+def test_small_work_of_workqueue_stays_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = TimedKernel(monkeypatch, "workqueue")
+    answers = [kernel.run(1_000_000, 0.001, 0.001) for _ in range(5)]
+    assert answers == ["one thread"] * 5
+    assert [kernel.run(2_000_000, 0.001, 0.001) for _ in range(5)] == ["threads"] * 5
+
+
+def test_the_threading_layer_is_tbb_where_it_is_installed(python: Python) -> None:
+    """Whoever starts Numba's threads, and unless the user says otherwise."""
+    code = (
+        "import numba\nimport fastiou\nnumba.set_num_threads(1)\nprint(numba.threading_layer())\n"
+    )
+    code += "print(fastiou.config.configuration()['threading layer'])\n"
+    code = "import fastiou.config\n" + code
+    name, told = python(code, prelude="").splitlines()
+    names = {package.metadata["Name"] for package in importlib.metadata.distributions()}
+    installed = "tbb" in names
+    assert (name == "tbb") == installed
+    assert told.startswith(f"{name} (tbb 20" if installed else f"{name} (the package tbb is not")
+    assert python(code, prelude="", NUMBA_THREADING_LAYER="workqueue").splitlines() == [
+        "workqueue",
+        "workqueue (NUMBA_THREADING_LAYER=workqueue)",
+    ]
+
+
+def test_a_broken_package_of_tbb_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "absent"), ""])
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("NUMBA_THREADING_LAYER", raising=False)
+    assert tbb._loaded() == "the package tbb is not installed"
+    folder = tmp_path / "tbb-2022.1.dist-info"
+    folder.mkdir()
+    (folder / "RECORD").write_text("../lib/libtbb.so.12,sha256=x,5\n")
+    before = tbb.status, tbb.is_loaded
+    try:
+        tbb.load_tbb()
+        assert tbb.status.startswith("TBB cannot be loaded")
+        assert not tbb.is_loaded
+    finally:
+        tbb.status, tbb.is_loaded = before
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert tbb._loaded() == "there is no package tbb for this system"
 
 
 # ---- memory ------------------------------------------------------------------------------------

@@ -419,7 +419,6 @@ def test_the_same_bits_for_any_threads_and_steps(
     wanted = found()
     assert all(len(part) > 100 for part in wanted)
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     for count in (1, 2, 4):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (50_000, 2_000_000, 1 << 26):
@@ -433,7 +432,6 @@ def test_members_left_out_of_large_sets(
 ) -> None:
     """The columns of large sets are put in order by all threads, without those left out."""
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     a, b = (scattered(rng, size, 1000).astype(np.float32) for size in (30_000, 20_000))
     for boxes in (a, b):
         boxes[100:200] = np.nan
@@ -470,7 +468,6 @@ def test_the_same_bits_however_much_room_there_is(
     wanted = find()
     assert of_masks or np.bincount(wanted.rows).max() > 4000
     monkeypatch.setattr(threads, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(threads, "PARALLEL_FROM_ASLEEP", 0)
     fixed_steps(1 << 20)
     with room_for(size):
         found = find()

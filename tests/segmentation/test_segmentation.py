@@ -199,7 +199,7 @@ def test_overlap_is_the_same_for_any_number_of_threads(rng: np.random.Generator)
     image1, image2 = blobs(rng, 1728, 24), blobs(rng, 1728, 27)
     at_random = rng.integers(0, 1000, (2, 1200, 1200))
     wanted = [assert_overlap(image1, image2), assert_overlap(*at_random)]
-    assert image1.size * segmentation.LABEL_WORK > threads.PARALLEL_FROM_ASLEEP
+    assert image1.size * segmentation.LABEL_WORK > threads.PARALLEL_FROM
     for count in (1, 2, 3):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for images, expected in zip(((image1, image2), at_random), wanted, strict=True):
@@ -537,7 +537,7 @@ def test_soft_iou_has_the_same_bits_for_any_number_of_threads(
 ) -> None:
     x, y = rng.random((2, 1500, 4000), np.float32)
     wanted = [fastiou.soft_iou(x, y, axis=axis) for axis in (None, 0, 1)]
-    assert x.size * soft.VALUE_WORK > threads.PARALLEL_FROM_ASLEEP
+    assert x.size * soft.VALUE_WORK > threads.PARALLEL_FROM
     for count in (1, 2, 3):
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         for step in (1, 500_000, 1 << 26):

@@ -23,7 +23,7 @@ import numpy as np
 from fastiou.metrics import METRICS, Metric, Need
 from fastiou.typing import Array
 
-__all__ = ["PADDING", "Columns", "Geometry", "unmagnify"]
+__all__ = ["PADDING", "Columns", "Geometry", "Small", "unmagnify"]
 
 
 #: Columns go on this far past the last member, so that kernels may always compute whole chunks.
@@ -61,6 +61,19 @@ class Columns(NamedTuple):
         return self._replace(bounds=bounds, data=data, missing=missing)
 
 
+class Small(NamedTuple):
+    """How a few members are prepared inside a compiled call (see `cpu.small`)."""
+
+    #: Rows of `Columns.data`.
+    data_rows: int
+    #: `(fmt, metric, dtype) -> ` the number by which `fill` knows the format; None where a call
+    #: cannot prepare them.
+    layout: Callable[[str, Metric, np.dtype[Any]], int | None]
+    #: `(metric) -> ` compiled: `(members, layout, columns) -> bool` fills columns, bounds first, of
+    #: a multiple of 16. It tells whether all is finite, and fit for the arithmetic of the dtype.
+    fill: Callable[[Metric], Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """A kind of members that overlap. Compared by identity: factories of kernels cache by it."""
@@ -93,6 +106,8 @@ class Geometry:
     cost: Callable[[Columns], int] = lambda columns: 1
     #: Members that a search scores at a time: 16 or 64.
     chunk: int = 16
+    #: How a few members are prepared, where one compiled call can do that.
+    small: Small | None = None
     #: `(metric) -> ` a scorer of chunks of its own (see `cpu.scoring`), where the general one was
     #: measured to be too slow.
     chunk_scorer: Callable[[Metric], Any] | None = None

@@ -16,6 +16,7 @@ import pytest
 from boxes_for_tests import USUAL_METRICS
 from hypothesis import HealthCheck, settings
 
+from fastiou.relations import small
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime import steps, threads
 
@@ -64,6 +65,8 @@ def sizes_alone_choose_the_kernel(
     loop, and takes twice as long to compile.
     """
     monkeypatch.setattr(threads, "FORCED", True)
+    if request.node.get_closest_marker("general_way"):
+        monkeypatch.setattr(small, "_known_of", lambda *_: None)
     several = "several_threads" in request.fixturenames or request.node.get_closest_marker("slow")
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"

@@ -38,7 +38,15 @@ from fastiou.runtime.vectors import (
 )
 from fastiou.typing import Array
 
-__all__ = ["TILE_BYTES", "DenseKernels", "count_tiles", "dense_kernels", "tile_filler"]
+__all__ = [
+    "BLOCK_ROWS",
+    "TILE_BYTES",
+    "DenseKernels",
+    "aligned_filler",
+    "count_tiles",
+    "dense_kernels",
+    "tile_filler",
+]
 
 
 #: Rows of a tile: enough that reading its columns into L1 does not count.
@@ -188,10 +196,39 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
 
 
 @functools.cache
+def aligned_filler(geometry: Geometry, metric: Metric) -> Any:
+    """Make the function that fills a range of aligned scores."""
+    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+
+    @register_jitable
+    @named(f"{geometry.label}-{metric.name}")
+    def fill_aligned(
+        bounds1: Array,
+        data1: Array,
+        bounds2: Array,
+        data2: Array,
+        scores: Array,
+        begin: int,
+        end: int,
+    ) -> None:
+        prefer_widest_vectors()
+        # Scores go by way of the stack, or no vectors would be made of them.
+        line = stack_array(scores, LINE)
+        for i in range(begin, end, LINE):
+            place = np.uint64(i)
+            for j in range(np.uint64(LINE)):
+                member1 = load(bounds1, data1, place + j)
+                line[j] = formula(*measure(member1, load(bounds2, data2, place + j)))
+            store_first(scores, i, line, LINE, end - i)
+
+    return fill_aligned
+
+
+@functools.cache
 def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
     """Make the kernels of a geometry and a metric."""
-    formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
     fill_tile = tile_filler(geometry, metric)
+    fill_aligned = aligned_filler(geometry, metric)
     label = f"{geometry.label}-{metric.name}"
 
     def dense(
@@ -230,16 +267,8 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
     ) -> None:
         """Fill scores (n,) from `first` to `last`."""
         for block in prange((last - first + BLOCK - 1) // BLOCK):
-            prefer_widest_vectors()
-            # Scores go by way of the stack, or no vectors would be made of them.
-            line = stack_array(scores, LINE)
             begin = first + block * BLOCK
             end = min(begin + BLOCK, last)
-            for i in range(begin, end, LINE):
-                place = np.uint64(i)
-                for j in range(np.uint64(LINE)):
-                    member1 = load(bounds1, data1, place + j)
-                    line[j] = formula(*measure(member1, load(bounds2, data2, place + j)))
-                store_first(scores, i, line, LINE, end - i)
+            fill_aligned(bounds1, data1, bounds2, data2, scores, begin, end)
 
     return DenseKernels(Kernel(dense, f"dense-{label}"), Kernel(aligned, f"aligned-{label}"))

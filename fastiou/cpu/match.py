@@ -7,12 +7,29 @@ pauses once it has read `budget` pairs, so that Python's signal handlers run now
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from numba.extending import register_jitable
 
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
-__all__ = ["COCO", "GREEDY", "OPTIMAL", "SCANS", "STATE"]
+__all__ = [
+    "BIDS",
+    "COCO",
+    "GREEDY",
+    "OPTIMAL",
+    "OPTIMAL_RESULT",
+    "OPTIMAL_START",
+    "SCANS",
+    "STATE",
+    "find_greedy",
+    "find_optimal",
+    "optimal_result",
+    "optimal_start",
+    "sort_row",
+]
 
 
 #: Numbers in `state`: where to go on. All begin at 0.
@@ -58,8 +75,8 @@ def _sink(cols: Array, values: Array, first: int, place: int, count: int) -> Non
 
 
 @register_jitable
-def _sort_row(cols: Array, values: Array, first: int, last: int) -> None:
-    """Sort the pairs of a row as it prefers them, in place."""
+def sort_row(cols: Array, values: Array, first: int, last: int) -> None:
+    """Sort the pairs of a row as it prefers them, in place: by falling value, then by column."""
     count = last - first
     for place in range(count // 2 - 1, -1, -1):
         _sink(cols, values, first, place, count)
@@ -74,7 +91,7 @@ def _suits(row: int, col: int, value: float, holders: Array, bars: Array) -> boo
     return value > bars[col] or (value == bars[col] and row < holders[col])
 
 
-def _greedy(
+def find_greedy(
     offsets: Array,
     cols: Array,
     values: Array,
@@ -85,6 +102,7 @@ def _greedy(
     state: Array,
     budget: int,
 ) -> bool:
+    """Take pairs by falling value, as `GREEDY` tells."""
     row_count = len(offsets) - 1
     next_row = state[0]
     row = state[1] - 1  # who was displaced last and must look again, -1 if nobody
@@ -110,7 +128,7 @@ def _greedy(
                     best = k
         else:
             if looks[row] == SCANS:
-                _sort_row(cols, values, first, last)
+                sort_row(cols, values, first, last)
                 work += SCANS * (last - first)
             # From here on `looks` tells how many of the sorted pairs were tried. A column that was
             # better off then is so for ever.
@@ -143,7 +161,7 @@ def _greedy(
 #: is that of taking the pairs in that order. Fills, for rows, `partners` (columns, -1 to begin
 #: with), and for columns, `holders` (rows, -1 to begin with) and `bars` (the values of these pairs,
 #: 0 to begin with); `looks` begins at 0. May reorder the pairs within rows.
-GREEDY = Kernel(_greedy, "greedy")
+GREEDY = Kernel(find_greedy, "greedy")
 
 
 # ---- COCO --------------------------------------------------------------------------------------
@@ -235,26 +253,78 @@ def _take_nearest(heap: Array, places: Array, distances: Array, count: int) -> i
     return nearest
 
 
-def _optimal(
-    offsets: Array,
-    cols: Array,
-    values: Array,
-    partners: Array,
-    edges: Array,
-    holders: Array,
-    row_prices: Array,
-    col_prices: Array,
-    distances: Array,
-    reached_by: Array,
-    reached_along: Array,
-    seen: Array,
-    heap: Array,
-    places: Array,
-    settled: Array,
-    bids: int,
-    state: Array,
-    budget: int,
-) -> bool:
+@register_jitable
+def turned(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[Array, Array, Array]:
+    """The pairs by column: offsets (m + 1,), rows and values."""
+    starts = np.zeros(size2 + 1, np.int64)
+    for col in cols[: offsets[-1]]:
+        starts[col + 1] += 1
+    for col in range(size2):
+        starts[col + 1] += starts[col]
+    ends = starts.copy()
+    rows = np.empty(offsets[-1], np.int64)
+    turned_values = np.empty(offsets[-1], values.dtype)
+    for row in range(len(offsets) - 1):
+        for k in range(offsets[row], offsets[row + 1]):
+            place = ends[cols[k]]
+            ends[cols[k]] += 1
+            rows[place] = row
+            turned_values[place] = values[k]
+    return starts, rows, turned_values
+
+
+def optimal_start(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[bool, Any]:
+    """Whether rows and columns change places for the search, and the arrays that it works on.
+
+    Each of the smaller side finds a partner soon; many of the larger would search long in vain.
+    Where 5,000 boxes all overlap 2,500, that takes 2.1 s, and this way round 0.4 s.
+    """
+    size1 = len(offsets) - 1
+    has_pair = np.zeros(size2, np.bool_)
+    for col in cols[: offsets[-1]]:
+        has_pair[col] = True
+    surplus = 0
+    for row in range(size1):
+        surplus += offsets[row + 1] > offsets[row]
+    for col in range(size2):
+        surplus -= has_pair[col]
+    is_turned = surplus > 0
+    if is_turned:
+        offsets, cols, values = turned(offsets, cols, values, size2)
+        size1, size2 = size2, size1
+    partners, edges, holders = np.full(size1, -1), np.empty(size1, np.int64), np.full(size2, -1)
+    row_prices, col_prices = np.zeros(size1), np.zeros(size2)
+    distances, seen = np.empty(size2), np.zeros(size2, np.int64)
+    others = np.empty((5, size2), np.int64)
+    pairs = offsets, cols, values
+    return is_turned, (
+        pairs, partners, edges, holders, row_prices, col_prices, distances, seen, others,
+    )  # fmt: skip
+
+
+def optimal_result(is_turned: bool, arrays: Any) -> tuple[Array, Array, Array]:
+    """The column of each row, -1 for none, the value of each match, and which columns have one."""
+    (_, _, values), partners, edges, holders, _, _, _, _, _ = arrays
+    if not is_turned:
+        matched = np.zeros(len(partners), values.dtype)
+        for row in range(len(partners)):
+            if partners[row] >= 0:
+                matched[row] = values[edges[row]]
+        return partners, matched, holders >= 0
+    matched = np.zeros(len(holders), values.dtype)
+    for col in range(len(partners)):
+        if partners[col] >= 0:
+            matched[partners[col]] = values[edges[col]]
+    return holders, matched, partners >= 0
+
+
+def find_optimal(arrays: Any, bids: int, state: Array, budget: int) -> bool:
+    """Search, with `arrays` from `optimal_start`."""
+    pairs, partners, edges, holders, row_prices, col_prices, distances, seen, others = arrays
+    offsets, cols, values = pairs
+    reached_by, reached_along, heap, places, settled = (
+        others[0], others[1], others[2], others[3], others[4],
+    )  # fmt: skip
     work = 0
     search = state[1]
     for newcomer in range(state[0], len(offsets) - 1):
@@ -386,6 +456,7 @@ def _optimal(
 #: least its value, and just that where both are matched. So no matching has a higher total than the
 #: sum of all prices, which is what this one has.
 #:
-#: `partners`, `edges` (numbers of pairs) and `row_prices` are of rows, the rest of columns;
-#: `partners` and `holders` begin at -1, prices and `seen` at 0.
-OPTIMAL = Kernel(_optimal, "optimal")
+#: `partners`, `edges` (numbers of pairs) and `row_prices` are of rows, the rest of columns.
+OPTIMAL = Kernel(find_optimal, "optimal")
+OPTIMAL_START = Kernel(optimal_start, "optimal-start")
+OPTIMAL_RESULT = Kernel(optimal_result, "optimal-result")

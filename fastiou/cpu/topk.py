@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numba.extending import register_jitable
 
 from fastiou.cpu.scoring import search_scorer
 from fastiou.cpu.walk import (
@@ -25,7 +26,26 @@ from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
 from fastiou.typing import Array
 
-__all__ = ["best_kernel"]
+__all__ = ["best_kernel", "insert"]
+
+
+@register_jitable(inline="always")
+def insert(columns: Array, values: Array, kept: int, column: int, value: Any) -> Any:
+    """Keep a candidate among the best (k,) of a row, if it is; return how many are kept."""
+    k = len(values)
+    place = kept
+    while place > 0 and (
+        value > values[place - 1] or (value == values[place - 1] and column < columns[place - 1])
+    ):
+        place -= 1
+    if place < k:
+        kept = min(kept + 1, k)
+        for i in range(kept - 1, place, -1):
+            values[i] = values[i - 1]
+            columns[i] = columns[i - 1]
+        values[place] = value
+        columns[place] = column
+    return kept
 
 
 @functools.cache
@@ -73,25 +93,8 @@ def best_kernel(geometry: Geometry, metric: Metric) -> Kernel:
                         while bits:
                             lane = count_zeros_below(bits)
                             bits &= bits - np.uint64(1)
-                            value = chunk[lane]
                             other = np.int64(order2[column + lane])
-                            place = kept
-                            while place > 0 and (
-                                value > own_values[place - 1]
-                                or (
-                                    value == own_values[place - 1]
-                                    and other < own_columns[place - 1]
-                                )
-                            ):
-                                place -= 1
-                            if place == k:
-                                continue
-                            kept = min(kept + 1, k)
-                            for i in range(kept - 1, place, -1):
-                                own_values[i] = own_values[i - 1]
-                                own_columns[i] = own_columns[i - 1]
-                            own_values[place] = value
-                            own_columns[place] = other
+                            kept = insert(own_columns, own_values, kept, other, chunk[lane])
                             if kept == k:
                                 least = own_values[k - 1]
 

@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 
 from fastiou.geometry import PADDING
 from fastiou.metrics import larger, product, smaller
-from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.kernel import Kernel, named
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
 from fastiou.typing import Array
 
@@ -26,12 +26,14 @@ __all__ = [
     "FILL",
     "LANES",
     "LAYOUTS",
+    "are_within_limits",
     "blocks_of",
     "fill_columns",
     "limits",
     "load_box",
     "overlap",
     "overlap_and_hull",
+    "small_filler",
 ]
 
 
@@ -232,6 +234,34 @@ def fill_columns(
         smallest[0] = smaller(smallest[0], smallest[j])
         uneven[0] = larger(uneven[0], uneven[j])
     return any_odd, largest[0], smallest[0], uneven[0] > zero
+
+
+LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
+
+
+@register_jitable
+def are_within_limits(columns: Array, any_odd: bool, largest: float, smallest: float) -> bool:
+    """Whether columns need no wider type or other scale, by what filling them has found."""
+    limit_largest, limit_smallest = LIMITS32 if columns.itemsize == 4 else LIMITS64
+    return not any_odd and largest <= limit_largest and smallest >= limit_smallest
+
+
+@functools.cache
+def small_filler(with_hulls: bool) -> Any:
+    """Make the function that prepares a few boxes (see `Small.fill`).
+
+    To the number of a layout, 3 is added for areas of sides.
+    """
+
+    @register_jitable
+    @named(str(with_hulls))
+    def fill(boxes: Array, layout: int, columns: Array) -> bool:
+        any_odd, largest, smallest, _ = fill_columns(
+            boxes, 0, columns.shape[1], layout % 3, layout >= 3, with_hulls, columns
+        )
+        return are_within_limits(columns, any_odd, largest, smallest)
+
+    return fill
 
 
 def blocks_of(count: int) -> int:

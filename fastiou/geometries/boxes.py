@@ -24,8 +24,9 @@ from fastiou.geometries.box_columns import (
     load_box,
     overlap,
     overlap_and_hull,
+    small_filler,
 )
-from fastiou.geometry import PADDING, Columns, Geometry
+from fastiou.geometry import PADDING, Columns, Geometry, Small
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import memory, threads
 from fastiou.runtime.vectors import CACHE_LINE
@@ -108,6 +109,12 @@ def area_of_sides(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> bool:
     It is COCO's own arithmetic, bit for bit, where its users come with its format and precision.
     """
     return fmt == "xywh" and metric.name == "iou" and dtype == FLOAT64
+
+
+def _small_layout(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> int | None:
+    if metric.name == "ciou":  # whose angles are not prepared in kernels
+        return None
+    return LAYOUTS[fmt] + (3 if area_of_sides(fmt, metric, dtype) else 0)
 
 
 def _prepare(
@@ -346,4 +353,5 @@ GEOMETRY = BOX = Geometry(
     convert=_convert,
     load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,
+    small=Small(4, _small_layout, lambda metric: small_filler(metric.needs is Need.HULL)),
 )

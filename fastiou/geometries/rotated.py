@@ -34,10 +34,11 @@ from fastiou.geometries.rotated_columns import (
     ROWS,
     ROWS_OF_FLOAT64,
     RotatedBox,
+    fill_few,
     load_rotated,
     narrowed,
 )
-from fastiou.geometry import Columns, Geometry
+from fastiou.geometry import Columns, Geometry, Small
 from fastiou.metrics import Metric, Need, larger, product, smaller
 from fastiou.runtime import threads
 from fastiou.runtime.vectors import always_inlined
@@ -276,6 +277,11 @@ def _prepare(
     return columns[0], columns[-1]
 
 
+def _small_layout(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> int | None:
+    # float32 with corners is prepared as float64: see `_prepare`.
+    return None if fmt == "xywhr" and dtype == np.float32 else LAYOUTS[fmt]
+
+
 def _with_small_angles(boxes: Array) -> Array:
     """Integers with degrees that float64 holds exactly."""
     if boxes.dtype.kind not in "iu" or boxes.dtype.itemsize < 8:
@@ -325,4 +331,5 @@ GEOMETRY = Geometry(
     measures={Need.OVERLAP: shared_area},
     convert=_convert,
     cost=lambda columns: COST,
+    small=Small(ROWS, _small_layout, lambda metric: fill_few),
 )

@@ -14,6 +14,7 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
+from fastiou.geometries.box_columns import are_within_limits
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
@@ -26,6 +27,7 @@ __all__ = [
     "ROWS",
     "ROWS_OF_FLOAT64",
     "RotatedBox",
+    "fill_few",
     "load_rotated",
     "narrowed",
 ]
@@ -358,6 +360,15 @@ def fill_columns(
         largest[0] = larger(largest[0], largest[j])
         smallest[0] = smaller(smallest[0], smallest[j])
     return any_odd, largest[0], smallest[0]
+
+
+@register_jitable
+def fill_few(boxes: Array, layout: int, columns: Array) -> bool:
+    """Prepare a few boxes (see `Small.fill`)."""
+    any_odd, largest, smallest = fill_columns(
+        boxes, 0, columns.shape[1], layout, columns[:4], columns[4:]
+    )
+    return are_within_limits(columns, any_odd, largest, smallest)
 
 
 def _fill(

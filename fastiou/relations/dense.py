@@ -11,15 +11,15 @@ import numpy as np
 from fastiou.arrays import backends
 from fastiou.arrays.checks import check_choice, crowd_array
 from fastiou.arrays.dense_result import DenseResult
-from fastiou.arrays.inputs import Input, result_dtype
+from fastiou.arrays.inputs import Input, hand_back, result_dtype
 from fastiou.cpu.dense import count_tiles, dense_kernels
-from fastiou.geometries.box_small import plain_scores
-from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.masks import MASK
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import Columns, Geometry, unmagnify
 from fastiou.metrics import IOF, METRICS, Metric
+from fastiou.relations import small
 from fastiou.runtime import memory, steps, threads
+from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.typing import Array
 
 __all__ = [
@@ -127,11 +127,14 @@ def box_iou(
     if (
         type(boxes1) is np.ndarray
         and type(boxes2) is np.ndarray
-        and not aligned
         and iscrowd is None
         and device in ("auto", "cpu")
     ):
-        scores = plain_scores(boxes1, boxes2, fmt, metric, out, _fill_plain)
+        scores = None
+        if not aligned:
+            scores = small.dense(boxes1, boxes2, fmt, metric, out, _fill_plain)
+        elif out is None:
+            scores = small.aligned(boxes1, boxes2, fmt, metric)
         if scores is not None:
             return scores
     names = "boxes1", "boxes2"
@@ -242,10 +245,11 @@ def _fill_plain(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Array 
     """Fill `out`, or a new array, with dense scores of plain arrays, which were checked."""
     if out is None:
         shape = len(boxes1), len(boxes2)
-        what = _described("box_iou", *shape, BOX)
+        what = _described("box_iou", *shape, geometry_of(fmt))
         out = memory.allocate(shape, boxes1.dtype, what, WITHOUT_DENSE)
-    set1 = Input("boxes1", boxes1, boxes1, None, "numpy", None, BOX, fmt)
-    set2 = Input("boxes2", boxes2, boxes2, None, "numpy", None, BOX, fmt)
+    geometry = geometry_of(fmt)
+    set1 = Input("boxes1", boxes1, boxes1, None, "numpy", None, geometry, fmt)
+    set2 = Input("boxes2", boxes2, boxes2, None, "numpy", None, geometry, fmt)
     zero = np.zeros(1, np.int64)
     job = _Job(METRICS[metric], set1, set2, zero, zero, None)
     job.fill(out.reshape(1, *out.shape), slice(None), 0)
@@ -269,9 +273,25 @@ def _score(
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
     set1, set2 = read_sets(geometry, names, a, b, fmt, batches=True)
+    if iscrowd is None and out is None and device != "cuda":
+        scores = _few(set1, set2, fmt, metric, aligned)
+        if scores is not None:
+            return hand_back(scores, set1, set2)
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, names[1])
     make = _aligned_result if aligned else _dense_result
     return make(function, chosen, set1, set2, crowd).compute(out, device)
+
+
+def _few(set1: Input, set2: Input, fmt: str, metric: str, aligned: bool) -> Array | None:
+    """The scores of a few members, in one compiled call; None where that cannot be."""
+    if set1.size * (1 if aligned else set2.size) >= PARALLEL_FROM:
+        return None
+    plain = small.plain_arrays(set1, set2)
+    if plain is None:
+        return None
+    if aligned:
+        return small.aligned(plain[0], plain[1], fmt, metric)
+    return small.dense(plain[0], plain[1], fmt, metric, None, _fill_plain)
 
 
 def _described(function: str, rows: int, columns: int, geometry: Geometry) -> str:

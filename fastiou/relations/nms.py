@@ -24,6 +24,7 @@ from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
 from fastiou.geometries.table import check_metric, geometry_of
 from fastiou.geometry import PADDING, unmagnify
 from fastiou.metrics import Metric
+from fastiou.relations import small
 from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.groups import group_codes
@@ -159,6 +160,15 @@ def nms(
     >>> fastiou.nms(boxes, [0.8, 0.9, 0.1], method="linear", score_threshold=0.3)
     array([1])
     """
+    if (
+        type(a) is np.ndarray
+        and method == "hard"
+        and max_output is None
+        and device in ("auto", "cpu")
+    ):
+        kept = small.nms(a, scores, threshold, groups, metric, fmt, score_threshold)
+        if kept is not None:
+            return kept
     geometry = geometry_of(fmt, a)
     score = check_metric(metric, geometry)
     check_choice("method", method, METHODS)

@@ -14,6 +14,7 @@ from fastiou.arrays.inputs import Input, hand_back, plain_array
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
+from fastiou.relations import small
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
@@ -181,6 +182,16 @@ def pairs(
            row        col      value
              0          1       0.75
     """
+    if (
+        type(a) is np.ndarray
+        and (b is None or type(b) is np.ndarray)
+        and device in ("auto", "cpu")
+        and progress is False
+    ):
+        found_few = small.pairs(a, b, threshold, metric, fmt, groups)
+        if found_few is not None:
+            count1, count2 = len(a), len(a if b is None else b)
+            return Pairs(*found_few, (count1, count2), count1 * count2)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)

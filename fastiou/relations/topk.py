@@ -14,6 +14,7 @@ from fastiou.arrays.inputs import result_dtype
 from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
+from fastiou.relations import small
 from fastiou.relations.pairs import empty_on_gpu, in_kind, lowest_score
 from fastiou.runtime import memory, threads
 from fastiou.runtime.gpu_arrays import GpuArray
@@ -115,6 +116,10 @@ def topk(
     array([[ 0,  1, -1],
            [-1, -1, -1]])
     """
+    if type(a) is np.ndarray and type(b) is np.ndarray and device in ("auto", "cpu"):
+        found_few = small.topk(a, b, k, threshold, metric, fmt, groups)
+        if found_few is not None:
+            return TopK(*found_few)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)

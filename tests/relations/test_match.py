@@ -22,6 +22,9 @@ from fastiou import reference
 from fastiou.relations import match as assignment
 from fastiou.relations.pairs import Pairs
 
+#: Few are many here: other tests compare what one call does for a few.
+pytestmark = pytest.mark.general_way
+
 METHODS = ["greedy", "optimal", "coco"]
 
 

@@ -44,6 +44,9 @@ import fastiou
 from fastiou import reference
 from fastiou.runtime import threads
 
+#: Few are many here: other tests compare what one call does for a few.
+pytestmark = pytest.mark.general_way
+
 METHODS = ["hard", "linear", "gaussian"]
 
 #: Metrics that soft suppression is tested for: one that is symmetric, one that can be below 0, and

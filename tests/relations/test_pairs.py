@@ -33,6 +33,9 @@ from fastiou.search import grid_plan, pair_lists
 from fastiou.search import search as candidates
 from fastiou.search.groups import group_codes
 
+#: Few are many here: other tests compare what one call does for a few.
+pytestmark = pytest.mark.general_way
+
 
 def assert_pairs(found: fastiou.Pairs, scores: Array, threshold: float) -> None:
     rows, cols, values = reference.box_pairs(scores, threshold)

@@ -22,6 +22,9 @@ from fastiou.metrics import METRICS
 from fastiou.relations import nms as suppression
 from fastiou.runtime import threads
 
+#: Few are many here: other tests compare what one call does for a few.
+pytestmark = pytest.mark.general_way
+
 
 def kept_one_by_one(
     dense: Array, scores: Array, threshold: float, groups: Array | None = None

@@ -22,7 +22,7 @@ import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou.runtime import memory, steps, tbb, threads
+from fastiou.runtime import memory, tbb, threads
 
 PACKAGE = Path(fastiou.__file__).parent
 
@@ -408,15 +408,16 @@ def test_damaged_cache(
 ) -> None:
     """What cannot be read is compiled again without a word, and mended on disk."""
     shutil.copytree(small_cache, tmp_path, dirs_exist_ok=True)
-    files = list(tmp_path.rglob("*small-iou*"))
+    files = list(tmp_path.rglob("*small-dense-box-iou*"))
     assert files
     for file in files:
         damage(file)
     python(FEW, NUMBA_CACHE_DIR=str(tmp_path))
     python(
-        FEW + "from fastiou.geometries.box_small import small_kernel\n"
+        FEW
+        + "from fastiou.cpu.small import small_kernels\nfrom fastiou.geometries.boxes import BOX\n"
         "from fastiou.metrics import METRICS\n"
-        "assert small_kernel(METRICS['iou']).serial.stats.cache_hits\n",
+        "assert small_kernels(BOX, METRICS['iou']).dense.serial.stats.cache_hits\n",
         NUMBA_CACHE_DIR=str(tmp_path),
     )
 
@@ -448,7 +449,7 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_files(
         for bits in (32, 64)
     )
     python(code, NUMBA_CACHE_DIR=str(tmp_path))
-    single, double = tmp_path.rglob("*small-iou*.nbc")
+    single, double = tmp_path.rglob("*small-dense-box-iou*.nbc")
     kept = single.read_bytes()
     shutil.copy(double, single)
     double.write_bytes(kept)
@@ -653,7 +654,7 @@ except KeyboardInterrupt:
     )
     cache = tmp_path / "cache"
     python("import caller\nassert caller.heard", prelude="", NUMBA_CACHE_DIR=str(cache))
-    assert not list(cache.rglob("*small-iou*.nbc"))  # which is compiled no more
+    assert not list(cache.rglob("*small-dense-box-iou*.nbc"))  # which is compiled no more
 
 
 @pytest.mark.slow

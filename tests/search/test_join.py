@@ -38,6 +38,9 @@ from fastiou.cpu import pairs as join
 from fastiou.runtime import memory, steps, threads
 from fastiou.search import grid_plan, pair_lists
 
+#: Few are many here: other tests compare what one call does for a few.
+pytestmark = pytest.mark.general_way
+
 METRICS_AND_DTYPES: list[Any] = [(metric, np.float64) for metric in METRICS]
 METRICS_AND_DTYPES += [
     pytest.param(metric, np.float32, marks=pytest.mark.slow) for metric in USUAL_METRICS

@@ -1,0 +1,376 @@
+"""Relations of a few members: one compiled call prepares, scores and decides.
+
+There is no grid and no plan: every member is scored against every other, with the very formula and
+columns of all other ways. What is not finite, or too large or small for the type's arithmetic, is
+left to these: then a kernel says that it could not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from fastiou.cpu import match as assign
+from fastiou.cpu.dense import BLOCK_ROWS, TILE_BYTES, aligned_filler, tile_filler
+from fastiou.cpu.scoring import search_scorer
+from fastiou.cpu.topk import insert
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.bit_vectors import count_zeros_below
+from fastiou.runtime.kernel import Kernel, named
+from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
+from fastiou.typing import Array
+
+__all__ = ["MOST_PAIRS", "SmallKernels", "small_kernels"]
+
+
+#: Columns are filled in steps of so many, and reach a chunk past the last member.
+LANES = 16
+
+#: Pairs for which there is room.
+MOST_PAIRS = 1 << 14
+
+#: More work than a few members make: kernels that pause go on to the end.
+NO_PAUSE = 2**62
+
+
+class SmallKernels(NamedTuple):
+    """The kernels of one geometry and metric. Members are (n, numbers), all of one float type.
+
+    `layout` is the number of their format. Groups are (n,) int64, or (0,) where all are of one.
+    """
+
+    #: `(members1, members2, layout, scores)` fills (n, m), and tells whether it could.
+    dense: Kernel
+    #: `(members1, members2, layout, scores)` fills (n,), and tells whether it could.
+    aligned: Kernel
+    #: `(members1, members2, layout, groups1, groups2, itself, limit, rows, cols, values) -> int`
+    #: lists the pairs that score `limit` or more, and returns how many; -1 where it could not.
+    pairs: Kernel
+    #: `(members1, members2, layout, groups1, groups2, limit, columns, values)` fills (n, k), and
+    #: tells whether it could.
+    topk: Kernel
+    #: `(members, layout, scores, groups, limit, least, kept) -> int`: of members whose score is
+    #: `least` or more, those that no better one that is kept scores `limit` or more with. Returns
+    #: how many; -1 where it could not.
+    nms: Kernel
+    #: `(members1, members2, layout, groups1, groups2, limit, rows, cols, values, unmatched_rows,
+    #: unmatched_cols) -> int`: the matches, and how many; -1 where it could not.
+    greedy: Kernel
+    optimal: Kernel
+
+
+find_greedy = register_jitable(assign.find_greedy)
+find_optimal = register_jitable(assign.find_optimal)
+optimal_start = register_jitable(assign.optimal_start)
+optimal_result = register_jitable(assign.optimal_result)
+
+
+@register_jitable
+def match_greedily(
+    offsets: Array, cols: Array, values: Array, size2: int
+) -> tuple[Array, Array, Array]:
+    """The column of each row, -1 for none, the value of each match, and which columns have one."""
+    size1 = len(offsets) - 1
+    partners, holders = np.full(size1, -1), np.full(size2, -1)
+    bars, looks = np.zeros(size2, values.dtype), np.zeros(size1, np.int64)
+    state = np.zeros(assign.STATE, np.int64)
+    find_greedy(offsets, cols, values, partners, holders, bars, looks, state, NO_PAUSE)
+    matched = np.zeros(size1, values.dtype)
+    for col in range(size2):
+        if holders[col] >= 0:
+            matched[holders[col]] = bars[col]
+    return partners, matched, holders >= 0
+
+
+@register_jitable
+def match_optimally(
+    offsets: Array, cols: Array, values: Array, size2: int
+) -> tuple[Array, Array, Array]:
+    """The same of a matching with the highest total."""
+    is_turned, arrays = optimal_start(offsets, cols, values, size2)
+    for bids in (assign.BIDS, 0):
+        find_optimal(arrays, bids, np.zeros(assign.STATE, np.int64), NO_PAUSE)
+    return optimal_result(is_turned, arrays)
+
+
+@register_jitable
+def are_of_one_group(groups1: Array, groups2: Array, i: int, j: int) -> bool:
+    """Whether two members may meet."""
+    return len(groups1) == 0 or groups1[i] == groups2[j]
+
+
+@register_jitable
+def write_matches(
+    partners: Array,
+    matched: Array,
+    taken: Array,
+    rows: Array,
+    cols: Array,
+    values: Array,
+    unmatched_rows: Array,
+    unmatched_cols: Array,
+) -> int:
+    """List a matching: (n,) the column of each row, -1 for none, and (n,) the values; (m,) bool."""
+    count = left = 0
+    for row in range(len(partners)):
+        if partners[row] < 0:
+            unmatched_rows[left] = row
+            left += 1
+        else:
+            rows[count] = row
+            cols[count] = partners[row]
+            values[count] = matched[row]
+            count += 1
+    left = 0
+    for col in range(len(taken)):
+        if not taken[col]:
+            unmatched_cols[left] = col
+            left += 1
+    return count
+
+
+@functools.cache
+def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
+    """Make the kernels of a geometry that has `Geometry.small`, and of a metric."""
+    assert geometry.small is not None
+    size, load = geometry.chunk, geometry.load
+    fill, column_rows = geometry.small.fill(metric), 4 + geometry.small.data_rows
+    score = search_scorer(geometry, metric)
+    fill_tile = tile_filler(geometry, metric)
+    fill_aligned = aligned_filler(geometry, metric)
+    label = f"{geometry.label}-{metric.name}"
+
+    @register_jitable
+    @named(label)
+    def prepared(members: Array, layout: int) -> tuple[bool, Array]:
+        length = (len(members) + size + LANES - 1) // LANES * LANES
+        columns = np.empty((column_rows, length), members.dtype)
+        return fill(members, layout, columns), columns
+
+    @register_jitable
+    @named(label)
+    def both_prepared(members1: Array, members2: Array, layout: int) -> tuple[bool, Array, Array]:
+        is_ready1, columns1 = prepared(members1, layout)
+        is_ready2, columns2 = prepared(members2, layout)
+        return is_ready1 and is_ready2, columns1, columns2
+
+    @register_jitable
+    @named(label)
+    def find_pairs(
+        members1: Array,
+        members2: Array,
+        layout: int,
+        groups1: Array,
+        groups2: Array,
+        itself: bool,
+        limit: Any,
+        cols: Array,
+        values: Array,
+    ) -> tuple[bool, Array]:
+        """Fill pairs by row; return whether that could be done, and (n + 1,) where rows begin."""
+        prefer_widest_vectors()
+        offsets = np.zeros(len(members1) + 1, np.int64)
+        is_ready, columns1 = prepared(members1, layout)
+        columns2 = columns1
+        if is_ready and not itself:
+            is_ready, columns2 = prepared(members2, layout)
+        if not is_ready:
+            return False, offsets
+        chunk = stack_array(columns1, size)
+        bounds1, data1 = columns1[:4], columns1[4:]
+        bounds2, data2 = columns2[:4], columns2[4:]
+        least = values.dtype.type(limit)
+        count, last = 0, len(members2)
+        for row in range(len(members1)):
+            member = load(bounds1, data1, np.uint64(row))
+            for column in range(row + 1 if itself else 0, last, size):
+                bits = score(member, bounds2, data2, column, last, least, chunk)
+                while bits:
+                    lane = count_zeros_below(bits)
+                    bits &= bits - np.uint64(1)
+                    if are_of_one_group(groups1, groups2, row, column + lane):
+                        if count == len(cols):
+                            return False, offsets
+                        cols[count] = column + lane
+                        values[count] = chunk[lane]
+                        count += 1
+            offsets[row + 1] = count
+        return True, offsets
+
+    def dense(members1: Array, members2: Array, layout: int, scores: Array) -> bool:
+        is_ready, columns1, columns2 = both_prepared(members1, members2, layout)
+        if not is_ready:
+            return False
+        count1, count2 = scores.shape
+        for down in range((count1 + BLOCK_ROWS - 1) // BLOCK_ROWS):
+            for across in range((count2 * scores.itemsize + TILE_BYTES - 1) // TILE_BYTES):
+                fill_tile(
+                    columns1[:4], columns1[4:], columns2[:4], columns2[4:], 0, 0, scores, False,
+                    down, across,
+                )  # fmt: skip
+        return True
+
+    def aligned(members1: Array, members2: Array, layout: int, scores: Array) -> bool:
+        is_ready, columns1, columns2 = both_prepared(members1, members2, layout)
+        if not is_ready:
+            return False
+        fill_aligned(columns1[:4], columns1[4:], columns2[:4], columns2[4:], scores, 0, len(scores))
+        return True
+
+    def pairs(
+        members1: Array,
+        members2: Array,
+        layout: int,
+        groups1: Array,
+        groups2: Array,
+        itself: bool,
+        limit: float,
+        rows: Array,
+        cols: Array,
+        values: Array,
+    ) -> int:
+        is_done, offsets = find_pairs(
+            members1, members2, layout, groups1, groups2, itself, limit, cols, values
+        )
+        if not is_done:
+            return -1
+        for row in range(len(members1)):
+            for place in range(offsets[row], offsets[row + 1]):
+                rows[place] = row
+        return offsets[len(members1)]
+
+    def topk(
+        members1: Array,
+        members2: Array,
+        layout: int,
+        groups1: Array,
+        groups2: Array,
+        limit: float,
+        columns: Array,
+        values: Array,
+    ) -> bool:
+        is_ready, columns1, columns2 = both_prepared(members1, members2, layout)
+        if not is_ready:
+            return False
+        prefer_widest_vectors()
+        chunk = stack_array(values, size)
+        bounds1, data1 = columns1[:4], columns1[4:]
+        bounds2, data2 = columns2[:4], columns2[4:]
+        last, k = len(members2), values.shape[1]
+        for row in range(len(members1)):
+            own_columns, own_values = columns[row], values[row]
+            member = load(bounds1, data1, np.uint64(row))
+            least = values.dtype.type(limit)
+            kept = 0
+            for column in range(0, last, size):
+                bits = score(member, bounds2, data2, column, last, least, chunk)
+                while bits:
+                    lane = count_zeros_below(bits)
+                    bits &= bits - np.uint64(1)
+                    if are_of_one_group(groups1, groups2, row, column + lane):
+                        kept = insert(own_columns, own_values, kept, column + lane, chunk[lane])
+                        if kept == k:
+                            least = own_values[k - 1]
+            for place in range(kept, k):
+                own_columns[place] = -1
+                own_values[place] = 0
+        return True
+
+    def nms(
+        members: Array,
+        layout: int,
+        scores: Array,
+        groups: Array,
+        limit: float,
+        least: float,
+        kept: Array,
+    ) -> int:
+        count = 0
+        keys = np.empty(len(members), np.float64)
+        order = np.empty(len(members), np.int64)
+        for i in range(len(members)):
+            if scores[i] >= least:
+                keys[count] = scores[i]
+                order[count] = i
+                count += 1
+                continue
+            if scores[i] != scores[i]:
+                return -1
+            for k in range(members.shape[1]):
+                if members[i, k] - members[i, k] != 0:  # an infinity, or NaN
+                    return -1
+        assign.sort_row(order, keys, 0, count)
+        ordered = np.empty((count, members.shape[1]), members.dtype)
+        for i in range(count):
+            for k in range(members.shape[1]):
+                ordered[i, k] = members[order[i], k]
+        is_ready, columns = prepared(ordered, layout)
+        if not is_ready:
+            return -1
+        prefer_widest_vectors()
+        chunk = stack_array(columns, size)
+        bounds, data = columns[:4], columns[4:]
+        enough = columns.dtype.type(limit)
+        is_left = np.ones(count, np.bool_)
+        found = 0
+        for i in range(count):
+            if not is_left[i]:
+                continue
+            kept[found] = order[i]
+            found += 1
+            member = load(bounds, data, np.uint64(i))
+            for column in range(i + 1, count, size):
+                bits = score(member, bounds, data, column, count, enough, chunk)
+                while bits:
+                    other = column + count_zeros_below(bits)
+                    bits &= bits - np.uint64(1)
+                    if are_of_one_group(groups, groups, order[i], order[other]):
+                        is_left[other] = False
+        return found
+
+    def matching(match_pairs: Any) -> Callable[..., int]:
+        def match(
+            members1: Array,
+            members2: Array,
+            layout: int,
+            groups1: Array,
+            groups2: Array,
+            limit: float,
+            rows: Array,
+            cols: Array,
+            values: Array,
+            unmatched_rows: Array,
+            unmatched_cols: Array,
+        ) -> int:
+            size1, size2 = len(members1), len(members2)
+            room = min(size1 * size2, MOST_PAIRS)
+            pair_cols, pair_values = np.empty(room, np.int64), np.empty(room, values.dtype)
+            is_done, offsets = find_pairs(
+                members1, members2, layout, groups1, groups2, False, limit, pair_cols, pair_values
+            )
+            if not is_done:
+                return -1
+            partners, matched, taken = match_pairs(offsets, pair_cols, pair_values, size2)
+            return write_matches(
+                partners, matched, taken, rows, cols, values, unmatched_rows, unmatched_cols
+            )
+
+        return match
+
+    def kernel(function: Any, name: str) -> Kernel:
+        return Kernel(function, f"small-{name}-{label}")
+
+    return SmallKernels(
+        kernel(dense, "dense"),
+        kernel(aligned, "aligned"),
+        kernel(pairs, "pairs"),
+        kernel(topk, "topk"),
+        kernel(nms, "nms"),
+        kernel(matching(match_greedily), "greedy"),
+        kernel(matching(match_optimally), "optimal"),
+    )

@@ -1,0 +1,219 @@
+"""A few members in one compiled call give the bits of the general way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from boxes_for_tests import Array, as_format, awkward_boxes, drawn_boxes, random_boxes
+from combinations_for_tests import rotated_boxes
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastiou
+from fastiou.relations import small
+
+Call = Callable[..., Any]
+
+
+def parts_of(result: Any) -> list[Array]:
+    return [result] if isinstance(result, np.ndarray) else list(result)
+
+
+def relations(rng: np.random.Generator, a: Array, b: Array, **options: Any) -> dict[str, Call]:
+    """Calls of all relations, for these sets."""
+    groups = rng.integers(-1, 3, len(a)), rng.integers(-1, 3, len(b))
+    scores = rng.random(len(a)).round(1)
+    count = min(len(a), len(b))
+    calls: dict[str, Call] = {
+        "dense": lambda: fastiou.box_iou(a, b, **options),
+        "aligned": lambda: fastiou.box_iou(a[:count], b[:count], aligned=True, **options),
+    }
+    if options.get("metric") == "intersection":
+        return calls
+    calls |= {
+        "pairs": lambda: fastiou.pairs(a, b, 0.2, **options),
+        "pairs in groups": lambda: fastiou.pairs(a, b, 0.2, groups=groups, **options),
+        "itself": lambda: fastiou.pairs(a, threshold=0.2, **options),
+        "itself in groups": lambda: fastiou.pairs(a, threshold=0.2, groups=groups[0], **options),
+        "topk": lambda: fastiou.topk(a, b, 3, **options),
+        "topk in groups": lambda: fastiou.topk(a, b, groups=groups, threshold=0.3, **options),
+        "greedy": lambda: fastiou.match(a, b, 0.1, **options),
+        "greedy in groups": lambda: fastiou.match(a, b, 0.1, groups=groups, **options),
+        "optimal": lambda: fastiou.match(a, b, 0.1, method="optimal", **options),
+        "nms": lambda: fastiou.nms(a, scores, 0.3, **options),
+        "nms in groups": lambda: fastiou.nms(a, scores, 0.3, groups=groups[0], **options),
+        "nms of some": lambda: fastiou.nms(
+            a, scores.astype(np.float32), 0.3, score_threshold=0.4, **options
+        ),
+    }
+    return calls
+
+
+def assert_same(calls: dict[str, Call], *, all_at_once: bool = True) -> None:
+    """Compare with what results when nothing is left to one call."""
+    one_call = {name: call() for name, call in calls.items()}
+    asked: list[bool] = []
+
+    def none(*_: Any) -> None:
+        asked.append(True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small, "_known_of", none)
+        for name, call in calls.items():
+            asked.clear()
+            expected = call()
+            assert asked or not all_at_once, name
+            assert type(one_call[name]) is type(expected)
+            for part, other in zip(parts_of(one_call[name]), parts_of(expected), strict=True):
+                assert part.dtype == other.dtype, name
+                np.testing.assert_array_equal(part, other, name)
+                assert part.tobytes() == np.ascontiguousarray(other).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", ["iou", "giou"])
+@given(data=st.data())
+def test_any_boxes(dtype: type, metric: str, data: st.DataObject) -> None:
+    a, b = data.draw(drawn_boxes(dtype)), data.draw(drawn_boxes(dtype))
+    if data.draw(st.booleans()):  # one NaN takes all of a call the general way
+        a, b = np.nan_to_num(a), np.nan_to_num(b)
+    fmt = data.draw(st.sampled_from(["xyxy", "xywh"]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    assert_same(relations(rng, a, b, metric=metric, fmt=fmt))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 5), (5, 0), (1, 1), (15, 17), (16, 64), (65, 130)])
+def test_sizes_around_those_of_vectors(
+    rng: np.random.Generator, sizes: tuple[int, int], dtype: type
+) -> None:
+    a, b = (random_boxes(rng, size, dtype, span=40) for size in sizes)
+    assert_same(relations(rng, a, b))
+    a, b = (rotated_boxes(rng, size).astype(dtype) for size in sizes)
+    assert_same(relations(rng, a, b, fmt="cxcywhr"))
+
+
+@pytest.mark.parametrize("fmt", ["xyxy", "xywh", "cxcywh"])
+@pytest.mark.parametrize("metric", ["iou", "giou", "diou", "ciou", "iof", "ios", "dice"])
+def test_metrics_and_formats(rng: np.random.Generator, metric: str, fmt: str) -> None:
+    a, b = (as_format(random_boxes(rng, size, span=40), fmt) for size in (30, 40))
+    assert_same(relations(rng, a, b, metric=metric, fmt=fmt))
+
+
+@pytest.mark.parametrize("fmt", ["cxcywhr-rad", "cxcywhr-cw", "xywhr"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_formats_of_rotated_boxes(rng: np.random.Generator, fmt: str, dtype: type) -> None:
+    a, b = (rotated_boxes(rng, size).astype(dtype) for size in (30, 40))
+    assert_same(relations(rng, a, b, fmt=fmt))
+
+
+@pytest.mark.parametrize("scale", [1, 1e-30, 1e30, 1e-170, 1e160])
+def test_degenerate_and_huge_boxes(rng: np.random.Generator, scale: float) -> None:
+    a = np.concatenate([awkward_boxes(), random_boxes(rng, 20, span=20)]) * scale
+    assert_same(relations(rng, a, a[::-1].copy()))
+    finite = np.nan_to_num(a)
+    assert_same(relations(rng, finite, finite[::-1].copy()))
+
+
+@pytest.mark.parametrize("metric", ["iou", "intersection"])
+def test_inputs_of_other_kinds(rng: np.random.Generator, metric: str) -> None:
+    boxes = random_boxes(rng, 20, span=40)
+    frozen = boxes.copy()
+    frozen.flags.writeable = False
+    whole = boxes.round().astype(np.int64)
+    for a in (
+        boxes.tolist(),
+        np.asfortranarray(boxes),
+        boxes[::-1],
+        frozen,
+        boxes.astype(">f8"),
+        boxes.astype(np.float16),
+        boxes.astype(np.uint8),
+        whole,
+        whole - 2**60,
+        whole * 2**45,
+        [],
+    ):
+        count = len(a)
+        for b in (boxes[:count], boxes[:count].astype(np.float32), a):
+            calls: dict[str, Call] = {
+                "dense": lambda a=a, b=b: fastiou.box_iou(a, b, metric=metric),
+                "aligned": lambda a=a, b=b: fastiou.box_iou(a, b, metric=metric, aligned=True),
+            }
+            assert_same(calls, all_at_once=False)
+
+
+def test_what_one_call_is_for(rng: np.random.Generator) -> None:
+    a, b = random_boxes(rng, 30), random_boxes(rng, 40)
+    turned = rotated_boxes(rng, 30)
+    for one, other, fmt in ((a, b, "xyxy"), (turned, turned[::-1].copy(), "cxcywhr")):
+        assert small.pairs(one, other, 0.5, "iou", fmt, None) is not None
+        assert small.topk(one, other, 2, 0.0, "iou", fmt, None) is not None
+        assert small.nms(one, one[:, 0].copy(), 0.5, None, "iou", fmt, 0.0) is not None
+        for method in ("greedy", "optimal"):
+            assert small.matches(one, other, 0.5, method, "iou", fmt, None) is not None
+        assert small.aligned(one, one, fmt, "iou") is not None
+        assert small.dense(one, other, fmt, "iou", None, lambda: None) is not None
+    many = random_boxes(rng, 3000)
+    assert small.pairs(many, many, 0.5, "iou", "xyxy", None) is None
+    assert small.nms(many, many[:, 0].copy(), 0.5, None, "iou", "xyxy", 0.0) is None
+    heap = np.tile([0, 0, 1, 1.0], (200, 1))  # more pairs than there is room for
+    assert small.pairs(heap, heap, 0.5, "iou", "xyxy", None) is None
+    assert len(fastiou.pairs(heap, heap)) == 40_000
+
+
+BAD = {
+    "threshold": [0.0, -0.1, 1.1, "0.5", True, None, float("nan")],
+    "fmt": ["xyzw", None, 3, ["xyxy"]],
+    "metric": ["giou!", None, "intersection "],
+    "groups": [[1, 2], "ab", (np.zeros(3, int), np.zeros(9, int)), np.zeros((4, 1), int)],
+    "device": ["tpu", None],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_refused_is_refused_in_the_same_words(
+    rng: np.random.Generator, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = random_boxes(rng, 4), random_boxes(rng, 5)
+    scores = rng.random(4)
+
+    def raised() -> list[tuple[type, str] | None]:
+        found: list[tuple[type, str] | None] = []
+        for value in BAD[name]:
+            for call in (
+                lambda **options: fastiou.pairs(a, b, **options),
+                lambda **options: fastiou.topk(a, b, **options),
+                lambda **options: fastiou.match(a, b, **options),
+                lambda **options: fastiou.nms(a, scores, **options),
+            ):
+                try:
+                    call(**{name: value})
+                except (TypeError, ValueError) as error:
+                    found.append((type(error), str(error)))
+                else:
+                    found.append(None)
+        return found
+
+    with_one_call = raised()
+    assert any(with_one_call)
+    monkeypatch.setattr(small, "_known_of", lambda *_: None)
+    assert with_one_call == raised()
+
+
+@pytest.mark.parametrize("scores", [[0.5, np.nan], [0.5], [[0.5], [0.5]], ["a", "b"], [np.inf, 1]])
+@pytest.mark.parametrize("boxes", [np.eye(2, 4), np.array([[0, 0, 1, np.inf], [0, 0, 1, 1]])])
+def test_scores_and_infinities(scores: list[Any], boxes: Array) -> None:
+    def outcome() -> Any:
+        try:
+            return fastiou.nms(boxes, np.array(scores), score_threshold=0.9).tolist()
+        except (TypeError, ValueError) as error:
+            return type(error), str(error)
+
+    one_call = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small, "_known_of", lambda *_: None)
+        assert one_call == outcome()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise a ValueError unless the argument is one of the choices."""
-    accepted = list(choices)
-    if not isinstance(value, str) or value not in accepted:
+    if not isinstance(value, str) or value not in choices:
+        accepted = list(choices)
         raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
 
 

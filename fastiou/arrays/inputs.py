@@ -156,6 +156,8 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
         raise TypeError(f"{name} must hold booleans, {kinds}, got dtype {array.dtype}")
+    if array is given.array:
+        return given
     return given._replace(array=array)
 
 

@@ -28,7 +28,6 @@ __all__ = [
     "find_optimal",
     "optimal_result",
     "optimal_start",
-    "sort_row",
 ]
 
 
@@ -75,8 +74,8 @@ def _sink(cols: Array, values: Array, first: int, place: int, count: int) -> Non
 
 
 @register_jitable
-def sort_row(cols: Array, values: Array, first: int, last: int) -> None:
-    """Sort the pairs of a row as it prefers them, in place: by falling value, then by column."""
+def _sort_row(cols: Array, values: Array, first: int, last: int) -> None:
+    """Sort the pairs of a row as it prefers them, in place."""
     count = last - first
     for place in range(count // 2 - 1, -1, -1):
         _sink(cols, values, first, place, count)
@@ -128,7 +127,7 @@ def find_greedy(
                     best = k
         else:
             if looks[row] == SCANS:
-                sort_row(cols, values, first, last)
+                _sort_row(cols, values, first, last)
                 work += SCANS * (last - first)
             # From here on `looks` tells how many of the sorted pairs were tried. A column that was
             # better off then is so for ever.

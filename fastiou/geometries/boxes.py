@@ -93,7 +93,8 @@ def read_boxes(
             f"{name} must have the shape (N, {numbers}), got {array.shape}; tell batches apart by "
             "groups, and pass masks that are 4 wide as Masks"
         )
-    return given._replace(array=array, source=array, geometry=geometry, fmt=fmt)
+    # Not by `_replace`, which takes 1.3 µs.
+    return Input(name, array, array, given.wrap, given.library, given.gpu, geometry, fmt)
 
 
 def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:

@@ -181,6 +181,11 @@ def match(
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     if ranks is not None and len(ranks) != set1.size:
         raise ValueError(f"scores must have the shape ({set1.size},), got {ranks.shape}")
+    if ranks is None:
+        known = small.checked_groups(groups, set1.size, set2.size, False)
+        few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
+        if few is not None:
+            return Match(*(hand_back(part, set1, set2) for part in few))
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
     pairs = find_pairs(set1, set2, chosen, minimum, groups, crowd=crowd)
     if ranks is None:

@@ -166,7 +166,7 @@ def nms(
         and max_output is None
         and device in ("auto", "cpu")
     ):
-        kept = small.nms(a, scores, threshold, groups, metric, fmt, score_threshold)
+        kept = small.nms(a, a, scores, threshold, groups, metric, fmt, score_threshold)
         if kept is not None:
             return kept
     geometry = geometry_of(fmt, a)
@@ -203,6 +203,14 @@ def nms(
                 f"scores must be finite for method={method!r}, which could not lower others, "
                 f"got {values[row]} in row {row}"
             )
+    if method == "hard" and device != "cuda":
+        known = small.checked_groups(groups, count, count, True)
+        few = values.astype(np.float32) if values.dtype == np.float16 else values
+        kept = small.plain_call(
+            small.nms, set1, set1, few, minimum, known, metric, fmt, float(least)
+        )
+        if kept is not None:
+            return hand_back(kept[:most], set1)
     codes, _, group_count = group_codes(groups, (count, count), itself=True)
     chosen = by_score(values)[: np.count_nonzero(values >= least)]
     if len(chosen) < count:

@@ -188,16 +188,24 @@ def pairs(
         and device in ("auto", "cpu")
         and progress is False
     ):
-        found_few = small.pairs(a, b, threshold, metric, fmt, groups)
-        if found_few is not None:
-            count1, count2 = len(a), len(a if b is None else b)
-            return Pairs(*found_few, (count1, count2), count1 * count2)
+        other = a if b is None else b
+        few = small.pairs(a, other, b is None, threshold, metric, fmt, groups)
+        if few is not None:
+            return Pairs(*few, (len(a), len(other)), len(a) * len(other))
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
     report, finish = progress_callback(progress)
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     minimum = threshold_number(threshold, chosen.maximum)
+    if device != "cuda" and progress is False:
+        itself = set2 is set1
+        known = small.checked_groups(groups, set1.size, set2.size, itself)
+        few = small.plain_call(small.pairs, set1, set2, itself, minimum, metric, fmt, known)
+        if few is not None:
+            rows, cols, values = (hand_back(column, set1, set2) for column in few)
+            sizes = set1.size, set2.size
+            return Pairs(rows, cols, values, sizes, sizes[0] * sizes[1])
     try:
         found = find_pairs(
             set1, set2, chosen, minimum, groups, device=device, report=report, stay_on_gpu=True

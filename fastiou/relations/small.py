@@ -17,10 +17,12 @@ from fastiou.cpu.small import MOST_PAIRS, SmallKernels, small_kernels
 from fastiou.geometries.table import FORMATS
 from fastiou.metrics import METRICS
 from fastiou.runtime.threads import PARALLEL_FROM
+from fastiou.search.groups import group_arrays
 from fastiou.typing import Array
 
 __all__ = [
     "aligned",
+    "checked_groups",
     "dense",
     "least_above",
     "least_from",
@@ -28,6 +30,7 @@ __all__ = [
     "nms",
     "pairs",
     "plain_arrays",
+    "plain_call",
     "topk",
 ]
 
@@ -81,16 +84,13 @@ def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
     except (KeyError, TypeError):
         pass
     if not (
-        isinstance(fmt, str)
-        and isinstance(metric, str)
-        and fmt in FORMATS
-        and metric in METRICS
-        and dtype in (np.float32, np.float64)
+        isinstance(fmt, str) and isinstance(metric, str) and fmt in FORMATS and metric in METRICS
     ):
         return None
     geometry, chosen = FORMATS[fmt].load(), METRICS[metric]
     found = None
-    if geometry.small is not None and chosen.needs in geometry.measures:
+    is_float = dtype in (np.float32, np.float64)
+    if is_float and geometry.small is not None and chosen.needs in geometry.measures:
         layout = geometry.small.layout(fmt, chosen, dtype)
         if layout is not None:
             numbers = FORMATS[fmt].formats[fmt]
@@ -117,20 +117,33 @@ def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
     return found
 
 
-def plain_arrays(*sets: Input) -> tuple[Array, ...] | None:
+def plain_call(relation: Callable[..., Any], set1: Input, set2: Input, *arguments: Any) -> Any:
+    """Call a function of this module for what was read and checked, if it is little."""
+    if set1.size * set2.size > MOST_SCORES:
+        return None
+    plain = plain_arrays(set1, set2)
+    return None if plain is None else relation(*plain, *arguments)
+
+
+def plain_arrays(set1: Input, set2: Input) -> tuple[Array, Array] | None:
     """Sets as plain arrays of the dtype of their scores, None where that could round or is none."""
-    dtype = result_dtype(*sets)
-    plain = []
-    for given in sets:
-        array = given.array
-        if given.gpu is not None or not isinstance(array, np.ndarray) or array.ndim != 2:
-            return None
-        if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
-            low, high = int(array.min()), int(array.max())
-            if low < -EXACT or high > EXACT:
-                return None
-        plain.append(np.require(array, dtype, ["C", "A", "W"]))
-    return tuple(plain)
+    dtype = result_dtype(set1, set2)
+    first = _plain_array(set1, dtype)
+    if first is None:
+        return None
+    second = first if set2.array is set1.array else _plain_array(set2, dtype)
+    return None if second is None else (first, second)
+
+
+def _plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
+    array = given.array
+    if given.gpu is not None or not isinstance(array, np.ndarray) or array.ndim != 2:
+        return None
+    if array.dtype == dtype and array.flags.carray:
+        return array
+    plain = np.array(array, dtype, order="C")
+    is_wide = array.dtype.kind in "iu" and array.itemsize == 8 and array.size
+    return None if is_wide and np.abs(plain).max() > EXACT else plain
 
 
 def _plain_groups(
@@ -151,6 +164,14 @@ def _plain_groups(
         ):
             return None
     return both
+
+
+def checked_groups(groups: Any, count1: int, count2: int, itself: bool) -> Any:
+    """The argument `groups`, checked, as arrays of one integer type."""
+    if groups is None:
+        return None
+    groups1, groups2 = group_arrays(groups, count1, count2, itself=itself)
+    return groups1 if itself else (groups1, groups2)
 
 
 # ---- thresholds --------------------------------------------------------------------------------
@@ -216,11 +237,9 @@ def aligned(a: Array, b: Array, fmt: str, metric: str) -> Array | None:
 
 
 def pairs(
-    a: Array, b: Array | None, threshold: Any, metric: str, fmt: str, groups: Any
+    a: Array, other: Array, itself: bool, threshold: Any, metric: str, fmt: str, groups: Any
 ) -> tuple[Array, Array, Array] | None:
-    """Rows, columns and values of pairs; without `b`, of a set with itself."""
-    itself = b is None
-    other = a if b is None else b
+    """Rows, columns and values of pairs; of each once in a set with itself."""
     found = _known_of(a, other, fmt, metric)
     if found is None or not found.is_ratio:
         return None
@@ -270,6 +289,7 @@ def topk(
 
 def nms(
     a: Array,
+    other: Array,
     scores: Any,
     threshold: Any,
     groups: Any,
@@ -277,8 +297,8 @@ def nms(
     fmt: str,
     score_threshold: Any,
 ) -> Array | None:
-    """Indices of those that hard suppression keeps."""
-    found = _known_of(a, a, fmt, metric)
+    """Indices of those that hard suppression keeps of a set, which is given twice."""
+    found = _known_of(a, other, fmt, metric)
     if (
         found is None
         or not found.is_ratio

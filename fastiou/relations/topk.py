@@ -10,7 +10,7 @@ import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import threshold_number, whole_number
-from fastiou.arrays.inputs import result_dtype
+from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
@@ -117,9 +117,9 @@ def topk(
            [-1, -1, -1]])
     """
     if type(a) is np.ndarray and type(b) is np.ndarray and device in ("auto", "cpu"):
-        found_few = small.topk(a, b, k, threshold, metric, fmt, groups)
-        if found_few is not None:
-            return TopK(*found_few)
+        few = small.topk(a, b, k, threshold, metric, fmt, groups)
+        if few is not None:
+            return TopK(*few)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
@@ -128,6 +128,11 @@ def topk(
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     number = whole_number("k", k, lowest=1)
     minimum = threshold_number(threshold, chosen.maximum, zero=True)
+    if device != "cuda":
+        known = small.checked_groups(groups, set1.size, set2.size, False)
+        few = small.plain_call(small.topk, set1, set2, number, minimum, metric, fmt, known)
+        if few is not None:
+            return TopK(*(hand_back(part, set1, set2) for part in few))
     codes = group_codes(groups, (set1.size, set2.size), itself=False)
     shape = (set1.size, number)
     inputs = [set1, set2]

@@ -9,7 +9,7 @@ import numpy as np
 from fastiou.arrays.checks import group_array
 from fastiou.typing import Array
 
-__all__ = ["group_codes"]
+__all__ = ["group_arrays", "group_codes"]
 
 
 def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[Array, Array, int]:
@@ -17,7 +17,7 @@ def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[A
 
     One number serves for all where there is but one group.
     """
-    groups1, groups2 = _group_arrays(groups, *sizes, itself=itself)
+    groups1, groups2 = group_arrays(groups, *sizes, itself=itself)
     if groups1 is None or groups2 is None:
         all_one = np.zeros(1, np.int32)
         return all_one, all_one, 1
@@ -38,7 +38,7 @@ def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[A
     return codes1, codes2, len(known)
 
 
-def _group_arrays(
+def group_arrays(
     groups: Any, size1: int, size2: int, *, itself: bool
 ) -> tuple[Array | None, Array | None]:
     """The argument `groups` as an array for either set."""

@@ -30,6 +30,10 @@ def relations(rng: np.random.Generator, a: Array, b: Array, **options: Any) -> d
     calls: dict[str, Call] = {
         "dense": lambda: fastiou.box_iou(a, b, **options),
         "aligned": lambda: fastiou.box_iou(a[:count], b[:count], aligned=True, **options),
+        "lists of groups": lambda: fastiou.match(
+            a, b, 0.1, groups=(groups[0].tolist(), groups[1].astype(np.int8)), **options
+        ),
+        "best of all": lambda: fastiou.nms(a, scores, 0.3, max_output=2, **options),
     }
     if options.get("metric") == "intersection":
         return calls
@@ -139,10 +143,7 @@ def test_inputs_of_other_kinds(rng: np.random.Generator, metric: str) -> None:
     ):
         count = len(a)
         for b in (boxes[:count], boxes[:count].astype(np.float32), a):
-            calls: dict[str, Call] = {
-                "dense": lambda a=a, b=b: fastiou.box_iou(a, b, metric=metric),
-                "aligned": lambda a=a, b=b: fastiou.box_iou(a, b, metric=metric, aligned=True),
-            }
+            calls = relations(rng, a, b, metric=metric)
             assert_same(calls, all_at_once=False)
 
 
@@ -150,18 +151,18 @@ def test_what_one_call_is_for(rng: np.random.Generator) -> None:
     a, b = random_boxes(rng, 30), random_boxes(rng, 40)
     turned = rotated_boxes(rng, 30)
     for one, other, fmt in ((a, b, "xyxy"), (turned, turned[::-1].copy(), "cxcywhr")):
-        assert small.pairs(one, other, 0.5, "iou", fmt, None) is not None
+        assert small.pairs(one, other, False, 0.5, "iou", fmt, None) is not None
         assert small.topk(one, other, 2, 0.0, "iou", fmt, None) is not None
-        assert small.nms(one, one[:, 0].copy(), 0.5, None, "iou", fmt, 0.0) is not None
+        assert small.nms(one, one, one[:, 0].copy(), 0.5, None, "iou", fmt, 0.0) is not None
         for method in ("greedy", "optimal"):
             assert small.matches(one, other, 0.5, method, "iou", fmt, None) is not None
         assert small.aligned(one, one, fmt, "iou") is not None
         assert small.dense(one, other, fmt, "iou", None, lambda: None) is not None
     many = random_boxes(rng, 3000)
-    assert small.pairs(many, many, 0.5, "iou", "xyxy", None) is None
-    assert small.nms(many, many[:, 0].copy(), 0.5, None, "iou", "xyxy", 0.0) is None
+    assert small.pairs(many, many, True, 0.5, "iou", "xyxy", None) is None
+    assert small.nms(many, many, many[:, 0].copy(), 0.5, None, "iou", "xyxy", 0.0) is None
     heap = np.tile([0, 0, 1, 1.0], (200, 1))  # more pairs than there is room for
-    assert small.pairs(heap, heap, 0.5, "iou", "xyxy", None) is None
+    assert small.pairs(heap, heap, False, 0.5, "iou", "xyxy", None) is None
     assert len(fastiou.pairs(heap, heap)) == 40_000
 
 

@@ -28,7 +28,8 @@ from fastiou.typing import Array
 __all__ = ["MOST_PAIRS", "SmallKernels", "small_kernels"]
 
 
-#: Columns are filled in steps of so many, and reach a chunk past the last member.
+#: Columns are filled in steps of so many. They reach a chunk past the last member where chunks
+#: begin anywhere.
 LANES = 16
 
 #: Pairs for which there is room.
@@ -166,16 +167,16 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
 
     @register_jitable
     @named(label)
-    def prepared(members: Array, layout: int) -> tuple[bool, Array]:
-        length = (len(members) + size + LANES - 1) // LANES * LANES
+    def prepared(members: Array, layout: int, beyond: int) -> tuple[bool, Array]:
+        length = (len(members) + beyond + LANES - 1) // LANES * LANES
         columns = np.empty((column_rows, length), members.dtype)
         return fill(members, layout, columns), columns
 
     @register_jitable
     @named(label)
     def both_prepared(members1: Array, members2: Array, layout: int) -> tuple[bool, Array, Array]:
-        is_ready1, columns1 = prepared(members1, layout)
-        is_ready2, columns2 = prepared(members2, layout)
+        is_ready1, columns1 = prepared(members1, layout, 0)
+        is_ready2, columns2 = prepared(members2, layout, 0)
         return is_ready1 and is_ready2, columns1, columns2
 
     @register_jitable
@@ -194,10 +195,10 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         """Fill pairs by row; return whether that could be done, and (n + 1,) where rows begin."""
         prefer_widest_vectors()
         offsets = np.zeros(len(members1) + 1, np.int64)
-        is_ready, columns1 = prepared(members1, layout)
+        is_ready, columns1 = prepared(members1, layout, size if itself else 0)
         columns2 = columns1
         if is_ready and not itself:
-            is_ready, columns2 = prepared(members2, layout)
+            is_ready, columns2 = prepared(members2, layout, 0)
         if not is_ready:
             return False, offsets
         chunk = stack_array(columns1, size)
@@ -329,7 +330,7 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
             order[i] = chosen[order[i]]
             for k in range(members.shape[1]):
                 ordered[i, k] = members[order[i], k]
-        is_ready, columns = prepared(ordered, layout)
+        is_ready, columns = prepared(ordered, layout, size)
         if not is_ready:
             return -1
         prefer_widest_vectors()

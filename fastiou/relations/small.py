@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,8 +63,11 @@ class _Compiled:
         return compiled
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """What a call for plain arrays of one kind needs to know."""
+
+    __slots__ = ("is_ratio", "kernels", "layout", "numbers")
 
     #: Numbers of a member, and the number of its format.
     numbers: int
@@ -78,11 +82,7 @@ _known: dict[tuple[str, str, np.dtype[Any]], Known | None] = {}
 
 
 def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
-    """The kernels for plain arrays of a dtype; None if there are none."""
-    try:
-        return _known[fmt, metric, dtype]
-    except (KeyError, TypeError):
-        pass
+    """The kernels for plain arrays of a dtype, found for the first time; None if there are none."""
     if not (
         isinstance(fmt, str) and isinstance(metric, str) and fmt in FORMATS and metric in METRICS
     ):
@@ -111,7 +111,10 @@ def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
         or not b.flags.carray
     ):
         return None
-    found = _look_up(fmt, metric, dtype)
+    try:
+        found = _known[fmt, metric, dtype]
+    except (KeyError, TypeError):
+        found = _look_up(fmt, metric, dtype)
     if found is None or a.shape[1] != found.numbers or b.shape[1] != found.numbers:
         return None
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,24 @@ def human_size(size: float) -> str:
 
 # ---- a spare block -----------------------------------------------------------------------------
 
-#: Results from this size on come from the system page by page, whatever was freed before: glibc
-#: keeps no block above 32 MiB. Clearing the pages of 36 MB took 3 to 8 ms, scoring 0.6 ms.
-_KEEP_FROM = 1 << 24
+#: Results from this size on may come from the system page by page, though as much was freed before.
+#: Clearing the pages of 4 MB took 0.25 ms, scoring 0.15 ms; of 36 MB 3 to 8 ms, scoring 0.6 ms.
+_KEEP_FROM = 1 << 20
+
+#: From this size on they always do, since glibc keeps no block above 32 MiB.
+_LARGE = 1 << 24
 
 #: The most memory that is kept for the next result once nobody uses the last one.
 KEPT_BYTES = 1 << 27
 
-#: The block that was let go last. A deque, since its operations are atomic: blocks are given back
-#: by whichever thread drops the last view of a result, at any moment.
+#: The block of a large result that was let go last, and that of another. Deques, since their
+#: operations are atomic: blocks are given back by whichever thread drops the last view of a result,
+#: at any moment.
 _spare: collections.deque[npt.NDArray[np.uint8]] = collections.deque(maxlen=1)
+_spare_medium: collections.deque[npt.NDArray[np.uint8]] = collections.deque(maxlen=1)
+
+#: Whether memory is kept at all: the environment variable FASTIOU_KEEP_MEMORY=0 says no.
+_keeps = os.environ.get("FASTIOU_KEEP_MEMORY", "1") != "0"
 
 
 class _Loan:
@@ -102,15 +111,16 @@ class _Loan:
 
 def _recycled(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Any:
     """Array over the spare block, or over a new one that will become the spare block."""
+    spares = _spare if size >= _LARGE else _spare_medium
     try:
-        block = _spare.pop()
+        block = spares.pop()
     except IndexError:
         block = None
     # Half of a block may lie idle, not more: otherwise a small result would hold a large one's.
     if block is None or not size <= block.nbytes <= 2 * size:
         block = None  # let go of before more is asked for
         block = np.empty(size, np.uint8)
-    return np.asarray(_Loan(block, shape, dtype, _spare))
+    return np.asarray(_Loan(block, shape, dtype, spares))
 
 
 #: Working memory of fewer bytes comes from the heap, which needs no new pages.
@@ -123,7 +133,7 @@ _scratch: collections.deque[npt.NDArray[np.uint8]] = collections.deque(maxlen=2)
 
 def scratch(size: int) -> npt.NDArray[np.uint8]:
     """Working memory of so many bytes, not initialised, which is kept for the next call."""
-    if not _SCRATCH_FROM <= size < _KEEP_FROM:
+    if not (_keeps and _SCRATCH_FROM <= size < _LARGE):
         return np.empty(size, np.uint8)
     try:
         block = _scratch.pop()
@@ -169,14 +179,14 @@ def allocate(
     # Reading what is free takes 50 µs: only results that could matter are worth it.
     wanted = size + besides
     if wanted >= KEPT_BYTES:
-        _spare.clear()
-        _scratch.clear()
+        for blocks in (_spare, _spare_medium, _scratch):
+            blocks.clear()
     available = _available_memory() if wanted >= KEPT_BYTES else None
     if available is None or wanted <= available:
         try:
             if zeros:  # pages that come from the system are cleared already
                 return np.zeros(shape, dtype)
-            if _KEEP_FROM <= size <= KEPT_BYTES:
+            if _keeps and _KEEP_FROM <= size <= KEPT_BYTES:
                 return _recycled(shape, dtype, size)
             return np.empty(shape, dtype)
         except (MemoryError, ValueError):  # ValueError: more elements than an index can count

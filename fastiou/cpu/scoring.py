@@ -17,7 +17,7 @@ from fastiou.runtime.bit_vectors import (
     low_bits,
     meeting_bits,
 )
-from fastiou.runtime.kernel import named
+from fastiou.runtime.kernel import inlined, named
 from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
@@ -60,7 +60,7 @@ def pair_scorer(geometry: Geometry, metric: Metric) -> Any:
     return score
 
 
-@register_jitable(inline="always")
+@inlined
 def meeting(member: Any, bounds: Array, column: int, size: int) -> Any:
     """A word with a bit for each of the `size` columns from `column` on that meets a member."""
     return meeting_bits(bounds, column, size, member[0], member[1], member[2], member[3])
@@ -83,7 +83,7 @@ def chunk_scorer(
     # Inlined before LLVM sees them: compiled by themselves they would have to test in every chunk
     # whether their arrays overlap, which took longer than the scores. The indices are unsigned,
     # since Numba's test for counting from the end kept loops from being vectorised.
-    @register_jitable(inline="always")
+    @inlined
     @named(f"{geometry.label}-{metric.name}-{size}-{turned}")
     def score_all(
         member: Any, bounds: Array, data: Array, column: int, count: int, chunk: Array
@@ -137,7 +137,7 @@ def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
     score_one: Any = None if geometry.is_its_bounds else chunk_scorer(geometry, metric, size)
 
-    @register_jitable(inline="always")
+    @inlined
     @named(f"{geometry.label}-{metric.name}-{size}")
     def score(
         member1: Any,
@@ -154,7 +154,7 @@ def two_scorer(geometry: Geometry, metric: Metric, size: int = CHUNK) -> Any:
             chunk1[j] = formula(*measure(member1, other))
             chunk2[j] = formula(*measure(member2, other))
 
-    @register_jitable(inline="always")
+    @inlined
     @named(f"{geometry.label}-{metric.name}-{size}")
     def score_in_turn(
         member1: Any,
@@ -180,7 +180,7 @@ def search_scorer(geometry: Geometry, metric: Metric) -> Any:
     size = geometry.chunk
     fill = chunk_scorer(geometry, metric, size)
 
-    @register_jitable(inline="always")
+    @inlined
     @named(f"{geometry.label}-{metric.name}")
     def score(
         member: Any,
@@ -212,7 +212,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
     if geometry.is_its_bounds:
         score_chunk = chunk_scorer(geometry, metric, size, turned=turned)
 
-        @register_jitable(inline="always")
+        @inlined
         @named(label)
         def seek(
             member: Any,
@@ -226,7 +226,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
             score_chunk(member, bounds, data, column, size, chunk)
             return at_least(chunk, 0, size, limit) & wanted
 
-        @register_jitable(inline="always")
+        @inlined
         @named(label)
         def value_of(
             member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array
@@ -235,7 +235,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
     else:
         score = pair_scorer(geometry, metric)
 
-        @register_jitable(inline="always")
+        @inlined
         @named(label)
         def seek(
             member: Any,
@@ -248,7 +248,7 @@ def scorers_in_turn(geometry: Geometry, metric: Metric, *, turned: bool) -> tupl
         ) -> Any:
             return meeting(member, bounds, column, size) & wanted
 
-        @register_jitable(inline="always")
+        @inlined
         @named(label)
         def value_of(
             member: Any, bounds: Array, data: Array, column: int, lane: int, chunk: Array

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numba import prange
-from numba.extending import register_jitable
 
 from fastiou.cpu.scoring import search_scorer
 from fastiou.cpu.walk import (
@@ -22,14 +21,14 @@ from fastiou.cpu.walk import (
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.bit_vectors import count_zeros_below
-from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
 from fastiou.typing import Array
 
 __all__ = ["best_kernel", "insert"]
 
 
-@register_jitable(inline="always")
+@inlined
 def insert(columns: Array, values: Array, kept: int, column: int, value: Any) -> Any:
     """Keep a candidate among the best (k,) of a row, if it is; return how many are kept."""
     k = len(values)

@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 
 from fastiou.geometry import PADDING
 from fastiou.metrics import larger, product, smaller
-from fastiou.runtime.kernel import Kernel, named
+from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
 from fastiou.typing import Array
 
@@ -239,7 +239,7 @@ def fill_columns(
 LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
 
 
-@register_jitable
+@inlined
 def are_within_limits(columns: Array, any_odd: bool, largest: float, smallest: float) -> bool:
     """Whether columns need no wider type or other scale, by what filling them has found."""
     limit_largest, limit_smallest = LIMITS32 if columns.itemsize == 4 else LIMITS64
@@ -253,8 +253,7 @@ def small_filler(with_hulls: bool) -> Any:
     To the number of a layout, 3 is added for areas of sides.
     """
 
-    @register_jitable
-    @named(str(with_hulls))
+    @inlined
     def fill(boxes: Array, layout: int, columns: Array) -> bool:
         any_odd, largest, smallest, _ = fill_columns(
             boxes, 0, columns.shape[1], layout % 3, layout >= 3, with_hulls, columns

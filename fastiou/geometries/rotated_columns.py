@@ -16,7 +16,7 @@ from numba.extending import register_jitable
 
 from fastiou.geometries.box_columns import are_within_limits
 from fastiou.metrics import larger, product, smaller
-from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
 from fastiou.typing import Array
 
@@ -362,7 +362,7 @@ def fill_columns(
     return any_odd, largest[0], smallest[0]
 
 
-@register_jitable
+@inlined
 def fill_few(boxes: Array, layout: int, columns: Array) -> bool:
     """Prepare a few boxes (see `Small.fill`)."""
     any_odd, largest, smallest = fill_columns(

@@ -259,4 +259,5 @@ def _optimal(pairs: Pairs) -> _Found:
     )
     for bids in (assign.BIDS, 0):
         _run(assign.OPTIMAL, arrays, bids)
-    return _Found(*assign.OPTIMAL_RESULT.serial(is_turned, arrays))
+    partners, matched, holders = assign.OPTIMAL_RESULT.serial(is_turned, arrays)
+    return _Found(partners, matched, holders >= 0)

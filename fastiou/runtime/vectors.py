@@ -20,6 +20,8 @@ __all__ = [
     "always_inlined",
     "deinterleave",
     "float64_at",
+    "heap_array",
+    "heap_rows",
     "int32_at",
     "int64_at",
     "prefer_widest_vectors",
@@ -149,6 +151,51 @@ def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
         return array._getvalue()
 
     return array_type(like, size), codegen
+
+
+def _heap_array(dimensions: int) -> Any:
+    def allocate(typingctx: Any, like: Any, *shape: Any) -> Any:
+        array_type = types.Array(like.dtype, dimensions, "C")
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            lengths = list(arguments[1:])
+            item = context.get_data_type(like.dtype)
+            item_bytes = context.get_constant(types.intp, context.get_abi_sizeof(item))
+            strides = [item_bytes]
+            for length in reversed(lengths[1:]):
+                strides.insert(0, builder.mul(strides[0], length))
+            size = builder.mul(strides[0], lengths[0])
+            alignment = context.get_constant(types.uint32, CACHE_LINE)
+            info = context.nrt.meminfo_alloc_aligned(builder, size, alignment)
+            array = context.make_array(array_type)(context, builder)
+            context.populate_array(
+                array,
+                data=builder.bitcast(context.nrt.meminfo_data(builder, info), item.as_pointer()),
+                shape=lengths,
+                strides=strides,
+                itemsize=item_bytes,
+                meminfo=info,
+            )
+            return array._getvalue()
+
+        return array_type(like, *[types.intp] * dimensions), codegen
+
+    return allocate
+
+
+@intrinsic
+def heap_array(typingctx: Any, like: Any, size: Any) -> Any:
+    """Uninitialised array of `size` elements, of the dtype of the array `like`.
+
+    `numpy.empty` does the same, and takes 60 ms to compile for each dtype.
+    """
+    return _heap_array(1)(typingctx, like, size)
+
+
+@intrinsic
+def heap_rows(typingctx: Any, like: Any, rows: Any, size: Any) -> Any:
+    """The same of shape (rows, size)."""
+    return _heap_array(2)(typingctx, like, rows, size)
 
 
 def _copier(streaming: bool) -> Any:

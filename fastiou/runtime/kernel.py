@@ -7,6 +7,7 @@ would run one of them for both. So each has a name of its own, by `named`.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import threading
@@ -50,9 +51,15 @@ def _counted(compile_kernel: Callable[..., Any]) -> Callable[..., Any]:
         global compilations, compile_seconds
         compilations += 1
         begin = time.perf_counter()
+        # Numba makes millions of objects, in which a collector of garbage looks for what is not
+        # there: without it, the kernels of `pairs` take 5.9 s to compile instead of 6.6.
+        collects = gc.isenabled()
+        gc.disable()
         try:
             return compile_kernel(*arguments, **options)
         finally:
+            if collects:
+                gc.enable()
             compile_seconds += time.perf_counter() - begin
 
     return compile_and_count
@@ -125,7 +132,9 @@ class Kernel:
             )
         # error_model: Python's check for division by zero keeps a loop from being vectorised.
         # nogil: other Python threads go on meanwhile.
-        dispatcher = numba.njit(parallel=parallel, error_model="numpy", nogil=True)(self._function)
+        dispatcher = numba.njit(
+            parallel=parallel, error_model="numpy", nogil=True, no_cfunc_wrapper=True
+        )(self._function)
         dispatcher.compile = _counted(interruptible(dispatcher.compile))
         label = f"{self._label}-{'parallel' if parallel else 'serial'}"
         try:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         generalized_box_iou,
         mask_iou,
     )
+    from fastiou.relations.index import Index
     from fastiou.relations.match import Match, match
     from fastiou.relations.nms import batched_nms, nms
     from fastiou.relations.pairs import Pairs, pairs
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from fastiou.segmentation.soft import soft_iou, thresholded_iou
 
 __all__ = [
+    "Index",
     "LabelOverlap",
     "Masks",
     "Match",
@@ -92,6 +94,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Index": "relations.index",
     "LabelOverlap": "segmentation.labels",
     "Masks": "geometries.masks.mask_set",
     "Match": "relations.match",

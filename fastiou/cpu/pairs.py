@@ -36,7 +36,7 @@ from fastiou.runtime.vectors import (
 )
 from fastiou.typing import Array
 
-__all__ = ["COLLECT", "FILL", "NAME_ROWS", "REACH", "SORT_OUT", "pairs_kernel"]
+__all__ = ["COLLECT", "FILL", "NAME_ROWS", "REACH", "SORT_OUT", "pairs_kernel", "sort_row"]
 
 
 # What a run of the pairs' kernel is for: how many each row is compared with; how many of these

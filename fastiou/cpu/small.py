@@ -16,8 +16,18 @@ from numba.extending import register_jitable
 
 from fastiou.cpu import match as assign
 from fastiou.cpu.dense import aligned_filler
+from fastiou.cpu.pairs import sort_row
 from fastiou.cpu.scoring import chunk_scorer, search_scorer
 from fastiou.cpu.topk import insert
+from fastiou.cpu.walk import (
+    addresses,
+    bounds_of,
+    group_of,
+    is_over,
+    next_slice,
+    slice_of,
+    walk_over,
+)
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.bit_vectors import count_zeros_below
@@ -69,6 +79,13 @@ class SmallKernels(NamedTuple):
     #: unmatched_cols) -> int`: the matches, and how many; -1 where it could not.
     greedy: Kernel
     optimal: Kernel
+    #: `(members, layout, groups, set2, grid, limit, offsets, cols, values) -> int` fills the pairs
+    #: of each row with a set that a grid was built over (see `cpu.walk`), sorted by column, and
+    #: (n + 1,) where rows begin. Groups are (n,) int32 or (1,), as those of the set, and -1 for
+    #: none of these. Returns how many scores were made; -1 where it could not.
+    built_pairs: Kernel
+    #: `(members, layout, groups, set2, grid, limit, columns, values) -> bool`: `topk` with it.
+    built_topk: Kernel
 
 
 # Not inlined: within one function, what these are long would make all else take longer to compile.
@@ -326,6 +343,98 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
                         order[other] = -1  # suppressed
         return found
 
+    def built_pairs(
+        members: Array,
+        layout: int,
+        groups: Array,
+        set2: Any,
+        grid: Any,
+        limit: float,
+        offsets: Array,
+        cols: Array,
+        values: Array,
+    ) -> int:
+        prefer_widest_vectors()
+        is_ready, columns = prepared(members, layout, 0)
+        if not is_ready:
+            return -1
+        chunk = stack_array(values, size)
+        bounds1, data1 = columns[:4], columns[4:]
+        bounds2, data2, order2, _ = set2
+        blocks, extents, table, edges, places, starts = grid
+        index = addresses(extents, table, edges, places)
+        least = values.dtype.type(limit)
+        offsets[0] = count = tested = 0
+        for row in range(len(members)):
+            member = load(bounds1, data1, np.uint64(row))
+            group = group_of(groups, row)
+            walk = walk_over(blocks, max(group, 0))
+            while group >= 0:
+                walk = next_slice(index, walk, bounds_of(member), 0.0, 0.0)
+                if is_over(walk):
+                    break
+                first, last = slice_of(starts, walk)
+                tested += last - first
+                for column in range(first, last, size):
+                    bits = score(member, bounds2, data2, column, last, least, chunk)
+                    while bits:
+                        lane = count_zeros_below(bits)
+                        bits &= bits - np.uint64(1)
+                        if count == len(cols):
+                            return -1
+                        cols[count] = order2[column + lane]
+                        values[count] = chunk[lane]
+                        count += 1
+            sort_row(cols, values, offsets[row], count)
+            offsets[row + 1] = count
+        return tested
+
+    def built_topk(
+        members: Array,
+        layout: int,
+        groups: Array,
+        set2: Any,
+        grid: Any,
+        limit: float,
+        columns: Array,
+        values: Array,
+    ) -> bool:
+        prefer_widest_vectors()
+        is_ready, own = prepared(members, layout, 0)
+        if not is_ready:
+            return False
+        chunk = stack_array(values, size)
+        bounds1, data1 = own[:4], own[4:]
+        bounds2, data2, order2, _ = set2
+        blocks, extents, table, edges, places, starts = grid
+        index = addresses(extents, table, edges, places)
+        k = values.shape[1]
+        for row in range(len(members)):
+            own_columns, own_values = columns[row], values[row]
+            least = values.dtype.type(limit)
+            kept = 0
+            member = load(bounds1, data1, np.uint64(row))
+            group = group_of(groups, row)
+            walk = walk_over(blocks, max(group, 0))
+            while group >= 0:
+                walk = next_slice(index, walk, bounds_of(member), 0.0, 0.0)
+                if is_over(walk):
+                    break
+                first, last = slice_of(starts, walk)
+                for column in range(first, last, size):
+                    bits = score(member, bounds2, data2, column, last, least, chunk)
+                    while bits:
+                        lane = count_zeros_below(bits)
+                        bits &= bits - np.uint64(1)
+                        other = np.int64(order2[column + lane])
+                        kept = insert(own_columns, own_values, kept, other, chunk[lane])
+                        if kept == k:
+                            least = own_values[k - 1]
+            for place in range(kept, k):
+                own_columns[place] = -1
+                own_values[place] = 0
+        return True
+
     def matching(match_pairs: Any) -> Callable[..., int]:
         def match(
             members1: Array,
@@ -381,4 +490,6 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         kernel(nms, "nms"),
         kernel(matching(match_greedily), "greedy"),
         kernel(matching(match_optimally), "optimal"),
+        kernel(built_pairs, "built-pairs"),
+        kernel(built_topk, "built-topk"),
     )

@@ -27,9 +27,11 @@ __all__ = [
     "dense",
     "least_above",
     "least_from",
+    "look_up",
     "matches",
     "nms",
     "pairs",
+    "plain_array",
     "plain_arrays",
     "plain_call",
     "topk",
@@ -81,8 +83,8 @@ class Known:
 _known: dict[tuple[str, str, np.dtype[Any]], Known | None] = {}
 
 
-def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
-    """The kernels for plain arrays of a dtype, found for the first time; None if there are none."""
+def look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
+    """The kernels for plain arrays of a dtype; None if there are none."""
     if not (
         isinstance(fmt, str) and isinstance(metric, str) and fmt in FORMATS and metric in METRICS
     ):
@@ -114,7 +116,7 @@ def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
     try:
         found = _known[fmt, metric, dtype]
     except (KeyError, TypeError):
-        found = _look_up(fmt, metric, dtype)
+        found = look_up(fmt, metric, dtype)
     if found is None or a.shape[1] != found.numbers or b.shape[1] != found.numbers:
         return None
     return found
@@ -131,14 +133,15 @@ def plain_call(relation: Callable[..., Any], set1: Input, set2: Input, *argument
 def plain_arrays(set1: Input, set2: Input) -> tuple[Array, Array] | None:
     """Sets as plain arrays of the dtype of their scores, None where that could round or is none."""
     dtype = result_dtype(set1, set2)
-    first = _plain_array(set1, dtype)
+    first = plain_array(set1, dtype)
     if first is None:
         return None
-    second = first if set2.array is set1.array else _plain_array(set2, dtype)
+    second = first if set2.array is set1.array else plain_array(set2, dtype)
     return None if second is None else (first, second)
 
 
-def _plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
+def plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
+    """One set as such an array."""
     array = given.array
     if given.gpu is not None or not isinstance(array, np.ndarray) or array.ndim != 2:
         return None

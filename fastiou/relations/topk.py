@@ -23,7 +23,7 @@ from fastiou.search.pair_lists import search_steps, work_before
 from fastiou.search.search import Search, search
 from fastiou.typing import Array
 
-__all__ = ["TopK", "topk"]
+__all__ = ["TopK", "allocate_best", "keep_best", "topk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +138,7 @@ def topk(
     inputs = [set1, set2]
 
     def allocate() -> tuple[Array, Array]:
-        what, instead = f"the best {number:,} of {shape[0]:,} rows", "ask for fewer"
-        values = memory.allocate(shape, result_dtype(*inputs), what, instead, zeros=True)
-        return values, memory.allocate(shape, np.int64, what, instead)
+        return allocate_best(shape, result_dtype(*inputs))
 
     # Before anything that takes time, so that what cannot fit is refused at once.
     allocated = allocate() if backends.gpu_of(inputs) is None else None
@@ -155,16 +153,28 @@ def topk(
 
     def on_cpu() -> tuple[Any, Any]:
         values, indices = on_host()
-        indices.fill(-1)
-        kernel = best_kernel(geometry, chosen)
-        for cuts, work, _ in search_steps(found, work_before(found, number)):
-            threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
+        keep_best(found, limit, values, indices)
         return values, indices
 
     values, indices = backends.compute(device, inputs, on_gpu, on_cpu)
     if chosen.has_units:
         unmagnify(values, found.exponent)
     return TopK(in_kind(values, inputs), in_kind(indices, inputs))
+
+
+def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Room for values, which are 0, and indices."""
+    what, instead = f"the best {shape[1]:,} of {shape[0]:,} rows", "ask for fewer"
+    values = memory.allocate(shape, dtype, what, instead, zeros=True)
+    return values, memory.allocate(shape, np.int64, what, instead)
+
+
+def keep_best(found: Search, limit: Any, values: Array, indices: Array) -> None:
+    """Fill the best of each row, on the CPU."""
+    indices.fill(-1)
+    kernel = best_kernel(found.geometry, found.metric)
+    for cuts, work, _ in search_steps(found, work_before(found, values.shape[1])):
+        threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
 
 
 def _best_on_gpu(

@@ -54,7 +54,7 @@ class Layer(NamedTuple):
 
 
 #: Measured on 2 cores, idle and with another process on one of them. One thread makes 3 scores a
-#: nanosecond. `docs/design/013-threads.md` has the figures.
+#: nanosecond. `docs/design/012-threads.md` has the figures.
 LAYERS = {
     "tbb": Layer(PARALLEL_FROM, 3_000_000, 0.0005),
     "omp": Layer(PARALLEL_FROM, 100_000_000, 0.008),

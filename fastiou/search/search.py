@@ -12,10 +12,19 @@ from fastiou.cpu.walk import Grid
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.steps import spans
-from fastiou.search.grid_plan import CUTS, levels_of, plan_grid, reorder, sort_members
+from fastiou.search.grid_plan import CUTS, Plan, levels_of, plan_grid, reorder, sort_members
 from fastiou.typing import Array
 
-__all__ = ["SCORES_OF_A_QUERY", "Search", "even_cuts", "row_steps", "search"]
+__all__ = [
+    "SCORES_OF_A_QUERY",
+    "BuiltSet",
+    "Search",
+    "build_set",
+    "even_cuts",
+    "row_steps",
+    "search",
+    "search_built",
+]
 
 
 #: What asking the grid takes, in scores, beyond those of the candidates.
@@ -108,26 +117,85 @@ def search(
         bounds2, levels1, levels2, codes1, codes2, group_count, cost if has_grid else 0
     )
 
-    def ordered(columns: Columns, order: Array, codes: Array, *, again: bool) -> Ordered:
-        # In place, unless the other set is made of the same: three sets of columns less at once.
-        bounds, data = columns.bounds, columns.data
-        if again:
-            bounds, data = bounds.copy(), data.copy() if columns.data_rows else data
-        reorder(bounds, order[:-PADDING])
-        if columns.data_rows:
-            reorder(data[: columns.data_rows], order[:-PADDING])
-        return bounds, data, order, codes[order[:-PADDING]] if len(codes) > 1 else codes
-
     one = bounds1 is bounds2 and (codes1 is codes2 or np.array_equal(codes1, codes2))
     order2, starts = sort_members(plan, bounds2, levels2, codes2, main=False)
     if not one:
         order1, _ = sort_members(plan, bounds1, levels1, codes1, main=True)
-    ordered2 = ordered(columns2, order2, codes2, again=bounds1 is bounds2 and not one)
-    ordered1 = ordered2 if one else ordered(columns1, order1, codes1, again=False)
-    grid = Grid(plan.blocks, plan.extents, plan.layout, plan.edges, plan.places, starts)
+    ordered2 = _ordered(columns2, order2, codes2, again=bounds1 is bounds2 and not one)
+    ordered1 = ordered2 if one else _ordered(columns1, order1, codes1)
     return Search(
-        geometry, metric, result_dtype(set1, set2), ordered1, ordered2, grid, share1, share2,
-        itself, columns1.exponent, cost,
+        geometry, metric, result_dtype(set1, set2), ordered1, ordered2, _grid_of(plan, starts),
+        share1, share2, itself, columns1.exponent, cost,
+    )  # fmt: skip
+
+
+def _ordered(columns: Columns, order: Array, codes: Array, *, again: bool = False) -> Ordered:
+    # In place, unless the other set is made of the same: three sets of columns less at once.
+    bounds, data = columns.bounds, columns.data
+    if again:
+        bounds, data = bounds.copy(), data.copy() if columns.data_rows else data
+    reorder(bounds, order[:-PADDING])
+    if columns.data_rows:
+        reorder(data[: columns.data_rows], order[:-PADDING])
+    return bounds, data, order, codes[order[:-PADDING]] if len(codes) > 1 else codes
+
+
+def _grid_of(plan: Plan, starts: Array) -> Grid:
+    return Grid(plan.blocks, plan.extents, plan.layout, plan.edges, plan.places, starts)
+
+
+# ---- a set that is searched again --------------------------------------------------------------
+
+
+class BuiltSet(NamedTuple):
+    """The second set of searches, with its grid. It can be pickled."""
+
+    ordered: Ordered
+    grid: Grid
+    plan: Plan
+    dtype: np.dtype[Any]
+    fills_bounds: bool
+    exponent: int
+    cost: int
+
+
+def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> BuiltSet:
+    """Prepare a set as the second one of searches for a metric, in the dtype of its scores."""
+    assert given.geometry is not None
+    columns, _ = given.geometry.prepare(given, given, metric)
+    levels = levels_of(columns.bounds, given.size)
+    cost = given.geometry.cost(columns)
+    plan = plan_grid(
+        columns.bounds, levels, levels, codes, codes, group_count,
+        cost if _is_exact(columns.bounds) else 0,
+    )  # fmt: skip
+    order, starts = sort_members(plan, columns.bounds, levels, codes, main=False)
+    return BuiltSet(
+        _ordered(columns, order, codes), _grid_of(plan, starts), plan, result_dtype(given),
+        columns.fills_bounds, columns.exponent, cost,
+    )  # fmt: skip
+
+
+def search_built(
+    built: BuiltSet, given: Input, metric: Metric, threshold: float, codes: Array
+) -> Search | None:
+    """Search a set that was built; None where both must be prepared together.
+
+    Coordinates that are too large or too small for the dtype are magnified by as much in both. A
+    set that was built has none of these.
+    """
+    assert given.geometry is not None
+    columns, _ = given.geometry.prepare(given, given, metric)
+    if columns.exponent != 0 or columns.bounds.dtype != built.ordered[0].dtype:
+        return None
+    share1, share2 = metric.sides(threshold * (1 - 2**-10))
+    if not (columns.fills_bounds and built.fills_bounds):
+        share1 = share2 = 0.0
+    levels = levels_of(columns.bounds, given.size)
+    order, _ = sort_members(built.plan, columns.bounds, levels, codes, main=True)
+    return Search(
+        given.geometry, metric, built.dtype, _ordered(columns, order, codes), built.ordered,
+        built.grid, share1, share2, False, 0, built.cost,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "BOX_WORKLOADS",
     "Scene",
     "by_row",
+    "last_pixels",
     "numpy_scores",
     "random_boxes",
     "sparse",
@@ -142,7 +143,7 @@ def _powerboxes(function: str, dtype: Any) -> Contender:
     return Contender(set_up, lambda distances: 1 - distances)
 
 
-def _last_pixels(boxes: Array) -> Array:
+def last_pixels(boxes: Array) -> Array:
     """For libraries that count pixels inclusively: the same boxes by first and last pixel."""
     return boxes - [0, 0, 1, 1]
 
@@ -166,7 +167,7 @@ def _cython_bbox() -> Contender:
     def set_up(scene: Scene) -> Call:
         import cython_bbox
 
-        boxes1, boxes2 = _last_pixels(scene.boxes1), _last_pixels(scene.boxes2)
+        boxes1, boxes2 = last_pixels(scene.boxes1), last_pixels(scene.boxes2)
         return lambda: cython_bbox.bbox_overlaps(boxes1, boxes2)
 
     return Contender(set_up)

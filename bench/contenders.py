@@ -66,6 +66,7 @@ LIBRARIES = {
     "scipy COO": Library("scipy"),
     "shapely STRtree": Library("shapely"),
     "shapely, tree ready": Library("shapely"),
+    "geoindex-rs": Library("geoindex_rs", distribution="geoindex-rs"),
     "powerboxes R-tree": Library("powerboxes"),
     "lsnms": Library("lsnms"),
     "supervision": Library("supervision"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.box_peers import BOX_WORKLOADS
 from bench.contenders import LIBRARIES, Call, Contender, Library, Workload, available
+from bench.few_peers import FEW_WORKLOADS
 from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
@@ -31,6 +32,7 @@ __all__ = [
 WORKLOADS: dict[str, Workload] = {
     **BOX_WORKLOADS,
     **ROTATED_WORKLOADS,
+    **FEW_WORKLOADS,
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,

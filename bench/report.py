@@ -58,6 +58,7 @@ COLOURS = {
     "shapely, tree ready": "#7cc7c7",
     "powerboxes R-tree": "#0b3c5d",
     "lsnms": "#2a9d5c",
+    "geoindex-rs": "#2a9d5c",
     "supervision": "#8c6bb1",
     "supervision, dense": "#8c6bb1",
     "supervision, compact": "#c2a9dc",
@@ -194,6 +195,10 @@ PROMISES = [
     _faster_than(
         "pairs of 1,000,000 and 1,000,000 boxes", "pairs-large", 1_000_000, 40,
         ("shapely STRtree",), "STRtree and vectorised IoU",
+    ),
+    _faster_than(
+        "the same", "pairs-large", 1_000_000, 10, ("geoindex-rs",),
+        "packed R-trees in Rust and vectorised IoU",
     ),
     Promise(
         "the same, growth from 10,000 on", "pairs-large", 1_000_000, _seconds_of_fastiou, 1.1,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import multiprocessing
 import platform
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 import numba
@@ -60,28 +62,60 @@ def show_config() -> None:
 #: Boxes enough for an index, on one thread, and for all of its kernels on several.
 SEARCHED = {"some": 3000, "very many": 1 << 18}
 
+#: Metrics of which the kernels for many boxes are compiled, too.
+COMMON = ("iou", "giou")
 
-def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
+
+def warm_up(progress: Callable[[int, int, str], None] | None = None, processes: int = 1) -> None:
     """Compile the common kernels, so that later processes load them from disk.
 
     Parameters
     ----------
     progress
-        Called before each kernel with the number done, the number in all, and what comes next.
+        Called after each job with the number done, the number in all, and what it was.
+    processes
+        How many compile at the same time, if kernels can be kept on disk. Each is a new process.
     """
+    names = [name for name, _ in _jobs()]
+
+    def tell(done: int, name: str) -> None:
+        if progress is not None:
+            progress(done, len(names), name)
+
+    tell(0, names[0])
+    if processes == 1 or cache_folder() is None:
+        for number, name in enumerate(names):
+            _run_job(number)
+            tell(number + 1, name)
+        return
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(processes, context) as pool:
+        running = {pool.submit(_run_job, number): name for number, name in enumerate(names)}
+        try:
+            for done, job in enumerate(futures.as_completed(running)):
+                job.result()
+                tell(done + 1, running[job])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_job(number: int) -> None:
+    """Call for the kernels of a job, in all forms that they may run in."""
+    _, job = _jobs()[number]
+    for parallel in (True, False) if threads.has_both_forms() else (True,):
+        with threads.forced(parallel):
+            job()
+
+
+def _jobs() -> list[tuple[str, Callable[[], Any]]]:
+    """Calls for which the common kernels are compiled, those that take longest first."""
     sizes = {"a few": 1, "many": int(threads.PARALLEL_FROM**0.5) + 1}
     jobs: list[tuple[str, Callable[[], Any]]] = []
+    for size, count in reversed(sizes.items()):
+        jobs.append((f"{size} masks", functools.partial(_use_masks, count)))
     for dtype in (np.float32, np.float64):
-        for size, count in sizes.items():
-            boxes = np.tile(np.array([0, 0, 1, 1], dtype), (count, 1))
-            for metric in METRICS:
-                score = functools.partial(box_iou, boxes, boxes, metric=metric)
-                jobs.append((f"{metric} of {size} {dtype.__name__} boxes", score))
-            # With crowds a small call takes the general way, as it does from another library.
-            general = functools.partial(box_iou, boxes, boxes, iscrowd=np.ones(count, bool))
-            jobs.append((f"iou of {size} {dtype.__name__} boxes and crowds", general))
-            aligned = functools.partial(box_iou, boxes, boxes, aligned=True)
-            jobs.append((f"aligned iou of {size} {dtype.__name__} boxes", aligned))
+        kind = f"{dtype.__name__} boxes"
         for size, count in SEARCHED.items():
             places = np.arange(count, dtype=np.float64)
             corners = 2 * np.stack([places % 512, places // 512] * 2, axis=1)
@@ -91,21 +125,33 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> None:
                 ("pairs", functools.partial(pairs, boxes, boxes)),
                 ("best", functools.partial(topk, boxes, boxes)),
                 ("suppression", functools.partial(nms, boxes, places)),
+                ("aligned iou", functools.partial(box_iou, boxes, boxes, aligned=True)),
             ):
-                jobs.append((f"{name} of {size} {dtype.__name__} boxes", search))
-        for method, scores in (("greedy", None), ("optimal", None), ("coco", [1])):
-            assign = functools.partial(match, boxes[:1], boxes[:1], method=method, scores=scores)
-            jobs.append((f"{method} match of {dtype.__name__} boxes", assign))
-    for size, count in sizes.items():
-        jobs.append((f"{size} masks", functools.partial(_use_masks, count)))
-    for done, (name, job) in enumerate(jobs):
-        if progress is not None:
-            progress(done, len(jobs), name)
-        for parallel in (True, False) if threads.has_both_forms() else (True,):
-            with threads.forced(parallel):
-                job()
-    if progress is not None:
-        progress(len(jobs), len(jobs), "done")
+                jobs.append((f"{name} of {size} {kind}", search))
+        for method in ("greedy", "optimal"):
+            assign = functools.partial(match, boxes[: SEARCHED["some"]], boxes[:1], method=method)
+            jobs.append((f"{method} match of some {kind}", assign))
+    for dtype in (np.float32, np.float64):
+        kind = f"{dtype.__name__} boxes"
+        for size, count in sizes.items():
+            boxes = np.tile(np.array([0, 0, 1, 1], dtype), (count, 1))
+            for metric in METRICS if size == "a few" else COMMON:
+                score = functools.partial(box_iou, boxes, boxes, metric=metric)
+                jobs.append((f"{metric} of {size} {kind}", score))
+        one = boxes[:1]
+        few: dict[str, Callable[[], Any]] = {
+            "pairs": functools.partial(pairs, one, one),
+            "best": functools.partial(topk, one, one),
+            "suppression": functools.partial(nms, one, one[:, 0].copy()),
+            "greedy match": functools.partial(match, one, one),
+            "optimal match": functools.partial(match, one, one, method="optimal"),
+            "coco match": functools.partial(match, one, one, method="coco", scores=[1]),
+            "aligned iou": functools.partial(box_iou, one, one, aligned=True),
+            # With crowds a small call takes the general way.
+            "iou with crowds": functools.partial(box_iou, one, one, iscrowd=[True]),
+        }
+        jobs += [(f"{name} of a few {kind}", call) for name, call in few.items()]
+    return jobs
 
 
 def _use_masks(count: int) -> None:

@@ -343,7 +343,8 @@ def test_info():
 
 
 def test_warmup(monkeypatch):
-    def warm_up(progress):
+    def warm_up(progress, processes):
+        assert processes >= 1
         progress(0, 1, "iou of a few boxes")
         progress(1, 1, "done")
 

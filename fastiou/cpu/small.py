@@ -18,7 +18,7 @@ from fastiou.cpu import match as assign
 from fastiou.cpu.dense import aligned_filler
 from fastiou.cpu.pairs import sort_row
 from fastiou.cpu.scoring import chunk_scorer, search_scorer
-from fastiou.cpu.topk import insert
+from fastiou.cpu.topk import keep_best
 from fastiou.cpu.walk import (
     addresses,
     bounds_of,
@@ -124,9 +124,15 @@ def match_optimally(offsets: Array, cols: Array, values: Array, size2: int) -> A
 
 
 @inlined
-def are_of_one_group(groups1: Array, groups2: Array, i: int, j: int) -> bool:
-    """Whether two members may meet."""
-    return len(groups1) == 0 or groups1[i] == groups2[j]
+def of_one_group(bits: Any, groups1: Array, groups2: Array, row: int, column: int) -> Any:
+    """Those of a word's bits, from `column` on, that a row may meet."""
+    left = bits if len(groups1) > 0 else np.uint64(0)
+    while left:
+        lane = count_zeros_below(left)
+        left &= left - np.uint64(1)
+        if groups1[row] != groups2[column + lane]:
+            bits &= ~(np.uint64(1) << np.uint64(lane))
+    return bits
 
 
 @inlined
@@ -191,14 +197,14 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
             member = load(bounds1, data1, np.uint64(row))
             for column in range(row + 1 if itself else 0, last, size):
                 bits = score(member, bounds2, data2, column, last, least, chunk)
+                bits = of_one_group(bits, groups1, groups2, row, column)
                 while bits:
                     lane = count_zeros_below(bits)
                     bits &= bits - np.uint64(1)
-                    if are_of_one_group(groups1, groups2, row, column + lane):
-                        if count < len(cols):
-                            cols[count] = column + lane
-                            values[count] = chunk[lane]
-                        count += 1
+                    if count < len(cols):
+                        cols[count] = column + lane
+                        values[count] = chunk[lane]
+                    count += 1
             offsets[row + 1] = count
         return is_ready and count <= len(cols)
 
@@ -270,6 +276,9 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         bounds1, data1 = columns1[:4], columns1[4:]
         bounds2, data2 = columns2[:4], columns2[4:]
         last, k = len(members2), values.shape[1]
+        names = heap_array(columns, last)
+        for i in range(last):
+            names[i] = i
         for row in range(len(members1)):
             own_columns, own_values = columns[row], values[row]
             member = load(bounds1, data1, np.uint64(row))
@@ -277,13 +286,11 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
             kept = 0
             for column in range(0, last, size):
                 bits = score(member, bounds2, data2, column, last, least, chunk)
-                while bits:
-                    lane = count_zeros_below(bits)
-                    bits &= bits - np.uint64(1)
-                    if are_of_one_group(groups1, groups2, row, column + lane):
-                        kept = insert(own_columns, own_values, kept, column + lane, chunk[lane])
-                        if kept == k:
-                            least = own_values[k - 1]
+                bits = of_one_group(bits, groups1, groups2, row, column)
+                if bits:
+                    kept = keep_best(bits, chunk, column, names, own_columns, own_values, kept)
+                    if kept == k:
+                        least = own_values[k - 1]
             for place in range(kept, k):
                 own_columns[place] = -1
                 own_values[place] = 0
@@ -337,8 +344,8 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
                 while bits:
                     other = column + count_zeros_below(bits)
                     bits &= bits - np.uint64(1)
-                    if order[other] >= 0 and are_of_one_group(
-                        groups, groups, order[i], order[other]
+                    if order[other] >= 0 and (
+                        len(groups) == 0 or groups[order[i]] == groups[order[other]]
                     ):
                         order[other] = -1  # suppressed
         return found
@@ -423,11 +430,8 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
                 first, last = slice_of(starts, walk)
                 for column in range(first, last, size):
                     bits = score(member, bounds2, data2, column, last, least, chunk)
-                    while bits:
-                        lane = count_zeros_below(bits)
-                        bits &= bits - np.uint64(1)
-                        other = np.int64(order2[column + lane])
-                        kept = insert(own_columns, own_values, kept, other, chunk[lane])
+                    if bits:
+                        kept = keep_best(bits, chunk, column, order2, own_columns, own_values, kept)
                         if kept == k:
                             least = own_values[k - 1]
             for place in range(kept, k):

@@ -25,25 +25,36 @@ from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
 from fastiou.typing import Array
 
-__all__ = ["best_kernel", "insert"]
+__all__ = ["best_kernel", "keep_best"]
 
 
 @inlined
-def insert(columns: Array, values: Array, kept: int, column: int, value: Any) -> Any:
-    """Keep a candidate among the best (k,) of a row, if it is; return how many are kept."""
+def keep_best(
+    bits: Any, chunk: Array, column: int, order: Array, columns: Array, values: Array, kept: int
+) -> Any:
+    """Keep those of a chunk among the best (k,) of a row that are; return how many are kept.
+
+    `bits` tells which to look at, and `order` what `column` and the next ones are called.
+    """
     k = len(values)
-    place = kept
-    while place > 0 and (
-        value > values[place - 1] or (value == values[place - 1] and column < columns[place - 1])
-    ):
-        place -= 1
-    if place < k:
+    while bits:
+        lane = count_zeros_below(bits)
+        bits &= bits - np.uint64(1)
+        value = chunk[lane]
+        other = np.int64(order[column + lane])
+        place = kept
+        while place > 0 and (
+            value > values[place - 1] or (value == values[place - 1] and other < columns[place - 1])
+        ):
+            place -= 1
+        if place == k:
+            continue
         kept = min(kept + 1, k)
         for i in range(kept - 1, place, -1):
             values[i] = values[i - 1]
             columns[i] = columns[i - 1]
         values[place] = value
-        columns[place] = column
+        columns[place] = other
     return kept
 
 
@@ -89,11 +100,10 @@ def best_kernel(geometry: Geometry, metric: Metric) -> Kernel:
                     first, last = slice_of(starts, walk)
                     for column in range(first, last, size):
                         bits = score(member, bounds2, data2, column, last, least, chunk)
-                        while bits:
-                            lane = count_zeros_below(bits)
-                            bits &= bits - np.uint64(1)
-                            other = np.int64(order2[column + lane])
-                            kept = insert(own_columns, own_values, kept, other, chunk[lane])
+                        if bits:
+                            kept = keep_best(
+                                bits, chunk, column, order2, own_columns, own_values, kept
+                            )
                             if kept == k:
                                 least = own_values[k - 1]
 

@@ -128,6 +128,7 @@ def box_iou(
         type(boxes1) is np.ndarray
         and type(boxes2) is np.ndarray
         and iscrowd is None
+        and type(device) is str
         and device in ("auto", "cpu")
     ):
         scores = None

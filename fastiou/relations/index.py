@@ -73,10 +73,10 @@ class Index:
         array = np.array(given.array)
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
         self._groups: Array | None = None
-        self._known, self._codes = np.zeros(1, np.int64), ONE_GROUP
+        self._labels, self._codes = np.zeros(1, np.int64), ONE_GROUP
         if groups is not None:
-            self._groups = group_array("groups", groups, len(array))
-            self._known, codes = np.unique(self._groups, return_inverse=True)
+            self._groups = np.array(group_array("groups", groups, len(array)))
+            self._labels, codes = np.unique(self._groups, return_inverse=True)
             self._codes = codes.astype(np.int32)
         # By metric and dtype, since areas are not the same for all.
         self._built: dict[tuple[str, str], BuiltSet | None] = {}
@@ -86,14 +86,14 @@ class Index:
         return len(self._set.array)
 
     def __repr__(self) -> str:
-        groups = "" if self._groups is None else f" in {len(self._known):,} groups"
+        groups = "" if self._groups is None else f" in {len(self._labels):,} groups"
         return f"<Index: {len(self):,} boxes as {self._set.fmt}{groups}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._set.array, self._set.fmt, self._groups, self._known, self._codes, self._built
+        return self._set.array, self._set.fmt, self._groups, self._labels, self._codes, self._built
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        array, fmt, self._groups, self._known, self._codes, self._built = state
+        array, fmt, self._groups, self._labels, self._codes, self._built = state
         self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt), fmt)
 
     def pairs(
@@ -122,7 +122,7 @@ class Index:
         """
         set1, chosen = self._read(a, metric)
         minimum = threshold_number(threshold, chosen.maximum)
-        own, codes = self._codes_of(groups, set1.size)
+        checked, codes = self._codes_of(groups, set1.size)
         dtype = result_dtype(set1, self._set)
 
         def found_pairs(rows: Array, cols: Array, values: Array, tested: int) -> Pairs:
@@ -131,12 +131,12 @@ class Index:
 
         array, built = small.plain_array(set1, dtype), self._prepared(chosen, dtype)
         if array is not None and built is not None and codes is not None:
-            known = small.look_up(self._set.fmt, metric, dtype)
-            if known is not None and set1.size <= MOST_ROWS:
+            few = small.kernels_for(self._set.fmt, metric, dtype)
+            if few is not None and set1.size <= MOST_ROWS:
                 offsets = np.empty(set1.size + 1, np.int64)
                 cols, values = np.empty(MOST_PAIRS, np.int64), np.empty(MOST_PAIRS, dtype)
-                tested = known.kernels.built_pairs(
-                    array, known.layout, codes, built.ordered, tuple(built.grid),
+                tested = few.kernels.built_pairs(
+                    array, few.layout, codes, built.ordered, tuple(built.grid),
                     small.least_from(dtype, minimum), offsets, cols, values,
                 )  # fmt: skip
                 if tested >= 0:
@@ -150,7 +150,7 @@ class Index:
                     *list_pairs(found, lowest_score(found, minimum), set1.size, None)
                 )
         return pairs_module.pairs(
-            a, self._set.array, threshold, metric=metric, fmt=self._set.fmt, groups=own
+            a, self._set.array, threshold, metric=metric, fmt=self._set.fmt, groups=checked
         )
 
     def topk(
@@ -186,15 +186,15 @@ class Index:
         set1, chosen = self._read(a, metric)
         number = whole_number("k", k, lowest=1)
         minimum = threshold_number(threshold, chosen.maximum, zero=True)
-        own, codes = self._codes_of(groups, set1.size)
+        checked, codes = self._codes_of(groups, set1.size)
         dtype = result_dtype(set1, self._set)
         array, built = small.plain_array(set1, dtype), self._prepared(chosen, dtype)
         if array is not None and built is not None and codes is not None:
-            known = small.look_up(self._set.fmt, metric, dtype)
+            few = small.kernels_for(self._set.fmt, metric, dtype)
             values, indices = allocate_best((set1.size, number), dtype)
-            if known is not None and set1.size <= MOST_ROWS:
-                is_done = known.kernels.built_topk(
-                    array, known.layout, codes, built.ordered, tuple(built.grid),
+            if few is not None and set1.size <= MOST_ROWS:
+                is_done = few.kernels.built_topk(
+                    array, few.layout, codes, built.ordered, tuple(built.grid),
                     small.least_from(dtype, minimum), indices, values,
                 )  # fmt: skip
                 if is_done:
@@ -205,7 +205,13 @@ class Index:
                 keep_best(found, lowest_score(found, minimum), values, indices)
                 return TopK(hand_back(values, set1), hand_back(indices, set1))
         return topk_module.topk(
-            a, self._set.array, k, threshold=threshold, metric=metric, fmt=self._set.fmt, groups=own
+            a,
+            self._set.array,
+            k,
+            threshold=threshold,
+            metric=metric,
+            fmt=self._set.fmt,
+            groups=checked,
         )
 
     def _read(self, a: Any, metric: str) -> tuple[Input, Metric]:
@@ -222,7 +228,7 @@ class Index:
             self._built[key] = None
             if array is not None and len(array):
                 given = self._set._replace(array=array)
-                built = build_set(given, metric, self._codes, len(self._known))
+                built = build_set(given, metric, self._codes, len(self._labels))
                 # Else coordinates were too large or small for the dtype.
                 if built.exponent == 0 and built.ordered[0].dtype == dtype:
                     self._built[key] = built
@@ -231,7 +237,7 @@ class Index:
     def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array | None]:
         """The argument for `pairs`, and the numbers of groups, -1 for those of no box.
 
-        There are none where one of both has integers from 2**63 on.
+        There are no numbers where one of both has integers from 2**63 on, or the index is empty.
         """
         if (groups is None) != (self._groups is None):
             has = "no groups" if self._groups is None else "groups"
@@ -239,8 +245,8 @@ class Index:
         if self._groups is None:
             return None, ONE_GROUP
         own = group_array("groups", groups, count)
-        if own.dtype != self._known.dtype or not len(self._known):
+        if own.dtype != self._labels.dtype or not len(self._labels):
             return (own, self._groups), None
-        places = np.minimum(np.searchsorted(self._known, own), len(self._known) - 1)
-        codes = np.where(self._known[places] == own, places, -1).astype(np.int32)
+        places = np.minimum(np.searchsorted(self._labels, own), len(self._labels) - 1)
+        codes = np.where(self._labels[places] == own, places, -1).astype(np.int32)
         return (own, self._groups), codes

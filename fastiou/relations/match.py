@@ -149,6 +149,7 @@ def match(
     if (
         type(a) is np.ndarray
         and type(b) is np.ndarray
+        and type(method) is str
         and method in ("greedy", "optimal")
         and scores is None
         and iscrowd is None

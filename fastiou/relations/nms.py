@@ -36,6 +36,8 @@ __all__ = ["batched_nms", "nms"]
 
 METHODS = ("hard", "linear", "gaussian")
 
+SIGMA = 0.5
+
 #: Scores that NumPy sorts in one call, which Ctrl-C cannot interrupt: 0.1 s.
 SORTED_AT_A_TIME = 1 << 20
 
@@ -80,7 +82,7 @@ def nms(
     metric: str = "iou",
     fmt: str = "xyxy",
     method: str = "hard",
-    sigma: float = 0.5,
+    sigma: float = SIGMA,
     score_threshold: float = 0.0,
     max_output: int | None = None,
     device: str = "auto",
@@ -162,8 +164,11 @@ def nms(
     """
     if (
         type(a) is np.ndarray
+        and type(method) is str
+        and type(device) is str
         and method == "hard"
         and max_output is None
+        and sigma is SIGMA
         and device in ("auto", "cpu")
     ):
         kept = small.nms(a, a, scores, threshold, groups, metric, fmt, score_threshold)

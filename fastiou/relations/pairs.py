@@ -185,6 +185,7 @@ def pairs(
     if (
         type(a) is np.ndarray
         and (b is None or type(b) is np.ndarray)
+        and type(device) is str
         and device in ("auto", "cpu")
         and progress is False
     ):

@@ -25,9 +25,9 @@ __all__ = [
     "aligned",
     "checked_groups",
     "dense",
+    "kernels_for",
     "least_above",
     "least_from",
-    "look_up",
     "matches",
     "nms",
     "pairs",
@@ -49,6 +49,9 @@ MOST_SUPPRESSED = 1 << 10
 MOST_ALIGNED = 1 << 14
 
 SCORE_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+#: Formats whose members are turned while they are prepared.
+ROUNDED = ("xywhr",)
 
 NO_GROUPS = np.empty(0, np.int64)
 
@@ -83,7 +86,13 @@ class Known:
 _known: dict[tuple[str, str, np.dtype[Any]], Known | None] = {}
 
 
-def look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
+def kernels_for(fmt: str, metric: str, dtype: np.dtype[Any]) -> Known | None:
+    """The kernels for plain arrays of a dtype; None if there are none."""
+    key = fmt, metric, dtype
+    return _known[key] if key in _known else _look_up(*key)
+
+
+def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
     """The kernels for plain arrays of a dtype; None if there are none."""
     if not (
         isinstance(fmt, str) and isinstance(metric, str) and fmt in FORMATS and metric in METRICS
@@ -116,7 +125,7 @@ def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
     try:
         found = _known[fmt, metric, dtype]
     except (KeyError, TypeError):
-        found = look_up(fmt, metric, dtype)
+        found = _look_up(fmt, metric, dtype)
     if found is None or a.shape[1] != found.numbers or b.shape[1] != found.numbers:
         return None
     return found
@@ -148,8 +157,9 @@ def plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
     if array.dtype == dtype and array.flags.carray:
         return array
     plain = np.array(array, dtype, order="C")
+    # The general way moves these to an origin, by which centres that are computed are rounded.
     is_wide = array.dtype.kind in "iu" and array.itemsize == 8 and array.size
-    return None if is_wide and np.abs(plain).max() > EXACT else plain
+    return None if is_wide and (given.fmt in ROUNDED or np.abs(plain).max() > EXACT) else plain
 
 
 def _plain_groups(
@@ -281,7 +291,7 @@ def topk(
     codes = _plain_groups(groups, count1, count2, False)
     if (
         codes is None
-        or count1 * max(count2, k) > MOST_SCORES
+        or max(count1, 1) * max(count2, k) > MOST_SCORES
         or type(threshold) is not float
         or not 0.0 <= threshold <= 1.0
     ):

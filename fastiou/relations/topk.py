@@ -116,7 +116,12 @@ def topk(
     array([[ 0,  1, -1],
            [-1, -1, -1]])
     """
-    if type(a) is np.ndarray and type(b) is np.ndarray and device in ("auto", "cpu"):
+    if (
+        type(a) is np.ndarray
+        and type(b) is np.ndarray
+        and type(device) is str
+        and device in ("auto", "cpu")
+    ):
         few = small.topk(a, b, k, threshold, metric, fmt, groups)
         if few is not None:
             return TopK(*few)

@@ -39,7 +39,7 @@ def _loaded() -> str:
     if name is None:
         return "there is no package tbb for this system"
     # By hand, since importing `importlib.metadata` takes 20 ms.
-    for folder in map(Path, sys.path):
+    for folder in (Path(entry) for entry in sys.path if isinstance(entry, str)):
         for record in folder.glob("tbb-*.dist-info/RECORD"):
             for line in record.read_text("utf-8").splitlines():
                 file = line.split(",")[0]

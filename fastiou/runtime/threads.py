@@ -79,19 +79,27 @@ _others_started = False
 #: Whether this process was forked from one whose threads it cannot have.
 _forked = False
 
+#: Whether it is the main thread that forks.
+_main_forks = True
+
 
 def _after_fork() -> None:
     # GNU OpenMP ends a forked child at its first parallel loop. TBB survives a fork from the main
     # thread, unless another thread has used it. What else runs is serial from then on, so it never
     # waits for a lock that another thread held.
     global _forked
-    in_main = threading.current_thread() is threading.main_thread()
     layer = _started_layer() or ("tbb" if tbb.is_loaded else None)
-    _forked = _forked or not (in_main and not _others_started and layer == "tbb")
+    _forked = _forked or not (_main_forks and not _others_started and layer == "tbb")
+
+
+def _before_fork() -> None:
+    # In the child, whichever thread has forked is the main one.
+    global _main_forks
+    _main_forks = threading.current_thread() is threading.main_thread()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 # ---- the threading layer -----------------------------------------------------------------------

@@ -124,6 +124,11 @@ def test_it_keeps_a_copy(rng: np.random.Generator) -> None:
     index, before = fastiou.Index(b), b.copy()
     b[:] = 0
     assert_same(index, before, before)
+    groups = np.arange(50) // 10
+    grouped, kept = fastiou.Index(before, groups=groups), groups.copy()
+    groups[:] = 0
+    assert_same(grouped, before, before, groups=(kept, kept))
+    assert_same(grouped, before * 1e200, before, groups=(kept, kept))
     assert len(index) == 50
     assert repr(index) == "<Index: 50 boxes as xyxy>"
     assert repr(fastiou.Index(b, groups=np.arange(50) // 10)).endswith("in 5 groups>")

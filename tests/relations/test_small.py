@@ -166,13 +166,43 @@ def test_what_one_call_is_for(rng: np.random.Generator) -> None:
     assert len(fastiou.pairs(heap, heap)) == 40_000
 
 
+def test_wide_integers_whose_centres_are_rounded(rng: np.random.Generator) -> None:
+    a, b = (rng.integers(-20, 60, (30, 5)) for _ in range(2))
+    calls = relations(rng, a, b, fmt="xywhr")
+    assert_same(calls, all_at_once=False)
+    index, expected = fastiou.Index(b, "xywhr").topk(a, 3), fastiou.topk(a, b, 3, fmt="xywhr")
+    np.testing.assert_array_equal(index.values, expected.values)
+
+
+def test_the_best_of_no_rows(rng: np.random.Generator) -> None:
+    none, some = np.empty((0, 4)), random_boxes(rng, 3)
+    assert fastiou.topk(none, some, 5).values.shape == (0, 5)
+    for k in (2**62, 2**70):
+        with pytest.raises(MemoryError, match="the best"):
+            fastiou.topk(none, some, k)
+
+
 BAD = {
     "threshold": [0.0, -0.1, 1.1, "0.5", True, None, float("nan")],
     "fmt": ["xyzw", None, 3, ["xyxy"]],
     "metric": ["giou!", None, "intersection "],
     "groups": [[1, 2], "ab", (np.zeros(3, int), np.zeros(9, int)), np.zeros((4, 1), int)],
-    "device": ["tpu", None],
+    "device": ["tpu", None, np.array(["cpu", "gpu"])],
 }
+
+
+def test_options_of_suppression_are_checked_for_arrays_and_lists_alike() -> None:
+    boxes = np.array([[0, 0, 4, 4.0], [0, 0, 4, 3]])
+    scores = np.array([0.8, 0.9])
+    for some in (boxes, boxes.tolist()):
+        with pytest.raises(ValueError, match="sigma must be greater than 0"):
+            fastiou.nms(some, scores, sigma=-1)
+        with pytest.raises(TypeError, match="sigma must be a finite number"):
+            fastiou.nms(some, scores, sigma="x")
+        with pytest.raises(ValueError, match="method must be one of"):
+            fastiou.nms(some, scores, method=np.array(["hard", "x"]))
+        with pytest.raises(ValueError, match="method must be one of"):
+            fastiou.match(some, boxes, method=np.array(["greedy", "x"]))
 
 
 @pytest.mark.parametrize("name", BAD)

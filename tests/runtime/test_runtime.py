@@ -177,6 +177,31 @@ check()
     assert answers == ["False" if layer == "tbb" else "True", "True", "True"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("layer", [TBB])
+def test_a_thread_that_forks_leaves_a_child_without_threads(python: Python, layer: str) -> None:
+    """Also where no other thread has computed anything."""
+    printed = python(
+        """
+import os, threading
+check()
+def fork():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        print(threads._forked, flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+""",
+        NUMBA_THREADING_LAYER=layer,
+    )
+    assert "True" in printed.splitlines()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 @LAYERS
@@ -822,7 +847,8 @@ def test_the_threading_layer_is_tbb_where_it_is_installed(python: Python) -> Non
 
 
 def test_a_broken_package_of_tbb_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "absent"), ""])
+    # Python itself tolerates what is no text.
+    monkeypatch.setattr(sys, "path", [b"/tmp", str(tmp_path), str(tmp_path / "absent"), "", None])
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("NUMBA_THREADING_LAYER", raising=False)
     assert tbb._loaded() == "the package tbb is not installed"

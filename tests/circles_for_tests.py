@@ -18,9 +18,7 @@ def read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
     return read_boxes(name, value, fmt, 3, GEOMETRY, batches=batches)
 
 
-def prepare(
-    set1: Input, set2: Input, metric: Metric, order: Any = None, phase: int = 0
-) -> tuple[Columns, Columns]:
+def prepare(set1: Input, set2: Input, metric: Metric, order: Any = None, phase: int = 0) -> Any:
     dtype = result_dtype(set1, set2)
     columns = []
     for given in {id(given.array): given for given in (set1, set2)}.values():

@@ -192,7 +192,8 @@ def pairs(
         other = a if b is None else b
         few = small.pairs(a, other, b is None, threshold, metric, fmt, groups)
         if few is not None:
-            return Pairs(*few, (len(a), len(other)), len(a) * len(other))
+            sizes = len(a), len(other)
+            return Pairs(*few, sizes, _all_tested(sizes, b is None))
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
@@ -206,7 +207,7 @@ def pairs(
         if few is not None:
             rows, cols, values = (hand_back(column, set1, set2) for column in few)
             sizes = set1.size, set2.size
-            return Pairs(rows, cols, values, sizes, sizes[0] * sizes[1])
+            return Pairs(rows, cols, values, sizes, _all_tested(sizes, itself))
     try:
         found = find_pairs(
             set1, set2, chosen, minimum, groups, device=device, report=report, stay_on_gpu=True
@@ -215,6 +216,11 @@ def pairs(
         finish()
     rows, cols, values = (in_kind(column, [set1, set2]) for column in found)
     return Pairs(rows, cols, values, found.shape, found.tested)
+
+
+def _all_tested(sizes: tuple[int, int], itself: bool) -> int:
+    """How many scores it takes to compare all with all, each once within a set."""
+    return sizes[0] * (sizes[0] - 1) // 2 if itself else sizes[0] * sizes[1]
 
 
 def in_kind(result: Any, inputs: list[Input]) -> Any:

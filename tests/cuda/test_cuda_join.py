@@ -22,6 +22,10 @@ from fastiou.runtime.gpu import working
 from fastiou.runtime.gpu_kernel import threads_of_block
 from fastiou.search import grid_plan
 
+#: The CPU searches the same index, and so makes as many scores; other tests compare what one call
+#: does for a few.
+pytestmark = pytest.mark.general_way
+
 Array = np.ndarray[Any, Any]
 
 #: Who serves a row: always one thread; teams of more the more there is to do; always many threads.

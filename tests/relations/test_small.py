@@ -182,6 +182,13 @@ def test_the_best_of_no_rows(rng: np.random.Generator) -> None:
             fastiou.topk(none, some, k)
 
 
+def test_all_scores_are_counted(rng: np.random.Generator) -> None:
+    a, b = random_boxes(rng, 6), random_boxes(rng, 7)
+    for some, others in ((a, b), (a.tolist(), b.tolist())):
+        assert fastiou.pairs(some, others).tested == 42
+        assert fastiou.pairs(some).tested == 15
+
+
 BAD = {
     "threshold": [0.0, -0.1, 1.1, "0.5", True, None, float("nan")],
     "fmt": ["xyzw", None, 3, ["xyxy"]],

@@ -147,9 +147,9 @@ FEW_WORKLOADS: dict[str, Workload] = {
         "match",
         {
             "fastiou": Contender(_fastiou("match", method="optimal"), _total),
-            "scipy, dense": Contender(_assigned, _total),
+            "cython_bbox": Contender(_assigned, _total),
         },
-        "scipy assigns by the scores of cython_bbox, and pairs below the threshold are dropped.",
+        "By the scores of cython_bbox SciPy assigns, and pairs below the threshold are dropped.",
     ),
     "few-pairs": _workload(
         "Pairs of a few boxes",

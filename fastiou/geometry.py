@@ -72,6 +72,9 @@ class Small(NamedTuple):
     #: `(metric) -> ` compiled: `(members, layout, columns) -> bool` fills columns, bounds first, of
     #: a multiple of 16. It tells whether all is finite, and fit for the arithmetic of the dtype.
     fill: Callable[[Metric], Any]
+    #: Formats that take more than sums and halves to prepare: then it hangs on the origin that both
+    #: sets are moved to how integers are rounded.
+    moved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +129,11 @@ class Geometry:
         """What tells its kernels from others, in the names of cache files and for the linker.
 
         The cache knows when a file of this package changes. Outside of it, a change is known of the
-        files that `load`, `measures` and `chunk_scorer` are in, not of what these import.
+        files that `load`, `measures`, `chunk_scorer` and `small` are in, not of what these import.
         """
         name = self.name.replace(" ", "-")
-        parts = [self.load, *self.measures.values(), self.chunk_scorer]
+        small = None if self.small is None else self.small.fill
+        parts = [self.load, *self.measures.values(), self.chunk_scorer, small]
         functions = [inspect.unwrap(getattr(part, "py_func", part)) for part in parts if part]
         package = __name__.partition(".")[0]
         outside = {

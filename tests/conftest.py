@@ -66,7 +66,7 @@ def sizes_alone_choose_the_kernel(
     """
     monkeypatch.setattr(threads, "FORCED", True)
     if request.node.get_closest_marker("general_way"):
-        monkeypatch.setattr(small, "_known_of", lambda *_: None)
+        monkeypatch.setattr(small, "_kind_of", lambda *_: None)
     several = "several_threads" in request.fixturenames or request.node.get_closest_marker("slow")
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"

@@ -84,8 +84,8 @@ class SmallKernels(NamedTuple):
     #: (n + 1,) where rows begin. Groups are (n,) int32 or (1,), as those of the set, and -1 for
     #: none of these. Returns how many scores were made; -1 where it could not.
     built_pairs: Kernel
-    #: `(members, layout, groups, set2, grid, limit, columns, values) -> bool`: `topk` with it.
-    built_topk: Kernel
+    #: `(members, layout, columns) -> bool` fills columns, bounds first (see `Small.fill`).
+    columns: Kernel
 
 
 # Not inlined: within one function, what these are long would make all else take longer to compile.
@@ -166,7 +166,13 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
     def prepared(members: Array, layout: int, beyond: int) -> Any:
         length = (len(members) + beyond + LANES - 1) // LANES * LANES
         columns = heap_rows(members, column_rows, length)
-        return fill(members, layout, columns), columns
+        return fill(members, layout, columns), columns[:4], columns[4:]
+
+    @inlined
+    def both_prepared(members1: Array, members2: Array, layout: int) -> Any:
+        is_ready1, bounds1, data1 = prepared(members1, layout, 0)
+        is_ready2, bounds2, data2 = prepared(members2, layout, 0)
+        return is_ready1 and is_ready2, bounds1, data1, bounds2, data2
 
     @inlined
     def find_pairs(
@@ -183,13 +189,11 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
     ) -> bool:
         """Fill pairs by row, and (n + 1,) where rows begin; return whether that could be done."""
         prefer_widest_vectors()
-        is_ready, columns1 = prepared(members1, layout, size if itself else 0)
-        columns2 = columns1
+        is_ready, bounds1, data1 = prepared(members1, layout, size if itself else 0)
+        bounds2, data2 = bounds1, data1
         if is_ready and not itself:
-            is_ready, columns2 = prepared(members2, layout, 0)
-        chunk = stack_array(columns1, size)
-        bounds1, data1 = columns1[:4], columns1[4:]
-        bounds2, data2 = columns2[:4], columns2[4:]
+            is_ready, bounds2, data2 = prepared(members2, layout, 0)
+        chunk = stack_array(values, size)
         least = values.dtype.type(limit)
         count, last = 0, len(members2)
         offsets[0] = 0
@@ -210,13 +214,10 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
 
     def dense(members1: Array, members2: Array, layout: int, scores: Array) -> bool:
         prefer_widest_vectors()
-        is_ready1, columns1 = prepared(members1, layout, 0)
-        is_ready2, columns2 = prepared(members2, layout, 0)
-        if not (is_ready1 and is_ready2):
+        is_ready, bounds1, data1, bounds2, data2 = both_prepared(members1, members2, layout)
+        if not is_ready:
             return False
         chunk = stack_array(scores, size)
-        bounds1, data1 = columns1[:4], columns1[4:]
-        bounds2, data2 = columns2[:4], columns2[4:]
         last = len(members2)
         for row in range(len(members1)):
             member = load(bounds1, data1, np.uint64(row))
@@ -227,11 +228,10 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         return True
 
     def aligned(members1: Array, members2: Array, layout: int, scores: Array) -> bool:
-        is_ready1, columns1 = prepared(members1, layout, 0)
-        is_ready2, columns2 = prepared(members2, layout, 0)
-        if not (is_ready1 and is_ready2):
+        is_ready, bounds1, data1, bounds2, data2 = both_prepared(members1, members2, layout)
+        if not is_ready:
             return False
-        fill_aligned(columns1[:4], columns1[4:], columns2[:4], columns2[4:], scores, 0, len(scores))
+        fill_aligned(bounds1, data1, bounds2, data2, scores, 0, len(scores))
         return True
 
     def pairs(
@@ -268,17 +268,14 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         values: Array,
     ) -> bool:
         prefer_widest_vectors()
-        is_ready1, columns1 = prepared(members1, layout, 0)
-        is_ready2, columns2 = prepared(members2, layout, 0)
-        if not (is_ready1 and is_ready2):
+        is_ready, bounds1, data1, bounds2, data2 = both_prepared(members1, members2, layout)
+        if not is_ready:
             return False
         chunk = stack_array(values, size)
-        bounds1, data1 = columns1[:4], columns1[4:]
-        bounds2, data2 = columns2[:4], columns2[4:]
         last, k = len(members2), values.shape[1]
-        names = heap_array(columns, last)
+        positions = heap_array(columns, last)
         for i in range(last):
-            names[i] = i
+            positions[i] = i
         for row in range(len(members1)):
             own_columns, own_values = columns[row], values[row]
             member = load(bounds1, data1, np.uint64(row))
@@ -288,7 +285,7 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
                 bits = score(member, bounds2, data2, column, last, least, chunk)
                 bits = of_one_group(bits, groups1, groups2, row, column)
                 if bits:
-                    kept = keep_best(bits, chunk, column, names, own_columns, own_values, kept)
+                    kept = keep_best(bits, chunk, column, positions, own_columns, own_values, kept)
                     if kept == k:
                         least = own_values[k - 1]
             for place in range(kept, k):
@@ -326,12 +323,11 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
             order[i] = chosen[order[i]]
             for k in range(members.shape[1]):
                 ordered[i, k] = members[order[i], k]
-        is_ready, columns = prepared(ordered, layout, size)
+        is_ready, bounds, data = prepared(ordered, layout, size)
         if not is_ready:
             return -1
-        chunk = stack_array(columns, size)
-        bounds, data = columns[:4], columns[4:]
-        enough = columns.dtype.type(limit)
+        chunk = stack_array(bounds, size)
+        enough = bounds.dtype.type(limit)
         found = 0
         for i in range(count):
             if order[i] < 0:
@@ -350,6 +346,9 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
                         order[other] = -1  # suppressed
         return found
 
+    def fill_columns(members: Array, layout: int, columns: Array) -> bool:
+        return fill(members, layout, columns)
+
     def built_pairs(
         members: Array,
         layout: int,
@@ -362,11 +361,10 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         values: Array,
     ) -> int:
         prefer_widest_vectors()
-        is_ready, columns = prepared(members, layout, 0)
+        is_ready, bounds1, data1 = prepared(members, layout, 0)
         if not is_ready:
             return -1
         chunk = stack_array(values, size)
-        bounds1, data1 = columns[:4], columns[4:]
         bounds2, data2, order2, _ = set2
         blocks, extents, table, edges, places, starts = grid
         index = addresses(extents, table, edges, places)
@@ -395,49 +393,6 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
             sort_row(cols, values, offsets[row], count)
             offsets[row + 1] = count
         return tested
-
-    def built_topk(
-        members: Array,
-        layout: int,
-        groups: Array,
-        set2: Any,
-        grid: Any,
-        limit: float,
-        columns: Array,
-        values: Array,
-    ) -> bool:
-        prefer_widest_vectors()
-        is_ready, own = prepared(members, layout, 0)
-        if not is_ready:
-            return False
-        chunk = stack_array(values, size)
-        bounds1, data1 = own[:4], own[4:]
-        bounds2, data2, order2, _ = set2
-        blocks, extents, table, edges, places, starts = grid
-        index = addresses(extents, table, edges, places)
-        k = values.shape[1]
-        for row in range(len(members)):
-            own_columns, own_values = columns[row], values[row]
-            least = values.dtype.type(limit)
-            kept = 0
-            member = load(bounds1, data1, np.uint64(row))
-            group = group_of(groups, row)
-            walk = walk_over(blocks, max(group, 0))
-            while group >= 0:
-                walk = next_slice(index, walk, bounds_of(member), 0.0, 0.0)
-                if is_over(walk):
-                    break
-                first, last = slice_of(starts, walk)
-                for column in range(first, last, size):
-                    bits = score(member, bounds2, data2, column, last, least, chunk)
-                    if bits:
-                        kept = keep_best(bits, chunk, column, order2, own_columns, own_values, kept)
-                        if kept == k:
-                            least = own_values[k - 1]
-            for place in range(kept, k):
-                own_columns[place] = -1
-                own_values[place] = 0
-        return True
 
     def matching(match_pairs: Any) -> Callable[..., int]:
         def match(
@@ -495,5 +450,5 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         kernel(matching(match_greedily), "greedy"),
         kernel(matching(match_optimally), "optimal"),
         kernel(built_pairs, "built-pairs"),
-        kernel(built_topk, "built-topk"),
+        kernel(fill_columns, "columns"),
     )

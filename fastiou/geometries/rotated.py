@@ -331,5 +331,5 @@ GEOMETRY = Geometry(
     measures={Need.OVERLAP: shared_area},
     convert=_convert,
     cost=lambda columns: COST,
-    small=Small(ROWS, _small_layout, lambda metric: fill_few),
+    small=Small(ROWS, _small_layout, lambda metric: fill_few, moved=("xywhr",)),
 )

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastiou.arrays.checks import group_array, threshold_number, whole_number
 from fastiou.arrays.inputs import Input, hand_back, result_dtype
 from fastiou.cpu.small import MOST_PAIRS
+from fastiou.geometries.boxes import empty_columns
 from fastiou.geometries.table import check_metric, geometry_of
+from fastiou.geometry import PADDING
 from fastiou.metrics import METRICS, Metric
 from fastiou.relations import pairs as pairs_module
 from fastiou.relations import small
 from fastiou.relations import topk as topk_module
 from fastiou.relations.pairs import Pairs, lowest_score
+from fastiou.relations.thresholds import least_from
 from fastiou.relations.topk import TopK, allocate_best, keep_best
 from fastiou.search.pair_lists import list_pairs
-from fastiou.search.search import BuiltSet, build_set, search_built
+from fastiou.search.search import BuiltSet, Search, build_set, search_built
 from fastiou.typing import Array
 
 __all__ = ["Index"]
 
 
-#: Rows up to which one call on one thread asks the grid in the order in which they come.
-MOST_ROWS = 1 << 10
+#: Rows times members up to which one call asks the grid for the rows as they come: should all meet
+#: all, it takes 0.1 s, in which Ctrl-C is not heard.
+MOST_SCORES = 1 << 28
 
 ONE_GROUP = np.zeros(1, np.int32)
+
+
+class _Asked(NamedTuple):
+    """A set that an index is asked for."""
+
+    #: As plain arrays of the dtype of the scores, if `built` is not None.
+    set1: Input
+    metric: Metric
+    #: The argument `groups` of `pairs`, and the number of each member's group; -1 for none of the
+    #: index.
+    groups: Any
+    codes: Array
+    #: None where both sets must be prepared together.
+    built: BuiltSet | None
 
 
 class Index:
@@ -48,7 +66,7 @@ class Index:
     Raises
     ------
     TypeError, ValueError
-        As `pairs`; masks, of which nothing is prepared that would be worth keeping.
+        As `pairs`; masks, of which there is no index.
 
     Examples
     --------
@@ -67,7 +85,8 @@ class Index:
         geometry = geometry_of(fmt, b)
         if geometry.small is None:
             raise ValueError(
-                f"b must be boxes, got {geometry.plural}, which pairs and topk compare as fast"
+                f"b must be boxes, got {geometry.plural}, of which there is no index; pairs and "
+                "topk take them"
             )
         given = geometry.read("b", b, fmt, batches=False)
         array = np.array(given.array)
@@ -120,38 +139,21 @@ class Index:
         TypeError, ValueError
             As `pairs`.
         """
-        set1, chosen = self._read(a, metric)
-        minimum = threshold_number(threshold, chosen.maximum)
-        checked, codes = self._codes_of(groups, set1.size)
-        dtype = result_dtype(set1, self._set)
-
-        def found_pairs(rows: Array, cols: Array, values: Array, tested: int) -> Pairs:
-            rows, cols, values = (hand_back(part, set1) for part in (rows, cols, values))
-            return Pairs(rows, cols, values, (set1.size, len(self)), tested)
-
-        array, built = small.plain_array(set1, dtype), self._prepared(chosen, dtype)
-        if array is not None and built is not None and codes is not None:
-            few = small.kernels_for(self._set.fmt, metric, dtype)
-            if few is not None and set1.size <= MOST_ROWS:
-                offsets = np.empty(set1.size + 1, np.int64)
-                cols, values = np.empty(MOST_PAIRS, np.int64), np.empty(MOST_PAIRS, dtype)
-                tested = few.kernels.built_pairs(
-                    array, few.layout, codes, built.ordered, tuple(built.grid),
-                    small.least_from(dtype, minimum), offsets, cols, values,
-                )  # fmt: skip
-                if tested >= 0:
-                    count = int(offsets[-1])
-                    rows = np.repeat(np.arange(set1.size), np.diff(offsets))
-                    return found_pairs(rows, cols[:count].copy(), values[:count].copy(), tested)
-            given = set1._replace(array=array)
-            found = search_built(built, given, chosen, minimum, codes)
+        asked = self._asked(a, metric, groups)
+        minimum = threshold_number(threshold, asked.metric.maximum)
+        columns = None
+        if asked.built is not None:
+            columns = _few_pairs(asked, asked.built, minimum)
+            found = None if columns is not None else _search(asked, asked.built, minimum)
             if found is not None:
-                return found_pairs(
-                    *list_pairs(found, lowest_score(found, minimum), set1.size, None)
-                )
-        return pairs_module.pairs(
-            a, self._set.array, threshold, metric=metric, fmt=self._set.fmt, groups=checked
-        )
+                columns = list_pairs(found, lowest_score(found, minimum), asked.set1.size, None)
+        if columns is None:
+            return pairs_module.pairs(
+                a, self._set.array, threshold, metric=metric, fmt=self._set.fmt,
+                groups=asked.groups,
+            )  # fmt: skip
+        rows, cols, values = (hand_back(part, asked.set1) for part in columns[:3])
+        return Pairs(rows, cols, values, (asked.set1.size, len(self)), columns[3])
 
     def topk(
         self,
@@ -183,42 +185,35 @@ class Index:
         TypeError, ValueError, MemoryError
             As `topk`.
         """
-        set1, chosen = self._read(a, metric)
+        asked = self._asked(a, metric, groups)
         number = whole_number("k", k, lowest=1)
-        minimum = threshold_number(threshold, chosen.maximum, zero=True)
-        checked, codes = self._codes_of(groups, set1.size)
-        dtype = result_dtype(set1, self._set)
-        array, built = small.plain_array(set1, dtype), self._prepared(chosen, dtype)
-        if array is not None and built is not None and codes is not None:
-            few = small.kernels_for(self._set.fmt, metric, dtype)
-            values, indices = allocate_best((set1.size, number), dtype)
-            if few is not None and set1.size <= MOST_ROWS:
-                is_done = few.kernels.built_topk(
-                    array, few.layout, codes, built.ordered, tuple(built.grid),
-                    small.least_from(dtype, minimum), indices, values,
-                )  # fmt: skip
-                if is_done:
-                    return TopK(hand_back(values, set1), hand_back(indices, set1))
-            given = set1._replace(array=array)
-            found = search_built(built, given, chosen, minimum, codes)
-            if found is not None:
-                keep_best(found, lowest_score(found, minimum), values, indices)
-                return TopK(hand_back(values, set1), hand_back(indices, set1))
-        return topk_module.topk(
-            a,
-            self._set.array,
-            k,
-            threshold=threshold,
-            metric=metric,
-            fmt=self._set.fmt,
-            groups=checked,
-        )
+        minimum = threshold_number(threshold, asked.metric.maximum, zero=True)
+        found = few = None if asked.built is None else _few_rows(asked, asked.built)
+        if asked.built is not None and few is None:
+            found = _search(asked, asked.built, minimum)
+        if found is None:
+            return topk_module.topk(
+                a, self._set.array, k, threshold=threshold, metric=metric, fmt=self._set.fmt,
+                groups=asked.groups,
+            )  # fmt: skip
+        values, indices = allocate_best((asked.set1.size, number), found.dtype)
+        limit = lowest_score(found, minimum)
+        keep_best(found, limit, values, indices, at_once=few is not None)
+        return TopK(hand_back(values, asked.set1), hand_back(indices, asked.set1))
 
-    def _read(self, a: Any, metric: str) -> tuple[Input, Metric]:
+    def _asked(self, a: Any, metric: str, groups: Any) -> _Asked:
+        """What is asked for, checked, and the set in its dtype."""
         geometry = self._set.geometry
         assert geometry is not None
         chosen = check_metric(metric, geometry)
-        return geometry.read("a", a, self._set.fmt, batches=False), chosen
+        set1: Input = geometry.read("a", a, self._set.fmt, batches=False)
+        checked, codes = self._codes_of(groups, set1.size)
+        dtype = result_dtype(set1, self._set)
+        array = small.plain_array(set1, dtype)
+        built = self._prepared(chosen, dtype) if array is not None else None
+        if built is None or codes is None:
+            return _Asked(set1, chosen, checked, ONE_GROUP, None)
+        return _Asked(set1._replace(array=array), chosen, checked, codes, built)
 
     def _prepared(self, metric: Metric, dtype: np.dtype[Any]) -> BuiltSet | None:
         """The set for a metric and a dtype of scores; None where it cannot stay as it is."""
@@ -239,14 +234,74 @@ class Index:
 
         There are no numbers where one of both has integers from 2**63 on, or the index is empty.
         """
-        if (groups is None) != (self._groups is None):
-            has = "no groups" if self._groups is None else "groups"
-            raise ValueError(f"groups must be given if the index has groups alone; it has {has}")
         if self._groups is None:
+            if groups is not None:
+                raise ValueError("groups must be None: the index has none")
             return None, ONE_GROUP
+        if groups is None:
+            raise ValueError("groups must be given, one for each of a: the index has groups")
         own = group_array("groups", groups, count)
         if own.dtype != self._labels.dtype or not len(self._labels):
             return (own, self._groups), None
         places = np.minimum(np.searchsorted(self._labels, own), len(self._labels) - 1)
         codes = np.where(self._labels[places] == own, places, -1).astype(np.int32)
         return (own, self._groups), codes
+
+
+# ---- few rows, and many ------------------------------------------------------------------------
+
+
+def _kind_of_few(asked: _Asked, built: BuiltSet) -> small.Kind | None:
+    """The kernels that one call of few rows needs; None if they are many."""
+    count = asked.set1.size
+    if count * built.cost * len(built.ordered[2]) > MOST_SCORES:
+        return None
+    return small.kind_for(asked.set1.fmt, asked.metric.name, built.dtype)
+
+
+def _few_pairs(
+    asked: _Asked, built: BuiltSet, minimum: float
+) -> tuple[Array, Array, Array, int] | None:
+    """Rows, columns, values and the number of scores; None where one call is not for that."""
+    kind = _kind_of_few(asked, built)
+    if kind is None:
+        return None
+    count = asked.set1.size
+    offsets = np.empty(count + 1, np.int64)
+    cols, values = np.empty(MOST_PAIRS, np.int64), np.empty(MOST_PAIRS, built.dtype)
+    tested = kind.kernels.built_pairs(
+        asked.set1.array, kind.layout, asked.codes, built.ordered, tuple(built.grid),
+        least_from(built.dtype, minimum), offsets, cols, values,
+    )  # fmt: skip
+    if tested < 0:
+        return None
+    found = int(offsets[-1])
+    rows = np.repeat(np.arange(count), np.diff(offsets))
+    return rows, cols[:found].copy(), values[:found].copy(), tested
+
+
+def _few_rows(asked: _Asked, built: BuiltSet) -> Search | None:
+    """A search with rows in the order in which they come; None where they are many, or odd."""
+    kind = _kind_of_few(asked, built)
+    if kind is None:
+        return None
+    array, codes = asked.set1.array, asked.codes
+    order = np.arange(len(array), dtype=np.int32)
+    if asked.groups is not None:
+        order = order[codes >= 0]
+        array, codes = array[order], codes[order]
+    geometry = asked.set1.geometry
+    assert geometry is not None
+    assert geometry.small is not None
+    columns = empty_columns(len(array), built.dtype, 0, 4 + geometry.small.data_rows)
+    if not kind.kernels.columns(array, kind.layout, columns):
+        return None
+    set1 = columns[:4], columns[4:], np.append(order, np.zeros(PADDING, np.int32)), codes
+    return Search(
+        geometry, asked.metric, built.dtype, set1, built.ordered, built.grid, 0.0, 0.0, False, 0,
+        built.cost,
+    )  # fmt: skip
+
+
+def _search(asked: _Asked, built: BuiltSet, minimum: float) -> Search | None:
+    return search_built(built, asked.set1, asked.metric, minimum, asked.codes)

@@ -25,6 +25,7 @@ from fastiou.geometries.table import check_metric, geometry_of
 from fastiou.geometry import PADDING, unmagnify
 from fastiou.metrics import Metric
 from fastiou.relations import small
+from fastiou.relations.thresholds import least_above, rounded
 from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.groups import group_codes
@@ -287,12 +288,10 @@ def _by_score(scores: Array) -> Array:
 
 def _limits(found: Search, threshold: float) -> Array:
     """The least score that is more than a threshold, in the units of the walk."""
-    with np.errstate(over="ignore", under="ignore"):
-        number = found.dtype.type
-        least = np.nextafter(number(threshold), number(np.inf))
-        if found.metric.has_units:
-            least = number(unmagnify(np.array([float(least)]), -found.exponent)[0])
-        return np.array([least])
+    least = least_above(found.dtype, threshold)
+    if found.metric.has_units:
+        least = rounded(found.dtype, float(unmagnify(np.array([least]), -found.exponent)[0]))
+    return np.array([least], found.dtype)
 
 
 def _work(found: Search) -> int:

@@ -15,6 +15,7 @@ from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
+from fastiou.relations.thresholds import least_from
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
@@ -264,14 +265,10 @@ def find_pairs(
 
 def lowest_score(found: Search, minimum: float) -> Any:
     """The least score that counts, in the units of the kernels."""
-    with np.errstate(over="ignore", under="ignore"):
-        number = found.dtype.type
-        # A threshold above 0 stays so, or what does not overlap would be pairs.
-        least = np.nextafter(number(0), number(1))
-        limit = max(number(minimum), least)
-        if found.metric.has_units:
-            limit = max(number(unmagnify(np.array([float(limit)]), -found.exponent)[0]), least)
-        return limit
+    limit = least_from(found.dtype, minimum)
+    if found.metric.has_units:
+        limit = least_from(found.dtype, float(unmagnify(np.array([limit]), -found.exponent)[0]))
+    return found.dtype.type(limit)
 
 
 def _pairs_of(

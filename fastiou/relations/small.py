@@ -6,7 +6,6 @@ to be refused, which those do by whom all is checked.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.small import MOST_PAIRS, SmallKernels, small_kernels
 from fastiou.geometries.table import FORMATS
 from fastiou.metrics import METRICS
+from fastiou.relations.thresholds import least_above, least_from, rounded
 from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.search.groups import group_arrays
 from fastiou.typing import Array
@@ -25,9 +25,7 @@ __all__ = [
     "aligned",
     "checked_groups",
     "dense",
-    "kernels_for",
-    "least_above",
-    "least_from",
+    "kind_for",
     "matches",
     "nms",
     "pairs",
@@ -50,9 +48,6 @@ MOST_ALIGNED = 1 << 14
 
 SCORE_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
-#: Formats whose members are turned while they are prepared.
-ROUNDED = ("xywhr",)
-
 NO_GROUPS = np.empty(0, np.int64)
 
 
@@ -68,11 +63,9 @@ class _Compiled:
         return compiled
 
 
-@dataclass(frozen=True)
-class Known:
-    """What a call for plain arrays of one kind needs to know."""
-
-    __slots__ = ("is_ratio", "kernels", "layout", "numbers")
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Plain arrays of one format and dtype, and a metric: what a call for them needs to know."""
 
     #: Numbers of a member, and the number of its format.
     numbers: int
@@ -83,17 +76,17 @@ class Known:
 
 
 # None where a geometry has no such kernels. By format, metric and dtype.
-_known: dict[tuple[str, str, np.dtype[Any]], Known | None] = {}
+_kinds: dict[tuple[str, str, np.dtype[Any]], Kind | None] = {}
 
 
-def kernels_for(fmt: str, metric: str, dtype: np.dtype[Any]) -> Known | None:
-    """The kernels for plain arrays of a dtype; None if there are none."""
+def kind_for(fmt: str, metric: str, dtype: np.dtype[Any]) -> Kind | None:
+    """The kind of plain arrays of a dtype; None if there are no kernels for them."""
     key = fmt, metric, dtype
-    return _known[key] if key in _known else _look_up(*key)
+    return _kinds[key] if key in _kinds else _look_up(*key)
 
 
-def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
-    """The kernels for plain arrays of a dtype; None if there are none."""
+def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Kind | None:
+    """The same, for arguments that may be anything."""
     if not (
         isinstance(fmt, str) and isinstance(metric, str) and fmt in FORMATS and metric in METRICS
     ):
@@ -106,13 +99,13 @@ def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Known | None:
         if layout is not None:
             numbers = FORMATS[fmt].formats[fmt]
             kernels = _Compiled(small_kernels(geometry, chosen))
-            found = Known(numbers, layout, chosen.is_ratio, kernels)
-    _known[fmt, metric, dtype] = found
+            found = Kind(numbers, layout, chosen.is_ratio, kernels)
+    _kinds[fmt, metric, dtype] = found
     return found
 
 
-def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
-    """The kernels for two arrays, if these are plain ones of one kind."""
+def _kind_of(a: Array, b: Array, fmt: str, metric: str) -> Kind | None:
+    """The kind of two arrays, if these are plain ones of one."""
     dtype = a.dtype
     if (
         dtype is not b.dtype
@@ -123,7 +116,7 @@ def _known_of(a: Array, b: Array, fmt: str, metric: str) -> Known | None:
     ):
         return None
     try:
-        found = _known[fmt, metric, dtype]
+        found = _kinds[fmt, metric, dtype]
     except (KeyError, TypeError):
         found = _look_up(fmt, metric, dtype)
     if found is None or a.shape[1] != found.numbers or b.shape[1] != found.numbers:
@@ -157,9 +150,11 @@ def plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
     if array.dtype == dtype and array.flags.carray:
         return array
     plain = np.array(array, dtype, order="C")
-    # The general way moves these to an origin, by which centres that are computed are rounded.
-    is_wide = array.dtype.kind in "iu" and array.itemsize == 8 and array.size
-    return None if is_wide and (given.fmt in ROUNDED or np.abs(plain).max() > EXACT) else plain
+    if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
+        small = given.geometry.small if given.geometry is not None else None
+        if small is None or given.fmt in small.moved or np.abs(plain).max() > EXACT:
+            return None
+    return plain
 
 
 def _plain_groups(
@@ -190,33 +185,6 @@ def checked_groups(groups: Any, count1: int, count2: int, itself: bool) -> Any:
     return groups1 if itself else (groups1, groups2)
 
 
-# ---- thresholds --------------------------------------------------------------------------------
-
-
-@functools.lru_cache(256)
-def least_from(dtype: np.dtype[Any], threshold: float) -> float:
-    """The least score that is a threshold or more, which is above 0."""
-    with np.errstate(over="ignore", under="ignore"):
-        number = dtype.type
-        # A threshold above 0 stays so, or what does not overlap would be pairs.
-        return float(max(number(threshold), np.nextafter(number(0), number(1))))
-
-
-@functools.lru_cache(256)
-def least_above(dtype: np.dtype[Any], threshold: float) -> float:
-    """The least score that is more than a threshold."""
-    with np.errstate(over="ignore", under="ignore"):
-        number = dtype.type
-        return float(np.nextafter(number(threshold), number(np.inf)))
-
-
-@functools.lru_cache(256)
-def least_score(dtype: np.dtype[Any], threshold: float) -> float:
-    """A threshold of scores in their own dtype."""
-    with np.errstate(over="ignore"):
-        return float(dtype.type(threshold))
-
-
 # ---- the relations -----------------------------------------------------------------------------
 
 
@@ -228,8 +196,8 @@ def dense(
     With what a call for lists, tensors and options passes through, 320 × 320 into `out` took 29 µs
     longer than 49.
     """
-    found = _known_of(a, b, fmt, metric)
-    if found is None:
+    kind = _kind_of(a, b, fmt, metric)
+    if kind is None:
         return None
     shape = len(a), len(b)
     if out is not None and not (
@@ -240,24 +208,24 @@ def dense(
         filled: Array = fill(a, b, fmt, metric, out)
         return filled
     scores = np.empty(shape, a.dtype) if out is None else out
-    return scores if found.kernels.dense(a, b, found.layout, scores) else None
+    return scores if kind.kernels.dense(a, b, kind.layout, scores) else None
 
 
 def aligned(a: Array, b: Array, fmt: str, metric: str) -> Array | None:
     """Scores of each against its fellow."""
-    found = _known_of(a, b, fmt, metric)
-    if found is None or len(a) != len(b) or len(a) >= MOST_ALIGNED:
+    kind = _kind_of(a, b, fmt, metric)
+    if kind is None or len(a) != len(b) or len(a) >= MOST_ALIGNED:
         return None
     scores = np.empty(len(a), a.dtype)
-    return scores if found.kernels.aligned(a, b, found.layout, scores) else None
+    return scores if kind.kernels.aligned(a, b, kind.layout, scores) else None
 
 
 def pairs(
     a: Array, other: Array, itself: bool, threshold: Any, metric: str, fmt: str, groups: Any
 ) -> tuple[Array, Array, Array] | None:
     """Rows, columns and values of pairs; of each once in a set with itself."""
-    found = _known_of(a, other, fmt, metric)
-    if found is None or not found.is_ratio:
+    kind = _kind_of(a, other, fmt, metric)
+    if kind is None or not kind.is_ratio:
         return None
     count1, count2 = len(a), len(other)
     codes = _plain_groups(groups, count1, count2, itself)
@@ -272,8 +240,8 @@ def pairs(
     room = min(scores, MOST_PAIRS)
     rows, cols = np.empty(room, np.int64), np.empty(room, np.int64)
     values = np.empty(room, a.dtype)
-    count = found.kernels.pairs(
-        a, other, found.layout, *codes, itself, least_from(a.dtype, threshold), rows, cols, values
+    count = kind.kernels.pairs(
+        a, other, kind.layout, *codes, itself, least_from(a.dtype, threshold), rows, cols, values
     )
     if count < 0:
         return None
@@ -284,8 +252,8 @@ def topk(
     a: Array, b: Array, k: Any, threshold: Any, metric: str, fmt: str, groups: Any
 ) -> tuple[Array, Array] | None:
     """Values and indices of the best k of each row."""
-    found = _known_of(a, b, fmt, metric)
-    if found is None or not found.is_ratio or type(k) is not int or k < 1:
+    kind = _kind_of(a, b, fmt, metric)
+    if kind is None or not kind.is_ratio or type(k) is not int or k < 1:
         return None
     count1, count2 = len(a), len(b)
     codes = _plain_groups(groups, count1, count2, False)
@@ -297,8 +265,8 @@ def topk(
     ):
         return None
     values, indices = np.empty((count1, k), a.dtype), np.empty((count1, k), np.int64)
-    is_done = found.kernels.topk(
-        a, b, found.layout, *codes, least_from(a.dtype, threshold), indices, values
+    is_done = kind.kernels.topk(
+        a, b, kind.layout, *codes, least_from(a.dtype, threshold), indices, values
     )
     return (values, indices) if is_done else None
 
@@ -314,10 +282,10 @@ def nms(
     score_threshold: Any,
 ) -> Array | None:
     """Indices of those that hard suppression keeps of a set, which is given twice."""
-    found = _known_of(a, other, fmt, metric)
+    kind = _kind_of(a, other, fmt, metric)
     if (
-        found is None
-        or not found.is_ratio
+        kind is None
+        or not kind.is_ratio
         or type(scores) is not np.ndarray
         or scores.dtype not in SCORE_TYPES
         or scores.shape != (len(a),)
@@ -333,9 +301,9 @@ def nms(
     if codes is None:
         return None
     kept = np.empty(len(a), np.int64)
-    count = found.kernels.nms(
-        a, found.layout, scores, codes[0], least_above(a.dtype, threshold),
-        least_score(scores.dtype, score_threshold), kept,
+    count = kind.kernels.nms(
+        a, kind.layout, scores, codes[0], least_above(a.dtype, threshold),
+        rounded(scores.dtype, score_threshold), kept,
     )  # fmt: skip
     return None if count < 0 else kept[:count].copy()
 
@@ -344,8 +312,8 @@ def matches(
     a: Array, b: Array, threshold: Any, method: str, metric: str, fmt: str, groups: Any
 ) -> tuple[Array, ...] | None:
     """Rows, columns and values of a matching, and the unmatched rows and columns."""
-    found = _known_of(a, b, fmt, metric)
-    if found is None or not found.is_ratio:
+    kind = _kind_of(a, b, fmt, metric)
+    if kind is None or not kind.is_ratio:
         return None
     count1, count2 = len(a), len(b)
     codes = _plain_groups(groups, count1, count2, False)
@@ -360,9 +328,9 @@ def matches(
     numbers = np.empty(3 * count1 + count2, np.int64)
     rows, cols, left = numbers[:count1], numbers[count1 : 2 * count1], numbers[2 * count1 :]
     values = np.empty(count1, a.dtype)
-    kernel = found.kernels.greedy if method == "greedy" else found.kernels.optimal
+    kernel = kind.kernels.greedy if method == "greedy" else kind.kernels.optimal
     count = kernel(
-        a, b, found.layout, *codes, least_from(a.dtype, threshold), rows, cols, values,
+        a, b, kind.layout, *codes, least_from(a.dtype, threshold), rows, cols, values,
         left[:count1], left[count1:],
     )  # fmt: skip
     if count < 0:

@@ -174,10 +174,16 @@ def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, 
     return values, memory.allocate(shape, np.int64, what, instead)
 
 
-def keep_best(found: Search, limit: Any, values: Array, indices: Array) -> None:
-    """Fill the best of each row, on the CPU."""
+def keep_best(
+    found: Search, limit: Any, values: Array, indices: Array, *, at_once: bool = False
+) -> None:
+    """Fill the best of each row, on the CPU; `at_once` on one thread and in one step."""
     indices.fill(-1)
     kernel = best_kernel(found.geometry, found.metric)
+    if at_once:
+        whole = np.array([0, found.size])
+        kernel.serial(*found.arguments, whole, limit, indices, values)
+        return
     for cuts, work, _ in search_steps(found, work_before(found, values.shape[1])):
         threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
 

@@ -38,7 +38,7 @@ def assert_same(index: fastiou.Index, a: Any, b: Any, fmt: str = "xyxy", **optio
 @pytest.fixture(params=["few rows", "many rows"])
 def any_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "many rows":
-        monkeypatch.setattr(index_module, "MOST_ROWS", -1)
+        monkeypatch.setattr(index_module, "MOST_SCORES", -1)
 
 
 @pytest.mark.usefixtures("any_rows")
@@ -145,9 +145,9 @@ def test_what_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="fmt must be one of"):
         fastiou.Index(b, "xyz")
     index = fastiou.Index(b)
-    with pytest.raises(ValueError, match="it has no groups"):
+    with pytest.raises(ValueError, match="groups must be None: the index has none"):
         index.pairs(b, groups=np.zeros(5, int))
-    with pytest.raises(ValueError, match="it has groups"):
+    with pytest.raises(ValueError, match="groups must be given, one for each of a"):
         fastiou.Index(b, groups=np.zeros(5, int)).topk(b)
     with pytest.raises(ValueError, match="threshold must be greater than 0"):
         index.pairs(b, 0)

@@ -18,6 +18,7 @@ from masks_for_tests import METRICS as RATIOS
 import fastiou
 from fastiou import reference
 from fastiou.geometries import table
+from fastiou.geometry import Small
 from fastiou.metrics import Need
 
 
@@ -114,11 +115,14 @@ def test_kernels_are_compiled_anew_where_any_file_of_a_geometry_changes(tmp_path
     """They are found on disk by its label."""
     row = table.FORMATS["xyr"].load()
     assert re.fullmatch("circle-[0-9a-f]{8}", row.label)
-    labels = []
+    measured, prepared = [], []
     for factor in (1, 2):
         file = tmp_path / f"elsewhere{factor}.py"
-        file.write_text(f"def measure(circle1, circle2):\n    return {factor}, 1, 1\n")
-        measure = runpy.run_path(str(file), run_name=f"elsewhere{factor}")["measure"]
-        labels.append(dataclasses.replace(row, measures={Need.OVERLAP: measure}).label)
-    assert len({row.label, *labels}) == 3
+        file.write_text(f"def function(circle1, circle2):\n    return {factor}, 1, 1\n")
+        function = runpy.run_path(str(file), run_name=f"elsewhere{factor}")["function"]
+        measured.append(dataclasses.replace(row, measures={Need.OVERLAP: function}).label)
+        small = Small(1, lambda *_: 0, function)
+        prepared.append(dataclasses.replace(row, small=small).label)
+    assert len({row.label, *measured}) == 3
+    assert len({row.label, *prepared}) == 3
     assert table.FORMATS["xyxy"].load().label == "box"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ __all__ = [
     "Call",
     "Contender",
     "Library",
+    "Pace",
     "Workload",
     "available",
     "fill_bound",
@@ -45,6 +47,8 @@ LIBRARIES = {
     "fastiou": Library("fastiou", threaded=True, kind="fastiou"),
     "fastiou, packed": Library("fastiou", threaded=True, kind="fastiou"),
     "fastiou, float32": Library("fastiou", threaded=True, kind="fastiou"),
+    "fastiou, 2 threads": Library("fastiou", threaded=True, kind="fastiou"),
+    "fastiou, 1 thread": Library("fastiou", kind="fastiou"),
     "streaming fill": Library(threaded=True, kind="bound"),
     "plain fill": Library(threaded=True, kind="bound"),
     "read": Library(threaded=True, kind="bound"),
@@ -100,6 +104,16 @@ class Contender(NamedTuple):
     largest: int | None = None
 
 
+class Pace(NamedTuple):
+    """How calls follow one another."""
+
+    title: str = "calls that follow one another"
+    #: Seconds of sleep before each call; without, calls are repeated in a loop.
+    pause: float = 0.0
+    #: What goes on meanwhile.
+    meanwhile: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+
 class Workload(NamedTuple):
     """Something to do, and who does it."""
 
@@ -119,6 +133,7 @@ class Workload(NamedTuple):
     note: str = ""
     #: Functions of fastiou that it times; a version that lacks one leaves it out.
     functions: tuple[str, ...] = ()
+    pace: Pace = Pace()
 
 
 # ---- bounds ------------------------------------------------------------------------------------

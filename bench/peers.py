@@ -14,6 +14,7 @@ from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
+from bench.single_calls import single_calls
 
 __all__ = [
     "LIBRARIES",
@@ -37,6 +38,7 @@ WORKLOADS: dict[str, Workload] = {
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,
 }
+WORKLOADS |= single_calls(WORKLOADS)
 
 
 # ---- getting ready, and agreeing ---------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from bench.gpu_timing import WORKLOADS as GPU_WORKLOADS
 from bench.peers import WORKLOADS
 from bench.run import QUIET
-from bench.startup import COLD, FROM_CACHE
+from bench.startup import COLD, FIRST_CALLS, FROM_CACHE
 
 __all__ = ["Axes", "Line", "amount", "draw", "duration", "main", "seconds_text"]
 
@@ -26,14 +26,25 @@ Record = dict[str, Any]
 #: The records of one workload by size, and then by library.
 Table = dict[int, dict[str, Record]]
 
-TITLES = {name: workload.title for name, workload in WORKLOADS.items()} | {
-    "import": "Import",
-    "first-call": "First result of a new process, import included",
-}
-SIZE_UNITS = {name: workload.size_unit for name, workload in WORKLOADS.items()} | {
-    "import": "",
-    "first-call": "boxes per side",
-}
+TITLES = (
+    {name: workload.title for name, workload in WORKLOADS.items()}
+    | {
+        "import": "Import",
+        "commands": "First run of the command, all kernels compiled",
+    }
+    | {
+        name: f"First result of a new process, import included: {WORKLOADS[workload].title}"
+        for name, (workload, _) in FIRST_CALLS.items()
+    }
+)
+SIZE_UNITS = (
+    {name: workload.size_unit for name, workload in WORKLOADS.items()}
+    | {
+        "import": "",
+        "commands": "",
+    }
+    | {name: WORKLOADS[workload].size_unit for name, (workload, _) in FIRST_CALLS.items()}
+)
 
 COLOURS = {
     "fastiou": "#d1351b",
@@ -55,6 +66,8 @@ COLOURS = {
     "scipy COO": "#2a9d5c",
     "fastiou, packed": "#e8795f",
     "fastiou, float32": "#e8795f",
+    "fastiou, 1 thread": "#e8795f",
+    "fastiou, 2 threads": "#e8795f",
     "shapely, tree ready": "#7cc7c7",
     "powerboxes R-tree": "#0b3c5d",
     "lsnms": "#2a9d5c",
@@ -294,6 +307,18 @@ def _libraries(table: Table) -> list[str]:
     return sorted(last, key=lambda name: (rank.get(last[name]["kind"], 2), last[name]["seconds"]))
 
 
+def _cell(name: str, record: Record) -> str:
+    """The median; of single calls the 90th percentile, too."""
+    median = duration(record["seconds"])
+    if _is_paced(name):
+        return f"{median} ({duration(record['ninetieth'])})"
+    return median
+
+
+def _is_paced(name: str) -> bool:
+    return name in WORKLOADS and WORKLOADS[name].pace.pause > 0
+
+
 def _table_lines(name: str, table: Table, threads: int) -> Iterator[str]:
     sizes = sorted(table)
     unit = SIZE_UNITS[name]
@@ -306,12 +331,13 @@ def _table_lines(name: str, table: Table, threads: int) -> Iterator[str]:
     yield "|---|--:|" + "--:|" * len(sizes)
     for library in _libraries(table):
         records = [table[size].get(library) for size in sizes]
-        cells = [duration(record["seconds"]) if record else "" for record in records]
+        cells = [_cell(name, record) if record else "" for record in records]
         first = next(record for record in records if record)
         if first["kind"] == "fastiou":
             cells = [f"**{cell}**" for cell in cells]
         label = f"*{library}*" if first["kind"] == "bound" else library
         used = "" if first["kind"] == "process" else str(threads if first["threaded"] else 1)
+        used = "2" if library == "fastiou, 2 threads" else used
         yield f"| {label} | {used} | " + " | ".join(cells) + " |"
     bounds = [_fastest(table[size], "bound") for size in sizes]
     if any(bounds):
@@ -358,7 +384,8 @@ def page(run: Record, found: dict[str, Table], plots: list[str], gpu: Record | N
         "Converting the input to what suits a library best is not counted. Libraries and bounds "
         "were timed in turn; ratios are medians of the ratios within a turn. In italics: what the "
         "machine needs to read the input, to write the result, or for both, whatever is computed. "
-        "All libraries were checked to give the same result first.",
+        "All libraries were checked to give the same result first. Of single calls, the 90th "
+        "percentile stands in brackets.",
         "",
         "## Speed contract",
         "",
@@ -653,7 +680,11 @@ def main(arguments: list[str] | None = None) -> None:
     folder = options.docs / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     # One size is no line.
-    plots = [name for name, table in found.items() if name in WORKLOADS and len(table) > 1]
+    plots = [
+        name
+        for name, table in found.items()
+        if name in WORKLOADS and len(table) > 1 and not _is_paced(name)
+    ]
     for name in plots:
         plot(name, found[name], run, folder / f"{name}.png")
     gpu = newest_gpu_results(options.results.parent)

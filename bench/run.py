@@ -37,7 +37,7 @@ from bench.peers import (
     lacking,
     set_up,
 )
-from bench.startup import first_calls, imports
+from bench.startup import FIRST_CALLS, commands, first_calls, imports
 
 __all__ = ["compare", "main", "measure", "records"]
 
@@ -89,8 +89,12 @@ def _first_seconds(call: Call) -> float:
     return first if first > LONG_SECONDS else min(first, _seconds(call), _seconds(call))
 
 
-def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) -> Samples:
+def compare(
+    calls: dict[str, Call], reference: str, seconds: float, least: int, pause: float = 0.0
+) -> Samples:
     """Samples of each call, spending about `seconds` on each, but at least `least` samples.
+
+    With `pause`, a sample is one call after so many seconds of sleep.
 
     Of calls that take longer than LONG_SECONDS, FEW_ROUNDS are enough.
 
@@ -100,12 +104,12 @@ def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) 
     `reference` takes part in every round; who is slower does so in fewer, at equal distances.
     """
     once = {name: _first_seconds(call) for name, call in calls.items()}
-    number = {name: max(1, round(SAMPLE_SECONDS / once[name])) for name in calls}
+    number = {name: 1 if pause else max(1, round(SAMPLE_SECONDS / once[name])) for name in calls}
     wanted = {
         name: min(
             max(
                 least if once[name] <= LONG_SECONDS else min(least, FEW_ROUNDS),
-                int(seconds / (2 * once[name] * number[name])),
+                int(seconds / ((pause or once[name] * number[name]) + once[name] * number[name])),
             ),
             MOST_ROUNDS,
         )
@@ -115,7 +119,7 @@ def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) 
     order = list(calls)
     shuffle = random.Random(0).shuffle
     samples: Samples = defaultdict(dict)
-    promised = sum(2 * wanted[name] * number[name] * once[name] for name in calls)
+    promised = sum(wanted[name] * (pause + 2 * number[name] * once[name]) for name in calls)
     end = time.perf_counter() + PATIENCE * promised
     gc.disable()
     try:
@@ -126,7 +130,9 @@ def compare(calls: dict[str, Call], reference: str, seconds: float, least: int) 
             for name in order:
                 if wanted[name] < rounds and this * wanted[name] % rounds >= wanted[name]:
                     continue
-                if once[name] < WARM_SECONDS:
+                if pause:
+                    time.sleep(pause)
+                elif once[name] < WARM_SECONDS:
                     _seconds(calls[name], number[name])
                 samples[name][this] = _seconds(calls[name], number[name])
     finally:
@@ -148,6 +154,7 @@ def records(workload: str, size: int, samples: Samples, reference: str) -> Itera
             "threaded": library.threaded if library else False,
             "seconds": statistics.median(seconds),
             "quartiles": [quartiles[0], quartiles[2]],
+            "ninetieth": sorted(seconds)[int(0.9 * (len(seconds) - 1) + 0.5)],
             "rounds": len(seconds),
             "over_fastiou": statistics.median(
                 taken / samples[reference][this] for this, taken in by_round.items()
@@ -168,7 +175,10 @@ def measure(workload: str, size: int, *, seconds: float, least: int) -> list[Rec
             expected = result
         check_agreement(workload, name, expected, result)
     expected = result = None  # before more memory is needed
-    return list(records(workload, size, compare(calls, "fastiou", seconds, least), "fastiou"))
+    pace = WORKLOADS[workload].pace
+    with pace.meanwhile():
+        samples = compare(calls, "fastiou", seconds, least, pace.pause)
+    return list(records(workload, size, samples, "fastiou"))
 
 
 def measure_processes(
@@ -255,9 +265,12 @@ def jobs(chosen: list[str], *, quick: bool) -> Iterator[tuple[str, Callable[[], 
     for name in chosen:
         if name == "import":
             yield name, partial(measure_processes, name, 1, 3 * processes, imports)
-        elif name == "first-call":
-            for size in (1_000,) if quick else (10, 1_000):
-                start = partial(first_calls, size)
+        elif name == "commands":
+            yield name, partial(measure_processes, name, 1, 1, commands)
+        elif name in FIRST_CALLS:
+            workload, sizes = FIRST_CALLS[name]
+            for size in sizes[-1:] if quick else sizes:
+                start = partial(first_calls, workload, size)
                 yield f"{name} {size:,}", partial(measure_processes, name, size, processes, start)
         else:
             row = WORKLOADS[name]
@@ -289,7 +302,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and write."""
-    everything = [*WORKLOADS, "import", "first-call"]
+    everything = [*WORKLOADS, "import", *FIRST_CALLS, "commands"]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.split("\n")[0])
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(everything))
     parser.add_argument("--quick", action="store_true", help="few sizes and rounds: three minutes")

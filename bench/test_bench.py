@@ -61,7 +61,8 @@ def _reference(name: str, size: int) -> tuple[Any, Any, dict[str, float]]:
 
 @pytest.mark.parametrize(("name", "size", "library"), list(_cases()))
 def test_workload(benchmark: Any, name: str, size: int, library: str) -> None:
-    contender = WORKLOADS[name].contenders[library]
+    workload = WORKLOADS[name]
+    contender = workload.contenders[library]
     scene, expected, bounds = _reference(name, size)
     call = contender.set_up(scene)
     if LIBRARIES[library].kind != "bound":
@@ -71,4 +72,9 @@ def test_workload(benchmark: Any, name: str, size: int, library: str) -> None:
         threads=numba.get_num_threads() if LIBRARIES[library].threaded else 1,
         **{f"{bound}, seconds": seconds for bound, seconds in bounds.items()},
     )
-    benchmark(call)
+    if workload.pace.pause:
+        with workload.pace.meanwhile():
+            pause = functools.partial(time.sleep, workload.pace.pause)
+            benchmark.pedantic(call, setup=pause, rounds=30)
+    else:
+        benchmark(call)

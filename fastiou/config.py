@@ -14,7 +14,6 @@ import numba
 import numpy as np
 
 from fastiou.geometries.masks.mask_set import Masks
-from fastiou.metrics import METRICS
 from fastiou.relations.dense import box_iou, mask_iou
 from fastiou.relations.match import match
 from fastiou.relations.nms import nms
@@ -59,10 +58,13 @@ def show_config() -> None:
         print(f"{name:<{width}}{value}")
 
 
-#: Boxes enough for an index, on one thread, and for all of its kernels on several.
-SEARCHED = {"some": 3000, "very many": 1 << 18}
+#: Boxes or masks for which scores of each with each deserve threads.
+MANY = int(threads.PARALLEL_FROM**0.5) + 1
 
-#: Metrics of which the kernels for many boxes are compiled, too.
+#: Boxes for the kernels of a few, for an index on one thread, and for an index on several.
+SEARCHED = (1, 3000, 1 << 18)
+
+#: Metrics of which the dense kernels are compiled.
 COMMON = ("iou", "giou")
 
 
@@ -108,50 +110,51 @@ def _run_job(number: int) -> None:
             job()
 
 
-def _jobs() -> list[tuple[str, Callable[[], Any]]]:
-    """Calls for which the common kernels are compiled, those that take longest first."""
-    sizes = {"a few": 1, "many": int(threads.PARALLEL_FROM**0.5) + 1}
-    jobs: list[tuple[str, Callable[[], Any]]] = []
-    for size, count in reversed(sizes.items()):
-        jobs.append((f"{size} masks", functools.partial(_use_masks, count)))
-    for dtype in (np.float32, np.float64):
-        kind = f"{dtype.__name__} boxes"
-        for size, count in SEARCHED.items():
-            places = np.arange(count, dtype=np.float64)
-            corners = 2 * np.stack([places % 512, places // 512] * 2, axis=1)
-            corners[:, 2:] += 1  # all apart
-            boxes = corners.astype(dtype)
-            for name, search in (
-                ("pairs", functools.partial(pairs, boxes, boxes)),
-                ("best", functools.partial(topk, boxes, boxes)),
-                ("suppression", functools.partial(nms, boxes, places)),
-                ("aligned iou", functools.partial(box_iou, boxes, boxes, aligned=True)),
-            ):
-                jobs.append((f"{name} of {size} {kind}", search))
-        for method in ("greedy", "optimal"):
-            assign = functools.partial(match, boxes[: SEARCHED["some"]], boxes[:1], method=method)
-            jobs.append((f"{method} match of some {kind}", assign))
-    for dtype in (np.float32, np.float64):
-        kind = f"{dtype.__name__} boxes"
-        for size, count in sizes.items():
-            boxes = np.tile(np.array([0, 0, 1, 1], dtype), (count, 1))
-            for metric in METRICS if size == "a few" else COMMON:
-                score = functools.partial(box_iou, boxes, boxes, metric=metric)
-                jobs.append((f"{metric} of {size} {kind}", score))
-        one = boxes[:1]
-        few: dict[str, Callable[[], Any]] = {
-            "pairs": functools.partial(pairs, one, one),
-            "best": functools.partial(topk, one, one),
-            "suppression": functools.partial(nms, one, one[:, 0].copy()),
-            "greedy match": functools.partial(match, one, one),
-            "optimal match": functools.partial(match, one, one, method="optimal"),
-            "coco match": functools.partial(match, one, one, method="coco", scores=[1]),
-            "aligned iou": functools.partial(box_iou, one, one, aligned=True),
-            # With crowds a small call takes the general way.
-            "iou with crowds": functools.partial(box_iou, one, one, iscrowd=[True]),
-        }
-        jobs += [(f"{name} of a few {kind}", call) for name, call in few.items()]
-    return jobs
+def _jobs() -> list[tuple[str, Callable[[], None]]]:
+    """Calls for which the common kernels are compiled.
+
+    What shares kernels is one job, or two processes would compile them. Jobs that take long come
+    first, but the search in float64 when that in float32 has compiled what they share.
+    """
+    single, double = np.float32, np.float64
+    jobs: list[tuple[str, Callable[..., None], tuple[Any, ...]]] = [
+        ("search in float32", _search, (single,)),
+        ("masks", _use_masks, (MANY,)),
+        ("match in float32", _match, (single,)),
+        ("match in float64", _match, (double,)),
+        ("search in float64", _search, (double,)),
+        *((f"{name} in float32", _score, (single, name)) for name in COMMON),
+        *((f"{name} in float64", _score, (double, name)) for name in COMMON),
+        ("a few masks", _use_masks, (1,)),
+    ]
+    return [(name, functools.partial(call, *arguments)) for name, call, arguments in jobs]
+
+
+def _score(dtype: Any, metric: str) -> None:
+    """Score a few boxes, and many by the most common metric."""
+    for count in (1, MANY) if metric == COMMON[0] else (1,):
+        boxes = np.tile(np.array([0, 0, 1, 1], dtype), (count, 1))
+        box_iou(boxes, boxes, metric=metric)
+
+
+def _match(dtype: Any) -> None:
+    """Match a few boxes in each way."""
+    one = np.array([[0, 0, 1, 1]], dtype)
+    for method in ("greedy", "optimal", "coco"):
+        match(one, one, method=method, scores=[1] if method == "coco" else None)
+
+
+def _search(dtype: Any) -> None:
+    """Find pairs, the best and what to suppress among a few boxes, some, and very many."""
+    for count in SEARCHED:
+        places = np.arange(count, dtype=np.float64)
+        corners = 2 * np.stack([places % 512, places // 512] * 2, axis=1)
+        corners[:, 2:] += 1  # all apart
+        boxes = corners.astype(dtype)
+        pairs(boxes, boxes)
+        topk(boxes, boxes)
+        nms(boxes, places)
+        box_iou(boxes, boxes, aligned=True)
 
 
 def _use_masks(count: int) -> None:
@@ -163,4 +166,3 @@ def _use_masks(count: int) -> None:
     Masks.from_rle(masks.to_rle())
     mask_iou(masks, masks)
     mask_iou(masks[1:], masks[1:])  # all with one box
-    pairs(masks, masks)

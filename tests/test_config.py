@@ -48,6 +48,5 @@ def test_a_job_that_fails_ends_warming_up(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_jobs_can_be_called_and_have_different_names() -> None:
     names = [name for name, _ in config._jobs()]
-    assert len(names) == len(set(names)) > 30
-    one = names.index("iou of a few float32 boxes")
-    config._run_job(one)
+    assert len(names) == len(set(names)) > 8
+    config._run_job(names.index("iou in float32"))

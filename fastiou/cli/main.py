@@ -349,8 +349,8 @@ def commands() -> click.Group:
     def warmup(quiet: bool, progress: bool | None) -> None:
         """Compile the common kernels now, so that later calls start at once.
 
-        It takes a minute or two where nothing is compiled yet, on all cores. Common are box_iou
-        with every metric, and pairs, topk, match and nms by iou, in float32 and float64; and masks.
+        It takes about a minute where nothing is compiled yet, on all cores. Common are box_iou by
+        iou and giou; pairs, topk, match and nms by iou, in float32 and float64; and mask_iou.
 
         \b
         Example:

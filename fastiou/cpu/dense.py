@@ -271,4 +271,7 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
             end = min(begin + BLOCK, last)
             fill_aligned(bounds1, data1, bounds2, data2, scores, begin, end)
 
-    return DenseKernels(Kernel(dense, f"dense-{label}"), Kernel(aligned, f"aligned-{label}"))
+    return DenseKernels(
+        Kernel(dense, f"dense-{label}", at_once=True),
+        Kernel(aligned, f"aligned-{label}", at_once=True),
+    )

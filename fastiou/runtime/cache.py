@@ -10,6 +10,7 @@ A sixth is mended by `_Files`: processes that compile at the same time mix up ea
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import pickle
@@ -68,6 +69,13 @@ class _Files(IndexDataCacheFile):
     def _stamp(self, key: Any) -> Any:
         return self._source_stamp, self._version, repr(key)
 
+    def exist(self) -> bool:
+        """Whether there is a file for any kind of arguments."""
+        beginning = self._index_name.removesuffix("nbi")
+        with contextlib.suppress(OSError):
+            return any(file.name.startswith(beginning) for file in Path(self._cache_path).iterdir())
+        return False
+
     def flush(self) -> None:
         """Do nothing: what cannot be read is compiled again and overwritten."""
 
@@ -100,6 +108,10 @@ class KernelCache(FunctionCache):
             filename_base=f"{self._impl.filename_base}.{label}",
             source_stamp=source_stamp(),
         )
+
+    def has_files(self) -> bool:
+        """Whether the kernel is on disk for any kind of arguments."""
+        return self._cache_file.exist()
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         # Numba adds a hash over what the function closes over, which differs from one process to

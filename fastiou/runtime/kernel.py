@@ -7,6 +7,7 @@ would run one of them for both. So each has a name of its own, by `named`.
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import os
@@ -99,33 +100,48 @@ class Kernel:
     label
         Tells it from other functions made by the same factory, in the names of cache files and
         for the linker.
+    at_once
+        Whether the first large call is worth compiling the parallel form for: where that is done
+        quickly, and calls in a loop are short.
     """
 
-    def __init__(self, function: Callable[..., Any], label: str) -> None:
+    def __init__(self, function: Callable[..., Any], label: str, *, at_once: bool = False) -> None:
         self._function = named(label)(function)
         self._label = label
-        self._compiled: dict[bool, Callable[..., Any]] = {}
+        self._at_once = at_once
+        self._compiled: dict[bool, Any] = {}
         #: What one thread took for the last large call; for `threads.run`.
         self.seconds_per_score = math.inf
 
     @property
-    def serial(self) -> Callable[..., Any]:
+    def serial(self) -> Any:
         """The form that runs in the calling thread."""
         return self._form(parallel=False)
 
     @property
-    def parallel(self) -> Callable[..., Any]:
+    def parallel(self) -> Any:
         """The form that uses Numba's threads. Call it through `threads.run` alone."""
         return self._form(parallel=True)
 
-    def _form(self, *, parallel: bool) -> Callable[..., Any]:
+    @functools.cached_property
+    def _is_kept(self) -> bool:
+        """Whether the parallel form is on disk, for some kind of arguments."""
+        cache = getattr(self.parallel, "_cache", None)
+        return isinstance(cache, KernelCache) and cache.has_files()
+
+    @property
+    def is_quickly_parallel(self) -> bool:
+        """Whether the parallel form does not have to be compiled first, or quickly is."""
+        return self._at_once or bool(self.parallel.signatures) or self._is_kept
+
+    def _form(self, *, parallel: bool) -> Any:
         compiled = self._compiled.get(parallel)
         if compiled is None:
             with _lock:
                 compiled = self._compiled.setdefault(parallel, self._decorate(parallel))
         return compiled
 
-    def _decorate(self, parallel: bool) -> Callable[..., Any]:
+    def _decorate(self, parallel: bool) -> Any:
         if numba.config.DISABLE_JIT:
             raise RuntimeError(
                 "fastiou cannot run with NUMBA_DISABLE_JIT=1: its kernels use machine instructions"

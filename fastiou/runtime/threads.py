@@ -36,6 +36,10 @@ AWAKE_SECONDS = 0.002
 #: what waking them may take.
 PENALTY = 100
 
+#: Seconds of large work on one thread before parallel forms are compiled for it, which takes 0.5 to
+#: 4 seconds each. A program that makes one call does not wait for them.
+PATIENCE = 0.1
+
 #: Whether work of `PARALLEL_FROM` or more runs on several threads, whatever that costs; None weighs
 #: the cost. For tests, which are not to hang on timing, and for compiling ahead.
 FORCED: bool | None = None
@@ -70,6 +74,9 @@ _last_end = -math.inf
 #: Seconds of large work on one thread since threads went to sleep: they are woken when it is as
 #: much as that may take. Negative after they were slower than one thread.
 _earned = 0.0
+
+#: Seconds of large work on one thread so far.
+_worked = 0.0
 
 #: Whether a thread other than the main one has started threads.
 _others_started = False
@@ -123,20 +130,10 @@ def thread_count() -> int:
     return int(numba.get_num_threads())
 
 
-@contextlib.contextmanager
-def _launching(layer: str) -> Iterator[None]:
-    """Keep parallel loops apart where the threading layer needs it.
-
-    The layer "workqueue" aborts the process when two threads start loops at once.
-    """
+def _note_thread() -> None:
+    """Remember that a thread other than the main one starts threads."""
     global _others_started
-    if threading.current_thread() is not threading.main_thread():
-        _others_started = True
-    if layer != "workqueue":
-        yield
-        return
-    with _launch_lock:
-        yield
+    _others_started = _others_started or threading.get_ident() != threading.main_thread().ident
 
 
 # ---- one thread or several ---------------------------------------------------------------------
@@ -150,11 +147,19 @@ def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     name = str(numba.threading_layer())
     layer = LAYERS[name]
     compilations, begin = compiling.compilations, time.monotonic()
-    parallel = _deserves_threads(layer, scores, begin) if FORCED is None else FORCED
+    parallel = FORCED
+    if parallel is None:
+        parallel = _deserves_threads(layer, scores, begin) and (
+            _worked >= PATIENCE or kernel.is_quickly_parallel
+        )
     try:
         if not parallel:
             return kernel.serial(*arguments)
-        with _launching(name):
+        if name != "workqueue":
+            _note_thread()
+            return kernel.parallel(*arguments)
+        # It aborts the process when two threads start loops at once.
+        with _launch_lock:
             return kernel.parallel(*arguments)
     finally:
         end = time.monotonic()
@@ -191,9 +196,10 @@ def _deserves_threads(layer: Layer, scores: int, now: float) -> bool:
 
 def _settle(kernel: Kernel, layer: Layer, scores: int, seconds: float, *, parallel: bool) -> None:
     """Learn from a call whether the next one deserves threads."""
-    global _earned
+    global _earned, _worked
     if not parallel:
         _earned += seconds
+        _worked += seconds
         kernel.seconds_per_score = seconds / scores
     elif seconds > scores * kernel.seconds_per_score + layer.stall / 2:
         _earned = -PENALTY * layer.stall

@@ -320,11 +320,13 @@ class TimedKernel:
         self.clock = 1000.0
         self.seconds_per_score = np.inf
         self.seconds = {"one thread": 0.0, "threads": 0.0}
+        self.is_quickly_parallel = True
         monkeypatch.setattr(threads.time, "monotonic", lambda: self.clock)
         monkeypatch.setattr(threads.numba, "threading_layer", lambda: layer)
         monkeypatch.setattr(threads, "FORCED", None)
         monkeypatch.setattr(threads, "_last_end", -np.inf)
         monkeypatch.setattr(threads, "_earned", 0.0)
+        monkeypatch.setattr(threads, "_worked", 0.0)
 
     def serial(self) -> str:
         self.clock += self.seconds["one thread"]
@@ -362,6 +364,37 @@ def test_threads_are_woken_by_as_much_work_as_that_may_cost(
     assert kernel.run(500_000, stall * 0.9, stall * 0.5, after=0.003) == "one thread"
     large = threads.LAYERS[layer].wakes_from
     assert kernel.run(large, stall * 3, stall * 2, after=0.02) == "threads"
+
+
+@TIMED_LAYERS
+def test_a_form_for_threads_is_compiled_for_as_much_work_as_deserves_it(
+    timed_kernel: Callable[[str], TimedKernel], layer: str
+) -> None:
+    kernel = timed_kernel(layer)
+    kernel.is_quickly_parallel = False
+    seconds = threads.PATIENCE / 8
+    for _ in range(8):
+        assert kernel.run(500_000, seconds, seconds / 2) == "one thread"
+    assert kernel.run(500_000, seconds, seconds / 2) == "threads"
+
+
+def test_a_form_for_threads_that_is_on_disk_is_not_waited_for(
+    python: Python, tmp_path: Path
+) -> None:
+    """It is told from other forms and other kernels."""
+    code = """
+from fastiou.cpu.pairs import NAME_ROWS, SORT_OUT
+arguments = np.array([0, 1]), np.array([0, 1]), np.zeros(1, np.int64)
+print(NAME_ROWS.is_quickly_parallel, SORT_OUT.is_quickly_parallel)
+NAME_ROWS.{form}(*arguments)
+print(NAME_ROWS.is_quickly_parallel)
+"""
+    for form, told in (
+        ("serial", "False False\nFalse\n"),
+        ("parallel", "False False\nTrue\n"),
+        ("serial", "True False\nTrue\n"),
+    ):
+        assert python(code.format(form=form), NUMBA_CACHE_DIR=str(tmp_path)) == told
 
 
 @TIMED_LAYERS

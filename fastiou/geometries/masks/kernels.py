@@ -245,5 +245,6 @@ def mask_kernels(metric: Metric) -> MaskKernels:
                     scores[i, j] = formula(count, mask_area(bounds1, i), mask_area(bounds2, j))
 
     return MaskKernels(
-        Kernel(dense, f"masks-{metric.name}"), Kernel(uniform, f"uniform-masks-{metric.name}")
+        Kernel(dense, f"masks-{metric.name}", at_once=True),
+        Kernel(uniform, f"uniform-masks-{metric.name}", at_once=True),
     )

@@ -31,9 +31,9 @@ class Labels(Kind):
     def check(self, options: Options, *formats: str | None) -> None:
         """See `Kind.check`."""
         super().check(options, *formats)
-        if not options.groups:
+        if options.by is not None:
             raise RefusedError(
-                "--no-groups is not for label images: only labels of one frame can be compared"
+                "--by and --no-groups are not for label images: labels meet within frames"
             )
         if options.method != "pairs":
             method = options.method

@@ -16,7 +16,7 @@ from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
 from fastiou.cli.nms import RESULTS, SUPPRESSIONS, nms_file
-from fastiou.cli.options import METRIC_NAMES, MatchOptions, NmsOptions
+from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOptions
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
@@ -70,6 +70,14 @@ def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
     return put
 
 
+def _keys_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...] | None:
+    """The names that `--by` has."""
+    if value is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+    return () if names == ("none",) else names
+
+
 def commands() -> click.Group:
     """Build the commands.
 
@@ -114,13 +122,17 @@ def commands() -> click.Group:
     boxes = click.option(
         "--boxes",
         type=click.Choice(list(LAYOUTS)),
-        default="xyxy",
-        show_default=True,
-        help="Layout where a file does not tell: .npy, .npz without fmt, .csv without header.",
+        help="Layout where a file does not tell: .npy, .npz without fmt, .csv without header. "
+        f" [default: {USUAL_LAYOUT}]",
     )
-    no_groups = click.option(
-        "--no-groups", is_flag=True, help="Compare all boxes with all; masks: of all categories."
+    by = click.option(
+        "--by",
+        callback=_keys_in,
+        metavar="KEYS",
+        help="What must be equal to be compared: image, category, video, or columns of a CSV file, "
+        "with commas between them; or none.  [default: all that both files tell]",
     )
+    no_groups = click.option("--no-groups", is_flag=True, help="The same as --by none.")
     quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
     progress = click.option(
         "--progress/--no-progress",
@@ -161,6 +173,7 @@ def commands() -> click.Group:
     @click.option("--format-a", type=formats, help="Format of A.")
     @click.option("--format-b", type=formats, help="Format of B.")
     @boxes
+    @by
     @no_groups
     @click.option("--out", type=file, help=f"Write what is found: {', '.join(OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
@@ -173,6 +186,7 @@ def commands() -> click.Group:
         format_: str | None,
         format_a: str | None,
         format_b: str | None,
+        by: tuple[str, ...] | None,
         no_groups: bool,
         **others: Any,
     ) -> None:
@@ -225,7 +239,7 @@ def commands() -> click.Group:
             top=1 if top is None else top,
             format_a=format_a or format_,
             format_b=format_b or format_,
-            groups=not no_groups,
+            by=() if no_groups else by,
             **others,
         )
         match_files(a, b, options)
@@ -260,6 +274,7 @@ def commands() -> click.Group:
         help="Format of the file.  [default: by content]",
     )
     @boxes
+    @by
     @no_groups
     @click.option(
         "--out",
@@ -268,7 +283,7 @@ def commands() -> click.Group:
     )
     @quiet
     @progress
-    def nms(file: Path, no_groups: bool, **others: Any) -> None:
+    def nms(file: Path, by: tuple[str, ...] | None, no_groups: bool, **others: Any) -> None:
         """Keep the best of the boxes or masks in file F that overlap (non-maximum suppression).
 
         \b
@@ -298,7 +313,7 @@ def commands() -> click.Group:
           fastiou nms results.json --geometry mask --out kept.csv
           fastiou nms results.json --method gaussian --score-threshold 0.01
         """  # noqa: D301
-        nms_file(file, NmsOptions(groups=not no_groups, **others))
+        nms_file(file, NmsOptions(by=() if no_groups else by, **others))
 
     @group.command()
     @click.option(

@@ -24,7 +24,7 @@ from fastiou.cli.summary import (
     timing,
     with_share,
 )
-from fastiou.formats.content import Wanted, read_content
+from fastiou.formats.content import read_content
 from fastiou.formats.errors import import_extra
 from fastiou.formats.table import FORMATS, recognized
 
@@ -108,22 +108,24 @@ def _read(
     # Read but once, since a pipe gives its content but once.
     data = None if path_a.is_dir() else read_content(path_a)
     if kind is None:
-        kind = _kind_of(data, options)
+        kind = _kind_of(path_a, data, options)
         kind.check(options, options.format_a, options.format_b)
     by_score = METHODS[options.method].by_score
-    wanted = Wanted(options.boxes, options.groups)
+    wanted = options.wanted()
     a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
     del data  # which may take as much memory as that of B will
     b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
     return kind, a, b
 
 
-def _kind_of(data: bytes | None, options: MatchOptions) -> Kind:
+def _kind_of(path: Path, data: bytes | None, options: MatchOptions) -> Kind:
     """Label images where an option or the content of A says so, else boxes; None is a folder."""
     told = {options.format_a, options.format_b}
     if options.format_a is None:
-        row = FORMATS["labels"] if data is None else recognized(data, Wanted(options.boxes), *KINDS)
-        told.add(row.name if row is not None else None)
+        row = FORMATS["labels"]
+        if data is not None:
+            row = recognized(path, data, options.wanted(), *KINDS) or FORMATS["labels"]
+        told.add(row.name)
     return KINDS["labels" if "labels" in told else "box"]
 
 

@@ -16,6 +16,7 @@ from fastiou.cli.methods import METHODS, Query
 from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
+from fastiou.formats.errors import shortened
 from fastiou.formats.groups import Grouping, common_groups
 from fastiou.formats.layouts import common_layout, extents
 from fastiou.formats.masks import pack_masks
@@ -49,15 +50,11 @@ class Members(Kind):
     ) -> str:
         """By what members are grouped, or why they are not."""
         if grouping is not None:
-            return grouping.described() + ("" if options.groups else self.alone)
-        if not options.groups:
+            return grouping.described() + ("" if options.by != () else self.alone)
+        if options.by == ():
             words = "not used"
-        elif len(files) == 1:
-            words = "not in the file"
-        elif keys := files[0].keys or files[1].keys:
-            words = f"only {'A' if files[0].keys else 'B'} has {' and '.join(keys)}"
         else:
-            words = "in neither file"
+            words = "not in the file" if len(files) == 1 else "in neither file"
         return f"{words}: all with all"
 
     def find(self, a: MemberFile, b: MemberFile, options: MatchOptions, clock: Clock) -> Found:
@@ -123,6 +120,8 @@ class Boxes(Members):
         for low, high in extents(file.boxes, file.fmt):
             empty |= high <= low
         words = [f"{len(file):,} from {file.path.name} ({file.format}, {file.fmt})"]
+        if file.unused:
+            words.append(f"not used: {shortened(', '.join(file.unused))}")
         for unfit, name in ((missing, "with NaN"), (empty & ~missing, "empty or inverted")):
             if unfit.any():
                 words.append(f"{np.count_nonzero(unfit):,} {name}")

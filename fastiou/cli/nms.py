@@ -17,7 +17,7 @@ from fastiou.cli.options import NmsOptions, check_no_input, check_threshold
 from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries
 from fastiou.cli.summary import show_facts, timing, with_share
 from fastiou.formats.coco import result_texts
-from fastiou.formats.content import Floats, Integers, MemberFile, Wanted, read_content
+from fastiou.formats.content import Floats, Integers, MemberFile, read_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
 from fastiou.formats.table import EXPECTED
@@ -99,7 +99,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         clock = Clock(begin)
         with clock.stage("reading"):
             data = read_content(path, EXPECTED[kind.name])
-            wanted = Wanted(options.boxes, options.groups, scored=True)
+            wanted = options.wanted(scored=True)
             file = kind.read(path, data, options.format, wanted)
             if as_results:
                 if file.format != "coco":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fastiou.formats.content import Wanted
 from fastiou.formats.errors import FileError, RefusedError
 
 __all__ = [
     "METRIC_NAMES",
+    "USUAL_LAYOUT",
     "MatchOptions",
     "NmsOptions",
     "Options",
@@ -20,6 +23,10 @@ __all__ = [
 METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection")
 
 
+#: The layout of boxes where neither a file nor an option tells it.
+USUAL_LAYOUT = "xyxy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What both commands are asked for; each attribute is the option of that name."""
@@ -27,11 +34,16 @@ class Options:
     threshold: float = 0.5
     metric: str = "iou"
     method: str = ""
-    boxes: str = "xyxy"
-    groups: bool = True
+    boxes: str | None = None
+    by: tuple[str, ...] | None = None
     out: Path | None = None
     quiet: bool = False
     progress: bool | None = None
+
+    def wanted(self, **more: Any) -> Wanted:
+        """What to read of a file."""
+        boxes = self.boxes or USUAL_LAYOUT
+        return Wanted(boxes, told=self.boxes is not None, by=self.by, **more)
 
     @property
     def shows_progress(self) -> bool | None:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from fastiou.formats.content import (
     Integers,
     MemberFile,
     Wanted,
+    chosen_keys,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.typing import Array
 
 __all__ = [
     "MaskFile",
@@ -64,7 +66,7 @@ class MaskFile(MemberFile):
 
     label: str
     masks: list[Any]
-    images: dict[int, Size | None]
+    images: dict[int | str, Size | None]
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -102,16 +104,29 @@ def _entries(path: Path, content: Any) -> tuple[str, list[Any]]:
     return label, entries
 
 
-def _keys(path: Path, label: str, entries: list[dict[str, Any]]) -> dict[str, Integers]:
-    keys = {"image": _key(path, label, entries, "image_id")}
+def _keys(
+    path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
+) -> dict[str, Array]:
+    names = {"image": "image_id"}
     if any("category_id" in entry for entry in entries):
-        keys["category"] = _key(path, label, entries, "category_id")
-    return keys
+        names["category"] = "category_id"
+    chosen = chosen_keys(path, names, wanted.by)
+    return {key: _key(path, label, entries, names[key]) for key in chosen}
 
 
-def _key(path: Path, label: str, entries: list[dict[str, Any]], name: str) -> Integers:
-    values = [_whole(path, label, index, entry, name) for index, entry in enumerate(entries)]
-    return np.array(values, np.int64)
+def _key(path: Path, label: str, entries: list[dict[str, Any]], name: str) -> Array:
+    """A key of every entry: whole numbers, or names where one is not a number."""
+    texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
+    if not texts:
+        values = [_whole(path, label, index, entry, name) for index, entry in enumerate(entries)]
+        return np.array(values, np.int64)
+    named = [
+        entry[name]
+        if type(entry.get(name)) is str and entry[name]
+        else str(_whole(path, label, index, entry, name))
+        for index, entry in enumerate(entries)
+    ]
+    return np.array(named, np.str_)
 
 
 def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str) -> int:
@@ -122,7 +137,8 @@ def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str)
     # `type`, since a bool is an int but no number here.
     number = None if type(value) not in (int, float) else whole_number_in(repr(value))
     if number is None:
-        raise FileError(path, f'"{name}": {described(value)}', "a whole number of 64 bits", where)
+        expected = "a whole number of 64 bits" + (", or a name" if name.endswith("id") else "")
+        raise FileError(path, f'"{name}": {described(value)}', expected, where)
     return number
 
 
@@ -131,7 +147,7 @@ def _asked(path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
     return {
         "path": path,
         "format": "coco",
-        "keys": _keys(path, label, entries) if wanted.grouped else {},
+        "keys": _keys(path, label, entries, wanted),
         "scores": _scores(path, label, entries) if wanted.scored else None,
         "crowds": _crowds(path, label, entries) if wanted.crowded else None,
     }
@@ -316,24 +332,29 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         for name in ("size", "counts") if isinstance(mask, dict) else ():
             if name not in mask:
                 raise FileError(path, f'"segmentation" has no "{name}"', expected, where)
-    shared = _asked(path, label, entries, wanted)
-    if not wanted.grouped:
-        shared["keys"] = {"image": _key(path, label, entries, "image_id")}
+    # Masks of two images have no common size, so they are always told apart.
+    by = None if wanted.by is None else tuple(dict.fromkeys(("image", *wanted.by)))
+    shared = _asked(path, label, entries, replace(wanted, by=by))
     masks = [entry["segmentation"] for entry in entries]
-    return MaskFile(label=label, masks=masks, images=_images(path, content), **shared)
+    images = _images(path, content)
+    if shared["keys"]["image"].dtype.kind == "U":
+        images = {str(number): size for number, size in images.items()}
+    return MaskFile(label=label, masks=masks, images=images, **shared)
 
 
-def _images(path: Path, content: Any) -> dict[int, Size | None]:
+def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
     """The images that a file lists."""
     listed = content.get("images", []) if isinstance(content, dict) else []
     if not isinstance(listed, list):
         raise FileError(path, described(listed), "a list of images", "images")
-    images: dict[int, Size | None] = {}
+    images: dict[int | str, Size | None] = {}
     for index, entry in enumerate(listed):
         where = f"images[{index}]"
         if not isinstance(entry, dict):
             raise FileError(path, described(entry), "an object", where)
-        number = _whole(path, "images", index, entry, "id")
+        number = entry.get("id")
+        if type(number) is not str or not number:
+            number = _whole(path, "images", index, entry, "id")
         size = None
         if not {"height", "width"}.isdisjoint(entry):
             sides = [_whole(path, "images", index, entry, name) for name in ("height", "width")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
+from fastiou.typing import Array
 
 __all__ = [
     "EXACT",
+    "SIZES_FOR_CORNERS",
     "Booleans",
     "BoxFile",
     "Floats",
@@ -24,7 +27,9 @@ __all__ = [
     "Wanted",
     "are_exact_integers",
     "check_text",
+    "chosen_keys",
     "kind_of",
+    "looks_like_sizes",
     "number_in",
     "read_content",
     "whole_number_in",
@@ -50,6 +55,12 @@ BEGINNINGS = {
 }
 
 
+#: What is said of boxes that `looks_like_sizes`, and what is expected.
+SIZES_FOR_CORNERS = (
+    "as xyxy, most boxes are inverted",
+    "an option that says what they are: --boxes xywh, --boxes cxcywh, or --boxes xyxy",
+)
+
 # ---- contents ----------------------------------------------------------------------------------
 
 
@@ -61,12 +72,20 @@ class Wanted:
     ----------
     fmt : str
         Layout of the boxes where the file does not tell, one of `fastiou.formats.layouts.LAYOUTS`.
-    grouped, scored, crowded : bool
-        Whether to read the grouping keys, the scores, and which members are crowds, too.
+    told : bool
+        Whether the layout was asked for, and is not that which is usual.
+    format_told : bool
+        Whether the format was asked for, and not recognized by content.
+    by : tuple of str or None
+        The grouping keys to read, or columns; None for all that there are.
+    scored, crowded : bool
+        Whether to read the scores, and which members are crowds, too.
     """
 
     fmt: str = "xyxy"
-    grouped: bool = True
+    told: bool = False
+    format_told: bool = False
+    by: tuple[str, ...] | None = None
     scored: bool = False
     crowded: bool = False
 
@@ -82,18 +101,22 @@ class MemberFile(ABC):
     format : str
         One of `fastiou.formats.table.FORMATS`.
     keys : dict
-        Grouping keys that the file has, "image" and "category", each as int64 of shape (N,).
+        Grouping keys that the file has, such as "image" and "category", each of shape (N,): int64,
+        or text where they are names.
     scores : array of float64, shape (N,), or None
         How sure each is, if that was asked for.
     crowds : array of bool, shape (N,), or None
         Which are crowds, if that was asked for and the format can tell.
+    unused : tuple of str
+        Columns of the file that were not used.
     """
 
     path: Path
     format: str
-    keys: dict[str, Integers] = field(default_factory=dict)
+    keys: dict[str, Array] = field(default_factory=dict)
     scores: Floats | None = None
     crowds: Booleans | None = None
+    unused: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -115,6 +138,21 @@ class BoxFile(MemberFile):
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+
+def chosen_keys(path: Path, keys: Iterable[str], by: tuple[str, ...] | None) -> list[str]:
+    """Those of a file's keys that are asked for.
+
+    Raises
+    ------
+    FileError
+        One that is asked for is not there.
+    """
+    known = list(keys)
+    for name in by or ():
+        if name not in known:
+            raise FileError(path, f"there is no key {name!r}", " or ".join(known) or "none")
+    return known if by is None else list(by)
 
 
 def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
@@ -182,6 +220,17 @@ def are_exact_integers(numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     # A NaN fails both comparisons.
     exact: npt.NDArray[np.bool_] = (np.abs(numbers) < EXACT) & (np.trunc(numbers) == numbers)
     return exact
+
+
+def looks_like_sizes(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
+    """Whether what is read as corners unasked is rather a corner, a width and a height.
+
+    That is so where most boxes would be inverted, and have positive numbers for sizes.
+    """
+    if wanted.told or wanted.fmt != "xyxy":
+        return False
+    inverted = (boxes[:, 2:4] < boxes[:, :2]).any(axis=1) & (boxes[:, 2:4] > 0).all(axis=1)
+    return bool(np.count_nonzero(inverted) > len(boxes) / 2)
 
 
 def number_in(cell: str) -> float | None:

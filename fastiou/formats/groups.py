@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastiou.formats.content import Integers, MemberFile
+from fastiou.formats.errors import RefusedError, shortened
+from fastiou.typing import Array
 
 __all__ = ["Grouping", "common_groups"]
 
@@ -23,12 +26,15 @@ class Grouping:
         For each of them in either file, the number of its group; of one file, none in `codes_b`.
     count : int
         Number of groups in both files together.
+    aside : str
+        Which keys only one file has, "" if none.
     """
 
     keys: tuple[str, ...]
     codes_a: Integers
     codes_b: Integers
     count: int
+    aside: str = ""
 
     def described(self) -> str:
         """How many groups, by what."""
@@ -52,19 +58,47 @@ def common_groups(a: MemberFile, b: MemberFile | None = None) -> Grouping | None
     Returns
     -------
     Grouping or None
-        None if they have no key in common.
+        None if neither has keys.
+
+    Raises
+    ------
+    RefusedError
+        Only one of the files has keys, or they have no value of a key in common.
     """
     both = (a,) if b is None else (a, b)
     common = tuple(key for key in a.keys if all(key in file.keys for file in both))
+    aside = "; ".join(
+        f"only {side} has {' and '.join(alone)}"
+        for side, file in zip("AB", both, strict=False)
+        if (alone := [key for key in file.keys if key not in common])
+    )
+    if aside and not common:
+        raise RefusedError(f"{aside}, so nothing tells what may meet (--by none: all with all)")
     if not common:
         return None
     codes = np.zeros(sum(map(len, both)), np.int64)
     count = 1
     for key in common:
-        distinct, inverse = np.unique(
-            np.concatenate([file.keys[key] for file in both]), return_inverse=True
-        )
+        values = [file.keys[key] for file in both]
+        if len({column.dtype.kind for column in values}) > 1:  # numbers in one, names in the other
+            values = [column.astype(np.str_) for column in values]
+        distinct, inverse = np.unique(np.concatenate(values), return_inverse=True)
+        if b is not None:
+            _check_meeting(key, both, values)
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
-    return Grouping(common, codes[: len(a)], codes[len(a) :], count)
+    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside)
+
+
+def _check_meeting(key: str, files: Sequence[MemberFile], values: Sequence[Array]) -> None:
+    """Refuse two files that are not empty and have no value of a key in common."""
+    if not all(map(len, values)) or np.isin(values[0], values[1]).any():
+        return
+    has = " and ".join(
+        f"{file.path.name} has {shortened(', '.join(map(str, np.unique(column)[:4].tolist())))}"
+        for file, column in zip(files, values, strict=True)
+    )
+    others = [name for name in files[0].keys if name != key and name in files[1].keys]
+    remedy = f"--by {','.join(others) or 'none'}"
+    raise RefusedError(f"no {key} in common: {has} ({remedy} compares without regard to it)")

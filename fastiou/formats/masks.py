@@ -40,7 +40,7 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
         though images are.
     """
     # For each image its size, and where that was found.
-    known: dict[int, tuple[Size | None, str]] = {}
+    known: dict[int | str, tuple[Size | None, str]] = {}
     for file in files:
         for number, size in file.images.items():
             before, origin = known.get(number, (None, ""))
@@ -74,7 +74,9 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
     return tuple(_sizes_of(file, known, which) for file in files)
 
 
-def _sizes_of(file: MaskFile, known: dict[int, tuple[Size | None, str]], which: str) -> Integers:
+def _sizes_of(
+    file: MaskFile, known: dict[int | str, tuple[Size | None, str]], which: str
+) -> Integers:
     sizes = []
     for index, number in enumerate(file.keys["image"].tolist()):
         size, _ = known.get(number, (None, ""))

@@ -16,11 +16,14 @@ import numpy.typing as npt
 
 from fastiou.formats.content import (
     EXACT,
+    SIZES_FOR_CORNERS,
     BoxFile,
     Floats,
     Integers,
     Wanted,
     are_exact_integers,
+    chosen_keys,
+    looks_like_sizes,
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.layouts import LAYOUTS
@@ -73,6 +76,13 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
 def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npy file, as `fastiou.formats.table.read_boxes`."""
     array, numbers, scores = read_npy(path, data), LAYOUTS[wanted.fmt], None
+    chosen_keys(path, (), wanted.by)
+    with_scores = array.ndim == 2 and array.shape[1] == numbers + 1
+    # Unasked, a fifth number is a score only if it can be: it may be an angle.
+    unasked = with_scores and array.dtype.kind == "f" and not wanted.scored
+    unused: tuple[str, ...] = ()
+    if unasked and ((array[:, -1] >= 0) & (array[:, -1] <= 1)).all():
+        array, unused = array[:, :-1], ("the last column (scores)",)
     if wanted.scored:
         if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
             found = f"shape {array.shape}, dtype {array.dtype}"
@@ -80,12 +90,16 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
             raise FileError(path, found, expected, "array")
         array, scores = array[:, :-1], _score_array(path, "array", array[:, -1], len(array))
     boxes = _box_array(path, "array", array, numbers)
-    return BoxFile(path=path, format="npy", fmt=wanted.fmt, boxes=boxes, scores=scores)
+    if looks_like_sizes(boxes, wanted):
+        raise FileError(path, *SIZES_FOR_CORNERS)
+    return BoxFile(
+        path=path, format="npy", fmt=wanted.fmt, boxes=boxes, scores=scores, unused=unused
+    )
 
 
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
-    asked = {"groups": wanted.grouped, "scores": wanted.scored}
+    asked = {"groups": wanted.by != (), "scores": wanted.scored}
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         found = {}
@@ -102,6 +116,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         raise FileError(path, f"holds {listed or 'no arrays'}", expected)
     boxes = _box_array(path, "boxes", found["boxes"], LAYOUTS[fmt])
     keys = {}
+    chosen_keys(path, ["image"] if "groups" in found else [], wanted.by)
     if "groups" in found:
         keys["image"] = _group_array(path, found["groups"], len(boxes))
     scores = None

@@ -6,18 +6,21 @@ PNG, TIFF, JSON or text, and text by its first line.
 
 from __future__ import annotations
 
+import csv
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
+from fastiou.formats.columns import HEADERS
 from fastiou.formats.content import BoxFile, Wanted, check_text, kind_of, read_content
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
-from fastiou.formats.tables import BOX_COLUMNS, looks_like_mot, read_csv, read_mot
+from fastiou.formats.tables import is_csv, read_csv, row_reader
+from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, sample_of
 
 __all__ = [
     "EXPECTED",
@@ -67,6 +70,40 @@ def _is(kind: str) -> Callable[[bytes, Wanted], bool]:
     return lambda data, _: kind_of(data) == kind
 
 
+def _is_text(name: str) -> Callable[[bytes, Wanted], bool]:
+    return lambda data, wanted: kind_of(data) == "text" and name in _text_formats(data, wanted)
+
+
+def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
+    """The formats of rows that the first rows of a text follow: CSV if none."""
+    try:
+        sample = sample_of(data)
+    except (csv.Error, UnicodeDecodeError):
+        return ["csv"]
+    # A file whose later rows break the rules is refused with the line, not taken for another.
+    for rows in (sample, sample.head):
+        fits = [layout.format for layout in LAYOUTS_OF_ROWS if rows.cells and layout.is_in(rows)]
+        if is_csv(rows, wanted):
+            fits.append("csv")
+        if fits:
+            return fits
+    return ["csv"]
+
+
+def _row_format(layout: RowLayout) -> Format:
+    words = ", ".join(layout.names[: layout.widths[0]]) + (", ..." if layout.takes(100) else "")
+    words = "\n".join(textwrap.wrap(words, 63))
+    return Format(
+        layout.format,
+        {"box": row_reader(layout)},
+        _is_text(layout.format),
+        True,
+        layout.format,
+        words,
+        words,
+    )
+
+
 def _labels(path: Path, data: bytes, _: Wanted) -> LabelFile:
     return read_labels(path, data)
 
@@ -78,7 +115,7 @@ _ROWS = (
         _is("NPY"),
         False,
         ".npy",
-        "array of shape (N, 4); with scores (N, 5), the scores last",
+        "array of shape (N, 4), or (N, 5) with scores last",
         "array of shape (N, 5): boxes and scores",
     ),
     Format(
@@ -93,27 +130,20 @@ _ROWS = (
     Format(
         "csv",
         {"box": read_csv},
-        lambda data, wanted: kind_of(data) == "text" and not looks_like_mot(data, wanted),
+        _is_text("csv"),
         True,
         ".csv",
         textwrap.fill(
-            f"header with {' or '.join(map(','.join, BOX_COLUMNS))}, and optional frame, image, "
-            "image_id or group, and category, category_id or class, and score, confidence or "
-            "conf; or 4 columns without a header (5 of rotated boxes), with scores one more",
+            f"header with {' or '.join(map(','.join, HEADERS))}, or usual names such as xmin or "
+            "left or x_center or width; optional frame, image or filename, video, category or "
+            "class, and score or confidence; or 4 columns without a header (5 of rotated boxes), "
+            "with scores one more",
             width=63,
         ),
         "header as of fastiou match, with score, confidence or conf; or 5\n"
         "columns without a header, the scores last",
     ),
-    Format(
-        "mot",
-        {"box": read_mot},
-        lambda data, wanted: kind_of(data) == "text" and looks_like_mot(data, wanted),
-        True,
-        "mot",
-        "frame, id, x, y, w, h, conf, ... between commas or spaces",
-        "frame, id, x, y, w, h, conf, ... between commas or spaces",
-    ),
+    *(_row_format(layout) for layout in LAYOUTS_OF_ROWS),
     Format(
         "coco",
         {"box": read_coco_boxes, "mask": read_coco_masks},
@@ -135,8 +165,7 @@ _ROWS = (
     ),
 )
 
-#: The formats by their names. Of several that fit a file, the last counts: integers in .npy that
-#: cannot be boxes are labels.
+#: The formats by their names.
 FORMATS = {row.name: row for row in _ROWS}
 
 
@@ -155,20 +184,36 @@ def formats_of(held: str) -> tuple[str, ...]:
     return tuple(name for name, row in FORMATS.items() if held in row.readers)
 
 
-def recognized(data: bytes, wanted: Wanted, *held: str) -> Format | None:
+def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | None:
     """The format of a file by its content, None if there is none.
 
     Parameters
     ----------
+    path
+        The file, for messages.
     data
         The content.
     wanted
         What is to be read.
     *held
         What the file may hold: "box", "mask" or "labels".
+
+    Raises
+    ------
+    FileError
+        It could be of several formats.
     """
-    rows = (row for row in reversed(_ROWS) if not row.readers.keys().isdisjoint(held))
-    return next((row for row in rows if row.fits(data, wanted)), None)
+    fits = [
+        row for row in _ROWS if not row.readers.keys().isdisjoint(held) and row.fits(data, wanted)
+    ]
+    # Integers in .npy that cannot be boxes are labels.
+    fits = [row for row in fits if row.name != "npy" or FORMATS["labels"] not in fits]
+    if len(fits) > 1:
+        names = " or ".join(row.name for row in fits)
+        raise FileError(
+            path, f"this could be {names}", f"an option that says which: --format {fits[0].name}, …"
+        )
+    return fits[0] if fits else None
 
 
 def read_boxes(
@@ -205,7 +250,10 @@ def read_boxes(
     asked = Wanted(**wanted)
     data = read_content(path, EXPECTED["box"]) if data is None else data
     kind = kind_of(data)
-    row = recognized(data, asked, "box") if format is None else FORMATS[format]
+    if format is None:
+        row = recognized(path, data, asked, "box")
+    else:
+        row, asked = FORMATS[format], replace(asked, format_told=True)
     if row is None or (row.is_text and kind in ("PNG", "TIFF")):
         expected = "boxes (fastiou match --geometry labels compares label images)"
         raise FileError(path, f"a {kind} image", expected)

@@ -1,114 +1,33 @@
-"""Boxes in text: CSV files and those of MOT challenges."""
+"""Boxes in rows of text: CSV files with or without a header, and the formats of `text`."""
 
 from __future__ import annotations
 
 import csv
-import io
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from fastiou.formats.columns import ColumnsError, meaning_of
 from fastiou.formats.content import (
+    SIZES_FOR_CORNERS,
     BoxFile,
     Floats,
-    Integers,
     Wanted,
     are_exact_integers,
+    chosen_keys,
+    looks_like_sizes,
     number_in,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.layouts import LAYOUTS, header_of
+from fastiou.formats.layouts import LAYOUTS
+from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
+from fastiou.typing import Array
 
-__all__ = ["BOX_COLUMNS", "looks_like_mot", "read_csv", "read_mot"]
-
-#: Column names of a CSV file, and the layout that they mean: of several, the first.
-BOX_COLUMNS: dict[tuple[str, ...], str] = {}
-for _fmt in LAYOUTS:
-    BOX_COLUMNS.setdefault(header_of(_fmt), _fmt)
-
-#: Column names of a CSV file, and the grouping key that they mean. A frame of a sequence is an
-#: image: so a CSV file with image_id groups with a MOT file.
-KEY_COLUMNS = {
-    "frame": "image",
-    "image_id": "image",
-    "image": "image",
-    "group": "image",
-    "category_id": "category",
-    "category": "category",
-    "class": "category",
-}
-
-#: Column names of a CSV file that mean how sure a box is; the first that is there counts.
-SCORE_COLUMNS = ("score", "confidence", "conf")
-
-#: Columns of a row of MOT text: frame, id, x, y, w, h, conf, and more that do not matter here.
-MOT_KEY = {"image": 0}
-MOT_BOX = (2, 3, 4, 5)
-MOT_SCORE = 6
-MOT_NAMES = ("frame", "id", "x", "y", "w", "h", "conf")
-
-
-def looks_like_mot(data: bytes, wanted: Wanted) -> bool:
-    """Whether text is that of MOT challenges rather than CSV, by its first line.
-
-    Parameters
-    ----------
-    data
-        The content of a file.
-    wanted
-        Rows of as many numbers as its layout has, with a score if scores are wanted, are CSV.
-    """
-    try:
-        _, cells, _ = _first_row(data)
-    except (csv.Error, UnicodeDecodeError):
-        return False
-    width = len(cells)
-    if not _is_numeric(cells) or width == LAYOUTS[wanted.fmt] + wanted.scored:
-        return False
-    # Not x1,y1,x2,y2,score,class: frame and track are whole, width and height above 1.
-    return all(whole_number_in(cell) is not None for cell in cells[:2]) and (
-        width >= 7 or (width == 6 and all((number_in(cell) or 0) > 1 for cell in cells[4:]))
-    )
-
-
-def read_csv(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-    """Read boxes from CSV, as `fastiou.formats.table.read_boxes`."""
-    return _read(path, data, wanted, _csv_layout)
-
-
-def read_mot(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-    """Read boxes from MOT text, as `fastiou.formats.table.read_boxes`."""
-    return _read(path, data, wanted, _mot_layout)
-
-
-def _read(
-    path: Path, data: bytes, wanted: Wanted, lay_out: Callable[[Path, bytes, Wanted], _Table]
-) -> BoxFile:
-    try:
-        table = lay_out(path, data, wanted)
-        if not wanted.grouped:
-            table = replace(table, keys={})
-        if not wanted.scored:
-            table = replace(table, score=())
-        # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
-        # well with what the fast way does not know: quoted delimiters, group numbers beyond
-        # float64.
-        keys, boxes, scores = _load_table(data, table) or _scan_table(path, data, table)
-    except csv.Error as error:
-        raise FileError(path, f"not CSV ({error})") from None
-    return BoxFile(
-        path=path,
-        format=table.format,
-        fmt=table.fmt,
-        boxes=boxes,
-        keys=keys,
-        scores=scores[:, 0] if table.score else None,
-    )
+__all__ = ["is_csv", "key_array", "one_key", "read_csv", "row_reader"]
 
 
 @dataclass(frozen=True)
@@ -119,139 +38,244 @@ class _Table:
     fmt: str
     #: Between the cells; None for any white space.
     delimiter: str | None
-    #: Cells in every row.
-    width: int
+    #: How many cells a row may have.
+    widths: tuple[int, ...]
     #: Lines before the first row of data.
     skipped: int
-    #: Column of each grouping key.
-    keys: dict[str, int]
+    #: Columns of each grouping key.
+    keys: dict[str, tuple[int, ...]]
     #: Columns of the numbers of a box.
     box: tuple[int, ...]
     #: Column of the score; none if nobody asks for it.
     score: tuple[int, ...] = ()
     #: Names of columns, for messages.
     names: Sequence[str] = ()
+    #: Keys that may be names.
+    named: frozenset[str] = frozenset()
+    #: Names of columns that are not used.
+    unused: tuple[str, ...] = ()
+
+    @property
+    def key_columns(self) -> list[tuple[str, int]]:
+        """Each key with each of its columns."""
+        return [(key, column) for key, columns in self.keys.items() for column in columns]
 
 
-def _text_lines(data: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig")
+# ---- CSV ---------------------------------------------------------------------------------------
 
 
-def _cells(lines: Iterator[str], delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank."""
-    if delimiter is None:
-        for number, line in enumerate(lines, 1):
-            if cells := line.split():
-                yield number, cells
-        return
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    number = 1
-    for cells in reader:
-        if len(cells) > 1 or (cells and cells[0].strip()):
-            yield number, cells
-        # Within quotes a row may span lines; it is known by its first.
-        number = reader.line_num + 1
+def is_csv(sample: Sample, wanted: Wanted) -> bool:
+    """Whether the first rows are a header with the columns of boxes, or rows of as many numbers."""
+    if sample.is_headed:
+        try:
+            meaning_of(sample.first, wanted.fmt)
+        except ColumnsError:
+            return False
+        return True
+    numbers, count = sample.numbers, LAYOUTS[wanted.fmt]
+    if numbers is None or numbers.shape[1] not in (count, count + 1):
+        return False
+    return not looks_like_sizes(numbers, wanted)
 
 
-def _first_row(data: bytes) -> tuple[int, list[str], str | None]:
-    """Line number and cells of the first row, and what stands between cells."""
-    first_line = next((line for line in _text_lines(data) if line.strip()), "")
-    delimiter = "," if "," in first_line else None
-    number, cells = next(_cells(_text_lines(data), delimiter), (1, []))
-    return number, cells, delimiter
+def read_csv(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from CSV, as `fastiou.formats.table.read_boxes`."""
+    return _read(path, data, wanted, _csv_table)
 
 
-def _is_numeric(cells: list[str]) -> bool:
-    """Whether the first row holds numbers; else it names the columns."""
-    return all(number_in(cell) is not None for cell in cells[:4])
-
-
-def _mot_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
-    number, cells, delimiter = _first_row(data)
-    width = len(cells)
-    if width < 6 + wanted.scored:
-        expected = "7 or more: frame, id, x, y, w, h, conf, …"
-        if not wanted.scored:
-            expected = "6 or more: frame, id, x, y, w, h, …"
-        raise FileError(path, _columns(width), expected, number)
-    score = (MOT_SCORE,) if wanted.scored else ()
-    return _Table("mot", "xywh", delimiter, width, number - 1, MOT_KEY, MOT_BOX, score, MOT_NAMES)
-
-
-def _csv_layout(path: Path, data: bytes, wanted: Wanted) -> _Table:
-    number, cells, delimiter = _first_row(data)
-    if not _is_numeric(cells):
-        return _headed_layout(path, cells, delimiter, number, wanted)
-    width, numbers = len(cells), LAYOUTS[wanted.fmt]
-    if width != numbers + wanted.scored:
+def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
+    sample = sample_of(data)
+    if sample.is_headed:
+        return _headed_table(path, sample, wanted)
+    width, count = len(sample.first), LAYOUTS[wanted.fmt]
+    scores = sample.numbers[:, count:] if sample.numbers is not None else np.zeros((0, 1))
+    # Unasked, a fifth number is a score only if it can be: it may be an angle.
+    plausible = wanted.scored or bool(((scores >= 0) & (scores <= 1)).all())
+    if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
+        known = " or ".join(row.format for row in LAYOUTS_OF_ROWS)
         expected = (
-            f"{numbers + wanted.scored} ({what}), {6 + wanted.scored} or more that begin "
+            f"{count + wanted.scored} ({what}), {6 + wanted.scored} or more that begin "
             "with whole numbers of frame and track (MOT), a header that names the columns, or "
-            "--format mot"
+            f"--format {known}"
         )
-        raise FileError(path, f"{_columns(width)} of numbers", expected, number)
-    box, score = tuple(range(numbers)), (numbers,) if wanted.scored else ()
-    return _Table("csv", wanted.fmt, delimiter, width, number - 1, {}, box, score)
+        raise FileError(path, f"{_columns(width)} of numbers", expected, sample.line)
+    if wanted.by:
+        found = f"there is no key {wanted.by[0]!r}"
+        raise FileError(path, found, "a header that names the columns", sample.line)
+    if sample.numbers is not None and looks_like_sizes(sample.numbers, wanted):
+        raise FileError(path, *SIZES_FOR_CORNERS, sample.line)
+    box = tuple(range(count))
+    score = (count,) if width > count else ()
+    unused = ("the last column (scores)",) if score and not wanted.scored else ()
+    return _Table(
+        "csv", wanted.fmt, sample.delimiter, (width,), sample.line - 1, {}, box, score,
+        unused=unused,
+    )  # fmt: skip
 
 
-def _headed_layout(
-    path: Path, header: list[str], delimiter: str | None, line: int, wanted: Wanted
-) -> _Table:
-    names, scored = [name.strip().lower() for name in header], wanted.scored
-    named = [known for known in BOX_COLUMNS if set(known) <= set(names)]
-    # Of cx,cy,w,h and the same with more numbers, those with more.
-    layouts = [known for known in named if not any(set(known) < set(other) for other in named)]
-    score_name = next((name for name in SCORE_COLUMNS if name in names), None)
-    known_names = {*KEY_COLUMNS, *itertools.chain(*BOX_COLUMNS), score_name if scored else None}
-    used = [name for name in names if name in known_names]
-    twice = sorted({name for name in used if used.count(name) > 1})
-    if len(layouts) > 1 or twice:
-        found = f"columns {', '.join(twice)} come twice" if twice else "columns of several layouts"
-        raise FileError(path, found, "one set of boxes", line)
-    box_names = layouts[0] if layouts else None
-    if box_names is None:
-        known = " or ".join(map(",".join, BOX_COLUMNS))
-        found = f"the first line {shortened(','.join(header))!r} names no boxes"
-        raise FileError(path, found, f"columns {known}, or rows of numbers", line)
-    if scored and score_name is None:
-        found = f"the first line {shortened(','.join(header))!r} names no scores"
-        raise FileError(path, found, f"a column {' or '.join(SCORE_COLUMNS)}", line)
-    score = () if score_name is None else (names.index(score_name),)
-    keys: dict[str, int] = {}
-    for name, key in KEY_COLUMNS.items():
-        if name in names:
-            keys.setdefault(key, names.index(name))
-    box = tuple(names.index(name) for name in box_names)
-    # Layouts that differ by the angle alone have the same names: then it is the one asked for.
-    fmt = wanted.fmt if header_of(wanted.fmt) == box_names else BOX_COLUMNS[box_names]
-    return _Table("csv", fmt, delimiter, len(names), line, keys, box, score, names)
+def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
+    try:
+        meaning = meaning_of(sample.first, wanted.fmt, wanted.by, scored=wanted.scored)
+    except ColumnsError as error:
+        raise FileError(path, error.found, error.expected, sample.line) from None
+    score = () if meaning.score is None else (meaning.score,)
+    return _Table(
+        "csv", meaning.fmt, sample.delimiter, (len(sample.first),), sample.line, meaning.keys,
+        meaning.box, score, sample.first, frozenset(meaning.keys), meaning.unused,
+    )  # fmt: skip
 
 
-def _load_table(data: bytes, table: _Table) -> tuple[dict[str, Integers], Floats, Floats] | None:
+# ---- rows of other formats ---------------------------------------------------------------------
+
+
+def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
+    """Make the reader of a format of rows without a header."""
+
+    def lay_out(path: Path, data: bytes, wanted: Wanted) -> _Table:
+        sample = sample_of(data)
+        width, names = len(sample.first), layout.names
+        least = layout.widths[0]
+        if not layout.takes(width) or (wanted.scored and layout.score >= width):
+            least = max(least, layout.score + 1) if wanted.scored else least
+            expected = f"{least} or more: {', '.join(names[:least])}, …"
+            raise FileError(path, _columns(width), expected, sample.line)
+        widths = tuple(w for w in layout.widths if w > 0)
+        keys: dict[str, tuple[int, ...]] = {
+            key: (layout.keys[key],) for key in chosen_keys(path, layout.keys, wanted.by)
+        }
+        score = (layout.score,) if layout.score < width else ()
+        return _Table(
+            layout.format, layout.fmt, sample.delimiter,
+            widths if layout.named else (width,), sample.line - 1, keys, layout.box, score, names,
+            frozenset(layout.named),
+        )  # fmt: skip
+
+    def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+        file = _read(path, data, wanted, lay_out)
+        if not wanted.format_told and file.fmt != "xyxy":
+            empty = (file.boxes[:, 2:4] <= 0).any(axis=1)
+            if empty.any():
+                row = int(empty.argmax())
+                found = f"box {row + 1} has width and height {_sizes(file.boxes[row])}"
+                expected = (
+                    f"positive ones, as {layout.format} has (--format {layout.format} takes it)"
+                )
+                raise FileError(path, found, expected, _line_of(data, row))
+        return file
+
+    return read
+
+
+def _sizes(box: Floats) -> str:
+    return f"{box[2]:g} and {box[3]:g}"
+
+
+def _line_of(data: bytes, row: int) -> int | None:
+    """The line of a row without a header."""
+    lines = cells_of(text_lines(data), sample_of(data).delimiter)
+    return next((line for place, (line, _) in enumerate(lines) if place == row), None)
+
+
+# ---- reading -----------------------------------------------------------------------------------
+
+
+def _read(
+    path: Path, data: bytes, wanted: Wanted, lay_out: Callable[[Path, bytes, Wanted], _Table]
+) -> BoxFile:
+    try:
+        table = lay_out(path, data, wanted)
+        if not wanted.scored:
+            table = replace(table, score=())
+        # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
+        # well with what the fast way does not know: quoted delimiters, group numbers beyond
+        # float64.
+        keys, boxes, scores = _load_table(path, data, table) or _scan_table(path, data, table)
+    except csv.Error as error:
+        raise FileError(path, f"not CSV ({error})") from None
+    named = {
+        key: one_key(path, [table.names[column] for column in columns], keys[key])
+        for key, columns in table.keys.items()
+    }
+    return BoxFile(
+        path=path,
+        format=table.format,
+        fmt=table.fmt,
+        boxes=boxes,
+        keys=named,
+        scores=scores[:, 0] if table.score else None,
+        unused=table.unused,
+    )
+
+
+def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array:
+    """One key of several columns that tell the same, such as the number and the name of an image.
+
+    Raises
+    ------
+    FileError
+        They do not tell the same.
+    """
+    first, *others = columns
+    for name, other in zip(names[1:], others, strict=True):
+        codes, other_codes = (
+            np.unique(column, return_inverse=True)[1] for column in (first, other)
+        )
+        both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
+        if len(first) and len(both) != max(codes.max(), other_codes.max()) + 1:
+            found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
+            raise FileError(path, found, f"one of them: --by {name.strip()}")
+    return first
+
+
+_Loaded = tuple[dict[str, list[Array]], Floats, Floats]
+
+
+def _load_table(path: Path, data: bytes, table: _Table) -> _Loaded | None:
     """The fast way: None for whatever is the least unusual."""
-    if not _is_rectangular(data, table):
+    if len(table.widths) != 1 or not _is_rectangular(data, table):
         return None
+    texts = _text_columns(data, table)
+    whole = [(key, column) for key, column in table.key_columns if column not in texts]
     try:
         numbers = np.loadtxt(
-            _text_lines(data),
+            text_lines(data),
             delimiter=table.delimiter,
             comments=None,
             quotechar='"',
             skiprows=table.skipped,
-            usecols=[*table.keys.values(), *table.box, *table.score],
+            usecols=[*(column for _, column in whole), *table.box, *table.score],
             ndmin=2,
         )
     except ValueError:
         return None
-    keys, boxes, scores = np.hsplit(numbers, np.cumsum([len(table.keys), len(table.box)]))
-    if np.isinf(boxes).any() or not (are_exact_integers(keys).all() and np.isfinite(scores).all()):
+    codes, boxes, scores = np.hsplit(numbers, np.cumsum([len(whole), len(table.box)]))
+    if np.isinf(boxes).any() or not (are_exact_integers(codes).all() and np.isfinite(scores).all()):
         return None
-    return (
-        dict(zip(table.keys, keys.T.astype(np.int64), strict=True)),
-        np.ascontiguousarray(boxes),
-        np.ascontiguousarray(scores),
-    )
+    by_column = {
+        column: codes[:, place].astype(np.int64) for place, (_, column) in enumerate(whole)
+    }
+    if texts:
+        rows = [
+            cells for line, cells in cells_of(text_lines(data), table.delimiter)
+            if line > table.skipped
+        ]  # fmt: skip
+        for key, column in table.key_columns:
+            if column in texts:
+                cells = [row[column] for row in rows]
+                by_column[column] = _key_column(path, data, table, key, column, cells)
+    keys = {key: [by_column[column] for column in columns] for key, columns in table.keys.items()}
+    return keys, np.ascontiguousarray(boxes), np.ascontiguousarray(scores)
+
+
+def _text_columns(data: bytes, table: _Table) -> set[int]:
+    """Columns of keys that hold names."""
+    rows = sample_of(data).cells[table.skipped > 0 :]
+    columns = [column for key, column in table.key_columns if key in table.named]
+    return {
+        column for column in columns
+        if any(len(row) > column and number_in(row[column]) is None for row in rows)
+    }  # fmt: skip
 
 
 def _is_rectangular(data: bytes, table: _Table) -> bool:
@@ -261,40 +285,77 @@ def _is_rectangular(data: bytes, table: _Table) -> bool:
     if len(ends) < table.skipped:  # nothing below the header
         return False
     starts = np.concatenate([[0], ends + 1])
+    (width,) = table.widths
     if table.delimiter is not None:
         marks = codes == ord(table.delimiter)
-        expected = table.width - 1
+        expected = width - 1
     else:
         blank = codes <= ord(" ")
         marks = ~blank
         marks[1:] &= blank[:-1]
-        expected = table.width
+        expected = width
     counts = np.add.reduceat(marks, starts, dtype=np.int64)
     return bool((counts == expected).all())
 
 
-def _scan_table(
-    path: Path, data: bytes, table: _Table
-) -> tuple[dict[str, Integers], Floats, Floats]:
-    keys: dict[str, list[int]] = {key: [] for key in table.keys}
+def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
+    texts: dict[int, list[str]] = {column: [] for _, column in table.key_columns}
     numbers: list[float] = []
     scores: list[float] = []
-    for line, cells in _cells(_text_lines(data), table.delimiter):
+    for line, cells in cells_of(text_lines(data), table.delimiter):
         if line <= table.skipped:
             continue
-        if len(cells) != table.width:
-            raise FileError(path, _columns(len(cells)), str(table.width), line)
-        for key, column in table.keys.items():
-            keys[key].append(_key_cell(path, table, line, column, cells[column]))
+        if len(cells) not in table.widths:
+            expected = " or ".join(map(str, table.widths))
+            raise FileError(path, _columns(len(cells)), expected, line)
+        for key, column in table.key_columns:
+            cell = cells[column].strip()
+            _check_key(path, table, key, line, column, cell)
+            texts[column].append(cell)
         numbers.extend(_box_cell(path, table, line, column, cells[column]) for column in table.box)
-        scores.extend(
-            _score_cell(path, table, line, column, cells[column]) for column in table.score
-        )
+        for column in table.score:
+            if column >= len(cells):
+                raise FileError(path, _columns(len(cells)), "one more, the score", line)
+            scores.append(_score_cell(path, table, line, column, cells[column]))
     return (
-        {key: np.array(values, np.int64) for key, values in keys.items()},
+        {key: [key_array(texts[c]) for c in columns] for key, columns in table.keys.items()},
         np.array(numbers, np.float64).reshape(-1, len(table.box)),
         np.array(scores, np.float64).reshape(-1, 1),
     )
+
+
+def key_array(cells: Sequence[str]) -> Array:
+    """A key from its cells: whole numbers if all are, else names."""
+    numbers = [whole_number_in(cell) for cell in cells]
+    if None not in numbers:
+        return np.array(numbers, np.int64)
+    return np.array(cells, object).astype(np.str_)
+
+
+def _key_column(
+    path: Path, data: bytes, table: _Table, key: str, column: int, cells: Iterable[str]
+) -> Array:
+    """A key of names, each of which was checked."""
+    stripped = [cell.strip() for cell in cells]
+    for cell in set(stripped):
+        if not _is_key(cell, named=True):
+            row = stripped.index(cell)
+            _check_key(path, table, key, table.skipped + 1 + row, column, cell)
+    return key_array(stripped)
+
+
+def _is_key(cell: str, *, named: bool) -> bool:
+    if whole_number_in(cell) is not None:
+        return True
+    # A number that is not whole is no name: frames and images are counted.
+    return named and bool(cell) and number_in(cell) is None
+
+
+def _check_key(path: Path, table: _Table, key: str, line: int, column: int, cell: str) -> None:
+    named = key in table.named
+    if not _is_key(cell, named=named):
+        expected = "a whole number of 64 bits" + (", or a name" if named else "")
+        raise FileError(path, _cell_described(table, column, cell), expected, line)
 
 
 def _box_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> float:
@@ -312,18 +373,10 @@ def _score_cell(path: Path, table: _Table, line: int, column: int, cell: str) ->
     return number
 
 
-def _key_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> int:
-    number = whole_number_in(cell)
-    if number is None:
-        found = _cell_described(table, column, cell)
-        raise FileError(path, found, "a whole number of 64 bits", line)
-    return number
-
-
 def _columns(count: int) -> str:
     return f"{count} column" if count == 1 else f"{count} columns"
 
 
 def _cell_described(table: _Table, column: int, cell: str) -> str:
-    name = f" ({table.names[column]})" if column < len(table.names) else ""
+    name = f" ({table.names[column].strip()})" if column < len(table.names) else ""
     return f"column {column + 1}{name} holds {shortened(cell)!r}"

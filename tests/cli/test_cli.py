@@ -98,8 +98,10 @@ def test_match_without_groups(two_files, tmp_path):
     check_pairs(out, found_by_loop(boxes_a, boxes_b, *everyone, "xyxy", 0.5))
     assert "not used: all with all" in result.stdout
     np.save(tmp_path / "bare.npy", boxes_b)
-    result = run_well("match", a, tmp_path / "bare.npy")
-    assert "only A has image: all with all" in result.stdout
+    result = run("match", a, tmp_path / "bare.npy")
+    assert result.exit_code == 2
+    assert "only A has image, so nothing tells what may meet (--by none" in result.stderr
+    run_well("match", a, tmp_path / "bare.npy", "--by", "none")
 
 
 def test_match_converts_layouts_that_differ(two_files, tmp_path):

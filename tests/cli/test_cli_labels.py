@@ -263,7 +263,7 @@ def test_options_that_labels_do_not_have(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((4, 5), int))
     for arguments, message in (
-        (["--no-groups"], "--no-groups is not for label images"),
+        (["--no-groups"], "--by and --no-groups are not for label images"),
         (["--metric", "ciou"], "--metric ciou is for boxes; label images have iou, iof, ios"),
         (["--format-b", "coco"], "--geometry labels cannot read --format coco, but labels"),
     ):

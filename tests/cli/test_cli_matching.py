@@ -457,7 +457,7 @@ def test_scores_of_text(tmp_path, monkeypatch, content, format_):
     path.write_text(content)
     read = read_boxes(path, scored=True)
     monkeypatch.setattr("fastiou.formats.tables._load_table", lambda *_: None)
-    for file in (read, read_boxes(path, scored=True, grouped=False)):
+    for file in (read, read_boxes(path, scored=True, by=())):
         assert file.format == format_
         np.testing.assert_array_equal(file.boxes, BOXES)
         np.testing.assert_array_equal(file.scores, SCORES)

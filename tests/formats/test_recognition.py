@@ -1,0 +1,231 @@
+"""What a file is taken for: each format is told from all others, or refused; no key is dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastiou.formats.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
+from fastiou.formats.content import Wanted
+from fastiou.formats.errors import FileError
+from fastiou.formats.groups import common_groups
+from fastiou.formats.layouts import header_of
+from fastiou.formats.table import FORMATS, read_boxes, recognized
+
+#: A file of each format of text with the same two boxes, if it has room for them.
+SAMPLES = {
+    "csv, corners": ("csv", "10,20,110,220\n0,0,30,40\n"),
+    "csv, scores": ("csv", "10,20,110,220,0.5\n0,0,30,40,0.25\n"),
+    "csv, blanks": ("csv", "10 20 110 220\n0 0 30 40\n"),
+    "csv, header": ("csv", "image,x1,y1,x2,y2\n1,10,20,110,220\n1,0,0,30,40\n"),
+    "mot": ("mot", "1,-1,10,20,100,200,0.9,-1,-1,-1\n2,-1,0,0,30,40,0.5,-1,-1,-1\n"),
+    "mot, truth": ("mot", "1,1,10,20,100,200,1,1,1.0\n2,1,0,0,30,40,1,1,0.5\n"),
+    "mot, six": ("mot", "1,1,10,20,100,200\n2,1,0,0,30,40\n"),
+    "mot, seven blanks": ("mot", "1 1 10 20 100 200 0.5\n2 1 0 0 30 40 0.5\n"),
+    "visdrone": ("visdrone", "10,20,100,200,1,4,0,0\n0,0,30,40,0,0,0,2\n"),
+    "visdrone, found": ("visdrone", "684,8,273,116,1,4,-1,-1\n0,0,30,40,0.25,1,-1,-1\n"),
+    "visdrone-vid": ("visdrone-vid", "1,0,10,20,100,200,1,4,0,0\n2,0,0,0,30,40,1,1,0,1\n"),
+    "yolo": ("yolo", "1 0.25 0.5 0.125 0.25\n0 0.5 0.5 0.25 0.5\n"),
+    "yolo, scores": ("yolo", "1 0.25 0.5 0.125 0.25 0.9\n0 0.5 0.5 0.25 0.5 0.75\n"),
+    "kitti": (
+        "kitti",
+        "Car 0.00 0 -1.57 10 20 110 220 1.5 1.6 3.7 1 2 30 0.1\n"
+        "DontCare -1 -1 -10 0 0 30 40 -1 -1 -1 -1000 -1000 -1000 -10\n",
+    ),
+    "kitti, found": ("kitti", "Car -1 -1 -10 10 20 110 220 1 1 3 1 2 30 0.1 0.9\n"),
+    "kitti-tracking": (
+        "kitti-tracking",
+        "0 2 Car 0 0 -1.57 10 20 110 220 1.5 1.6 3.7 1 2 30 0.1\n",
+    ),
+    "coco": ("coco", '[{"image_id": 1, "category_id": 1, "bbox": [10, 20, 100, 200]}]'),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_each_is_told_from_every_other(tmp_path: Path, name: str) -> None:
+    format_, content = SAMPLES[name]
+    path = tmp_path / "file"
+    path.write_text(content)
+    fits = [row.name for row in FORMATS.values() if row.fits(content.encode(), Wanted())]
+    assert fits == [format_]
+    row = recognized(path, content.encode(), Wanted(), "box")
+    assert row is not None
+    assert row.name == format_
+    file = read_boxes(path)
+    assert file.format == format_
+    assert len(file) == content.count("\n") - ("header" in name) or format_ == "coco"
+
+
+def read(folder: Path, content: str, **wanted: Any) -> Any:
+    path = folder / "boxes"
+    path.write_text(content)
+    return read_boxes(path, **wanted)
+
+
+def test_what_formats_of_rows_hold(tmp_path: Path) -> None:
+    file = read(tmp_path, SAMPLES["visdrone, found"][1], scored=True)
+    np.testing.assert_array_equal(file.boxes, [[684, 8, 273, 116], [0, 0, 30, 40]])
+    np.testing.assert_array_equal(file.scores, [1, 0.25])
+    np.testing.assert_array_equal(file.keys["category"], [4, 1])
+    file = read(tmp_path, SAMPLES["yolo, scores"][1], scored=True)
+    assert file.fmt == "cxcywh"
+    np.testing.assert_array_equal(file.boxes[0], [0.25, 0.5, 0.125, 0.25])
+    np.testing.assert_array_equal(file.scores, [0.9, 0.75])
+    np.testing.assert_array_equal(file.keys["category"], [1, 0])
+    file = read(tmp_path, SAMPLES["kitti"][1])
+    np.testing.assert_array_equal(file.boxes, [[10, 20, 110, 220], [0, 0, 30, 40]])
+    assert file.keys["category"].tolist() == ["Car", "DontCare"]
+    file = read(tmp_path, SAMPLES["kitti-tracking"][1])
+    assert file.keys["image"].tolist() == [0]
+    file = read(tmp_path, SAMPLES["visdrone-vid"][1])
+    assert file.keys["image"].tolist() == [1, 2]
+    assert file.keys["category"].tolist() == [4, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        # Class 0 everywhere, which may as well be a corner.
+        ("0 0.1 0.5 0.6 0.7\n0 0.2 0.4 0.6 0.5\n", ("csv", "yolo")),
+    ],
+)
+def test_what_could_be_several_formats_is_refused(
+    tmp_path: Path, content: str, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(FileError, match=r"this could be .* or .*--format"):
+        read(tmp_path, content)
+    for name in names:
+        assert read(tmp_path, content, format=name).format == name
+
+
+def test_corners_that_are_no_corners_are_not_guessed(tmp_path: Path) -> None:
+    content = "50,60,20,10\n100,80,30,20\n"
+    with pytest.raises(FileError, match="--boxes"):
+        read(tmp_path, content)
+    assert read(tmp_path, content, fmt="xywh", told=True).fmt == "xywh"
+    assert read(tmp_path, content, fmt="xyxy", told=True).fmt == "xyxy"
+    np.save(tmp_path / "boxes.npy", [[50, 60, 20, 10], [100, 80, 30, 20]])
+    with pytest.raises(FileError, match="--boxes"):
+        read_boxes(tmp_path / "boxes.npy")
+    assert read_boxes(tmp_path / "boxes.npy", fmt="xywh", told=True).fmt == "xywh"
+
+
+def test_a_fifth_number_is_a_score_only_if_it_can_be(tmp_path: Path) -> None:
+    boxes = np.array([[0, 0, 4, 4, 0.5], [1, 1, 5, 5, 0.25]])
+    np.save(tmp_path / "boxes.npy", boxes)
+    file = read_boxes(tmp_path / "boxes.npy")
+    np.testing.assert_array_equal(file.boxes, boxes[:, :4])
+    assert file.unused == ("the last column (scores)",)
+    assert read(tmp_path, "0,0,4,4,0.5\n").unused == file.unused
+    boxes[0, 4] = 30  # degrees
+    np.save(tmp_path / "boxes.npy", boxes)
+    with pytest.raises(FileError, match="shape"):
+        read_boxes(tmp_path / "boxes.npy")
+    with pytest.raises(FileError, match="5 columns of numbers"):
+        read(tmp_path, "0,0,4,4,30\n")
+
+
+def test_sizes_of_later_rows_are_checked_and_the_line_is_told(tmp_path: Path) -> None:
+    good = "1,1,10,20,30,40,1\n"
+    content = good * 300 + "\n" + "2,1,10,20,-30,40,1\n" + good
+    with pytest.raises(FileError, match=r":302: box 301 has width and height -30 and 40.*--format"):
+        read(tmp_path, content)
+    assert len(read(tmp_path, content, format="mot")) == 302
+
+
+# ---- columns -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "fmt", "keys"),
+    [
+        ("filename,x1,y1,x2,y2", "xyxy", {"image": (0,)}),
+        ("image_name,xmin,ymin,xmax,ymax,label", "xyxy", {"image": (0,), "category": (5,)}),
+        ("img,left,top,right,bottom", "xyxy", {"image": (0,)}),
+        ("frame_id,video,x,y,width,height", "xywh", {"image": (0,), "video": (1,)}),
+        ("# frame,id,x,y,w,h,conf", "xywh", {"image": (0,)}),
+        (",bb_left,bb_top,bb_width,bb_height", "xywh", {}),
+        ("class_id,x_center,y_center,width,height", "cxcywh", {"category": (0,)}),
+        ("Image ID,BBox X1,BBox Y1,BBox X2,BBox Y2", "xyxy", {"image": (0,)}),
+        (
+            "filename,width,height,class,xmin,ymin,xmax,ymax",
+            "xyxy",
+            {"image": (0,), "category": (3,)},
+        ),
+        (
+            "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax",
+            "xyxy",
+            {"image": (0,), "category": (2,)},
+        ),
+    ],
+)
+def test_columns_by_many_names(header: str, fmt: str, keys: dict[str, Any]) -> None:
+    meaning = meaning_of(header.split(","), "xyxy")
+    assert (meaning.fmt, meaning.keys) == (fmt, keys)
+
+
+def test_every_name_of_a_layout_is_told_from_the_others() -> None:
+    for names in HEADERS:
+        for row in [names, *SYNONYMS.get(names, [])]:
+            assert header_of(meaning_of(row, "xyxy").fmt) == names
+            upper = [f"Box_{name}".upper() for name in row]
+            assert header_of(meaning_of(upper, "xyxy").fmt) == names
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+def test_names_of_images_are_keys(tmp_path: Path, separator: str) -> None:
+    """The case of two images, a box each, at the same place."""
+    truth = "filename,x1,y1,x2,y2\na.jpg,10,20,110,120\nb.jpg,10,20,110,120\n"
+    found = "filename,x1,y1,x2,y2,score\na.jpg,10,20,110,120,0.9\nb.jpg,10,22,110,120,0.8\n"
+    files = []
+    for name, content in (("a", truth), ("b", found)):
+        (tmp_path / name).write_text(content.replace(",", separator))
+        files.append(read_boxes(tmp_path / name))
+    grouping = common_groups(*files)
+    assert grouping is not None
+    assert grouping.keys == ("image",)
+    np.testing.assert_array_equal(grouping.codes_a[:, None] == grouping.codes_b, np.eye(2))
+
+
+def test_columns_that_tell_the_same_are_one_key(tmp_path: Path) -> None:
+    content = "image_id,filename,x,y,w,h\n7,a.jpg,1,2,3,4\n9,b.jpg,1,2,3,4\n7,a.jpg,5,6,7,8\n"
+    assert read(tmp_path, content).keys["image"].tolist() == [7, 9, 7]
+    torn = content + "7,b.jpg,1,2,3,4\n"
+    with pytest.raises(FileError, match=r"image_id and filename tell different groups.*--by"):
+        read(tmp_path, torn)
+    names = read(tmp_path, torn, by=("filename",)).keys["image"].tolist()
+    assert names == ["a.jpg", "b.jpg", "a.jpg", "b.jpg"]
+
+
+def test_any_column_can_be_a_key(tmp_path: Path) -> None:
+    content = "scanner,frame,x,y,w,h\nleft,1,1,2,3,4\nright,1,1,2,3,4\n"
+    assert read(tmp_path, content).keys.keys() == {"image"}
+    assert read(tmp_path, content).unused == ("scanner",)
+    file = read(tmp_path, content, by=("frame", "scanner"))
+    assert {key: values.tolist() for key, values in file.keys.items()} == {
+        "image": [1, 1],
+        "scanner": ["left", "right"],
+    }
+    with pytest.raises(FileError, match="no column or key 'tile', expected one of"):
+        read(tmp_path, content, by=("tile",))
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "2.5", "inf"])
+def test_a_key_that_is_missing_is_refused_with_its_line(tmp_path: Path, cell: str) -> None:
+    content = f"image,x,y,w,h\na,1,2,3,4\n{cell},1,2,3,4\n"
+    with pytest.raises(FileError, match=r":3: column 1 \(image\) holds .* expected a whole number"):
+        read(tmp_path, content)
+
+
+def test_numbers_and_names_in_one_column_are_names(tmp_path: Path) -> None:
+    content = "image,x,y,w,h\n" + "1,1,2,3,4\n" * 300 + "1b,1,2,3,4\n"
+    names = read(tmp_path, content).keys["image"]
+    assert set(names.tolist()) == {"1", "1b"}
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    with pytest.raises(ColumnsError, match="image come twice"):
+        meaning_of(["image", "Image", "x", "y", "w", "h"], "xyxy")

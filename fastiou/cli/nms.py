@@ -98,13 +98,15 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     with stages(options.shows_progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            data = read_content(path, EXPECTED[kind.name])
+            is_folder = path.is_dir() and not as_results and kind.name == "box"
+            data = None if is_folder else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True)
             file = kind.read(path, data, options.format, wanted)
             if as_results:
                 if file.format != "coco":
                     expected = "results of COCO, for an output in JSON"
                     raise FileError(path, f"{kind.noun} as {file.format}", expected)
+                assert data is not None
                 result_texts(path, data, np.empty(0, np.int64))
             else:
                 del data  # which may take as much memory as all that follows
@@ -112,6 +114,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         if options.out is not None:
             with clock.stage("writing") as update:
                 if as_results:
+                    assert data is not None
                     write_entries(options.out, result_texts(path, data, kept.positions))
                 else:
                     columns = {"kept": kept.positions, "scores": kept.scores}

@@ -52,6 +52,8 @@ BEGINNINGS = {
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
+    b"PAR1": "parquet",
+    b"ARROW1": "Arrow",
 }
 
 

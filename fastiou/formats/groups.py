@@ -9,6 +9,7 @@ import numpy as np
 
 from fastiou.formats.content import Integers, MemberFile
 from fastiou.formats.errors import RefusedError, shortened
+from fastiou.formats.keys import joined_keys
 from fastiou.typing import Array
 
 __all__ = ["Grouping", "common_groups"]
@@ -80,11 +81,10 @@ def common_groups(a: MemberFile, b: MemberFile | None = None) -> Grouping | None
     count = 1
     for key in common:
         values = [file.keys[key] for file in both]
-        if len({column.dtype.kind for column in values}) > 1:  # numbers in one, names in the other
-            values = [column.astype(np.str_) for column in values]
-        distinct, inverse = np.unique(np.concatenate(values), return_inverse=True)
+        joined = joined_keys(values)
+        distinct, inverse = np.unique(joined, return_inverse=True)
         if b is not None:
-            _check_meeting(key, both, values)
+            _check_meeting(key, both, [joined[: len(a)], joined[len(a) :]])
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)

@@ -24,7 +24,7 @@ __all__ = ["LabelFile", "SharedFrames", "looks_like_labels", "read_labels", "sha
 
 
 #: Name endings of the images in a folder, each also followed by .gz.
-ENDINGS = (".png", ".tif", ".tiff", ".npy")
+LABEL_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 
 #: What is expected where there is something else.
 EXPECTED = "a label image: PNG, TIFF or .npy"
@@ -131,7 +131,7 @@ def _read_folder(path: Path) -> LabelFile:
     ignored = 0
     for entry in sorted(path.iterdir()):
         plain = entry.with_suffix("") if entry.suffix.lower() == ".gz" else entry
-        if plain.suffix.lower() not in ENDINGS or entry.is_dir():
+        if plain.suffix.lower() not in LABEL_ENDINGS or entry.is_dir():
             ignored += 1
             continue
         if plain.stem in found:
@@ -139,7 +139,7 @@ def _read_folder(path: Path) -> LabelFile:
             raise FileError(entry, f"another image {plain.stem!r}", other)
         found[plain.stem] = entry
     if not found:
-        raise FileError(path, "a folder without label images", " or ".join(ENDINGS))
+        raise FileError(path, "a folder without label images", " or ".join(LABEL_ENDINGS))
     names = tuple(sorted(found))
 
     def read(number: int) -> Array:

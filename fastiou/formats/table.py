@@ -13,12 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastiou.formats.annotations import (
+    is_dota,
+    is_labelme,
+    is_voc,
+    is_yolo_outlines,
+    read_labelme,
+    read_voc,
+    read_yolo_outlines,
+    refuse_dota,
+)
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
 from fastiou.formats.columns import HEADERS
 from fastiou.formats.content import BoxFile, Wanted, check_text, kind_of, read_content
 from fastiou.formats.errors import FileError
+from fastiou.formats.folders import read_folder
 from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
+from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
 from fastiou.formats.tables import is_csv, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, sample_of
 
@@ -74,8 +86,20 @@ def _is_text(name: str) -> Callable[[bytes, Wanted], bool]:
     return lambda data, wanted: kind_of(data) == "text" and name in _text_formats(data, wanted)
 
 
+def _is_json(name: str) -> Callable[[bytes, Wanted], bool]:
+    return lambda data, _: kind_of(data) == "JSON" and name == _json_format(data)
+
+
+def _json_format(data: bytes) -> str:
+    if is_labelme(data):
+        return "labelme"
+    return "jsonl" if is_json_lines(data) else "coco"
+
+
 def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     """The formats of rows that the first rows of a text follow: CSV if none."""
+    if data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return ["voc"] if is_voc(data) else []
     try:
         sample = sample_of(data)
     except (csv.Error, UnicodeDecodeError):
@@ -83,6 +107,8 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     # A file whose later rows break the rules is refused with the line, not taken for another.
     for rows in (sample, sample.head):
         fits = [layout.format for layout in LAYOUTS_OF_ROWS if rows.cells and layout.is_in(rows)]
+        others = {"yolo-seg": is_yolo_outlines(rows), "dota": is_dota(rows)}
+        fits += [name for name, fit in others.items() if fit]
         if is_csv(rows, wanted):
             fits.append("csv")
         if fits:
@@ -145,9 +171,64 @@ _ROWS = (
     ),
     *(_row_format(layout) for layout in LAYOUTS_OF_ROWS),
     Format(
+        "yolo-seg",
+        {"box": read_yolo_outlines},
+        _is_text("yolo-seg"),
+        True,
+        "yolo-seg",
+        "class, x1, y1, x2, y2, x3, y3, ...: bounds of outlines",
+        "",
+    ),
+    Format(
+        "dota",
+        {"box": refuse_dota},
+        _is_text("dota"),
+        True,
+        "dota",
+        "",
+        "",
+    ),
+    Format(
+        "voc",
+        {"box": read_voc},
+        _is_text("voc"),
+        True,
+        "voc",
+        "XML of Pascal VOC",
+        "",
+    ),
+    Format(
+        "jsonl",
+        {"box": read_json_lines},
+        _is_json("jsonl"),
+        True,
+        "jsonl",
+        "a JSON object a line, with the columns of .csv",
+        "a JSON object a line, with the columns of .csv",
+    ),
+    Format(
+        "parquet",
+        {"box": read_parquet},
+        _is("parquet"),
+        False,
+        "parquet",
+        "the columns of .csv, as in Arrow (Feather) files",
+        "the columns of .csv, as in Arrow (Feather) files",
+    ),
+    Format("arrow", {"box": read_arrow}, _is("Arrow"), False, "arrow", "", ""),
+    Format(
+        "labelme",
+        {"box": read_labelme},
+        _is_json("labelme"),
+        True,
+        "labelme",
+        "JSON of labelme: rectangles, and bounds of polygons",
+        "",
+    ),
+    Format(
         "coco",
         {"box": read_coco_boxes, "mask": read_coco_masks},
-        _is("JSON"),
+        _is_json("coco"),
         True,
         "coco",
         "JSON with annotations, or a list of results",
@@ -248,18 +329,33 @@ def read_boxes(
     """
     path = Path(path)
     asked = Wanted(**wanted)
+    if data is None and path.is_dir():
+        return read_folder(path, asked, lambda file, each: _read_in_folder(file, format, each))
     data = read_content(path, EXPECTED["box"]) if data is None else data
+    return _read_boxes(path, data, format, asked)
+
+
+def _read_in_folder(path: Path, format_: str | None, wanted: Wanted) -> BoxFile | None:
+    """A file of a folder; None where it is empty, since its image has no objects."""
+    if path.stat().st_size == 0:
+        return None
+    return _read_boxes(path, read_content(path, EXPECTED["box"]), format_, wanted)
+
+
+def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) -> BoxFile:
     kind = kind_of(data)
-    if format is None:
-        row = recognized(path, data, asked, "box")
+    if format_ is None:
+        row = recognized(path, data, wanted, "box")
     else:
-        row, asked = FORMATS[format], replace(asked, format_told=True)
+        row, wanted = FORMATS[format_], replace(wanted, format_told=True)
+    if row is None and kind == "text":
+        raise FileError(path, "XML or HTML", "an annotation of Pascal VOC, or another format")
     if row is None or (row.is_text and kind in ("PNG", "TIFF")):
         expected = "boxes (fastiou match --geometry labels compares label images)"
         raise FileError(path, f"a {kind} image", expected)
     if row.is_text:
         check_text(path, data, "text, .npy or .npz")
-    file: BoxFile = row.readers["box"](path, data, asked)
+    file: BoxFile = row.readers["box"](path, data, wanted)
     return file
 
 

@@ -23,11 +23,12 @@ from fastiou.formats.content import (
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, shortened
+from fastiou.formats.keys import key_array, one_key
 from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 
-__all__ = ["is_csv", "key_array", "one_key", "read_csv", "row_reader"]
+__all__ = ["is_csv", "read_csv", "row_reader"]
 
 
 @dataclass(frozen=True)
@@ -208,26 +209,6 @@ def _read(
     )
 
 
-def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array:
-    """One key of several columns that tell the same, such as the number and the name of an image.
-
-    Raises
-    ------
-    FileError
-        They do not tell the same.
-    """
-    first, *others = columns
-    for name, other in zip(names[1:], others, strict=True):
-        codes, other_codes = (
-            np.unique(column, return_inverse=True)[1] for column in (first, other)
-        )
-        both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
-        if len(first) and len(both) != max(codes.max(), other_codes.max()) + 1:
-            found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
-            raise FileError(path, found, f"one of them: --by {name.strip()}")
-    return first
-
-
 _Loaded = tuple[dict[str, list[Array]], Floats, Floats]
 
 
@@ -322,14 +303,6 @@ def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
         np.array(numbers, np.float64).reshape(-1, len(table.box)),
         np.array(scores, np.float64).reshape(-1, 1),
     )
-
-
-def key_array(cells: Sequence[str]) -> Array:
-    """A key from its cells: whole numbers if all are, else names."""
-    numbers = [whole_number_in(cell) for cell in cells]
-    if None not in numbers:
-        return np.array(numbers, np.int64)
-    return np.array(cells, object).astype(np.str_)
 
 
 def _key_column(

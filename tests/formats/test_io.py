@@ -425,7 +425,7 @@ def test_a_format_that_is_not_so(tmp_path, format_, content, message):
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileError, match="nothing: no such file"):
         read_boxes(tmp_path / "nothing")
-    with pytest.raises(FileError, match="this is a folder, expected a file"):
+    with pytest.raises(FileError, match="no file with boxes in this folder"):
         read_boxes(tmp_path)
 
 

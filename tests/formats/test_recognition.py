@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +231,170 @@ def test_numbers_and_names_in_one_column_are_names(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ColumnsError, match="image come twice"):
         meaning_of(["image", "Image", "x", "y", "w", "h"], "xyxy")
+
+
+# ---- one image a file --------------------------------------------------------------------------
+
+VOC = """<annotation><filename>a.jpg</filename><size><width>500</width><height>300</height></size>
+<object><name>cat</name><difficult>0</difficult>
+<bndbox><xmin>10</xmin><ymin>20</ymin><xmax>110</xmax><ymax>220</ymax></bndbox></object>
+<object><name>dog</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>30.5</xmax><ymax>40</ymax>
+</bndbox></object></annotation>
+"""
+
+LABELME = {
+    "version": "5.0",
+    "shapes": [
+        {"label": "cat", "points": [[110, 20], [10, 220]], "shape_type": "rectangle"},
+        {"label": "dog", "points": [[0, 0], [30.5, 9], [4, 40]], "shape_type": "polygon"},
+    ],
+    "imagePath": "a.jpg",
+}
+
+BOTH = [[10, 20, 110, 220], [0, 0, 30.5, 40]]
+
+LINES = (
+    '{"file_name": "a.jpg", "xmin": 10, "ymin": 20, "xmax": 110, "ymax": 220, "label": "cat", '
+    '"score": 0.5}\n{"file_name": "b.jpg", "xmin": 0, "ymin": 0, "xmax": 30.5, "ymax": 40, '
+    '"label": "dog", "score": 1}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "format_"), [(VOC, "voc"), (json.dumps(LABELME), "labelme"), (LINES, "jsonl")]
+)
+def test_objects_by_name(tmp_path: Path, content: str, format_: str) -> None:
+    fits = [row.name for row in FORMATS.values() if row.fits(content.encode(), Wanted())]
+    assert fits == [format_]
+    file = read(tmp_path, content)
+    assert (file.format, file.fmt) == (format_, "xyxy")
+    np.testing.assert_array_equal(file.boxes, BOTH)
+    assert file.keys["category"].tolist() == ["cat", "dog"]
+    if format_ == "jsonl":
+        assert file.keys["image"].tolist() == ["a.jpg", "b.jpg"]
+        assert read(tmp_path, content, scored=True).scores.tolist() == [0.5, 1]
+    else:
+        with pytest.raises(FileError, match="has no scores"):
+            read(tmp_path, content, scored=True)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_columns_of_arrow(tmp_path: Path, format_: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table(
+        {
+            "ImageID": ["a", "b"],
+            "LabelName": ["cat", "dog"],
+            "XMin": np.array([10, 0], np.float32),
+            "XMax": [110, 30.5],
+            "YMin": [20, 0],
+            "YMax": [220, 40],
+            "IsOccluded": [0, 1],
+        }
+    )
+
+    def write(table: Any) -> Path:
+        path = tmp_path / "boxes"
+        if format_ == "parquet":
+            importlib.import_module("pyarrow.parquet").write_table(table, path)
+        else:
+            with arrow.ipc.new_file(path, table.schema) as file:
+                file.write_table(table)
+        return path
+
+    path = write(table)
+    file = read_boxes(path)
+    assert file.format == format_
+    np.testing.assert_array_equal(file.boxes, BOTH)
+    assert file.keys["image"].tolist() == ["a", "b"]
+    assert file.unused == ("IsOccluded",)
+    table = table.set_column(0, "ImageID", arrow.array(["a", None]))
+    with pytest.raises(FileError, match=r"ImageID\[1\]: null"):
+        read_boxes(write(table))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FileError, match=f"cannot be read as {format_}"):
+        read_boxes(path)
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    path.mkdir()
+    for name, content in files.items():
+        (path / name.replace("__", ".")).write_text(content)
+    return path
+
+
+def test_folders_have_the_names_of_files_as_key(tmp_path: Path) -> None:
+    truth = folder_of(
+        tmp_path / "truth",
+        b__txt="1 0.5 0.5 0.5 0.5\n",
+        a__txt="0 0.25 0.5 0.125 0.25\n1 0.5 0.5 0.5 0.5\n",
+        none__txt="",
+        classes__txt="cat\ndog\n",
+    )
+    file = read_boxes(truth)
+    assert file.format == "yolo"
+    assert file.keys["image"].tolist() == ["a", "a", "b"]
+    assert file.keys["category"].tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(file.boxes[2], [0.5, 0.5, 0.5, 0.5])
+    assert read_boxes(truth, by=("image",)).keys.keys() == {"image"}
+    with pytest.raises(FileError, match="there is no key 'video'"):
+        read_boxes(truth, by=("video",))
+    found = folder_of(tmp_path / "found", a__txt="0 0.25 0.5 0.125 0.25 0.5\n")
+    assert read_boxes(found, scored=True).scores.tolist() == [0.5]
+    grouping = common_groups(file, read_boxes(found))
+    assert grouping is not None
+    np.testing.assert_array_equal(grouping.codes_a[:, None] == grouping.codes_b, [[1], [0], [0]])
+
+
+def test_a_folder_of_sequences(tmp_path: Path) -> None:
+    rows = "1,1,10,20,100,200,1\n2,1,0,0,30,40,1\n"
+    file = read_boxes(folder_of(tmp_path / "s", one__txt=rows, two__txt=rows))
+    assert file.keys["video"].tolist() == ["one", "one", "two", "two"]
+    assert file.keys["image"].tolist() == [1, 2, 1, 2]
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no file with boxes in this folder"):
+        read_boxes(folder_of(tmp_path / "none", notes__md="x"))
+    mixed = folder_of(tmp_path / "mixed", a__txt="1 0.5 0.5 0.5 0.5\n", b__xml=VOC)
+    with pytest.raises(FileError, match=r"b\.xml: voc \(xyxy\), expected yolo"):
+        read_boxes(mixed)
+    broken = folder_of(tmp_path / "broken", a__txt="1 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5\n")
+    with pytest.raises(FileError, match=r"a\.txt:2: 4 columns"):
+        read_boxes(broken)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (VOC.replace("</annotation>", ""), "not XML"),
+        (VOC.replace("<name>cat</name>", ""), "object 1: no name"),
+        (VOC.replace("30.5", "wide"), r"object 2: bndbox 0, 0, wide, 40, expected numbers xmin"),
+        (VOC.replace("<xmax>110</xmax>", ""), "object 1: bndbox 10, 20, , 220"),
+        ("<!DOCTYPE x [<!ENTITY a 'b'>]>" + VOC, "entities"),
+        ("<html><body></body></html>", "XML or HTML, expected an annotation"),
+        (json.dumps(LABELME).replace("rectangle", "circle"), r"shapes\[0\].*rectangle or polygon"),
+        (json.dumps(LABELME).replace("[30.5, 9], ", ""), r"shapes\[1\].*3 points or more"),
+        (LINES.replace('"xmin": 10', '"xmin": "ten"'), ':1: xmin: "ten", expected a number'),
+        (LINES.replace('"b.jpg"', "null"), ':2: no "file_name"'),
+        (LINES + "[]\n", r":3: \[\], expected an object a line"),
+        (LINES + "{\n", ":3: not JSON"),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n", "outlines of four points each, or oriented"),
+        ("imagesource:x\ngsd:1\n1 2 3 4 5 6 7 8 plane 0\n", "quadrilaterals of DOTA"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(FileError, match=message) as caught:
+        read(tmp_path, content)
+    assert "\n" not in str(caught.value)
+
+
+def test_outlines_of_yolo_are_read_as_their_bounds(tmp_path: Path) -> None:
+    content = "2 0.1 0.5 0.3 0.1 0.2 0.9\n0 0 0 1 0 1 1 0 1\n"
+    file = read(tmp_path, content)
+    assert (file.format, file.unused) == ("yolo-seg", ("outlines",))
+    np.testing.assert_array_equal(file.boxes, [[0.1, 0.1, 0.3, 0.9], [0, 0, 1, 1]])
+    four = "0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n"
+    np.testing.assert_array_equal(
+        read(tmp_path, four, format="yolo-seg").boxes, [[0.1, 0.1, 0.2, 0.2]]
+    )

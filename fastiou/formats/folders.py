@@ -1,0 +1,112 @@
+"""Folders with a file for each image or sequence, read as one: the names of files are a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.formats.content import BoxFile, Wanted
+from fastiou.formats.errors import FileError
+from fastiou.formats.images import LABEL_ENDINGS
+from fastiou.formats.keys import joined_keys
+
+__all__ = ["files_in", "holds_boxes", "read_folder"]
+
+#: Name endings of files with boxes.
+ENDINGS = (".txt", ".csv", ".xml", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".arrow")
+
+#: Files beside annotations that hold none.
+BESIDE = ("classes.txt", "names.txt", "readme.txt", "train.txt", "val.txt", "test.txt")
+
+
+def files_in(path: Path) -> list[Path]:
+    """The files with boxes in a folder, in the order of their names."""
+    return sorted(
+        file
+        for file in path.iterdir()
+        if file.suffixes
+        and (set(file.suffixes) & set(ENDINGS))
+        and not file.name.startswith(".")
+        and file.name.lower() not in BESIDE
+        and file.is_file()
+    )
+
+
+def holds_boxes(path: Path) -> bool:
+    """Whether a folder has files with boxes, and none that could be label images."""
+    images = any(
+        file.suffix.lower() in LABEL_ENDINGS for file in path.iterdir() if not file.is_dir()
+    )
+    return not images and bool(files_in(path))
+
+
+def read_folder(
+    path: Path, wanted: Wanted, read: Callable[[Path, Wanted], BoxFile | None]
+) -> BoxFile:
+    """Read all files with boxes in a folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    wanted
+        What to read.
+    read
+        Reads a file, None if it is empty.
+
+    Returns
+    -------
+    BoxFile
+        Of all files, one after the other. Their names, without endings, are the key "image"; where
+        the files tell images themselves, "video".
+
+    Raises
+    ------
+    FileError
+        There are no files with boxes, a file cannot be used, or they are of several formats.
+    """
+    paths = files_in(path)
+    by = wanted.by
+    everything = replace(wanted, by=None)  # which key the names are shows when a file is read
+    files: list[tuple[str, BoxFile]] = []
+    for file in paths:
+        found = read(file, everything)
+        if found is None:
+            continue
+        first = files[0][1] if files else found
+        if (found.format, found.fmt) != (first.format, first.fmt):
+            expected = f"{first.format} ({first.fmt}), as {files[0][1].path.name}"
+            raise FileError(file, f"{found.format} ({found.fmt})", expected)
+        if found.keys.keys() != first.keys.keys():
+            has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
+            raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
+        files.append((file.name.partition(".")[0], found))
+    if not files:
+        raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
+    first = files[0][1]
+    key = "video" if "image" in first.keys else "image"
+    lengths = [len(file) for _, file in files]
+    names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
+    keys: dict[str, Any] = {key: names}
+    keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
+    for name in by or ():
+        if name not in keys:
+            raise FileError(path, f"there is no key {name!r}", " or ".join(keys))
+    if by is not None:
+        keys = {name: keys[name] for name in by}
+    return replace(
+        first,
+        path=path,
+        boxes=np.concatenate([file.boxes for _, file in files]),
+        keys=keys,
+        scores=_joined([file.scores for _, file in files]),
+        crowds=_joined([file.crowds for _, file in files]),
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return None if any(part is None for part in parts) else np.concatenate(parts)

@@ -1,0 +1,49 @@
+"""Keys as they stand in files: whole numbers or names, in one column or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fastiou.formats.content import whole_number_in
+from fastiou.formats.errors import FileError
+from fastiou.typing import Array
+
+__all__ = ["joined_keys", "key_array", "one_key"]
+
+
+def key_array(cells: Sequence[str]) -> Array:
+    """A key from its cells: whole numbers if all are, else names."""
+    numbers = [whole_number_in(cell) for cell in cells]
+    if None not in numbers:
+        return np.array(numbers, np.int64)
+    return np.array(cells, np.str_)
+
+
+def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array:
+    """One key of several columns that tell the same, such as the number and the name of an image.
+
+    Raises
+    ------
+    FileError
+        They do not tell the same.
+    """
+    first, *others = columns
+    for name, other in zip(names[1:], others, strict=True):
+        codes, other_codes = (
+            np.unique(column, return_inverse=True)[1] for column in (first, other)
+        )
+        both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
+        if len(first) and len(both) != max(codes.max(), other_codes.max()) + 1:
+            found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
+            raise FileError(path, found, f"one of them: --by {name.strip()}")
+    return first
+
+
+def joined_keys(columns: Sequence[Array]) -> Array:
+    """A key of several files, one after the other: names where one has names."""
+    if len({column.dtype.kind for column in columns}) > 1:
+        columns = [column.astype(np.str_) for column in columns]
+    return np.concatenate(columns)

@@ -1,0 +1,157 @@
+"""Tables whose columns have names and values of their own: JSON lines, parquet and Arrow files."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.formats.columns import ColumnsError, Meaning, meaning_of
+from fastiou.formats.content import BoxFile, Floats, Wanted, are_exact_integers
+from fastiou.formats.errors import FileError, described, import_extra
+from fastiou.formats.keys import one_key
+from fastiou.formats.text import text_lines
+from fastiou.typing import Array
+
+__all__ = ["is_json_lines", "read_arrow", "read_json_lines", "read_parquet"]
+
+
+def is_json_lines(data: bytes) -> bool:
+    """Whether each of the first two lines is a JSON object, or the only one is without lists."""
+    lines = [line for line in data[: 1 << 16].splitlines()[:50] if line.strip()][:2]
+    try:
+        entries = [json.loads(line) for line in lines]
+    except (ValueError, RecursionError):
+        return False
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        return False
+    lists = any(isinstance(value, list | dict) for value in entries[0].values())
+    return len(entries) > 1 or not (lists or {"annotations", "images"} & entries[0].keys())
+
+
+def read_json_lines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from lines of JSON objects, as `fastiou.formats.table.read_boxes`."""
+    names: dict[str, None] = {}
+    entries: list[dict[str, Any]] = []
+    lines: list[int] = []
+    for number, line in enumerate(text_lines(data), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FileError(path, f"not JSON ({error})", "an object a line", number) from None
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object a line", number)
+        names.update(dict.fromkeys(entry))
+        entries.append(entry)
+        lines.append(number)
+    meaning = _meaning(path, list(names), wanted)
+    listed = list(names)
+
+    def column(place: int) -> list[Any]:
+        name = listed[place]
+        for entry, line in zip(entries, lines, strict=True):
+            if entry.get(name) is None:
+                raise FileError(path, f'no "{name}"', "one in every line", line)
+        return [entry[name] for entry in entries]
+
+    return _file(path, "jsonl", listed, column, meaning, wanted, lines)
+
+
+def read_parquet(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from a parquet file, as `fastiou.formats.table.read_boxes`."""
+    parquet = import_extra("pyarrow.parquet", "parquet", "reading parquet")
+    return _arrow_file(path, "parquet", data, wanted, parquet.read_table)
+
+
+def read_arrow(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from an Arrow (Feather) file, as `fastiou.formats.table.read_boxes`."""
+    ipc = import_extra("pyarrow.ipc", "parquet", "reading Arrow files")
+    return _arrow_file(path, "arrow", data, wanted, lambda file: ipc.open_file(file).read_all())
+
+
+def _arrow_file(path: Path, format_: str, data: bytes, wanted: Wanted, read: Any) -> BoxFile:
+    arrow = import_extra("pyarrow", "parquet", f"reading {format_}")
+    try:
+        table = read(io.BytesIO(data))
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        words = str(error).splitlines()[0]
+        raise FileError(path, f"cannot be read as {format_} ({words})", "a complete one") from None
+    names = [str(name) for name in table.column_names]
+    meaning = _meaning(path, names, wanted)
+
+    def column(place: int) -> list[Any]:
+        values = table.column(place)
+        if values.null_count:
+            row = values.is_null().to_pylist().index(True)
+            raise FileError(path, "null", "a value in every row", f"{names[place]}[{row}]")
+        kept: list[Any] = values.to_pylist()
+        return kept
+
+    return _file(path, format_, names, column, meaning, wanted, None)
+
+
+def _meaning(path: Path, names: list[str], wanted: Wanted) -> Meaning:
+    try:
+        return meaning_of(names, wanted.fmt, wanted.by, scored=wanted.scored)
+    except ColumnsError as error:
+        found = error.found.replace("the first line", "the columns")
+        raise FileError(path, found, error.expected) from None
+
+
+def _file(
+    path: Path,
+    format_: str,
+    names: Sequence[str],
+    column: Any,
+    meaning: Meaning,
+    wanted: Wanted,
+    lines: list[int] | None,
+) -> BoxFile:
+    def where(name: str, row: int) -> int | str:
+        return lines[row] if lines is not None else f"{name}[{row}]"
+
+    def numbers(place: int, *, nan: bool) -> Floats:
+        name, values = names[place], column(place)
+        for row, value in enumerate(values):
+            if type(value) not in (int, float):
+                raise FileError(path, f"{name}: {described(value)}", "a number", where(name, row))
+        array = np.array(values, np.float64)
+        unfit = np.isinf(array) if nan else ~np.isfinite(array)
+        if unfit.any():
+            row = int(unfit.argmax())
+            expected = "a finite number" + (" or NaN" if nan else "")
+            raise FileError(path, f"{name}: {array[row]}", expected, where(name, row))
+        return array
+
+    def key(place: int) -> Array:
+        name, values = names[place], column(place)
+        for row, value in enumerate(values):
+            whole = type(value) is float and are_exact_integers(np.array([value])).all()
+            if not (whole or (type(value) is int and -(2**63) <= value < 2**63)
+                    or (type(value) is str and value.strip())):  # fmt: skip
+                expected = "a whole number of 64 bits, or a name"
+                raise FileError(path, f"{name}: {described(value)}", expected, where(name, row))
+        if all(type(value) is not str for value in values):
+            return np.array([int(value) for value in values], np.int64)
+        return np.array(
+            [v.strip() if type(v) is str else str(int(v)) for v in values], np.str_
+        )  # fmt: skip
+
+    boxes = [numbers(place, nan=True) for place in meaning.box]
+    scores = None
+    if wanted.scored and meaning.score is not None:
+        scores = numbers(meaning.score, nan=False)
+    keys = {
+        name: one_key(path, [names[place] for place in places], [key(place) for place in places])
+        for name, places in meaning.keys.items()
+    }
+    return BoxFile(
+        path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores,
+        boxes=np.ascontiguousarray(np.stack(boxes, axis=1)), unused=meaning.unused,
+    )  # fmt: skip

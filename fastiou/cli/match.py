@@ -27,7 +27,7 @@ from fastiou.cli.summary import (
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import import_extra
 from fastiou.formats.folders import holds_boxes
-from fastiou.formats.table import FORMATS, recognized
+from fastiou.formats.table import recognized
 
 __all__ = ["KINDS", "PLOTS", "match_files"]
 
@@ -123,10 +123,11 @@ def _kind_of(path: Path, data: bytes | None, options: MatchOptions) -> Kind:
     """Label images where an option or the content of A says so, else boxes; None is a folder."""
     told = {options.format_a, options.format_b}
     if options.format_a is None:
-        row = FORMATS["csv" if data is None and holds_boxes(path) else "labels"]
-        if data is not None:
-            row = recognized(path, data, options.wanted(), *KINDS) or FORMATS["labels"]
-        told.add(row.name)
+        if data is None:
+            told.add("csv" if holds_boxes(path) else "labels")
+        else:
+            row = recognized(path, data, options.wanted(), *KINDS)
+            told.add(row.name if row is not None else None)
     return KINDS["labels" if "labels" in told else "box"]
 
 

@@ -18,7 +18,9 @@ from fastiou.typing import Array
 
 __all__ = [
     "EXACT",
+    "IMAGES",
     "SIZES_FOR_CORNERS",
+    "TEXTS",
     "Booleans",
     "BoxFile",
     "Floats",
@@ -28,6 +30,7 @@ __all__ = [
     "are_exact_integers",
     "check_text",
     "chosen_keys",
+    "kind_described",
     "kind_of",
     "looks_like_sizes",
     "number_in",
@@ -42,7 +45,7 @@ Booleans = npt.NDArray[np.bool_]
 #: Integers up to here are exact in float64.
 EXACT = 2**53
 
-#: How files begin that are not text.
+#: How files begin that are not text, and what they are.
 BEGINNINGS = {
     b"\x93NUMPY": "NPY",
     b"PK\x03\x04": "NPZ",
@@ -52,9 +55,73 @@ BEGINNINGS = {
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
-    b"PAR1": "parquet",
-    b"ARROW1": "Arrow",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\x01\0": "ICO",
+    b"v/1\x01": "OpenEXR",
+    b"8BPS\0": "Photoshop",
+    b"PAR1\x15": "parquet",
+    b"ARROW1\0": "Arrow",
+    b"\x89HDF\r\n\x1a\n": "HDF5",
+    b"SQLite format 3\0": "SQLite",
+    b"%PDF-": "PDF",
+    b"MATLAB 5.0 MAT-file": "MATLAB",
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+    b"\x1f\x8b": "gzip",
+    **{b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)},
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!\x1a\x07": "RAR",
+    b"\x7fELF": "ELF",
+    # The longer first: the shorter is its beginning.
+    b"\xff\xfe\0\0": "UTF-32 text",
+    b"\0\0\xfe\xff": "UTF-32 text",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
 }
+
+#: The same further inside, in files that have bytes of 0.
+INSIDE = (
+    (8, b"WEBP", "WebP"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyphei", "HEIF"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftyp", "MP4"),
+    (128, b"DICM", "DICOM"),
+    (257, b"ustar", "tar"),
+    (344, b"n+1\0", "NIfTI"),
+)
+
+#: Kinds whose pixels could be labels, or hold what boxes lie on.
+IMAGES = frozenset(
+    {
+        "PNG", "TIFF", "JPEG", "BMP", "GIF", "WebP", "JPEG 2000", "AVIF", "HEIF", "ICO",
+        "OpenEXR", "Photoshop", "DICOM", "NIfTI",
+    }
+)  # fmt: skip
+
+#: Kinds that are text in UTF-8.
+TEXTS = ("text", "JSON")
+
+#: What messages call kinds that are neither "a PNG image" nor "a parquet file".
+DESCRIBED = {
+    "NPY": "a .npy file",
+    "NPZ": "a .npz file",
+    "ZIP": "a ZIP file without arrays of NumPy",
+    "pickle": "a pickle of Python objects, which are not read for safety",
+    "gzip": "a gzip file inside another",
+    "binary": "binary data of no known kind",
+}
+
+#: Bytes that text does not have: control characters but tab, line feed, form feed and return.
+CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1a\x1b"))
 
 
 #: What is said of boxes that `looks_like_sizes`, and what is expected.
@@ -193,25 +260,100 @@ def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
 
 
 def kind_of(data: bytes) -> str:
-    """What a file is by its first bytes: NPY, NPZ, PNG, TIFF, JSON, or text of some other kind."""
+    """What a file is by its first bytes.
+
+    Parameters
+    ----------
+    data
+        The content.
+
+    Returns
+    -------
+    str
+        NPY, NPZ, PNG, TIFF or another binary kind of `BEGINNINGS`; JSON, or text of some other
+        kind; "UTF-16 text" and "UTF-32 text"; "binary" for what is none of these.
+    """
+    start = data[:4096]
     for beginning, kind in BEGINNINGS.items():
-        if data.startswith(beginning):
+        if start.startswith(beginning):
+            return _kind_of_zip(start) if kind == "NPZ" else kind
+    if b"\0" in start:
+        return _kind_with_zeros(start)
+    words = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "JSON" if words.startswith((b"{", b"[")) else "text"
+
+
+def _kind_of_zip(start: bytes) -> str:
+    """A .npz file holds arrays alone, so the name of the first member tells; one cut off may be."""
+    length = int.from_bytes(start[26:28], "little")
+    name = start[30 : 30 + length] if start.startswith(b"PK\x03\x04") else b""
+    return "ZIP" if len(name) == length > 0 and not name.endswith(b".npy") else "NPZ"
+
+
+def _kind_with_zeros(start: bytes) -> str:
+    """What a file is that has bytes of 0: text where every other byte is, or no text."""
+    for place, sign, kind in INSIDE:
+        if start.startswith(sign, place):
             return kind
-    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return "JSON" if start.startswith((b"{", b"[")) else "text"
+    if start.startswith(b"BM") and start[6:10] == bytes(4):
+        return "BMP"
+    pairs = start[: len(start) // 2 * 2]
+    for zeros, letters in ((pairs[1::2], pairs[::2]), (pairs[::2], pairs[1::2])):
+        if not zeros.strip(b"\0") and letters == letters.translate(None, CONTROLS):
+            return "UTF-16 text"
+    return "binary"
+
+
+def kind_described(kind: str) -> str:
+    """What `kind_of` found, as messages say it: "a PNG image", "a parquet file", "text"."""
+    if kind in DESCRIBED:
+        return DESCRIBED[kind]
+    if kind.endswith(("text", "JSON")):
+        return kind
+    article = "an" if kind in ("AVIF", "Arrow", "ELF", "HDF5", "ICO", "OpenEXR", "xz") else "a"
+    return f"{article} {kind} {'image' if kind in IMAGES else 'file'}"
 
 
 def check_text(path: Path, data: bytes, expected: str) -> None:
-    """Raise a FileError unless the content is UTF-8."""
+    """Raise a FileError unless the content is text in UTF-8.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    data
+        Its content.
+    expected
+        What should be there where it is no text at all.
+
+    Raises
+    ------
+    FileError
+        It is something else, and what.
+    """
+    kind = kind_of(data)
+    if kind in ("UTF-16 text", "UTF-32 text"):
+        encoding = kind.removesuffix(" text")
+        hint = f"UTF-8 (iconv -f {encoding} -t UTF-8 converts it)"
+        raise FileError(path, kind, hint)
+    if kind not in TEXTS:
+        raise FileError(path, kind_described(kind), expected)
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise FileError(path, "a byte of 0, which no text has", expected, line)
     if data.isascii():
         return
     try:
         data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise FileError(
-            path, f"byte 0x{data[error.start]:02x} is not UTF-8", expected, line
-        ) from None
+        found = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        if data != data.translate(None, CONTROLS):
+            raise FileError(path, f"binary data ({found})", expected, line) from None
+        if data[: error.start].removeprefix(b"\xef\xbb\xbf").isascii():
+            found += " but Latin-1 or another encoding"
+        hint = "UTF-8 (iconv -f LATIN1 -t UTF-8 converts Latin-1)"
+        raise FileError(path, found, hint, line) from None
 
 
 # ---- numbers and words -------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -14,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastiou.formats.content import Wanted, kind_of, read_content
+from fastiou.formats.content import Wanted, check_text, kind_described, kind_of, read_content
 from fastiou.formats.errors import FileError, import_extra, shortened
 from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.numpy_files import npy_header, read_npy
@@ -28,6 +30,9 @@ LABEL_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 
 #: What is expected where there is something else.
 EXPECTED = "a label image: PNG, TIFF or .npy"
+
+#: What else is said of images that are no label images.
+LOSSY = dict.fromkeys(("JPEG", "WebP", "AVIF", "HEIF"), ", which keep every pixel as it is")
 
 #: Modes of Pillow in which a pixel is one integer.
 MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -122,8 +127,9 @@ def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
         return _read_array(path, data)
     if kind in ("PNG", "TIFF"):
         return _read_image(path, data, kind)
-    hint = " (--geometry box compares boxes)" if kind != "text" else ""
-    raise FileError(path, f"a file of the kind {kind}", EXPECTED + hint)
+    check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
+    hint = " (--geometry box compares boxes)"
+    raise FileError(path, kind_described(kind), EXPECTED + hint)
 
 
 def _read_folder(path: Path) -> LabelFile:
@@ -164,6 +170,19 @@ def _read_array(path: Path, data: bytes) -> LabelFile:
 # ---- Pillow --------------------------------------------------------------------------------------
 
 
+#: What Pillow and tifffile raise on a broken image.
+BROKEN_IMAGE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, RuntimeError,
+    OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+
+#: What was found, and what was expected, of an image in negative.
+INVERTED = (
+    "an image with 0 for white, which is read as the largest number",
+    "0 for black, or a palette",
+)
+
+
 @contextmanager
 def _image_errors(path: Path, kind: str) -> Iterator[None]:
     """Turn what Pillow says of a broken image into a FileError, and keep its warnings to itself."""
@@ -175,10 +194,7 @@ def _image_errors(path: Path, kind: str) -> Iterator[None]:
     except bomb as error:
         expected = "fewer pixels, or the labels as .npy"
         raise FileError(path, f"too large for Pillow ({error})", expected) from None
-    except (
-        OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, RuntimeError,
-        OverflowError, struct.error, zlib.error,
-    ) as error:  # fmt: skip
+    except BROKEN_IMAGE as error:
         message = shortened(" ".join(str(error).split()))
         raise FileError(path, f"cannot be read as {kind} ({message})", EXPECTED) from None
 
@@ -186,8 +202,15 @@ def _image_errors(path: Path, kind: str) -> Iterator[None]:
 def _read_image(path: Path, data: bytes, kind: str) -> LabelFile:
     pillow = import_extra("PIL.Image", "images", f"reading {kind}")
     with _image_errors(path, kind):
-        image = pillow.open(io.BytesIO(data), formats=[kind])
+        try:
+            image = pillow.open(io.BytesIO(data), formats=[kind])
+        except pillow.UnidentifiedImageError:  # it names an object of Python in its message
+            image = None
         count = int(getattr(image, "n_frames", 1))
+    if image is None and kind == "TIFF":
+        return _read_other_tiff(path, data)
+    if image is None:
+        raise FileError(path, f"cannot be read as {kind} (it is damaged)", EXPECTED)
     if kind == "PNG" and count != 1:
         raise FileError(path, f"an animation of {count} frames", "one image, or a TIFF with pages")
 
@@ -206,8 +229,7 @@ def _read_image(path: Path, data: bytes, kind: str) -> LabelFile:
             bits = int(np.ravel(image.tag_v2.get(BITS_PER_SAMPLE, 1))[0])
             sign = int(np.ravel(image.tag_v2.get(SAMPLE_FORMAT, UNSIGNED))[0])
         if inverted:
-            found = "an image with 0 for white, which is read as the largest number"
-            raise FileError(path, found, "0 for black, or a palette", where)
+            raise FileError(path, *INVERTED, where)
         if bits not in (1, 8, 16, 32) and mode != "P":
             raise FileError(path, f"pixels of {bits} bits", "8, 16 or 32 bits", where)
         with _image_errors(path, kind):
@@ -245,6 +267,56 @@ def _tiff_labels(pixels: Array, bits: int, sign: int) -> Array:
     if bits == 32 and sign == UNSIGNED:
         return pixels.view(np.uint32)
     return pixels
+
+
+def _read_other_tiff(path: Path, data: bytes) -> LabelFile:
+    """A TIFF that Pillow does not know, such as one of 64 bits, by tifffile if it is there."""
+    try:
+        library = importlib.import_module("tifffile")
+    except ImportError:
+        bits = _bits_of_tiff(data)
+        found = "cannot be read as TIFF (it is damaged, or of a sort that Pillow does not read)"
+        if bits:
+            found = f"a TIFF image with pixels of {bits} bits, which Pillow does not read"
+        expected = "8, 16 or 32 bits, or tifffile (pip install tifffile), or the labels as .npy"
+        raise FileError(path, found, expected) from None
+    # What it logs of a broken file is not printed where nobody listens: the error tells it.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    with _image_errors(path, "TIFF"):
+        pages = library.TiffFile(io.BytesIO(data)).pages
+        count = len(pages)
+    if count == 0:
+        raise FileError(path, "cannot be read as TIFF (it is damaged)", EXPECTED)
+
+    def read(number: int) -> Array:
+        where = None if count == 1 else f"frame {number}"
+        with _image_errors(path, "TIFF"):
+            pixels: Array = pages[number].asarray()
+            inverted = int(pages[number].photometric) == WHITE_IS_ZERO
+        if pixels.ndim != 2 or pixels.dtype.kind not in "biu":
+            found = f"pixels of shape {pixels.shape}, dtype {pixels.dtype}"
+            raise FileError(path, found, "integers of shape (H, W)", where)
+        if inverted:
+            raise FileError(path, *INVERTED, where)
+        return pixels
+
+    return LabelFile(path, "TIFF", count, read)
+
+
+def _bits_of_tiff(data: bytes) -> int:
+    """How many bits a pixel of the first page has, 0 if it cannot be told."""
+    plugin = importlib.import_module("PIL.TiffImagePlugin")
+    stream = io.BytesIO(data)
+    try:
+        start = stream.read(16 if data[2:4] in (b"+\0", b"\0+") else 8)
+        directory = plugin.ImageFileDirectory_v2(start)
+        stream.seek(directory.next)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            directory.load(stream)
+        return int(np.ravel(directory.get(BITS_PER_SAMPLE, 0))[0])
+    except BROKEN_IMAGE:
+        return 0
 
 
 # ---- frames of two files -------------------------------------------------------------------------

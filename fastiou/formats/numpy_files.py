@@ -23,6 +23,8 @@ from fastiou.formats.content import (
     Wanted,
     are_exact_integers,
     chosen_keys,
+    kind_described,
+    kind_of,
     looks_like_sizes,
 )
 from fastiou.formats.errors import FileError, shortened
@@ -51,9 +53,17 @@ def _numpy_errors(path: Path, kind: str) -> Iterator[None]:
 
 def read_npy(path: Path, data: bytes) -> npt.NDArray[Any]:
     """The array of a .npy file."""
+    _check_kind(path, data, "NPY")
     with _numpy_errors(path, ".npy"):
         array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array
+
+
+def _check_kind(path: Path, data: bytes, *kinds: str) -> None:
+    """Raise a FileError if a file is told to be of another kind than it is."""
+    kind = kind_of(data)
+    if kind not in kinds:
+        raise FileError(path, kind_described(kind), kind_described(kinds[0]))
 
 
 def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
@@ -99,6 +109,7 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
+    _check_kind(path, data, "NPZ", "ZIP")
     asked = {"groups": wanted.by != (), "scores": wanted.scored}
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -142,7 +153,10 @@ def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> 
 def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> Floats:
     if array.ndim != 2 or array.shape[1] != numbers or array.dtype.kind not in "iuf":
         found = f"shape {array.shape}, dtype {array.dtype}"
-        raise FileError(path, found, f"numbers of shape (N, {numbers})", name)
+        expected = f"numbers of shape (N, {numbers})"
+        if array.ndim in (2, 3) and array.dtype.kind == "f" and array.shape[1] > 2 * numbers:
+            expected += ", or of label images, integers: .astype(int) makes them"
+        raise FileError(path, found, expected, name)
     boxes = np.ascontiguousarray(array, np.float64)
     unfit = np.isinf(boxes)
     expected = "finite numbers or NaN"

@@ -1,7 +1,7 @@
 """The table of file formats: what each can hold, how it is recognized, and what reads it.
 
 What a file is shows in its content, never in its name: gzip by its first bytes, then .npy, .npz,
-PNG, TIFF, JSON or text, and text by its first line.
+PNG, TIFF, JSON or text, and text by its first line. Other kinds are named and refused.
 """
 
 from __future__ import annotations
@@ -25,9 +25,18 @@ from fastiou.formats.annotations import (
 )
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
 from fastiou.formats.columns import HEADERS
-from fastiou.formats.content import BoxFile, Wanted, check_text, kind_of, read_content
+from fastiou.formats.content import (
+    IMAGES,
+    BoxFile,
+    Wanted,
+    check_text,
+    kind_described,
+    kind_of,
+    read_content,
+)
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import read_folder
+from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
 from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
@@ -250,6 +259,9 @@ _ROWS = (
 FORMATS = {row.name: row for row in _ROWS}
 
 
+#: What to do with label images where something else is read.
+COMPARED = "fastiou match --geometry labels compares label images"
+
 #: What should be there where there is a folder.
 EXPECTED = {"box": "a file with boxes", "mask": "a COCO file with masks"}
 
@@ -350,13 +362,22 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         row, wanted = FORMATS[format_], replace(wanted, format_told=True)
     if row is None and kind == "text":
         raise FileError(path, "XML or HTML", "an annotation of Pascal VOC, or another format")
-    if row is None or (row.is_text and kind in ("PNG", "TIFF")):
-        expected = "boxes (fastiou match --geometry labels compares label images)"
-        raise FileError(path, f"a {kind} image", expected)
-    if row.is_text:
-        check_text(path, data, "text, .npy or .npz")
+    expected = _boxes_expected(kind)
+    if row is None or row.is_text:
+        check_text(path, data, expected)
+    if row is None:
+        raise FileError(path, kind_described(kind), expected)
     file: BoxFile = row.readers["box"](path, data, wanted)
     return file
+
+
+def _boxes_expected(kind: str) -> str:
+    """What is said to be expected in place of a file of another kind than those with boxes."""
+    if kind in ("PNG", "TIFF"):
+        return f"boxes ({COMPARED})"
+    *others, last = formats_of("box")
+    labels = f", or {LABELS_EXPECTED}" if kind in IMAGES else ""
+    return f"boxes as {', '.join(others)} or {last}{labels}"
 
 
 def read_masks(
@@ -392,10 +413,8 @@ def read_masks(
     path = Path(path)
     data = read_content(path, EXPECTED["mask"]) if data is None else data
     kind = kind_of(data)
-    if kind not in ("JSON", "text"):
-        hint = " (fastiou match --geometry labels compares label images)" if kind != "NPZ" else ""
-        raise FileError(path, f"a file of the kind {kind}", f"COCO JSON with masks{hint}")
-    check_text(path, data, "COCO JSON with masks")
+    hint = f" ({COMPARED})" if kind in ("PNG", "TIFF", "NPY") else ""
+    check_text(path, data, f"COCO JSON with masks{hint}")
     return read_coco_masks(path, data, Wanted(**wanted))
 
 

@@ -396,10 +396,10 @@ BAD = {
     "no object": (b"[3]", ":[0]: 3, expected an object"),
     "no annotations": (b'{"images": []}', ": an object with images, expected"),
     "broken": (b'{"annotations": [', ":1: not JSON"),
-    "an image": (b"\x89PNG\r\n\x1a\n", ": a file of the kind PNG, expected COCO JSON with masks ("),
-    "boxes": (b"PK\x03\x04", ": a file of the kind NPZ, expected COCO JSON with masks\n"),
+    "an image": (b"\x89PNG\r\n\x1a\n", ": a PNG image, expected COCO JSON with masks (fast"),
+    "boxes": (b"PK\x03\x04", ": a .npz file, expected COCO JSON with masks\n"),
     "text": (b"1,2,3,4\n", ":1: not JSON"),
-    "not UTF-8": (b"\xff", ":1: byte 0xff is not UTF-8, expected COCO JSON with masks"),
+    "not UTF-8": (b"\xff", ":1: byte 0xff is not UTF-8 but Latin-1 or another encoding, expected"),
 }
 
 

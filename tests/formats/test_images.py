@@ -127,7 +127,6 @@ BAD = {
         pages_bytes(LABELS, COLOURS),
         ":frame 1: an image of colours (RGB), expected",
     ),
-    "TIFF, 64 bits": (tiff_bytes(LABELS.astype(np.uint64)), ": cannot be read as TIFF ("),
     "PNG, truncated": (image_bytes(LABELS, "PNG")[:-30], ": cannot be read as PNG ("),
     "PNG, damaged": (
         image_bytes(WIDE, "PNG").replace(b"IDAT", b"IDAT\xff\xff"),
@@ -144,8 +143,8 @@ BAD = {
     "npy, one row": (npy_bytes(LABELS[0]), ":array: shape (5,), dtype uint8, expected integers"),
     "npy, too deep": (npy_bytes(STACK[None]), ":array: shape (1, 3, 2, 5), dtype uint8, expected"),
     "npy, truncated": (npy_bytes(LABELS)[:-1], ": cannot be read as .npy"),
-    "boxes": (b"1,2,3,4\n", ": a file of the kind text, expected a label image: PNG, TIFF or .npy"),
-    "JSON": (b"[]", ": a file of the kind JSON, expected a label image: PNG, TIFF or .npy (--geom"),
+    "boxes": (b"1,2,3,4\n", ": text, expected a label image: PNG, TIFF or .npy (--geometry box"),
+    "JSON": (b"[]", ": JSON, expected a label image: PNG, TIFF or .npy (--geometry box compares"),
     "nothing": (b"", ": the file is empty"),
 }
 
@@ -175,6 +174,38 @@ def test_an_image_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
         read_labels(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)  # Pillow would only warn
     assert read_labels(path).read(0).shape == (2, 5)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint64, 64), (np.int64, 64), (np.float64, 64)])
+def test_pixels_that_pillow_does_not_read(tmp_path, monkeypatch, dtype, bits):
+    path = tmp_path / "wide.tif"
+    path.write_bytes(tiff_bytes(LABELS.astype(dtype)))
+    without(monkeypatch, "tifffile")
+    with pytest.raises(FileError) as caught:
+        read_labels(path)
+    assert str(caught.value) == (
+        f"{path}: a TIFF image with pixels of {bits} bits, which Pillow does not read, expected "
+        "8, 16 or 32 bits, or tifffile (pip install tifffile), or the labels as .npy"
+    )
+
+
+def test_tifffile_reads_what_pillow_does_not(tmp_path):
+    pytest.importorskip("tifffile")
+    path = tmp_path / "wide.tif"
+    for labels in (LABELS.astype(np.uint64) << 62, LABELS.astype(np.int64) - 2**40):
+        path.write_bytes(tiff_bytes(labels))
+        read = read_labels(path)
+        assert (read.kind, read.count) == ("TIFF", 1)
+        np.testing.assert_array_equal(read.read(0), labels)
+    for content, message in (
+        (tiff_bytes(LABELS.astype(float)), "pixels of shape (2, 5), dtype float64, expected integ"),
+        (tiff_bytes(LABELS.astype(int), photometric=0), "an image with 0 for white"),
+        (tiff_bytes(LABELS.astype(int))[:-90], "cannot be read as TIFF ("),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FileError) as caught:
+            read_labels(path).read(0)
+        assert str(caught.value).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

@@ -255,7 +255,16 @@ BAD = {
         b"\x89PNG\r\n\x1a\n" + bytes(9),
         ": a PNG image, expected boxes (fastiou match --geometry labels",
     ),
-    "not UTF-8": (HEADER + GOOD + b"1,0,0,1,\xff\n", ":3: byte 0xff is not UTF-8"),
+    "not UTF-8": (
+        HEADER + GOOD + b"1,0,0,1,\xff\n",
+        ":3: byte 0xff is not UTF-8 but Latin-1 or another encoding, expected UTF-8",
+    ),
+    "UTF-8 with a fault": (
+        "frame,x1,y1,x2,y2,n\u00e9\n1,0,0,1,1,".encode() + b"\xff\n",
+        ":2: byte 0xff is not UTF-8, expected UTF-8",
+    ),
+    "not UTF-8 nor text": (HEADER + b"\x01\xff\n", ":2: binary data (byte 0xff is not UTF-8)"),
+    "a byte of 0": (HEADER + GOOD * 2000 + b"\0,1\n", ":2002: a byte of 0, which no text has"),
     # npy and npz
     "npy of objects": (
         npy_bytes(np.array([[None] * 4])),
@@ -408,10 +417,12 @@ def test_bad_files_say_where_what_and_what_was_expected(tmp_path, name):
     [
         ("mot", b"1,2,3,4\n", ":1: 4 columns, expected 6 or more: frame, id, x, y, w, h"),
         ("csv", MOT, ":1: 7 columns of numbers, expected 4"),
-        ("npy", MOT, ": cannot be read as .npy"),
-        ("npz", MOT, ": broken .npz file"),
+        ("npy", MOT, ": text, expected a .npy file"),
+        ("npz", MOT, ": text, expected a .npz file"),
+        ("npz", b"[]", ": JSON, expected a .npz file"),
+        ("npy", npz_bytes(boxes=BOXES), ": a .npz file, expected a .npy file"),
         ("coco", MOT, ":1: not JSON: Extra data"),
-        ("mot", npy_bytes(BOXES), ":1: byte 0x93 is not UTF-8"),
+        ("mot", npy_bytes(BOXES), ": a .npy file, expected boxes as npy, npz, csv, "),
     ],
 )
 def test_a_format_that_is_not_so(tmp_path, format_, content, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,5 +89,7 @@ def check_threshold(options: Options, *, zero: bool) -> None:
 
 def check_no_input(written: Path | None, *inputs: Path) -> None:
     """Raise a FileError if a file that is to be written is one to be read."""
-    if written is not None and written.resolve() in [path.resolve() for path in inputs]:
+    # Not by `Path.resolve`, which raises a RuntimeError for a loop of links.
+    real = os.path.realpath
+    if written is not None and real(written) in [real(path) for path in inputs]:
         raise FileError(written, "this is an input, and would be overwritten")

@@ -6,6 +6,7 @@ import gzip
 import importlib
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,14 @@ Progress = Callable[[int, int], None]
 #: Pairs written at a time.
 BLOCK = 1 << 18
 
+#: What may be at a place besides files and folders.
+SPECIAL = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
 
 @contextmanager
 def replaced_at_end(path: Path) -> Iterator[BinaryIO]:
@@ -49,16 +58,48 @@ def replaced_at_end(path: Path) -> Iterator[BinaryIO]:
     ------
     file
         To write bytes to.
+
+    Raises
+    ------
+    FileError
+        What is there is no regular file, or there is no room.
     """
-    target = path.resolve()
+    _check_regular(path)
+    target = _target(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
             yield file
         os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        raise FileError(path, f"cannot be written: {error.strerror or error}") from None
+
+
+def _target(path: Path) -> Path:
+    """Where a file lies, all links followed."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises a RuntimeError for a loop of links
+
+
+def _check_regular(path: Path) -> None:
+    """Raise a FileError if there is something at a place to write to that is no regular file.
+
+    A new file would take the place of a device or a pipe, and nobody who reads from it would get
+    anything.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise FileError(path, f"cannot be written to: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise FileError(path, "this is a folder", "a file to write to")
+    if not stat.S_ISREG(mode):
+        kind = next((name for fits, name in SPECIAL if fits(mode)), "something else")
+        raise FileError(path, f"no regular file, but {kind}", "a file to write to")
 
 
 def _text_rows(template: str, *columns: npt.NDArray[Any]) -> bytes:
@@ -133,7 +174,8 @@ def check_output(path: Path, endings: Sequence[str] = OUTPUTS) -> None:
     Raises
     ------
     FileError
-        Its name ends otherwise, it is a folder, or its folder is missing or cannot be written to.
+        Its name ends otherwise; it is a folder, a device, a pipe or a socket; or its folder is
+        missing or cannot be written to.
     ImportError
         It needs an extra that is not installed.
     """
@@ -141,9 +183,8 @@ def check_output(path: Path, endings: Sequence[str] = OUTPUTS) -> None:
     if suffix not in endings:
         found = f"cannot write {suffix!r}" if suffix else "the name has no ending"
         raise FileError(path, found, " or ".join(endings))
-    if path.is_dir():
-        raise FileError(path, "this is a folder", "a file to write to")
-    folder = path.resolve().parent
+    _check_regular(path)
+    folder = _target(path).parent
     if not folder.is_dir():
         raise FileError(path, f"there is no folder {folder}")
     try:
@@ -215,7 +256,7 @@ def write_columns(
     """
     check_output(path)
     write = _WRITERS[path.suffix.lower()]
-    with _replaced_or_refused(path) as file:
+    with replaced_at_end(path) as file:
         write(file, columns, progress)
 
 
@@ -234,20 +275,11 @@ def write_entries(path: Path, entries: Sequence[str]) -> None:
     FileError
         There is no room.
     """
-    with _replaced_or_refused(path) as file:
+    with replaced_at_end(path) as file:
         file.write(b"[")
         for number, entry in enumerate(entries):
             file.write(f"{',' if number else ''}\n{entry}".encode())
         file.write(b"\n]\n")
-
-
-@contextmanager
-def _replaced_or_refused(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with replaced_at_end(path) as file:
-            yield file
-    except OSError as error:
-        raise FileError(path, f"cannot be written: {error.strerror or error}") from None
 
 
 def write_mot(path: Path, frames: Integers, ids: Integers, boxes: Floats, scores: Floats) -> None:

@@ -32,12 +32,17 @@ def configuration() -> dict[str, str]:
     versions = {
         name: importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "scipy")
     }
+    try:
+        count = f"{threads.thread_count()} of {numba.config.NUMBA_NUM_THREADS}"
+        layer = f"{threads.threading_layer()} ({tbb.status})"
+    except tbb.LayerError as error:
+        count, layer = "none", str(error)
     return {
         "fastiou": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
-        "threads": f"{threads.thread_count()} of {numba.config.NUMBA_NUM_THREADS}",
-        "threading layer": f"{threads.threading_layer()} ({tbb.status})",
+        "threads": count,
+        "threading layer": layer,
         "GPU": interop.description(),
         "cache folder": cache_folder() or "none can be written; set NUMBA_CACHE_DIR",
     }
@@ -91,6 +96,7 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None, processes: 
             tell(number + 1, name)
         return
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     with futures.ProcessPoolExecutor(processes, context) as pool:
         running = {pool.submit(_run_job, number): name for number, name in enumerate(names)}
         try:
@@ -99,6 +105,10 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None, processes: 
                 tell(done + 1, running[job])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Else the pool waits for them: a Ctrl-C ends them by itself, a signal to one does not.
+            for child in multiprocessing.active_children():
+                if child not in others:
+                    child.terminate()
             raise
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import fastiou
 from fastiou.cli.demo import show_scene
+from fastiou.cli.ending import exit_codes, heeding_signals, printed
 from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
@@ -20,7 +20,7 @@ from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOpt
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
-from fastiou.formats.errors import FileError, RefusedError, import_extra
+from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.table import FORMATS, formats_of
 
@@ -29,29 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands", "main"]
 
-#: Exit codes, as the shell expects them.
-FAILED, INTERRUPTED = 2, 130
-
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Say in one line what went wrong, and end with the right exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        message, code = "interrupted", INTERRUPTED
-    except (FileError, RefusedError, ImportError, MemoryError) as error:
-        message, code = str(error) or "out of memory", FAILED
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # click ends quietly when nobody reads on
-            raise
-        message, code = str(error), FAILED
-    else:
-        return
-    print(f"fastiou: {message}", file=sys.stderr, flush=True)
-    raise SystemExit(code)
 
 
 def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
@@ -95,9 +73,21 @@ def commands() -> click.Group:
         import_extra(module, "cli", "the command")
     import click
 
-    class Commands(click.Group):
+    class Command(click.Command):
+        def make_context(self, *arguments: Any, **others: Any) -> click.Context:
+            with printed():  # which help is, meanwhile
+                return super().make_context(*arguments, **others)
+
         def invoke(self, context: click.Context) -> Any:
-            with _exit_codes():
+            if self.name != "info":  # which tells it
+                _check_threading_layer()
+            return super().invoke(context)
+
+    class Commands(click.Group):
+        command_class = Command
+
+        def invoke(self, context: click.Context) -> Any:
+            with exit_codes():
                 return super().invoke(context)
 
     file = click.Path(path_type=Path)
@@ -376,6 +366,15 @@ def commands() -> click.Group:
     return group
 
 
+def _check_threading_layer() -> None:
+    """Raise a LayerError at once where the user has chosen threads that cannot be had."""
+    # Else it would show only where there is work enough for threads. Numba takes long to import.
+    if os.environ.get("NUMBA_THREADING_LAYER"):
+        from fastiou.runtime import threads
+
+        threads.thread_count()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave Python with its exit code.
 
@@ -384,6 +383,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Without the name of the command; those of the process if not given.
     """
-    with _exit_codes():
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    with exit_codes(), heeding_signals():
+        if sys.stdout is None and "--quiet" not in given:
+            raise RefusedError(
+                f"standard output is closed: pass --quiet, or have it go to {os.devnull}"
+            )
         group = commands()
-    group.main(args=arguments, prog_name="fastiou")
+        with printed():
+            group.main(args=given, prog_name="fastiou")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.cli.ending import printed
 from fastiou.cli.outputs import replaced_at_end
 from fastiou.formats.errors import import_extra
 
@@ -59,9 +60,10 @@ def show_facts(title: str, facts: Mapping[str, str], *more: RenderableType) -> N
     for name, value in facts.items():
         table.add_row(Text(name), Text(value, overflow="fold"))
     console = Console()
-    console.print(table)
-    for part in more:
-        console.print(part)
+    with printed():
+        console.print(table)
+        for part in more:
+            console.print(part)
 
 
 def timing(

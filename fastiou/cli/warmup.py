@@ -6,6 +6,7 @@ import os
 import time
 
 from fastiou.cli.display import stages
+from fastiou.cli.ending import printed
 
 __all__ = ["compile_kernels"]
 
@@ -29,5 +30,6 @@ def compile_kernels(quiet: bool, progress: bool | None) -> None:
     with stages(False if quiet else progress) as begin:
         warm_up(begin("compiling"), min(os.cpu_count() or 1, MOST_PROCESSES))
     if not quiet:
-        print(f"The kernels are ready after {time.perf_counter() - before:.1f} seconds.")
-        print(f"They are kept in: {configuration()['cache folder']}")
+        with printed():
+            print(f"The kernels are ready after {time.perf_counter() - before:.1f} seconds.")
+            print(f"They are kept in: {configuration()['cache folder']}")

@@ -1,4 +1,4 @@
-"""A Ctrl-C that comes while Numba compiles is neither lost nor breaks anything."""
+"""A signal that comes while Numba compiles, as Ctrl-C, is neither lost nor breaks anything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from types import CodeType, FrameType
 from typing import Any
 
 __all__ = ["interruptible"]
+
+#: Signals that end programs: Ctrl-C, what `kill` sends, and a terminal that closes.
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 #: Seconds until an interrupt that came at a bad moment is sent again.
 RESEND_SECONDS = 0.005
@@ -35,28 +40,34 @@ def interruptible(compile_kernel: Callable[..., Any]) -> Callable[..., Any]:
     """See to it that a Ctrl-C while compiling is not lost, and breaks nothing.
 
     LLVM hands what it compiled to Python functions through ctypes, which prints an exception raised
-    there, KeyboardInterrupt too, and goes on. An interrupt that comes at such a moment is sent
-    again later.
+    there, KeyboardInterrupt too, and goes on. A signal that comes at such a moment is sent again
+    later. So are the others that end programs, if Python functions handle them.
     """
 
     def compile_and_listen(*arguments: Any, **options: Any) -> Any:
-        handler = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        if threading.current_thread() is not threading.main_thread():
             return compile_kernel(*arguments, **options)
+        handlers = {}
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                handlers[number] = handler
 
         def wait_or_handle(number: int, frame: FrameType | None) -> None:
             if _is_bad_moment(frame, compile_and_listen.__code__):
-                again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main)
+                again = threading.Timer(RESEND_SECONDS, _thread.interrupt_main, [number])
                 again.daemon = True
                 again.start()
             else:
-                handler(number, frame)
+                handlers[number](number, frame)
 
-        signal.signal(signal.SIGINT, wait_or_handle)
         try:
+            for number in handlers:
+                signal.signal(number, wait_or_handle)
             return compile_kernel(*arguments, **options)
         finally:
-            if signal.getsignal(signal.SIGINT) is wait_or_handle:
-                signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is wait_or_handle:
+                    signal.signal(number, handler)
 
     return compile_and_listen

@@ -12,11 +12,16 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["is_loaded", "load_tbb", "status"]
+__all__ = ["LayerError", "is_loaded", "load_tbb", "status"]
 
 #: What was loaded, or why nothing was.
 status = "not looked for"
 is_loaded = False
+
+
+class LayerError(RuntimeError):
+    """Numba cannot start the threads that were asked for; the message tells what to do."""
+
 
 NAMES = {"linux": "libtbb.so.12", "win32": "tbb12.dll"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -126,8 +127,29 @@ def threading_layer() -> str:
 
 
 def thread_count() -> int:
-    """Threads that a parallel loop of the calling thread uses."""
-    return int(numba.get_num_threads())
+    """Threads that a parallel loop of the calling thread uses.
+
+    Raises
+    ------
+    LayerError
+        Numba cannot start its threads.
+    """
+    try:
+        return int(numba.get_num_threads())
+    except ValueError as error:
+        raise tbb.LayerError(_reason(str(error).partition("\n")[0])) from None
+
+
+def _reason(told: str) -> str:
+    """Why Numba cannot start its threads, which told so much, and what to do."""
+    chosen = str(numba.config.THREADING_LAYER).lower()
+    why, remedy = told.rstrip("."), "unset NUMBA_THREADING_LAYER"
+    if chosen in LAYERS:
+        why = f"Numba cannot load {chosen}"
+    if chosen == "tbb" and not tbb.is_loaded:
+        why = tbb.status
+        remedy = f"pip install tbb, or {remedy}" if sys.platform in tbb.NAMES else remedy
+    return f"{why}: {remedy}"
 
 
 def _note_thread() -> None:

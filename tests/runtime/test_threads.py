@@ -442,6 +442,42 @@ def test_the_threading_layer_is_tbb_where_it_is_installed(python: Python) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (
+            "tbb",
+            "the package tbb is not installed: pip install tbb, or unset NUMBA_THREADING_LAYER",
+        ),
+        ("pthreads", "'pthreads' is unknown to Numba: unset NUMBA_THREADING_LAYER"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="where TBB has a package")
+def test_threads_that_cannot_be_had_are_told(python: Python, layer: str, words: str) -> None:
+    """By what needs them; a few boxes do not."""
+    hidden = """
+import pathlib
+glob = pathlib.Path.glob
+pathlib.Path.glob = lambda path, pattern: () if "tbb-" in pattern else glob(path, pattern)
+"""
+    printed = python(
+        hidden
+        + PRELUDE
+        + """
+fastiou.box_iou(boxes[:9], boxes[:9])
+try:
+    check()
+except RuntimeError as error:
+    print(error)
+fastiou.show_config()
+""",
+        prelude="",
+        NUMBA_THREADING_LAYER=layer,
+    ).splitlines()
+    assert printed[0].endswith(words)
+    assert sum(line.endswith(words) for line in printed[1:]) == 1
+
+
 def test_a_broken_package_of_tbb_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Python itself tolerates what is no text.
     monkeypatch.setattr(sys, "path", [b"/tmp", str(tmp_path), str(tmp_path / "absent"), "", None])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
+from fastiou.formats.pieces import read_pieces
 from fastiou.typing import Array
 
 __all__ = [
@@ -225,7 +224,7 @@ def chosen_keys(path: Path, keys: Iterable[str], by: tuple[str, ...] | None) -> 
 
 
 def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
-    """The whole file, decompressed.
+    """The whole file, decompressed: see `fastiou.formats.pieces.read_pieces`.
 
     Parameters
     ----------
@@ -237,21 +236,11 @@ def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
     Raises
     ------
     FileError
-        The file is missing, broken or empty.
+        The file is missing, broken or empty, or nobody could use what is in it.
     """
     if path.is_dir():
         raise FileError(path, "this is a folder", expected)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileError(path, "no such file") from None
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from None
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise FileError(path, f"broken gzip file ({error})", "a complete one") from None
+    data = read_pieces(path, kind_of)
     if not data or data.isspace():
         raise FileError(
             path, "the file is empty", "boxes (a CSV header or a JSON list may have none)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import tokenize
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.formats import pieces
 from fastiou.formats.content import (
     EXACT,
     SIZES_FOR_CORNERS,
@@ -32,31 +33,45 @@ from fastiou.formats.layouts import LAYOUTS
 
 __all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
 
-#: What NumPy raises on a broken header, which it reads as Python.
-BROKEN = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
-
 
 @contextmanager
 def _numpy_errors(path: Path, kind: str) -> Iterator[None]:
     """Turn what NumPy says of a broken file into a FileError."""
     try:
         yield
-    except (*BROKEN, OSError, EOFError, KeyError, RuntimeError) as error:
+    except (FileError, MemoryError):
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        message = shortened(" ".join(str(error).split()))
+        raise FileError(path, f"broken {kind} file ({message})", "a complete one") from None
+    except Exception as error:
+        # NumPy reads headers as Python, and an archive may be compressed in any way that Python
+        # knows, each with errors of its own.
         if "allow_pickle" in str(error):
             raise FileError(
                 path, "it holds Python objects, which are not read for safety", "numbers"
             ) from None
-        raise FileError(path, f"cannot be read as {kind} ({error})") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise FileError(path, f"broken {kind} file ({error})", "a complete one") from None
+        message = shortened(" ".join(str(error).split()) or type(error).__name__)
+        raise FileError(path, f"cannot be read as {kind} ({message})") from None
 
 
 def read_npy(path: Path, data: bytes) -> npt.NDArray[Any]:
-    """The array of a .npy file."""
+    """The array of a .npy file: its content itself, which is read-only, and no copy."""
     _check_kind(path, data, "NPY")
     with _numpy_errors(path, ".npy"):
-        array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    return array
+        stream = io.BytesIO(data)
+        header = pieces.npy_header(stream)
+        shape, columns_first, dtype = header
+        if dtype.hasobject:
+            raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+        size, room = pieces.check_claim(path, header), len(data) - stream.tell()
+        if size > room:
+            raise ValueError(f"its header tells of {size:,} bytes, and {room:,} are there")
+        if not size:
+            return np.empty(shape, dtype)
+        flat = np.frombuffer(data, dtype, math.prod(shape), stream.tell())
+        array = flat.reshape(shape[::-1]).T if columns_first else flat.reshape(shape)
+        return array if array.flags.aligned else array.copy()
 
 
 def _check_kind(path: Path, data: bytes, *kinds: str) -> None:
@@ -68,16 +83,20 @@ def _check_kind(path: Path, data: bytes, *kinds: str) -> None:
 
 def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
     """Shape and dtype of the array in a .npy file, None if it is broken."""
-    stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        # Version 3 differs from 2 only in the letters that names of fields may have.
-        first = np.lib.format.read_array_header_1_0
-        read = first if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except BROKEN:
+        shape, _, dtype = pieces.npy_header(io.BytesIO(data))
+    except pieces.BROKEN:
         return None
     return shape, dtype
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """An array of a .npz file."""
+    with archive.open(f"{name}.npy") as member:
+        pieces.check_claim(path, pieces.npy_header(member), name)
+    with archive.open(f"{name}.npy") as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
 
 
 # ---- boxes ---------------------------------------------------------------------------------------
@@ -116,8 +135,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         found = {}
         for name in ("boxes", "fmt", *(name for name, read in asked.items() if read)):
             if name in names:
-                with archive.open(f"{name}.npy") as member:
-                    found[name] = np.lib.format.read_array(member, allow_pickle=False)
+                found[name] = _read_member(path, archive, name)
     listed = shortened(", ".join(names))
     fmt = str(found["fmt"]) if "fmt" in found else wanted.fmt
     if fmt not in LAYOUTS:

@@ -1,0 +1,362 @@
+"""Files far larger than they look, or than memory: refused early, and with little memory."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_io import npy_bytes, npz_bytes
+
+import fastiou
+from fastiou.formats import pieces
+from fastiou.formats.content import read_content
+from fastiou.formats.errors import FileError
+from fastiou.formats.numpy_files import read_npy, read_npy_boxes
+from fastiou.formats.table import read_boxes
+from fastiou.runtime import memory
+
+GIB = 1 << 30
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system tells no peak")
+
+
+def packed(head, filling, size):
+    """A gzip file of `head` and then `filling` again and again, of about `size` bytes in all."""
+    block = filling * ((1 << 24) // len(filling))
+    return gzip.compress(head) + gzip.compress(block) * (size // len(block))
+
+
+def header_of(shape, dtype="<f8", columns_first=False):
+    """The header of a .npy file alone."""
+    buffer = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": columns_first, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+def zipped(shape, size):
+    """A .npz file whose boxes are zeros, `size` bytes of them, that a few bytes stand for."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("boxes.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(header_of(shape))
+        for _ in range(size >> 24):
+            member.write(bytes(1 << 24))
+    return buffer.getvalue()
+
+
+#: What a file holds, what is said of it, and how much memory that may take in MB.
+BOMBS = {
+    "zeros": (lambda: packed(b"", b"\0", 3 * GIB), "byte 0x00 among 5.0 MiB or more", 60),
+    "noise": (
+        lambda: packed(b"", bytes(range(256)) * 9, 2 * GIB),
+        "byte 0x00 among 65.0 MiB",
+        200,
+    ),
+    "not UTF-8": (lambda: packed(b"", b"1,2,3,\xff\n", 2 * GIB), "byte 0xff among 65.0 MiB", 200),
+    "blanks": (lambda: packed(b"", b" \n", 3 * GIB), "begins with nothing but blanks", 200),
+    "a line": (lambda: packed(b"", b"1,", 3 * GIB), ":1: a line of more than 4.0 MiB", 60),
+    "a late line": (
+        lambda: packed(b"x1,y1,x2,y2\n" + b"1,2,3,4\n" * 7, b"1,", 3 * GIB),
+        ":9: a line of more than 4.0 MiB",
+        60,
+    ),
+    "a line, not compressed": (
+        lambda: b"x1,y1,x2,y2\r" * 3 + b"1," * (1 << 26),
+        ":4: a line of more than 4.0 MiB",
+        60,
+    ),
+    "an array": (
+        lambda: packed(header_of((1 << 27, 3)), b"\0", 3 * GIB),
+        ":array: shape (134217728, 3), dtype float64, expected boxes or labels",
+        60,
+    ),
+    "an array of no boxes": (
+        lambda: packed(header_of((1 << 20, 4096), "<f4"), b"\0", GIB),
+        ":array: shape (1048576, 4096), dtype float32, expected boxes or labels",
+        60,
+    ),
+    "behind an array": (
+        lambda: packed(header_of((2, 4)) + bytes(64), b"\0", 3 * GIB),
+        "behind the array, expected no more than its header tells",
+        200,
+    ),
+    "in an archive": (
+        lambda: zipped((1 << 25, 3, 1), GIB),
+        ":boxes: shape (33554432, 3, 1), dtype float64, expected boxes or labels",
+        60,
+    ),
+    "zeros in JSON": (lambda: packed(b"[", b"\0", 3 * GIB), "byte 0x00 among 4.0 MiB", 200),
+}
+
+#: The same where some hundred MB are read before it shows.
+LATE = {
+    "rows": (
+        lambda: packed(b"x1,y1,x2,y2\n", b"1,2,3,4\n", 3 * GIB),
+        "decompresses to more than 100 times its size",
+        700,
+    ),
+    "JSON": (
+        lambda: packed(b"[", b'{"bbox": [1, 2, 3, 4]},\n', 3 * GIB),
+        "decompresses to more than 100 times its size",
+        700,
+    ),
+    "an image": (
+        lambda: packed(b"II*\0", b"\0", 3 * GIB),
+        "decompresses to more than 500 times its size",
+        700,
+    ),
+}
+
+CODE = """
+import resource, sys
+from pathlib import Path
+from fastiou.formats.errors import FileError
+from fastiou.formats.table import READERS
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    READERS[sys.argv[2]](Path(sys.argv[1]), None)
+except FileError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def read_apart(path, kind="box", code=CODE):
+    """What a process of its own says of a file, and by how many MB its peak grew meanwhile."""
+    root = str(Path(fastiou.__file__).parents[1])
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path), kind],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    said, grown = ended.stdout.splitlines()
+    return said, int(grown)
+
+
+@pytest.mark.parametrize(
+    "name", [*BOMBS, *(pytest.param(name, marks=pytest.mark.slow) for name in LATE)]
+)
+def test_a_bomb_is_refused_with_little_memory(tmp_path, name):
+    make, words, megabytes = {**BOMBS, **LATE}[name]
+    path = tmp_path / "bomb"
+    path.write_bytes(make())
+    assert path.stat().st_size < 200_000_000
+    said, grown = read_apart(path)
+    assert words in said
+    assert grown < megabytes
+
+
+@pytest.mark.parametrize("kind", ["mask", "labels"])
+def test_every_reader_refuses_a_bomb(tmp_path, kind):
+    path = tmp_path / "bomb"
+    path.write_bytes(packed(b"", b"\0", 3 * GIB))
+    said, grown = read_apart(path, kind)
+    assert "byte 0x00 among 5.0 MiB" in said
+    assert grown < 60
+
+
+def test_an_archive_that_is_none_is_not_read_through(tmp_path):
+    path = tmp_path / "boxes.npz"
+    with path.open("wb") as file:  # of which the disk holds next to nothing
+        file.write(b"PK\3\4")
+        file.truncate(3 * GIB)
+    said, grown = read_apart(path)
+    assert "broken .npz file" in said
+    assert grown < 60
+
+
+def test_arrays_are_held_once(tmp_path):
+    """Compressed or not: the array is the content itself."""
+    path = tmp_path / "boxes.npy"
+    content = npy_bytes(np.zeros((6_000_000, 4)))
+    code = CODE.replace("    READERS", "    print(len(READERS").replace("None)\n", "None)))\n", 1)
+    for compress in (bytes, lambda data: gzip.compress(data, 1)):
+        path.write_bytes(compress(content))
+        said, grown = read_apart(path, code=code)
+        assert said == "6000000"
+        assert grown < 1.4 * len(content) / 2**20
+
+
+# ---- memory that is not there ------------------------------------------------------------------
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Have 300 MB of memory free, and nothing too small to be asked about."""
+    monkeypatch.setattr(memory, "_available_memory", lambda: 300 << 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (header_of((1 << 24, 4)), "an array of 512.0 MiB, shape (16777216, 4), expected one that"),
+        (gzip.compress(header_of((1 << 24, 4))), "an array of 512.0 MiB, shape (16777216, 4)"),
+        (header_of((10**23, 4)), "shape (100000000000000000000000, 4), expected one that fits"),
+        (header_of((0, 4, 10**23), "|u1"), "cannot be read as .npy ("),
+        (header_of((-1, 4)), "cannot be read as .npy (shape (-1, 4))"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, little_memory, content, words):
+    path = tmp_path / "boxes.npy"
+    path.write_bytes(content)
+    with pytest.raises(FileError) as refused:
+        read_boxes(path)
+    assert words in str(refused.value)
+
+
+def test_members_of_archives_that_do_not_fit(tmp_path, little_memory):
+    path = tmp_path / "boxes.npz"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("boxes.npy", header_of((1 << 24, 4)))
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(FileError, match=r"boxes: an array of 512\.0 MiB, .*expected one that fits"):
+        read_boxes(path)
+
+
+def test_text_that_does_not_fit(tmp_path, little_memory):
+    path = tmp_path / "boxes.csv"
+    with path.open("wb") as file:
+        file.write(b"1,2,3,4\n")
+        file.truncate(200 << 20)  # it becomes a string besides
+    with pytest.raises(FileError, match=r"200\.0 MiB or more of content, expected what fits"):
+        read_boxes(path)
+    path.write_bytes(packed(b"", b"1,2,3,4\n", 400 << 20))
+    with pytest.raises(FileError, match=r"\d+\.\d MiB or more of content, expected what fits"):
+        read_content(path)
+
+
+# ---- what is read all the same -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"1,2,3,4\n" * (1 << 20),
+        b"\n" * 60_000 + b"1,2,3,4\r" * 400_000,
+        json.dumps([{"image_id": 1, "bbox": [1, 2, 3, 4]}] * 200_000).encode(),
+        "é,x1,y1,x2,y2\n".encode() + "é,0,0,1,1\n".encode() * 500_000,
+    ],
+    ids=["rows", "blank lines", "one line of JSON", "letters"],
+)
+def test_large_content_is_read_whole(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(pieces, "JUDGED_FROM", 1 << 20)
+    path = tmp_path / "content"
+    parts = [content[:5], content[5:1_000_000], content[1_000_000:], b""]
+    for data in (content, gzip.compress(content, 1), b"".join(map(gzip.compress, parts))):
+        path.write_bytes(data)
+        assert read_content(path) == content
+    path.write_bytes(gzip.compress(content, 1) + bytes(1000))  # filled up, as tapes are
+    assert read_content(path) == content
+    path.write_bytes(gzip.compress(content, 1)[:-1])
+    with pytest.raises(FileError, match="broken gzip file"):
+        read_content(path)
+    path.write_bytes(gzip.compress(content, 1) + b"more")
+    with pytest.raises(FileError, match="broken gzip file"):
+        read_content(path)
+
+
+def test_content_comes_from_pipes(tmp_path):
+    """Byte by byte, and but once."""
+    content = b"1,2,3,4\n" * 1000
+    for data in (content, gzip.compress(content)):
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            for byte in data:
+                os.write(writing, bytes([byte]))
+            os._exit(0)
+        os.close(writing)
+        assert read_content(Path(f"/dev/fd/{reading}")) == content
+        os.close(reading)
+        os.wait()
+
+
+@pytest.mark.parametrize("damage", [0, 1, 40])
+def test_a_compressed_array_is_checked_to_its_end(tmp_path, damage):
+    """What the header tells is there, but a sum behind it says that it is damaged."""
+    path = tmp_path / "boxes.npy.gz"
+    data = bytearray(gzip.compress(npy_bytes(np.arange(4000.0).reshape(-1, 4)), 0))
+    if damage:
+        data[-8 - damage] ^= 255
+    path.write_bytes(data)
+    if damage:
+        with pytest.raises(FileError, match="broken gzip file"):
+            read_boxes(path)
+    else:
+        assert read_boxes(path).boxes[-1].tolist() == [3996, 3997, 3998, 3999]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i2", "|b1"])
+@pytest.mark.parametrize("shape", [(5, 4), (0, 4), (3, 0), (2, 3, 4), (), (1,)])
+def test_arrays_are_those_that_numpy_reads(tmp_path, shape, dtype, order):
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype, order=order)
+    data = npy_bytes(array) + b"more"
+    parts = [gzip.compress(data[first : first + 9]) for first in range(0, len(data), 9)]
+    (tmp_path / "parts").write_bytes(b"".join(parts))
+    assert read_content(tmp_path / "parts") == data
+    read = read_npy(tmp_path, data)
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+    assert np.array_equal(read, array)
+    assert read.flags.aligned
+    # Behind a header whose length is odd, nothing is aligned.
+    head = data[: len(npy_bytes(array)) - array.nbytes]
+    cut = head[: head.rindex(b"}") + 1] + b"  \n"
+    cut = cut[:8] + (len(cut) - 10).to_bytes(2, "little") + cut[10:]
+    again = read_npy(tmp_path, cut + array.tobytes(order))
+    assert np.array_equal(again, array)
+    assert again.flags.aligned
+
+
+# ---- broken archives ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ZIP_STORED", "ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"])
+def test_every_damage_of_an_archive_is_told_in_one_line(tmp_path, rng, method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", getattr(zipfile, method)) as archive:
+        archive.writestr("boxes.npy", npy_bytes(rng.random((40, 4))))
+    content = buffer.getvalue()
+    path = tmp_path / "boxes.npz"
+    refused = 0
+    for place in rng.permutation(len(content))[:400].tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        said = ""
+        try:
+            boxes = read_boxes(path).boxes
+        except FileError as error:
+            said = str(error)
+            refused += 1
+        else:  # what names a date, for example
+            assert boxes.shape == (40, 4)
+        assert "\n" not in said
+        assert len(said) < 300
+    assert refused > 200
+
+
+def test_headers_without_end_are_told_shortly(tmp_path):
+    path = tmp_path / "boxes.npy"
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 4" + b"0" * 9000 + b"), }"
+    data = b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head
+    with pytest.raises(FileError) as refused:
+        read_npy(path, data)
+    assert len(str(refused.value)) < 300
+    assert "\n" not in str(refused.value)
+    with pytest.raises(FileError):
+        read_npy_boxes(path, npz_bytes(boxes=np.zeros((1, 4)))[:50], None)

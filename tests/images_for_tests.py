@@ -32,24 +32,26 @@ def image_bytes(pixels, kind, mode=None, **options):
 
 def png_bytes(pixels, bits, colour=GREY):
     """A PNG of few bits a pixel."""
-
-    def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
     height, width = pixels.shape
     digits = (pixels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     rows = np.packbits(digits.reshape(height, -1).astype(np.uint8), axis=1)
     lines = b"".join(b"\0" + row.tobytes() for row in rows)
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    palette = chunk(b"PLTE", bytes(range(3 * 2**bits))) if colour == PALETTE else b""
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + palette
-        + chunk(b"IDAT", zlib.compress(lines))
-        + chunk(b"IEND", b"")
+    return png_of_chunks(header, lines, bytes(range(3 * 2**bits)) if colour == PALETTE else b"")
+
+
+def png_of_chunks(header, lines, palette=b""):
+    """A PNG with this header, these lines, each after a byte for its filter, and this palette."""
+    chunks = [
+        (b"IHDR", header),
+        (b"PLTE", palette),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+        if data or name != b"PLTE"
     )
 
 

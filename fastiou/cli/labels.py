@@ -122,4 +122,5 @@ def _described(file: LabelFile) -> str:
     if not file.names:
         return f"{file.path.name} ({file.kind})"
     ignored = f", {file.ignored:,} other files left out" if file.ignored else ""
-    return f"{file.path} ({file.count:,} images{ignored})"
+    panoptic = "panoptic " if file.kind.startswith("panoptic") else ""
+    return f"{file.path} ({file.count:,} {panoptic}images{ignored})"

@@ -35,10 +35,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
     """Put the table of formats into the help of a command, in place of the word FORMATS."""
     lines = []
+    width = max(len(row.title) for row in FORMATS.values())
     for row in FORMATS.values():
         first, *more = (row.scored_words if scored else row.words).split("\n")
         if first:
-            lines += [f"  {row.title:<6} {first}", *(f"{'':9}{line}" for line in more)]
+            rest = (f"  {'':{width}} {line}" for line in more)
+            lines += [f"  {row.title:<{width}} {first}", *rest]
 
     def put(function: Function) -> Function:
         words = inspect.cleandoc(function.__doc__ or "")
@@ -207,7 +209,8 @@ def commands() -> click.Group:
 
         Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
         result are labels, and frames tells the image in A, counted from 0. Images in folders are
-        compared by name. Metrics of masks and labels: iou, iof, ios, dice, intersection.
+        compared by name. PNG of colours, as of COCO's panoptic segmentation, are read with
+        --format panoptic. Metrics of masks and labels: iou, iof, ios, dice, intersection.
 
         \b
         Files, also compressed by gzip, told apart by content:
@@ -221,6 +224,7 @@ def commands() -> click.Group:
           fastiou match results.json instances.json --method coco --out matches.npz
           fastiou match tracks.txt gt.txt --method topk -k 3 --threshold 0.1
           fastiou match truth/ found/ --metric dice --out pairs.npz
+          fastiou match truth/ found/ --format panoptic
           fastiou match a.npy b.npy --boxes xywh --no-groups --out pairs.parquet
         """  # noqa: D301
         if top is not None and others["method"] != "topk":

@@ -27,7 +27,7 @@ from fastiou.cli.summary import (
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import import_extra
 from fastiou.formats.folders import holds_boxes
-from fastiou.formats.table import recognized
+from fastiou.formats.table import formats_of, recognized
 
 __all__ = ["KINDS", "PLOTS", "match_files"]
 
@@ -128,7 +128,7 @@ def _kind_of(path: Path, data: bytes | None, options: MatchOptions) -> Kind:
         else:
             row = recognized(path, data, options.wanted(), *KINDS)
             told.add(row.name if row is not None else None)
-    return KINDS["labels" if "labels" in told else "box"]
+    return KINDS["box" if told.isdisjoint(formats_of("labels")) else "labels"]
 
 
 def _histogram(found: Found, options: MatchOptions, bins: int) -> Histogram:

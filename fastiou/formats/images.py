@@ -1,4 +1,4 @@
-"""Label images: PNG, TIFF and .npy, and folders of them."""
+"""Label images: PNG, TIFF and .npy, PNG whose colours are numbers, and folders of all these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,14 @@ LABEL_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 
 #: What is expected where there is something else.
 EXPECTED = "a label image: PNG, TIFF or .npy"
+
+#: How colours become labels, and by which option.
+BY_COLOUR = "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
+
+#: What is expected where colours are to be read so.
+PANOPTIC_EXPECTED = (
+    "a PNG of colours (RGB, 8 bits) for --format panoptic; --format labels has others"
+)
 
 #: What else is said of images that are no label images.
 LOSSY = dict.fromkeys(("JPEG", "WebP", "AVIF", "HEIF"), ", which keep every pixel as it is")
@@ -52,7 +60,7 @@ class LabelFile:
     path : Path
         Where they come from.
     kind : str
-        "PNG", "TIFF", "NPY" or "folder".
+        "PNG", "TIFF", "NPY" or "folder"; with "panoptic " in front where colours are numbers.
     count : int
         Number of frames.
     read : function
@@ -96,7 +104,11 @@ def looks_like_labels(data: bytes, wanted: Wanted | None = None) -> bool:
     return dtype.kind in "biu" and (len(shape) == 3 or (len(shape) == 2 and shape[1] != numbers))
 
 
-def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
+def read_labels(
+    path: str | Path,
+    data: bytes | None = None,
+    format: str | None = None,  # noqa: A002
+) -> LabelFile:
     """Open label images.
 
     Parameters
@@ -105,6 +117,9 @@ def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
         A file, compressed by gzip or not, or a folder.
     data
         The content of the file, if `fastiou.formats.content.read_content` has read it.
+    format
+        "labels" where a pixel is a label, "panoptic" where its colour is one. If not given, a pixel
+        is a label, and an array that could be an image of colours is refused.
 
     Returns
     -------
@@ -120,19 +135,38 @@ def read_labels(path: str | Path, data: bytes | None = None) -> LabelFile:
     """
     path = Path(path)
     if data is None and path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, format)
     data = read_content(path) if data is None else data
     kind = kind_of(data)
+    if format == "panoptic" and kind != "PNG":
+        raise FileError(path, kind_described(kind), PANOPTIC_EXPECTED)
     if kind == "NPY":
-        return _read_array(path, data)
+        return _read_array(path, data, told=format is not None)
     if kind in ("PNG", "TIFF"):
-        return _read_image(path, data, kind)
+        return _read_image(path, data, kind, by_colour=format == "panoptic")
     check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
     hint = " (--geometry box compares boxes)"
     raise FileError(path, kind_described(kind), EXPECTED + hint)
 
 
-def _read_folder(path: Path) -> LabelFile:
+def _ids_of_colours(pixels: Array) -> Array:
+    """The number that each colour is, by the rule of COCO's panoptic images.
+
+    Parameters
+    ----------
+    pixels
+        Red, green and blue, shape (H, W, 3), uint8.
+
+    Returns
+    -------
+    array of int32, shape (H, W)
+    """
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
+    ids: Array = red + 256 * green + 65536 * blue
+    return ids
+
+
+def _read_folder(path: Path, format_: str | None) -> LabelFile:
     found: dict[str, Path] = {}
     ignored = 0
     for entry in sorted(path.iterdir()):
@@ -149,16 +183,21 @@ def _read_folder(path: Path) -> LabelFile:
     names = tuple(sorted(found))
 
     def read(number: int) -> Array:
-        image = read_labels(found[names[number]])
+        image = read_labels(found[names[number]], format=format_)
         if image.count != 1:
             raise FileError(image.path, f"{image.count} frames", "one in each file of a folder")
         return image.read(0)
 
-    return LabelFile(path, "folder", len(names), read, names, ignored)
+    kind = "panoptic folder" if format_ == "panoptic" else "folder"
+    return LabelFile(path, kind, len(names), read, names, ignored)
 
 
-def _read_array(path: Path, data: bytes) -> LabelFile:
+def _read_array(path: Path, data: bytes, *, told: bool) -> LabelFile:
     array = read_npy(path, data)
+    if not told and array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
+        found = f"shape {array.shape}, dtype uint8: an image of colours, or frames as narrow"
+        hint = f"--format labels for frames; of colours a PNG, and {BY_COLOUR}"
+        raise FileError(path, found, hint, "array")
     if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
         hint = "; .astype(int) makes them" if array.dtype.kind == "f" else ""
         found = f"shape {array.shape}, dtype {array.dtype}"
@@ -199,7 +238,7 @@ def _image_errors(path: Path, kind: str) -> Iterator[None]:
         raise FileError(path, f"cannot be read as {kind} ({message})", EXPECTED) from None
 
 
-def _read_image(path: Path, data: bytes, kind: str) -> LabelFile:
+def _read_image(path: Path, data: bytes, kind: str, *, by_colour: bool) -> LabelFile:
     pillow = import_extra("PIL.Image", "images", f"reading {kind}")
     with _image_errors(path, kind):
         try:
@@ -213,6 +252,9 @@ def _read_image(path: Path, data: bytes, kind: str) -> LabelFile:
         raise FileError(path, f"cannot be read as {kind} (it is damaged)", EXPECTED)
     if kind == "PNG" and count != 1:
         raise FileError(path, f"an animation of {count} frames", "one image, or a TIFF with pages")
+
+    if by_colour:
+        return LabelFile(path, "panoptic PNG", 1, lambda _: _panoptic_labels(path, image, data[24]))
 
     def read(number: int) -> Array:
         where = None if count == 1 else f"frame {number}"
@@ -244,9 +286,21 @@ def _complaint(mode: str) -> tuple[str, str]:
         return "pixels of floating point", "integers"
     return (
         f"an image of colours ({mode})",
-        "a palette or grey, where a pixel is one label; colours become labels by arithmetic, as "
-        "red + 256 * green + 65536 * blue, and are kept as .npy",
+        f"a palette or grey, where a pixel is a label; {BY_COLOUR}",
     )
+
+
+def _panoptic_labels(path: Path, image: Any, bits: int) -> Array:
+    """The labels of a PNG whose colours are numbers."""
+    with _image_errors(path, "PNG"):
+        mode = str(image.mode)
+        pixels = np.asarray(image)
+    if mode not in ("RGB", "RGBA") or bits != 8:
+        found = f"an image of the mode {mode}, {bits} bits"
+        raise FileError(path, found, PANOPTIC_EXPECTED)
+    if mode == "RGBA" and (pixels[..., 3] != 255).any():
+        raise FileError(path, "colours that are transparent", PANOPTIC_EXPECTED)
+    return _ids_of_colours(pixels[..., :3])
 
 
 def _png_labels(pixels: Array, mode: str, bits: int) -> Array:

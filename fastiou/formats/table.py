@@ -37,7 +37,7 @@ from fastiou.formats.content import (
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import read_folder
 from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
-from fastiou.formats.images import LabelFile, looks_like_labels, read_labels
+from fastiou.formats.images import looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
 from fastiou.formats.tables import is_csv, read_csv, row_reader
@@ -139,8 +139,8 @@ def _row_format(layout: RowLayout) -> Format:
     )
 
 
-def _labels(path: Path, data: bytes, _: Wanted) -> LabelFile:
-    return read_labels(path, data)
+def _labels(format_: str) -> Reader:
+    return lambda path, data, _: read_labels(path, data, format_)
 
 
 _ROWS = (
@@ -245,12 +245,22 @@ _ROWS = (
     ),
     Format(
         "labels",
-        {"labels": _labels},
+        {"labels": _labels("labels")},
         looks_like_labels,
         False,
         "labels",
         "PNG (grey or palette), TIFF with one or more pages, .npy with\n"
         "integers (H, W) or (T, H, W), or a folder of such images",
+        "",
+    ),
+    Format(
+        "panoptic",
+        {"labels": _labels("panoptic")},
+        lambda *_: False,
+        False,
+        "panoptic",
+        "PNG of colours as of COCO, where R + 256 G + 65536 B is the\n"
+        "label, or a folder of such images; only with --format panoptic",
         "",
     ),
 )
@@ -422,5 +432,5 @@ def read_masks(
 READERS: dict[str, Callable[..., Any]] = {
     "box": read_boxes,
     "mask": read_masks,
-    "labels": lambda path, data, **_: read_labels(path, data),
+    "labels": lambda path, data, *, format, **_: read_labels(path, data, format),  # noqa: A006
 }

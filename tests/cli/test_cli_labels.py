@@ -124,6 +124,50 @@ def test_folders_meet_by_name(tmp_path, rng):
     assert "(6 images)" in words
 
 
+def colour_bytes(ids):
+    """A PNG whose colours are numbers, as COCO's panoptic images."""
+    return image_bytes(
+        np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype("u1"), "PNG"
+    )
+
+
+def test_colours_are_labels_with_the_format_panoptic(tmp_path, rng):
+    pytest.importorskip("PIL", reason="images need the extra images")
+    a, b = (stack * 70_001 for stack in scenes(rng, np.int64))
+    out = tmp_path / "pairs.npz"
+    for side, stack in (("a", a), ("b", b)):
+        (tmp_path / side).mkdir()
+        for frame, image in enumerate(stack):
+            (tmp_path / side / f"{frame}.png").write_bytes(colour_bytes(image))
+    for geometry in ("auto", "labels"):
+        arguments = ["--format", "panoptic", "--geometry", geometry, "--out", out]
+        shown = run_well("match", tmp_path / "a", tmp_path / "b", *arguments)
+        check_pairs(out, found_by_loop(a, b, 0.5))
+        assert f"({FRAMES} panoptic images)" in words_of(shown)
+        shown = run_well("match", tmp_path / "a/1.png", tmp_path / "b/1.png", *arguments)
+        check_pairs(out, found_by_loop(a[1:2], b[1:2], 0.5))
+        assert "from 1.png (panoptic PNG)" in words_of(shown)
+    np.save(tmp_path / "b.npy", b[1])
+    formats = ["--format-a", "panoptic", "--format-b", "labels"]
+    run_well("match", tmp_path / "a/1.png", tmp_path / "b.npy", *formats, "--out", out)
+    check_pairs(out, found_by_loop(a[1:2], b[1:2], 0.5))
+
+
+def test_colours_are_refused_with_the_option_that_reads_them(tmp_path):
+    pytest.importorskip("PIL", reason="images need the extra images")
+    path = tmp_path / "a.png"
+    path.write_bytes(colour_bytes(np.zeros((4, 5), int)))
+    for arguments in ([], ["--geometry", "labels"], ["--format", "labels"]):
+        for paths in ((path, path), (tmp_path, tmp_path)):
+            result = run("match", *paths, *arguments)
+            assert (result.exit_code, result.stderr) == (
+                2,
+                f"fastiou: {path}: an image of colours (RGB), expected a palette or grey, where a "
+                "pixel is a label; --format panoptic reads colours of PNG as COCO's ids, R + 256 G "
+                "+ 65536 B\n",
+            )
+
+
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_frames_are_written_in_every_format(tmp_path, rng, ending):
     if ending == ".parquet":
@@ -265,7 +309,10 @@ def test_options_that_labels_do_not_have(tmp_path):
     for arguments, message in (
         (["--no-groups"], "--by and --no-groups are not for label images"),
         (["--metric", "ciou"], "--metric ciou is for boxes; label images have iou, iof, ios"),
-        (["--format-b", "coco"], "--geometry labels cannot read --format coco, but labels"),
+        (
+            ["--format-b", "coco"],
+            "--geometry labels cannot read --format coco, but labels or panoptic",
+        ),
     ):
         for geometry in ("auto", "labels"):
             result = run("match", path, path, "--geometry", geometry, *arguments)
@@ -318,3 +365,19 @@ def test_real_segmentations_of_a_video(tmp_path):
     ]
     assert "20 by name" in shown.stdout
     check_pairs(out, found_by_loop(*stacks, 0.3))
+
+
+def test_real_panoptic_segmentations(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="images need the extra images")
+    folders = real("eval/panoptic/panoptic_examples"), real("eval/panoptic/pred")
+    out = tmp_path / "pairs.npz"
+    shown = run_well("match", *folders, "--format", "panoptic", "--out", out)
+    parts = []
+    for frame, path in enumerate(sorted(folders[0].glob("*.png"))):
+        pair = [np.asarray(image.open(folder / path.name)).astype(int) for folder in folders]
+        ids = [colours @ [1, 256, 65536] for colours in pair]
+        parts.append(found_by_loop(*([one] for one in ids), 0.5, frames=[frame]))
+    expected = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    assert len(expected[0]) > 10
+    check_pairs(out, expected)
+    assert "2 by name" in words_of(shown)

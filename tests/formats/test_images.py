@@ -2,12 +2,20 @@
 
 import gzip
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_for_tests import without
-from images_for_tests import PALETTE, image_bytes, npy_bytes, png_bytes, tiff_bytes
+from images_for_tests import (
+    PALETTE,
+    image_bytes,
+    npy_bytes,
+    png_bytes,
+    png_of_chunks,
+    tiff_bytes,
+)
 
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LabelFile, looks_like_labels, read_labels, shared_frames
@@ -110,7 +118,8 @@ COLOURS = np.zeros((2, 5, 3), np.uint8)
 BAD = {
     "PNG, colours": (
         image_bytes(COLOURS, "PNG"),
-        ": an image of colours (RGB), expected a palette",
+        ": an image of colours (RGB), expected a palette or grey, where a pixel is a label; "
+        "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B",
     ),
     "PNG, transparent colours": (
         image_bytes(COLOURS, "PNG", "RGBA"),
@@ -217,6 +226,76 @@ def test_without_pillow_images_are_refused(tmp_path, monkeypatch, kind):
         read_labels(path)
     path.write_bytes(npy_bytes(LABELS))
     assert read_labels(path).count == 1
+
+
+# ---- colours -----------------------------------------------------------------------------------
+
+#: Labels up to the largest that a colour can be, and their colours by COCO's rule.
+IDS = np.array([[0, 1, 255, 256], [65535, 65536, 2**24 - 1, 4_260_867]])
+COLOURED = np.stack([IDS % 256, IDS // 256 % 256, IDS // 65536], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_are_read_as_labels_where_that_is_asked(tmp_path, mode, compress):
+    path = tmp_path / "a.png.gz"
+    path.write_bytes(compress(image_bytes(COLOURED, "PNG", mode)))
+    read = read_labels(path, format="panoptic")
+    assert (read.kind, read.count) == ("panoptic PNG", 1)
+    np.testing.assert_array_equal(read.read(0), IDS)
+    folder = read_labels(tmp_path, format="panoptic")
+    assert (folder.kind, folder.count, folder.names) == ("panoptic folder", 1, ("a",))
+    np.testing.assert_array_equal(folder.read(0), IDS)
+    for format_ in (None, "labels"):
+        for plain in (path, tmp_path):
+            with pytest.raises(FileError, match=r"image of colours .* --format panoptic reads"):
+                read_labels(plain, format=format_).read(0)
+
+
+def wide_colours():
+    """A PNG with 16 bits for each of red, green and blue."""
+    rows = b"".join(b"\0" + bytes(6 * 4) for _ in range(2))
+    return png_of_chunks(struct.pack(">IIBBBBB", 4, 2, 16, 2, 0, 0, 0), rows)
+
+
+TRANSPARENT = np.concatenate([COLOURED, np.full((2, 4, 1), 254, np.uint8)], axis=-1)
+NO_COLOURS = {
+    "grey": (image_bytes(LABELS, "PNG"), "an image of the mode L, 8 bits"),
+    "palette": (image_bytes(LABELS, "PNG", "P"), "an image of the mode P, 8 bits"),
+    "16 bits": (wide_colours(), "an image of the mode RGB, 16 bits"),
+    "transparent": (image_bytes(TRANSPARENT, "PNG"), "colours that are transparent"),
+    "TIFF": (image_bytes(COLOURED, "TIFF"), "a TIFF image"),
+    "JPEG": (image_bytes(COLOURED, "JPEG"), "a JPEG image"),
+    "npy": (npy_bytes(COLOURED), "a .npy file"),
+    "text": (b"1,2,3,4\n", "text"),
+}
+
+
+@pytest.mark.parametrize("name", NO_COLOURS)
+def test_images_that_have_no_ids_as_colours(tmp_path, name):
+    content, found = NO_COLOURS[name]
+    path = tmp_path / "bad"
+    path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_labels(path, format="panoptic").read(0)
+    assert str(caught.value) == (
+        f"{path}: {found}, expected a PNG of colours (RGB, 8 bits) for --format panoptic; "
+        "--format labels has others"
+    )
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_arrays_of_colours_are_no_stack_of_frames(tmp_path, channels):
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy_bytes(np.zeros((9, 8, channels), np.uint8)))
+    with pytest.raises(FileError) as caught:
+        read_labels(path)
+    assert str(caught.value) == (
+        f"{path}:array: shape (9, 8, {channels}), dtype uint8: an image of colours, or frames as "
+        "narrow, expected --format labels for frames; of colours a PNG, and --format panoptic "
+        "reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
+    )
+    assert read_labels(path, format="labels").count == 9
 
 
 # ---- folders -----------------------------------------------------------------------------------

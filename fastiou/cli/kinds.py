@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,8 +50,11 @@ class Found:
         What the summary says of the files, by name.
     frames : array of int64 or None
         Frames of the pairs of label images.
-    unmatched : tuple of two arrays of int64, or None
-        Positions in the two files of what found no partner, if each may have but one.
+    unmatched : tuple of arrays, or None
+        Positions in the two files of what found no partner, if each may have but one; of label
+        images, the labels, and then the frames of both.
+    graded : dict
+        What a summary says of how well the files agree, by name.
     """
 
     rows: Array
@@ -63,7 +66,8 @@ class Found:
     work: tuple[str, int]
     describe: Callable[[], dict[str, str]]
     frames: Integers | None = None
-    unmatched: tuple[Array, Array] | None = None
+    unmatched: tuple[Array, ...] | None = None
+    graded: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,76 @@ from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.images import LabelFile, shared_frames
+from fastiou.segmentation.labels import LabelOverlap
 from fastiou.typing import Array
 
 __all__ = ["Labels"]
 
 #: Names of images that a summary lists.
 NAMES_SHOWN = 3
+
+
+# ---- methods -------------------------------------------------------------------------------------
+
+
+def _all_pairs(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
+    """The pairs of an image that score enough."""
+    kept = found.values >= options.threshold
+    return LabelOverlap(*(column[kept] for column in found))
+
+
+def _topk(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
+    """The best partners of each label in A; of equal ones, the lowest labels."""
+    enough = _all_pairs(found, options)
+    order = np.lexsort((enough.cols, -enough.values, enough.rows))
+    rows = enough.rows[order]
+    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return LabelOverlap(*(column[order[ranks < options.top]] for column in enough))
+
+
+def _matched(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
+    """The matches of an image: each label at most once."""
+    from fastiou.relations.match import match_pairs
+    from fastiou.relations.pairs import Pairs
+
+    rows, cols, values = _all_pairs(found, options)
+    labels_a, places_a = np.unique(rows, return_inverse=True)
+    labels_b, places_b = np.unique(cols, return_inverse=True)
+    pairs = Pairs(places_a, places_b, values, (len(labels_a), len(labels_b)), len(values))
+    chosen_a, chosen_b, values, *_ = match_pairs(pairs, options.method)
+    return LabelOverlap(labels_a[chosen_a], labels_b[chosen_b], values)
+
+
+#: How each method chooses from the pairs of an image that share pixels, by `--method`.
+METHODS: dict[str, Callable[[LabelOverlap, MatchOptions], LabelOverlap]] = {
+    "pairs": _all_pairs,
+    "greedy": _matched,
+    "optimal": _matched,
+    "topk": _topk,
+}
+
+#: Methods by which each label has at most one partner.
+MATCHES = ("greedy", "optimal")
+
+
+def _graded(matched: int, sizes: tuple[int, int]) -> dict[str, str]:
+    """Precision, recall and F1, where A is the truth and B the prediction."""
+    missed, spurious = (size - matched for size in sizes)
+
+    def share(part: int, whole: int, words: str) -> str:
+        return f"{part / whole:.4f} = {words}" if whole else f"not defined: no {words}"
+
+    in_all = 2 * matched + spurious + missed
+    counts = f"TP {matched:,}, FP {spurious:,}, FN {missed:,}"
+    return {
+        "counts": f"{counts}; A is the truth, B the prediction",
+        "precision": share(matched, sizes[1], "TP / (TP + FP)" if sizes[1] else "objects in B"),
+        "recall": share(matched, sizes[0], "TP / (TP + FN)" if sizes[0] else "objects in A"),
+        "F1": share(2 * matched, in_all, "2 TP / (2 TP + FP + FN)" if in_all else "objects"),
+    }
+
+
+# ---- images --------------------------------------------------------------------------------------
 
 
 class Labels(Kind):
@@ -35,38 +100,58 @@ class Labels(Kind):
             raise RefusedError(
                 "--by and --no-groups are not for label images: labels meet within frames"
             )
-        if options.method != "pairs":
-            method = options.method
-            raise RefusedError(f"--method {method} is for boxes and masks; labels have pairs")
+        if options.method not in METHODS:
+            names = ", ".join(METHODS)
+            raise RefusedError(
+                f"--method {options.method} is for boxes and masks, which have scores and crowds; "
+                f"label images have {names}"
+            )
 
     def find(self, a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clock) -> Found:
         """See `Kind.find`."""
         shared = shared_frames(a, b)
+        choose = METHODS[options.method]
+        matches = options.method in MATCHES
         with clock.stage(LOADING):
             compare, count = fastiou.label_iou, fastiou.label_overlap
+            if matches:
+                importlib.import_module("fastiou.relations.match")
         objects_a = objects_b = pixels = in_all = tested = 0
-        parts = []
+        parts: list[tuple[Array, ...]] = []
+        # What is unmatched in A, and in B: labels and frames.
+        alone: tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]] = [], []
         with clock.stage("matching") as update:
             for done, (number_a, number_b) in enumerate(shared.numbers):
                 update(done, len(shared.numbers))
                 with clock.apart("reading", "matching"):
                     one, other = _read_frames(a, b, number_a, number_b)
                 pixels += one.size
-                rows, cols, values = compare(one, other, options.metric)
-                tested += len(values)
-                kept = values >= options.threshold
-                frames = np.full(np.count_nonzero(kept), number_a)
-                parts.append((rows[kept], cols[kept], values[kept], frames))
-                if not options.quiet:  # nobody else asks for the number of objects
-                    with clock.apart("counting objects", "matching"):
-                        occurring = count(one, other)[:2]
-                        count_a, count_b = (int(np.count_nonzero(np.unique(x))) for x in occurring)
-                        objects_a += count_a
-                        objects_b += count_b
-                        in_all += count_a * count_b
+                found = compare(one, other, options.metric)
+                tested += len(found.values)
+                rows, cols, values = choose(found, options)
+                parts.append((rows, cols, values, np.full(len(rows), number_a)))
+                if options.quiet and not matches:  # nobody else asks for the objects
+                    continue
+                with clock.apart("counting objects", "matching"):
+                    occurring = [np.unique(labels) for labels in count(one, other)[:2]]
+                labels_a, labels_b = (labels[labels != 0] for labels in occurring)
+                objects_a += len(labels_a)
+                objects_b += len(labels_b)
+                in_all += len(labels_a) * len(labels_b)
+                for side, labels, taken in zip(
+                    alone, (labels_a, labels_b), (rows, cols), strict=True
+                ):
+                    left = labels[~np.isin(labels, taken)]
+                    side.append((left, np.full(len(left), number_a)))
             rows, cols, values, frames = _concatenated(
-                _of_one_type(parts), [np.int64, np.int64, np.float64, np.int64]
+                _of_one_type(parts, 2), [np.int64, np.int64, np.float64, np.int64]
             )
+            unmatched = None
+            if matches:
+                left_a, left_b = (
+                    _concatenated(_of_one_type(side, 1), [np.int64, np.int64]) for side in alone
+                )
+                unmatched = left_a[0], left_b[0], left_a[1], left_b[1]
 
         def describe() -> dict[str, str]:
             facts = {
@@ -82,7 +167,10 @@ class Labels(Kind):
             return facts
 
         sizes, work = (objects_a, objects_b), ("pixels", pixels)
-        return Found(rows, cols, values, sizes, in_all, tested, work, describe, frames)
+        graded = _graded(len(rows), sizes) if matches else {}
+        return Found(
+            rows, cols, values, sizes, in_all, tested, work, describe, frames, unmatched, graded
+        )
 
 
 def _read_frames(a: LabelFile, b: LabelFile, number_a: int, number_b: int) -> tuple[Array, Array]:
@@ -101,9 +189,9 @@ def _concatenated(parts: Sequence[tuple[Array, ...]], dtypes: list[Any]) -> list
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)] or empty
 
 
-def _of_one_type(parts: Sequence[tuple[Array, ...]]) -> Sequence[tuple[Array, ...]]:
-    """Labels of all frames as int64, or as uint64 where one is 2⁶³ or more."""
-    for column in (0, 1):
+def _of_one_type(parts: Sequence[tuple[Array, ...]], count: int) -> Sequence[tuple[Array, ...]]:
+    """The first columns, labels of all frames, as int64, or as uint64 where one is 2⁶³ or more."""
+    for column in range(count):
         labels = [part[column] for part in parts]
         if {part.dtype.kind for part in labels} == {"i", "u"}:  # joined, they would be floats
             if any(part.dtype.kind == "i" and part.min(initial=0) < 0 for part in labels):

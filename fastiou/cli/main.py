@@ -208,7 +208,10 @@ def commands() -> click.Group:
         same image are compared, whose size is that of the run lengths or stands in either file.
 
         Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
-        result are labels, and frames tells the image in A, counted from 0. Images in folders are
+        result are labels, and frames tells the image in A, counted from 0. With greedy and optimal
+        the labels of each image are matched one to one, and precision, recall and F1 are shown: A
+        is the truth, B the prediction. .npz then has unmatched_row_frames and unmatched_col_frames,
+        too. Labels have no scores, and so no coco. Images in folders are
         compared by name. PNG of colours, as of COCO's panoptic segmentation, are read with
         --format panoptic. Metrics of masks and labels: iou, iof, ios, dice, intersection.
 
@@ -225,6 +228,7 @@ def commands() -> click.Group:
           fastiou match tracks.txt gt.txt --method topk -k 3 --threshold 0.1
           fastiou match truth/ found/ --metric dice --out pairs.npz
           fastiou match truth/ found/ --format panoptic
+          fastiou match truth.png found.png --method greedy
           fastiou match a.npy b.npy --boxes xywh --no-groups --out pairs.parquet
         """  # noqa: D301
         if top is not None and others["method"] != "topk":

@@ -155,6 +155,7 @@ def _show_summary(
         method.title: f"{len(found):,} with {options.metric} {least}",
         "matched in A": _share_matched(found.rows, found.frames, found.sizes[0]),
         "matched in B": _share_matched(found.cols, found.frames, found.sizes[1]),
+        **found.graded,
         **timing(seconds, "matching", unit, work, " compared" if unit == "pairs" else ""),
     }
     for name, path in (("written to", options.out), ("plotted to", options.plot)):

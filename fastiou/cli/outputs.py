@@ -157,6 +157,9 @@ _WRITERS: dict[str, Callable[[BinaryIO, dict[str, npt.NDArray[Any]], Progress | 
     ".parquet": _write_parquet,
 }
 
+#: What is in no pair, as .npz has it: of label images, with the frames.
+UNMATCHED = ("unmatched_rows", "unmatched_cols", "unmatched_row_frames", "unmatched_col_frames")
+
 #: Name endings of the files that pairs are written to.
 OUTPUTS = tuple(_WRITERS)
 
@@ -203,7 +206,7 @@ def write_pairs(
     values: npt.NDArray[Any],
     frames: Integers | None = None,
     progress: Progress | None = None,
-    unmatched: tuple[Integers, Integers] | None = None,
+    unmatched: Sequence[Integers] | None = None,
 ) -> None:
     """Write pairs as columns named rows, cols, values and, where there are any, frames.
 
@@ -218,7 +221,7 @@ def write_pairs(
     progress
         Called with the number of pairs written so far and in all.
     unmatched
-        What is in no pair, for .npz alone.
+        What is in no pair, in the order of `UNMATCHED`, for .npz alone.
 
     Raises
     ------
@@ -231,7 +234,7 @@ def write_pairs(
         columns["frames"] = frames
     if unmatched is not None and path.suffix.lower() == ".npz":
         # Of other lengths than the columns, which a table cannot have.
-        columns["unmatched_rows"], columns["unmatched_cols"] = unmatched
+        columns |= dict(zip(UNMATCHED, unmatched, strict=False))
     write_columns(path, columns, progress)
 
 

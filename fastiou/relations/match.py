@@ -18,7 +18,7 @@ from fastiou.runtime import steps
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
-__all__ = ["Match", "match"]
+__all__ = ["Match", "match", "match_pairs"]
 
 
 METHODS = ["greedy", "optimal", "coco"]
@@ -190,18 +190,30 @@ def match(
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
     pairs = find_pairs(set1, set2, chosen, minimum, groups, crowd=crowd)
     if ranks is None:
-        found = (_greedy if method == "greedy" else _optimal)(pairs)
+        parts = match_pairs(pairs, method)
     else:
-        found = _coco(pairs, ranks, np.zeros(set2.size, np.bool_) if crowd is None else crowd)
-    rows = np.flatnonzero(found.partners >= 0)
-    parts = (
-        rows,
-        found.partners[rows],
-        found.values[rows],
-        np.flatnonzero(found.partners < 0),
-        np.flatnonzero(~found.taken),
-    )
+        crowds = np.zeros(set2.size, np.bool_) if crowd is None else crowd
+        parts = _parts(_coco(pairs, ranks, crowds))
     return Match(*(hand_back(part, set1, set2) for part in parts))
+
+
+def match_pairs(pairs: Pairs, method: str) -> tuple[Array, Array, Array, Array, Array]:
+    """Match by pairs that were found before, each row and each column at most once.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        NumPy arrays, sorted by row and column, with values above 0. The order within rows may
+        change.
+    method : {"greedy", "optimal"}
+        As in `match`.
+
+    Returns
+    -------
+    tuple of five arrays
+        As the attributes of `Match`.
+    """
+    return _parts((_greedy if method == "greedy" else _optimal)(pairs))
 
 
 class _Found(NamedTuple):
@@ -213,6 +225,18 @@ class _Found(NamedTuple):
     values: Array
     #: (M,) bool: columns that are matched.
     taken: Array
+
+
+def _parts(found: _Found) -> tuple[Array, Array, Array, Array, Array]:
+    """The attributes of `Match`."""
+    rows = np.flatnonzero(found.partners >= 0)
+    return (
+        rows,
+        found.partners[rows],
+        found.values[rows],
+        np.flatnonzero(found.partners < 0),
+        np.flatnonzero(~found.taken),
+    )
 
 
 def _run(kernel: Kernel, *arguments: Any) -> None:

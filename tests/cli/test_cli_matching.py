@@ -282,14 +282,6 @@ def test_nothing_to_match(tmp_path, two_files, method):
             assert counts == [0 if path.name == "none.json" else 80 for path in paths]
 
 
-def test_label_images_have_pairs_alone(tmp_path):
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros((4, 5), int))
-    result = run("match", path, path, "--method", "greedy")
-    message = "fastiou: --method greedy is for boxes and masks; labels have pairs\n"
-    assert (result.exit_code, result.stderr) == (2, message)
-
-
 @pytest.mark.parametrize("method", ["pairs", "coco"])
 def test_how_many_is_for_the_best_alone(two_files, method):
     result = run("match", *two_files, "--method", method, "-k", 2)

@@ -118,9 +118,27 @@ def box_iou(
     return result
 
 
+def rounded_down(threshold: float, dtype: Any) -> Any:
+    """A threshold in the dtype of the scores: the largest number there that is no more than it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastiou import reference
+    >>> print(f"{reference.rounded_down(0.1, np.float32):.10f} {np.float32(0.1):.10f}")
+    0.0999999940 0.1000000015
+    """
+    kind = np.dtype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        number = kind.type(threshold)
+        if np.isfinite(number) and float(number) > float(threshold):
+            number = np.nextafter(number, kind.type(-np.inf))
+    return number
+
+
 def box_pairs(scores: Array, threshold: float) -> tuple[Array, Array, Array]:
     """Pairs of a dense result, as `fastiou.pairs` must give them."""
-    rows, cols = np.nonzero(scores >= scores.dtype.type(threshold))
+    rows, cols = np.nonzero(scores >= rounded_down(threshold, scores.dtype))
     return rows, cols, scores[rows, cols]
 
 
@@ -150,7 +168,7 @@ def topk(scores: Array, k: int, threshold: float = 0.0) -> tuple[Array, Array]:
     values = np.zeros((len(scores), k), scores.dtype)
     columns = np.full((len(scores), k), -1)
     for row, of_row in enumerate(scores):
-        (good,) = np.nonzero((of_row > 0) & (of_row >= scores.dtype.type(threshold)))
+        (good,) = np.nonzero((of_row > 0) & (of_row >= rounded_down(threshold, scores.dtype)))
         # Stable, so that of equal scores the lowest column comes first.
         best = good[np.argsort(-of_row[good], kind="stable")][:k]
         values[row, : len(best)] = of_row[best]
@@ -195,7 +213,7 @@ def nms(
     scores = np.asarray(scores)
     groups = np.zeros(len(scores), np.int64) if groups is None else np.asarray(groups)
     kind = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
-    enough = scores.astype(kind) >= kind.type(score_threshold)
+    enough = scores.astype(kind) >= rounded_down(score_threshold, kind)
     current = scores.astype(np.float64)
     taken = []
     for group in np.unique(groups):
@@ -205,7 +223,7 @@ def nms(
             taken.append(best)
             left = left[left != best]
             values = overlaps[best][left]
-            above = values > values.dtype.type(threshold)
+            above = values.astype(np.float64) > threshold  # as torchvision compares them
             if method == "hard":
                 left = left[~above]
                 continue
@@ -244,7 +262,9 @@ def coco_match(
     crowd = np.zeros(count2, bool) if iscrowd is None else np.asarray(iscrowd).astype(bool)
     matched: dict[int, int] = {}
     for row in sorted(range(count1), key=lambda row: -np.asarray(ranks)[row]):
-        highest = scores.dtype.type(min(threshold, 1 - 1e-10))
+        # COCO lets equal boxes match at 1; float32 has no number that near.
+        most = float(scores.dtype.type(1 - 1e-10))
+        highest = rounded_down(min(threshold, most), scores.dtype)
         best = -1
         for col in [*np.flatnonzero(~crowd), *np.flatnonzero(crowd)]:
             if col in matched.values() and not crowd[col]:
@@ -270,7 +290,7 @@ def optimal_match(scores: Array, threshold: float) -> tuple[Array, Array]:
         for taken, (total, matched) in list(found.items()):
             for col in range(count2):
                 score = scores[row, col]
-                if taken >> col & 1 or not score >= scores.dtype.type(threshold):
+                if taken >> col & 1 or not score >= rounded_down(threshold, scores.dtype):
                     continue
                 key = taken | 1 << col
                 if key not in found or total + score > found[key][0]:

@@ -106,16 +106,15 @@ def score_of_each(value: Any, count: int, of: str) -> Array:
     return scores
 
 
-def least_number(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
-    """An argument that bounds values of a dtype from below: a number of that dtype, not NaN."""
+def least_number(name: str, value: Any) -> float:
+    """An argument that bounds values from below: a number, which may be infinite, and not NaN."""
     if isinstance(value, str | bytes | bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        with np.errstate(over="ignore"):
-            number = dtype.type(float(value))
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if np.isnan(number):
+    if math.isnan(number):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return number
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
-from fastiou.arrays.inputs import hand_back
+from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu import match as assign
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations import small
@@ -173,7 +173,6 @@ def match(
                 "area, which one threshold cannot judge together with areas"
             )
         ranks = score_array("scores", scores)
-        minimum = minimum if chosen.has_units else min(minimum, COCO_HIGHEST)
     else:
         for name, value in (("scores", scores), ("iscrowd", iscrowd)):
             if value is not None:
@@ -182,6 +181,9 @@ def match(
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     if ranks is not None and len(ranks) != set1.size:
         raise ValueError(f"scores must have the shape ({set1.size},), got {ranks.shape}")
+    if ranks is not None and not chosen.has_units:
+        # In the dtype of the scores, where float32 has no number that near to 1.
+        minimum = min(minimum, float(result_dtype(set1, set2).type(COCO_HIGHEST)))
     if ranks is None:
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)

@@ -102,7 +102,8 @@ def nms(
         How sure each is; not NaN. The soft methods need scores from 0 on.
     threshold : float
         Those that score more with one that is kept are suppressed; from 0, where all are that
-        score anything. It is compared in the dtype of the scores of `box_iou`.
+        score anything. It is rounded down to the dtype of the scores of `box_iou`, so that a score
+        is above it just where it is above the float64 number, as in torchvision.
     groups : array of int, shape (N,), optional
         The group that each belongs to: an image, a class. Only members of equal groups suppress
         each other, so that many images cost the sum of the images.
@@ -119,8 +120,8 @@ def nms(
         For "gaussian", greater than 0: the larger, the less scores are lowered.
     score_threshold : float
         Members that score less are left out from the start, and dropped once their lowered score is
-        less. Scores that may be below 0, such as logits, need ``-inf``. It is compared in the dtype
-        of `scores`, integers as float64.
+        less. Scores that may be below 0, such as logits, need ``-inf``. It is rounded down to the
+        dtype of `scores`, integers as float64.
     max_output : int, optional
         Keep at most so many in all: the best.
     device : {"auto", "cpu", "cuda"}
@@ -186,7 +187,7 @@ def nms(
     width = finite_number("sigma", sigma)
     if width <= 0:
         raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
-    least = least_number("score_threshold", score_threshold, values.dtype)
+    least = rounded(values.dtype, least_number("score_threshold", score_threshold))
     most = (
         None if max_output is None else min(whole_number("max_output", max_output, lowest=0), count)
     )
@@ -212,9 +213,7 @@ def nms(
     if method == "hard" and device != "cuda":
         known = small.checked_groups(groups, count, count, True)
         few = values.astype(np.float32) if values.dtype == np.float16 else values
-        kept = small.plain_call(
-            small.nms, set1, set1, few, minimum, known, metric, fmt, float(least)
-        )
+        kept = small.plain_call(small.nms, set1, set1, few, minimum, known, metric, fmt, least)
         if kept is not None:
             return hand_back(kept[:most], set1)
     codes, _, group_count = group_codes(groups, (count, count), itself=True)
@@ -229,7 +228,7 @@ def nms(
         )
         result = chosen[kept]
     else:
-        lowered = _soft(task, method, width, values[chosen].astype(np.float64), float(least))
+        lowered = _soft(task, method, width, values[chosen].astype(np.float64), least)
         taken = np.sort(chosen[lowered >= 0])
         current = np.full(count, -1.0)
         current[chosen] = lowered

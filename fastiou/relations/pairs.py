@@ -138,7 +138,8 @@ def pairs(
         row < column.
     threshold : float
         Smallest score of a pair; greater than 0, for giou, diou and ciou too, so that boxes that do
-        not overlap are no pairs. It is compared in the dtype of the scores.
+        not overlap are no pairs. It is rounded down to the dtype of the scores, so that a score of
+        exactly k/n is at least the threshold k/n.
     metric
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt

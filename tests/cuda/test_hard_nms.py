@@ -126,6 +126,15 @@ def test_ties_and_thresholds_at_a_score() -> None:
             both(some[::-1], [1, 2, 2, 1], threshold)
 
 
+def test_thresholds_are_rounded_down() -> None:
+    """A float32 score of 1/10 is more than 0.1, and one of 7/10 is less than 0.7."""
+    for part, whole in ((1, 10), (7, 10), (1, 3), (2, 3), (5, 6), (3, 7)):
+        boxes = np.array([[0, 0, whole, 1], [whole - part, 0, whole, 1]], np.float32)
+        is_above = float(np.float32(part) / np.float32(whole)) > part / whole
+        kept = both(boxes, [2, 1], part / whole)
+        assert kept.tolist() == ([0] if is_above else [0, 1])
+
+
 def test_kept_ones_come_first_of_the_two() -> None:
     boxes = [[0, 0, 2, 2], [0, 0, 10, 10]]
     assert both(boxes, [2, 1], 0.5, metric="iof").tolist() == [0]

@@ -49,14 +49,16 @@ def assert_complete(found: fastiou.Match, shape: tuple[int, int]) -> None:
 
 
 def best_total(scores: Array, threshold: float) -> float:
-    gated = np.where(scores >= scores.dtype.type(threshold), scores, 0).astype(np.float64)
+    gated = np.where(scores >= reference.rounded_down(threshold, scores.dtype), scores, 0).astype(
+        np.float64
+    )
     return float(gated[linear_sum_assignment(gated, maximize=True)].sum())
 
 
 def assert_optimal(found: fastiou.Match, scores: Array, threshold: float) -> None:
     assert_match(found, found.rows, found.cols, scores)
     assert len(np.unique(found.cols)) == len(found)
-    assert (found.values >= scores.dtype.type(threshold)).all()
+    assert (found.values >= reference.rounded_down(threshold, scores.dtype)).all()
     total = found.values.astype(np.float64).sum()
     assert total == pytest.approx(best_total(scores, threshold), rel=0, abs=1e-9)
 

@@ -64,7 +64,7 @@ def assert_pairs_of_dense(scene: Scene, *, itself: bool = False, grouped: bool =
         options["groups"] = groups[0] if itself else groups
     for threshold in scene.thresholds:
         found = fastiou.pairs(scene.a, None if itself else b, threshold, **options)
-        enough = expected[2] >= expected[2].dtype.type(threshold)
+        enough = expected[2] >= reference.rounded_down(threshold, expected[2].dtype)
         for name, column in zip(("rows", "cols", "values"), expected, strict=True):
             np.testing.assert_array_equal(
                 getattr(found, name), column[enough], f"{name} at {threshold}", strict=True
@@ -82,7 +82,7 @@ def assert_topk_of_dense(
     best, columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     for k, threshold in [*((k, 0.0) for k in ks), (max(ks), scene.thresholds[0])]:
         # Sorted, so that fewer are the first ones, and those below a threshold the last ones.
-        enough = best[:, :k] >= best.dtype.type(threshold)
+        enough = best[:, :k] >= reference.rounded_down(threshold, best.dtype)
         values, indices = np.where(enough, best[:, :k], 0), np.where(enough, columns[:, :k], -1)
         found = fastiou.topk(
             scene.a, scene.b, k, threshold=threshold, groups=groups, **scene.options

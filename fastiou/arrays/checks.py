@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Collection
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.inputs import Input, plain_array, real_input, value_array
+from fastiou.runtime.words import described, described_dtype
 from fastiou.typing import Array
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "score_array",
     "score_of_each",
     "threshold_number",
+    "true_or_false",
     "whole_number",
 ]
 
@@ -32,7 +35,9 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise a ValueError unless the argument is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         accepted = list(choices)
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, accepted))}, got {described(value)}"
+        )
 
 
 def group_array(name: str, value: Any, count: int) -> Array:
@@ -42,8 +47,9 @@ def group_array(name: str, value: Any, count: int) -> Array:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "biu":
         raise TypeError(
-            f"{name} must hold integers, got dtype {array.dtype}; whole floats become integers by "
-            ".astype(int), names or several keys by numpy.unique(..., return_inverse=True)"
+            f"{name} must hold integers, got dtype {described_dtype(array.dtype)}; whole floats "
+            "become integers by .astype(int), names or several keys by "
+            "numpy.unique(..., return_inverse=True)"
         )
     if array.shape != (count,):
         raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
@@ -60,7 +66,7 @@ def crowd_array(value: Any, count: int, of: str) -> Array:
     if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
         raise ValueError(
             f"iscrowd must be {count} booleans, one for each of {of}, "
-            f"got shape {crowd.shape} and dtype {crowd.dtype}"
+            f"got shape {crowd.shape} and dtype {described_dtype(crowd.dtype)}"
         )
     flags = crowd.astype(np.bool_)
     if (crowd != flags).any():
@@ -106,16 +112,23 @@ def score_of_each(value: Any, count: int, of: str) -> Array:
     return scores
 
 
+def _real_number(name: str, value: Any, accepted: str) -> float:
+    """An argument that is one number; infinite for an integer beyond all floats."""
+    if not isinstance(value, str | bytes | bool | np.bool_):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+        except (TypeError, ValueError, RuntimeError):  # the last of tensors
+            pass
+    raise TypeError(f"{name} must be {accepted}, got {described(value)}")
+
+
 def least_number(name: str, value: Any) -> float:
     """An argument that bounds values from below: a number, which may be infinite, and not NaN."""
-    if isinstance(value, str | bytes | bool | np.bool_):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    number = _real_number(name, value, "a number")
     if math.isnan(number):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+        raise ValueError(f"{name} must be a number, got {described(value)}")
     return number
 
 
@@ -123,18 +136,13 @@ def threshold_number(
     value: Any, maximum: float | None, *, zero: bool = False, name: str = "threshold"
 ) -> float:
     """The threshold of a relation that keeps only what overlaps; with `zero`, from 0."""
-    if isinstance(value, str | bytes | bool | np.bool_):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    number = _real_number(name, value, "a number")
     enough = number >= 0 if zero else number > 0
     if not enough or (maximum is not None and number > maximum):
         bound = "" if maximum is None else f" and at most {maximum:g}"
         least = "at least 0" if zero else "greater than 0"
         reason = "" if zero or not number <= 0 else ": boxes that do not overlap would all be pairs"
-        raise ValueError(f"{name} must be {least}{bound}, got {value!r}{reason}")
+        raise ValueError(f"{name} must be {least}{bound}, got {described(value)}{reason}")
     return number
 
 
@@ -150,29 +158,40 @@ def check_one_shape(given1: Input, given2: Input) -> None:
 def finite_number(name: str, value: Any, *, lowest: float | None = None) -> float:
     """An argument that is one finite number, not below `lowest`."""
     accepted = "a finite number" + ("" if lowest is None else f" of at least {lowest:g}")
-    if isinstance(value, str | bytes | bool | np.bool_):
-        raise TypeError(f"{name} must be {accepted}, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
+    number = _real_number(name, value, accepted)
     if not math.isfinite(number) or (lowest is not None and number < lowest):
-        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+        raise ValueError(f"{name} must be {accepted}, got {described(value)}")
     return number
 
 
-def whole_number(name: str, value: Any, *, lowest: int | None = None) -> int:
-    """An argument that is one integer, not below `lowest`."""
+def whole_number(
+    name: str, value: Any, *, lowest: int | None = None, highest: int = 2**63 - 1
+) -> int:
+    """An argument that is one integer, from `lowest` to `highest`."""
     accepted = "an integer" + ("" if lowest is None else f" of at least {lowest}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be {accepted}, got {value!r}")
+    number = None
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # the last two of tensors
+            number = operator.index(value)
+    if number is None:
+        raise TypeError(f"{name} must be {accepted}, got {described(value)}")
     if lowest is not None and number < lowest:
-        raise ValueError(f"{name} must be {accepted}, got {value!r}")
+        raise ValueError(f"{name} must be {accepted}, got {described(value)}")
+    if not -(2**63) <= number <= highest:
+        bits = (highest + 1).bit_length() - 1
+        raise ValueError(
+            f"{name} must be {accepted} and less than 2**{bits}, got {described(value)}"
+            if number > 0
+            else f"{name} must be an integer of at least -2**63, got {described(value)}"
+        )
     return number
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """An argument that is a boolean, and nothing that merely counts as one."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {described(value)}")
+    return bool(value)
 
 
 def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
@@ -183,10 +202,12 @@ def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
     for axis in value if isinstance(value, tuple) else (value,):
         number = whole_number(name, axis)
         if not -dimensions <= number < dimensions:
-            raise ValueError(f"{name} must name axes of {dimensions} dimensions, got {value!r}")
+            raise ValueError(
+                f"{name} must name axes of {dimensions} dimensions, got {described(value)}"
+            )
         numbers.append(number % dimensions)
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"{name} names an axis twice: {value!r}")
+        raise ValueError(f"{name} names an axis twice: {described(value)}")
     return tuple(sorted(numbers))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -81,7 +82,14 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
     try:
         return tensor.numpy()  # type: ignore[no-any-return]
     except (TypeError, RuntimeError) as error:
-        raise TypeError(f"{name} must be a dense tensor of real numbers: {error}") from None
+        raise TypeError(
+            f"{name} must be a dense tensor of real numbers: {_reason(error)}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What another library says, in a few words."""
+    return shortened(str(error), LONGEST_REASON)
 
 
 def _refuse_gradients(name: str, value: Any) -> None:
@@ -127,12 +135,14 @@ def _as_input(name: str, value: Any) -> Input:
             try:
                 array = np.asarray(value)
             except (TypeError, ValueError, RuntimeError):
-                raise TypeError(f"{name} cannot be read on the CPU: {error}") from None
+                raise TypeError(f"{name} cannot be read on the CPU: {_reason(error)}") from None
         return Input(name, array, array, namespace.from_dlpack, library)
     try:
         array = np.asarray(value)
     except (ValueError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+        raise ValueError(f"{name} cannot be read as an array: {_reason(error)}") from None
+    except MemoryError:
+        raise MemoryError(f"{name} does not fit in memory as an array") from None
     return Input(name, array, array, None, "numpy")
 
 
@@ -155,7 +165,9 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
         array = array.astype(np.float64)
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
-        raise TypeError(f"{name} must hold booleans, {kinds}, got dtype {array.dtype}")
+        raise TypeError(
+            f"{name} must hold booleans, {kinds}, got dtype {described_dtype(array.dtype)}"
+        )
     if array is given.array:
         return given
     return given._replace(array=array)
@@ -235,7 +247,7 @@ def _check_output(
     if given_shape != shape or given_dtype != dtype.name:
         raise ValueError(
             f"out must have the shape {shape} and dtype {dtype}, got {given_shape} and "
-            f"{given_dtype}"
+            f"{described_dtype(given_dtype)}"
         )
 
 
@@ -256,7 +268,9 @@ def label_array(name: str, value: Any) -> Input:
         array = array.astype(np.int64)  # an empty list, whatever its dtype
     if array.dtype.kind not in "biu":
         hint = "; whole numbers become integers by .astype(int)" if array.dtype.kind == "f" else ""
-        raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}{hint}")
+        raise TypeError(
+            f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
+        )
     return given._replace(array=array, source=array)
 
 
@@ -289,8 +303,8 @@ def mask_batch(name: str, value: Any) -> Input:
     array = given.array
     if array.dtype.kind not in "biu":
         raise TypeError(
-            f"{name} must hold booleans or integers, got dtype {array.dtype}; threshold first: "
-            f"{name} > 0.5"
+            f"{name} must hold booleans or integers, got dtype {described_dtype(array.dtype)}; "
+            f"threshold first: {name} > 0.5"
         )
     if not (array.ndim == 3 or (array.ndim == 4 and array.shape[1] == 1)):
         raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")

@@ -30,6 +30,7 @@ from fastiou.geometry import PADDING, Columns, Geometry, Small
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import memory, threads
 from fastiou.runtime.vectors import CACHE_LINE
+from fastiou.runtime.words import described
 from fastiou.typing import Array
 
 __all__ = [
@@ -75,17 +76,23 @@ def read_boxes(
     """
     if name == "b" and isinstance(value, int | float):
         raise TypeError(
-            f"b must be {geometry.plural}, got {value!r}; if it is the threshold, pass "
-            f"threshold={value!r}"
+            f"b must be {geometry.plural}, got {described(value)}; if it is the threshold, pass "
+            f"threshold={described(value)}"
         )
     given = real_input(name, value)
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of boxes
         array = array.reshape(0, numbers)
     if array.ndim < 2 or array.shape[-1] != numbers:
-        hint = (
-            f"; one {geometry.name} has shape (1, {numbers})" if array.shape == (numbers,) else ""
-        )
+        hint = ""
+        if array.shape == (numbers,):
+            hint = f"; one {geometry.name} has shape (1, {numbers})"
+        elif array.ndim >= 2 and numbers < array.shape[-1] <= numbers + 3:
+            columns = "..., " if array.ndim > 2 else ":, "
+            hint = (
+                f"; where scores or classes follow the numbers of a {geometry.name}, pass "
+                f"{name}[{columns}:{numbers}]"
+            )
         accepted = f"(..., N, {numbers})" if batches else f"(N, {numbers})"
         raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
     if array.ndim > 2 and not batches:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays import backends
-from fastiou.arrays.checks import check_choice, crowd_array
+from fastiou.arrays.checks import check_choice, crowd_array, true_or_false
 from fastiou.arrays.dense_result import DenseResult
 from fastiou.arrays.inputs import Input, hand_back, result_dtype
 from fastiou.cpu.dense import count_tiles, dense_kernels
@@ -132,9 +132,9 @@ def box_iou(
         and device in ("auto", "cpu")
     ):
         scores = None
-        if not aligned:
+        if aligned is False:
             scores = small.dense(boxes1, boxes2, fmt, metric, out, _fill_plain)
-        elif out is None:
+        elif aligned is True and out is None:
             scores = small.aligned(boxes1, boxes2, fmt, metric)
         if scores is not None:
             return scores
@@ -272,6 +272,7 @@ def _score(
 ) -> Any:
     """What a public function of these `names` of arguments returns."""
     chosen = check_metric(metric, geometry)
+    aligned = true_or_false("aligned", aligned)
     backends.check_device(device)
     set1, set2 = read_sets(geometry, names, a, b, fmt, batches=True)
     if iscrowd is None and out is None and device != "cuda":

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from fastiou.runtime.words import described
+
 __all__ = ["Progress", "progress_callback"]
 
 #: Called now and then with the work done so far and the work in all.
@@ -12,12 +16,15 @@ Progress = Callable[[int, int], None]
 
 def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Callable[[], None]]:
     """The callback that the argument `progress` asks for, and what to call at the end."""
+    if isinstance(progress, np.bool_):
+        progress = bool(progress)
     if progress is False:
         return None, lambda: None
     if progress is not True:
         if not callable(progress):
             raise TypeError(
-                f"progress must be a bool or a function progress(done, total), got {progress!r}"
+                "progress must be a bool or a function progress(done, total), got "
+                f"{described(progress)}"
             )
         return progress, lambda: None
     try:

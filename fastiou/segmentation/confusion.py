@@ -78,7 +78,11 @@ def _confusion(
     target: Any, pred: Any, num_classes: Any, ignore_index: Any
 ) -> tuple[Input, Input, Array]:
     classes = whole_number("num_classes", num_classes, lowest=1)
-    ignored = None if ignore_index is None else whole_number("ignore_index", ignore_index)
+    ignored = (
+        None
+        if ignore_index is None
+        else whole_number("ignore_index", ignore_index, highest=2**64 - 1)
+    )
     given1, given2 = label_images("target", target, "pred", pred)
     count = _confusion_of_few if classes < MANY_CLASSES else _confusion_of_many
     matrix = count(given1.array, given2.array, classes, ignored)
@@ -213,20 +217,21 @@ def mean_iou(
     if pred is None:
         if num_classes is not None or ignore_index is not None:
             raise ValueError(
-                "num_classes and ignore_index go with target and pred, got them with a matrix"
+                "num_classes and ignore_index go with target and pred, got them without pred"
             )
-        given = value_array("matrix", target)
+        given = value_array("target", target)
         inputs: tuple[Input, ...] = (given,)
         matrix = given.array
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(
-                f"matrix must have the shape (C, C), got {matrix.shape}; for class maps pass "
-                "target, pred and num_classes"
+                "target must be a confusion matrix of the shape (C, C) where no pred is given, got "
+                f"{matrix.shape}; for class maps pass target, pred and num_classes"
             )
         wrong = ~((matrix >= 0) & np.isfinite(matrix))
         if wrong.any():
             raise ValueError(
-                f"matrix must hold finite counts of at least 0, got {matrix[wrong][0]}"
+                "target must hold finite counts of at least 0 where no pred is given, got "
+                f"{matrix[wrong][0]}"
             )
     else:
         if num_classes is None:

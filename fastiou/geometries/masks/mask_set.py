@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays.inputs import (
-    Input,
-    hand_back,
-    label_array,
-    mask_array,
-    masks_on_gpu,
-)
+from fastiou.arrays.inputs import Input, hand_back, label_array
 from fastiou.geometries.masks import bits
+from fastiou.geometries.masks.dense_masks import read_dense
 from fastiou.geometries.masks.packing import (
     SCORES_PER_RUN,
     SCORES_PER_WORD,
     Packed,
     join,
-    pack_dense,
     pack_labels,
-    pack_on_gpu,
     pack_runs,
     padded_words,
     running_sum,
@@ -39,6 +31,7 @@ from fastiou.geometries.masks.run_lengths import (
     write_run_lengths,
 )
 from fastiou.runtime import memory, steps, threads
+from fastiou.runtime.words import described
 from fastiou.typing import Array
 
 __all__ = ["Masks", "as_masks", "holds_masks", "read_masks", "sides"]
@@ -151,8 +144,7 @@ class Masks:
         >>> fastiou.Masks.from_dense(np.eye(100) > 0)
         <Masks: 1 of 100 × 100, 1.6 KiB>
         """
-        masks, _ = pack_argument("array", array)
-        return masks
+        return cls._of(read_dense("array", array)[0])
 
     @classmethod
     def from_rle(cls, entries: Any, size: tuple[int, int] | None = None) -> Masks:
@@ -280,6 +272,8 @@ class Masks:
         >>> fastiou.Masks.concatenate([masks, masks])
         <Masks: 2 of 2 × 2, 32 bytes>
         """
+        if not isinstance(sets, Iterable):
+            raise TypeError(f"sets must be a list of Masks, got {described(sets)}")
         given = list(sets)
         if not given:
             raise ValueError("sets must hold at least one set of masks, got none")
@@ -464,7 +458,10 @@ class Masks:
                     self._areas[first:last],
                 )
             return self._taken(np.arange(len(self))[index])
-        chosen = np.asarray(index)
+        try:
+            chosen = np.asarray(index)
+        except (ValueError, TypeError, RuntimeError):  # a list of lists of several lengths
+            chosen = np.array(None)
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):
                 raise IndexError(
@@ -477,7 +474,7 @@ class Masks:
         if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
             raise IndexError(
                 "masks are chosen by an integer, a slice, integers or booleans in one dimension, "
-                f"got {index!r}"
+                f"got {described(index)}"
             )
         wrong = (chosen < -len(self)) | (chosen >= len(self))
         if wrong.any():
@@ -544,31 +541,29 @@ def holds_masks(value: Any, numbers: int) -> bool:
     Three dimensions make images, unless the last has the `numbers` of a box: that is a batch of
     boxes.
     """
-    if isinstance(value, Masks | dict):
+    if isinstance(value, Masks):
         return True
-    shape = tuple(getattr(value, "shape", ()))
+    if isinstance(value, dict):  # run lengths of one mask, to be refused as such
+        return not value.keys().isdisjoint(("size", "counts"))
+    shape = _shape_of(value)
     if isinstance(value, list | tuple) and value:
         if isinstance(value[0], dict):
             return True
         # Of lists the first entries tell; whether the others agree shows when they are read.
         shape = (len(value),)
         first = value[0]
-        while isinstance(first, list | tuple):
+        # More dimensions than a set has are none; a list may even hold itself.
+        while isinstance(first, list | tuple) and len(shape) <= 3:
             shape = *shape, len(first)
             first = first[0] if first else None
-        shape = *shape, *getattr(first, "shape", ())
+        shape = *shape, *_shape_of(first)
     return len(shape) == 3 and shape[-1] != numbers
 
 
-def pack_argument(name: str, value: Any) -> tuple[Masks, Input]:
-    """A dense argument as masks, packed where it lies, and what it came as."""
-    on_gpu = masks_on_gpu(name, value)
-    if on_gpu is not None and on_gpu[0].gpu is not None:
-        given, array = on_gpu
-        with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
-            return Masks._of(pack_on_gpu(array, on_gpu[0].gpu)), given
-    given = mask_array(name, value)
-    return Masks._of(pack_dense(given.array)), given
+def _shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of an array, () for what has none, or something else by that name."""
+    shape = getattr(value, "shape", ())
+    return tuple(shape) if isinstance(shape, tuple | list) else ()
 
 
 def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
@@ -579,7 +574,8 @@ def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
         isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value)
     ):
         return Masks._of(pack_runs(read_run_lengths(name, value))), None
-    return pack_argument(name, value)
+    packed, given = read_dense(name, value)
+    return Masks._of(packed), given
 
 
 def read_masks(name: str, value: Any) -> Input:

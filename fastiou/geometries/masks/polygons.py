@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks.polygon_kernels import FILL, MEASURE
-from fastiou.geometries.masks.run_lengths import RunLengths, describe, image_size
+from fastiou.geometries.masks.run_lengths import RunLengths, image_size
 from fastiou.runtime import memory, steps, threads
+from fastiou.runtime.words import described
 from fastiou.typing import Array
 
 __all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise"]
@@ -128,7 +129,7 @@ def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]
     """The rings of all masks as arrays (k, 2), and which are the first of each mask."""
     if not _is_sequence(polygons) or (isinstance(polygons, np.ndarray) and polygons.ndim == 0):
         raise TypeError(
-            f"{name} must be a list with the list of rings of each mask, got {describe(polygons)}"
+            f"{name} must be a list with the list of rings of each mask, got {described(polygons)}"
         )
     rings: list[Array] = []
     first = np.zeros(len(polygons) + 1, np.int64)
@@ -138,7 +139,7 @@ def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]
             raise TypeError(f"{where} must be a list of rings, got run lengths or another dict")
         if not _is_sequence(mask) or (isinstance(mask, np.ndarray) and mask.ndim == 0):
             raise TypeError(
-                f"{where} must be a list of rings, got {describe(mask)}; one mask is passed as "
+                f"{where} must be a list of rings, got {described(mask)}; one mask is passed as "
                 f"[{name}]"
             )
         if len(mask) == 0:
@@ -157,7 +158,7 @@ def _ring(where: str, value: Any) -> Array:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{where} must be a ring, [x1, y1, x2, y2, ...] or an array (k, 2) of real numbers, "
-            f"got {describe(value)}"
+            f"got {described(value)}"
         )
     if array.ndim == 1 and array.size % 2 == 1:
         raise ValueError(f"{where} must have a y for each x, got {array.size} numbers")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ import numpy.typing as npt
 from fastiou.arrays.inputs import plain_array
 from fastiou.geometries.masks import run_length_kernels as codec
 from fastiou.runtime import steps, threads
+from fastiou.runtime.words import described, described_dtype
 from fastiou.typing import Array
 
 __all__ = [
     "MAX_PIXELS",
     "RunLengths",
-    "describe",
     "image_size",
     "read_run_lengths",
     "write_run_lengths",
@@ -49,15 +48,7 @@ class RunLengths(NamedTuple):
     offsets: npt.NDArray[np.int64]
 
 
-# ---- what came, in words -----------------------------------------------------------------------
-
-
-def describe(value: Any) -> str:
-    """A value as it may stand in a message: short, whatever it is."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # Python does not write an integer of more than 4,300 digits
-        return f"a very large {type(value).__name__}"
+# ---- sizes -------------------------------------------------------------------------------------
 
 
 def _is_integer(value: Any) -> bool:
@@ -75,16 +66,16 @@ def image_size(name: str, value: Any) -> tuple[int, int]:
     """
     sides = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(sides, list | tuple) or not all(map(_is_integer, sides)):
-        raise TypeError(f"{name} must be (height, width), two integers, got {describe(value)}")
+        raise TypeError(f"{name} must be (height, width), two integers, got {described(value)}")
     if len(sides) != 2:
-        raise ValueError(f"{name} must be (height, width), two integers, got {describe(value)}")
+        raise ValueError(f"{name} must be (height, width), two integers, got {described(value)}")
     height, width = map(int, sides)
     if height < 0 or width < 0:
-        raise ValueError(f"{name} must be (height, width), both >= 0, got {describe(value)}")
+        raise ValueError(f"{name} must be (height, width), both >= 0, got {described(value)}")
     if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
         raise ValueError(
             f"{name} must have sides of at most {MAX_SIDE:,} and at most {MAX_PIXELS:,} pixels, "
-            f"got {describe((height, width))}"
+            f"got {described((height, width))}"
         )
     return height, width
 
@@ -174,7 +165,7 @@ def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
         entries, Sequence | np.ndarray
     ):
         raise TypeError(
-            f"{name} must be a list of dicts with 'size' and 'counts', got {describe(entries)}"
+            f"{name} must be a list of dicts with 'size' and 'counts', got {described(entries)}"
         )
     masks = entries.tolist() if isinstance(entries, np.ndarray) else list(entries)
     if not isinstance(masks, list):  # an array without dimensions
@@ -184,7 +175,7 @@ def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
         for i, mask in enumerate(masks):
             if not isinstance(mask, Mapping):
                 raise TypeError(
-                    f"{name}[{i}] must be a dict with 'size' and 'counts', got {describe(mask)}"
+                    f"{name}[{i}] must be a dict with 'size' and 'counts', got {described(mask)}"
                 )
             for key in ("size", "counts"):
                 if key not in mask:
@@ -244,7 +235,7 @@ def _mixed(
         else:
             raise TypeError(
                 f"{where} must be a string, bytes, or a list or array of integers, "
-                f"got {describe(value)}"
+                f"got {described(value)}"
             )
         parts.append(part)
     return parts, lists
@@ -258,20 +249,20 @@ def _integers(where: str, value: Any, size: tuple[int, int]) -> Array:
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iuO"):
             raise TypeError(
                 f"{where} must be integers in one dimension, got an array of shape {array.shape} "
-                f"and dtype {array.dtype}"
+                f"and dtype {described_dtype(array.dtype)}"
             )
         value = array.tolist()  # exact sums of any type, for what is seldom met
     if not set(map(type, value)) <= {int}:
         for i, count in enumerate(value):
             if not _is_integer(count):
-                raise TypeError(f"{where} must be integers, got {describe(count)} at position {i}")
+                raise TypeError(f"{where} must be integers, got {described(count)} at position {i}")
         value = [int(count) for count in value]
     if value and min(value) < 0:
         i = next(i for i, count in enumerate(value) if count < 0)
-        raise ValueError(f"{where} must be >= 0, got {describe(value[i])} at position {i}")
+        raise ValueError(f"{where} must be >= 0, got {described(value[i])} at position {i}")
     total = sum(value)
     if total != pixels:
-        raise ValueError(f"{where} sum to {describe(total)}, but {_pixels(size)}")
+        raise ValueError(f"{where} sum to {described(total)}, but {_pixels(size)}")
     return np.array(value, np.int64)
 
 

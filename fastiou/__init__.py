@@ -6,7 +6,7 @@ The package is built in floors. Imports only go down::
 
     cli         the command
     formats     files of boxes, masks and labels
-    relations   the public functions: dense, pairs, topk, match, nms
+    relations   the public functions: dense, pairs, topk, match, nms, soft_nms
     search      which members may meet: groups and a grid
     geometries  boxes, masks: how members are read, prepared and measured
     arrays      any library's arrays in, and results back in kind
@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     )
     from fastiou.relations.index import Index
     from fastiou.relations.match import Match, match
-    from fastiou.relations.nms import batched_nms, nms
+    from fastiou.relations.nms import nms
     from fastiou.relations.pairs import Pairs, pairs
+    from fastiou.relations.soft_nms import SoftNMS, batched_nms, soft_nms
     from fastiou.relations.topk import TopK, topk
     from fastiou.segmentation.confusion import MeanIoU, confusion_matrix, mean_iou
     from fastiou.segmentation.grades import iou_grade
@@ -68,6 +69,7 @@ __all__ = [
     "Match",
     "MeanIoU",
     "Pairs",
+    "SoftNMS",
     "TopK",
     "__version__",
     "batched_nms",
@@ -89,6 +91,7 @@ __all__ = [
     "pairs",
     "show_config",
     "soft_iou",
+    "soft_nms",
     "thresholded_iou",
     "topk",
 ]
@@ -100,8 +103,9 @@ _HOMES = {
     "Match": "relations.match",
     "MeanIoU": "segmentation.confusion",
     "Pairs": "relations.pairs",
+    "SoftNMS": "relations.soft_nms",
     "TopK": "relations.topk",
-    "batched_nms": "relations.nms",
+    "batched_nms": "relations.soft_nms",
     "box_area": "relations.conversions",
     "box_convert": "relations.conversions",
     "box_iou": "relations.dense",
@@ -120,6 +124,7 @@ _HOMES = {
     "pairs": "relations.pairs",
     "show_config": "config",
     "soft_iou": "segmentation.soft",
+    "soft_nms": "relations.soft_nms",
     "thresholded_iou": "segmentation.soft",
     "topk": "relations.topk",
 }

@@ -184,8 +184,9 @@ def nms(
     groups: npt.ArrayLike | None = None,
     method: str = "hard",
     sigma: float = 0.5,
-    score_threshold: float = 0.0,
+    score_threshold: float | None = None,
     max_output: int | None = None,
+    max_total: int | None = None,
 ) -> Array:
     """What is kept of a set, as `fastiou.nms` must give it.
 
@@ -193,7 +194,7 @@ def nms(
     ----------
     overlaps : array, shape (N, N), or what has its rows
         Dense scores of the set with itself, a row for each that may be kept.
-    scores, threshold, groups, method, sigma, score_threshold, max_output
+    scores, threshold, groups, method, sigma, score_threshold, max_output, max_total
         As in `fastiou.nms`.
 
     Returns
@@ -213,7 +214,8 @@ def nms(
     scores = np.asarray(scores)
     groups = np.zeros(len(scores), np.int64) if groups is None else np.asarray(groups)
     kind = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
-    enough = scores.astype(kind) >= rounded_down(score_threshold, kind)
+    least = -np.inf if score_threshold is None else score_threshold
+    enough = scores.astype(kind) >= rounded_down(least, kind)
     current = scores.astype(np.float64)
     taken = []
     for group in np.unique(groups):
@@ -233,9 +235,13 @@ def nms(
             else:
                 factors = np.where(values > 0, np.exp(-(values**2) / sigma), 1.0)
             current[left] *= factors
-            left = left[current[left] >= score_threshold]
+            left = left[current[left] >= least]
     taken.sort(key=lambda index: (-current[index], index))
-    return np.array(taken[:max_output], np.int64)
+    kept: list[Any] = []
+    for index in taken:
+        if max_output is None or sum(groups[index] == groups[kept]) < max_output:
+            kept.append(index)
+    return np.array(kept[:max_total], np.int64)
 
 
 # ---- matching ----------------------------------------------------------------------------------

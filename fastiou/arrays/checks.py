@@ -20,7 +20,6 @@ __all__ = [
     "check_one_shape",
     "crowd_array",
     "finite_number",
-    "group_array",
     "least_number",
     "refuse_infinite",
     "score_array",
@@ -38,24 +37,6 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, accepted))}, got {described(value)}"
         )
-
-
-def group_array(name: str, value: Any, count: int) -> Array:
-    """A group argument: one integer for each of `count` boxes, uint64 if that is needed."""
-    array = plain_array(name, value)
-    if array.shape == (0,) and count == 0:
-        return np.empty(0, np.int64)
-    if array.dtype.kind not in "biu":
-        raise TypeError(
-            f"{name} must hold integers, got dtype {described_dtype(array.dtype)}; whole floats "
-            "become integers by .astype(int), names or several keys by "
-            "numpy.unique(..., return_inverse=True)"
-        )
-    if array.shape != (count,):
-        raise ValueError(f"{name} must have the shape ({count},), got {array.shape}")
-    if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
-        return array.astype(np.uint64, copy=False)
-    return array.astype(np.int64, copy=False)
 
 
 def crowd_array(value: Any, count: int, of: str) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastiou.arrays.frames import frame_array
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
 from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
@@ -122,6 +123,10 @@ def _as_input(name: str, value: Any) -> Input:
     if torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cuda":
         array = _from_torch(name, value, torch)
         return Input(name, array, array, torch.from_numpy, "torch")
+    if not isinstance(value, list | tuple):
+        columns = frame_array(value)
+        if columns is not None:
+            return Input(name, columns, columns, None, "numpy")
     on_gpu = _from_gpu(name, value)
     if on_gpu is not None:
         return on_gpu

@@ -263,7 +263,7 @@ def commands() -> click.Group:
         help="Leave out what scores less than this, before or after scores are lowered.",
     )
     @click.option(
-        "--max-output", type=click.IntRange(0), help="Keep at most so many, in all groups together."
+        "--max-output", type=click.IntRange(0), help="Keep at most so many of each group."
     )
     @geometry(list(MEMBERS), "What to compare.")
     @click.option(

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastiou.arrays.checks import group_array, threshold_number, whole_number
+from fastiou.arrays.checks import threshold_number, whole_number
 from fastiou.arrays.inputs import Input, hand_back, result_dtype
+from fastiou.arrays.keys import KeyTable, read_keys
 from fastiou.cpu.small import MOST_PAIRS
 from fastiou.geometries.boxes import empty_columns
 from fastiou.geometries.table import check_metric, geometry_of
@@ -60,8 +61,9 @@ class Index:
         Boxes, as in `box_iou`.
     fmt
         As in `box_iou`. What is asked for comes in the same format.
-    groups : array of int, shape (M,), optional
-        The group that each box belongs to. Then all that is asked for needs groups, too.
+    groups : array_like, shape (M,), optional
+        The group that each box belongs to, one key or several, as in `pairs`. Then all that is
+        asked for needs groups of the same keys, too.
 
     Raises
     ------
@@ -91,12 +93,9 @@ class Index:
         given = geometry.read("b", b, fmt, batches=False)
         array = np.array(given.array)
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
-        self._groups: Array | None = None
-        self._labels, self._codes = np.zeros(1, np.int64), ONE_GROUP
+        self._keys: KeyTable | None = None
         if groups is not None:
-            self._groups = np.array(group_array("groups", groups, len(array)))
-            self._labels, codes = np.unique(self._groups, return_inverse=True)
-            self._codes = codes.astype(np.int32)
+            self._keys = KeyTable(read_keys("groups", groups, len(array)))
         # By metric and dtype, since areas are not the same for all.
         self._built: dict[tuple[str, str], BuiltSet | None] = {}
         self._prepared(METRICS["iou"], result_dtype(self._set))
@@ -105,14 +104,14 @@ class Index:
         return len(self._set.array)
 
     def __repr__(self) -> str:
-        groups = "" if self._groups is None else f" in {len(self._labels):,} groups"
+        groups = "" if self._keys is None else f" in {self._keys.count:,} groups"
         return f"<Index: {len(self):,} boxes as {self._set.fmt}{groups}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._set.array, self._set.fmt, self._groups, self._labels, self._codes, self._built
+        return self._set.array, self._set.fmt, self._keys, self._built
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        array, fmt, self._groups, self._labels, self._codes, self._built = state
+        array, fmt, self._keys, self._built = state
         self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt), fmt)
 
     def pairs(
@@ -126,7 +125,7 @@ class Index:
             Boxes in the format of the index.
         threshold, metric
             As in `pairs`.
-        groups : array of int, shape (N,), optional
+        groups : array_like, shape (N,), optional
             The group that each of `a` belongs to; for an index with groups, which needs them.
 
         Returns
@@ -172,7 +171,7 @@ class Index:
             Boxes in the format of the index.
         k, threshold, metric
             As in `topk`.
-        groups : array of int, shape (N,), optional
+        groups : array_like, shape (N,), optional
             The group that each of `a` belongs to; for an index with groups, which needs them.
 
         Returns
@@ -211,7 +210,7 @@ class Index:
         dtype = result_dtype(set1, self._set)
         array = small.plain_array(set1, dtype)
         built = self._prepared(chosen, dtype) if array is not None else None
-        if built is None or codes is None:
+        if built is None:
             return _Asked(set1, chosen, checked, ONE_GROUP, None)
         return _Asked(set1._replace(array=array), chosen, checked, codes, built)
 
@@ -223,29 +222,25 @@ class Index:
             self._built[key] = None
             if array is not None and len(array):
                 given = self._set._replace(array=array)
-                built = build_set(given, metric, self._codes, len(self._labels))
+                codes, count = ONE_GROUP, 1
+                if self._keys is not None:
+                    codes, count = self._keys.codes, self._keys.count
+                built = build_set(given, metric, codes, count)
                 # Else coordinates were too large or small for the dtype.
                 if built.exponent == 0 and built.ordered[0].dtype == dtype:
                     self._built[key] = built
         return self._built[key]
 
-    def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array | None]:
-        """The argument for `pairs`, and the numbers of groups, -1 for those of no box.
-
-        There are no numbers where one of both has integers from 2**63 on, or the index is empty.
-        """
-        if self._groups is None:
+    def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array]:
+        """The argument for `pairs`, and the numbers of groups, -1 for those of no box."""
+        if self._keys is None:
             if groups is not None:
                 raise ValueError("groups must be None: the index has none")
             return None, ONE_GROUP
         if groups is None:
             raise ValueError("groups must be given, one for each of a: the index has groups")
-        own = group_array("groups", groups, count)
-        if own.dtype != self._labels.dtype or not len(self._labels):
-            return (own, self._groups), None
-        places = np.minimum(np.searchsorted(self._labels, own), len(self._labels) - 1)
-        codes = np.where(self._labels[places] == own, places, -1).astype(np.int32)
-        return (own, self._groups), codes
+        codes = self._keys.codes_of(read_keys("groups", groups, count))
+        return (codes, self._keys.codes), codes
 
 
 # ---- few rows, and many ------------------------------------------------------------------------

@@ -109,9 +109,9 @@ def match(
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt
         As in `box_iou`. Float64 boxes as "xywh" get COCO's own scores, bit for bit.
-    groups : tuple of two arrays of int, optional
-        For each of `a`, shape (N,), and of `b`, shape (M,), the group that it belongs to: an image,
-        a frame, a class. Only members of equal groups match.
+    groups : tuple of two, the groups of `a` and of `b`, optional
+        The group that each member belongs to, one key or several, as in `pairs`. Only members of
+        equal groups match.
 
     Returns
     -------

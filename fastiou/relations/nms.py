@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from fastiou.arrays import backends
 from fastiou.arrays.checks import (
     check_choice,
     finite_number,
-    group_array,
     least_number,
     refuse_infinite,
     score_of_each,
@@ -28,11 +26,12 @@ from fastiou.relations import small
 from fastiou.relations.thresholds import least_above, rounded
 from fastiou.runtime import steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.words import described
 from fastiou.search.groups import group_codes
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, search
 from fastiou.typing import Array
 
-__all__ = ["batched_nms", "nms"]
+__all__ = ["SIGMA", "Names", "Suppressed", "nms", "suppress"]
 
 
 METHODS = ("hard", "linear", "gaussian")
@@ -65,8 +64,15 @@ class Task(NamedTuple):
     #: Group of each of them, as `group_codes` numbers them, and how many groups there are.
     codes: Array
     group_count: int
-    #: How many to keep at most.
+    #: How many to keep at most, of each group and in all.
     most: int | None
+    most_in_all: int | None
+
+    @property
+    def enough(self) -> int | None:
+        """How many suffice of each group; None if all are needed."""
+        limits = [most for most in (self.most, self.most_in_all) if most is not None]
+        return min(limits, default=None)
 
     def search(self, threshold: float) -> Search:
         """A grid over the chosen members."""
@@ -84,8 +90,9 @@ def nms(
     fmt: str = "xyxy",
     method: str = "hard",
     sigma: float = SIGMA,
-    score_threshold: float = 0.0,
+    score_threshold: float | None = None,
     max_output: int | None = None,
+    max_total: int | None = None,
     device: str = "auto",
 ) -> Any:
     """Keep the best of members that overlap too much: non-maximum suppression.
@@ -104,9 +111,11 @@ def nms(
         Those that score more with one that is kept are suppressed; from 0, where all are that
         score anything. It is rounded down to the dtype of the scores of `box_iou`, so that a score
         is above it just where it is above the float64 number, as in torchvision.
-    groups : array of int, shape (N,), optional
+    groups : array_like, shape (N,), or several, optional
         The group that each belongs to: an image, a class. Only members of equal groups suppress
-        each other, so that many images cost the sum of the images.
+        each other, so that many images cost the sum of the images. They are integers or names, as
+        an array or a list; several keys are a tuple of such arrays, or a data frame with a column
+        for each, as in `pairs`.
     metric
         As in `box_iou`, or, for masks, in `mask_iou`, where the rows are those that are kept.
     fmt
@@ -118,12 +127,14 @@ def nms(
         those that score ``v`` above 0 by ``exp(-v² / sigma)``. Then the next one is taken.
     sigma : float
         For "gaussian", greater than 0: the larger, the less scores are lowered.
-    score_threshold : float
-        Members that score less are left out from the start, and dropped once their lowered score is
-        less. Scores that may be below 0, such as logits, need ``-inf``. It is rounded down to the
-        dtype of `scores`, integers as float64.
+    score_threshold : float, optional
+        Members whose own score is less are left out from the start, and dropped once their lowered
+        score is less. Without it, all scores count, also those below 0, such as logits. It is
+        rounded down to the dtype of `scores`, integers as float64.
     max_output : int, optional
-        Keep at most so many in all: the best.
+        Keep at most so many of each group: the best. Without groups, all are one.
+    max_total : int, optional
+        Keep at most so many of all groups together: the best.
     device : {"auto", "cpu", "cuda"}
         Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
         the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
@@ -134,7 +145,8 @@ def nms(
     array of int64
         Indices of those that are kept, by descending score, and equal scores by index, as an array
         of the library that `a` came from. For the soft methods it is the score at which each was
-        taken. Boxes with a NaN, and boxes and masks without area, suppress nothing and are kept.
+        taken, which `soft_nms` returns, too. Boxes with a NaN, and boxes and masks without area,
+        suppress nothing and are kept.
 
     Raises
     ------
@@ -170,71 +182,145 @@ def nms(
         and type(device) is str
         and method == "hard"
         and max_output is None
+        and max_total is None
         and sigma is SIGMA
         and device in ("auto", "cpu")
     ):
         kept = small.nms(a, a, scores, threshold, groups, metric, fmt, score_threshold)
         if kept is not None:
             return kept
+    check_choice("method", method, METHODS)
+    found = suppress(
+        Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
+        max_output, max_total, device,
+    )  # fmt: skip
+    return hand_back(found.indices, found.set1)
+
+
+class Names(NamedTuple):
+    """What a public function calls its arguments."""
+
+    a: str = "a"
+    threshold: str = "threshold"
+    groups: str = "groups"
+    needs_groups: bool = False
+
+
+class Suppressed(NamedTuple):
+    """What is kept of a set."""
+
+    #: By descending score.
+    indices: Array
+    #: The score at which each was taken, float64; None for "hard".
+    scores: Array | None
+    #: The set, and the argument `scores`, checked.
+    set1: Input
+    given_scores: Array
+
+
+def suppress(
+    names: Names,
+    a: Any,
+    scores: Any,
+    threshold: Any,
+    groups: Any,
+    metric: Any,
+    fmt: Any,
+    method: str,
+    sigma: Any,
+    score_threshold: Any,
+    max_output: Any,
+    max_total: Any,
+    device: Any,
+) -> Suppressed:
+    """What every function of suppression does, of a known method, for arguments of any kind."""
     geometry = geometry_of(fmt, a)
     score = check_metric(metric, geometry)
-    check_choice("method", method, METHODS)
     backends.check_device(device)
-    set1 = geometry.read("a", a, fmt, batches=False)
+    set1 = geometry.read(names.a, a, fmt, batches=False)
     count = set1.size
-    values = score_of_each(scores, count, "a")
-    minimum = threshold_number(threshold, score.maximum, zero=True)
+    values = score_of_each(scores, count, names.a)
+    minimum = threshold_number(threshold, score.maximum, zero=True, name=names.threshold)
     width = finite_number("sigma", sigma)
     if width <= 0:
-        raise ValueError(f"sigma must be greater than 0, got {sigma!r}")
-    least = rounded(values.dtype, least_number("score_threshold", score_threshold))
-    most = (
-        None if max_output is None else min(whole_number("max_output", max_output, lowest=0), count)
+        raise ValueError(f"sigma must be greater than 0, got {described(sigma)}")
+    least = -np.inf
+    if score_threshold is not None:
+        least = rounded(values.dtype, least_number("score_threshold", score_threshold))
+    most, most_in_all = (
+        None if value is None else whole_number(name, value, lowest=0)
+        for name, value in (("max_output", max_output), ("max_total", max_total))
     )
     if method != "hard":
-        if device == "cuda":
-            raise ValueError(
-                f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
-            )
-        if score.has_units:
-            raise ValueError(f"method must be 'hard' for the metric {metric!r}, got {method!r}")
-        if count and values.min() < 0:
-            row = int((values < 0).argmax())
-            raise ValueError(
-                f"scores must be at least 0 for method={method!r}, which would raise lower ones, "
-                f"got {values[row]} in row {row}"
-            )
-        if np.isinf(values).any():
-            row = int(np.isinf(values).argmax())
-            raise ValueError(
-                f"scores must be finite for method={method!r}, which could not lower others, "
-                f"got {values[row]} in row {row}"
-            )
+        _check_soft(score, values, method, device)
+    if groups is None and names.needs_groups and count:
+        raise TypeError(f"{names.groups} must hold integers or names, got None")
+    known = small.checked_groups(groups, count, count, True, names.groups)
     if method == "hard" and device != "cuda":
-        known = small.checked_groups(groups, count, count, True)
         few = values.astype(np.float32) if values.dtype == np.float16 else values
         kept = small.plain_call(small.nms, set1, set1, few, minimum, known, metric, fmt, least)
         if kept is not None:
-            return hand_back(kept[:most], set1)
-    codes, _, group_count = group_codes(groups, (count, count), itself=True)
-    chosen = by_score(values)[: np.count_nonzero(values >= least)]
+            best = best_of_each(kept, known, most)[:most_in_all]
+            return Suppressed(best, None, set1, values)
+    codes, _, group_count = group_codes(known, (count, count), itself=True)
+    chosen = by_score(values)
+    if least != -np.inf:
+        chosen = chosen[: np.count_nonzero(values >= least)]
     if len(chosen) < count:
         refuse_infinite(set1)  # in those that are left out, too
     codes = codes[chosen] if len(codes) > 1 else codes
-    task = Task(set1, score, minimum, chosen, codes, group_count, most)
+    task = Task(set1, score, minimum, chosen, codes, group_count, most, most_in_all)
+    taken_at = None
     if method == "hard":
         kept = backends.compute(
             device, [set1], lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
         )
-        result = chosen[kept]
+        result = best_of_each(chosen[kept], known, most)[:most_in_all]
     else:
         lowered = _soft(task, method, width, values[chosen].astype(np.float64), least)
         taken = np.sort(chosen[lowered >= 0])
         current = np.full(count, -1.0)
         current[chosen] = lowered
         result = taken[by_score(current[taken])]
-    result = result[:most]
-    return hand_back(result, set1)
+        # Of each group no more than `most` were taken, and of these the best.
+        result = best_of_each(result, known, most)[:most_in_all]
+        taken_at = current[result]
+    return Suppressed(result, taken_at, set1, values)
+
+
+def _check_soft(score: Metric, values: Array, method: str, device: str) -> None:
+    """Raise a ValueError unless scores can be lowered."""
+    if device == "cuda":
+        raise ValueError(
+            f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
+        )
+    if score.has_units:
+        raise ValueError(f"method must be 'hard' for the metric {score.name!r}, got {method!r}")
+    for wrong, accepted, reason in (
+        (values < 0, "at least 0", "would raise lower ones"),
+        (np.isinf(values), "finite", "could not lower others"),
+    ):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"scores must be {accepted} for method={method!r}, which {reason}, "
+                f"got {values[row]} in row {row}"
+            )
+
+
+def best_of_each(kept: Array, groups: Array | None, most: int | None) -> Array:
+    """The first `most` of each group among those that are kept, in their order."""
+    if most is None or len(kept) <= most:
+        return kept
+    if groups is None:
+        return kept[:most]
+    own = groups[kept]
+    order = np.argsort(own, kind="stable")
+    ordered = own[order]
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(begins, len(kept)))
+    ranks = np.arange(len(kept)) - np.repeat(begins, sizes)
+    return kept[np.sort(order[ranks < most])]
 
 
 def by_score(scores: Array) -> Array:
@@ -342,7 +428,7 @@ def _hard(task: Task) -> Array:
     kept = np.zeros(count + PADDING, np.uint8)
     is_left = np.empty(count, np.bool_)
     limits = _limits(found, task.threshold)
-    enough = count + 1 if task.most is None or task.group_count > 1 else task.most
+    enough = count + 1 if task.enough is None or task.group_count > 1 else task.enough
     work = _work(found)
     shares = steps.shares()
     share = next(shares)
@@ -394,7 +480,7 @@ def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
     if not count:
         return result
     limits = _limits(found, task.threshold)
-    enough = count if task.most is None or task.group_count > 1 else task.most
+    enough = count if task.enough is None or task.group_count > 1 else task.enough
     with working(gpu) as work:
         kept = suppress(work, found, queue, limits, _work(found), enough)
     result[found.set1[2][:count]] = kept
@@ -441,7 +527,7 @@ def _soft(task: Task, method: str, sigma: float, scores: Array, least: float) ->
     cuts = np.append(cuts[cuts < len(sizes)], len(sizes)).astype(np.int64)
     progress = cuts[:-1].copy()
     limits = _limits(found, threshold)
-    most = count + 1 if task.most is None else task.most
+    most = count + 1 if task.enough is None else min(task.enough, count + 1)
     work = _work(found)
     shares = steps.shares()
     share = next(shares)
@@ -457,44 +543,3 @@ def _soft(task: Task, method: str, sigma: float, scores: Array, least: float) ->
     result: Array = scores.copy()
     result[order] = taken
     return result
-
-
-def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
-    """Suppress boxes of each class or image by themselves, as torchvision's function of this name.
-
-    It is `nms` with groups, for scores of any size. Groups are compared as groups, where
-    torchvision moves their boxes apart, which rounds large coordinates.
-
-    Parameters
-    ----------
-    boxes : array_like, shape (N, 4)
-        Boxes as (left, top, right, bottom).
-    scores : array_like, shape (N,)
-        How sure each is.
-    idxs : array of int, shape (N,)
-        The group that each box belongs to.
-    iou_threshold : float
-        Boxes whose IoU with one that is kept is more than this are suppressed.
-
-    Returns
-    -------
-    array of int64
-        Indices of those that are kept, by descending score.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `nms`.
-
-    Examples
-    --------
-    >>> import fastiou
-    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]]
-    >>> fastiou.batched_nms(boxes, [0.8, -0.9, 0.7], [0, 1, 0], 0.5)
-    array([0, 1])
-    """
-    # By the names that arguments have here.
-    threshold_number(iou_threshold, 1.0, zero=True, name="iou_threshold")
-    if hasattr(boxes, "__len__") and getattr(boxes, "ndim", 1) != 0:
-        group_array("idxs", idxs, len(boxes))
-    return nms(boxes, scores, iou_threshold, groups=idxs, score_threshold=-math.inf)

@@ -144,10 +144,14 @@ def pairs(
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt
         As in `box_iou`.
-    groups : tuple of two arrays of int, or one array of int if `b` is None, optional
-        For each box of `a`, shape (N,), and of `b`, shape (M,), the group that it belongs to: an
-        image, a frame, a class. Only members of equal groups are compared, so that many images cost
-        the sum of the images.
+    groups : tuple of two, the groups of `a` and of `b`; or the groups of `a` if `b` is None
+        The group that each member belongs to: an image, a frame, a class. Only members of equal
+        groups are compared, so that many images cost the sum of the images. The groups of a set
+        are integers or names, as an array or a list of one for each member. Where several keys
+        make a group, such as image and class, they are a tuple of such arrays, or a data frame
+        with a column for each. With `b`, a tuple of two is always that of both sets: two keys of
+        both are ``((images_a, classes_a), (images_b, classes_b))``. A missing key (None, NaN) is
+        refused.
     device : {"auto", "cpu", "cuda"}
         As in `box_iou`.
     progress : bool or function

@@ -177,11 +177,13 @@ def _plain_groups(
     return both
 
 
-def checked_groups(groups: Any, count1: int, count2: int, itself: bool) -> Any:
+def checked_groups(
+    groups: Any, count1: int, count2: int, itself: bool, name: str = "groups"
+) -> Any:
     """The argument `groups`, checked, as arrays of one integer type."""
     if groups is None:
         return None
-    groups1, groups2 = group_arrays(groups, count1, count2, itself=itself)
+    groups1, groups2 = group_arrays(groups, count1, count2, itself=itself, name=name)
     return groups1 if itself else (groups1, groups2)
 
 
@@ -292,7 +294,7 @@ def nms(
         or not scores.flags.carray
         or type(threshold) is not float
         or not 0.0 <= threshold <= 1.0
-        or type(score_threshold) is not float
+        or not (score_threshold is None or type(score_threshold) is float)
         or score_threshold != score_threshold
         or len(a) > MOST_SUPPRESSED
     ):
@@ -303,7 +305,7 @@ def nms(
     kept = np.empty(len(a), np.int64)
     count = kind.kernels.nms(
         a, kind.layout, scores, codes[0], least_above(a.dtype, threshold),
-        rounded(scores.dtype, score_threshold), kept,
+        -np.inf if score_threshold is None else rounded(scores.dtype, score_threshold), kept,
     )  # fmt: skip
     return None if count < 0 else kept[:count].copy()
 

@@ -83,8 +83,9 @@ def topk(
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt
         As in `box_iou`.
-    groups : tuple of two arrays of int, optional
-        As in `pairs`.
+    groups : tuple of two, the groups of `a` and of `b`, optional
+        The group that each member belongs to, one key or several, as in `pairs`. Only members of
+        equal groups are compared.
     device : {"auto", "cpu", "cuda"}
         As in `box_iou`.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.arrays.checks import group_array
+from fastiou.arrays.keys import Keys, KeyTable, read_keys
 from fastiou.typing import Array
 
 __all__ = ["group_arrays", "group_codes"]
@@ -29,42 +29,39 @@ def group_codes(groups: Any, sizes: tuple[int, int], *, itself: bool) -> tuple[A
         codes1 = (groups1 - groups1.dtype.type(low)).astype(np.int32)
         codes2 = codes1 if itself else (groups2 - groups2.dtype.type(low)).astype(np.int32)
         return codes1, codes2, span
-    known, codes2 = np.unique(groups2, return_inverse=True)
-    codes2 = codes2.astype(np.int32)
-    if itself:
-        return codes2, codes2, len(known)
-    places = np.minimum(np.searchsorted(known, groups1), len(known) - 1)
-    codes1 = np.where(known[places] == groups1, places, -1).astype(np.int32)
-    return codes1, codes2, len(known)
+    table = KeyTable(Keys("groups", [groups2]))
+    codes1 = table.codes if itself else table.codes_of(Keys("groups", [groups1]))
+    return codes1, table.codes, table.count
 
 
 def group_arrays(
-    groups: Any, size1: int, size2: int, *, itself: bool
+    groups: Any, size1: int, size2: int, *, itself: bool, name: str = "groups"
 ) -> tuple[Array | None, Array | None]:
-    """The argument `groups` as an array for either set."""
+    """The argument `groups` as an array of one integer type for either set.
+
+    Of one set it is that set's keys (see `arrays.keys.read_keys`), of two sets a tuple or list of
+    the keys of both, whatever their number.
+    """
     if groups is None:
         return None, None
     if itself:
-        if isinstance(groups, tuple) and len(groups) == 2 and size1 != 2:
-            raise ValueError("groups must be one array, the groups of a, when b is not given")
-        both = group_array("groups", groups, size1)
+        keys = read_keys(name, groups, size1)
+        own = keys.integers
+        both = KeyTable(keys).codes.astype(np.int64) if own is None else own
         return both, both
     if (
         not isinstance(groups, tuple | list)
         or len(groups) != 2
-        or any(isinstance(part, int | np.integer) for part in groups)
+        or any(isinstance(part, int | str | bytes | np.generic) for part in groups)
     ):
         raise ValueError(
-            "groups must be a tuple of two arrays, the groups of a and of b, when both are given"
+            f"{name} must be a tuple of two, the groups of a and those of b, when both are given; "
+            "several keys are a tuple of arrays or a data frame in either of them"
         )
-    groups1 = group_array("groups[0]", groups[0], size1)
-    groups2 = group_array("groups[1]", groups[1], size2)
-    if groups1.dtype != groups2.dtype:  # one has numbers from 2**63 on, so the other none below 0
-        for name, array in (("groups[0]", groups1), ("groups[1]", groups2)):
-            if array.dtype == np.int64 and array.size and array.min() < 0:
-                raise ValueError(
-                    f"{name} has {array.min()}, and the other groups have numbers from 2**63 on: "
-                    "they have no integer type in common"
-                )
-        return groups1.astype(np.uint64), groups2.astype(np.uint64)
-    return groups1, groups2
+    keys1 = read_keys(f"{name}[0]", groups[0], size1)
+    keys2 = read_keys(f"{name}[1]", groups[1], size2)
+    own1, own2 = keys1.integers, keys2.integers
+    if own1 is not None and own2 is not None and own1.dtype == own2.dtype:
+        return own1, own2
+    table = KeyTable(keys2)
+    return table.codes_of(keys1).astype(np.int64), table.codes.astype(np.int64)

@@ -605,7 +605,11 @@ BOX = [[0, 0, 1, 1]]
             ValueError,
             "iscrowd must be None with metric='intersection'",
         ),
-        ({"groups": [1, 1]}, ValueError, "groups must be a tuple of two arrays"),
+        (
+            {"groups": [1, 1]},
+            ValueError,
+            "groups must be a tuple of two, the groups of a and those of b",
+        ),
         ({"groups": ([1.5], [1])}, TypeError, r"groups\[0\] must hold integers"),
         ({"groups": ([1], [1, 2])}, ValueError, r"groups\[1\] must have the shape"),
     ],

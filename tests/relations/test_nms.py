@@ -104,8 +104,11 @@ def test_the_oracle_by_hand() -> None:
     assert kept_of_chain(scores, 0.4, score_threshold=2) == []
     assert kept_of_chain(scores, 0.4, groups=[0, 1, 1, 0]) == [0, 1, 3]
     assert kept_of_chain([0.5] * 4, 0.4) == [0, 2, 3]
-    assert kept_of_chain([-1, 0, -3, -2], 0.4) == [1]
-    assert kept_of_chain([-1, 0, -3, -2], 0.4, score_threshold=-math.inf) == [1, 3]
+    assert kept_of_chain([-1, 0, -3, -2], 0.4, score_threshold=0) == [1]
+    for least in (None, -math.inf):
+        assert kept_of_chain([-1, 0, -3, -2], 0.4, score_threshold=least) == [1, 3]
+    assert kept_of_chain(scores, 0.4, max_output=1, groups=[0, 1, 1, 0]) == [0, 1]
+    assert kept_of_chain(scores, 0.4, max_total=1, groups=[0, 1, 1, 0]) == [0]
 
 
 def test_the_soft_oracle_by_hand() -> None:
@@ -147,9 +150,9 @@ def test_by_hand() -> None:
     assert fastiou.nms(boxes, scores, max_output=0).tolist() == []
     assert fastiou.nms(boxes, scores, max_output=99).tolist() == [3, 0, 2]
     assert fastiou.nms(boxes, scores, score_threshold=0.9).tolist() == [3, 0]
-    assert fastiou.nms(boxes, [-1, -2, -3, -4]).tolist() == []
+    assert fastiou.nms(boxes, [-1, -2, -3, -4], score_threshold=0).tolist() == []
     # Left out from the start, it suppresses nothing.
-    assert fastiou.nms(boxes, [-1, 1, 2, 3]).tolist() == [3, 2, 1]
+    assert fastiou.nms(boxes, [-1, 1, 2, 3], score_threshold=0).tolist() == [3, 2, 1]
     assert fastiou.nms(boxes, scores, method="linear").tolist() == [3, 0, 2, 1]
     assert fastiou.nms(boxes, scores, method="linear", score_threshold=0.4).tolist() == [3, 0, 2]
 
@@ -172,7 +175,26 @@ def test_a_score_at_the_score_threshold_stays() -> None:
         assert fastiou.nms(boxes, scores, score_threshold=0.7).tolist() == [0, 1]
     assert fastiou.nms(boxes, [2, 3, 1], score_threshold=2).tolist() == [1, 0]
     assert fastiou.nms(boxes, [2, 3, 1], score_threshold=1.5).tolist() == [1, 0]
-    assert fastiou.nms(boxes, [0.0, -0.0, -1e-300]).tolist() == [0, 1]
+    assert fastiou.nms(boxes, [0.0, -0.0, -1e-300], score_threshold=0).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("way", [None, pytest.param(1, marks=pytest.mark.general_way)])
+def test_all_scores_count_unless_a_threshold_is_given(way: Any) -> None:
+    """Logits, and infinite ones, too."""
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60], [70, 70, 71, 71]]
+    for dtype in (np.float16, np.float32, np.float64):
+        scores = np.array([-3, -2, -math.inf, 0], dtype)
+        assert fastiou.nms(boxes, scores).tolist() == [3, 1, 2]
+        assert fastiou.nms(np.array(boxes, dtype), scores).tolist() == [3, 1, 2]
+        assert fastiou.nms(np.array(boxes, dtype), scores, groups=[1, 2, 1, 1]).tolist() == [
+            3,
+            1,
+            0,
+            2,
+        ]
+        assert fastiou.nms(np.array(boxes, dtype), scores, score_threshold=-2.0).tolist() == [3, 1]
+        assert fastiou.nms(boxes, scores, score_threshold=-2.5).tolist() == [3, 1]
+    assert fastiou.nms(boxes, [-3, -2, -9, 0], score_threshold=None).tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -310,14 +332,49 @@ def test_equal_boxes_and_scores() -> None:
     assert fastiou.nms(boxes, np.ones(3000), 1.0, max_output=7).tolist() == list(range(7))
 
 
-def test_max_output_takes_the_best_of_all_groups(rng: np.random.Generator) -> None:
-    boxes, scores = scattered(rng, 3000, 200), tied_scores(rng, 3000)
-    (groups,) = uneven_groups(rng, 3000)
-    for options in ({}, {"groups": groups}):
-        kept = fastiou.nms(boxes, scores, 0.2, **options)
+def first_of_each(kept: Array, groups: Array | None, most: int | None) -> Array:
+    """The first of each group among those kept."""
+    seen: dict[Any, int] = {}
+    chosen = []
+    for index in kept.tolist():
+        group = 0 if groups is None else groups[index]
+        seen[group] = seen.get(group, 0) + 1
+        if most is None or seen[group] <= most:
+            chosen.append(index)
+    return np.array(chosen, np.int64)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [40, 3000])
+def test_max_output_takes_the_best_of_each_group(
+    rng: np.random.Generator, method: str, size: int
+) -> None:
+    boxes, scores = scattered(rng, size, size // 15), tied_scores(rng, size)
+    (groups,) = uneven_groups(rng, size)
+    options: dict[str, Any] = {"method": method}
+    for own in (None, groups, np.full(size, 7)):
+        kept = fastiou.nms(boxes, scores, 0.2, groups=own, **options)
         for most in (0, 1, 2, 63, 64, 65, len(kept) - 1, len(kept), len(kept) + 1, 10**12):
-            some = fastiou.nms(boxes, scores, 0.2, max_output=most, **options)
+            some = fastiou.nms(boxes, scores, 0.2, groups=own, max_output=most, **options)
+            wanted = first_of_each(kept, own, most)
+            np.testing.assert_array_equal(some, wanted, strict=True)
+            for in_all in (0, 1, 5, most, 10**12):
+                some = fastiou.nms(
+                    boxes, scores, 0.2, groups=own, max_output=most, max_total=in_all, **options
+                )
+                np.testing.assert_array_equal(some, wanted[:in_all], strict=True)
+            some = fastiou.nms(boxes, scores, 0.2, groups=own, max_total=most, **options)
             np.testing.assert_array_equal(some, kept[:most], strict=True)
+
+
+def test_max_output_is_that_of_an_image() -> None:
+    """Two boxes in each of two images: the best of each, and the best of all."""
+    boxes = [[0, 0, 1, 1], [5, 5, 6, 6]] * 2
+    scores, images = [0.9, 0.8, 0.2, 0.1], ["b.jpg", "b.jpg", "a.jpg", "a.jpg"]
+    assert fastiou.nms(boxes, scores, groups=images, max_output=1).tolist() == [0, 2]
+    assert fastiou.nms(boxes, scores, groups=images, max_total=1).tolist() == [0]
+    assert fastiou.nms(boxes, scores, groups=images, max_output=1, max_total=1).tolist() == [0]
+    assert fastiou.nms(boxes, scores, max_output=1).tolist() == [0]
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 63, 64, 65, 257])
@@ -338,7 +395,8 @@ def test_nothing() -> None:
             for method in METHODS:
                 kept = fastiou.nms(boxes, scores, groups=groups, method=method)
                 assert (kept.shape, kept.dtype) == ((0,), np.int64)
-        assert fastiou.batched_nms(boxes, scores, [], 0.5).shape == (0,)
+        for idxs in ([], None, np.ones(0)):
+            assert fastiou.batched_nms(boxes, scores, idxs, 0.5).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -360,7 +418,8 @@ def test_extreme_scores() -> None:
     kept = fastiou.nms(boxes, lowest, score_threshold=-np.inf)
     assert kept.tolist() == [3, 1, 2]
     tiny = np.array([5e-324, 1e308, -1e308, 0.0])
-    assert fastiou.nms(boxes, tiny).tolist() == [1, 0]
+    assert fastiou.nms(boxes, tiny, score_threshold=0).tolist() == [1, 0]
+    assert fastiou.nms(boxes, tiny).tolist() == [1, 0, 2]
     assert fastiou.nms(boxes, tiny, score_threshold=-np.inf).tolist() == [1, 0, 2]
     single = np.array([1, 1 + 2**-23, 1, 1], np.float32)
     assert fastiou.nms(boxes, single).tolist() == [1, 0, 2]
@@ -425,6 +484,7 @@ def test_any_scene(metric: str, data: st.DataObject) -> None:
         groups=scene.groups[0] if data.draw(st.booleans()) else None,
         score_threshold=data.draw(st.sampled_from([0.0, 0.25, -math.inf, 100.0])),
         max_output=data.draw(st.none() | st.integers(0, 2 * count)),
+        max_total=data.draw(st.none() | st.integers(0, 2 * count)),
     )
 
 
@@ -465,7 +525,9 @@ def assert_order(
         current[same] *= factors[same]
         left &= current >= minimum * (1 - ROUNDING)
     assert (np.diff(taken) <= taken[:-1] * ROUNDING + SMALLEST).all()
-    most = options.get("max_output")
+    if options.get("max_output") is not None:
+        return
+    most = options.get("max_total")
     if most is None or len(kept) < most:
         assert not (left & (current > minimum * (1 + ROUNDING))).any()
         if minimum == 0:
@@ -540,7 +602,8 @@ def test_soft_of_crowds(rng: np.random.Generator, method: str, grouped: bool) ->
         {},
         {"score_threshold": 1e-3},
         {"score_threshold": 0.3},
-        {"max_output": 200, "score_threshold": 1e-3},
+        {"max_total": 200, "score_threshold": 1e-3},
+        {"max_output": 20, "score_threshold": 1e-3},
         {"sigma": 0.05, "score_threshold": 1e-3},
     ):
         for threshold in (0.0, 0.3):
@@ -594,8 +657,10 @@ def test_soft_of_any_scene(metric: str, method: str, data: st.DataObject) -> Non
     assert_order(kept, overlaps, scores, threshold, **options)
     assert_order(wanted, overlaps, scores, threshold, **options)
     most = data.draw(st.integers(0, count + 1))
-    some = fastiou.nms(scene.a, scores, threshold, max_output=most, **scene.options, **options)
+    some = fastiou.nms(scene.a, scores, threshold, max_total=most, **scene.options, **options)
     np.testing.assert_array_equal(some, kept[:most], strict=True)
+    some = fastiou.nms(scene.a, scores, threshold, max_output=most, **scene.options, **options)
+    np.testing.assert_array_equal(some, first_of_each(kept, options["groups"], most), strict=True)
 
 
 # ---- masks -------------------------------------------------------------------------------------
@@ -812,8 +877,14 @@ BOXES = [[0, 0, 1, 1], [0, 0, 1, 1]]
         ({"max_output": -1}, ValueError, "max_output must be .*got -1"),
         ({"max_output": 1.5}, TypeError, "max_output must be .*got 1.5"),
         ({"max_output": "1"}, TypeError, "max_output must be .*got '1'"),
+        ({"max_total": -1}, ValueError, "max_total must be .*got -1"),
+        ({"max_total": 1.5}, TypeError, "max_total must be .*got 1.5"),
         ({"groups": [1]}, ValueError, r"groups must have the shape \(2,\), got \(1,\)"),
-        ({"groups": [1.5, 1]}, TypeError, "groups must hold integers, got dtype float64"),
+        (
+            {"groups": [1.5, 1]},
+            TypeError,
+            "groups must hold integers or names, .*got 1.5 at position 0",
+        ),
     ],
 )
 def test_bad_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -826,15 +897,26 @@ def test_bad_options(options: dict[str, Any], error: type[Exception], message: s
     [
         ((BOXES, [1, 2], [0, 0], 1.5), ValueError, "iou_threshold must be .*got 1.5"),
         ((BOXES, [1, 2], [0], 0.5), ValueError, r"idxs must have the shape \(2,\), got \(1,\)"),
-        ((BOXES, [1, 2], None, 0.5), TypeError, "idxs must hold integers"),
-        ((5, [1, 2], [0, 0], 0.5), ValueError, r"must have the shape \(N, 4\), got \(\)"),
+        ((BOXES, [1, 2], None, 0.5), TypeError, "idxs must hold integers or names, got None"),
+        ((BOXES, [1, 2], [0, 0.5], 0.5), TypeError, "idxs must hold .*got 0.5 at position 1"),
+        ((BOXES, [1, 2], [0, math.nan], 0.5), ValueError, "idxs has no value at position 1"),
+        ((BOXES, [1], [0, 0], 0.5), ValueError, r"scores must have .*: one for each of boxes"),
+        ((BOXES, [1, math.nan], [0, 0], 0.5), ValueError, "scores must be numbers, got NaN"),
+        ((BOXES, [1, 2], [0, 0], None), TypeError, "iou_threshold must be a number, got None"),
+        ((5, [1, 2], [0, 0], 0.5), ValueError, r"boxes must have the shape \(N, 4\), got \(\)"),
+        (([[0, 0, math.inf, 1]], [1], [0], 0.5), ValueError, "boxes has an infinite coordinate"),
+        ((np.ones((2, 6)), [1, 2], [0, 0], 0.5), ValueError, r"pass boxes\[:, :4\]"),
     ],
 )
 def test_batched_nms_names_its_own_arguments(
     arguments: tuple[Any, ...], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{message}" if message.startswith(NAMES) else message):
         fastiou.batched_nms(*arguments)
+
+
+#: What `batched_nms` calls its arguments.
+NAMES = ("boxes", "scores", "idxs", "iou_threshold")
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,12 @@ def test_group_numbers_beyond_int64() -> None:
     found = fastiou.pairs(box, box, groups=small)
     assert (found.rows.tolist(), found.cols.tolist()) == ([0], [0])
     assert len(fastiou.pairs(box, box[:0], groups=(groups, np.empty(0, np.uint64)))) == 0
-    with pytest.raises(ValueError, match=r"groups\[1\] has -1, .* no integer type in common"):
-        fastiou.pairs(box, box, groups=(groups, [0, -1]))
-    with pytest.raises(ValueError, match="groups must be one array"):
-        fastiou.pairs(np.ones((3, 4)), groups=([1, 1, 1], [1, 1, 1]))
+    # No integer type of NumPy's holds both of these.
+    assert len(fastiou.pairs(box, box, groups=(groups, [0, -1]))) == 0
+    found = fastiou.pairs(box, box, groups=(np.array([2**64 - 1, 5], np.uint64), [5, -1]))
+    assert (found.rows.tolist(), found.cols.tolist()) == ([1], [0])
+    found = fastiou.pairs(box, box, groups=([5, -1], np.array([2**64 - 1, 5], np.uint64)))
+    assert (found.rows.tolist(), found.cols.tolist()) == ([0], [1])
 
 
 @pytest.mark.parametrize(
@@ -176,13 +178,21 @@ def test_group_numbers_beyond_int64() -> None:
         ({"metric": "no"}, ValueError, "metric must be one of"),
         ({"fmt": "no"}, ValueError, "fmt must be one of"),
         ({"device": "cuda"}, RuntimeError, "cannot be used"),
-        ({"groups": [1, 1]}, ValueError, "groups must be a tuple of two arrays|groups.0. must"),
+        (
+            {"groups": [1, 1]},
+            ValueError,
+            "groups must be a tuple of two, the groups of a and those of b",
+        ),
         (
             {"groups": ([1], [1, 2])},
             ValueError,
             r"groups\[1\] must have the shape \(1,\), got \(2,\)",
         ),
-        ({"groups": ([1.5], [1])}, TypeError, r"groups\[0\] must hold integers, got dtype float64"),
+        (
+            {"groups": ([1.5], [1])},
+            TypeError,
+            r"groups\[0\] must hold integers or names, .*got 1.5 at position 0",
+        ),
         ({"groups": 3}, ValueError, "groups must be a tuple"),
     ],
 )
@@ -509,11 +519,10 @@ def test_work_is_reckoned_whatever_the_order_of_rows(rng: np.random.Generator) -
 def test_groups_in_foreign_bytes() -> None:
     box = [[0, 0, 1, 1]]
     high = np.array([2**64 - 5], ">u8")
-    with pytest.raises(ValueError, match="no integer type in common"):
-        fastiou.pairs(box, box, groups=([-5], high))
+    assert len(fastiou.pairs(box, box, groups=([-5], high))) == 0
     assert len(fastiou.pairs(box, box, groups=(high.astype("u8"), high))) == 1
 
 
 def test_a_threshold_beyond_floats() -> None:
-    with pytest.raises(TypeError, match="threshold must be a number"):
+    with pytest.raises(ValueError, match="threshold must be greater than 0 and at most 1, got 1000"):
         fastiou.pairs([[0, 0, 1, 1]], threshold=10**400)

@@ -177,9 +177,10 @@ def test_wide_integers_whose_centres_are_rounded(rng: np.random.Generator) -> No
 def test_the_best_of_no_rows(rng: np.random.Generator) -> None:
     none, some = np.empty((0, 4)), random_boxes(rng, 3)
     assert fastiou.topk(none, some, 5).values.shape == (0, 5)
-    for k in (2**62, 2**70):
-        with pytest.raises(MemoryError, match="the best"):
-            fastiou.topk(none, some, k)
+    with pytest.raises(MemoryError, match="the best"):
+        fastiou.topk(none, some, 2**62)
+    with pytest.raises(ValueError, match=r"k must be .* less than 2\*\*63"):
+        fastiou.topk(none, some, 2**70)
 
 
 def test_all_scores_are_counted(rng: np.random.Generator) -> None:

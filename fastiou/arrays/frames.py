@@ -1,0 +1,73 @@
+"""Columns of data frames: pandas, polars and pyarrow, none of which is imported.
+
+Their types are looked at only where a caller's program has loaded the library.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from fastiou.typing import Array
+
+__all__ = ["frame_array", "frame_columns"]
+
+
+def frame_columns(value: Any) -> list[tuple[str, Any]] | None:
+    """The columns of a data frame or table by name; None for anything else."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, pandas.DataFrame):
+        return [(str(name), value.iloc[:, place]) for place, name in enumerate(value.columns)]
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(value, polars.DataFrame):
+        return [(column.name, column) for column in value.get_columns()]
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(value, pyarrow.Table | pyarrow.RecordBatch):
+        return list(zip(value.schema.names, value.columns, strict=True))
+    return None
+
+
+def frame_array(value: Any) -> Array | None:
+    """A frame (n, columns) or one column (n,) as a NumPy array; None for anything else.
+
+    A missing number is NaN, for which integers become float64.
+    """
+    columns = frame_columns(value)
+    if columns is None:
+        return _column(value)
+    arrays = [_column(column) for _, column in columns]
+    known = [np.empty(0) if array is None else array for array in arrays]
+    return np.stack(known, axis=1) if known else np.empty((len(value), 0))
+
+
+def _column(value: Any) -> Array | None:
+    """One column; None for what is none."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(
+        value, pandas.Series | pandas.Index | pandas.api.extensions.ExtensionArray
+    ):
+        array: Array
+        if isinstance(value.dtype, np.dtype):
+            array = value.to_numpy()
+        elif not pandas.api.types.is_numeric_dtype(value.dtype):
+            array = np.asarray(value)
+        elif value.isna().any():
+            single = getattr(value.dtype, "itemsize", 8) == 4 and value.dtype.kind == "f"
+            array = value.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
+        else:
+            array = value.to_numpy(getattr(value.dtype, "numpy_dtype", None))
+        return array
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(value, polars.Series):
+        array = value.to_numpy()
+        return array
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(value, pyarrow.Array | pyarrow.ChunkedArray):
+        if isinstance(value, pyarrow.ChunkedArray):
+            array = value.to_numpy()
+        else:
+            array = value.to_numpy(zero_copy_only=False)
+        return array
+    return None

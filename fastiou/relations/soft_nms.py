@@ -1,0 +1,160 @@
+"""Soft suppression, and suppression by torchvision's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.checks import check_choice
+from fastiou.arrays.inputs import hand_back
+from fastiou.relations import small
+from fastiou.relations.nms import SIGMA, Names, suppress
+
+__all__ = ["SoftNMS", "batched_nms", "soft_nms"]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftNMS:
+    """What soft suppression keeps, by descending lowered score.
+
+    Iterating gives `indices` and `scores`, so that they can be unpacked; `len` is the number kept.
+
+    Attributes
+    ----------
+    indices : array of int64
+        Positions in the set.
+    scores : array
+        The lowered score of each.
+    """
+
+    indices: Any
+    scores: Any
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.indices, self.scores))
+
+
+def soft_nms(
+    a: Any,
+    scores: Any,
+    threshold: float = 0.5,
+    *,
+    method: str = "linear",
+    sigma: float = SIGMA,
+    groups: Any = None,
+    metric: str = "iou",
+    fmt: str = "xyxy",
+    score_threshold: float | None = None,
+    max_output: int | None = None,
+    max_total: int | None = None,
+) -> SoftNMS:
+    """Lower the scores of members that overlap better ones: soft suppression (Bodla et al. 2017).
+
+    Of each group the member with the highest score is taken, and then the scores of the others are
+    lowered by how much they overlap it. Then the next one is taken. It is `nms` with one of its
+    soft methods, and returns the lowered scores, too. Memory is proportional to the inputs.
+
+    Parameters
+    ----------
+    a : array_like, shape (N, 4) or (N, 5), or masks
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+    scores : array_like, shape (N,)
+        How sure each is: finite numbers from 0 on.
+    threshold : float
+        For "linear" alone: only those that score more with the one that is taken are lowered.
+    method : {"linear", "gaussian"}
+        "linear" multiplies the score of a member that scores ``v`` with the one that is taken by
+        ``1 - v``, "gaussian" by ``exp(-v² / sigma)``.
+    sigma : float
+        For "gaussian", greater than 0: the larger, the less scores are lowered.
+    groups, metric, fmt
+        As in `nms`.
+    score_threshold : float, optional
+        Members are dropped once their lowered score is less. Without it, all are kept.
+    max_output, max_total : int, optional
+        Keep at most so many of each group, and of all groups together: the best.
+
+    Returns
+    -------
+    SoftNMS
+        The indices of those that are kept, and their lowered scores, descending; of equal scores
+        the lowest index comes first. The scores are float32 where `scores` were float16, bfloat16
+        or float32, else float64. Both are arrays of the library that `a` came from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `nms`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 10, 10]]
+    >>> indices, scores = fastiou.soft_nms(boxes, [0.8, 0.9, 0.1])
+    >>> indices, scores.round(3)
+    (array([1, 0, 2]), array([0.9, 0.2, 0.1]))
+    >>> fastiou.soft_nms(boxes, [0.8, 0.9, 0.1], method="gaussian", score_threshold=0.15).indices
+    array([1, 0])
+    """
+    check_choice("method", method, ("linear", "gaussian"))
+    found = suppress(
+        Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
+        max_output, max_total, "auto",
+    )  # fmt: skip
+    assert found.scores is not None
+    single = found.given_scores.dtype.kind == "f" and found.given_scores.itemsize <= 4
+    lowered = found.scores.astype(np.float32 if single else np.float64)
+    return SoftNMS(hand_back(found.indices, found.set1), hand_back(lowered, found.set1))
+
+
+def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
+    """Suppress boxes of each class or image by themselves, as torchvision's function of this name.
+
+    It is `nms` with groups. Groups are compared as groups, where torchvision moves their boxes
+    apart, which rounds large coordinates.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (N, 4)
+        Boxes as (left, top, right, bottom).
+    scores : array_like, shape (N,)
+        How sure each is.
+    idxs : array_like, shape (N,)
+        The group that each box belongs to: whole numbers, as integers or floats; or all that `nms`
+        takes as groups. None where there are no boxes.
+    iou_threshold : float
+        Boxes whose IoU with one that is kept is more than this are suppressed.
+
+    Returns
+    -------
+    array of int64
+        Indices of those that are kept, by descending score.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `nms`.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]]
+    >>> fastiou.batched_nms(boxes, [0.8, -0.9, 0.7], [0, 1, 0], 0.5)
+    array([0, 1])
+    """
+    if type(boxes) is np.ndarray and idxs is not None:
+        kept = small.nms(boxes, boxes, scores, iou_threshold, idxs, "iou", "xyxy", None)
+        if kept is not None:
+            return kept
+    names = Names("boxes", "iou_threshold", "idxs", needs_groups=True)
+    found = suppress(
+        names, boxes, scores, iou_threshold, idxs, "iou", "xyxy", "hard", SIGMA, None, None, None,
+        "auto",
+    )  # fmt: skip
+    return hand_back(found.indices, found.set1)

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from boxes_for_tests import Array
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastiou
 from fastiou.geometries.masks import polygons
 from fastiou.geometries.masks.polygons import rasterise
 from fastiou.geometries.masks.run_lengths import write_run_lengths
@@ -253,6 +255,88 @@ def test_an_image_beyond_32_bits() -> None:
     assert tracemalloc.get_traced_memory()[1] < 1 << 23
     tracemalloc.stop()
     assert last == [[69_998 * side + 10, 10, side - 10, 10, side - 20]]
+
+
+# ---- forms of rings ----------------------------------------------------------------------------
+
+SQUARE = [[2, 2], [6, 2], [6, 6], [2, 6]]
+
+FORMS: dict[str, Callable[[list[list[int]]], Any]] = {
+    "a flat list": lambda points: [number for point in points for number in point],
+    "a flat tuple": lambda points: tuple(number for point in points for number in point),
+    "points": lambda points: points,
+    "tuples": lambda points: tuple(map(tuple, points)),
+    "floats": lambda points: [[float(x), np.float32(y)] for x, y in points],
+    "an array": np.array,
+    "a flat array": lambda points: np.array(points, np.float32).reshape(-1),
+    "arrays of points": lambda points: list(np.array(points)),
+    "a contour": lambda points: np.array(points, np.int32)[:, None],
+    "a contour as a list": lambda points: np.array(points)[:, None].tolist(),
+    "a tensor": lambda points: torch_or_skip().tensor(points),
+    "a flat tensor": lambda points: torch_or_skip().tensor(points).reshape(-1),
+    "a tensor of floats": lambda points: torch_or_skip().tensor(points).bfloat16(),
+    "tensors of points": lambda points: list(torch_or_skip().tensor(points)),
+    "a contour as a tensor": lambda points: torch_or_skip().tensor(points)[:, None],
+}
+
+
+def torch_or_skip() -> Any:
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rings_of_any_form(form: str) -> None:
+    from_polygons, make = fastiou.Masks.from_polygons, FORMS[form]
+    triangle, larger = [[0, 0], [9, 0], [0, 9]], [[1, 1], [8, 1], [8, 8], [1, 8], [0, 4]]
+    expected = from_polygons([[np.array(SQUARE).ravel()]], (10, 10))
+    assert expected.area.tolist() == [16]
+    ring = make(SQUARE)
+    assert from_polygons([[ring]], (10, 10)) == expected
+    assert from_polygons(((ring,),), (10, 10)) == expected
+    flat = [[number for point in points for number in point] for points in (triangle, larger)]
+    several = from_polygons([[flat[0], flat[1]], [flat[1]]], (10, 10))
+    assert from_polygons([[make(triangle), make(larger)], [make(larger)]], (10, 10)) == several
+    if "flat" not in form:  # a mask of one ring is its points
+        assert from_polygons([ring], (10, 10)) == expected
+        assert from_polygons((ring,), (10, 10)) == expected
+        three = from_polygons([make(triangle), [flat[1]], make(triangle)], (10, 10))
+        assert three == from_polygons([[flat[0]], [flat[1]], [flat[0]]], (10, 10))
+
+
+def test_stacks_of_rings() -> None:
+    """An array of masks of one ring each, and one of the rings of a mask."""
+    squares = np.array([SQUARE, SQUARE]) + np.array([0, 3])[:, None, None]
+    expected = fastiou.Masks.from_polygons([[ring.ravel()] for ring in squares], (10, 10))
+    both = fastiou.Masks.from_polygons([[ring.ravel() for ring in squares]], (10, 10))
+    assert expected.area.tolist() == [16, 16]
+    assert both.area.tolist() == [31]
+    for stack in (squares, torch_or_skip().from_numpy(squares)):
+        assert fastiou.Masks.from_polygons(stack, (10, 10)) == expected
+        assert fastiou.Masks.from_polygons(stack[:, :, None], (10, 10)) == expected
+        assert fastiou.Masks.from_polygons([stack], (10, 10)) == both
+        assert fastiou.Masks.from_polygons(stack.reshape(2, 8)[:, None], (10, 10)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ([[2, 2], [6, 2]], r"polygons\[0\]\[0\] must have at least 3 points, .* got 4"),
+        ([[[2, 2]]], r"polygons\[0\]\[0\] must have at least 3 points"),
+        ([[2, 2], [6, 2], [6]], r"polygons\[0\]\[0\] must have at least 3 points"),
+        ([[2, 2], [6, 2], [6, 2, 1]], r"polygons\[0\]\[0\] must have at least 3 points"),
+        (np.ones((4, 1, 3)), r"polygons\[0\]\[0\] must be a ring"),
+        ([[2, 2], [6, 2], [math.nan, 3]], r"polygons\[0\]\[0\]: coordinates must be finite"),
+    ],
+)
+def test_points_that_are_no_ring(mask: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        fastiou.Masks.from_polygons([mask], (10, 10))
+
+
+def test_tensors_that_require_grad_are_refused() -> None:
+    ring = torch_or_skip().tensor(SQUARE, dtype=torch_or_skip().float32, requires_grad=True)
+    with pytest.raises(TypeError, match=r"^polygons\[0\]\[0\] requires grad"):
+        fastiou.Masks.from_polygons([ring], (10, 10))
 
 
 # ---- what is not -------------------------------------------------------------------------------

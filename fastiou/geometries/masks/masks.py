@@ -41,7 +41,7 @@ def _prepare(
     if len(set1) and len(set2) and set1.shape[1:] != set2.shape[1:]:
         raise ValueError(
             f"{given1.name} and {given2.name} must have one size, got {sides(set1.shape[1:])} and "
-            f"{sides(set2.shape[1:])}"
+            f"{sides(set2.shape[1:])}; Masks.padded brings masks to a larger size"
         )
     columns1 = _columns(set1, order)
     return columns1, columns1 if set2 is set1 else _columns(set2, None)

@@ -45,8 +45,9 @@ def rasterise(
         What messages call the argument.
     polygons : sequence
         For each mask its rings, as COCO's `segmentation`: a list, in which each ring is a flat list
-        [x1, y1, x2, y2, ...] or an array (k, 2), of at least three points. A mask of one ring may
-        also be an array (k, 2) itself.
+        [x1, y1, x2, y2, ...], a list of points [[x1, y1], ...], an array or tensor (k, 2), or a
+        contour (k, 1, 2) of OpenCV, of at least three points. A mask of one ring may also be its
+        points themselves.
     size
         (height, width)
 
@@ -119,15 +120,44 @@ def _where(name: str, first: Array, ring: int) -> str:
     return f"{name}[{mask}][{ring - first[mask]}]"
 
 
+def _shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array or tensor; None for anything else."""
+    shape = getattr(value, "shape", None)
+    return tuple(shape) if isinstance(shape, tuple) and hasattr(value, "__getitem__") else None
+
+
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(
+    shape = _shape_of(value)
+    if shape is not None:
+        return shape != ()
+    return isinstance(value, Sequence) and not isinstance(
         value, str | bytes | bytearray | memoryview
     )
 
 
+def _is_point(value: Any) -> bool:
+    """Whether a value is [x, y], or [[x, y]] as OpenCV has it."""
+    shape = _shape_of(value)
+    if shape is not None:
+        return shape in ((2,), (1, 2))
+    if not isinstance(value, list | tuple):
+        return False
+    if len(value) == 1 and isinstance(value[0], list | tuple):
+        value = value[0]
+    return len(value) == 2 and all(isinstance(number, int | float | np.number) for number in value)
+
+
+def _is_ring_of_points(mask: Any) -> bool:
+    """Whether a mask is one ring of points, which as rings would have one point each: none has."""
+    shape = _shape_of(mask)
+    if shape is not None:
+        return shape[1:] in ((2,), (1, 2))
+    return all(map(_is_point, mask))
+
+
 def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]]:
     """The rings of all masks as arrays (k, 2), and which are the first of each mask."""
-    if not _is_sequence(polygons) or (isinstance(polygons, np.ndarray) and polygons.ndim == 0):
+    if not _is_sequence(polygons):
         raise TypeError(
             f"{name} must be a list with the list of rings of each mask, got {described(polygons)}"
         )
@@ -137,14 +167,14 @@ def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]
         where = f"{name}[{i}]"
         if isinstance(mask, Mapping):
             raise TypeError(f"{where} must be a list of rings, got run lengths or another dict")
-        if not _is_sequence(mask) or (isinstance(mask, np.ndarray) and mask.ndim == 0):
+        if not _is_sequence(mask):
             raise TypeError(
                 f"{where} must be a list of rings, got {described(mask)}; one mask is passed as "
                 f"[{name}]"
             )
         if len(mask) == 0:
             raise ValueError(f"{where} must have at least one ring, got none")
-        if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.shape[1] == 2:
+        if _is_ring_of_points(mask):
             rings.append(_ring(f"{where}[0]", mask))
         else:
             rings.extend(_ring(f"{where}[{j}]", ring) for j, ring in enumerate(mask))
@@ -160,6 +190,8 @@ def _ring(where: str, value: Any) -> Array:
             f"{where} must be a ring, [x1, y1, x2, y2, ...] or an array (k, 2) of real numbers, "
             f"got {described(value)}"
         )
+    if array.ndim == 3 and array.shape[1:] == (1, 2):  # a contour of OpenCV
+        array = array[:, 0]
     if array.ndim == 1 and array.size % 2 == 1:
         raise ValueError(f"{where} must have a y for each x, got {array.size} numbers")
     if array.ndim != 1 and (array.ndim != 2 or array.shape[1] != 2):

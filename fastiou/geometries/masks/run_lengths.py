@@ -207,7 +207,8 @@ def _one_size(name: str, sizes: list[Any], expected: tuple[int, int] | None) -> 
         if own != expected:
             raise ValueError(
                 f"{name}[{i}] has the size {own}, but {origin} {expected}: masks of one call "
-                "must have one size"
+                "must have one size; read those of each size by themselves, and bring them to one "
+                "by Masks.padded before Masks.concatenate"
             )
     return expected
 

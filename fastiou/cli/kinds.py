@@ -39,7 +39,7 @@ class Found:
     values : array of float64
         The scores.
     sizes : tuple of int
-        How many boxes, masks or objects the two files have.
+        How many boxes, masks or objects each file has.
     in_all : int
         How many pairs the groups hold.
     tested : int or None
@@ -53,6 +53,8 @@ class Found:
     unmatched : tuple of arrays, or None
         Positions in the two files of what found no partner, if each may have but one; of label
         images, the labels, and then the frames of both.
+    names : dict
+        Columns by which users know the pairs: their keys, and what the files call their members.
     graded : dict
         What a summary says of how well the files agree, by name.
     """
@@ -60,7 +62,7 @@ class Found:
     rows: Array
     cols: Array
     values: Array
-    sizes: tuple[int, int]
+    sizes: tuple[int, ...]
     in_all: int
     tested: int | None
     work: tuple[str, int]
@@ -68,6 +70,7 @@ class Found:
     frames: Integers | None = None
     unmatched: tuple[Array, ...] | None = None
     graded: dict[str, str] = field(default_factory=dict)
+    names: dict[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -107,12 +110,12 @@ class Kind(ABC):
 
     @abstractmethod
     def find(self, a: Any, b: Any, options: MatchOptions, clock: Clock) -> Found:
-        """Find the pairs or matches between two files.
+        """Find the pairs or matches between two files, or the pairs within one.
 
         Parameters
         ----------
         a, b
-            What `read` made of them.
+            What `read` made of them; None if there is no second.
         options
             What to find.
         clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.images import LabelFile, shared_frames
-from fastiou.segmentation.labels import LabelOverlap
 from fastiou.typing import Array
+
+if TYPE_CHECKING:
+    from fastiou.segmentation.labels import LabelOverlap
 
 __all__ = ["Labels"]
 
@@ -29,7 +31,7 @@ NAMES_SHOWN = 3
 def _all_pairs(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
     """The pairs of an image that score enough."""
     kept = found.values >= options.threshold
-    return LabelOverlap(*(column[kept] for column in found))
+    return type(found)(*(column[kept] for column in found))
 
 
 def _topk(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
@@ -38,7 +40,7 @@ def _topk(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
     order = np.lexsort((enough.cols, -enough.values, enough.rows))
     rows = enough.rows[order]
     ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    return LabelOverlap(*(column[order[ranks < options.top]] for column in enough))
+    return type(found)(*(column[order[ranks < options.top]] for column in enough))
 
 
 def _matched(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
@@ -51,7 +53,7 @@ def _matched(found: LabelOverlap, options: MatchOptions) -> LabelOverlap:
     labels_b, places_b = np.unique(cols, return_inverse=True)
     pairs = Pairs(places_a, places_b, values, (len(labels_a), len(labels_b)), len(values))
     chosen_a, chosen_b, values, *_ = match_pairs(pairs, options.method)
-    return LabelOverlap(labels_a[chosen_a], labels_b[chosen_b], values)
+    return type(found)(labels_a[chosen_a], labels_b[chosen_b], values)
 
 
 #: How each method chooses from the pairs of an image that share pixels, by `--method`.
@@ -107,8 +109,10 @@ class Labels(Kind):
                 f"label images have {names}"
             )
 
-    def find(self, a: LabelFile, b: LabelFile, options: MatchOptions, clock: Clock) -> Found:
+    def find(self, a: LabelFile, b: LabelFile | None, options: MatchOptions, clock: Clock) -> Found:
         """See `Kind.find`."""
+        if b is None:
+            raise RefusedError("labels of one image never overlap: name a second file of labels")
         shared = shared_frames(a, b)
         choose = METHODS[options.method]
         matches = options.method in MATCHES

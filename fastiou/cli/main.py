@@ -148,7 +148,7 @@ def commands() -> click.Group:
     @group.command()
     @_lists_formats(scored=False)
     @click.argument("a", type=file)
-    @click.argument("b", type=file)
+    @click.argument("b", type=file, required=False)
     @threshold("Smallest value of a pair; greater than 0, or from 0 on with topk.")
     @metric
     @method(list(METHODS), "What to find; see above.")
@@ -173,7 +173,7 @@ def commands() -> click.Group:
     @progress
     def match(
         a: Path,
-        b: Path,
+        b: Path | None,
         top: int | None,
         format_: str | None,
         format_a: str | None,
@@ -183,6 +183,8 @@ def commands() -> click.Group:
         **others: Any,
     ) -> None:
         """Find the boxes, masks or labels in files A and B that overlap enough, or match.
+
+        Without B, find the pairs within A, each once: near-duplicates, say.
 
         \b
         Methods:
@@ -195,14 +197,16 @@ def commands() -> click.Group:
                    tells crowds
           topk     the best -k in B of each in A
 
-        Only boxes of the same frame or image (and category) are compared if both files tell them.
+        Only boxes of the same image, frame or video (and category) are compared if both files tell
+        them: numbers or names. Where one file alone tells them, --by none compares all with all.
         All rows take part: save with coco, crowds are boxes like others, as are rows marked to be
         ignored.
 
         Rows, cols and values are written, rows and cols being positions in A and B from 0 on,
-        sorted by row and then col; by topk, by row and then from the best on. With greedy, optimal
-        and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and .parquet leave what
-        is unmatched out.
+        sorted by row and then col; by topk, by row and then from the best on. Behind them stand the
+        keys, such as image and category, and id_a and id_b where the files tell ids. With greedy,
+        optimal and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and .parquet
+        leave what is unmatched out.
 
         Masks (--geometry mask) are the polygons and run lengths of COCO files. Only those of the
         same image are compared, whose size is that of the run lengths or stands in either file.

@@ -25,7 +25,7 @@ from fastiou.cli.summary import (
     with_share,
 )
 from fastiou.formats.content import read_content
-from fastiou.formats.errors import import_extra
+from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.folders import holds_boxes
 from fastiou.formats.table import formats_of, recognized
 
@@ -41,13 +41,13 @@ PLOTS = (".png", ".svg", ".pdf")
 PLOT_BINS = 50
 
 
-def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Found:
+def match_files(path_a: Path, path_b: Path | None, options: MatchOptions) -> Found:
     """Find the pairs or matches between two files, write them, and print what was found.
 
     Parameters
     ----------
     path_a, path_b
-        Files with boxes or masks, or label images.
+        Files with boxes or masks, or label images. Without the second, the pairs within the first.
     options
         What to find and to write.
 
@@ -68,8 +68,11 @@ def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Found:
     kind = KINDS.get(options.geometry)
     if kind is not None:
         kind.check(options, options.format_a, options.format_b)
+    if path_b is None and options.method != "pairs":
+        raise RefusedError(f"--method {options.method} takes two files; within one there are pairs")
+    paths = (path_a,) if path_b is None else (path_a, path_b)
     for written in (options.out, options.plot):
-        check_no_input(written, path_a, path_b)
+        check_no_input(written, *paths)
     if options.out is not None:
         check_output(options.out)
     if options.plot is not None:
@@ -91,11 +94,13 @@ def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Found:
                     found.frames,
                     update,
                     found.unmatched,
+                    found.names,
                 )
 
     if options.plot is not None:
         counted = _histogram(found, options, PLOT_BINS)
-        title = f"{len(found):,} {method.plural} of {path_a.name} and {path_b.name}"
+        names = " and ".join(path.name for path in paths)
+        title = f"{len(found):,} {method.plural} of {names}"
         plot_histogram(counted, options.plot, title, options.metric)
     if not options.quiet:
         _show_summary(kind, found, clock.seconds, options)
@@ -103,7 +108,7 @@ def match_files(path_a: Path, path_b: Path, options: MatchOptions) -> Found:
 
 
 def _read(
-    kind: Kind | None, path_a: Path, path_b: Path, options: MatchOptions
+    kind: Kind | None, path_a: Path, path_b: Path | None, options: MatchOptions
 ) -> tuple[Kind, Any, Any]:
     """The kind of content, told by content where it is None, and the two files."""
     # Read but once, since a pipe gives its content but once.
@@ -112,10 +117,12 @@ def _read(
         kind = _kind_of(path_a, data, options)
         kind.check(options, options.format_a, options.format_b)
     by_score = METHODS[options.method].by_score
-    wanted = options.wanted()
+    wanted = options.wanted(ids=options.out is not None)
     a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
     del data  # which may take as much memory as that of B will
-    b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
+    b = None
+    if path_b is not None:
+        b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
     return kind, a, b
 
 
@@ -153,8 +160,7 @@ def _show_summary(
     least = f">= {options.threshold:g}" if options.threshold else "> 0"
     facts |= {
         method.title: f"{len(found):,} with {options.metric} {least}",
-        "matched in A": _share_matched(found.rows, found.frames, found.sizes[0]),
-        "matched in B": _share_matched(found.cols, found.frames, found.sizes[1]),
+        **_shares(found),
         **found.graded,
         **timing(seconds, "matching", unit, work, " compared" if unit == "pairs" else ""),
     }
@@ -163,6 +169,17 @@ def _show_summary(
             facts[name] = str(path)
     bars = [histogram_bars(_histogram(found, options, 10))] if len(found) else []
     show_facts("fastiou match", facts, *bars)
+
+
+def _shares(found: Found) -> dict[str, str]:
+    """How many of each file are in a pair."""
+    if len(found.sizes) == 1:
+        both = np.concatenate([found.rows, found.cols])
+        return {"in a pair": _share_matched(both, found.frames, found.sizes[0])}
+    return {
+        f"matched in {side}": _share_matched(positions, found.frames, size)
+        for side, positions, size in zip("AB", (found.rows, found.cols), found.sizes, strict=True)
+    }
 
 
 def _share_matched(positions: Any, frames: Any, size: int) -> str:

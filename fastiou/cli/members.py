@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fastiou.formats.errors import shortened
 from fastiou.formats.groups import Grouping, common_groups
 from fastiou.formats.layouts import common_layout, extents
 from fastiou.formats.masks import pack_masks
+from fastiou.typing import Array
 
 __all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
 
@@ -57,40 +59,77 @@ class Members(Kind):
             words = "not in the file" if len(files) == 1 else "in neither file"
         return f"{words}: all with all"
 
-    def find(self, a: MemberFile, b: MemberFile, options: MatchOptions, clock: Clock) -> Found:
+    def find(
+        self, a: MemberFile, b: MemberFile | None, options: MatchOptions, clock: Clock
+    ) -> Found:
         """See `Kind.find`."""
-        sets = self.sets((a, b), clock)
+        files = (a,) if b is None else (a, b)
+        sets = self.sets(files, clock)
         grouping = common_groups(a, b)
+        for warning in self._warnings(grouping, files, options):
+            print(f"fastiou: {warning}", file=sys.stderr, flush=True)
         method = METHODS[options.method]
         with clock.stage(LOADING):
             method.load()
-        groups = None if grouping is None else (grouping.codes_a, grouping.codes_b)
-        members_a, members_b = sets.members
-        query = Query(members_a, members_b, sets.fmt, groups, a.scores, b.crowds, options)
+        groups = None if grouping is None else grouping.codes[: len(files)]
+        members_a, *others = sets.members
+        members_b, crowds = (others[0], files[-1].crowds) if others else (None, None)
+        query = Query(members_a, members_b, sets.fmt, groups, a.scores, crowds, options)
         with clock.stage("matching") as update, refusals():
             related = method.relate(query, update)
 
         def describe() -> dict[str, str]:
-            sides = zip("AB", (a, b), sets.members, strict=True)
+            sides = zip(("A", "B"), files, sets.members, strict=False)
             facts = {
-                f"{self.noun} in {side}": self.described(file, members)
+                f"{self.noun} in {side}" if b is not None else self.noun: self.described(
+                    file, members
+                )
                 for side, file, members in sides
             }
-            return {**facts, "groups": self.groups_described(grouping, (a, b), options)}
+            return {**facts, "groups": self.groups_described(grouping, files, options)}
 
-        sizes = len(a), len(b)
+        sizes = tuple(map(len, files))
+        in_all = _pairs_in_all(sizes) if grouping is None else grouping.pairs
         tested = related.tested
         return Found(
             related.rows,
             related.cols,
             related.values,
             sizes,
-            sizes[0] * sizes[1] if grouping is None else int(grouping.partners.sum()),
+            in_all,
             tested,
             (self.noun, sum(sizes)) if tested is None else ("pairs", tested),
             describe,
             unmatched=related.unmatched,
+            names=_names_of(grouping, files, related.rows, related.cols),
         )
+
+    def _warnings(
+        self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
+    ) -> Iterator[str]:
+        """What must be told, also where nobody asked for a summary, which tells it otherwise."""
+        if not options.quiet:
+            return
+        if grouping is not None and grouping.aside:
+            yield f"groups are {grouping.described()}"
+        for file in files:
+            if file.unused:
+                yield f"{file.path.name}: not used: {shortened(', '.join(file.unused))}"
+
+
+def _pairs_in_all(sizes: Sequence[int]) -> int:
+    return sizes[0] * sizes[1] if len(sizes) > 1 else sizes[0] * (sizes[0] - 1) // 2
+
+
+def _names_of(
+    grouping: Grouping | None, files: Sequence[MemberFile], rows: Array, cols: Array
+) -> dict[str, Array]:
+    """The keys of pairs, and what the files call their members."""
+    names = {key: files[0].keys[key][rows] for key in (() if grouping is None else grouping.keys)}
+    for side, file, positions in zip("ab", (files[0], files[-1]), (rows, cols), strict=True):
+        if file.ids is not None:
+            names[f"id_{side}"] = file.ids[positions]
+    return names
 
 
 class Boxes(Members):

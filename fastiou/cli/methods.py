@@ -25,7 +25,7 @@ class Query(NamedTuple):
     a: Any
     b: Any
     fmt: str
-    groups: tuple[Integers, Integers] | None
+    groups: tuple[Integers, ...] | None
     #: How sure each of `a` is, and which of `b` are crowds, for methods that use them.
     scores: Floats | None
     crowds: Booleans | None
@@ -35,7 +35,10 @@ class Query(NamedTuple):
     def shared(self) -> dict[str, Any]:
         """The arguments that all of the functions have."""
         names = {"threshold": self.options.threshold, "metric": self.options.metric}
-        return {**names, "fmt": self.fmt, "groups": self.groups}
+        groups = self.groups
+        if groups is not None and len(groups) == 1:
+            (groups,) = groups  # type: ignore[assignment]
+        return {**names, "fmt": self.fmt, "groups": groups}
 
 
 class Related(NamedTuple):

@@ -21,6 +21,7 @@ from fastiou.formats.content import Floats, Integers, MemberFile, read_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
 from fastiou.formats.table import EXPECTED
+from fastiou.typing import Array
 
 __all__ = ["RESULTS", "SUPPRESSIONS", "Kept", "nms_file"]
 
@@ -49,6 +50,8 @@ class Kept:
         How many boxes or masks the file has.
     below : int
         How many of them have scores below the score threshold.
+    names : dict
+        Columns by which users know them: their keys, and what the file calls each.
     describe : function
         What the summary says of the file, by name.
     """
@@ -57,6 +60,7 @@ class Kept:
     scores: Floats
     size: int
     below: int
+    names: dict[str, Array]
     describe: Callable[[], dict[str, str]]
 
     def __len__(self) -> int:
@@ -100,7 +104,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         with clock.stage("reading"):
             is_folder = path.is_dir() and not as_results and kind.name == "box"
             data = None if is_folder else read_content(path, EXPECTED[kind.name])
-            wanted = options.wanted(scored=True)
+            wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             if as_results:
                 if file.format != "coco":
@@ -117,7 +121,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                     assert data is not None
                     write_entries(options.out, result_texts(path, data, kept.positions))
                 else:
-                    columns = {"kept": kept.positions, "scores": kept.scores}
+                    columns = {"kept": kept.positions, "scores": kept.scores, **kept.names}
                     write_columns(options.out, columns, update)
     if not options.quiet:
         _show_summary(kind, kept, clock.seconds, options)
@@ -149,7 +153,10 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
         return {kind.noun: kind.described(file, members), "groups": groups}
 
     below = int(np.count_nonzero(file.scores < options.score_threshold))
-    return Kept(kept, file.scores[kept], len(file), below, describe)
+    names = {key: values[kept] for key, values in file.keys.items()}
+    if file.ids is not None:
+        names["id"] = file.ids[kept]
+    return Kept(kept, file.scores[kept], len(file), below, names, describe)
 
 
 def _show_summary(

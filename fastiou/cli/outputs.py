@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -104,7 +104,16 @@ def _check_regular(path: Path) -> None:
 
 def _text_rows(template: str, *columns: npt.NDArray[Any]) -> bytes:
     """Rows of text, `template` filled with the columns of each."""
-    return "".join(map(template.format, *(column.tolist() for column in columns))).encode()
+    cells = (_quoted(column) if column.dtype.kind == "U" else column.tolist() for column in columns)
+    return "".join(map(template.format, *cells)).encode()
+
+
+def _quoted(column: npt.NDArray[Any]) -> list[str]:
+    """Text as CSV has it: in quotes where it could be taken for several cells."""
+    return [
+        '"{}"'.format(text.replace('"', '""')) if any(mark in text for mark in ',"\r\n') else text
+        for text in column.tolist()
+    ]
 
 
 def _blocks(found: Sequence[npt.NDArray[Any]], progress: Progress | None) -> Iterator[list[Any]]:
@@ -138,9 +147,7 @@ def _write_parquet(
 ) -> None:
     arrow = _arrow()
     parquet = importlib.import_module("pyarrow.parquet")
-    schema = arrow.schema(
-        [(name, arrow.from_numpy_dtype(col.dtype)) for name, col in found.items()]
-    )
+    schema = arrow.schema([(name, arrow.array(col[:0]).type) for name, col in found.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         for block in _blocks(list(found.values()), progress):
             arrays = [arrow.array(column) for column in block]
@@ -207,8 +214,9 @@ def write_pairs(
     frames: Integers | None = None,
     progress: Progress | None = None,
     unmatched: Sequence[Integers] | None = None,
+    names: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Write pairs as columns named rows, cols, values and, where there are any, frames.
+    """Write pairs as columns named rows, cols, values and, where there are any, frames and names.
 
     Parameters
     ----------
@@ -222,6 +230,8 @@ def write_pairs(
         Called with the number of pairs written so far and in all.
     unmatched
         What is in no pair, in the order of `UNMATCHED`, for .npz alone.
+    names
+        Further columns, numbers or text.
 
     Raises
     ------
@@ -232,6 +242,7 @@ def write_pairs(
     if frames is not None:
         # Last, so that the first three are the same whatever was compared.
         columns["frames"] = frames
+    columns |= names or {}
     if unmatched is not None and path.suffix.lower() == ".npz":
         # Of other lengths than the columns, which a table cannot have.
         columns |= dict(zip(UNMATCHED, unmatched, strict=False))

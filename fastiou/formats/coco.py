@@ -150,6 +150,9 @@ def _asked(path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
         "keys": _keys(path, label, entries, wanted),
         "scores": _scores(path, label, entries) if wanted.scored else None,
         "crowds": _crowds(path, label, entries) if wanted.crowded else None,
+        "ids": _key(path, label, entries, "id")
+        if wanted.ids and entries and all("id" in entry for entry in entries)
+        else None,
     }
 
 

@@ -69,6 +69,9 @@ KEYS = {
 #: Names of the column that tells how sure a box is; the first that is there counts.
 SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
 
+#: Names of the column that tells what a file calls each member.
+ID_NAMES = ("id", "annotationid", "annid", "objectid", "trackid", "track", "instanceid")
+
 #: Words for a box that stand before the name of a number.
 BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 
@@ -98,6 +101,8 @@ class Meaning:
         By the name of the key the columns that tell it, the usual name first.
     score : int or None
         Column of the scores.
+    id : int or None
+        Column of what the file calls each.
     unused : tuple of str
         Names of the columns that mean nothing here.
     """
@@ -107,6 +112,7 @@ class Meaning:
     keys: dict[str, tuple[int, ...]]
     score: int | None
     unused: tuple[str, ...]
+    id: int | None = None
 
 
 def _plain(name: str) -> str:
@@ -168,13 +174,15 @@ def meaning_of(
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
     keys = _keys(names, plain, by)
-    used = {*box, score, *(column for columns in keys.values() for column in columns)}
+    name = next((name for name in ID_NAMES if name in plain), None)
+    id_ = None if name is None else plain.index(name)
+    used = {*box, score, id_, *(column for columns in keys.values() for column in columns)}
     unused = tuple(
         name.strip() for column, name in enumerate(names) if column not in used and plain[column]
     )
     # Layouts that differ by the angle alone have the same names: then it is the one asked for.
     same = header_of(fmt) == header_of(BOX_COLUMNS[row])
-    return Meaning(fmt if same else BOX_COLUMNS[row], box, keys, score, unused)
+    return Meaning(fmt if same else BOX_COLUMNS[row], box, keys, score, unused, id_)
 
 
 def _keys(

@@ -146,8 +146,8 @@ class Wanted:
         Whether the format was asked for, and not recognized by content.
     by : tuple of str or None
         The grouping keys to read, or columns; None for all that there are.
-    scored, crowded : bool
-        Whether to read the scores, and which members are crowds, too.
+    scored, crowded, ids : bool
+        Whether to read the scores, which members are crowds, and what the file calls each, too.
     """
 
     fmt: str = "xyxy"
@@ -156,6 +156,7 @@ class Wanted:
     by: tuple[str, ...] | None = None
     scored: bool = False
     crowded: bool = False
+    ids: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,6 +176,9 @@ class MemberFile(ABC):
         How sure each is, if that was asked for.
     crowds : array of bool, shape (N,), or None
         Which are crowds, if that was asked for and the format can tell.
+    ids : array, shape (N,), or None
+        What the file calls each, such as the number of an annotation or a track, if that was asked
+        for and is there.
     unused : tuple of str
         Columns of the file that were not used.
     """
@@ -184,6 +188,7 @@ class MemberFile(ABC):
     keys: dict[str, Array] = field(default_factory=dict)
     scores: Floats | None = None
     crowds: Booleans | None = None
+    ids: Array | None = None
     unused: tuple[str, ...] = ()
 
     @abstractmethod

@@ -13,6 +13,7 @@ from fastiou.formats.content import BoxFile, Wanted
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LABEL_ENDINGS
 from fastiou.formats.keys import joined_keys
+from fastiou.typing import Array
 
 __all__ = ["files_in", "holds_boxes", "read_folder"]
 
@@ -105,7 +106,13 @@ def read_folder(
         keys=keys,
         scores=_joined([file.scores for _, file in files]),
         crowds=_joined([file.crowds for _, file in files]),
+        ids=_joined_ids([file.ids for _, file in files]),
     )
+
+
+def _joined_ids(parts: Sequence[Array | None]) -> Array | None:
+    known = [part for part in parts if part is not None]
+    return joined_keys(known) if len(known) == len(parts) else None
 
 
 def _joined(parts: Sequence[Any]) -> Any:

@@ -29,6 +29,8 @@ class Grouping:
         Number of groups in both files together.
     aside : str
         Which keys only one file has, "" if none.
+    of_one : bool
+        Whether there is but one file.
     """
 
     keys: tuple[str, ...]
@@ -36,10 +38,25 @@ class Grouping:
     codes_b: Integers
     count: int
     aside: str = ""
+    of_one: bool = False
 
     def described(self) -> str:
         """How many groups, by what."""
-        return f"{self.count:,} by {' and '.join(self.keys)}"
+        aside = f" ({self.aside})" if self.aside else ""
+        return f"{self.count:,} by {' and '.join(self.keys)}{aside}"
+
+    @property
+    def codes(self) -> tuple[Integers, Integers]:
+        """The numbers of groups in both files."""
+        return self.codes_a, self.codes_b
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs the groups hold, between two files or within one."""
+        if self.of_one:
+            sizes = np.bincount(self.codes_a)
+            return int((sizes * (sizes - 1) // 2).sum())
+        return int(self.partners.sum())
 
     @property
     def partners(self) -> Integers:
@@ -88,7 +105,7 @@ def common_groups(a: MemberFile, b: MemberFile | None = None) -> Grouping | None
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
-    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside)
+    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside, b is None)
 
 
 def _check_meeting(key: str, files: Sequence[MemberFile], values: Sequence[Array]) -> None:

@@ -151,7 +151,8 @@ def _file(
         name: one_key(path, [names[place] for place in places], [key(place) for place in places])
         for name, places in meaning.keys.items()
     }
+    ids = key(meaning.id) if wanted.ids and meaning.id is not None else None
     return BoxFile(
-        path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores,
+        path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         boxes=np.ascontiguousarray(np.stack(boxes, axis=1)), unused=meaning.unused,
     )  # fmt: skip

@@ -31,6 +31,10 @@ from fastiou.typing import Array
 __all__ = ["is_csv", "read_csv", "row_reader"]
 
 
+#: What the column of ids is called among the keys; no key is called so.
+ID = "\0id"
+
+
 @dataclass(frozen=True)
 class _Table:
     """How a text file is laid out."""
@@ -121,9 +125,14 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
     except ColumnsError as error:
         raise FileError(path, error.found, error.expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
+    keys, id_ = dict(meaning.keys), meaning.id
+    if wanted.ids and id_ is not None and all(
+        len(row) > id_ and _is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
+    ):  # fmt: skip
+        keys[ID] = (id_,)
     return _Table(
-        "csv", meaning.fmt, sample.delimiter, (len(sample.first),), sample.line, meaning.keys,
-        meaning.box, score, sample.first, frozenset(meaning.keys), meaning.unused,
+        "csv", meaning.fmt, sample.delimiter, (len(sample.first),), sample.line, keys,
+        meaning.box, score, sample.first, frozenset(keys), meaning.unused,
     )  # fmt: skip
 
 
@@ -145,6 +154,8 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         keys: dict[str, tuple[int, ...]] = {
             key: (layout.keys[key],) for key in chosen_keys(path, layout.keys, wanted.by)
         }
+        if wanted.ids and layout.id is not None:
+            keys[ID] = (layout.id,)
         score = (layout.score,) if layout.score < width else ()
         return _Table(
             layout.format, layout.fmt, sample.delimiter,
@@ -198,12 +209,14 @@ def _read(
         key: one_key(path, [table.names[column] for column in columns], keys[key])
         for key, columns in table.keys.items()
     }
+    ids = named.pop(ID, None)
     return BoxFile(
         path=path,
         format=table.format,
         fmt=table.fmt,
         boxes=boxes,
         keys=named,
+        ids=ids,
         scores=scores[:, 0] if table.score else None,
         unused=table.unused,
     )

@@ -160,6 +160,8 @@ class RowLayout:
         Tells whether rows of such a width follow its rules, by a `Sample`.
     named : tuple of str
         Keys that are names, not numbers.
+    id : int or None
+        The column of the track.
     """
 
     format: str
@@ -171,6 +173,7 @@ class RowLayout:
     widths: tuple[int, ...]
     fits: Callable[[Sample], bool]
     named: tuple[str, ...] = ()
+    id: int | None = None
 
     def takes(self, width: int) -> bool:
         """Whether a row may have so many cells."""
@@ -246,7 +249,7 @@ KITTI = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "heig
 LAYOUTS_OF_ROWS = (
     RowLayout(
         "mot", "xywh", ("frame", "id", "x", "y", "w", "h", "conf"),
-        {"image": 0}, (2, 3, 4, 5), 6, (6, 7, -1), _is_mot,
+        {"image": 0}, (2, 3, 4, 5), 6, (6, 7, -1), _is_mot, id=1,
     ),
     RowLayout(
         "visdrone", "xywh", VISDRONE, {"category": 5}, (0, 1, 2, 3), 4, (8,),
@@ -254,7 +257,7 @@ LAYOUTS_OF_ROWS = (
     ),
     RowLayout(
         "visdrone-vid", "xywh", ("frame", "id", *VISDRONE), {"image": 0, "category": 7},
-        (2, 3, 4, 5), 6, (10,), lambda sample: _is_visdrone(sample, 2),
+        (2, 3, 4, 5), 6, (10,), lambda sample: _is_visdrone(sample, 2), id=1,
     ),
     RowLayout(
         "yolo", "cxcywh", ("class", "cx", "cy", "w", "h", "score"), {"category": 0},
@@ -266,6 +269,6 @@ LAYOUTS_OF_ROWS = (
     ),
     RowLayout(
         "kitti-tracking", "xyxy", ("frame", "id", *KITTI), {"image": 0, "category": 2},
-        (6, 7, 8, 9), 17, (17, 18), lambda sample: _is_kitti(sample, 2), ("category",),
+        (6, 7, 8, 9), 17, (17, 18), lambda sample: _is_kitti(sample, 2), ("category",), id=1,
     ),
 )  # fmt: skip

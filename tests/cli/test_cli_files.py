@@ -1,0 +1,178 @@
+"""What people have on disk, and what they want of it, each in one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_for_tests import run, run_well
+
+import fastiou
+
+TRUTH = "filename,x1,y1,x2,y2\na.jpg,10,20,110,120\nb.jpg,10,20,110,120\n"
+FOUND = "filename,x1,y1,x2,y2,score\na.jpg,10,20,110,120,0.9\nb.jpg,10,22,110,120,0.8\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "gt.csv", tmp_path / "det.csv"
+    for path, content in zip(paths, (TRUTH, FOUND), strict=True):
+        path.write_text(content)
+    return paths
+
+
+def columns_of(path: Path) -> dict[str, Any]:
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_images_by_name(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "pairs.npz"
+    run_well("match", *files, "--out", out)
+    found = columns_of(out)
+    assert list(zip(found["rows"], found["cols"], strict=True)) == [(0, 0), (1, 1)]
+    assert found["image"].tolist() == ["a.jpg", "b.jpg"]
+    run_well("nms", files[1], "--out", out)
+    assert columns_of(out)["kept"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_names_in_tables(files: tuple[Path, Path], tmp_path: Path, ending: str) -> None:
+    for path in files:
+        path.write_text(path.read_text().replace("a.jpg", '"a ""x"", 1.jpg"'))
+    out = tmp_path / f"pairs{ending}"
+    run_well("match", *files, "--out", out)
+    if ending == ".csv":
+        names = [row["image"] for row in rows_of(out)]
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
+        names = parquet.read_table(out)["image"].to_pylist()
+    assert names == ['a "x", 1.jpg', "b.jpg"]
+
+
+def test_keys_that_never_meet_are_an_error(tmp_path: Path) -> None:
+    paths = tmp_path / "truth.json", tmp_path / "found.json"
+    box = {"category_id": 1, "bbox": [1, 2, 30, 40]}
+    truth = {"images": [], "annotations": [{"image_id": 1, "id": 7, **box}]}
+    paths[0].write_text(json.dumps(truth))
+    paths[1].write_text(json.dumps([{"image_id": 11, "score": 0.5, **box}]))
+    refused = run("match", *paths, "--quiet")
+    assert refused.exit_code == 2
+    expected = "no image in common: truth.json has 1 and found.json has 11 (--by category"
+    assert expected in refused.stderr
+    out = tmp_path / "pairs.csv"
+    run_well("match", *paths, "--by", "category", "--out", out)
+    assert [row["category"] for row in rows_of(out)] == ["1"]
+    paths[1].write_text(json.dumps([{"image_id": 1, "score": 0.5, **box, "category_id": 0}]))
+    assert "no category in common" in run("match", *paths).stderr
+    run_well("match", *paths, "--by", "image", "--out", out)
+    assert len(rows_of(out)) == 1
+
+
+def test_images_of_any_category(tmp_path: Path) -> None:
+    """Two classes on one box, in two images."""
+    path = tmp_path / "found.json"
+    entries = [
+        {"image_id": image, "category_id": category, "bbox": [1, 2, 30, 40], "score": score}
+        for image, category, score in ((1, 1, 0.9), (1, 2, 0.8), (2, 1, 0.7), (2, 2, 0.6))
+    ]
+    path.write_text(json.dumps(entries))
+    out = tmp_path / "kept.csv"
+    kept = {}
+    for by in ("image", "image,category", "category", "none"):
+        run_well("nms", path, "--by", by, "--out", out)
+        kept[by] = [int(row["kept"]) for row in rows_of(out)]
+    assert kept == {
+        "image": [0, 2],
+        "image,category": [0, 1, 2, 3],
+        "category": [0, 1],
+        "none": [0],
+    }
+    assert (
+        "there is no key 'video', expected image or category"
+        in run("nms", path, "--by", "video").stderr
+    )
+
+
+def test_what_is_left_unused_is_said_also_if_quiet(tmp_path: Path) -> None:
+    paths = tmp_path / "a.csv", tmp_path / "b.csv"
+    paths[0].write_text("image,label,scanner,x,y,w,h\n1,cat,left,1,2,3,4\n")
+    paths[1].write_text("image,x,y,w,h\n1,1,2,3,4\n")
+    shown = run_well("match", *paths)
+    assert "not used: scanner" in shown.stdout
+    assert "1 by image (only A has category)" in shown.stdout
+    quiet = run("match", *paths, "--quiet")
+    assert (quiet.exit_code, quiet.stdout) == (0, "")
+    assert quiet.stderr.splitlines() == [
+        "fastiou: groups are 1 by image (only A has category)",
+        "fastiou: a.csv: not used: scanner",
+    ]
+
+
+def test_near_duplicates_in_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text(
+        "id,image,x,y,w,h\n7,a,1,2,30,40\n8,a,1,2,30,41\n9,b,1,2,30,40\n7,a,90,2,30,40\n"
+    )
+    out = tmp_path / "pairs.csv"
+    shown = run_well("match", path, "--threshold", 0.9, "--out", out)
+    (row,) = rows_of(out)
+    assert float(row.pop("values")) == pytest.approx(40 / 41)
+    assert row == {"rows": "0", "cols": "1", "image": "a", "id_a": "7", "id_b": "8"}
+    words = " ".join(shown.stdout.replace("│", " ").split())
+    assert "pairs in all 3 " in words
+    assert "in a pair 2 (50.0%)" in words
+    refused = run("match", path, "--method", "topk")
+    assert "--method topk takes two files" in refused.stderr
+
+
+def test_near_duplicates_of_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    boxes = rng.random((200, 4)) * 50
+    boxes[:, 2:] += boxes[:, :2] + 5
+    path, out = tmp_path / "boxes.npy", tmp_path / "pairs.npz"
+    np.save(path, boxes)
+    shown = run_well("match", path, "--out", out)
+    expected = fastiou.pairs(boxes)
+    for name, column in zip(("rows", "cols", "values"), expected, strict=True):
+        np.testing.assert_array_equal(columns_of(out)[name], column)
+    assert f"{200 * 199 // 2:,}" in shown.stdout
+
+
+def test_folders_of_yolo(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth", tmp_path / "found"
+    truth.mkdir()
+    found.mkdir()
+    (truth / "a.txt").write_text("0 0.25 0.5 0.125 0.25\n1 0.5 0.5 0.5 0.5\n")
+    (truth / "b.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (found / "a.txt").write_text("0 0.25 0.5 0.125 0.25 0.5\n0 0.25 0.5 0.125 0.26 0.25\n")
+    (found / "b.txt").write_text("")
+    out = tmp_path / "pairs.csv"
+    shown = run_well("match", found, truth, "--method", "coco", "--out", out)
+    (row,) = rows_of(out)
+    assert (row["rows"], row["cols"], row["image"], row["category"]) == ("0", "0", "a", "0")
+    assert "2 from found (yolo, cxcywh)" in shown.stdout
+    run_well("nms", found, "--out", out)
+    assert [row["kept"] for row in rows_of(out)] == ["0"]
+    one = run_well("nms", found / "a.txt", "--out", out)
+    assert "(yolo, cxcywh)" in one.stdout
+
+
+def test_visdrone_keeps_its_boxes(tmp_path: Path) -> None:
+    path = tmp_path / "found.txt"
+    path.write_text(
+        "684,8,273,116,1,4,-1,-1\n0,8,273,116,0.5,4,-1,-1\n684,9,273,116,0.25,4,-1,-1\n"
+    )
+    out = tmp_path / "kept.csv"
+    shown = run_well("nms", path, "--out", out)
+    assert "(visdrone, xywh)" in shown.stdout
+    assert [(row["kept"], row["category"]) for row in rows_of(out)] == [("0", "4"), ("1", "4")]

@@ -20,7 +20,7 @@ from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import shortened
 from fastiou.formats.groups import Grouping, common_groups
 from fastiou.formats.layouts import common_layout, extents
-from fastiou.formats.masks import pack_masks
+from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.typing import Array
 
 __all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
@@ -46,6 +46,10 @@ class Members(Kind):
     @abstractmethod
     def described(self, file: Any, members: Any) -> str:
         """How many members a file has, whence, and how many of them can match nothing."""
+
+    def noted(self, files: Sequence[Any]) -> dict[str, str]:
+        """What else a summary says of the files, by name."""
+        return {}
 
     def groups_described(
         self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
@@ -86,6 +90,7 @@ class Members(Kind):
                 )
                 for side, file, members in sides
             }
+            facts |= self.noted(files)
             return {**facts, "groups": self.groups_described(grouping, files, options)}
 
         sizes = tuple(map(len, files))
@@ -178,6 +183,15 @@ class Masks(Members):
         """See `Members.sets`."""
         with clock.stage("packing masks") as update:
             return Sets(pack_masks(files, update), "xyxy")
+
+    def noted(self, files: Sequence[MaskFile]) -> dict[str, str]:
+        """See `Members.noted`; only images of one size make one set, so others are padded."""
+        sizes = np.unique(np.concatenate(mask_sizes(*files)), axis=0)
+        if len(sizes) < 2:
+            return {}
+        height, width = sizes.max(axis=0).tolist()
+        words = f"{len(sizes):,} sizes, padded to {height:,} × {width:,} pixels"
+        return {"images": words}
 
     def described(self, file: MaskFile, members: fastiou.Masks) -> str:
         """See `Members.described`."""

@@ -150,7 +150,8 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
 
     def describe() -> dict[str, str]:
         groups = kind.groups_described(grouping, (file,), options)
-        return {kind.noun: kind.described(file, members), "groups": groups}
+        facts = {kind.noun: kind.described(file, members), **kind.noted((file,))}
+        return {**facts, "groups": groups}
 
     below = int(np.count_nonzero(file.scores < options.score_threshold))
     names = {key: values[kept] for key, values in file.keys.items()}

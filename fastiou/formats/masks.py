@@ -121,7 +121,8 @@ def pack_masks(
     try:
         largest = image_size("the greatest height and width of all", every.max(axis=0, initial=0))
     except ValueError as error:
-        raise RefusedError(str(error)) from error
+        hint = "files with images of similar sizes can be compared one by one"
+        raise RefusedError(f"masks are padded to one size, but {error}; {hint}") from error
     packed = []
     done = 0
     for file, own in zip(files, sizes, strict=True):

@@ -140,6 +140,7 @@ def test_masks_of_all_forms_meet_within_image_and_category(
     for text in (
         "60 from truth.json.gz (coco: 20 polygons, 40 run lengths)",
         "50 from results.json (coco: 25 polygons, 25 run lengths)",
+        "images 2 sizes, padded to 30 × 30 pixels",
         "6 by image and category",
         f" {tested:,} ",
         f"{len(expected[0])} with iou >= 0.3",
@@ -150,6 +151,38 @@ def test_masks_of_all_forms_meet_within_image_and_category(
     ):
         assert text in words
     assert shown.stderr == ""
+
+
+def test_sizes_are_told_where_there_are_several(tmp_path):
+    masks = [
+        {"image_id": image, "score": 1.0, "segmentation": {"size": size, "counts": [0, 12]}}
+        for image, size in enumerate([[3, 4], [2, 6], [12, 1]])
+    ]
+    all_sizes, one = tmp_path / "all.json", tmp_path / "one.json"
+    all_sizes.write_text(json.dumps(masks))
+    one.write_text(json.dumps(masks[:1]))
+    words = "images 3 sizes, padded to 12 × 6 pixels"
+    for commands, told in ((["match", one, all_sizes], True), (["match", one, one], False)):
+        assert (words in words_of(run_well(*commands, "--geometry", "mask"))) == told
+    for path, told in ((all_sizes, True), (one, False)):
+        assert (words in words_of(run_well("nms", path, "--geometry", "mask"))) == told
+
+
+def test_sizes_that_cannot_be_padded_to_one(tmp_path):
+    path = tmp_path / "a.json"
+    masks = [
+        {"image_id": image, "segmentation": {"size": size, "counts": [2**20]}}
+        for image, size in enumerate([[2**20, 1], [1, 2**20]])
+    ]
+    path.write_text(json.dumps(masks))
+    result = run("match", path, path, "--geometry", "mask")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "fastiou: masks are padded to one size, but the greatest height"
+    )
+    assert result.stderr.endswith(
+        "; files with images of similar sizes can be compared one by one\n"
+    )
 
 
 def test_order_of_the_files_may_change(two_files, tmp_path):

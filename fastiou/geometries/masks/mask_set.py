@@ -263,7 +263,7 @@ class Masks:
         TypeError
             Something else than Masks.
         ValueError
-            Different sizes, or nothing at all.
+            Different sizes (see `padded`), or nothing at all.
 
         Examples
         --------
@@ -283,7 +283,7 @@ class Masks:
             if masks._size != given[0]._size:
                 raise ValueError(
                     f"sets[{number}] has masks of {sides(masks._size)} pixels, sets[0] of "
-                    f"{sides(given[0]._size)}"
+                    f"{sides(given[0]._size)}; padded(size) makes them one size"
                 )
         parts = [(masks._boxes, masks._offsets, masks._words) for masks in given]
         return cls._of(join(given[0]._size, parts))

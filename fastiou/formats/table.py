@@ -432,5 +432,5 @@ def read_masks(
 READERS: dict[str, Callable[..., Any]] = {
     "box": read_boxes,
     "mask": read_masks,
-    "labels": lambda path, data, *, format, **_: read_labels(path, data, format),  # noqa: A006
+    "labels": lambda path, data, *, format=None, **_: read_labels(path, data, format),  # noqa: A006
 }

@@ -161,8 +161,9 @@ def mask_iou(
     ----------
     masks1, masks2 : Masks, array_like or list of dict
         Packed masks; dense masks, shape (N, H, W) or (H, W), of any real dtype, where what is not 0
-        is foreground; or COCO's run lengths. All of one size. Packing takes longer than scoring:
-        masks that are used again are better packed once, by `Masks`.
+        is foreground; or COCO's run lengths. All of one size. Floats must be whole numbers:
+        probabilities become masks by ``Masks.from_dense(array, threshold=0.5)``. Packing takes
+        longer than scoring: masks that are used again are better packed once, by `Masks`.
     metric : {"iou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas. "intersection" is a number of pixels.
     aligned : bool

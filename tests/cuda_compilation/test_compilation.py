@@ -33,7 +33,7 @@ from numba.types import boolean, float32, float64, int64, uint64
 import fastiou as fi
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.geometries.boxes import BOX
-from fastiou.geometries.masks.gpu_packing import PACK
+from fastiou.geometries.masks.gpu_packing import FIND_FRACTION, PACK
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.metrics import METRICS
 
@@ -191,6 +191,8 @@ TABLE = [
     ),
     Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
     Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
+    Row("find-fraction", FIND_FRACTION, (of_pack(float32)[0], row_of(int64)), THREE_BLOCKS),
+    Row("find-fraction-f64", FIND_FRACTION, (of_pack(float64)[0], row_of(int64)), THREE_BLOCKS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
     Row("finish-f64", FINISH, of_finish(float64), SIX_BLOCKS),
 ]  # fmt: skip

@@ -106,13 +106,84 @@ def test_what_is_not_0_is_foreground(rng: np.random.Generator, dtype: type) -> N
         values = np.array([0, 1, 2, info.max, info.min], dtype)
     elif np.issubdtype(dtype, np.floating):
         info = np.finfo(dtype)
-        values = np.array([0, -0.0, 1, 0.25, -1, np.nan, np.inf, info.smallest_subnormal], dtype)
+        values = np.array([0, -0.0, 1, -1, 2, info.max, info.min], dtype)
     background = values == 0
     chosen = rng.integers(0, len(values), (5, 70, 90))
     before = values[chosen]
     given = before.copy()
     assert_holds(Masks.from_dense(given), (~background)[chosen])
     np.testing.assert_array_equal(given, before)
+
+
+#: What is no whole number, in each type of floats.
+FRACTIONS = (0.25, -0.5, np.nan, np.inf, -np.inf, 1.5)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, np.longdouble])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (70, 90), (700, 900)])
+def test_floats_that_are_not_whole_are_refused(
+    rng: np.random.Generator, dtype: type, size: tuple[int, int]
+) -> None:
+    for value in (*FRACTIONS, np.finfo(dtype).smallest_subnormal, 1 - np.finfo(dtype).epsneg):
+        masks = (rng.random((4, *size)) < 0.5).astype(dtype)
+        k, row, column = (int(rng.integers(0, length)) for length in masks.shape)
+        masks[k, row, column] = value
+        # Those behind it are not told of.
+        masks.reshape(-1)[np.ravel_multi_index((k, row, column), masks.shape) + 1 :: 7] = 0.5
+        where = f"in mask {k} at row {row}, column {column}; "
+        for form in (masks, np.asfortranarray(masks)):
+            with pytest.raises(ValueError, match=f"^array must hold whole numbers, .*{where}"):
+                Masks.from_dense(form)
+    with pytest.raises(ValueError, match=r"by Masks\.from_dense\(masks2, threshold=0\.5\)$"):
+        fastiou.mask_iou(masks > 0, masks)
+
+
+def test_floats_in_every_function() -> None:
+    ones, half = np.ones((2, 4, 5)), np.full((2, 4, 5), 0.5, np.float32)
+    for name, call in (
+        ("masks1", lambda: fastiou.mask_iou(half, ones)),
+        ("masks2", lambda: fastiou.mask_iou(ones, half.tolist())),
+        ("masks", lambda: fastiou.masks_to_boxes(half)),
+        ("a", lambda: fastiou.pairs(half, ones)),
+        ("b", lambda: fastiou.topk(ones, half)),
+        ("b", lambda: fastiou.match(ones, half)),
+        ("a", lambda: fastiou.nms(half, [1, 2])),
+        ("a", lambda: fastiou.soft_nms(half, [1, 2])),
+        ("array", lambda: Masks.from_dense(half[0])),
+    ):
+        told = rf"^{name} must hold whole numbers, got 0\.5 in mask 0 at row 0, column 0; "
+        with pytest.raises(ValueError, match=told):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, *INTEGERS, *FLOATS, np.longdouble])
+def test_more_than_a_threshold_is_foreground(rng: np.random.Generator, dtype: type) -> None:
+    """Compared as exact numbers: 0.1 of float32 is more than 0.1."""
+    values = np.array([0, 1], np.int64)
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        values = np.array([0, 1, 2, 3, info.max, info.max - 1, info.min], dtype)
+    elif np.issubdtype(dtype, np.floating):
+        values = np.array([0, 0.1, 0.7, 1 / 3, 0.5, 1, -3, np.inf, -np.inf], dtype)
+    numbers = rng.integers(0, len(values), (5, 70, 90))
+    masks = values[numbers].astype(dtype)
+    # Python compares an int with a float as they are.
+    exact = [float(v) if np.issubdtype(dtype, np.floating) else int(v) for v in values]
+    for threshold in (0.5, 0.1, 0.7, 1 / 3, 0, 1, -0.5, -2.5, 2.5, 1e30, -1e30, 2.0**63, 2.0**53):
+        chosen = np.array([value > threshold for value in exact])[numbers]
+        assert_holds(Masks.from_dense(masks, threshold=threshold), chosen)
+        assert_holds(Masks.from_dense(masks[:, ::-1], threshold=threshold), chosen[:, ::-1])
+
+
+def test_thresholds_that_are_none() -> None:
+    for threshold, error in ((np.nan, ValueError), (np.inf, ValueError), ("a", TypeError)):
+        with pytest.raises(error, match=r"^threshold must be a finite number, got"):
+            Masks.from_dense([[0.5]], threshold=threshold)
+    with pytest.raises(ValueError, match=r"^array must hold numbers, got nan in mask 1 at row 2,"):
+        Masks.from_dense(np.array([np.zeros((3, 2)), np.full((3, 2), [[1], [1], [np.nan]])]),
+                         threshold=0.5)  # fmt: skip
+    with pytest.raises(TypeError, match="positional"):
+        Masks.from_dense([[0.5]], 0.5)
 
 
 def test_bytes_of_booleans() -> None:

@@ -524,5 +524,7 @@ def test_groups_in_foreign_bytes() -> None:
 
 
 def test_a_threshold_beyond_floats() -> None:
-    with pytest.raises(ValueError, match="greater than 0 and at most 1, got 1000"):
+    with pytest.raises(
+        ValueError, match="threshold must be greater than 0 and at most 1, got 1000"
+    ):
         fastiou.pairs([[0, 0, 1, 1]], threshold=10**400)

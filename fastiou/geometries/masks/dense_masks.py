@@ -1,22 +1,109 @@
-"""Arguments of dense masks, packed where they lie."""
+"""Arguments of dense masks, packed where they lie.
+
+Floats are masks where all are whole numbers. Others are probabilities, of which nearly all are not
+0: as masks, two of them would cover everything and score 1.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
+import numpy as np
+
+from fastiou.arrays.checks import finite_number
 from fastiou.arrays.inputs import Input, mask_array, masks_on_gpu
 from fastiou.geometries.masks.packing import Packed, pack_dense, pack_on_gpu
+from fastiou.typing import Array
 
 __all__ = ["read_dense"]
 
 
-def read_dense(name: str, value: Any) -> tuple[Packed, Input]:
-    """A dense argument as bits, and what it came as."""
+#: Pixels that are looked at in one call of NumPy's: they fit in a cache.
+PIXELS_AT_A_TIME = 1 << 17
+
+
+def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, Input]:
+    """A dense argument as bits, and what it came as.
+
+    Without a threshold what is not 0 is foreground, and with it what is more.
+    """
+    if threshold is not None:
+        least = finite_number("threshold", threshold)
+        given = mask_array(name, value)
+        above = functools.partial(_above, name, threshold=least)
+        return pack_dense(given.array, above), given
     on_gpu = masks_on_gpu(name, value)
     if on_gpu is not None and on_gpu[0].gpu is not None:
         given, array = on_gpu
+
+        def refuse(number: int, value: float) -> None:
+            _refuse_fraction(name, np.unravel_index(number, tuple(array.shape)), value)
+
         with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
-            return pack_on_gpu(array, on_gpu[0].gpu), given
+            return pack_on_gpu(array, on_gpu[0].gpu, refuse), given
     given = mask_array(name, value)
-    return pack_dense(given.array), given
+    whole = functools.partial(_not_zero, name) if given.array.dtype.kind == "f" else None
+    return pack_dense(given.array, whole), given
+
+
+def _not_zero(name: str, masks: Array, first: int) -> Array:
+    """Which pixels of floats are not 0; all must be whole."""
+    for part in _parts(masks):
+        pixels = masks[part]
+        with np.errstate(invalid="ignore"):
+            rest = np.subtract(pixels, np.trunc(pixels))  # NaN where a pixel is infinite or NaN
+        if rest.any():
+            place = np.unravel_index(int((rest != 0).argmax()), rest.shape)
+            _refuse_fraction(name, _place_of(part, place, first), pixels[place])
+    return np.not_equal(masks, 0, order="C")
+
+
+def _above(name: str, masks: Array, first: int, *, threshold: float) -> Array:
+    """Which pixels are more than a threshold, compared as they are, without rounding either."""
+    if masks.dtype.kind != "f":
+        if masks.dtype.kind == "b":  # over other memory, booleans may be any byte
+            masks = (masks.view(np.uint8) != 0).view(np.uint8)
+        limits, bound = np.iinfo(masks.dtype), math.floor(threshold)
+        if not limits.min <= bound <= limits.max:
+            return np.full(masks.shape, bound < limits.min)
+        return np.greater(masks, masks.dtype.type(bound), order="C")
+    for part in _parts(masks):
+        missing = np.isnan(masks[part])
+        if missing.any():
+            place = np.unravel_index(int(missing.argmax()), missing.shape)
+            k, row, column = _place_of(part, place, first)
+            raise ValueError(
+                f"{name} must hold numbers, got nan in mask {k} at row {row}, column {column}"
+            )
+    # An array of one: of a scalar NumPy 1 makes the type of the masks.
+    return np.greater(masks, np.full(1, threshold), order="C")
+
+
+def _parts(masks: Array) -> Iterator[tuple[slice, slice]]:
+    """Parts of masks (n, h, w) to be looked at one after the other, between which Ctrl-C works."""
+    count, height, width = masks.shape
+    some = max(1, PIXELS_AT_A_TIME // max(height * width, 1))
+    rows = height if some > 1 else max(1, PIXELS_AT_A_TIME // max(width, 1))
+    for first in range(0, count, some):
+        for top in range(0, height, max(rows, 1)):
+            yield slice(first, first + some), slice(top, top + rows)
+
+
+def _place_of(
+    part: tuple[slice, slice], place: tuple[Any, ...], first: int
+) -> tuple[int, int, int]:
+    """Mask, row and column of a place in a part of the masks from `first` on."""
+    k, row, column = map(int, place)
+    return first + part[0].start + k, part[1].start + row, column
+
+
+def _refuse_fraction(name: str, place: tuple[Any, ...], value: Any) -> NoReturn:
+    k, row, column = map(int, place)
+    raise ValueError(
+        f"{name} must hold whole numbers, got {float(value)} in mask {k} at row {row}, column "
+        f"{column}; probabilities become masks by Masks.from_dense({name}, threshold=0.5)"
+    )

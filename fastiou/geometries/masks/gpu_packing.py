@@ -11,7 +11,7 @@ from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.typing import Array
 
-__all__ = ["PACK", "pack"]
+__all__ = ["FIND_FRACTION", "PACK", "first_fraction", "pack"]
 
 
 #: Threads of a block, each of which makes words of one column.
@@ -22,6 +22,9 @@ LARGEST_GRID = 65535
 
 #: Rows of a word.
 BITS = 64
+
+#: Floats from here on are whole, up to the largest one.
+WHOLE_FROM, LARGEST = 2.0**53, 1.7976931348623157e308
 
 
 def _pack(masks: Any, words: Any, findings: Any) -> None:
@@ -56,6 +59,49 @@ def _pack(masks: Any, words: Any, findings: Any) -> None:
 
 #: `(masks, words, findings)`
 PACK = CudaKernel(_pack, "pack")
+
+
+def _find_fraction(masks: Any, first: Any) -> None:
+    """Bring `first` (1,), the number of a pixel of masks (n, h, w), to the first that is not whole.
+
+    Neighbouring threads read neighbouring pixels. Infinite pixels and NaN are not whole.
+    """
+    count, height, width = masks.shape
+    column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if column >= width:
+        return
+    for k in range(cuda.blockIdx.z, count, cuda.gridDim.z):
+        for row in range(cuda.blockIdx.y, height, cuda.gridDim.y):
+            value = np.float64(masks[k, row, column])
+            # Beyond 2^53 all are whole but the infinite ones; a NaN is in neither range.
+            is_whole = -LARGEST <= value <= LARGEST
+            if -WHOLE_FROM <= value <= WHOLE_FROM:
+                is_whole = value == np.int64(value)
+            if not is_whole:
+                cuda.atomic.min(first, 0, (np.int64(k) * height + row) * width + column)
+
+
+#: `(masks, first)`, for masks of floats.
+FIND_FRACTION = CudaKernel(_find_fraction, "find-fraction")
+
+
+def first_fraction(work: Work, masks: Any) -> tuple[int, float] | None:
+    """The number and value of the first pixel of masks on a GPU that is not whole, if any is."""
+    count, height, width = masks.shape
+    if np.dtype(masks.dtype).kind != "f" or not count * height * width:
+        return None
+    first = work.to_device(np.full(1, np.iinfo(np.int64).max))
+    threads = threads_of_block(THREADS)
+    grid = blocks_for(width, threads), min(height, LARGEST_GRID), min(count, LARGEST_GRID)
+    FIND_FRACTION.launch(grid, threads, work.stream, masks, first)
+    number = int(work.to_host(first)[0])
+    if number == np.iinfo(np.int64).max:
+        return None
+    place, column = divmod(number, width)
+    k, row = divmod(place, height)
+    return number, float(
+        work.to_host(masks[k : k + 1, row : row + 1, column : column + 1])[0, 0, 0]
+    )
 
 
 def pack(work: Work, masks: Any, words: Array, findings: Array) -> None:

@@ -116,14 +116,17 @@ class Masks:
     # ---- made from -----------------------------------------------------------------------------
 
     @classmethod
-    def from_dense(cls, array: Any) -> Masks:
+    def from_dense(cls, array: Any, *, threshold: float | None = None) -> Masks:
         """Pack dense masks.
 
         Parameters
         ----------
         array : array_like, shape (N, H, W) or (H, W)
             Booleans, integers or floats in any memory layout, of NumPy, PyTorch or another library;
-            what is not 0 is foreground.
+            what is not 0 is foreground. Floats must be whole numbers, unless a threshold is given.
+        threshold : float, optional
+            What is more than this is foreground, as in ``array > threshold``: for probabilities and
+            logits. It is compared without rounding. A NaN is refused.
 
         Returns
         -------
@@ -134,7 +137,7 @@ class Masks:
         TypeError
             Not real numbers, or a tensor that requires grad.
         ValueError
-            Another shape.
+            Another shape, or floats that are not whole numbers, without a threshold.
         MemoryError
             The bits would not fit in memory.
 
@@ -143,8 +146,10 @@ class Masks:
         >>> import numpy as np, fastiou
         >>> fastiou.Masks.from_dense(np.eye(100) > 0)
         <Masks: 1 of 100 × 100, 1.6 KiB>
+        >>> fastiou.Masks.from_dense([[0.2, 0.9], [0.6, 0.5]], threshold=0.5).area
+        array([2])
         """
-        return cls._of(read_dense("array", array)[0])
+        return cls._of(read_dense("array", array, threshold)[0])
 
     @classmethod
     def from_rle(cls, entries: Any, size: tuple[int, int] | None = None) -> Masks:
@@ -184,8 +189,9 @@ class Masks:
         Parameters
         ----------
         polygons : sequence of sequence of array_like
-            For each mask its rings, each [x1, y1, x2, y2, ...] or an array (K, 2), in pixels. A
-            mask is the union of its rings.
+            For each mask its rings, each [x1, y1, x2, y2, ...], or points (K, 2) as a list, array
+            or tensor, or a contour (K, 1, 2) of OpenCV, in pixels. A mask is the union of its
+            rings; one of a single ring may be its points themselves.
         size : (height, width)
             The size of the image. What lies outside is cut off.
 
@@ -204,6 +210,8 @@ class Masks:
         --------
         >>> import fastiou
         >>> fastiou.Masks.from_polygons([[[1, 1, 5, 1, 5, 4, 1, 4]]], (6, 8)).boxes
+        array([[1, 1, 5, 4]])
+        >>> fastiou.Masks.from_polygons([[[1, 1], [5, 1], [5, 4], [1, 4]]], (6, 8)).boxes
         array([[1, 1, 5, 4]])
         """
         return cls._of(pack_runs(*rasterise("polygons", polygons, size)))
@@ -283,7 +291,7 @@ class Masks:
             if masks._size != given[0]._size:
                 raise ValueError(
                     f"sets[{number}] has masks of {sides(masks._size)} pixels, sets[0] of "
-                    f"{sides(given[0]._size)}; padded(size) makes them one size"
+                    f"{sides(given[0]._size)}; Masks.padded brings them to one size"
                 )
         parts = [(masks._boxes, masks._offsets, masks._words) for masks in given]
         return cls._of(join(given[0]._size, parts))

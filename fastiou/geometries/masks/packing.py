@@ -65,11 +65,16 @@ class Packed(NamedTuple):
 # ---- pixels ------------------------------------------------------------------------------------
 
 
-def pack_dense(array: Array) -> Packed:
-    """Masks of a shape (N, H, W), of any dtype and layout."""
+def pack_dense(array: Array, foreground_of: Callable[[Array, int], Array] | None = None) -> Packed:
+    """Masks of a shape (N, H, W), of any dtype and layout.
+
+    `foreground_of(some, first)` makes booleans of some of them, from that number on; without it,
+    what is not 0 is foreground.
+    """
 
     def pack(first: int, whole: Array, findings: Array) -> None:
-        pixels = _as_bytes(array[first : first + len(whole)])
+        some = array[first : first + len(whole)]
+        pixels = _as_bytes(some if foreground_of is None else foreground_of(some, first))
         bands, width = whole.shape[1], pixels.shape[2]
         # A step reads the pixels of some word rows.
         each = bits.BITS * width * SCORES_PER_WORD
@@ -79,13 +84,20 @@ def pack_dense(array: Array) -> Packed:
     return _pack(array.shape, pack)
 
 
-def pack_on_gpu(array: Any, place: GpuArray) -> Packed:
-    """Masks of a shape (N, H, W) on a GPU, whose words alone are copied to the host."""
+def pack_on_gpu(array: Any, place: GpuArray, refuse: Callable[[int, float], None]) -> Packed:
+    """Masks of a shape (N, H, W) on a GPU, whose words alone are copied to the host.
+
+    `refuse(number, value)` is called with the first of all pixels that is not whole, and raises.
+    """
+    from fastiou.geometries.masks.gpu_packing import first_fraction
     from fastiou.geometries.masks.gpu_packing import pack as pack_some
     from fastiou.runtime.gpu import as_device_array, working
 
     with working(place) as work:
         masks = as_device_array(array)
+        fraction = first_fraction(work, masks)
+        if fraction is not None:
+            refuse(*fraction)
 
         def pack(first: int, whole: Array, findings: Array) -> None:
             pack_some(work, masks[first : first + len(whole)], whole, findings)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from fastiou.relations.pairs import Pairs, pairs
     from fastiou.relations.soft_nms import SoftNMS, batched_nms, soft_nms
     from fastiou.relations.topk import TopK, topk
+    from fastiou.segmentation.colors import labels_from_colors
     from fastiou.segmentation.confusion import MeanIoU, confusion_matrix, mean_iou
     from fastiou.segmentation.grades import iou_grade
     from fastiou.segmentation.labels import LabelOverlap, label_iou, label_overlap
@@ -83,6 +84,7 @@ __all__ = [
     "iou_grade",
     "label_iou",
     "label_overlap",
+    "labels_from_colors",
     "mask_iou",
     "masks_to_boxes",
     "match",
@@ -116,6 +118,7 @@ _HOMES = {
     "iou_grade": "segmentation.grades",
     "label_iou": "segmentation.labels",
     "label_overlap": "segmentation.labels",
+    "labels_from_colors": "segmentation.colors",
     "mask_iou": "relations.dense",
     "masks_to_boxes": "relations.conversions",
     "match": "relations.match",

@@ -24,6 +24,7 @@ __all__ = [
     "gpu_output",
     "hand_back",
     "label_array",
+    "label_image",
     "mask_array",
     "mask_batch",
     "masks_on_gpu",
@@ -277,6 +278,23 @@ def label_array(name: str, value: Any) -> Input:
             f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
         )
     return given._replace(array=array, source=array)
+
+
+def label_image(name: str, value: Any) -> Input:
+    """An argument of labels: as `label_array`, and no colour image.
+
+    A uint8 array of three dimensions or more, of which the last is 3 or 4, is one: its channels
+    would be compared as if they were labels. Volumes of such a side come as another dtype.
+    """
+    given = label_array(name, value)
+    array = given.array
+    if array.dtype == np.uint8 and array.ndim >= 3 and array.shape[-1] in (3, 4):
+        raise ValueError(
+            f"{name} must be a label image, got a colour image, uint8 of shape {array.shape}. "
+            "Where a colour is a label (R + 256 G + 65536 B, as in COCO's panoptic PNGs), pass "
+            f"labels_from_colors({name}); if it is a volume of labels, pass {name}.astype(int)"
+        )
+    return given
 
 
 def value_array(name: str, value: Any) -> Input:

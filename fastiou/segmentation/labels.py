@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, check_one_shape
-from fastiou.arrays.inputs import Input, check_one_library, flat_elements, hand_back, label_array
+from fastiou.arrays.inputs import Input, check_one_library, flat_elements, hand_back, label_image
 from fastiou.metrics import METRICS
 from fastiou.runtime import memory, steps, threads
 from fastiou.segmentation.label_kernels import (
@@ -81,7 +81,10 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     ----------
     labels1, labels2 : array_like of int or bool
         Label images of one shape, with any number of dimensions, any integer dtype and any memory
-        layout: NumPy arrays, PyTorch tensors, other arrays that speak DLPack, or lists.
+        layout: NumPy arrays, PyTorch tensors, other arrays that speak DLPack, or lists. Arrays of
+        uint8 of shape (..., H, W, 3) or (..., H, W, 4) are colour images and refused:
+        `labels_from_colors` makes labels of them, and a volume of such a side is passed as another
+        integer dtype.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     TypeError
         Not integers; a tensor that requires grad; two array libraries.
     ValueError
-        Two shapes.
+        Two shapes, or colour images.
     MemoryError
         The pairs would not fit in memory.
 
@@ -166,7 +169,7 @@ def _areas(labels: Array, counts: Array) -> Array:
 
 def label_images(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Input, Input]:
     """Two arguments that must be label images of one shape, checked."""
-    given1, given2 = label_array(name1, value1), label_array(name2, value2)
+    given1, given2 = label_image(name1, value1), label_image(name2, value2)
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     return given1, given2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastiou.arrays.inputs import Input, hand_back, label_array
+from fastiou.arrays.inputs import Input, hand_back, label_image
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.dense_masks import read_dense
 from fastiou.geometries.masks.packing import (
@@ -246,7 +246,7 @@ class Masks:
         >>> labels, masks.area
         (array([3, 7]), array([1, 3]))
         """
-        given = label_array("image", image)
+        given = label_image("image", image)
         array = given.array
         if array.ndim != 2:
             raise ValueError(f"image must have the shape (H, W), got {array.shape}")

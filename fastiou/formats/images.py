@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import fastiou
 from fastiou.formats.content import Wanted, check_text, kind_described, kind_of, read_content
 from fastiou.formats.errors import FileError, import_extra, shortened
 from fastiou.formats.layouts import LAYOUTS
@@ -147,23 +148,6 @@ def read_labels(
     check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
     hint = " (--geometry box compares boxes)"
     raise FileError(path, kind_described(kind), EXPECTED + hint)
-
-
-def _ids_of_colours(pixels: Array) -> Array:
-    """The number that each colour is, by the rule of COCO's panoptic images.
-
-    Parameters
-    ----------
-    pixels
-        Red, green and blue, shape (H, W, 3), uint8.
-
-    Returns
-    -------
-    array of int32, shape (H, W)
-    """
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    ids: Array = red + 256 * green + 65536 * blue
-    return ids
 
 
 def _read_folder(path: Path, format_: str | None) -> LabelFile:
@@ -300,7 +284,8 @@ def _panoptic_labels(path: Path, image: Any, bits: int) -> Array:
         raise FileError(path, found, PANOPTIC_EXPECTED)
     if mode == "RGBA" and (pixels[..., 3] != 255).any():
         raise FileError(path, "colours that are transparent", PANOPTIC_EXPECTED)
-    return _ids_of_colours(pixels[..., :3])
+    labels: Array = fastiou.labels_from_colors(pixels[..., :3])
+    return labels
 
 
 def _png_labels(pixels: Array, mode: str, bits: int) -> Array:

@@ -79,6 +79,7 @@ def _arrow_file(path: Path, format_: str, data: bytes, wanted: Wanted, read: Any
     arrow = import_extra("pyarrow", "parquet", f"reading {format_}")
     try:
         table = read(io.BytesIO(data))
+        table.validate(full=True)  # damaged offsets would be followed out of memory
     except (arrow.ArrowException, OSError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise FileError(path, f"cannot be read as {format_} ({words})", "a complete one") from None

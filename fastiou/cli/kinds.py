@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -106,7 +107,11 @@ class Kind(ABC):
         wanted
             What to read of it.
         """
-        return READERS[self.name](path, data, format=format_, **vars(wanted))
+        file = READERS[self.name](path, data, format=format_, **vars(wanted))
+        skipped = getattr(file, "skipped", None)
+        if skipped is not None:  # told even with --quiet, since the result lacks something
+            print(f"fastiou: {path}: {skipped.described()}", file=sys.stderr, flush=True)
+        return file
 
     @abstractmethod
     def find(self, a: Any, b: Any, options: MatchOptions, clock: Clock) -> Found:

@@ -11,7 +11,7 @@ import numpy as np
 import fastiou
 from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind
-from fastiou.cli.options import MatchOptions, Options
+from fastiou.cli.options import MatchOptions, Options, check_skips
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.images import LabelFile, shared_frames
 from fastiou.typing import Array
@@ -98,6 +98,7 @@ class Labels(Kind):
     def check(self, options: Options, *formats: str | None) -> None:
         """See `Kind.check`."""
         super().check(options, *formats)
+        check_skips(options, self.name)
         if options.by is not None:
             raise RefusedError(
                 "--by and --no-groups are not for label images: labels meet within frames"

@@ -125,6 +125,11 @@ def commands() -> click.Group:
         "with commas between them; or none.  [default: all that both files tell]",
     )
     no_groups = click.option("--no-groups", is_flag=True, help="The same as --by none.")
+    skip_invalid = click.option(
+        "--skip-invalid",
+        is_flag=True,
+        help="Leave out annotations of COCO files that are invalid, and say which.",
+    )
     quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
     progress = click.option(
         "--progress/--no-progress",
@@ -167,6 +172,7 @@ def commands() -> click.Group:
     @boxes
     @by
     @no_groups
+    @skip_invalid
     @click.option("--out", type=file, help=f"Write what is found: {', '.join(OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
     @quiet
@@ -278,6 +284,7 @@ def commands() -> click.Group:
     @boxes
     @by
     @no_groups
+    @skip_invalid
     @click.option(
         "--out",
         type=file,

@@ -185,7 +185,8 @@ def _shares(found: Found) -> dict[str, str]:
 def _share_matched(positions: Any, frames: Any, size: int) -> str:
     """How many positions there are, those of each frame apart."""
     if frames is None:
-        matched = np.zeros(size, bool)
+        # Where something was left out of a file, positions are larger than what takes part.
+        matched = np.zeros(max(size, int(positions.max(initial=-1)) + 1), bool)
         matched[positions] = True
         count = int(np.count_nonzero(matched))
     else:

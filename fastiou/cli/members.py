@@ -14,7 +14,7 @@ import fastiou
 from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind, refusals
 from fastiou.cli.methods import METHODS, Query
-from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options
+from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_skips
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import shortened
@@ -68,6 +68,7 @@ class Members(Kind):
     ) -> Found:
         """See `Kind.find`."""
         files = (a,) if b is None else (a, b)
+        check_skips(options, *(file.format for file in files))
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)
         for warning in self._warnings(grouping, files, options):
@@ -96,16 +97,19 @@ class Members(Kind):
         sizes = tuple(map(len, files))
         in_all = _pairs_in_all(sizes) if grouping is None else grouping.pairs
         tested = related.tested
+        unmatched = None
+        if related.unmatched is not None:
+            unmatched = a.places(related.unmatched[0]), files[-1].places(related.unmatched[1])
         return Found(
-            related.rows,
-            related.cols,
+            a.places(related.rows),
+            files[-1].places(related.cols),
             related.values,
             sizes,
             in_all,
             tested,
             (self.noun, sum(sizes)) if tested is None else ("pairs", tested),
             describe,
-            unmatched=related.unmatched,
+            unmatched=unmatched,
             names=_names_of(grouping, files, related.rows, related.cols),
         )
 

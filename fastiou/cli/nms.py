@@ -13,7 +13,7 @@ import fastiou
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.kinds import refusals
 from fastiou.cli.members import MEMBERS, Members
-from fastiou.cli.options import NmsOptions, check_no_input, check_threshold
+from fastiou.cli.options import NmsOptions, check_no_input, check_skips, check_threshold
 from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries
 from fastiou.cli.summary import show_facts, timing, with_share
 from fastiou.formats.coco import result_texts
@@ -106,6 +106,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             data = None if is_folder else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
+            check_skips(options, file.format)
             if as_results:
                 if file.format != "coco":
                     expected = "results of COCO, for an output in JSON"
@@ -157,7 +158,7 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
     names = {key: values[kept] for key, values in file.keys.items()}
     if file.ids is not None:
         names["id"] = file.ids[kept]
-    return Kept(kept, file.scores[kept], len(file), below, names, describe)
+    return Kept(file.places(kept), file.scores[kept], len(file), below, names, describe)
 
 
 def _show_summary(

@@ -17,6 +17,7 @@ __all__ = [
     "NmsOptions",
     "Options",
     "check_no_input",
+    "check_skips",
     "check_threshold",
 ]
 
@@ -37,6 +38,7 @@ class Options:
     method: str = ""
     boxes: str | None = None
     by: tuple[str, ...] | None = None
+    skip_invalid: bool = False
     out: Path | None = None
     quiet: bool = False
     progress: bool | None = None
@@ -44,7 +46,8 @@ class Options:
     def wanted(self, **more: Any) -> Wanted:
         """What to read of a file."""
         boxes = self.boxes or USUAL_LAYOUT
-        return Wanted(boxes, told=self.boxes is not None, by=self.by, **more)
+        told = self.boxes is not None
+        return Wanted(boxes, told=told, by=self.by, skip_invalid=self.skip_invalid, **more)
 
     @property
     def shows_progress(self) -> bool | None:
@@ -85,6 +88,15 @@ def check_threshold(options: Options, *, zero: bool) -> None:
         threshold_number(options.threshold, METRICS[options.metric].maximum, zero=zero)
     except ValueError as error:
         raise RefusedError(str(error)) from error
+
+
+def check_skips(options: Options, *formats: str) -> None:
+    """Raise a RefusedError if annotations are to be left out of files that have none."""
+    if options.skip_invalid and "coco" not in formats:
+        raise RefusedError(
+            "--skip-invalid leaves out annotations of COCO files, not what is in files of the "
+            f"format {' or '.join(dict.fromkeys(formats))}"
+        )
 
 
 def check_no_input(written: Path | None, *inputs: Path) -> None:

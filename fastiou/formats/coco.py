@@ -6,10 +6,10 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +19,17 @@ from fastiou.formats.content import (
     Floats,
     Integers,
     MemberFile,
+    Skipped,
     Wanted,
     chosen_keys,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.mask_faults import mask_faults
 from fastiou.typing import Array
 
 __all__ = [
+    "SKIPPING",
     "MaskFile",
     "Size",
     "mask_size",
@@ -44,6 +47,15 @@ BLANKS = re.compile(r"[ \t\n\r]*")
 
 #: The largest score.
 LARGEST = float(np.finfo(np.float64).max)
+
+#: What an error says of annotations that could be left out.
+SKIPPING = "--skip-invalid leaves such annotations out"
+
+#: How many of those that are left out are named.
+SKIPS_NAMED = 3
+
+#: What was found in an entry, and what was expected.
+Fault = tuple[str, str]
 
 #: Height and width of an image.
 Size = tuple[int, int]
@@ -73,7 +85,8 @@ class MaskFile(MemberFile):
 
     def where(self, index: int) -> str:
         """The place of a mask, for messages."""
-        return f"{self.label}[{index}]"
+        place = index if self.skipped is None else int(self.skipped.positions[index])
+        return f"{self.label}[{place}]"
 
 
 # ---- both ----------------------------------------------------------------------------------------
@@ -104,33 +117,80 @@ def _entries(path: Path, content: Any) -> tuple[str, list[Any]]:
     return label, entries
 
 
-def _keys(
-    path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted
-) -> dict[str, Array]:
+class _Listed(NamedTuple):
+    """Entries of a list, and their positions in it."""
+
+    path: Path
+    label: str
+    entries: list[dict[str, Any]]
+    positions: Sequence[int]
+
+    def where(self, index: int) -> str:
+        return f"{self.label}[{self.positions[index]}]"
+
+
+def _valid(
+    path: Path, content: Any, wanted: Wanted, fault: Callable[[Any], Fault | None]
+) -> tuple[_Listed, dict[int, str]]:
+    """The entries without a fault, and what is wrong with others, if these may be left out."""
+    label, entries = _entries(path, content)
+    faults: dict[int, str] = {}
+    for index, entry in enumerate(entries):
+        found = fault(entry)
+        if found is None:
+            continue
+        if not wanted.skip_invalid:
+            raise FileError(path, found[0], f"{found[1]}; {SKIPPING}", f"{label}[{index}]")
+        faults[index] = found[0]
+    return _without(_Listed(path, label, entries, range(len(entries))), faults), faults
+
+
+def _without(listed: _Listed, faults: Collection[int]) -> _Listed:
+    """Those entries of a whole list whose positions are not among the faults."""
+    if not faults:
+        return listed
+    both = zip(listed.entries, listed.positions, strict=True)
+    kept = [(entry, position) for entry, position in both if position not in faults]
+    entries, positions = [entry for entry, _ in kept], [position for _, position in kept]
+    return listed._replace(entries=entries, positions=positions)
+
+
+def _skipped(listed: _Listed, faults: dict[int, str]) -> Skipped | None:
+    """What was left out of a file."""
+    if not faults:
+        return None
+    first = sorted(faults)[:SKIPS_NAMED]
+    named = tuple(f"{listed.label}[{position}]: {faults[position]}" for position in first)
+    positions = np.array(listed.positions, np.int64)
+    return Skipped(positions, len(listed.entries) + len(faults), named)
+
+
+def _keys(listed: _Listed, wanted: Wanted) -> dict[str, Array]:
     names = {"image": "image_id"}
-    if any("category_id" in entry for entry in entries):
+    if any("category_id" in entry for entry in listed.entries):
         names["category"] = "category_id"
-    chosen = chosen_keys(path, names, wanted.by)
-    return {key: _key(path, label, entries, names[key]) for key in chosen}
+    chosen = chosen_keys(listed.path, names, wanted.by)
+    return {key: _key(listed, names[key]) for key in chosen}
 
 
-def _key(path: Path, label: str, entries: list[dict[str, Any]], name: str) -> Array:
+def _key(listed: _Listed, name: str) -> Array:
     """A key of every entry: whole numbers, or names where one is not a number."""
+    entries = listed.entries
     texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
     if not texts:
-        values = [_whole(path, label, index, entry, name) for index, entry in enumerate(entries)]
+        values = [_whole(listed, index, name) for index in range(len(entries))]
         return np.array(values, np.int64)
     named = [
         entry[name]
         if type(entry.get(name)) is str and entry[name]
-        else str(_whole(path, label, index, entry, name))
+        else str(_whole(listed, index, name))
         for index, entry in enumerate(entries)
     ]
     return np.array(named, np.str_)
 
 
-def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str) -> int:
-    where = f"{label}[{index}]"
+def _whole(listed: _Listed, index: int, name: str) -> int:
+    path, entry, where = listed.path, listed.entries[index], listed.where(index)
     if name not in entry:
         raise FileError(path, f'no "{name}"', "one in every entry", where)
     value = entry[name]
@@ -142,24 +202,26 @@ def _whole(path: Path, label: str, index: int, entry: dict[str, Any], name: str)
     return number
 
 
-def _asked(path: Path, label: str, entries: list[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
+def _asked(listed: _Listed, wanted: Wanted, faults: dict[int, str]) -> dict[str, Any]:
     """What boxes and masks have in common, as `MemberFile` has it."""
     return {
-        "path": path,
+        "path": listed.path,
         "format": "coco",
-        "keys": _keys(path, label, entries, wanted),
-        "scores": _scores(path, label, entries) if wanted.scored else None,
-        "crowds": _crowds(path, label, entries) if wanted.crowded else None,
-        "ids": _key(path, label, entries, "id")
-        if wanted.ids and entries and all("id" in entry for entry in entries)
+        "keys": _keys(listed, wanted),
+        "scores": _scores(listed) if wanted.scored else None,
+        "crowds": _crowds(listed) if wanted.crowded else None,
+        "ids": _key(listed, "id")
+        if wanted.ids and listed.entries and all("id" in entry for entry in listed.entries)
         else None,
+        "skipped": _skipped(listed, faults),
     }
 
 
-def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
-    scores = np.empty(len(entries))
-    for index, entry in enumerate(entries):
-        where = f"{label}[{index}]"
+def _scores(listed: _Listed) -> Floats:
+    path = listed.path
+    scores = np.empty(len(listed.entries))
+    for index, entry in enumerate(listed.entries):
+        where = listed.where(index)
         if "score" not in entry:
             raise FileError(path, 'no "score"', "one in every entry, as results have", where)
         value = entry["score"]
@@ -170,14 +232,14 @@ def _scores(path: Path, label: str, entries: list[dict[str, Any]]) -> Floats:
     return scores
 
 
-def _crowds(path: Path, label: str, entries: list[dict[str, Any]]) -> Booleans:
+def _crowds(listed: _Listed) -> Booleans:
     """Which entries are crowds; those that do not tell are none."""
-    crowds = np.zeros(len(entries), np.bool_)
-    for index, entry in enumerate(entries):
+    crowds = np.zeros(len(listed.entries), np.bool_)
+    for index, entry in enumerate(listed.entries):
         value = entry.get("iscrowd", 0)
         if type(value) not in (int, bool) or value not in (0, 1):
-            where = f"{label}[{index}]"
-            raise FileError(path, f'"iscrowd": {described(value)}', "0 or 1", where)
+            found = f'"iscrowd": {described(value)}'
+            raise FileError(listed.path, found, "0 or 1", listed.where(index))
         crowds[index] = value
     return crowds
 
@@ -251,31 +313,29 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     FileError
         The file is broken or something else, or an entry lacks what is to be read.
     """
-    label, entries = _entries(path, _load(path, data, _without_outlines))
-    boxes = _boxes(path, label, entries)
-    return BoxFile(fmt="xywh", boxes=boxes, **_asked(path, label, entries, wanted))
+    content = _load(path, data, _without_outlines)
+    listed, faults = _valid(path, content, wanted, _box_fault)
+    numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
+    boxes = np.fromiter(numbers, np.float64, 4 * len(listed.entries)).reshape(-1, 4)
+    return BoxFile(fmt="xywh", boxes=boxes, **_asked(listed, wanted, faults))
 
 
-def _boxes(path: Path, label: str, entries: list[Any]) -> Floats:
+def _box_fault(entry: Any) -> Fault | None:
+    """What is found in an entry without a valid box, and what is expected."""
     expected = '"bbox": [x, y, width, height]'
-    for index, entry in enumerate(entries):
-        where = f"{label}[{index}]"
-        if not isinstance(entry, dict):
-            raise FileError(path, described(entry), "an object", where)
-        if "bbox" not in entry:
-            hint = " (--geometry mask compares masks)" if "segmentation" in entry else ""
-            raise FileError(path, 'no "bbox"', expected + hint, where)
-        bbox = entry["bbox"]
-        if type(bbox) is not list or len(bbox) != 4 or not {type(x) for x in bbox} <= {int, float}:
-            raise FileError(path, f'"bbox": {described(bbox)}', expected, where)
-        try:
-            infinite = any(map(math.isinf, bbox))
-        except OverflowError:
-            infinite = True
-        if infinite:
-            raise FileError(path, f'"bbox": {described(bbox)}', "finite numbers or NaN", where)
-    numbers = itertools.chain.from_iterable(entry["bbox"] for entry in entries)
-    return np.fromiter(numbers, np.float64, 4 * len(entries)).reshape(-1, 4)
+    if not isinstance(entry, dict):
+        return described(entry), "an object"
+    if "bbox" not in entry:
+        hint = " (--geometry mask compares masks)" if "segmentation" in entry else ""
+        return 'no "bbox"', expected + hint
+    bbox = entry["bbox"]
+    if type(bbox) is not list or len(bbox) != 4 or not {type(x) for x in bbox} <= {int, float}:
+        return f'"bbox": {described(bbox)}', expected
+    try:
+        infinite = any(map(math.isinf, bbox))
+    except OverflowError:
+        infinite = True
+    return (f'"bbox": {described(bbox)}', "finite numbers or NaN") if infinite else None
 
 
 # ---- masks ---------------------------------------------------------------------------------------
@@ -321,28 +381,37 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         The file is broken or something else, or an entry lacks what is to be read.
     """
     content = _load(path, data, _compact)
-    label, entries = _entries(path, content)
-    expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
-    for index, entry in enumerate(entries):
-        where = f"{label}[{index}]"
-        if not isinstance(entry, dict):
-            raise FileError(path, described(entry), "an object", where)
-        if "segmentation" not in entry:
-            raise FileError(path, 'no "segmentation"', expected, where)
-        mask = entry["segmentation"]
-        if not isinstance(mask, list | dict):
-            raise FileError(path, f'"segmentation": {described(mask)}', expected, where)
-        for name in ("size", "counts") if isinstance(mask, dict) else ():
-            if name not in mask:
-                raise FileError(path, f'"segmentation" has no "{name}"', expected, where)
+    listed, faults = _valid(path, content, wanted, _mask_fault)
+    images = _images(path, content)
+    if wanted.skip_invalid:
+        width = max((size[1] for size in images.values() if size is not None), default=1)
+        found = mask_faults([entry["segmentation"] for entry in listed.entries], width)
+        malformed = {listed.positions[index]: fault for index, fault in found.items()}
+        listed = _without(listed, malformed)
+        faults |= malformed
     # Masks of two images have no common size, so they are always told apart.
     by = None if wanted.by is None else tuple(dict.fromkeys(("image", *wanted.by)))
-    shared = _asked(path, label, entries, replace(wanted, by=by))
-    masks = [entry["segmentation"] for entry in entries]
-    images = _images(path, content)
+    shared = _asked(listed, replace(wanted, by=by), faults)
+    masks = [entry["segmentation"] for entry in listed.entries]
     if shared["keys"]["image"].dtype.kind == "U":
         images = {str(number): size for number, size in images.items()}
-    return MaskFile(label=label, masks=masks, images=images, **shared)
+    return MaskFile(label=listed.label, masks=masks, images=images, **shared)
+
+
+def _mask_fault(entry: Any) -> Fault | None:
+    """What is found in an entry that has no mask of any kind, and what is expected."""
+    expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
+    if not isinstance(entry, dict):
+        return described(entry), "an object"
+    if "segmentation" not in entry:
+        return 'no "segmentation"', expected
+    mask = entry["segmentation"]
+    if not isinstance(mask, list | dict):
+        return f'"segmentation": {described(mask)}', expected
+    for name in ("size", "counts") if isinstance(mask, dict) else ():
+        if name not in mask:
+            return f'"segmentation" has no "{name}"', expected
+    return None
 
 
 def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
@@ -351,16 +420,17 @@ def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
     if not isinstance(listed, list):
         raise FileError(path, described(listed), "a list of images", "images")
     images: dict[int | str, Size | None] = {}
+    own = _Listed(path, "images", listed, range(len(listed)))
     for index, entry in enumerate(listed):
         where = f"images[{index}]"
         if not isinstance(entry, dict):
             raise FileError(path, described(entry), "an object", where)
         number = entry.get("id")
         if type(number) is not str or not number:
-            number = _whole(path, "images", index, entry, "id")
+            number = _whole(own, index, "id")
         size = None
         if not {"height", "width"}.isdisjoint(entry):
-            sides = [_whole(path, "images", index, entry, name) for name in ("height", "width")]
+            sides = [_whole(own, index, name) for name in ("height", "width")]
             size = mask_size(path, "height and width", sides, where)
         if images.setdefault(number, size) != size:
             found = f"image {number} again, {size_described(size)}"
@@ -368,14 +438,14 @@ def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
     return images
 
 
-def mask_size(path: Path, name: str, value: Any, where: str) -> Size:
-    """The size of an image that `value` says, checked."""
+def mask_size(path: Path, name: str, value: Any, where: str, remedy: str = "") -> Size:
+    """The size of an image that `value` says, checked; a remedy ends the message."""
     from fastiou.geometries.masks.run_lengths import image_size
 
     try:
         return image_size(name, value)
     except (TypeError, ValueError) as error:
-        raise FileError(path, str(error), None, where) from None
+        raise FileError(path, f"{error}{remedy}", None, where) from None
 
 
 def size_described(size: Size | None) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Floats",
     "Integers",
     "MemberFile",
+    "Skipped",
     "Wanted",
     "are_exact_integers",
     "check_text",
@@ -148,6 +149,8 @@ class Wanted:
         The grouping keys to read, or columns; None for all that there are.
     scored, crowded, ids : bool
         Whether to read the scores, which members are crowds, and what the file calls each, too.
+    skip_invalid : bool
+        Whether to leave out annotations of COCO files that are invalid.
     """
 
     fmt: str = "xyxy"
@@ -157,6 +160,33 @@ class Wanted:
     scored: bool = False
     crowded: bool = False
     ids: bool = False
+    skip_invalid: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Skipped:
+    """What was left out of a file as invalid.
+
+    Attributes
+    ----------
+    positions : array of int64
+        Positions in the file of what was not left out.
+    total : int
+        How many entries the file has.
+    first : tuple of str
+        Where the first few are that were left out, and what is wrong with them.
+    """
+
+    positions: Integers
+    total: int
+    first: tuple[str, ...]
+
+    def described(self) -> str:
+        """How many were left out, and which are the first."""
+        count = self.total - len(self.positions)
+        more = "; …" if count > len(self.first) else ""
+        listed = "; ".join(self.first) + more
+        return f"{count:,} of {self.total:,} annotations are invalid and left out: {listed}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -181,6 +211,8 @@ class MemberFile(ABC):
         for and is there.
     unused : tuple of str
         Columns of the file that were not used.
+    skipped : Skipped or None
+        What was left out as invalid.
     """
 
     path: Path
@@ -190,9 +222,14 @@ class MemberFile(ABC):
     crowds: Booleans | None = None
     ids: Array | None = None
     unused: tuple[str, ...] = ()
+    skipped: Skipped | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def places(self, indices: Array) -> Array:
+        """Positions in the file of those members that have these positions among all read."""
+        return indices if self.skipped is None else self.skipped.positions[indices]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import fastiou
-from fastiou.formats.coco import MaskFile, Size, mask_size, size_described
+from fastiou.formats.coco import SKIPPING, MaskFile, Size, mask_size, size_described
 from fastiou.formats.content import Integers
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.mask_faults import OUTLINES, RUNS, fault_described
 
 __all__ = ["mask_sizes", "pack_masks"]
 
@@ -62,7 +63,8 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
             mask = file.masks[index]
             if isinstance(mask, list):
                 continue
-            size = mask_size(file.path, '"segmentation": size', mask["size"], file.where(index))
+            name, remedy = '"segmentation": size', f"; {SKIPPING}"
+            size = mask_size(file.path, name, mask["size"], file.where(index), remedy)
             before, origin = known.get(number, (None, ""))
             if before not in (None, size):
                 found = f'"segmentation" of {size_described(size)}'
@@ -147,7 +149,7 @@ def pack_masks(
 
 
 def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool) -> fastiou.Masks:
-    name = "polygons" if outlines else "entries"
+    name = OUTLINES if outlines else RUNS
     make: Callable[..., fastiou.Masks] = (
         fastiou.Masks.from_polygons if outlines else fastiou.Masks.from_rle
     )
@@ -159,5 +161,5 @@ def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool)
             # One by one, since the message counts within what it was given.
             for position in range(len(positions)):
                 _masks(file, positions[position : position + 1], size, outlines)
-        message = " ".join(str(error).replace(f"{name}[0]", '"segmentation"').split())
+        message = f"{fault_described(name, error)}; {SKIPPING}"
         raise FileError(file.path, message, None, file.where(int(positions[0]))) from None

@@ -352,6 +352,7 @@ def read_boxes(
     path = Path(path)
     asked = Wanted(**wanted)
     if data is None and path.is_dir():
+        asked = replace(asked, skip_invalid=False)
         return read_folder(path, asked, lambda file, each: _read_in_folder(file, format, each))
     data = read_content(path, EXPECTED["box"]) if data is None else data
     return _read_boxes(path, data, format, asked)

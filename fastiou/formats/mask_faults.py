@@ -1,0 +1,77 @@
+"""Which masks of a COCO file are malformed, found before any is packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["OUTLINES", "RUNS", "fault_described", "mask_faults"]
+
+#: Masks that are checked at a time.
+MASKS_AT_A_TIME = 1024
+
+#: What the two kinds of masks are called by those who read them, as in their messages.
+OUTLINES, RUNS = "polygons", "entries"
+
+
+def fault_described(name: str, error: Exception) -> str:
+    """What is said of one malformed mask, in the words of the file."""
+    return " ".join(str(error).replace(f"{name}[0]", '"segmentation"').split())
+
+
+def mask_faults(masks: Sequence[Any], width: int) -> dict[int, str]:
+    """Find the masks that fastiou would refuse.
+
+    Parameters
+    ----------
+    masks
+        Values of "segmentation": dicts of run lengths, or lists of polygons.
+    width
+        Of the widest image.
+
+    Returns
+    -------
+    dict
+        What is wrong, by position in `masks`.
+    """
+    from fastiou.geometries.masks.polygons import rasterise
+    from fastiou.geometries.masks.run_lengths import image_size, read_run_lengths
+
+    faults: dict[int, str] = {}
+    outlines: list[int] = []
+    runs: dict[tuple[int, int], list[int]] = {}
+    for position, mask in enumerate(masks):
+        if isinstance(mask, list):
+            outlines.append(position)
+            continue
+        try:
+            size = image_size('"segmentation": size', mask["size"])
+        except (TypeError, ValueError) as error:
+            faults[position] = str(error)
+        else:
+            runs.setdefault(size, []).append(position)
+
+    def check(name: str, read: Callable[[list[Any]], Any], positions: list[int]) -> None:
+        """Halve what is refused until single masks are left."""
+        try:
+            read([masks[position] for position in positions])
+        except (TypeError, ValueError) as error:
+            if len(positions) == 1:
+                faults[positions[0]] = fault_described(name, error)
+                return
+            middle = len(positions) // 2
+            check(name, read, positions[:middle])
+            check(name, read, positions[middle:])
+
+    # What is malformed in an outline does not depend on the height of its image.
+    readers: list[tuple[str, Callable[[list[Any]], Any], list[int]]] = [
+        (OUTLINES, lambda some: rasterise(OUTLINES, some, (1, width)), outlines)
+    ]
+    for size, positions in runs.items():
+        readers.append(
+            (RUNS, lambda some, size=size: read_run_lengths(RUNS, some, size), positions)  # type: ignore[misc]
+        )
+    for name, read, positions in readers:
+        for first in range(0, len(positions), MASKS_AT_A_TIME):
+            check(name, read, positions[first : first + MASKS_AT_A_TIME])
+    return faults

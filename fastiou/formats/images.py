@@ -284,7 +284,7 @@ def _panoptic_labels(path: Path, image: Any, bits: int) -> Array:
         raise FileError(path, found, PANOPTIC_EXPECTED)
     if mode == "RGBA" and (pixels[..., 3] != 255).any():
         raise FileError(path, "colours that are transparent", PANOPTIC_EXPECTED)
-    labels: Array = fastiou.labels_from_colors(pixels[..., :3])
+    labels: Array = fastiou.labels_from_colors(np.ascontiguousarray(pixels[..., :3]))
     return labels
 
 

@@ -268,9 +268,8 @@ def commands() -> click.Group:
     @click.option(
         "--score-threshold",
         type=float,
-        default=0.0,
-        show_default=True,
-        help="Leave out what scores less than this, before or after scores are lowered.",
+        help="Leave out what scores less than this, before or after scores are lowered.  "
+        "[default: nothing]",
     )
     @click.option(
         "--max-output", type=click.IntRange(0), help="Keep at most so many of each group."

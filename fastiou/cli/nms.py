@@ -90,7 +90,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     """
     check_threshold(options, zero=True)
     for name, value in (("sigma", options.sigma), ("score-threshold", options.score_threshold)):
-        if math.isnan(value):
+        if value is not None and math.isnan(value):
             raise RefusedError(f"--{name} must be a number, got {value}")
     kind = MEMBERS[options.geometry]
     kind.check(options, options.format)
@@ -154,7 +154,8 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
         facts = {kind.noun: kind.described(file, members), **kind.noted((file,))}
         return {**facts, "groups": groups}
 
-    below = int(np.count_nonzero(file.scores < options.score_threshold))
+    least = -math.inf if options.score_threshold is None else options.score_threshold
+    below = int(np.count_nonzero(file.scores < least))
     names = {key: values[kept] for key, values in file.keys.items()}
     if file.ids is not None:
         names["id"] = file.ids[kept]

@@ -73,7 +73,7 @@ class NmsOptions(Options):
 
     method: str = "hard"
     sigma: float = 0.5
-    score_threshold: float = 0.0
+    score_threshold: float | None = None
     max_output: int | None = None
     geometry: str = "box"
     format: str | None = None

@@ -170,11 +170,24 @@ class GpuSearch:
             yield last - first, int(cumulative[last] - cumulative[first])
             first = last
 
-    def count_pairs(self, limit: Any, rows: int, report: Report | None) -> Array:
-        """How many pairs each row of the caller has, int32."""
+    def count_pairs(
+        self, limit: Any, rows: int, report: Report | None, counter: Any = None
+    ) -> Array:
+        """How many pairs each row of the caller has, int32.
+
+        A `pair_lists.PairCounter` refuses more than memory holds as soon as they are counted.
+        """
         counts = self._use.empty(rows, np.int32)
         counts.copy_to_device(np.zeros(rows, np.int32), stream=self._use.stream)
-        self._search_pairs(limit, report, counts, None, None, None)
+
+        def counted(done: int) -> None:
+            if report is not None:
+                report(done)
+            # There are no more scores than work, nor more pairs than scores.
+            if counter is not None and done < self.total and counter.may_be_too_many(done):
+                counter.refuse(int(self._use.to_host(counts).sum(dtype=np.int64)))
+
+        self._search_pairs(limit, counted, counts, None, None, None)
         return self._use.to_host(counts)
 
     def fill_pairs(

@@ -68,7 +68,8 @@ def box_iou(
     ----------
     boxes1 : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
         Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
-        speak DLPack, or lists. Leading dimensions are batches, which broadcast.
+        speak DLPack, lists, or data frames of four columns (pandas, polars, pyarrow), in which a
+        missing number is NaN. Leading dimensions are batches, which broadcast.
     boxes2 : array_like, shape (..., M, 4) or (..., M, 5)
         The boxes to compare with; M = N if `aligned`.
     fmt : {"xyxy", "xywh", "cxcywh"}, or a format of rotated boxes

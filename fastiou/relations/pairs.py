@@ -16,10 +16,17 @@ from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
 from fastiou.relations.thresholds import least_from
+from fastiou.runtime import memory
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
-from fastiou.search.pair_lists import allocate_pairs, list_pairs, name_rows
+from fastiou.search.pair_lists import (
+    WITHOUT_ALL,
+    PairCounter,
+    allocate_pairs,
+    list_pairs,
+    name_rows,
+)
 from fastiou.search.search import Search, search
 from fastiou.typing import Array
 
@@ -262,6 +269,10 @@ def find_pairs(
         codes = codes1, np.where(left_out, np.int32(-1), codes2), count
         found = search(set1, set2, scored, minimum, codes, score_as=metric)
         parts.append(_pairs_of(found, inputs, minimum, device, None))
+    pair_bytes = 16 + parts[0].values.itemsize
+    memory.check(  # put together, and then in order
+        2 * pair_bytes * sum(map(len, parts)), "the list of pairs with crowds", WITHOUT_ALL
+    )
     rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((cols, rows))
     tested = sum(part.tested for part in parts)
@@ -332,7 +343,8 @@ def _pairs_on_gpu(
             return lambda done: report(before + done, 2 * on_gpu.total)
 
         # Summed here: what is copied for that is little beside the sets and the pairs.
-        np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0)), out=offsets[1:])
+        counter = PairCounter(found, memory.free if empty is None else work.free)
+        np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0), counter), out=offsets[1:])
         count = int(offsets[-1])
         if empty is not None:
             integer = np.dtype(np.int64)

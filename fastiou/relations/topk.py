@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -171,7 +172,9 @@ def topk(
 def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Room for values, which are 0, and indices."""
     what, instead = f"the best {shape[1]:,} of {shape[0]:,} rows", "ask for fewer"
-    values = memory.allocate(shape, dtype, what, instead, zeros=True)
+    # Both are reckoned before either is made.
+    besides = math.prod(shape) * np.dtype(np.int64).itemsize
+    values = memory.allocate(shape, dtype, what, instead, zeros=True, besides=besides)
     return values, memory.allocate(shape, np.int64, what, instead)
 
 

@@ -56,6 +56,10 @@ class Work:
         self.wait()
         return out
 
+    def free(self) -> int | None:
+        """Bytes of the GPU that are free; None in the simulator, which has none of its own."""
+        return None if SIMULATED else int(cuda.current_context().get_memory_info().free)
+
     def wait(self) -> None:
         """Wait until the stream has done all it had to."""
         if not SIMULATED:

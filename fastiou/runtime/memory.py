@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT_BYTES", "allocate", "fits", "human_size", "scratch"]
+__all__ = ["KEPT_BYTES", "allocate", "check", "fits", "free", "human_size", "scratch", "too_large"]
 
 
 def _read_number(path: str) -> int | None:
@@ -153,6 +153,24 @@ def fits(size: int) -> bool:
     return available is None or size <= available
 
 
+def free() -> int | None:
+    """Bytes that this process may still use, None where that cannot be told; it takes 50 µs."""
+    return _available_memory()
+
+
+def check(size: int, what: str, instead: str) -> None:
+    """Raise a MemoryError, of the words that `allocate` has, unless so many bytes are free."""
+    available = _available_memory() if size >= KEPT_BYTES else None
+    if available is not None and size > available:
+        raise too_large(size, available, what, instead)
+
+
+def too_large(size: int, available: int | None, what: str, instead: str) -> MemoryError:
+    """The error of what does not fit, to be raised."""
+    known = "" if available is None else f", and {human_size(max(available, 0))} are free"
+    return MemoryError(f"{what} needs {human_size(size)}{known}; {instead}")
+
+
 def allocate(
     shape: tuple[int, ...],
     dtype: npt.DTypeLike,
@@ -191,5 +209,4 @@ def allocate(
             return np.empty(shape, dtype)
         except (MemoryError, ValueError):  # ValueError: more elements than an index can count
             pass
-    known = "" if available is None else f", and {human_size(max(available, 0))} are free"
-    raise MemoryError(f"{what} needs {human_size(wanted)}{known}; {instead}")
+    raise too_large(wanted, available, what, instead)

@@ -9,7 +9,7 @@ other rows are found again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,15 @@ from fastiou.search.grid_plan import CUTS
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, even_cuts, row_steps
 from fastiou.typing import Array
 
-__all__ = ["allocate_pairs", "list_pairs", "name_rows", "search_steps", "work_before"]
+__all__ = [
+    "WITHOUT_ALL",
+    "PairCounter",
+    "allocate_pairs",
+    "list_pairs",
+    "name_rows",
+    "search_steps",
+    "work_before",
+]
 
 
 #: Rows whose work is reckoned together, and of how many, since neighbours are much alike: to look
@@ -53,6 +61,9 @@ NAME_WORK = 8
 #: Some of the rows are searched for what to expect only where that takes so many scores at most:
 #: 0.15 s on one slow thread.
 MOST_SAMPLED = 1 << 26
+
+#: What to do where a list of pairs does not fit.
+WITHOUT_ALL = "raise the threshold, or keep the best of each row by topk"
 
 
 # ---- steps -------------------------------------------------------------------------------------
@@ -201,6 +212,58 @@ def _pool(found: Search, limit: Any, work: int, counts: Array) -> _Pool:
         return none
 
 
+class PairCounter:
+    """Counts the pairs of a search while it runs, and refuses more than memory holds.
+
+    There are no more of them than scores were made, and these are known. Only where so many would
+    not fit, pairs are counted.
+
+    Parameters
+    ----------
+    free
+        Tells how many bytes are free where the list will be; None if that is not known.
+    held
+        Bytes that are not free, and will be those of the rows.
+    """
+
+    def __init__(
+        self, found: Search, free: Callable[[], int | None] = memory.free, held: int = 0
+    ) -> None:
+        self._order, self._last = found.set1[2], found.size
+        #: A row, a column and a value.
+        self._pair_bytes = 16 + found.dtype.itemsize
+        self._free, self._known, self._held = free, -1, held
+        self._first = self._count = 0
+
+    def may_be_too_many(self, tested: int) -> bool:
+        """Whether the pairs among so many scores may not fit."""
+        size = tested * self._pair_bytes
+        if size < memory.KEPT_BYTES:
+            return False
+        if self._known < 0:  # it takes 50 µs
+            available = self._free()
+            self._known = 2**63 if available is None else available
+        return size > self._known
+
+    def refuse(self, count: int) -> None:
+        """Raise a MemoryError if so many pairs, of some of the rows, do not fit."""
+        size, available = count * self._pair_bytes - min(8 * count, self._held), self._free()
+        if available is not None and size > max(available, memory.KEPT_BYTES):
+            raise memory.too_large(
+                size, available, f"the list of more than {count:,} pairs", WITHOUT_ALL
+            )
+
+    def count_up_to(self, last: int, tested: int, numbers: Array) -> None:
+        """Note that rows up to a position of the search were searched, by so many scores.
+
+        `numbers` (rows,) tells how many pairs each row of the caller has.
+        """
+        if last < self._last and self.may_be_too_many(tested):
+            self._count += int(numbers[self._order[self._first : last]].sum())
+            self._first = last
+            self.refuse(self._count)
+
+
 def list_pairs(
     found: Search, limit: Any, row_count: int, report: Progress | None
 ) -> tuple[Array, Array, Array, int]:
@@ -227,6 +290,7 @@ def list_pairs(
     total = int(cumulative[-1])
     offsets = np.zeros(row_count + 1, np.int64)
     pool = _pool(found, limit, total, offsets[1:])
+    counter = PairCounter(found, held=pool.nbytes)
     collected = COLLECTED if len(pool) else COUNTED
 
     def search(mode: int, numbers: Array, columns: Array, values: Array) -> int:
@@ -239,6 +303,8 @@ def list_pairs(
                 mode, 1, cuts, limit, reached, numbers, columns, values, *pool.arguments,
             )  # fmt: skip
             tested += int(reached.sum())
+            if mode == COLLECT:
+                counter.count_up_to(int(cuts[-1]), tested, numbers)
             if report is not None:
                 report(round(2 * (before * total + share * done)), 2 * total)
         return tested
@@ -278,7 +344,7 @@ def _allocate(
         (count * (number_bytes + dtype.itemsize),),
         np.dtype(np.uint8),
         f"the list of {count:,} pairs",
-        "raise the threshold, or keep the best of each row by topk",
+        WITHOUT_ALL,
         besides=besides,
     )
     end = count * number_bytes

@@ -18,6 +18,7 @@ from fastiou.geometries.boxes import BOX
 from fastiou.geometries.table import read_sets
 from fastiou.metrics import METRICS as METRIC_ROWS
 from fastiou.relations.pairs import Pairs, find_pairs
+from fastiou.runtime import memory
 from fastiou.runtime.gpu import working
 from fastiou.runtime.gpu_kernel import threads_of_block
 from fastiou.search import grid_plan
@@ -297,3 +298,20 @@ def test_few_rows_get_teams(rng: np.random.Generator, monkeypatch: pytest.Monkey
     a, b = both_sides(rng, np.float32)
     assert_pairs(a[:3], b, 0.1)
     assert_topk(a[:3], b, 2)
+
+
+def test_too_many_pairs_are_refused_while_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    boxes = np.tile([0.0, 0, 1, 1], (40, 1))
+    monkeypatch.setattr(join, "STEP", 200)
+    monkeypatch.setattr(memory, "KEPT_BYTES", 1)
+    needed = 40 * 40 * 24
+    monkeypatch.setattr(memory, "_available_memory", lambda: needed)
+    assert len(fastiou.pairs(boxes, boxes, device="cuda")) == 1600
+    monkeypatch.setattr(memory, "_available_memory", lambda: needed // 2)
+    with pytest.raises(MemoryError, match=r"the list of more than (8|9)\d\d pairs needs "):
+        fastiou.pairs(boxes, boxes, device="cuda")
+    # None of them is a pair, however many are compared.
+    shifted = boxes + np.array([0.5, 0, 0.5, 0])
+    assert len(fastiou.pairs(boxes, shifted, 0.9, device="cuda")) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -146,6 +147,47 @@ def test_the_result_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory, "_available_memory", lambda: 200_000_000)
     with pytest.raises(MemoryError, match=r"9,000,000 pairs needs 206.0 MiB, and 190.7"):
         fastiou.pairs(boxes, boxes)
+
+
+@pytest.mark.parametrize("itself", [False, True])
+@pytest.mark.parametrize("kind", ["boxes", "masks", "groups", "index", "match"])
+def test_too_many_pairs_are_refused_while_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None], kind: str, itself: bool
+) -> None:
+    boxes = np.tile([0.0, 0, 1, 1], (6000, 1))
+    groups = np.arange(6000) // 3000
+    calls = {
+        "boxes": lambda: fastiou.pairs(boxes, None if itself else boxes),
+        "masks": lambda: fastiou.pairs(*[fastiou.Masks.from_dense(np.ones((6000, 2, 2), bool))]
+                                       * (1 if itself else 2)),
+        "groups": lambda: fastiou.pairs(
+            boxes, None if itself else boxes, groups=groups if itself else (groups, groups)
+        ),
+        "index": lambda: fastiou.Index(boxes).pairs(boxes),
+        "match": lambda: fastiou.match(boxes, boxes, metric="iou" if itself else "dice"),
+    }  # fmt: skip
+    fixed_steps(1 << 19)
+    monkeypatch.setattr(memory, "_available_memory", lambda: 140_000_000)
+    with pytest.raises(
+        MemoryError, match=r"the list of more than [\d,]+ pairs needs .* free; "
+    ) as told:
+        calls[kind]()
+    counted = int(re.findall("[0-9,]+(?= pairs)", str(told.value))[0].replace(",", ""))
+    # So many fit, and some of those in the pool besides: 12 bytes a pair more are asked for.
+    assert 140_000_000 / 24 < counted < 140_000_000 / 12 + 2**20
+
+
+def test_pairs_that_fit_are_found_although_more_are_compared(
+    monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]
+) -> None:
+    """Few of the scores are enough."""
+    boxes = np.tile([0.0, 0, 1, 1], (6000, 1))
+    boxes[:, 2] += np.arange(6000)
+    fixed_steps(1 << 19)
+    monkeypatch.setattr(memory, "_available_memory", lambda: 140_000_000)
+    found = fastiou.pairs(boxes, threshold=0.999)
+    assert found.tested > 140_000_000 / 24 / 2
+    assert 0 < len(found) < 10**6
 
 
 def test_group_numbers_beyond_int64() -> None:

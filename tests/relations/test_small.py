@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastiou
-from fastiou.relations import small
+from fastiou.relations import small, topk
+from fastiou.runtime import memory
 
 Call = Callable[..., Any]
 
@@ -181,6 +182,22 @@ def test_the_best_of_no_rows(rng: np.random.Generator) -> None:
         fastiou.topk(none, some, 2**62)
     with pytest.raises(ValueError, match=r"k must be .* less than 2\*\*63"):
         fastiou.topk(none, some, 2**70)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_values_and_indices_of_the_best_are_reckoned_together(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, dtype: type, indexed: bool
+) -> None:
+    """Each would fit by itself. Nothing is searched before."""
+    a, b = random_boxes(rng, 2, dtype), random_boxes(rng, 1, dtype)
+    index = fastiou.Index(b)
+    needed = 2 * 10**9 * (8 + np.dtype(dtype).itemsize)
+    monkeypatch.setattr(memory, "_available_memory", lambda: needed - 1)
+    monkeypatch.setattr(topk, "search", None)
+    told = f"the best 1,000,000,000 of 2 rows needs {memory.human_size(needed)}, and .* are free"
+    with pytest.raises(MemoryError, match=told):
+        index.topk(a, 10**9) if indexed else fastiou.topk(a, b, 10**9)
 
 
 def test_all_scores_are_counted(rng: np.random.Generator) -> None:

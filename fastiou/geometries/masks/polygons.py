@@ -96,7 +96,9 @@ def rasterise(
     np.cumsum(extents[:, 2], out=column_starts[1:])
     what, instead = f"the outline of {len(rings):,} polygons", "pass fewer at a time"
     int64 = np.dtype(np.int64)
-    runs = memory.allocate((int(starts[-1]),), int64, what, instead)
+    runs = memory.allocate(
+        (int(starts[-1]),), int64, what, instead, besides=8 * int(column_starts[-1])
+    )
     columns = memory.allocate((int(column_starts[-1]),), int64, what, instead)
     before = SCORES_PER_CORNER * cuts + SCORES_PER_CROSSING * starts
     offsets = np.zeros(len(rings) + 1, np.int64)

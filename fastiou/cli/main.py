@@ -15,7 +15,7 @@ from fastiou.cli.ending import exit_codes, heeding_signals, printed
 from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
-from fastiou.cli.nms import RESULTS, SUPPRESSIONS, nms_file
+from fastiou.cli.nms import AS_IT_IS, SUPPRESSIONS, nms_file
 from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOptions
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
@@ -287,7 +287,7 @@ def commands() -> click.Group:
     @click.option(
         "--out",
         type=file,
-        help=f"Write what is kept: {', '.join((*OUTPUTS, RESULTS))}.",
+        help=f"Write what is kept: {', '.join((*OUTPUTS, *AS_IT_IS))}.",
     )
     @quiet
     @progress
@@ -307,8 +307,10 @@ def commands() -> click.Group:
         of the same image are compared.
 
         Written are columns kept, positions in F from 0 on, the best first, and scores, those of the
-        file; with linear and gaussian the best are those whose lowered scores are highest. To .json
-        the kept entries of COCO's results are written as they are, in the order of F.
+        file; with linear and gaussian the best are those whose lowered scores are highest. Behind
+        them stand the keys, such as image and category, and id where the file tells ids. To .json
+        the kept entries of COCO's results are written as they are, in the order of F, and to .txt
+        the kept rows of text.
 
         \b
         Files, also compressed by gzip, told apart by content:
@@ -318,6 +320,7 @@ def commands() -> click.Group:
         Examples:
           fastiou nms detections.txt.gz --threshold 0.7 --out kept.npz
           fastiou nms results.json --out thinned.json
+          fastiou nms detections.csv --by image --out thinned.txt
           fastiou nms results.json --geometry mask --out kept.csv
           fastiou nms results.json --method gaussian --score-threshold 0.01
         """  # noqa: D301

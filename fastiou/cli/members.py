@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -71,8 +71,7 @@ class Members(Kind):
         check_skips(options, *(file.format for file in files))
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)
-        for warning in self._warnings(grouping, files, options):
-            print(f"fastiou: {warning}", file=sys.stderr, flush=True)
+        self.warn(grouping, files, options)
         method = METHODS[options.method]
         with clock.stage(LOADING):
             method.load()
@@ -113,17 +112,20 @@ class Members(Kind):
             names=_names_of(grouping, files, related.rows, related.cols),
         )
 
-    def _warnings(
+    def warn(
         self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
-    ) -> Iterator[str]:
-        """What must be told, also where nobody asked for a summary, which tells it otherwise."""
+    ) -> None:
+        """Tell what must be told, also where nobody asked for the summary, which tells it else."""
         if not options.quiet:
             return
+        words = []
         if grouping is not None and grouping.aside:
-            yield f"groups are {grouping.described()}"
+            words.append(f"groups are {grouping.described()}")
         for file in files:
             if file.unused:
-                yield f"{file.path.name}: not used: {shortened(', '.join(file.unused))}"
+                words.append(f"{file.path.name}: not used: {shortened(', '.join(file.unused))}")
+        for line in words:
+            print(f"fastiou: {line}", file=sys.stderr, flush=True)
 
 
 def _pairs_in_all(sizes: Sequence[int]) -> int:

@@ -14,16 +14,17 @@ from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.kinds import refusals
 from fastiou.cli.members import MEMBERS, Members
 from fastiou.cli.options import NmsOptions, check_no_input, check_skips, check_threshold
-from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries
+from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries, write_lines
 from fastiou.cli.summary import show_facts, timing, with_share
 from fastiou.formats.coco import result_texts
 from fastiou.formats.content import Floats, Integers, MemberFile, read_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
 from fastiou.formats.table import EXPECTED
+from fastiou.formats.tables import ROWS_OF_TEXT, row_texts
 from fastiou.typing import Array
 
-__all__ = ["RESULTS", "SUPPRESSIONS", "Kept", "nms_file"]
+__all__ = ["AS_IT_IS", "SUPPRESSIONS", "Kept", "nms_file"]
 
 #: Ways to suppress, and what a summary says of them.
 SUPPRESSIONS = {
@@ -32,8 +33,8 @@ SUPPRESSIONS = {
     "gaussian": "gaussian: any {metric} lowers scores, sigma {sigma:g}",
 }
 
-#: Name ending of results, which can be written besides the endings of `OUTPUTS`.
-RESULTS = ".json"
+#: Name endings with which what is kept is written as it stands in the file, and which formats are.
+AS_IT_IS = {".json": ("coco",), ".txt": ROWS_OF_TEXT}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,32 +96,34 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     kind = MEMBERS[options.geometry]
     kind.check(options, options.format)
     check_no_input(options.out, path)
-    as_results = options.out is not None and options.out.suffix.lower() == RESULTS
+    ending = "" if options.out is None else options.out.suffix.lower()
     if options.out is not None:
-        check_output(options.out, (*OUTPUTS, RESULTS))
+        check_output(options.out, (*OUTPUTS, *AS_IT_IS))
 
     with stages(options.shows_progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            is_folder = path.is_dir() and not as_results and kind.name == "box"
+            is_folder = path.is_dir() and ending not in AS_IT_IS and kind.name == "box"
             data = None if is_folder else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options, file.format)
-            if as_results:
-                if file.format != "coco":
-                    expected = "results of COCO, for an output in JSON"
+            if ending in AS_IT_IS:
+                if file.format not in AS_IT_IS[ending]:
+                    expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"
                     raise FileError(path, f"{kind.noun} as {file.format}", expected)
-                assert data is not None
-                result_texts(path, data, np.empty(0, np.int64))
+                if ending == ".json":
+                    result_texts(path, _content(data), np.empty(0, np.int64))
             else:
-                del data  # which may take as much memory as all that follows
+                data = None  # which may take as much memory as all that follows
         kept = _suppress(kind, file, options, clock)
         if options.out is not None:
             with clock.stage("writing") as update:
-                if as_results:
-                    assert data is not None
-                    write_entries(options.out, result_texts(path, data, kept.positions))
+                if ending == ".json":
+                    write_entries(options.out, result_texts(path, _content(data), kept.positions))
+                elif ending in AS_IT_IS:
+                    rows = row_texts(_content(data), file.format, kept.positions)
+                    write_lines(options.out, rows)
                 else:
                     columns = {"kept": kept.positions, "scores": kept.scores, **kept.names}
                     write_columns(options.out, columns, update)
@@ -129,10 +132,17 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     return kept
 
 
+def _content(data: bytes | None) -> bytes:
+    """The content of a file, which is kept where what it holds is written as it is."""
+    assert data is not None
+    return data
+
+
 def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock) -> Kept:
     assert file.scores is not None
     ((members,), fmt) = kind.sets((file,), clock)
     grouping = common_groups(file)
+    kind.warn(grouping, (file,), options)
     with clock.stage(LOADING):
         suppress = fastiou.nms
     with clock.stage("suppressing"), refusals():

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -294,6 +294,19 @@ def write_entries(path: Path, entries: Sequence[str]) -> None:
         for number, entry in enumerate(entries):
             file.write(f"{',' if number else ''}\n{entry}".encode())
         file.write(b"\n]\n")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines of text, each of which ends itself.
+
+    Raises
+    ------
+    FileError
+        There is no room.
+    """
+    with replaced_at_end(path) as file:
+        for line in lines:
+            file.write(line.encode())
 
 
 def write_mot(path: Path, frames: Integers, ids: Integers, boxes: Floats, scores: Floats) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +28,15 @@ from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 
-__all__ = ["is_csv", "read_csv", "row_reader"]
+__all__ = ["ROWS_OF_TEXT", "is_csv", "read_csv", "row_reader", "row_texts"]
 
 
 #: What the column of ids is called among the keys; no key is called so.
 ID = "\0id"
+
+
+#: Formats that have a row of text for each box.
+ROWS_OF_TEXT = ("csv", "jsonl", *(layout.format for layout in LAYOUTS_OF_ROWS))
 
 
 @dataclass(frozen=True)
@@ -357,6 +361,31 @@ def _score_cell(path: Path, table: _Table, line: int, column: int, cell: str) ->
     if number is None or not math.isfinite(number):
         raise FileError(path, _cell_described(table, column, cell), "a finite number", line)
     return number
+
+
+def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
+    """Some rows of a text file, letter by letter, below its header.
+
+    Parameters
+    ----------
+    data
+        Its content, which a reader has accepted.
+    format_
+        One of `ROWS_OF_TEXT`.
+    chosen
+        Positions of rows, in any order; they come in the order of the file.
+    """
+    sample = sample_of(data)
+    lines = list(text_lines(data, newline=""))
+    between = None if format_ == "jsonl" else sample.delimiter
+    begins = [number - 1 for number, _ in cells_of(iter(lines), between)]
+    wanted = sorted(set(chosen.tolist()))
+    if format_ == "csv" and sample.is_headed:
+        wanted = [0, *(position + 1 for position in wanted)]
+    ends = [*begins[1:], len(lines)]
+    for place in wanted:
+        # Lines between two rows are blank, unless the row spans them.
+        yield "".join(lines[begins[place] : ends[place]]).rstrip() + "\n"
 
 
 def _columns(count: int) -> str:

@@ -27,9 +27,9 @@ SAMPLE_BYTES, SAMPLE_ROWS = 1 << 16, 200
 DELIMITERS = ",;\t"
 
 
-def text_lines(data: bytes) -> io.TextIOWrapper:
-    """The lines of a file, without a byte order mark."""
-    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig")
+def text_lines(data: bytes, newline: str | None = None) -> io.TextIOWrapper:
+    """The lines of a file, without a byte order mark; with newline="" they end as in the file."""
+    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=newline)
 
 
 def cells_of(lines: Iterator[str], delimiter: str | None) -> Iterator[tuple[int, list[str]]]:

@@ -176,3 +176,30 @@ def test_visdrone_keeps_its_boxes(tmp_path: Path) -> None:
     shown = run_well("nms", path, "--out", out)
     assert "(visdrone, xywh)" in shown.stdout
     assert [(row["kept"], row["category"]) for row in rows_of(out)] == [("0", "4"), ("1", "4")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'image,note,x,y,w,h,score\n1,"two\nlines",1,2,30,40,0.5\n1,"a, b",1,2,30,41,0.9\n'
+        "2,,1,2,3,4,1\n",
+        "1,-1,1,2,30,40,0.5\r\n1,-1,1,2,30,41,0.9\r\n2,-1,1,2,30,40,1\r\n",
+        '{"image": 1, "x": 1, "y": 2, "w": 30, "h": 40, "score": 0.5}\n'
+        '{"image": 1, "x": 1, "y": 2, "w": 30, "h": 41, "score": 0.9, "note": "a, b"}\n'
+        '{"image": 2, "x": 1, "y": 2, "w": 30, "h": 41, "score": 0.9}\n',
+    ],
+    ids=["csv", "mot", "jsonl"],
+)
+def test_rows_that_are_kept_as_they_are(tmp_path: Path, content: str) -> None:
+    path, out = tmp_path / "found", tmp_path / "kept.txt"
+    path.write_text(content, newline="")
+    run_well("nms", path, "--out", out)
+    rows = content.replace("\r\n", "\n")
+    dropped = next(line for line in rows.split("\n") if "0.5" in line)
+    if "two" in rows:
+        dropped = '1,"two\nlines",1,2,30,40,0.5'
+    assert out.read_text() == rows.replace(dropped + "\n", "")
+    run_well("nms", out, "--out", tmp_path / "again.txt")
+    assert (tmp_path / "again.txt").read_text() == out.read_text()
+    refused = run("nms", path, "--out", tmp_path / "kept.json")
+    assert "expected coco, for an output in .json" in refused.stderr

@@ -561,7 +561,7 @@ def test_results_are_written_as_they_are(tmp_path):
             json.dumps({"annotations": [{**BOX, "score": 1}]}),
             ": annotations, expected a list of re",
         ),
-        ("x,y,w,h,score\n1,2,3,4,1\n", ": boxes as csv, expected results of COCO, for an output"),
+        ("x,y,w,h,score\n1,2,3,4,1\n", ": boxes as csv, expected coco, for an output"),
     ],
 )
 def test_results_are_written_from_results_alone(tmp_path, monkeypatch, content, message):
@@ -586,8 +586,8 @@ def test_results_are_written_from_results_alone(tmp_path, monkeypatch, content, 
             "fastiou: --geometry mask cannot read --format",
         ),
         (
-            ["--out", "kept.txt"],
-            "fastiou: kept.txt: cannot write '.txt', expected .npz or .csv or ",
+            ["--out", "kept.xml"],
+            "fastiou: kept.xml: cannot write '.xml', expected .npz or .csv or ",
         ),
         ([], "fastiou: missing: no such file"),
     ],

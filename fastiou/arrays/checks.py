@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.inputs import Input, plain_array, real_input, value_array
+from fastiou.runtime import chunks
 from fastiou.runtime.words import described, described_dtype
 from fastiou.typing import Array
 
@@ -194,9 +195,10 @@ def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
 
 def refuse_infinite(given: Input) -> None:
     """Raise a ValueError that names the first box of an argument with an infinite number."""
-    infinite = np.isinf(given.source)
-    if not infinite.any():
+    blocks = chunks.blocks(given.source.shape)
+    if not any(np.isinf(given.source[block]).any() for block in blocks):
         return
+    infinite = np.isinf(given.source)
     of_boxes = infinite.any(axis=-1)
     where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
     row = where[0] if len(where) == 1 else where

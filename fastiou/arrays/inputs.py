@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.frames import frame_array
+from fastiou.runtime import chunks
 from fastiou.runtime import gpu_arrays as interop
 from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
 from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
@@ -308,7 +309,7 @@ def value_array(name: str, value: Any) -> Input:
     given = real_input(name, value)
     array = given.array
     if array.dtype.kind == "f" and array.dtype.itemsize == 2:
-        array = array.astype(np.float32)
+        array = chunks.copied(array, np.float32)
     return given._replace(array=array, source=array)
 
 
@@ -363,7 +364,7 @@ def flat_elements(array: Array, *, as_bits: bool = False) -> Array:
         Integers of any sign as signed ones of equal size, and booleans as int8, so that a kernel is
         compiled for four types and not for nine.
     """
-    native = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    native = chunks.copied(array, array.dtype.newbyteorder("="))
     dtype = native.dtype
     if as_bits:
         dtype = np.dtype(f"i{dtype.itemsize}")

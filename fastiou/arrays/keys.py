@@ -11,6 +11,7 @@ import numpy as np
 
 from fastiou.arrays.frames import frame_columns
 from fastiou.arrays.inputs import plain_array
+from fastiou.runtime import distinct
 from fastiou.runtime.words import described, described_dtype, shortened
 from fastiou.typing import Array
 
@@ -221,12 +222,12 @@ class KeyTable:
                 )
                 self._columns.append(known)
             else:
-                numbers, own = np.unique(column, return_inverse=True)
+                numbers, own = distinct.numbered(column)
                 self._columns.append(numbers)
             if codes is None:
                 codes = own
                 continue
-            joined, codes = np.unique(codes * len(self._columns[-1]) + own, return_inverse=True)
+            joined, codes = distinct.numbered(codes * len(self._columns[-1]) + own)
             self._joined.append(joined)
         assert codes is not None
         last = self._joined[-1] if self._joined else self._columns[-1]

@@ -77,6 +77,15 @@ def _measure_levels(bounds: Array, block: int, levels: Array) -> None:
 MEASURE_LEVELS = Kernel(_measure_levels, "measure-levels")
 
 
+@register_jitable
+def _piece(size: int, parts: int, part: int, number: int, pieces: int) -> tuple[int, int]:
+    """First and last member of one of the pieces of one of the parts of a set."""
+    block = (size + parts - 1) // parts
+    first = min(part * block, size)
+    length = min(first + block, size) - first
+    return first + length * number // pieces, first + length * (number + 1) // pieces
+
+
 def _size_up(
     bounds: Array,
     levels: Array,
@@ -85,6 +94,8 @@ def _size_up(
     lowest: int,
     counts: Array,
     sizes: Array,
+    number: int,
+    pieces: int,
 ) -> None:
     """Count the boxes of each class of each large group, and find the extremes of their sides.
 
@@ -92,17 +103,17 @@ def _size_up(
     row for each thread's part.
     """
     parts = len(counts)
-    block = (len(levels) + parts - 1) // parts
     for part in prange(parts):
-        for i in range(part * block, min((part + 1) * block, len(levels))):
+        begin, end = _piece(len(levels), parts, part, number, pieces)
+        for i in range(begin, end):
             group = group_of(groups, i)
             if levels[i] == EMPTY or group < 0 or class_of_group[group] < 0:
                 continue
-            number = class_of_group[group] + levels[i] - lowest
+            own_class = class_of_group[group] + levels[i] - lowest
             width, height = _sides(bounds, i)
-            counts[part, number] += 1
+            counts[part, own_class] += 1
             left, top = np.float64(bounds[0, i]), np.float64(bounds[1, i])
-            own = sizes[part, number]
+            own = sizes[part, own_class]
             own[LONG] = min(own[LONG], max(width, height))
             own[LEAST_LEFT] = min(own[LEAST_LEFT], left)
             own[LEAST_TOP] = min(own[LEAST_TOP], top)
@@ -112,7 +123,7 @@ def _size_up(
             own[MOST_TOP] = max(own[MOST_TOP], top)
 
 
-#: `(bounds, levels, groups, class_of_group, lowest, counts, sizes)`
+#: `(bounds, levels, groups, class_of_group, lowest, counts, sizes, number, pieces)`
 SIZE_UP = Kernel(_size_up, "size-up")
 
 
@@ -145,6 +156,8 @@ def _place(
     bands: Array,
     cells: Array,
     counts: Array,
+    number: int,
+    pieces: int,
 ) -> None:
     """Find the band of each box, numbered over all blocks, and its cell in the band.
 
@@ -153,9 +166,9 @@ def _place(
     Cells are found only if there is room for them. `counts` has a row for each part of the boxes.
     """
     parts = len(counts)
-    block = (len(levels) + parts - 1) // parts
     for part in prange(parts):
-        for i in range(part * block, min((part + 1) * block, len(levels))):
+        begin, end = _piece(len(levels), parts, part, number, pieces)
+        for i in range(begin, end):
             bands[i] = -1
             group = group_of(groups, i)
             if levels[i] == EMPTY or group < 0:
@@ -190,12 +203,14 @@ def _find_blocks(
     lowest: int,
     blocks: Array,
     counts: Array,
+    number: int,
+    pieces: int,
 ) -> None:
     """Find the block of each box of a group with classes, -1 for others, and count them by part."""
     parts = len(counts)
-    size = (len(levels) + parts - 1) // parts
     for part in prange(parts):
-        for i in range(part * size, min((part + 1) * size, len(levels))):
+        begin, end = _piece(len(levels), parts, part, number, pieces)
+        for i in range(begin, end):
             blocks[i] = -1
             group = group_of(groups, i)
             if levels[i] != EMPTY and group >= 0 and class_of_group[group] >= 0:
@@ -203,18 +218,24 @@ def _find_blocks(
                 counts[part, blocks[i]] += 1
 
 
-#: `(levels, groups, class_of_group, block_of_class, lowest, blocks, counts)`
+#: `(levels, groups, class_of_group, block_of_class, lowest, blocks, counts, number, pieces)`
 FIND_BLOCKS = Kernel(_find_blocks, "find-blocks")
 
 
 def _spread(
-    bands: Array, cells: Array, positions: Array, order: Array, ordered_cells: Array
+    bands: Array,
+    cells: Array,
+    positions: Array,
+    order: Array,
+    ordered_cells: Array,
+    number: int,
+    pieces: int,
 ) -> None:
     """Order boxes by band. `positions` has, for each part, where its boxes of each band go."""
     parts = len(positions)
-    block = (len(bands) + parts - 1) // parts
     for part in prange(parts):
-        for i in range(part * block, min((part + 1) * block, len(bands))):
+        begin, end = _piece(len(bands), parts, part, number, pieces)
+        for i in range(begin, end):
             band = bands[i]
             if band >= 0:
                 order[positions[part, band]] = i
@@ -223,7 +244,7 @@ def _spread(
                 positions[part, band] += 1
 
 
-#: `(bands, cells, positions, order, ordered_cells)`
+#: `(bands, cells, positions, order, ordered_cells, number, pieces)`
 SPREAD = Kernel(_spread, "spread")
 
 

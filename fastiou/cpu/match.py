@@ -23,6 +23,7 @@ __all__ = [
     "OPTIMAL",
     "OPTIMAL_RESULT",
     "OPTIMAL_START",
+    "OPTIMAL_TURN",
     "SCANS",
     "STATE",
     "find_greedy",
@@ -261,6 +262,38 @@ def fill(array: Array, value: int) -> None:
 
 
 @register_jitable
+def turn_rows(
+    offsets: Array,
+    cols: Array,
+    values: Array,
+    ends: Array,
+    rows: Array,
+    turned_values: Array,
+    first: int,
+    last: int,
+) -> None:
+    """Put the pairs of some rows behind those that their columns have so far.
+
+    Parameters
+    ----------
+    offsets, cols, values
+        (n + 1,), (pair,) and (pair,): the pairs by row.
+    ends
+        (m,): where the next pair of each column is put.
+    rows, turned_values
+        (pair,): get the pairs by column.
+    first, last
+        The rows.
+    """
+    for row in range(first, last):
+        for k in range(offsets[row], offsets[row + 1]):
+            place = ends[cols[k]]
+            ends[cols[k]] += 1
+            rows[place] = row
+            turned_values[place] = values[k]
+
+
+@register_jitable
 def turned(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[Array, Array, Array]:
     """The pairs by column: offsets (m + 1,), rows and values."""
     starts, ends = heap_array(cols, size2 + 1), heap_array(cols, size2 + 1)
@@ -271,12 +304,7 @@ def turned(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[Arra
         starts[col + 1] += starts[col]
         ends[col] = starts[col]
     rows, turned_values = heap_array(cols, offsets[-1]), heap_array(values, offsets[-1])
-    for row in range(len(offsets) - 1):
-        for k in range(offsets[row], offsets[row + 1]):
-            place = ends[cols[k]]
-            ends[cols[k]] += 1
-            rows[place] = row
-            turned_values[place] = values[k]
+    turn_rows(offsets, cols, values, ends, rows, turned_values, 0, len(offsets) - 1)
     return starts, rows, turned_values
 
 
@@ -469,4 +497,5 @@ def find_optimal(arrays: Any, bids: int, state: Array, budget: int) -> bool:
 #: `partners`, `edges` (numbers of pairs) and `row_prices` are of rows, the rest of columns.
 OPTIMAL = Kernel(find_optimal, "optimal")
 OPTIMAL_START = Kernel(optimal_start, "optimal-start")
+OPTIMAL_TURN = Kernel(turn_rows, "optimal-turn")
 OPTIMAL_RESULT = Kernel(optimal_result, "optimal-result")

@@ -278,8 +278,27 @@ def _fill(
     columns2: Array,
     blocks1: int,
     findings: Array,
+    first: int,
+    last: int,
 ) -> tuple[bool, float, float, bool]:
-    for number in prange(len(findings)):
+    """Fill columns of one or two sets, block by block, and return what `fill_columns` does.
+
+    Parameters
+    ----------
+    boxes1, boxes2
+        (n, 4) and (m, 4) floats. Of one set, it is the same twice.
+    layout, area_of_sides, centres
+        As in `fill_columns`.
+    columns1, columns2
+        (8, n + padding) and (8, m + padding).
+    blocks1
+        How many blocks are of the first set.
+    findings
+        (block, 4) float64: what was found in each.
+    first, last
+        Blocks to fill, of which what is returned tells.
+    """
+    for number in prange(first, last):
         is_first = number < blocks1
         boxes = boxes1 if is_first else boxes2
         columns = columns1 if is_first else columns2
@@ -292,14 +311,13 @@ def _fill(
         findings[number, 1] = largest
         findings[number, 2] = smallest
         findings[number, 3] = uneven
-    for number in range(1, len(findings)):
-        findings[0, 0] = larger(findings[0, 0], findings[number, 0])
-        findings[0, 1] = larger(findings[0, 1], findings[number, 1])
-        findings[0, 2] = smaller(findings[0, 2], findings[number, 2])
-        findings[0, 3] = larger(findings[0, 3], findings[number, 3])
-    return findings[0, 0] > 0, findings[0, 1], findings[0, 2], findings[0, 3] > 0
+    for number in range(first + 1, last):
+        findings[first, 0] = larger(findings[first, 0], findings[number, 0])
+        findings[first, 1] = larger(findings[first, 1], findings[number, 1])
+        findings[first, 2] = smaller(findings[first, 2], findings[number, 2])
+        findings[first, 3] = larger(findings[first, 3], findings[number, 3])
+    return findings[first, 0] > 0, findings[first, 1], findings[first, 2], findings[first, 3] > 0
 
 
-#: Fills the columns of one or two sets, and returns what `fill_columns` does, for all of them.
-#: There is a row of findings for each block.
+#: Fills the columns of one or two sets.
 FILL = Kernel(_fill, "fill")

@@ -28,7 +28,7 @@ from fastiou.geometries.box_columns import (
 )
 from fastiou.geometry import PADDING, Columns, Geometry, Small
 from fastiou.metrics import Metric, Need
-from fastiou.runtime import memory, threads
+from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.vectors import CACHE_LINE
 from fastiou.runtime.words import described
 from fastiou.typing import Array
@@ -138,8 +138,8 @@ def _prepare(
     dtype, fmt = result_dtype(given1, given2), given1.fmt
     givens = [given1] if given2.array is given1.array else [given1, given2]
     sets = [given.array.reshape(-1, 4) for given in givens]
-    if order is not None:  # numpy.take does in a quarter of the time what indexing does
-        sets = [np.take(boxes, order, axis=0) for boxes in sets]
+    if order is not None:
+        sets = [chunks.taken(boxes, order) for boxes in sets]
     if all(boxes.dtype.kind in "biu" for boxes in sets):
         floats = exact_floats(sets, fmt)
         if floats is None:
@@ -200,19 +200,16 @@ def _fill(
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
     columns = [empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
-    any_odd, largest, smallest, uneven = threads.run(
-        FILL,
-        SCORES_PER_BOX * sum(map(len, sets)),
-        sets[0],
-        sets[-1],
-        LAYOUTS[fmt],
-        area_of_sides(fmt, metric, dtype),
-        with_hulls,
-        columns[0],
-        columns[-1],
-        blocks[0],
-        np.empty((sum(blocks), 4)),
-    )
+    findings = np.empty((sum(blocks), 4))
+    each = SCORES_PER_BOX * max(1, sum(map(len, sets))) / len(findings)
+    any_odd, largest, smallest, uneven = False, 0.0, math.inf, False
+    for first, last, work in steps.ranges(len(findings), each):
+        odd, most, least, differ = threads.run(
+            FILL, work, sets[0], sets[-1], LAYOUTS[fmt], area_of_sides(fmt, metric, dtype),
+            with_hulls, columns[0], columns[-1], blocks[0], findings, first, last,
+        )  # fmt: skip
+        any_odd, uneven = any_odd or odd, uneven or differ
+        largest, smallest = max(largest, most), min(smallest, least)
     missing: list[Array | None] = [None] * len(sets)
     if any_odd:
         for number, (boxes, given) in enumerate(zip(sets, givens, strict=True)):

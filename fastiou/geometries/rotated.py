@@ -40,7 +40,7 @@ from fastiou.geometries.rotated_columns import (
 )
 from fastiou.geometry import Columns, Geometry, Small
 from fastiou.metrics import Metric, Need, larger, product, smaller
-from fastiou.runtime import threads
+from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
@@ -237,16 +237,19 @@ def _filled(
         rows = empty_columns(len(boxes), dtype, phase, 4 + ROWS)
         findings = np.empty((-(-rows.shape[1] // BLOCK), 3))
         bounds, data = rows[:4], rows[4:]
-        any_odd, largest, smallest = threads.run(
-            FILL, SCORES_PER_BOX * len(boxes), boxes, LAYOUTS[fmt], bounds, data, findings
-        )
+        any_odd, each = False, SCORES_PER_BOX * max(1, len(boxes)) / len(findings)
+        for first, last, work in steps.ranges(len(findings), each):
+            odd, largest, smallest = threads.run(
+                FILL, work, boxes, LAYOUTS[fmt], bounds, data, findings, first, last
+            )
+            any_odd = any_odd or odd
+            most, least = max(most, largest), min(least, smallest)
         missing: Array | None = None
         if any_odd:
             refuse_infinite(given)
             missing = np.asarray(np.isnan(boxes).any(axis=1))
         data_rows = ROWS if dtype == np.float32 else ROWS_OF_FLOAT64
         columns.append(Columns(bounds, data, data_rows, missing))
-        most, least = max(most, largest), min(least, smallest)
     return columns, most, least
 
 
@@ -258,7 +261,7 @@ def _prepare(
     givens = [given1] if given2.array is given1.array else [given1, given2]
     sets = [given.array.reshape(-1, 5) for given in givens]
     if order is not None:
-        sets = [np.take(boxes, order, axis=0) for boxes in sets]
+        sets = [chunks.taken(boxes, order) for boxes in sets]
     if "-rad" not in fmt:
         sets = [_with_small_angles(boxes) for boxes in sets]
     if all(boxes.dtype.kind in "biu" for boxes in sets):

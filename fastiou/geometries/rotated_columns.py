@@ -372,24 +372,24 @@ def fill_few(boxes: Array, layout: int, columns: Array) -> bool:
 
 
 def _fill(
-    boxes: Array, layout: int, bounds: Array, data: Array, findings: Array
+    boxes: Array, layout: int, bounds: Array, data: Array, findings: Array, first: int, last: int
 ) -> tuple[bool, float, float]:
-    """Fill the columns of a set, and return what `fill_columns` does.
+    """Fill some blocks of the columns of a set, and return what `fill_columns` does.
 
     `findings`, (blocks, 3) float64, has a row for each block.
     """
-    for block in prange(len(findings)):
+    for block in prange(first, last):
         begin = np.int64(block) * BLOCK
         end = min(begin + BLOCK, bounds.shape[1])
         any_odd, largest, smallest = fill_columns(boxes, begin, end, layout, bounds, data)
         findings[block, 0] = any_odd
         findings[block, 1] = largest
         findings[block, 2] = smallest
-    for block in range(1, len(findings)):
-        findings[0, 0] = larger(findings[0, 0], findings[block, 0])
-        findings[0, 1] = larger(findings[0, 1], findings[block, 1])
-        findings[0, 2] = smaller(findings[0, 2], findings[block, 2])
-    return findings[0, 0] > 0, findings[0, 1], findings[0, 2]
+    for block in range(first + 1, last):
+        findings[first, 0] = larger(findings[first, 0], findings[block, 0])
+        findings[first, 1] = larger(findings[first, 1], findings[block, 1])
+        findings[first, 2] = smaller(findings[first, 2], findings[block, 2])
+    return findings[first, 0] > 0, findings[first, 1], findings[first, 2]
 
 
 FILL = Kernel(_fill, "fill-rotated")

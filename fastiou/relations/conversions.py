@@ -14,7 +14,8 @@ from fastiou.geometries.masks.mask_set import read_masks
 from fastiou.geometries.table import FORMATS, geometry_of
 from fastiou.geometry import unmagnify
 from fastiou.metrics import METRICS
-from fastiou.runtime import steps, threads
+from fastiou.runtime import chunks, steps, threads
+from fastiou.typing import Array
 
 __all__ = ["box_area", "box_convert", "masks_to_boxes"]
 
@@ -103,7 +104,18 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     given = geometry.read("boxes", boxes, in_fmt, batches=True)
     refuse_infinite(given)
     assert geometry.convert is not None
-    return hand_back(geometry.convert(given.array, in_fmt, out_fmt), given)
+    array = given.array
+    if array.size <= chunks.PIECE:
+        return hand_back(geometry.convert(array, in_fmt, out_fmt), given)
+    rows = array.reshape(-1, array.shape[-1])
+    converted: Array | None = None
+    for own in chunks.slices(len(rows), chunks.PIECE // rows.shape[1]):
+        some = geometry.convert(rows[own], in_fmt, out_fmt)
+        if converted is None:
+            converted = np.empty(rows.shape, some.dtype)
+        converted[own] = some
+    assert converted is not None
+    return hand_back(converted.reshape(array.shape), given)
 
 
 def masks_to_boxes(masks: Any) -> Any:

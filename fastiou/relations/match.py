@@ -13,8 +13,10 @@ from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu import match as assign
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations import small
+from fastiou.relations.nms import by_score
 from fastiou.relations.pairs import Pairs, find_pairs
-from fastiou.runtime import steps
+from fastiou.runtime import chunks, steps
+from fastiou.runtime.distinct import counted
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
@@ -252,8 +254,7 @@ def _run(kernel: Kernel, *arguments: Any) -> None:
 
 def _offsets(pairs: Pairs) -> Array:
     """Where the pairs of each row begin."""
-    counts = np.bincount(pairs.rows, minlength=pairs.shape[0])
-    return np.concatenate([[0], np.cumsum(counts)])
+    return np.concatenate([[0], np.cumsum(counted(pairs.rows, pairs.shape[0]))])
 
 
 def _greedy(pairs: Pairs) -> _Found:
@@ -273,7 +274,7 @@ def _coco(pairs: Pairs, scores: Array, crowd: Array) -> _Found:
     offsets = _offsets(pairs)
     # Rows without a pair, often most of them, need no place in the order.
     rows = np.flatnonzero(np.diff(offsets))
-    order = rows[np.argsort(-scores[rows], kind="stable")]
+    order = rows[by_score(scores[rows])]
     partners, taken = np.full(size1, -1), np.zeros(size2, np.bool_)
     values = np.empty(size1, pairs.values.dtype)
     _run(assign.COCO, offsets, pairs.cols, pairs.values, order, crowd, partners, values, taken)
@@ -281,10 +282,33 @@ def _coco(pairs: Pairs, scores: Array, crowd: Array) -> _Found:
 
 
 def _optimal(pairs: Pairs) -> _Found:
-    is_turned, arrays = assign.OPTIMAL_START.serial(
-        _offsets(pairs), pairs.cols, pairs.values, pairs.shape[1]
-    )
+    start = assign.OPTIMAL_START.serial if len(pairs) <= chunks.PIECE else _start_in_steps
+    is_turned, arrays = start(_offsets(pairs), pairs.cols, pairs.values, pairs.shape[1])
     for bids in (assign.BIDS, 0):
         _run(assign.OPTIMAL, arrays, bids)
     partners, matched, holders = assign.OPTIMAL_RESULT.serial(is_turned, arrays)
     return _Found(partners, matched, holders >= 0)
+
+
+def _start_in_steps(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[bool, Any]:
+    """What `OPTIMAL_START` does, with chances for signals in between."""
+    size1 = len(offsets) - 1
+    met = np.zeros(size2, np.bool_)
+    for own in chunks.slices(len(cols)):
+        met[cols[own]] = True
+    is_turned = bool(np.count_nonzero(np.diff(offsets)) > np.count_nonzero(met))
+    if is_turned:
+        starts = np.concatenate([[0], np.cumsum(counted(cols, size2))])
+        rows, turned_values, ends = np.empty_like(cols), np.empty_like(values), starts[:-1].copy()
+        for first, last, _ in steps.spans(offsets, PAIR_WORK):
+            assign.OPTIMAL_TURN.serial(
+                offsets, cols, values, ends, rows, turned_values, first, last
+            )  # fmt: skip
+        offsets, cols, values = starts, rows, turned_values
+        size1, size2 = size2, size1
+    prices = np.zeros((3, size1 + size2))
+    return is_turned, (
+        (offsets, cols, values), np.full(size1, -1, np.int64), np.empty(size1, np.int64),
+        np.full(size2, -1, np.int64), prices[0, :size1], prices[1, :size2], prices[2, :size2],
+        np.zeros(size2, np.int64), np.empty((5, size2), np.int64),
+    )  # fmt: skip

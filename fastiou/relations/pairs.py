@@ -16,7 +16,8 @@ from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
 from fastiou.relations.thresholds import least_from
-from fastiou.runtime import memory
+from fastiou.runtime import chunks, memory
+from fastiou.runtime.distinct import counted
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
@@ -118,7 +119,9 @@ class Pairs:
         import scipy.sparse
 
         rows, cols, values = self.to_numpy()
-        return scipy.sparse.csr_array((values, (rows, cols)), shape=self.shape)
+        # Where rows begin is told directly: from rows and columns SciPy would sort all pairs.
+        starts = np.concatenate([[0], np.cumsum(counted(rows, self.shape[0]))])
+        return scipy.sparse.csr_array((values, cols, starts), shape=self.shape, copy=True)
 
 
 def pairs(
@@ -273,10 +276,31 @@ def find_pairs(
     memory.check(  # put together, and then in order
         2 * pair_bytes * sum(map(len, parts)), "the list of pairs with crowds", WITHOUT_ALL
     )
-    rows, cols, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.lexsort((cols, rows))
     tested = sum(part.tested for part in parts)
-    return Pairs(rows[order], cols[order], values[order], sizes, tested)
+    rows, cols, values = _merged(parts[0], parts[1], sizes[1])
+    return Pairs(rows, cols, values, sizes, tested)
+
+
+def _merged(one: Pairs, other: Pairs, size2: int) -> list[Array]:
+    """The columns of two lists of pairs in one, sorted. No pair is in both."""
+    keys = np.empty(len(other), np.int64)  # at most 2⁶², since sizes are below 2³¹
+    for own in chunks.slices(len(keys)):
+        keys[own] = other.rows[own] * size2 + other.cols[own]
+    columns = [np.empty(len(one) + len(other), column.dtype) for column in one]
+    is_others = np.ones(len(one) + len(other), np.bool_)
+    for own in chunks.slices(len(one)):
+        before = np.searchsorted(keys, one.rows[own] * size2 + one.cols[own])
+        places = before + np.arange(own.start, own.stop)
+        is_others[places] = False
+        for column, part in zip(columns, one, strict=True):
+            column[places] = part[own]
+    end = 0
+    for own in chunks.slices(len(is_others)):
+        places = own.start + np.flatnonzero(is_others[own])
+        begin, end = end, end + len(places)
+        for column, part in zip(columns, other, strict=True):
+            column[places] = part[begin:end]
+    return columns
 
 
 def lowest_score(found: Search, minimum: float) -> Any:

@@ -1,4 +1,7 @@
-"""Long work cut into steps of about a tenth of a second, between which Ctrl-C is heard."""
+"""Long work cut into steps of about a tenth of a second, between which Ctrl-C is heard.
+
+Here are the steps of kernels; those of NumPy's functions are in `chunks`.
+"""
 
 from __future__ import annotations
 

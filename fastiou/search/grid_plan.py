@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastiou.cpu import grid as kernels
 from fastiou.cpu import walk
 from fastiou.geometry import PADDING
-from fastiou.runtime import threads
+from fastiou.runtime import chunks, threads
+from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
 __all__ = ["CUTS", "Plan", "levels_of", "plan_grid", "reorder", "sort_members"]
@@ -24,6 +25,9 @@ __all__ = ["CUTS", "Plan", "levels_of", "plan_grid", "reorder", "sort_members"]
 #: Boxes placed by one thread at a time, and the scores that placing one takes as long as.
 BLOCK = 1 << 13
 SCORES_PER_BOX = 32
+
+#: Work that is done in one launch, between which signals are heard: two million boxes are placed.
+WORK_OF_PIECE = 1 << 26
 
 #: A grid pays where comparing all with all would take longer than building it and asking it once
 #: for each box: measured in scores of boxes, 300 and 2,000.
@@ -59,6 +63,13 @@ def levels_of(bounds: Array, count: int) -> Array:
     levels = np.empty(count, np.int16)
     threads.run(kernels.MEASURE_LEVELS, count * SCORES_PER_BOX // 4, bounds, BLOCK, levels)
     return levels
+
+
+def _run_in_pieces(kernel: Kernel, work: int, *arguments: Any) -> None:
+    """Run a kernel over all members, some at a time: each may miss the caches several times."""
+    pieces = 1 + work // WORK_OF_PIECE
+    for number in range(pieces):
+        threads.run(kernel, work // pieces, *arguments, number, pieces)
 
 
 def reorder(rows: Array, order: Array) -> None:
@@ -142,11 +153,12 @@ def plan_grid(
     first_blocks = np.concatenate([[0], np.cumsum(block_counts)])
     total = int(first_blocks[-1])
     extents = np.zeros((total, walk.EXTENTS))
-    # Nothing is known of small groups. These are finite, so that 0 of them is 0.
-    extents[:, : walk.MINIMA] = -sys.float_info.max / 4
-    extents[:, walk.MINIMA : walk.MEASURED] = sys.float_info.max / 4
     layout = np.zeros((total, walk.LAYOUT), np.int64)
-    layout[:, [walk.BANDS, walk.CELLS]] = 1
+    for own in chunks.slices(total):
+        # Nothing is known of small groups. These are finite, so that 0 of them is 0.
+        extents[own, : walk.MINIMA] = -sys.float_info.max / 4
+        extents[own, walk.MINIMA : walk.MEASURED] = sys.float_info.max / 4
+        layout[own, walk.BANDS] = layout[own, walk.CELLS] = 1
     only_block = np.where(~large & (sizes2 > 0), first_blocks[:-1], -1).astype(np.int32)
     main_block = only_block.copy()
     edges: list[Array] = [np.zeros(1)]
@@ -208,7 +220,7 @@ def _size_up(
     extremes[:, :, : walk.MINIMA] = np.inf
     if classes:
         work = len(levels) * SCORES_PER_BOX // 4
-        threads.run(
+        _run_in_pieces(
             kernels.SIZE_UP, work, bounds, levels, codes, class_of_group, lowest, counts, extremes
         )
     return counts.sum(axis=0), _joined(extremes)
@@ -250,7 +262,7 @@ def _samples(
     count = int(blocks[-1]) + 1
     owners = np.empty(len(levels), np.int32)
     counts = _parts(len(levels), count)
-    threads.run(
+    _run_in_pieces(
         kernels.FIND_BLOCKS, len(levels) * SCORES_PER_BOX // 8, levels, codes, class_of_group,
         block_of_class, lowest, owners, counts,
     )  # fmt: skip
@@ -314,7 +326,7 @@ def sort_members(
     cells = np.empty(0 if main else count, np.int32)
     counts = _parts(count, len(plan.band_cells) - 1)
     work = count * SCORES_PER_BOX
-    threads.run(
+    _run_in_pieces(
         kernels.PLACE, work, bounds, levels, codes, plan.class_of_group, plan.block_of_class,
         plan.main_block if main else plan.only_block, plan.lowest, plan.extents, plan.layout,
         plan.edges, plan.places, bands, cells, counts,
@@ -347,5 +359,5 @@ def _by_band(bands: Array, cells: Array, counts: Array) -> tuple[Array, Array, A
     order = np.empty(int(firsts[-1]), np.int32)
     ordered_cells = np.empty(len(order) if len(cells) else 0, np.int32)
     work = len(bands) * SCORES_PER_BOX // 4
-    threads.run(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
+    _run_in_pieces(kernels.SPREAD, work, bands, cells, positions, order, ordered_cells)
     return firsts, order, ordered_cells

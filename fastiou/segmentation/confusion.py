@@ -9,7 +9,7 @@ import numpy as np
 
 from fastiou.arrays.checks import whole_number
 from fastiou.arrays.inputs import Input, hand_back, value_array
-from fastiou.runtime import memory, steps, threads
+from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.segmentation.label_kernels import CONFUSE
 from fastiou.segmentation.labels import (
     LABEL_WORK,
@@ -130,6 +130,7 @@ def _confusion_of_many(
         np.int64,
         f"confusion_matrix of {classes:,} classes",
         "see label_overlap",
+        zeros=True,
     )
     rows, cols, counts = count_pairs(target, pred)
     if ignored is not None:
@@ -139,8 +140,8 @@ def _confusion_of_many(
         len(labels) and (labels.min() < 0 or labels.max() >= classes) for labels in (rows, cols)
     ):
         return None
-    matrix[...] = 0
-    matrix[rows, cols] = counts
+    for own in chunks.slices(len(counts)):
+        matrix[rows[own], cols[own]] = counts[own]
     return matrix
 
 

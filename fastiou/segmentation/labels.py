@@ -10,7 +10,7 @@ import numpy as np
 from fastiou.arrays.checks import check_choice, check_one_shape
 from fastiou.arrays.inputs import Input, check_one_library, flat_elements, hand_back, label_image
 from fastiou.metrics import METRICS
-from fastiou.runtime import memory, steps, threads
+from fastiou.runtime import chunks, distinct, memory, steps, threads
 from fastiou.segmentation.label_kernels import (
     CHUNK,
     COLLECT,
@@ -52,6 +52,9 @@ PAIR_WORK = 32
 
 #: Fewer pixels are one part.
 PIXELS_PER_TASK = 1 << 14
+
+#: Entries of a bucket from which on it is sorted in pieces: one kernel would take too long.
+LARGE_BUCKET = 1 << 22
 
 #: Lists up to this length are sorted by NumPy, which takes at most 20 ms and compiles nothing.
 SORTED_BY_NUMPY = 1 << 18
@@ -149,19 +152,30 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
     given1, given2 = label_images("labels1", labels1, "labels2", labels2)
     rows, cols, counts = count_pairs(given1.array, given2.array)
-    kept = np.flatnonzero((rows != 0) & (cols != 0))
-    areas1, areas2 = (_areas(labels, counts)[kept] for labels in (rows, cols))
-    scores = np.empty(len(kept))
-    threads.run(scorer(metric), len(kept), counts[kept].astype(np.float64), areas1, areas2, scores)
-    parts = rows[kept], cols[kept], scores
+    kernel, (areas1, places1), (areas2, places2) = (
+        scorer(metric), _areas(rows, counts), _areas(cols, counts),
+    )  # fmt: skip
+    parts = np.empty(len(rows), rows.dtype), np.empty(len(cols), cols.dtype), np.empty(len(counts))
+    end = 0
+    for own in chunks.slices(len(counts)):
+        kept = own.start + np.flatnonzero((rows[own] != 0) & (cols[own] != 0))
+        begin, end = end, end + len(kept)
+        parts[0][begin:end], parts[1][begin:end] = rows[kept], cols[kept]
+        threads.run(
+            kernel, len(kept), counts[kept].astype(np.float64), areas1[places1[kept]],
+            areas2[places2[kept]], parts[2][begin:end],
+        )  # fmt: skip
+    for part in parts:
+        part.resize(end, refcheck=False)
     return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
 
 
-def _areas(labels: Array, counts: Array) -> Array:
-    """For each entry, the pixels of all entries with its label."""
-    _, place = np.unique(labels, return_inverse=True)
-    areas: Array = np.bincount(place, weights=counts)[place]
-    return areas
+def _areas(labels: Array, counts: Array) -> tuple[Array, Array]:
+    """The pixels of each label, and for each entry the place of its label among these."""
+    known, places = distinct.numbered(labels)
+    if len(labels) <= chunks.PIECE:
+        return np.bincount(places, weights=counts), places
+    return distinct.sums_of(places, counts, len(known)).astype(np.float64), places
 
 
 # ---- images ------------------------------------------------------------------------------------
@@ -251,6 +265,15 @@ def _columns(count: int, *shape: int) -> Any:
     )
 
 
+def _sort_in_pieces(keys: Array, counts: Array) -> int:
+    """Sort keys and add up the counts of equal ones, at the beginning; returns how many differ."""
+    known, places = distinct.numbered(keys)
+    sums = distinct.sums_of(places, counts, len(known))
+    for own in chunks.slices(len(known)):
+        keys[own], counts[own] = known[own], sums[own]
+    return len(known)
+
+
 class _Keys:
     """How a pair of labels becomes a key of at most 63 bits, and into which bucket a key goes."""
 
@@ -291,14 +314,20 @@ class _Keys:
             Memory of the same shape.
         """
         starts = self._starts(sizes)
-        distinct = np.zeros(self.buckets, np.int64)
+        found = np.zeros(self.buckets, np.int64)
         tables = np.empty((TASKS, DENSE), np.int64)
-        for first, last, work in steps.spans(starts, PAIR_WORK):
-            threads.run(
-                SORT, work, *entries, *spare, starts[first : last + 1], self.shift,
-                distinct[first:last], tables,
-            )  # fmt: skip
-        ends = np.concatenate([[0], np.cumsum(distinct)])
+        begin = 0
+        for large in (*np.flatnonzero(np.diff(starts) > LARGE_BUCKET).tolist(), self.buckets):
+            own = starts[begin : large + 1]
+            for first, last, work in steps.spans(own, PAIR_WORK):
+                threads.run(
+                    SORT, work, *entries, *spare, own[first : last + 1], self.shift,
+                    found[begin + first : begin + last], tables,
+                )  # fmt: skip
+            if large < self.buckets:
+                found[large] = _sort_in_pieces(*entries[:, starts[large] : starts[large + 1]])
+            begin = large + 1
+        ends = np.concatenate([[0], np.cumsum(found)])
         result, share = self.empty_lists(int(ends[-1]), tasks, room, left)
         for first, last, work in steps.spans(ends, PAIR_WORK):
             threads.run(
@@ -337,7 +366,12 @@ class _Lists:
         """
         total = int(self.lengths.sum())
         keys = _Keys(self.ranges, total)
-        if total <= SORTED_BY_NUMPY or not keys.fit:
+        if total > SORTED_BY_NUMPY and not keys.fit:
+            known = self._rank()
+            result = self.merged(tasks, room, left)
+            result._name(known)
+            return result
+        if total <= SORTED_BY_NUMPY:
             found = self._sorted_by_numpy(keys)
             result, share = keys.empty_lists(found.shape[1], tasks, room, left)
             for task, length in enumerate(result.lengths):
@@ -364,6 +398,34 @@ class _Lists:
         # What was scattered is not needed any more.
         spare = self.columns.reshape(-1)[: 2 * total].reshape(2, total)
         return keys.sorted_lists(sizes, entries, spare, tasks, room, left)
+
+    def _rank(self) -> list[Array]:
+        """Put in place of each label its rank among all of its image, and return the labels."""
+        known = []
+        for column in (0, 1):
+            parts = [
+                part[column, :length]
+                for part, length in zip(self.columns, self.lengths, strict=True)
+            ]
+            labels = np.empty(int(self.lengths.sum()), np.int64)
+            end = 0
+            for part in parts:
+                begin, end = end, end + len(part)
+                labels[begin:end] = part
+            labels = distinct.distinct(labels)
+            for part in parts:
+                part[:] = distinct.places_in(labels, part)
+            self.ranges[:, 2 * column : 2 * column + 2] = 0, len(labels) - 1
+            known.append(labels)
+        return known
+
+    def _name(self, known: list[Array]) -> None:
+        """Put labels back in place of their ranks."""
+        for column, labels in enumerate(known):
+            for part, length in zip(self.columns, self.lengths, strict=True):
+                for own in chunks.slices(int(length)):
+                    part[column, own] = labels[part[column, own]]
+            self.ranges[0, 2 * column : 2 * column + 2] = labels[0], labels[-1]
 
     def _sorted_by_numpy(self, keys: _Keys) -> Array:
         """All entries as columns, sorted and added up."""

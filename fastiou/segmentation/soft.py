@@ -16,7 +16,7 @@ from fastiou.arrays.inputs import (
     mask_batch,
     value_array,
 )
-from fastiou.runtime import steps, threads
+from fastiou.runtime import chunks, steps, threads
 from fastiou.segmentation.soft_kernels import BLOCK, STRIP, sums
 from fastiou.typing import Array
 
@@ -205,7 +205,7 @@ def _check_sums(given: Input) -> None:
     limits = np.iinfo(masks.dtype)
     if -(2**bits) <= limits.min and limits.max < 2**bits:
         return
-    for value in (int(masks.min()), int(masks.max())):
+    for value in map(int, chunks.extremes(masks)):
         if not -(2**bits) <= value < 2**bits:
             raise ValueError(
                 f"{given.name} must hold integers from -2**{bits} to 2**{bits} - 1, so that sums "

@@ -17,8 +17,6 @@ from scenes_for_tests import scattered
 
 import fastiou
 from fastiou import Masks
-from fastiou.geometries import box_columns as columns
-from fastiou.geometries.masks import bits
 from fastiou.runtime import kernel as compilation
 from fastiou.runtime import steps, threads
 
@@ -143,9 +141,6 @@ CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
     ),
 }
 
-#: Kernels that run once over their input, since they take some nanoseconds for each member of it.
-WHOLE = {columns.FILL, bits.CROP}
-
 
 @pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("name", CUT)
@@ -161,9 +156,8 @@ def test_every_long_call_is_cut_by_time(
     taken: list[tuple[float, str]] = []
 
     def slow_run(kernel: Any, scores: int, *arguments: Any) -> Any:
-        if kernel not in WHOLE:
-            taken.append((scores / 600_000, kernel._label))
-            clock[0] += scores / 600_000
+        taken.append((scores / 600_000, kernel._label))
+        clock[0] += scores / 600_000
         return run(kernel, scores, *arguments)
 
     monkeypatch.setattr(threads, "run", slow_run)
@@ -196,6 +190,16 @@ def _scored(rng: Rng, count: int) -> tuple[Any, Any]:
 
 def _pile(rng: Rng, count: int) -> Any:
     return scattered(rng, count, 10, (100, 130)).astype(np.float32)
+
+
+def _ids(rng: Rng, side: int, count: int) -> Any:
+    """Two images of so many labels, which need all their bits, one pixel beside another."""
+    return rng.integers(-(2**62), 2**62, count)[rng.integers(0, count, (2, side, side))]
+
+
+def _full(count: int) -> Masks:
+    """Masks that fill their images: 2 MB each."""
+    return Masks.from_rle([{"size": [4000, 4000], "counts": [0, 16_000_000]}] * count)
 
 
 #: The same, of some CPU seconds.
@@ -231,9 +235,113 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         Masks.from_labels,
         lambda rng: np.kron(rng.permutation(30_000).reshape(150, 200), np.ones((32, 32), int)),
     ),
+    "from_labels of few": (
+        Masks.from_labels,
+        lambda rng: rng.integers(0, 60, (6000, 6000), dtype=np.int32),
+    ),
+    "from_labels of sparse": (Masks.from_labels, lambda rng: _ids(rng, 5000, 60)[0]),
+    "from_labels of single pixels": (
+        Masks.from_labels,
+        lambda rng: rng.permutation(9_000_000).reshape(3000, 3000),
+    ),
     "label_overlap": (
         lambda labels: fastiou.label_overlap(*labels),
         lambda rng: rng.integers(0, 3000, (2, 6000, 8000), dtype=np.int32),
+    ),
+    "label_overlap of sparse": (
+        lambda labels: fastiou.label_overlap(*labels),
+        lambda rng: _ids(rng, 2500, 10**7),
+    ),
+    "label_overlap of all but one": (
+        lambda labels: fastiou.label_overlap(*labels),
+        lambda rng: (
+            np.where(np.arange(3000 * 3000).reshape(3000, 3000), 1, 2**30)
+            * rng.integers(0, 3000, (2, 3000, 3000))
+        ),
+    ),
+    "label_iou": (
+        lambda labels: fastiou.label_iou(*labels),
+        lambda rng: rng.integers(0, 3000, (2, 4000, 4000)),
+    ),
+    "from_rle of many": (
+        Masks.from_rle,
+        lambda rng: [{"size": [2000, 2000], "counts": [0, 4_000_000]}] * 4000,
+    ),
+    "from_polygons of many": (
+        lambda rings: Masks.from_polygons(rings, (600, 600)),
+        lambda rng: [[(600 * rng.random(600)).tolist()] for _ in range(1500)],
+    ),
+    "box_convert": (
+        lambda boxes: fastiou.box_convert(boxes, "xyxy", "cxcywh"),
+        lambda rng: rng.random((20_000_000, 4), dtype=np.float32),
+    ),
+    "box_convert of integers": (
+        lambda boxes: fastiou.box_convert(boxes, "xyxy", "cxcywh"),
+        lambda rng: rng.integers(0, 1000, (3_000_000, 4)),
+    ),
+    "box_area": (fastiou.box_area, lambda rng: rng.random((20_000_000, 4), dtype=np.float32)),
+    "aligned": (
+        lambda boxes: fastiou.box_iou(boxes, boxes, aligned=True),
+        lambda rng: rng.random((20_000_000, 4), dtype=np.float32),
+    ),
+    "confusion_matrix": (
+        lambda labels: fastiou.confusion_matrix(labels[0].T, labels[1], 20),
+        lambda rng: rng.integers(0, 20, (2, 12_000, 12_000), dtype=np.uint8),
+    ),
+    "confusion_matrix of many": (
+        lambda labels: fastiou.confusion_matrix(*labels, 10_000),
+        lambda rng: rng.integers(0, 3000, (2, 4000, 4000), dtype=np.int32),
+    ),
+    "soft_iou": (
+        lambda values: fastiou.soft_iou(values[0, :, ::2].T, values[1, :, ::2]),
+        lambda rng: rng.random((2, 10_000, 20_000), dtype=np.float32),
+    ),
+    "soft_iou of halves": (
+        lambda values: fastiou.soft_iou(*values),
+        lambda rng: np.ones((2, 12_000, 12_000), np.float16),
+    ),
+    "thresholded_iou": (
+        lambda images: fastiou.thresholded_iou(images[0].T, images[1].T),
+        lambda rng: rng.integers(0, 2, (2, 500, 500, 800), dtype=np.uint8),
+    ),
+    "to_dense": (Masks.to_dense, lambda rng: _full(150)),
+    "masks_to_boxes": (
+        fastiou.masks_to_boxes,
+        lambda rng: np.broadcast_to(noise(rng, 1, (1000, 1000)), (1500, 1000, 1000)),
+    ),
+    "from_dense": (
+        lambda masks: Masks.from_dense(masks.transpose(2, 0, 1)),
+        lambda rng: noise(rng, 400, (900, 900)).transpose(1, 2, 0).astype(np.float32, order="C"),
+    ),
+    "concatenate": (lambda masks: Masks.concatenate([masks, masks]), lambda rng: _full(700)),
+    "some masks": (lambda masks: masks[np.arange(1400) % 700], lambda rng: _full(700)),
+    "match of a pile": (
+        lambda boxes: fastiou.match(boxes, boxes[:3000], 0.5, method="optimal"),
+        lambda rng: _pile(rng, 10_000),
+    ),
+    "coco": (
+        lambda scored: fastiou.match(
+            scored[0], scored[0], 0.5, method="coco", scores=scored[1], iscrowd=scored[1] < 0.5
+        ),
+        lambda rng: _scored(rng, 3_000_000),
+    ),
+    "coco of a pile": (
+        lambda boxes: fastiou.match(
+            boxes, boxes, 0.5, method="coco", scores=np.ones(6000), iscrowd=np.arange(6000) % 2
+        ),
+        lambda rng: _pile(rng, 6000),
+    ),
+    "pairs of many groups": (
+        lambda boxes: fastiou.pairs(boxes, groups=np.arange(len(boxes))[::-1] * 2**30),
+        lambda rng: _scored(rng, 5_000_000)[0],
+    ),
+    "nms by groups": (
+        lambda scored: fastiou.nms(*scored, groups=scored[1] < 0.01),
+        lambda rng: _scored(rng, 5_000_000),
+    ),
+    "a sparse matrix": (
+        lambda pairs: pairs.to_scipy(),
+        lambda rng: fastiou.pairs(_pile(rng, 8000)),
     ),
 }
 

@@ -168,20 +168,43 @@ def _pack(masks: Array, words: Array, findings: Array, first_task: int, last_tas
 PACK = Kernel(_pack, "pack")
 
 
-def _crop(whole: Array, findings: Array, boxes: Array, offsets: Array, words: Array) -> None:
-    """Copy of whole word rows (n, word rows, ≥ w) what lies in each mask's box.
+def _crop(
+    whole: Array,
+    findings: Array,
+    boxes: Array,
+    offsets: Array,
+    words: Array,
+    first_task: int,
+    last_task: int,
+) -> None:
+    """Copy of whole word rows what lies in each mask's box.
 
-    Of a word row only the columns that `findings` names are filled; the others are empty.
+    Parameters
+    ----------
+    whole
+        (n, word rows, >= w) uint64: packed masks. Of a word row only the columns that `findings`
+        names are filled; the others are empty.
+    findings
+        (n, word rows, 4) int64: as `_pack` leaves them.
+    boxes, offsets
+        (n, 4) and (n + 1,) int64: the box of each mask, and where its words begin.
+    words
+        (word,) uint64: gets the words.
+    first_task, last_task
+        A task is one word row of one mask.
     """
-    for k in prange(len(whole)):
+    bands = whole.shape[1]
+    for task in prange(first_task, last_task):
+        k = task // bands
+        band = task % bands
         left, top, right, bottom = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
         width = right - left
-        first = top >> 6
-        for row in range(word_rows(top, bottom)):
+        row = band - (top >> 6)
+        if 0 <= row < word_rows(top, bottom):
             target = words[offsets[k] + row * width : offsets[k] + (row + 1) * width]
-            source = whole[k, first + row, left:right]
-            begin = findings[k, first + row, 0] - left
-            end = findings[k, first + row, 2] - left
+            source = whole[k, band, left:right]
+            begin = findings[k, band, 0] - left
+            end = findings[k, band, 2] - left
             for x in range(width):
                 target[x] = source[x] if begin <= x < end else np.uint64(0)
 
@@ -232,11 +255,12 @@ def _count_pixels(words: Array, offsets: Array, areas: Array) -> None:
 COUNT_PIXELS = Kernel(_count_pixels, "count-pixels")
 
 
-def _gather(words: Array, starts: Array, offsets: Array, gathered: Array) -> None:
+def _gather(words: Array, starts: Array, sizes: Array, places: Array, gathered: Array) -> None:
+    """Copy the words of some masks from `starts` in `words` to `places` in `gathered`: all (n,)."""
     for k in prange(len(starts)):
-        size = offsets[k + 1] - offsets[k]
+        size = sizes[k]
         source = words[starts[k] : starts[k] + size]
-        target = gathered[offsets[k] : offsets[k] + size]
+        target = gathered[places[k] : places[k] + size]
         for i in range(size):
             target[i] = source[i]
 
@@ -438,21 +462,25 @@ WRITE_RUNS = Kernel(_write_runs, "write-runs")
 # ---- label images ------------------------------------------------------------------------------
 
 
-def _measure_labels(indices: Array, bounds: Array, first_block: int, last_block: int) -> None:
-    """Fill the box of each object (blocks, objects, 4): left, top, right, bottom.
+def _measure_labels(indices: Array, bounds: Array, first_row: int, last_row: int) -> None:
+    """Widen the box of each object to what lies in some rows of a label image.
 
-    `indices` (h, w) has the number of the object at each pixel, negative where there is none.
+    Parameters
+    ----------
+    indices
+        (h, w) int32: the number of the object at each pixel, negative where there is none.
+    bounds
+        (blocks, objects, 4) int64: left, top, right, bottom. To begin with, a box is w, h, 0, 0.
+    first_row, last_row
+        The rows, of which each block has a part.
     """
-    blocks, count = bounds.shape[0], bounds.shape[1]
-    height, width = indices.shape
-    for block in prange(first_block, last_block):
+    blocks = len(bounds)
+    rows = last_row - first_row
+    width = indices.shape[1]
+    for block in prange(blocks):
         box = bounds[block]
-        for k in range(count):
-            box[k, 0] = width
-            box[k, 1] = height
-            box[k, 2] = 0
-            box[k, 3] = 0
-        for row in range(height * block // blocks, height * (block + 1) // blocks):
+        begin = first_row + rows * block // blocks
+        for row in range(begin, first_row + rows * (block + 1) // blocks):
             line = indices[row]
             x = 0
             while x < width:
@@ -467,7 +495,7 @@ def _measure_labels(indices: Array, bounds: Array, first_block: int, last_block:
                     box[k, 3] = max(box[k, 3], row + 1)
 
 
-#: Finds the boxes of objects in some blocks of rows of a label image.
+#: Finds the boxes of objects in some rows of a label image.
 MEASURE_LABELS = Kernel(_measure_labels, "measure-labels")
 
 

@@ -34,7 +34,7 @@ from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.words import described
 from fastiou.typing import Array
 
-__all__ = ["Masks", "as_masks", "holds_masks", "read_masks", "sides"]
+__all__ = ["Masks", "as_masks", "holds_masks", "join_sets", "read_masks", "sides"]
 
 
 class Masks:
@@ -526,6 +526,14 @@ class Masks:
 
 def _unpickle(size: tuple[int, int], boxes: Array, words: Array, areas: Array) -> Masks:
     return Masks._make(size, boxes, word_offsets(boxes), padded_words(words), areas)
+
+
+def join_sets(sets: list[Masks], order: Array) -> Masks:
+    """Sets of one size as one, each mask at its place. The list is emptied, to save memory."""
+    size, held = sets[0]._size, sum(masks.nbytes for masks in sets)
+    parts = [(masks._boxes, masks._offsets, masks._words) for masks in sets]
+    sets.clear()
+    return Masks._of(join(size, parts, order, held=held))
 
 
 def sides(size: tuple[int, int]) -> str:

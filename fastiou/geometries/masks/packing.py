@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.run_lengths import RunLengths
-from fastiou.runtime import memory, steps, threads
+from fastiou.runtime import chunks, distinct, memory, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.typing import Array
 
@@ -41,6 +41,10 @@ PIXELS_AT_A_TIME = 1 << 27
 #: `threads.run`).
 SCORES_PER_WORD = 1 / 8
 SCORES_PER_RUN = 8
+
+#: The same of a word that is written to memory new from the system, which clears it first. Steps
+#: are cut by it; how many threads the work deserves is told by the words alone.
+SCORES_PER_NEW_WORD = 2
 
 #: Work of a pixel of a label image, likewise: less where neighbours have the same label, up to 90
 #: where each has another.
@@ -128,7 +132,11 @@ def _pack(shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]) -> 
         boxes = _join_boxes(findings)
         offsets = word_offsets(boxes)
         words = allocate_words(int(offsets[-1]))
-        threads.run(bits.CROP, words.size, whole, findings, boxes, offsets, words)
+        tasks = number * bands
+        each = words.size / tasks
+        for begin, end, work in steps.ranges(tasks, SCORES_PER_NEW_WORD * each):
+            own = work // SCORES_PER_NEW_WORD
+            threads.run(bits.CROP, own, whole, findings, boxes, offsets, words, begin, end)
         parts.append((boxes, offsets, words))
     return join((height, width), parts)
 
@@ -137,7 +145,9 @@ def _as_bytes(array: Array) -> Array:
     """Masks of any dtype and layout as contiguous bytes, 0 for background."""
     if array.dtype.kind in "biu" and array.dtype.itemsize == 1 and array.flags.carray:
         return array.view(np.uint8)
-    foreground: Array = np.not_equal(array, 0, order="C")
+    foreground = np.empty(array.shape, np.bool_)
+    for block in chunks.blocks(array.shape):
+        np.not_equal(array[block], 0, out=foreground[block])
     return foreground.view(np.uint8)
 
 
@@ -173,11 +183,12 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
         boxes = _union_boxes(boxes, firsts, runs.size)
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
-    before = SCORES_PER_RUN * runs.offsets[firsts] + SCORES_PER_WORD * offsets
-    for first, last, work in steps.spans(before):
+    before = SCORES_PER_RUN * runs.offsets[firsts]
+    deserved = before + SCORES_PER_WORD * offsets
+    for first, last, _ in steps.spans(before + SCORES_PER_NEW_WORD * offsets):
         threads.run(
             bits.FILL_RUNS,
-            work,
+            int(deserved[last] - deserved[first]),
             runs.counts,
             runs.offsets,
             firsts[first : last + 1],
@@ -206,15 +217,19 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     labels, indices = _object_numbers(image)
     height, width = image.shape
     count = len(labels)
-    blocks = max(1, min(64, height // 16, (1 << 22) // max(count, 1)))
-    bounds = np.empty((blocks, count, 4), np.int64)
     boxes = np.empty((0, 4), np.int64)
     if count:
-        each = SCORES_PER_LABEL * image.size / blocks
-        for first, last, work in steps.ranges(blocks, each):
+        blocks = max(1, min(64, height // 16, (1 << 22) // count))
+        bounds = np.empty((blocks, count, 4), np.int64)
+        for own in chunks.slices(count, max(1, chunks.PIECE // blocks)):
+            bounds[:, own] = width, height, 0, 0
+        for first, last, work in steps.ranges(height, SCORES_PER_LABEL * width):
             threads.run(bits.MEASURE_LABELS, work, indices, bounds, first, last)
-        low, high = bounds[..., :2].min(0), bounds[..., 2:].max(0)
-        boxes = np.concatenate([low, high], axis=1)
+        boxes = np.empty((count, 4), np.int64)
+        for own in chunks.slices(count, max(1, chunks.PIECE // blocks)):
+            bounds[:, own, :2].min(0, out=boxes[own, :2])
+            bounds[:, own, 2:].max(0, out=boxes[own, 2:])
+        del bounds
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     if count:
@@ -229,25 +244,48 @@ def _object_numbers(image: Array) -> tuple[Array, Array]:
     """Labels that occur, without 0, and for each pixel the number of its label, or -1."""
     if not image.size:
         return np.empty(0, image.dtype), np.full(image.shape, -1, np.int32)
-    low, high = int(image.min()), int(image.max())
-    if high - low <= max(1 << 20, 2 * image.size):
-        # A table of all labels that could occur is faster than sorting: 30 ms for 16 M pixels.
-        shifted = np.subtract(image, image.dtype.type(low), dtype=np.int64, casting="unsafe")
-        seen = np.zeros(high - low + 1, np.bool_)
+    low, high = map(int, chunks.extremes(image))
+    if high - low > max(1 << 20, 2 * image.size):
+        return _numbers_of_sparse(image)
+    # A table of all labels that could occur is faster than sorting: 30 ms for 16 M pixels.
+    number = image.dtype.type(low)
+    seen = np.zeros(high - low + 1, np.bool_)
+    for block in chunks.blocks(image.shape):
+        shifted = np.subtract(image[block], number, dtype=np.int64, casting="unsafe")
         seen[shifted.reshape(-1)] = True
-        if low <= 0 <= high:
-            seen[-low] = False
-        present = np.flatnonzero(seen)
-        table = np.full(high - low + 1, -1, np.int32)
-        table[present] = np.arange(len(present), dtype=np.int32)
+    if low <= 0 <= high:
+        seen[-low] = False
+    present = np.flatnonzero(seen)
+    table = np.empty(high - low + 1, np.int32)  # of which only what occurs is read
+    if low <= 0 <= high:
+        table[-low] = -1
+    labels = np.empty(len(present), image.dtype)
+    for own in chunks.slices(len(present)):
+        some = present[own]
+        table[some] = np.arange(own.start, own.stop, dtype=np.int32)
         # In uint64 the sum is right, modulo 2⁶⁴, for labels of any integer type.
-        labels = (present.astype(np.uint64) + np.uint64(low % 2**64)).astype(image.dtype)
-        return labels, np.ascontiguousarray(table[shifted])
-    values, inverse = np.unique(image, return_inverse=True)
-    present = np.flatnonzero(values != 0)
-    numbers = np.full(len(values), -1, np.int32)
-    numbers[present] = np.arange(len(present), dtype=np.int32)
-    return values[present], np.ascontiguousarray(numbers[inverse.reshape(image.shape)])
+        labels[own] = (some.astype(np.uint64) + np.uint64(low % 2**64)).astype(image.dtype)
+    indices = np.empty(image.shape, np.int32)
+    for block in chunks.blocks(image.shape):
+        shifted = np.subtract(image[block], number, dtype=np.int64, casting="unsafe")
+        indices[block] = table[shifted]
+    return labels, indices
+
+
+def _numbers_of_sparse(image: Array) -> tuple[Array, Array]:
+    """The same where there may be far fewer labels than numbers from the lowest to the highest."""
+    flat = chunks.copied(image, image.dtype.newbyteorder("=")).reshape(-1)
+    values = distinct.distinct(flat)
+    indices = distinct.places_in(values, flat, np.int32)
+    zero = int(np.searchsorted(values, values.dtype.type(0)))
+    if zero < len(values) and values[zero] == 0:
+        values = np.delete(values, zero)
+        for own in chunks.slices(len(indices)):
+            some = indices[own]
+            is_zero = some == zero
+            some -= some > zero
+            some[is_zero] = -1
+    return values.astype(image.dtype, copy=False), indices.reshape(image.shape)
 
 
 # ---- words -------------------------------------------------------------------------------------
@@ -264,39 +302,81 @@ def _empty(size: tuple[int, int], count: int) -> Packed:
     )
 
 
-def join(size: tuple[int, int], parts: list[tuple[Array, Array, Array]]) -> Packed:
-    """One set of (boxes, offsets, words) in a row."""
-    if len(parts) == 1:
-        boxes, offsets, words = parts[0]
+def join(
+    size: tuple[int, int],
+    parts: list[tuple[Array, Array, Array]],
+    order: Array | None = None,
+    *,
+    held: int = 0,
+) -> Packed:
+    """One set of (boxes, offsets, words) in a row.
+
+    Parameters
+    ----------
+    size
+        (height, width) of all masks.
+    parts
+        At least one. The list is emptied, so that words which nobody else holds are let go of as
+        soon as they are copied.
+    order
+        Where each mask comes to lie; in a row, one after the other, if that is not given.
+    held
+        Bytes of words that nobody else holds.
+    """
+    if order is not None and (np.diff(order) > 0).all():
+        order = None
+    if len(parts) == 1 and order is None:
+        boxes, offsets, words = parts.pop()
         return Packed(size, boxes, offsets, words, areas_of(words, offsets))
     boxes = np.concatenate([boxes for boxes, _, _ in parts])
     sizes = np.concatenate([np.diff(offsets) for _, offsets, _ in parts])
+    if order is not None:
+        ordered_boxes, ordered_sizes = np.empty_like(boxes), np.empty_like(sizes)
+        ordered_boxes[order], ordered_sizes[order] = boxes, sizes
+        boxes, sizes = ordered_boxes, ordered_sizes
     offsets = running_sum(sizes)
-    words = allocate_words(int(offsets[-1]))
-    position = 0
-    for _, own_offsets, own_words in parts:
-        some = own_words[own_offsets[0] : own_offsets[-1]]
-        words[position : position + len(some)] = some
-        position += len(some)
+    words = allocate_words(int(offsets[-1]), besides=-held)
+    done = 0
+    parts.reverse()
+    while parts:
+        _, own_offsets, own_words = parts.pop()
+        count = len(own_offsets) - 1
+        if order is None:
+            some = own_words[own_offsets[0] : own_offsets[-1]]
+            target = words[offsets[done] : offsets[done + count]]
+            for own in chunks.slices(len(some)):
+                target[own] = some[own]
+        else:
+            places = offsets[order[done : done + count]]
+            _copy_words(own_words, own_offsets[:-1], places, own_offsets, words)
+        done += count
     return Packed(size, boxes, offsets, words, areas_of(words, offsets))
+
+
+def _copy_words(words: Array, starts: Array, places: Array, before: Array, to: Array) -> None:
+    """Copy words of masks from `starts` to `places`, each (n,), with `before` (n + 1,) in a row."""
+    sizes = np.diff(before)
+    for first, last, work in steps.spans(before, SCORES_PER_NEW_WORD):
+        own = slice(first, last)
+        threads.run(
+            bits.GATHER, int(work * SCORES_PER_WORD / SCORES_PER_NEW_WORD), words, starts[own],
+            sizes[own], places[own], to,
+        )  # fmt: skip
 
 
 def take(masks: Packed, chosen: Array) -> Packed:
     """Some of the masks, by their numbers."""
     offsets = running_sum(np.diff(masks.offsets)[chosen])
     words = allocate_words(int(offsets[-1]))
-    starts = masks.offsets[chosen]
-    for first, last, work in steps.spans(offsets, SCORES_PER_WORD):
-        threads.run(
-            bits.GATHER, work, masks.words, starts[first:last], offsets[first : last + 1], words
-        )
+    _copy_words(masks.words, masks.offsets[chosen], offsets[:-1], offsets, words)
     return Packed(masks.size, masks.boxes[chosen], offsets, words, masks.areas[chosen])
 
 
 def padded_words(words: Array) -> Array:
     """A copy of words with the padding that kernels need."""
     padded = allocate_words(len(words))
-    padded[: len(words)] = words
+    for own in chunks.slices(len(words)):
+        padded[own] = words[own]
     return padded
 
 
@@ -319,11 +399,12 @@ def word_offsets(boxes: Array) -> Array:
     return running_sum(words_of_each(boxes.T))
 
 
-def allocate_words(count: int, *, zeros: bool = False) -> Array:
+def allocate_words(count: int, *, zeros: bool = False, besides: int = 0) -> Array:
     needed = count + bits.PADDING
     room = memory.allocate(
-        (needed + 8,), np.uint64, "the bits of masks", "take fewer at a time", zeros=zeros
-    )
+        (needed + 8,), np.uint64, "the bits of masks", "take fewer at a time", zeros=zeros,
+        besides=besides,
+    )  # fmt: skip
     # From a cache line on: masks of whole lines, as those that fill the image, then load faster.
     first = -room.ctypes.data % 64 // 8
     words: Array = room[first : first + needed]

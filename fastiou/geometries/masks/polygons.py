@@ -114,7 +114,7 @@ def rasterise(
         numbers = np.add.reduceat(used, starts[begin:end] - starts[begin], dtype=np.int64)
         offsets[begin + 1 : end + 1] = offsets[begin] + np.cumsum(numbers)
         runs[offsets[begin] : offsets[end]] = own[used]
-    return RunLengths((height, width), runs[: offsets[-1]].copy(), offsets), first
+    return RunLengths((height, width), runs[: offsets[-1]], offsets), first
 
 
 def _where(name: str, first: Array, ring: int) -> str:

@@ -37,6 +37,10 @@ SCORES_PER_CHARACTER = 6
 SCORES_PER_COUNT = 7
 
 
+#: Characters that Python joins in one call, which takes 0.02 s.
+JOINED_AT_A_TIME = 1 << 26
+
+
 class RunLengths(NamedTuple):
     """Run lengths of masks of one size, column by column as COCO: zeros, ones, zeros, ..."""
 
@@ -114,17 +118,12 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
     values = [mask["counts"] for mask in masks]
 
     kinds = set(map(type, values))
-    if kinds <= {bytes}:
-        text, sizes = b"".join(values), map(len, values)
-        lists: dict[int, Array] = {}
-    elif kinds == {str} and all(map(str.isascii, values)):
-        text, sizes = "".join(values).encode("ascii"), map(len, values)
-        lists = {}
-    else:
-        parts, lists = _mixed(name, values, given)
-        text, sizes = b"".join(parts), map(len, parts)
-    cuts = _offsets(sizes, len(masks))
-    characters = np.frombuffer(text, np.uint8)
+    lists: dict[int, Array] = {}
+    is_text = kinds == {str} and all(map(str.isascii, values))
+    if not is_text and not kinds <= {bytes}:
+        values, lists = _mixed(name, values, given)
+    cuts = _offsets(map(len, values), len(masks))
+    characters = _joined(values, cuts, is_text=is_text)
 
     lengths = np.zeros(len(masks), np.int64)
     findings = np.zeros((len(masks), 3), np.int64)
@@ -148,6 +147,24 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
         i = int(np.argmax(findings[:, 0] != codec.VALID))
         raise ValueError(f"{name}[{i}]: {_reason(findings[i].tolist(), given)}")
     return RunLengths(given, counts, offsets)
+
+
+def _joined(parts: list[Any], cuts: Array, *, is_text: bool) -> Array:
+    """The characters of strings or bytes in a row, which lie between `cuts`."""
+
+    def join(some: list[Any]) -> Array:
+        return np.frombuffer("".join(some).encode("ascii") if is_text else b"".join(some), np.uint8)
+
+    if cuts[-1] <= JOINED_AT_A_TIME:
+        return join(parts)
+    characters = np.empty(int(cuts[-1]), np.uint8)
+    last = 0
+    while last < len(parts):
+        first = last
+        last = int(np.searchsorted(cuts, cuts[first] + JOINED_AT_A_TIME, side="right")) - 1
+        last = max(first + 1, last)
+        characters[cuts[first] : cuts[last]] = join(parts[first:last])
+    return characters
 
 
 def _offsets(sizes: Any, count: int) -> npt.NDArray[np.int64]:
@@ -315,17 +332,19 @@ def write_run_lengths(runs: RunLengths) -> list[dict[str, Any]]:
     list of dict
         `{"size": [height, width], "counts": bytes}` for each mask.
     """
-    count = len(runs.offsets) - 1
-    # Pages that no number reaches are never touched.
-    text = np.empty(codec.LONGEST * len(runs.counts), np.uint8)
-    sizes = np.empty(count, np.int64)
+    height, width = runs.size
+    entries = []
     for first, last, work in steps.spans(runs.offsets, SCORES_PER_COUNT):
         own = runs.offsets[first : last + 1]
-        threads.run(codec.ENCODE, work, runs.counts, own, text, sizes[first:last])
-    begins = codec.LONGEST * runs.offsets[:-1]
-    view = text.data
-    height, width = runs.size
-    return [
-        {"size": [height, width], "counts": view[begin:end].tobytes()}
-        for begin, end in zip(begins.tolist(), (begins + sizes).tolist(), strict=True)
-    ]
+        counts, own = runs.counts[own[0] : own[-1]], own - own[0]
+        # Pages that no number reaches are never touched.
+        text = np.empty(codec.LONGEST * len(counts), np.uint8)
+        sizes = np.empty(last - first, np.int64)
+        threads.run(codec.ENCODE, work, counts, own, text, sizes)
+        begins = codec.LONGEST * own[:-1]
+        view = text.data
+        entries += [
+            {"size": [height, width], "counts": view[begin:end].tobytes()}
+            for begin, end in zip(begins.tolist(), (begins + sizes).tolist(), strict=True)
+        ]
+    return entries

@@ -112,10 +112,11 @@ def pack_masks(
     Raises
     ------
     FileError
-        A mask is malformed, or the size of its image is not known.
+        A mask is malformed, the size of its image is not known, or the masks do not fit in memory.
     RefusedError
         No image can be as high as the highest and as wide as the widest.
     """
+    from fastiou.geometries.masks.mask_set import join_sets
     from fastiou.geometries.masks.run_lengths import image_size
 
     sizes = mask_sizes(*files)
@@ -134,7 +135,7 @@ def pack_masks(
         kinds = 2 * numbers.reshape(-1) + is_outline
         order = np.argsort(kinds, kind="stable")
         cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
-        sets = [fastiou.Masks.from_rle([], largest)]
+        sets: list[fastiou.Masks] = []
         for kind, (first, last) in enumerate(itertools.pairwise(cuts)):
             for begin in range(first, last, MASKS_AT_A_TIME):
                 some = order[begin : min(begin + MASKS_AT_A_TIME, last)]
@@ -142,9 +143,8 @@ def pack_masks(
                 sets.append(masks.padded(largest))
                 done += len(some)
                 progress(done, len(every))
-        joined = fastiou.Masks.concatenate(sets)
-        in_order = bool((np.diff(order) > 0).all())
-        packed.append(joined if in_order else joined[np.argsort(order)])
+                del masks
+        packed.append(join_sets(sets, order) if sets else fastiou.Masks.from_rle([], largest))
     return packed
 
 
@@ -156,6 +156,9 @@ def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool)
     height, width = size
     try:
         return make([file.masks[position] for position in positions], (height, width))
+    except MemoryError as error:
+        where = file.where(int(positions[0]))
+        raise FileError(file.path, str(error) or "out of memory", None, where) from None
     except (TypeError, ValueError) as error:
         if len(positions) > 1:
             # One by one, since the message counts within what it was given.

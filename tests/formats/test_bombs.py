@@ -14,11 +14,12 @@ import pytest
 from test_io import npy_bytes, npz_bytes
 
 import fastiou
-from fastiou.formats import pieces
+from fastiou.formats import masks, pieces
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import FileError
+from fastiou.formats.masks import pack_masks
 from fastiou.formats.numpy_files import read_npy, read_npy_boxes
-from fastiou.formats.table import read_boxes
+from fastiou.formats.table import read_boxes, read_masks
 from fastiou.runtime import memory
 
 GIB = 1 << 30
@@ -360,3 +361,69 @@ def test_headers_without_end_are_told_shortly(tmp_path):
     assert "\n" not in str(refused.value)
     with pytest.raises(FileError):
         read_npy_boxes(path, npz_bytes(boxes=np.zeros((1, 4)))[:50], None)
+
+
+# ---- masks -------------------------------------------------------------------------------------
+
+
+def _entry(image, size, counts):
+    return {"image_id": image, "segmentation": {"size": size, "counts": counts}}
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path, little_memory):
+    path = tmp_path / "masks.json"
+    path.write_text(json.dumps([_entry(1, [60_000, 60_000], [0, 3_600_000_000])] * 40))
+    with pytest.raises(FileError, match=r"\[0\]: the bits of masks needs 16\.8 GiB, and 300\.0"):
+        pack_masks([read_masks(path)], lambda *_: None)
+
+
+PACK = """
+import resource, sys
+from pathlib import Path
+import fastiou
+from fastiou.formats import masks
+from fastiou.formats.table import read_masks
+
+masks.MASKS_AT_A_TIME = 2
+file = read_masks(Path(sys.argv[1]))
+warm = fastiou.Masks.from_rle([{"size": [9, 9], "counts": [0, 81]}] * 3)[[2, 0]]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(packed,) = masks.pack_masks([file], lambda *_: None)
+print(packed.area.tolist())
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("sizes", [[20_000] * 8, [20_000, 19_000] * 4])
+def test_masks_are_held_once(tmp_path, sizes):
+    """However many are packed at a time, and whatever the order of their sizes."""
+    path = tmp_path / "masks.json"
+    entries = [
+        _entry(number, [size, size], [number, size * size - number])
+        for number, size in enumerate(sizes)
+    ]
+    path.write_text(json.dumps(entries))
+    said, grown = read_apart(path, code=PACK)
+    areas = [size * size - number for number, size in enumerate(sizes)]
+    assert said == str(areas)
+    of_two = 2 * max(areas) / 8 / 2**20
+    assert grown < sum(areas) / 8 / 2**20 + 1.5 * of_two
+
+
+def test_masks_of_mixed_sizes_keep_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(masks, "MASKS_AT_A_TIME", 2)
+    rng = np.random.default_rng(0)
+    entries = []
+    for number in range(15):
+        height, width = rng.integers(3, 90, 2).tolist() if number % 3 else (70, 40)
+        dense = rng.random((1, height, width)) < 0.5
+        (run,) = fastiou.Masks.from_dense(dense).to_rle()
+        entries.append((_entry(number, [height, width], run["counts"].decode()), dense[0]))
+    path = tmp_path / "masks.json"
+    path.write_text(json.dumps([entry for entry, _ in entries]))
+    (packed,) = pack_masks([read_masks(path)], lambda *_: None)
+    assert packed.area.tolist() == [int(dense.sum()) for _, dense in entries]
+    for image, (_, dense) in zip(packed.to_dense(), entries, strict=True):
+        height, width = dense.shape
+        assert np.array_equal(image[:height, :width], dense)
+        assert image.sum() == dense.sum()

@@ -20,6 +20,7 @@ from fastiou.relations import topk as topk_module
 from fastiou.relations.pairs import Pairs, lowest_score
 from fastiou.relations.thresholds import least_from
 from fastiou.relations.topk import TopK, allocate_best, keep_best
+from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import BuiltSet, Search, build_set, search_built
 from fastiou.typing import Array
@@ -95,7 +96,8 @@ class Index:
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
         self._keys: KeyTable | None = None
         if groups is not None:
-            self._keys = KeyTable(read_keys("groups", groups, len(array)))
+            with memory.in_words("groups", "pass integers"):
+                self._keys = KeyTable(read_keys("groups", groups, len(array)))
         # By metric and dtype, since areas are not the same for all.
         self._built: dict[tuple[str, str], BuiltSet | None] = {}
         self._prepared(METRICS["iou"], result_dtype(self._set))
@@ -239,7 +241,8 @@ class Index:
             return None, ONE_GROUP
         if groups is None:
             raise ValueError("groups must be given, one for each of a: the index has groups")
-        codes = self._keys.codes_of(read_keys("groups", groups, count))
+        with memory.in_words("groups", "pass integers"):
+            codes = self._keys.codes_of(read_keys("groups", groups, count))
         return (codes, self._keys.codes), codes
 
 

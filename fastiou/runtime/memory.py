@@ -6,13 +6,24 @@ import collections
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT_BYTES", "allocate", "check", "fits", "free", "human_size", "scratch", "too_large"]
+__all__ = [
+    "KEPT_BYTES",
+    "allocate",
+    "check",
+    "fits",
+    "free",
+    "human_size",
+    "in_words",
+    "scratch",
+    "too_large",
+]
 
 
 def _read_number(path: str) -> int | None:
@@ -163,6 +174,17 @@ def check(size: int, what: str, instead: str) -> None:
     available = _available_memory() if size >= KEPT_BYTES else None
     if available is not None and size > available:
         raise too_large(size, available, what, instead)
+
+
+@contextlib.contextmanager
+def in_words(what: str, instead: str) -> Iterator[None]:
+    """Give words to a MemoryError that Python raises without any, as for a list or a string."""
+    try:
+        yield
+    except MemoryError as error:
+        if str(error):
+            raise
+        raise MemoryError(f"{what} needs more memory than is free; {instead}") from None
 
 
 def too_large(size: int, available: int | None, what: str, instead: str) -> MemoryError:

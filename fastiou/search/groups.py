@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.keys import Keys, KeyTable, read_keys
+from fastiou.runtime import memory
 from fastiou.typing import Array
 
 __all__ = ["group_arrays", "group_codes"]
@@ -44,6 +45,14 @@ def group_arrays(
     """
     if groups is None:
         return None, None
+    with memory.in_words(name, "pass integers"):
+        return _group_arrays(groups, size1, size2, itself=itself, name=name)
+
+
+def _group_arrays(
+    groups: Any, size1: int, size2: int, *, itself: bool, name: str
+) -> tuple[Array, Array]:
+    """The same of groups that are given."""
     if itself:
         keys = read_keys(name, groups, size1)
         own = keys.integers

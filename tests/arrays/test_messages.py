@@ -251,6 +251,31 @@ def test_lists_beyond_memory_are_told_in_words(monkeypatch: pytest.MonkeyPatch) 
         fastiou.box_iou(np.zeros((50_000, 4)), np.zeros((50_000, 4)))
 
 
+@pytest.mark.parametrize(
+    ("place", "name", "call"),
+    [
+        ("fastiou.arrays.keys._key", "groups", lambda: fastiou.pairs(BOX, groups=["a"])),
+        ("fastiou.search.groups.KeyTable", "groups", lambda: fastiou.pairs(BOX, groups=["a"])),
+        ("fastiou.relations.index.KeyTable", "groups", lambda: fastiou.Index(BOX, groups=["a"])),
+        ("fastiou.geometries.masks.run_lengths._offsets", "entries",
+         lambda: fastiou.Masks.from_rle([{"size": [1, 1], "counts": [1]}])),
+        ("fastiou.geometries.masks.polygons._rings", "polygons",
+         lambda: fastiou.Masks.from_polygons(POLYGON, (4, 4))),
+        ("fastiou.geometries.masks.mask_set.write_run_lengths", "run lengths of masks",
+         fastiou.Masks.from_dense(MASK).to_rle),
+    ],
+)  # fmt: skip
+def test_memory_that_python_has_not_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, place: str, name: str, call: Callable[[], Any]
+) -> None:
+    def full(*arguments: Any, **options: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(place, full)
+    with pytest.raises(MemoryError, match=rf"^{name} needs more memory than is free; "):
+        call()
+
+
 def test_words_are_short() -> None:
     assert described(1.5) == "1.5"
     assert described("ab") == "'ab'"

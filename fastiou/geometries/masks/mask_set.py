@@ -180,7 +180,8 @@ class Masks:
         >>> fastiou.Masks.from_rle([{"size": [4, 4], "counts": [5, 2, 2, 2, 5]}]).area
         array([4])
         """
-        return cls._of(pack_runs(read_run_lengths("entries", entries, size)))
+        with memory.in_words("entries", "read fewer at a time"):
+            return cls._of(pack_runs(read_run_lengths("entries", entries, size)))
 
     @classmethod
     def from_polygons(cls, polygons: Any, size: tuple[int, int]) -> Masks:
@@ -214,7 +215,8 @@ class Masks:
         >>> fastiou.Masks.from_polygons([[[1, 1], [5, 1], [5, 4], [1, 4]]], (6, 8)).boxes
         array([[1, 1, 5, 4]])
         """
-        return cls._of(pack_runs(*rasterise("polygons", polygons, size)))
+        with memory.in_words("polygons", "pass fewer at a time"):
+            return cls._of(pack_runs(*rasterise("polygons", polygons, size)))
 
     @classmethod
     def from_labels(cls, image: Any) -> tuple[Masks, Any]:
@@ -412,7 +414,8 @@ class Masks:
                 offsets[first : last + 1],
                 counts,
             )
-        return write_run_lengths(RunLengths(self._size, counts, offsets))
+        with memory.in_words("run lengths of masks", "write fewer at a time"):
+            return write_run_lengths(RunLengths(self._size, counts, offsets))
 
     # ---- looked at -----------------------------------------------------------------------------
 

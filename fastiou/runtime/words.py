@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
-__all__ = ["described", "described_dtype", "shortened"]
+__all__ = ["described", "described_dtype", "shortened", "sides"]
 
 
 #: Characters of a value, and of what another library says.
@@ -37,3 +37,8 @@ def shortened(text: str, longest: int = LONGEST) -> str:
         return text
     half = (longest - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
+
+
+def sides(size: tuple[int, int]) -> str:
+    """Height and width."""
+    return f"{size[0]:,} × {size[1]:,}"

@@ -31,10 +31,10 @@ from fastiou.geometries.masks.run_lengths import (
     write_run_lengths,
 )
 from fastiou.runtime import memory, steps, threads
-from fastiou.runtime.words import described
+from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
-__all__ = ["Masks", "as_masks", "holds_masks", "join_sets", "read_masks", "sides"]
+__all__ = ["Masks", "as_masks", "holds_masks", "join_sets", "read_masks"]
 
 
 class Masks:
@@ -537,11 +537,6 @@ def join_sets(sets: list[Masks], order: Array) -> Masks:
     parts = [(masks._boxes, masks._offsets, masks._words) for masks in sets]
     sets.clear()
     return Masks._of(join(size, parts, order, held=held))
-
-
-def sides(size: tuple[int, int]) -> str:
-    """A size for a message."""
-    return f"{size[0]:,} × {size[1]:,}"
 
 
 def _read_only(array: Array) -> Array:

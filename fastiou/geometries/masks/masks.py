@@ -15,11 +15,12 @@ from fastiou.geometries.masks.kernels import (
     mask_kernels,
     shared_and_areas,
 )
-from fastiou.geometries.masks.mask_set import Masks, holds_masks, read_masks, sides
+from fastiou.geometries.masks.mask_set import Masks, holds_masks, read_masks
 from fastiou.geometries.masks.packing import SCORES_PER_WORD, running_sum, words_of_each
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import steps, threads
+from fastiou.runtime.words import sides
 from fastiou.typing import Array
 
 __all__ = ["MASK"]

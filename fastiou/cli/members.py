@@ -23,7 +23,11 @@ from fastiou.formats.layouts import common_layout, extents
 from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.typing import Array
 
-__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
+__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets", "key_column"]
+
+
+#: Names of columns of results.
+RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
 
 
 class Sets(NamedTuple):
@@ -132,11 +136,17 @@ def _pairs_in_all(sizes: Sequence[int]) -> int:
     return sizes[0] * sizes[1] if len(sizes) > 1 else sizes[0] * (sizes[0] - 1) // 2
 
 
+def key_column(key: str) -> str:
+    """What a key is called among the columns of a result, which have names of their own."""
+    return f"key_{key}" if key in RESERVED else key
+
+
 def _names_of(
     grouping: Grouping | None, files: Sequence[MemberFile], rows: Array, cols: Array
 ) -> dict[str, Array]:
     """The keys of pairs, and what the files call their members."""
-    names = {key: files[0].keys[key][rows] for key in (() if grouping is None else grouping.keys)}
+    keys = () if grouping is None else grouping.keys
+    names = {key_column(key): files[0].keys[key][rows] for key in keys}
     for side, file, positions in zip("ab", (files[0], files[-1]), (rows, cols), strict=True):
         if file.ids is not None:
             names[f"id_{side}"] = file.ids[positions]

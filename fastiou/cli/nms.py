@@ -12,7 +12,7 @@ import numpy as np
 import fastiou
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.kinds import refusals
-from fastiou.cli.members import MEMBERS, Members
+from fastiou.cli.members import MEMBERS, Members, key_column
 from fastiou.cli.options import NmsOptions, check_no_input, check_skips, check_threshold
 from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries, write_lines
 from fastiou.cli.summary import show_facts, timing, with_share
@@ -166,7 +166,7 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
 
     least = -math.inf if options.score_threshold is None else options.score_threshold
     below = int(np.count_nonzero(file.scores < least))
-    names = {key: values[kept] for key, values in file.keys.items()}
+    names = {key_column(key): values[kept] for key, values in file.keys.items()}
     if file.ids is not None:
         names["id"] = file.ids[kept]
     return Kept(file.places(kept), file.scores[kept], len(file), below, names, describe)

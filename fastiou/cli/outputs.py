@@ -105,7 +105,7 @@ def _check_regular(path: Path) -> None:
 def _text_rows(template: str, *columns: npt.NDArray[Any]) -> bytes:
     """Rows of text, `template` filled with the columns of each."""
     cells = (_quoted(column) if column.dtype.kind == "U" else column.tolist() for column in columns)
-    return "".join(map(template.format, *cells)).encode()
+    return "".join(map(template.format, *cells)).encode("utf-8", "backslashreplace")
 
 
 def _quoted(column: npt.NDArray[Any]) -> list[str]:

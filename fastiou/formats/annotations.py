@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -26,6 +28,9 @@ __all__ = [
     "refuse_dota",
 ]
 
+#: The largest number: integers beyond all floats are refused, too.
+LARGEST = sys.float_info.max
+
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -44,7 +49,7 @@ def _keys(path: Path, names: list[Any], wanted: Wanted) -> dict[str, Array]:
 
 def is_voc(data: bytes) -> bool:
     """Whether it is XML whose root is an annotation."""
-    return b"<annotation" in data[:4096]
+    return re.search(rb"<annotation[\s>]", data[:4096]) is not None
 
 
 def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -57,8 +62,10 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     except (ElementTree.ParseError, ValueError) as error:
         line = getattr(error, "position", (None,))[0]
         raise FileError(path, f"not XML ({error})", "an annotation of Pascal VOC", line) from None
+    if root.tag != "annotation":
+        raise FileError(path, f"XML of <{shortened(root.tag)}>", "an annotation of Pascal VOC")
     boxes, names = [], []
-    for number, entry in enumerate(root.iter("object"), 1):
+    for number, entry in enumerate(root.iterfind("object"), 1):
         where = f"object {number}"
         name = (entry.findtext("name") or "").strip()
         if not name:
@@ -82,7 +89,9 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 
 def is_labelme(data: bytes) -> bool:
     """Whether it is a JSON object with shapes."""
-    return data.lstrip().startswith(b"{") and b'"shapes"' in data and b'"shape_type"' in data
+    known = (b'"shape_type"', b'"imagePath"')
+    begins = data[:4096].lstrip().startswith(b"{")
+    return begins and b'"shapes"' in data and any(word in data for word in known)
 
 
 def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -123,7 +132,7 @@ def _are_points(points: Any, least: int) -> bool:
         and all(
             isinstance(point, list)
             and len(point) == 2
-            and all(type(x) in (int, float) and math.isfinite(x) for x in point)
+            and all(type(x) in (int, float) and abs(x) <= LARGEST for x in point)
             for point in points
         )
     )

@@ -16,6 +16,7 @@ from fastiou.formats.pieces import read_pieces
 from fastiou.typing import Array
 
 __all__ = [
+    "CLASS_FIRST",
     "EXACT",
     "IMAGES",
     "SIZES_FOR_CORNERS",
@@ -28,11 +29,13 @@ __all__ = [
     "Skipped",
     "Wanted",
     "are_exact_integers",
+    "can_be_scores",
     "check_text",
     "chosen_keys",
     "kind_described",
     "kind_of",
     "looks_like_sizes",
+    "looks_normalized",
     "number_in",
     "read_content",
     "whole_number_in",
@@ -129,6 +132,13 @@ SIZES_FOR_CORNERS = (
     "as xyxy, most boxes are inverted",
     "an option that says what they are: --boxes xywh, --boxes cxcywh, or --boxes xyxy",
 )
+
+#: The same of boxes that look normalized.
+CLASS_FIRST = (
+    "this could be a class, cx, cy, w and h, as YOLO has between blanks, or corners and scores",
+    "blanks and numbers between 0 and 1, or --boxes xyxy",
+)
+
 
 # ---- contents ----------------------------------------------------------------------------------
 
@@ -406,6 +416,23 @@ def looks_like_sizes(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
         return False
     inverted = (boxes[:, 2:4] < boxes[:, :2]).any(axis=1) & (boxes[:, 2:4] > 0).all(axis=1)
     return bool(np.count_nonzero(inverted) > len(boxes) / 2)
+
+
+def looks_normalized(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
+    """Whether five numbers a row are rather those of YOLO: a class, and four between 0 and 1."""
+    if wanted.told or boxes.shape[1] != 5 or not len(boxes):
+        return False
+    classes, others = boxes[:, 0], boxes[:, 1:]
+    whole = (classes >= 0) & (classes == np.floor(classes))
+    return bool(whole.all() and ((others >= 0) & (others <= 1.01)).all())
+
+
+def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:
+    """Whether the last of five numbers a row can be a score unasked, and not an angle or a side."""
+    if wanted.scored:  # logits, say, but not pixels or classes
+        whole = np.isfinite(scores).all() and (scores == np.floor(scores)).all()
+        return wanted.told or not bool(whole and (scores > 1).any())
+    return bool(((scores >= 0) & (scores <= 1)).all())
 
 
 def number_in(cell: str) -> float | None:

@@ -64,10 +64,14 @@ def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
         raise ImportError(f"{purpose} needs {module}, which fails: {error}") from error
 
 
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def described(value: Any) -> str:
     """A value of a JSON file as it may stand in a message."""
     # Lists of numbers may be arrays by now.
-    text = json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
     return shortened(text)
 
 

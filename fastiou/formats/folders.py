@@ -21,7 +21,7 @@ __all__ = ["files_in", "holds_boxes", "read_folder"]
 ENDINGS = (".txt", ".csv", ".xml", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".arrow")
 
 #: Files beside annotations that hold none.
-BESIDE = ("classes.txt", "names.txt", "readme.txt", "train.txt", "val.txt", "test.txt")
+BESIDE = ("classes.txt", "readme.txt")
 
 
 def files_in(path: Path) -> list[Path]:
@@ -29,12 +29,18 @@ def files_in(path: Path) -> list[Path]:
     return sorted(
         file
         for file in path.iterdir()
-        if file.suffixes
-        and (set(file.suffixes) & set(ENDINGS))
+        if _stem(file.name) is not None
         and not file.name.startswith(".")
         and file.name.lower() not in BESIDE
         and file.is_file()
     )
+
+
+def _stem(name: str) -> str | None:
+    """The name of a file without its ending; None if it has none of `ENDINGS`."""
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    ending = next((ending for ending in ENDINGS if plain.lower().endswith(ending)), None)
+    return None if ending is None else plain[: -len(ending)]
 
 
 def holds_boxes(path: Path) -> bool:
@@ -85,11 +91,15 @@ def read_folder(
         if found.keys.keys() != first.keys.keys():
             has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
             raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
-        files.append((file.name.partition(".")[0], found))
+        name = _stem(file.name) or file.name
+        if files and name in dict(files):
+            other = dict(files)[name].path.name
+            raise FileError(file, f"of the same name as {other}", "one file for each image")
+        files.append((name, found))
     if not files:
         raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
     first = files[0][1]
-    key = "video" if "image" in first.keys else "image"
+    key = next(name for name in ("image", "video", "file") if name not in first.keys)
     lengths = [len(file) for _, file in files]
     names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
     keys: dict[str, Any] = {key: names}
@@ -102,6 +112,7 @@ def read_folder(
     return replace(
         first,
         path=path,
+        unused=tuple(dict.fromkeys(name for _, file in files for name in file.unused)),
         boxes=np.concatenate([file.boxes for _, file in files]),
         keys=keys,
         scores=_joined([file.scores for _, file in files]),

@@ -11,15 +11,21 @@ from fastiou.formats.content import whole_number_in
 from fastiou.formats.errors import FileError
 from fastiou.typing import Array
 
-__all__ = ["joined_keys", "key_array", "one_key"]
+__all__ = ["is_written_as_name", "joined_keys", "key_array", "one_key"]
 
 
 def key_array(cells: Sequence[str]) -> Array:
     """A key from its cells: whole numbers if all are, else names."""
     numbers = [whole_number_in(cell) for cell in cells]
-    if None not in numbers:
+    if None not in numbers and not any(map(is_written_as_name, cells)):
         return np.array(numbers, np.int64)
     return np.array(cells, np.str_)
+
+
+def is_written_as_name(cell: str) -> bool:
+    """Whether a whole number is written as only a name is: 000001, which is another than 1."""
+    digits = cell.strip().lstrip("+-")
+    return (len(digits) > 1 and digits[0] == "0" and digits[1] != ".") or "e" in digits.lower()
 
 
 def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array:
@@ -36,7 +42,7 @@ def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array
             np.unique(column, return_inverse=True)[1] for column in (first, other)
         )
         both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
-        if len(first) and len(both) != max(codes.max(), other_codes.max()) + 1:
+        if len(first) and not codes.max() + 1 == other_codes.max() + 1 == len(both):
             found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
             raise FileError(path, found, f"one of them: --by {name.strip()}")
     return first

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fastiou.formats import pieces
 from fastiou.formats.content import (
+    CLASS_FIRST,
     EXACT,
     SIZES_FOR_CORNERS,
     BoxFile,
@@ -23,10 +24,12 @@ from fastiou.formats.content import (
     Integers,
     Wanted,
     are_exact_integers,
+    can_be_scores,
     chosen_keys,
     kind_described,
     kind_of,
     looks_like_sizes,
+    looks_normalized,
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.layouts import LAYOUTS
@@ -107,10 +110,14 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     array, numbers, scores = read_npy(path, data), LAYOUTS[wanted.fmt], None
     chosen_keys(path, (), wanted.by)
     with_scores = array.ndim == 2 and array.shape[1] == numbers + 1
-    # Unasked, a fifth number is a score only if it can be: it may be an angle.
+    if with_scores and looks_normalized(array, wanted):
+        raise FileError(path, *CLASS_FIRST)
+    if with_scores and wanted.scored and not can_be_scores(array[:, -1], wanted):
+        expected = "scores in the last column; with --boxes they may be anything"
+        raise FileError(path, "the last column holds whole numbers above 1", expected, "array")
     unasked = with_scores and array.dtype.kind == "f" and not wanted.scored
     unused: tuple[str, ...] = ()
-    if unasked and ((array[:, -1] >= 0) & (array[:, -1] <= 1)).all():
+    if unasked and can_be_scores(array[:, -1], wanted):
         array, unused = array[:, :-1], ("the last column (scores)",)
     if wanted.scored:
         if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
@@ -144,6 +151,9 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         expected = f'an array "boxes" of shape (N, {LAYOUTS[fmt]})'
         raise FileError(path, f"holds {listed or 'no arrays'}", expected)
     boxes = _box_array(path, "boxes", found["boxes"], LAYOUTS[fmt])
+    if "fmt" not in found and looks_like_sizes(boxes, wanted):
+        raise FileError(path, *SIZES_FOR_CORNERS)
+    unused = tuple(name for name in names if name not in ("boxes", "fmt", "groups", "scores"))
     keys = {}
     chosen_keys(path, ["image"] if "groups" in found else [], wanted.by)
     if "groups" in found:
@@ -153,7 +163,9 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         if "scores" not in found:
             raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
         scores = _score_array(path, "scores", found["scores"], len(boxes))
-    return BoxFile(path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, scores=scores)
+    return BoxFile(
+        path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, scores=scores, unused=unused
+    )
 
 
 def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.formats.columns import ColumnsError, Meaning, meaning_of
-from fastiou.formats.content import BoxFile, Floats, Wanted, are_exact_integers
+from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
 from fastiou.formats.keys import one_key
 from fastiou.formats.text import text_lines
@@ -120,7 +120,7 @@ def _file(
     def numbers(place: int, *, nan: bool) -> Floats:
         name, values = names[place], column(place)
         for row, value in enumerate(values):
-            if type(value) not in (int, float):
+            if type(value) not in (int, float) or (type(value) is int and abs(value) > EXACT):
                 raise FileError(path, f"{name}: {described(value)}", "a number", where(name, row))
         array = np.array(values, np.float64)
         unfit = np.isinf(array) if nan else ~np.isfinite(array)

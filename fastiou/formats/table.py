@@ -313,9 +313,7 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
     fits = [row for row in fits if row.name != "npy" or FORMATS["labels"] not in fits]
     if len(fits) > 1:
         names = " or ".join(row.name for row in fits)
-        raise FileError(
-            path, f"this could be {names}", f"an option that says which: --format {fits[0].name}, …"
-        )
+        raise FileError(path, f"this could be {names}", f"the one meant: --format {names}")
     return fits[0] if fits else None
 
 

@@ -12,18 +12,22 @@ import numpy as np
 
 from fastiou.formats.columns import ColumnsError, meaning_of
 from fastiou.formats.content import (
+    CLASS_FIRST,
     SIZES_FOR_CORNERS,
+    Booleans,
     BoxFile,
     Floats,
     Wanted,
     are_exact_integers,
+    can_be_scores,
     chosen_keys,
     looks_like_sizes,
+    looks_normalized,
     number_in,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.keys import key_array, one_key
+from fastiou.formats.keys import is_written_as_name, key_array, one_key
 from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
@@ -84,7 +88,7 @@ def is_csv(sample: Sample, wanted: Wanted) -> bool:
     numbers, count = sample.numbers, LAYOUTS[wanted.fmt]
     if numbers is None or numbers.shape[1] not in (count, count + 1):
         return False
-    return not looks_like_sizes(numbers, wanted)
+    return not (looks_like_sizes(numbers, wanted) or looks_normalized(numbers, wanted))
 
 
 def read_csv(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -97,9 +101,10 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     if sample.is_headed:
         return _headed_table(path, sample, wanted)
     width, count = len(sample.first), LAYOUTS[wanted.fmt]
-    scores = sample.numbers[:, count:] if sample.numbers is not None else np.zeros((0, 1))
-    # Unasked, a fifth number is a score only if it can be: it may be an angle.
-    plausible = wanted.scored or bool(((scores >= 0) & (scores <= 1)).all())
+    if sample.numbers is None:
+        expected = "rows of numbers, or a header that names the columns"
+        raise FileError(path, "the first row holds more than numbers", expected, sample.line)
+    plausible = can_be_scores(sample.numbers[:, count:], wanted)
     if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
         known = " or ".join(row.format for row in LAYOUTS_OF_ROWS)
@@ -112,7 +117,9 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     if wanted.by:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)
-    if sample.numbers is not None and looks_like_sizes(sample.numbers, wanted):
+    if looks_normalized(sample.numbers, wanted):
+        raise FileError(path, *CLASS_FIRST, sample.line)
+    if looks_like_sizes(sample.numbers, wanted):
         raise FileError(path, *SIZES_FOR_CORNERS, sample.line)
     box = tuple(range(count))
     score = (count,) if width > count else ()
@@ -169,22 +176,29 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         file = _read(path, data, wanted, lay_out)
-        if not wanted.format_told and file.fmt != "xyxy":
-            empty = (file.boxes[:, 2:4] <= 0).any(axis=1)
-            if empty.any():
-                row = int(empty.argmax())
-                found = f"box {row + 1} has width and height {_sizes(file.boxes[row])}"
-                expected = (
-                    f"positive ones, as {layout.format} has (--format {layout.format} takes it)"
-                )
-                raise FileError(path, found, expected, _line_of(data, row))
+        if not wanted.format_told:
+            wrong, rule = _rule(layout, file.boxes)
+            if wrong.any():
+                row = int(wrong.argmax())
+                numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
+                expected = f"{rule}, as {layout.format} has (--format {layout.format} takes it)"
+                raise FileError(path, f"box {row + 1} is {numbers}", expected, _line_of(data, row))
         return file
 
     return read
 
 
-def _sizes(box: Floats) -> str:
-    return f"{box[2]:g} and {box[3]:g}"
+def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:
+    """Which boxes break the rule of a format, and what the rule is."""
+    sides = boxes[:, 2:4] - (boxes[:, :2] if layout.fmt == "xyxy" else 0)
+    wrong: Booleans = np.any(sides < 0, axis=1)
+    if layout.fmt == "xyxy":
+        return wrong, "corners in order"
+    wrong |= np.any(sides <= 0, axis=1)
+    if layout.format == "yolo":
+        wrong |= np.any((boxes < 0) | (boxes > 1), axis=1)
+        return wrong, "numbers between 0 and 1, and a size"
+    return wrong, "a positive width and height"
 
 
 def _line_of(data: bytes, row: int) -> int | None:
@@ -272,7 +286,11 @@ def _text_columns(data: bytes, table: _Table) -> set[int]:
     columns = [column for key, column in table.key_columns if key in table.named]
     return {
         column for column in columns
-        if any(len(row) > column and number_in(row[column]) is None for row in rows)
+        if any(
+            len(row) > column
+            and (number_in(row[column]) is None or is_written_as_name(row[column]))
+            for row in rows
+        )
     }  # fmt: skip
 
 

@@ -199,7 +199,18 @@ def _is_mot(sample: Sample) -> bool:
         and _are_positive(sides)
         and bool((np.nanmax(sides, axis=0, initial=0) > 1).all())
         and not (rows.shape[1] == 10 and _is_visdrone(sample, 2))
+        and rows.shape[1] != 8  # which no tracker writes: rather scores of VisDrone in percent
+        and not (rows.shape[1] == 6 and _could_be_corners(rows))
     )
+
+
+def _could_be_corners(rows: Floats) -> bool:
+    """Whether six numbers could be frame, id and two corners, or two corners, score and class."""
+    if (rows[:, 1] == -1).all():  # no track
+        return False
+    last = (rows[:, 4:] > rows[:, 2:4]).all()
+    first = (rows[:, 2:4] > rows[:, :2]).all() and (rows[:, 4:] <= 100).all()
+    return bool(last or first)
 
 
 def _is_visdrone(sample: Sample, first: int) -> bool:
@@ -210,7 +221,7 @@ def _is_visdrone(sample: Sample, first: int) -> bool:
         and _are_positive(rows[:, first + 2 : first + 4])
         and _are_within(rows[:, first + 4], 0, 1)
         and _are_whole(rows[:, first + 5], 0, 11)
-        and bool(rows[:, first + 5].any())  # MOT may have 0 there, as a place in the world
+        and bool(first == 0 or rows[:, first + 5].any())  # MOT may have places of 0 there
         and _are_whole(rows[:, first + 6], -1, 1)
         and _are_whole(rows[:, first + 7], -1, 2)
     )

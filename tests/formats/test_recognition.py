@@ -25,7 +25,7 @@ SAMPLES = {
     "csv, header": ("csv", "image,x1,y1,x2,y2\n1,10,20,110,220\n1,0,0,30,40\n"),
     "mot": ("mot", "1,-1,10,20,100,200,0.9,-1,-1,-1\n2,-1,0,0,30,40,0.5,-1,-1,-1\n"),
     "mot, truth": ("mot", "1,1,10,20,100,200,1,1,1.0\n2,1,0,0,30,40,1,1,0.5\n"),
-    "mot, six": ("mot", "1,1,10,20,100,200\n2,1,0,0,30,40\n"),
+    "mot, six": ("mot", "1,1,900,20,100,200\n2,1,0,0,30,40\n"),
     "mot, seven blanks": ("mot", "1 1 10 20 100 200 0.5\n2 1 0 0 30 40 0.5\n"),
     "visdrone": ("visdrone", "10,20,100,200,1,4,0,0\n0,0,30,40,0,0,0,2\n"),
     "visdrone, found": ("visdrone", "684,8,273,116,1,4,-1,-1\n0,0,30,40,0.25,1,-1,-1\n"),
@@ -87,20 +87,70 @@ def test_what_formats_of_rows_hold(tmp_path: Path) -> None:
     assert file.keys["category"].tolist() == [4, 1]
 
 
+def test_what_could_be_several_formats_is_refused(tmp_path: Path) -> None:
+    content = SAMPLES["yolo"][1]
+    with pytest.raises(FileError, match=r"this could be csv or yolo, .*--format csv or yolo"):
+        read(tmp_path, content, fmt="xywh", told=True)
+    for name in ("yolo", "csv"):
+        assert read(tmp_path, content, fmt="xywh", told=True, format=name).format == name
+
+
 @pytest.mark.parametrize(
-    ("content", "names"),
+    "content",
     [
-        # Class 0 everywhere, which may as well be a corner.
-        ("0 0.1 0.5 0.6 0.7\n0 0.2 0.4 0.6 0.5\n", ("csv", "yolo")),
+        "1,1,912,484,1009,593\n2,1,900,480,1000,590\n",  # frame, id and two corners
+        "10,20,110,120,0.9,3\n30,40,60,70,0.5,1\n",  # two corners, score and class
+        "684,8,273,116,95,4,-1,-1\n",  # scores in percent
+        "0,0.5,0.5,0.9,0.9\n",  # labels of YOLO with commas
+        "100,100,20,20,car\n",
+        "1,10,20,110,120\n2,10,20,110,120\n",
+        "0 .5 .5 .2 .2\n0 320 240 50 50\n",
+        "3 .5 .5 .2 .2\n3 .5 .5 0 .1\n",
+        "<annotations><image name='a'/></annotations>",
     ],
 )
-def test_what_could_be_several_formats_is_refused(
-    tmp_path: Path, content: str, names: tuple[str, ...]
-) -> None:
-    with pytest.raises(FileError, match=r"this could be .* or .*--format"):
-        read(tmp_path, content)
-    for name in names:
-        assert read(tmp_path, content, format=name).format == name
+@pytest.mark.parametrize("scored", [False, True])
+def test_what_is_no_format_is_not_taken_for_one(tmp_path: Path, content: str, scored: bool) -> None:
+    with pytest.raises(FileError):
+        read(tmp_path, content, scored=scored)
+    np.save(tmp_path / "boxes.npy", [[0, 0.5, 0.5, 0.9, 0.9]])
+    with pytest.raises(FileError, match="as YOLO has"):
+        read_boxes(tmp_path / "boxes.npy", scored=scored)
+
+
+def test_a_number_with_zeros_in_front_is_a_name(tmp_path: Path) -> None:
+    content = "image,x,y,w,h\n000001,1,2,3,4\n000010,1,2,3,4\n"
+    assert read(tmp_path, content).keys["image"].tolist() == ["000001", "000010"]
+    content = content.replace("000010", "1")
+    assert read(tmp_path, content).keys["image"].tolist() == ["000001", "1"]
+    folder = folder_of(tmp_path / "f", **{"000001__txt": "1 0.5 0.5 0.5 0.5\n"})
+    assert read_boxes(folder).keys["image"].tolist() == ["000001"]
+
+
+def test_one_key_of_two_columns_tells_all_groups(tmp_path: Path) -> None:
+    for header, cells in (("frame,filename", ("1,a", "1,b")), ("filename,frame", ("a,1", "b,1"))):
+        rows = "".join(f"{cell},0,0,9,9\n" for cell in cells)
+        with pytest.raises(FileError, match="tell different groups"):
+            read(tmp_path, f"{header},x1,y1,x2,y2\n{rows}")
+
+
+def test_names_in_folders(tmp_path: Path) -> None:
+    row = "1 0.5 0.5 0.5 0.5\n"
+    names = {"img.rf.abc1.txt": row, "img.rf.def2.TXT": row, "a.txt.bak": "?", "test.txt": row}
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for name, content in names.items():
+        (folder / name).write_text(content)
+    found = read_boxes(folder).keys["image"].tolist()
+    assert found == ["img.rf.abc1", "img.rf.def2", "test"]
+    (folder / "test.csv").write_text(row)
+    with pytest.raises(FileError, match=r"of the same name as test\.csv"):
+        read_boxes(folder)
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "boxes.npz", boxes=[[0, 0, 9, 9]], scores=[0.5], labels=[1])
+    assert read_boxes(tmp_path / "boxes.npz").unused == ("labels",)
 
 
 def test_corners_that_are_no_corners_are_not_guessed(tmp_path: Path) -> None:
@@ -133,7 +183,7 @@ def test_a_fifth_number_is_a_score_only_if_it_can_be(tmp_path: Path) -> None:
 def test_sizes_of_later_rows_are_checked_and_the_line_is_told(tmp_path: Path) -> None:
     good = "1,1,10,20,30,40,1\n"
     content = good * 300 + "\n" + "2,1,10,20,-30,40,1\n" + good
-    with pytest.raises(FileError, match=r":302: box 301 has width and height -30 and 40.*--format"):
+    with pytest.raises(FileError, match=r":302: box 301 is 10, 20, -30, 40, .*--format"):
         read(tmp_path, content)
     assert len(read(tmp_path, content, format="mot")) == 302
 

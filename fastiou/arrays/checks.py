@@ -195,10 +195,13 @@ def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
 
 def refuse_infinite(given: Input) -> None:
     """Raise a ValueError that names the first box of an argument with an infinite number."""
-    blocks = chunks.blocks(given.source.shape)
-    if not any(np.isinf(given.source[block]).any() for block in blocks):
-        return
+    if given.source.size > chunks.PIECE:
+        blocks = chunks.blocks(given.source.shape)
+        if not any(np.isinf(given.source[block]).any() for block in blocks):
+            return
     infinite = np.isinf(given.source)
+    if not infinite.any():
+        return
     of_boxes = infinite.any(axis=-1)
     where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
     row = where[0] if len(where) == 1 else where

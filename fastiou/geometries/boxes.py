@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ __all__ = [
     "BOX",
     "EXACT_SPAN",
     "area_of_sides",
+    "block_steps",
     "empty_columns",
     "exact_floats",
     "fill_within_limits",
@@ -185,6 +186,13 @@ def fill_within_limits(
     return [some._replace(exponent=exponent) for some in columns]
 
 
+def block_steps(blocks: int, scores: int) -> Iterable[tuple[int, int, int]]:
+    """Cut blocks into steps, as `steps.ranges`, where `scores`, the work of all, takes long."""
+    if scores < steps.STEP:
+        return ((0, blocks, scores),)
+    return steps.ranges(blocks, scores / blocks)
+
+
 def _fill(
     sets: list[Array],
     dtype: np.dtype[Any],
@@ -201,9 +209,9 @@ def _fill(
     columns = [empty_columns(len(boxes), dtype, phase) for boxes in sets]
     blocks = [blocks_of(len(boxes)) for boxes in sets]
     findings = np.empty((sum(blocks), 4))
-    each = SCORES_PER_BOX * max(1, sum(map(len, sets))) / len(findings)
+    scores = SCORES_PER_BOX * sum(map(len, sets))
     any_odd, largest, smallest, uneven = False, 0.0, math.inf, False
-    for first, last, work in steps.ranges(len(findings), each):
+    for first, last, work in block_steps(len(findings), scores):
         odd, most, least, differ = threads.run(
             FILL, work, sets[0], sets[-1], LAYOUTS[fmt], area_of_sides(fmt, metric, dtype),
             with_hulls, columns[0], columns[-1], blocks[0], findings, first, last,

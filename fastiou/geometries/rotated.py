@@ -22,6 +22,7 @@ from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.geometries.boxes import (
     EXACT_SPAN,
+    block_steps,
     empty_columns,
     exact_floats,
     fill_within_limits,
@@ -40,7 +41,7 @@ from fastiou.geometries.rotated_columns import (
 )
 from fastiou.geometry import Columns, Geometry, Small
 from fastiou.metrics import Metric, Need, larger, product, smaller
-from fastiou.runtime import chunks, steps, threads
+from fastiou.runtime import chunks, threads
 from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
@@ -237,8 +238,8 @@ def _filled(
         rows = empty_columns(len(boxes), dtype, phase, 4 + ROWS)
         findings = np.empty((-(-rows.shape[1] // BLOCK), 3))
         bounds, data = rows[:4], rows[4:]
-        any_odd, each = False, SCORES_PER_BOX * max(1, len(boxes)) / len(findings)
-        for first, last, work in steps.ranges(len(findings), each):
+        any_odd = False
+        for first, last, work in block_steps(len(findings), SCORES_PER_BOX * len(boxes)):
             odd, largest, smallest = threads.run(
                 FILL, work, boxes, LAYOUTS[fmt], bounds, data, findings, first, last
             )

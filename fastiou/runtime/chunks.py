@@ -22,18 +22,22 @@ def slices(count: int, size: int | None = None) -> Iterator[slice]:
         yield slice(first, min(first + size, count))
 
 
-def blocks(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
-    """Cut an array into blocks of at most `PIECE` elements each, in C order: an index for each."""
+def blocks(shape: tuple[int, ...], size: int | None = None) -> Iterator[tuple[int | slice, ...]]:
+    """Cut an array into blocks of at most `size` elements, in C order: an index for each.
+
+    By default they have at most `PIECE`.
+    """
+    size = PIECE if size is None else size
     if not shape:
         yield ()
         return
     each = math.prod(shape[1:])
-    if each > PIECE:
+    if each > size:
         for i in range(shape[0]):
-            for rest in blocks(shape[1:]):
+            for rest in blocks(shape[1:], size):
                 yield i, *rest
     else:
-        for rows in slices(shape[0], max(1, PIECE // max(each, 1))):
+        for rows in slices(shape[0], max(1, size // max(each, 1))):
             yield (rows,)
 
 

@@ -52,6 +52,7 @@ def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, In
 
 def _not_zero(name: str, masks: Array, first: int) -> Array:
     """Which pixels of floats are not 0; all must be whole."""
+    foreground = np.empty(masks.shape, np.bool_)
     for part in _parts(masks):
         pixels = masks[part]
         with np.errstate(invalid="ignore"):
@@ -59,7 +60,8 @@ def _not_zero(name: str, masks: Array, first: int) -> Array:
         if rest.any():
             place = np.unravel_index(int((rest != 0).argmax()), rest.shape)
             _refuse_fraction(name, _place_of(part, place, first), pixels[place])
-    return np.not_equal(masks, 0, order="C")
+        np.not_equal(pixels, 0, out=foreground[part])
+    return foreground
 
 
 def _above(name: str, masks: Array, first: int, *, threshold: float) -> Array:
@@ -70,7 +72,7 @@ def _above(name: str, masks: Array, first: int, *, threshold: float) -> Array:
         limits, bound = np.iinfo(masks.dtype), math.floor(threshold)
         if not limits.min <= bound <= limits.max:
             return np.full(masks.shape, bound < limits.min)
-        return np.greater(masks, masks.dtype.type(bound), order="C")
+        return _greater(masks, masks.dtype.type(bound))
     for part in _parts(masks):
         missing = np.isnan(masks[part])
         if missing.any():
@@ -80,7 +82,15 @@ def _above(name: str, masks: Array, first: int, *, threshold: float) -> Array:
                 f"{name} must hold numbers, got nan in mask {k} at row {row}, column {column}"
             )
     # An array of one: of a scalar NumPy 1 makes the type of the masks.
-    return np.greater(masks, np.full(1, threshold), order="C")
+    return _greater(masks, np.full(1, threshold))
+
+
+def _greater(masks: Array, least: Any) -> Array:
+    """Which pixels are greater, in C order."""
+    greater = np.empty(masks.shape, np.bool_)
+    for part in _parts(masks):
+        np.greater(masks[part], least, out=greater[part])
+    return greater
 
 
 def _parts(masks: Array) -> Iterator[tuple[slice, slice]]:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system tel
 def packed(head, filling, size):
     """A gzip file of `head` and then `filling` again and again, of about `size` bytes in all."""
     block = filling * ((1 << 24) // len(filling))
-    return gzip.compress(head) + gzip.compress(block) * (size // len(block))
+    return gzip.compress(head, mtime=0) + gzip.compress(block, mtime=0) * (size // len(block))
 
 
 def header_of(shape, dtype="<f8", columns_first=False):
@@ -185,7 +185,7 @@ def test_arrays_are_held_once(tmp_path):
     path = tmp_path / "boxes.npy"
     content = npy_bytes(np.zeros((6_000_000, 4)))
     code = CODE.replace("    READERS", "    print(len(READERS").replace("None)\n", "None)))\n", 1)
-    for compress in (bytes, lambda data: gzip.compress(data, 1)):
+    for compress in (bytes, lambda data: gzip.compress(data, 1, mtime=0)):
         path.write_bytes(compress(content))
         said, grown = read_apart(path, code=code)
         assert said == "6000000"
@@ -205,7 +205,10 @@ def little_memory(monkeypatch):
     ("content", "words"),
     [
         (header_of((1 << 24, 4)), "an array of 512.0 MiB, shape (16777216, 4), expected one that"),
-        (gzip.compress(header_of((1 << 24, 4))), "an array of 512.0 MiB, shape (16777216, 4)"),
+        (
+            gzip.compress(header_of((1 << 24, 4)), mtime=0),
+            "an array of 512.0 MiB, shape (16777216, 4)",
+        ),
         (header_of((10**23, 4)), "shape (100000000000000000000000, 4), expected one that fits"),
         (header_of((0, 4, 10**23), "|u1"), "cannot be read as .npy ("),
         (header_of((-1, 4)), "cannot be read as .npy (shape (-1, 4))"),
@@ -258,15 +261,15 @@ def test_large_content_is_read_whole(tmp_path, monkeypatch, content):
     monkeypatch.setattr(pieces, "JUDGED_FROM", 1 << 20)
     path = tmp_path / "content"
     parts = [content[:5], content[5:1_000_000], content[1_000_000:], b""]
-    for data in (content, gzip.compress(content, 1), b"".join(map(gzip.compress, parts))):
+    for data in (content, gzip.compress(content, 1, mtime=0), b"".join(map(gzip.compress, parts))):
         path.write_bytes(data)
         assert read_content(path) == content
-    path.write_bytes(gzip.compress(content, 1) + bytes(1000))  # filled up, as tapes are
+    path.write_bytes(gzip.compress(content, 1, mtime=0) + bytes(1000))  # filled up, as tapes are
     assert read_content(path) == content
-    path.write_bytes(gzip.compress(content, 1)[:-1])
+    path.write_bytes(gzip.compress(content, 1, mtime=0)[:-1])
     with pytest.raises(FileError, match="broken gzip file"):
         read_content(path)
-    path.write_bytes(gzip.compress(content, 1) + b"more")
+    path.write_bytes(gzip.compress(content, 1, mtime=0) + b"more")
     with pytest.raises(FileError, match="broken gzip file"):
         read_content(path)
 
@@ -274,7 +277,7 @@ def test_large_content_is_read_whole(tmp_path, monkeypatch, content):
 def test_content_comes_from_pipes(tmp_path):
     """Byte by byte, and but once."""
     content = b"1,2,3,4\n" * 1000
-    for data in (content, gzip.compress(content)):
+    for data in (content, gzip.compress(content, mtime=0)):
         reading, writing = os.pipe()
         if os.fork() == 0:
             for byte in data:
@@ -307,7 +310,7 @@ def test_a_compressed_array_is_checked_to_its_end(tmp_path, damage):
 def test_arrays_are_those_that_numpy_reads(tmp_path, shape, dtype, order):
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype, order=order)
     data = npy_bytes(array) + b"more"
-    parts = [gzip.compress(data[first : first + 9]) for first in range(0, len(data), 9)]
+    parts = [gzip.compress(data[first : first + 9], mtime=0) for first in range(0, len(data), 9)]
     (tmp_path / "parts").write_bytes(b"".join(parts))
     assert read_content(tmp_path / "parts") == data
     read = read_npy(tmp_path, data)

@@ -735,7 +735,7 @@ def test_concatenation(dense: Array) -> None:
     with pytest.raises(TypeError, match=r"sets\[1\] must be Masks, got ndarray"):
         Masks.concatenate([packed, dense])
     with pytest.raises(
-        ValueError, match=r"sets\[1\] has masks of 90 × 70 pixels, sets\[0\] of 70 × 90; padded"
+        ValueError, match=r"sets\[1\] has masks of 90 × 70 pixels, sets\[0\] of 70 × 90; Masks"
     ):
         Masks.concatenate([packed, Masks.from_dense(dense.transpose(0, 2, 1))])
 

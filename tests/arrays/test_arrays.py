@@ -15,7 +15,7 @@ from fastiou.runtime import gpu_arrays as interop
 
 def need(library: str) -> Any:
     """The library, which continuous integration installs in one of its environments."""
-    return pytest.importorskip(library, reason=f"{library} is not installed")
+    return pytest.importorskip(library, exc_type=ImportError, reason=f"{library} is not installed")
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ MAKERS = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
 
 
 def frame(library: str, array: Array) -> Any:
-    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    module = pytest.importorskip(
+        library, exc_type=ImportError, reason=f"{library} is not installed"
+    )
     return getattr(module, MAKERS[library])(dict(zip(COLUMNS, array.T, strict=True)))
 
 
@@ -52,7 +54,7 @@ def test_frames_of_numbers(rng: np.random.Generator, library: str, dtype: type, 
 @pytest.mark.parametrize("size", [0, 20])
 @pytest.mark.parametrize("missing", [False, True])
 def test_nullable_columns_of_pandas(rng: np.random.Generator, size: int, missing: bool) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", exc_type=ImportError, reason="pandas is not installed")
     array = random_boxes(rng, size, span=20).round()
     if missing and size:
         array[3, 2] = np.nan
@@ -76,7 +78,9 @@ def test_nullable_columns_of_pandas(rng: np.random.Generator, size: int, missing
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
 def test_what_is_missing_is_nan(library: str) -> None:
-    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    module = pytest.importorskip(
+        library, exc_type=ImportError, reason=f"{library} is not installed"
+    )
     make = getattr(module, MAKERS[library])
     found = make({"x1": [0, 0], "y1": [0, 0], "x2": [1, None], "y2": [1.0, 1.0]})
     scores = fastiou.box_iou(found, [[0, 0, 1, 1]])
@@ -88,7 +92,9 @@ def test_what_is_missing_is_nan(library: str) -> None:
 
 @pytest.mark.parametrize("library", MAKERS)
 def test_frames_that_are_no_boxes(library: str) -> None:
-    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    module = pytest.importorskip(
+        library, exc_type=ImportError, reason=f"{library} is not installed"
+    )
     make = getattr(module, MAKERS[library])
     names = make({"image": ["a", "b"], "y1": [0, 0], "x2": [1, 1], "y2": [1, 1]})
     with pytest.raises(TypeError, match=r"^a must hold booleans, integers, or floats"):

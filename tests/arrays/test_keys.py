@@ -108,7 +108,9 @@ def test_keys_of_any_form(
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 @pytest.mark.parametrize("size", [0, 2, 40])
 def test_frames_and_columns(library: str, size: int, rng: np.random.Generator) -> None:
-    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    module = pytest.importorskip(
+        library, exc_type=ImportError, reason=f"{library} is not installed"
+    )
     frame = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}[library]
     make = getattr(module, frame)
 
@@ -130,7 +132,7 @@ def test_frames_and_columns(library: str, size: int, rng: np.random.Generator) -
 
 @pytest.mark.parametrize("kind", ["Int64", "category", "string", "object", "Float64", "boolean"])
 def test_columns_of_pandas(kind: str, rng: np.random.Generator) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", exc_type=ImportError, reason="pandas is not installed")
 
     def columns(images: Array, classes: Array) -> Any:
         own = images if kind in ("Int64", "Float64") else [NAMES[i] for i in images]
@@ -160,13 +162,21 @@ MISSING = {
     "objects": lambda: np.array(["a", None, "b"], object),
     "NumPy's NaN": lambda: np.array(["a", np.float64("nan"), "b"], object),
     "a tuple": lambda: (1, None, 2),
-    "pandas' NA": lambda: [1, pytest.importorskip("pandas").NA, 2],
-    "pandas' NA among names": lambda: ["a", pytest.importorskip("pandas").NA, "b"],
-    "pandas": lambda: pytest.importorskip("pandas").Series(["a", None, "b"]),
-    "polars": lambda: pytest.importorskip("polars").Series([1, None, 2]),
-    "names of polars": lambda: pytest.importorskip("polars").Series(["a", None, "b"]),
-    "pyarrow": lambda: pytest.importorskip("pyarrow").array([1, None, 2]),
-    "names of pyarrow": lambda: pytest.importorskip("pyarrow").array(["a", None, "b"]),
+    "pandas' NA": lambda: [1, pytest.importorskip("pandas", exc_type=ImportError).NA, 2],
+    "pandas' NA among names": lambda: [
+        "a",
+        pytest.importorskip("pandas", exc_type=ImportError).NA,
+        "b",
+    ],
+    "pandas": lambda: pytest.importorskip("pandas", exc_type=ImportError).Series(["a", None, "b"]),
+    "polars": lambda: pytest.importorskip("polars", exc_type=ImportError).Series([1, None, 2]),
+    "names of polars": lambda: pytest.importorskip("polars", exc_type=ImportError).Series(
+        ["a", None, "b"]
+    ),
+    "pyarrow": lambda: pytest.importorskip("pyarrow", exc_type=ImportError).array([1, None, 2]),
+    "names of pyarrow": lambda: pytest.importorskip("pyarrow", exc_type=ImportError).array(
+        ["a", None, "b"]
+    ),
 }
 
 
@@ -256,7 +266,7 @@ def test_keys_of_two_sets_must_be_alike() -> None:
 
 
 def test_columns_of_two_frames_are_compared_by_name() -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", exc_type=ImportError, reason="pandas is not installed")
     box = [[0, 0, 1, 1]] * 2
     one = pandas.DataFrame({"image": [1, 2], "class": [5, 6]})
     with pytest.raises(ValueError, match=r"^groups\[0\] must have the columns image, class in"):

@@ -114,7 +114,7 @@ def test_other_images_are_named(tmp_path):
 
 
 def test_tables_of_arrow_are_named():
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", exc_type=ImportError)
     parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
     feather = pytest.importorskip("pyarrow.feather", exc_type=ImportError)
     for rows in ([], [1.0, 2.0]):

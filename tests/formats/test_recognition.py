@@ -330,7 +330,7 @@ def test_objects_by_name(tmp_path: Path, content: str, format_: str) -> None:
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
 def test_columns_of_arrow(tmp_path: Path, format_: str) -> None:
-    arrow = pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
     table = arrow.table(
         {
             "ImageID": ["a", "b"],

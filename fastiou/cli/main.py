@@ -238,6 +238,7 @@ def commands() -> click.Group:
           fastiou match tracks.txt gt.txt --method topk -k 3 --threshold 0.1
           fastiou match truth/ found/ --metric dice --out pairs.npz
           fastiou match truth/ found/ --format panoptic
+          fastiou match boxes.csv --threshold 0.9 --out pairs.csv
           fastiou match truth.png found.png --method greedy
           fastiou match a.npy b.npy --boxes xywh --no-groups --out pairs.parquet
         """  # noqa: D301

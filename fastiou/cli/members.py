@@ -17,7 +17,7 @@ from fastiou.cli.methods import METHODS, Query
 from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_skips
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
-from fastiou.formats.errors import shortened
+from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.groups import Grouping, common_groups
 from fastiou.formats.layouts import common_layout, extents
 from fastiou.formats.masks import mask_sizes, pack_masks
@@ -119,7 +119,20 @@ class Members(Kind):
     def warn(
         self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
     ) -> None:
-        """Tell what must be told, also where nobody asked for the summary, which tells it else."""
+        """Tell what must be told, also where nobody asked for the summary, which tells it else.
+
+        Raises
+        ------
+        RefusedError
+            A layout was asked for, and all files tell others.
+        """
+        told = {file.fmt for file in files if isinstance(file, BoxFile)}
+        if options.boxes is not None and told and options.boxes not in told:
+            names, layouts = (" and ".join(words) for words in (_names(files), sorted(told)))
+            raise RefusedError(
+                f"--boxes {options.boxes} is for files that do not tell their layout: {names} "
+                f"tell {layouts}"
+            )
         if not options.quiet:
             return
         words = []
@@ -130,6 +143,10 @@ class Members(Kind):
                 words.append(f"{file.path.name}: not used: {shortened(', '.join(file.unused))}")
         for line in words:
             print(f"fastiou: {line}", file=sys.stderr, flush=True)
+
+
+def _names(files: Sequence[MemberFile]) -> list[str]:
+    return list(dict.fromkeys(file.path.name for file in files))
 
 
 def _pairs_in_all(sizes: Sequence[int]) -> int:

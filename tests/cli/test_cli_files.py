@@ -203,3 +203,16 @@ def test_rows_that_are_kept_as_they_are(tmp_path: Path, content: str) -> None:
     assert (tmp_path / "again.txt").read_text() == out.read_text()
     refused = run("nms", path, "--out", tmp_path / "kept.json")
     assert "expected coco, for an output in .json" in refused.stderr
+
+
+def test_a_layout_that_no_file_takes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.txt"
+    path.write_text("1,-1,10,20,110,120,1\n")
+    for command in (("match", path, path), ("nms", path)):
+        refused = run(*command, "--boxes", "xyxy")
+        assert refused.exit_code == 2
+        assert (
+            "--boxes xyxy is for files that do not tell their layout: tracks.txt" in refused.stderr
+        )
+    np.save(tmp_path / "boxes.npy", [[10, 20, 120, 140]])
+    run_well("match", tmp_path / "boxes.npy", path, "--boxes", "xyxy", "--by", "none")

@@ -47,6 +47,8 @@ def test_images_by_name(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_names_in_tables(files: tuple[Path, Path], tmp_path: Path, ending: str) -> None:
+    if ending == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
     for path in files:
         path.write_text(path.read_text().replace("a.jpg", '"a ""x"", 1.jpg"'))
     out = tmp_path / f"pairs{ending}"
@@ -54,7 +56,6 @@ def test_names_in_tables(files: tuple[Path, Path], tmp_path: Path, ending: str) 
     if ending == ".csv":
         names = [row["image"] for row in rows_of(out)]
     else:
-        parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
         names = parquet.read_table(out)["image"].to_pylist()
     assert names == ['a "x", 1.jpg', "b.jpg"]
 

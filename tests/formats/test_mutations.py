@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from test_recognition import LABELME, LINES, SAMPLES, VOC
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError
 from fastiou.formats.table import FORMATS, read_boxes
+
+#: Of each file. A thousand take five minutes altogether.
+MUTATIONS = int(os.environ.get("FASTIOU_MUTATIONS", "100"))
 
 BOXES = np.array([[10.0, 20, 110, 220], [0, 0, 30, 40]])
 
@@ -97,7 +101,7 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
     content, dice = CONTENTS[name](), random.Random(name)
     path = tmp_path / "file"
     read, said = 0, set[str]()
-    for _ in range(1000):
+    for _ in range(MUTATIONS):
         path.write_bytes(mutated(content, dice))
         for options in ({}, {"scored": True, "ids": True}, {"by": ("image",)}):
             try:

@@ -32,6 +32,7 @@ FLOORS = [
     "metrics",
     "reference",
     "runtime",
+    "parsing",
     "geometry",
     "cpu",
     "cuda",
@@ -49,8 +50,17 @@ FLOORS = [
 
 #: Extras and heavy libraries, and the rooms that may import them when a module is loaded.
 MAY_LOAD = {
-    "numba": {"metrics", "runtime", "cpu", "cuda", "geometries", "segmentation", "config"},
-    "llvmlite": {"runtime", "cpu", "geometries"},
+    "numba": {
+        "metrics",
+        "runtime",
+        "cpu",
+        "cuda",
+        "geometries",
+        "parsing",
+        "segmentation",
+        "config",
+    },
+    "llvmlite": {"runtime", "cpu", "geometries", "parsing"},
     "scipy": set(),
     "torch": set(),
     "click": {"cli"},

@@ -28,7 +28,7 @@ __all__ = ["KernelCache", "cache_folder", "source_stamp", "warn_once"]
 _warned = False
 
 #: Folders, and files beside them, that kernels are made of.
-SOURCES = ("metrics.py", "geometry.py", "runtime", "cpu", "geometries", "segmentation")
+SOURCES = ("metrics.py", "geometry.py", "runtime", "cpu", "geometries", "segmentation", "parsing")
 
 
 @functools.cache

@@ -18,6 +18,7 @@ __all__ = [
     "I64",
     "address",
     "always_inlined",
+    "byte_at",
     "deinterleave",
     "float64_at",
     "heap_array",
@@ -32,6 +33,7 @@ __all__ = [
     "store_first",
     "stream",
     "take_numbers",
+    "uint64_at",
 ]
 
 #: Bytes; also the width of the widest vector.
@@ -106,6 +108,12 @@ int64_at = intrinsic(_reader(types.int64))
 
 #: The same for int32.
 int32_at = intrinsic(_reader(types.int32))
+
+#: The same for uint64.
+uint64_at = intrinsic(_reader(types.uint64))
+
+#: The same for bytes.
+byte_at = intrinsic(_reader(types.uint8))
 
 
 @intrinsic

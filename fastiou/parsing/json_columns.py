@@ -1,0 +1,196 @@
+"""Fields of the objects of a JSON list as columns of numbers, read in compiled code."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastiou.parsing.decimals import powers_of_ten
+from fastiou.parsing.json_kernels import (
+    FAULT,
+    FOUR_NUMBERS,
+    INTEGER,
+    NUMBER,
+    PLACE,
+    READ_OBJECTS,
+    SKIP_VALUE,
+)
+from fastiou.typing import Array
+
+__all__ = [
+    "FOUR_NUMBERS",
+    "INTEGER",
+    "NUMBER",
+    "PLACE",
+    "Objects",
+    "fields_of",
+    "is_utf8",
+    "read_objects",
+]
+
+#: Objects read by one call of the kernel, which takes 10 ms.
+PORTION = 1 << 16
+
+#: Names of other fields that are kept.
+OTHERS = 64
+
+BLANKS = re.compile(rb"[ \t\n\r]*")
+NAME = re.compile(rb'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Columns of some fields of objects.
+
+    Attributes
+    ----------
+    count : int
+        How many objects there are.
+    columns : dict
+        For each field that an object has, its values: int64 or float64, (N,); float64, (N, 4); or,
+        for a `PLACE`, where the value stands in the text, int64, (N, 2). Where an object lacks the
+        field, anything stands.
+    present : dict
+        Which objects have a field; None for all of them.
+    others : frozenset of str
+        Names of the fields that were not asked for.
+    end : int
+        The place behind the list.
+    """
+
+    count: int
+    columns: dict[str, Array]
+    present: dict[str, Array | None]
+    others: frozenset[str]
+    end: int
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether all of a text can be decoded, which the loops over its bytes do not ask."""
+    if data.isascii():
+        return True
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(data), PORTION):
+            decoder.decode(data[at : at + PORTION])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def fields_of(data: bytes) -> dict[str, tuple[int, int]] | None:
+    """Where the values of the fields of a JSON object stand, as first and last place, by name.
+
+    None if it cannot be read here: it is no JSON object, names a field twice, or is of a rare kind.
+    """
+    text = np.frombuffer(data, np.uint8)
+    at = _after_blanks(data, 0)
+    if data[at : at + 1] != b"{":
+        return None
+    found: dict[str, tuple[int, int]] = {}
+    at = _after_blanks(data, at + 1)
+    while data[at : at + 1] != b"}" or found:
+        name = NAME.match(data, at)
+        if name is None:
+            return None
+        end = int(SKIP_VALUE.serial(text, name.end()))
+        word = name[1].decode()
+        if end == FAULT or word in found:
+            return None
+        found[word] = name.end(), end
+        at = _after_blanks(data, end)
+        if data[at : at + 1] == b"}":
+            break
+        if data[at : at + 1] != b",":
+            return None
+        at = _after_blanks(data, at + 1)
+    return found if _after_blanks(data, at + 1) == len(data) else None
+
+
+def _after_blanks(data: bytes, at: int) -> int:
+    blanks = BLANKS.match(data, at)
+    return blanks.end() if blanks else at
+
+
+def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | None:
+    """Read fields of the objects of a list.
+
+    Parameters
+    ----------
+    data
+        JSON, for which `is_utf8` holds.
+    at
+        The place of the list's opening bracket.
+    kinds
+        The fields that are read, and what each is: `INTEGER`, `NUMBER`, `FOUR_NUMBERS` (a list), or
+        `PLACE` (anything).
+
+    Returns
+    -------
+    Objects or None
+        None if it cannot be read here. Python's parser tells why, or can.
+    """
+    if data[at : at + 1] != b"[":
+        return None
+    text = np.frombuffer(data, np.uint8)
+    names = [name.encode() for name in kinds]
+    wide = list(kinds.values())
+    counts = dict.fromkeys((INTEGER, NUMBER, PLACE), 0)
+    columns = []
+    for kind in wide:
+        of_kind = NUMBER if kind == FOUR_NUMBERS else kind
+        columns.append(counts[of_kind])
+        counts[of_kind] += 4 if kind == FOUR_NUMBERS else 1
+    fixed = (
+        np.frombuffer(b"".join(names), np.uint8),
+        np.cumsum([len(name) for name in names]),
+        np.array(wide, np.int64),
+        np.array(columns, np.int64),
+        powers_of_ten(),
+    )
+    parts = []
+    others: set[str] = set()
+    while True:
+        integers = np.empty((counts[INTEGER], PORTION), np.int64)
+        numbers = np.empty((PORTION, counts[NUMBER]))
+        places = np.empty((counts[PLACE], PORTION, 2), np.int64)
+        present = np.empty(PORTION, np.int64)
+        unknown = np.empty((OTHERS, 2), np.int64)
+        end, count, more = READ_OBJECTS.serial(
+            text, at, *fixed, integers, numbers, places, present, unknown
+        )
+        if end == FAULT:
+            return None
+        others |= {data[first:last].decode() for first, last in unknown[:more].tolist()}
+        parts.append((integers[:, :count], numbers[:count], places[:, :count], present[:count]))
+        if data[end] == ord("]"):
+            break
+        at = end
+    integers = np.concatenate([part[0] for part in parts], axis=1)
+    numbers = np.concatenate([part[1] for part in parts])
+    places = np.concatenate([part[2] for part in parts], axis=1)
+    seen = np.concatenate([part[3] for part in parts])
+    common, any_ = (
+        (int(np.bitwise_and.reduce(seen)), int(np.bitwise_or.reduce(seen))) if len(seen) else (0, 0)
+    )
+    values: dict[str, Array] = {}
+    has: dict[str, Array | None] = {}
+    for bit, (name, kind) in enumerate(kinds.items()):
+        if not any_ >> bit & 1:
+            continue
+        column = columns[bit]
+        if kind == INTEGER:
+            values[name] = integers[column]
+        elif kind == PLACE:
+            values[name] = places[column]
+        elif kind == NUMBER:
+            values[name] = numbers[:, column]
+        else:
+            values[name] = numbers[:, column : column + 4]
+        has[name] = None if common >> bit & 1 else (seen >> bit & 1).astype(np.bool_)
+    return Objects(len(seen), values, has, frozenset(others), int(end) + 1)

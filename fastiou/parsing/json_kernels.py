@@ -1,0 +1,415 @@
+"""JSON, byte by byte: values are stepped over, and fields of objects become columns.
+
+Each function takes the address of a text and where to begin. A 0 stands behind the end of the text,
+as behind Python's `bytes`: no loop goes past it, since no value has one. It returns where the value
+ends, or `FAULT`: the text is no JSON there, or it is JSON of a kind that is rare (numbers of
+20 digits, escaped names, values nested deeper than `DEEPEST`). Then the caller has Python's parser
+read the text, which tells what is wrong. What `json.loads` refuses is never taken for a value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+from fastiou.parsing.decimals import nearest_float
+from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.vectors import address, byte_at, int64_at
+from fastiou.typing import Array
+
+__all__ = ["FAULT", "FOUR_NUMBERS", "INTEGER", "NUMBER", "PLACE", "READ_OBJECTS", "SKIP_VALUE"]
+
+#: What is returned where a text cannot be read.
+FAULT = -1
+
+#: Kinds of fields.
+INTEGER, NUMBER, FOUR_NUMBERS, PLACE = range(4)
+
+#: Arrays and objects in each other. What they are is kept in the bits of a word.
+DEEPEST = 62
+
+#: The most digits of a number that fit in 64 bits, and a whole number that is safe in them.
+MOST_DIGITS, WHOLE_DIGITS = 19, 18
+
+#: The largest exponent that is read. What is beyond it is 0 or infinite.
+LARGEST_EXPONENT = 400
+
+TEN = np.uint64(10)
+
+# of the bytes that follow
+QUOTE, COMMA, COLON, BACKSLASH, MINUS, PLUS, POINT = (ord(letter) for letter in '",:\\-+.')
+OPENED, CLOSED, LIST_OPENED, LIST_CLOSED = (ord(letter) for letter in "{}[]")
+ZERO, SMALL_E, LARGE_E, SMALL_U = (ord(letter) for letter in "0eEu")
+SMALL_T, SMALL_F, SMALL_N = (ord(letter) for letter in "tfn")
+SPACE, TAB, LINE_FEED, RETURN = (ord(letter) for letter in " \t\n\r")
+
+
+@register_jitable
+def _after_blanks(text: int, at: int) -> int:
+    """Where the next token begins."""
+    while True:
+        byte = byte_at(text, at)
+        if byte > SPACE or (byte != SPACE and byte != LINE_FEED and byte != RETURN and byte != TAB):
+            break
+        at += 1
+    return at
+
+
+@register_jitable
+def _is_digit(byte: int) -> bool:
+    return 0 <= byte - ZERO <= 9
+
+
+@register_jitable
+def _after_string(text: int, at: int) -> int:
+    """Step over a string, from its quote on."""
+    at += 1
+    while True:
+        byte = byte_at(text, at)
+        at += 1
+        if byte == QUOTE:
+            return at
+        if byte < SPACE:
+            return FAULT
+        if byte == BACKSLASH:
+            escaped = byte_at(text, at)
+            at += 1
+            if escaped == SMALL_U:
+                for _ in range(4):
+                    digit = byte_at(text, at)
+                    at += 1
+                    if not (_is_digit(digit) or 0 <= (digit | 32) - 97 <= 5):
+                        return FAULT
+            elif escaped not in (34, 92, 47, 98, 102, 110, 114, 116):  # " \\ / b f n r t
+                return FAULT
+
+
+@register_jitable
+def _after_digits(text: int, at: int) -> int:
+    """Step over one digit or more."""
+    first = at
+    while _is_digit(byte_at(text, at)):
+        at += 1
+    return at if at > first else FAULT
+
+
+@register_jitable
+def _after_number(text: int, at: int) -> int:
+    """Step over a number."""
+    if byte_at(text, at) == MINUS:
+        at += 1
+    if byte_at(text, at) == ZERO:
+        at += 1
+    else:
+        at = _after_digits(text, at)
+    if at >= 0 and byte_at(text, at) == POINT:
+        at = _after_digits(text, at + 1)
+    if at >= 0 and byte_at(text, at) | 32 == SMALL_E:
+        at += 1
+        sign = byte_at(text, at)
+        if sign in (MINUS, PLUS):
+            at += 1
+        at = _after_digits(text, at)
+    return at
+
+
+@register_jitable
+def _after_word(text: int, at: int) -> int:
+    """Step over true, false or null."""
+    first = byte_at(text, at)
+    word = (116, 114, 117, 101, 0) if first == SMALL_T else (110, 117, 108, 108, 0)
+    length = 4
+    if first == SMALL_F:
+        word = (102, 97, 108, 115, 101)
+        length = 5
+    for i in range(length):
+        if byte_at(text, at + i) != word[i]:
+            return FAULT
+    return at + length
+
+
+@register_jitable
+def _after_value(text: int, at: int) -> int:
+    """Step over a value of any kind, from its first byte on."""
+    depth, kinds = 0, 0  # a bit for each that is open, 1 for objects
+    while True:
+        byte = byte_at(text, at)
+        is_opened = False
+        if byte == QUOTE:
+            at = _after_string(text, at)
+        elif byte == MINUS or _is_digit(byte):
+            at = _after_number(text, at)
+        elif byte in (OPENED, LIST_OPENED):
+            if depth == DEEPEST:
+                return FAULT
+            is_opened = True
+            at += 1
+            depth += 1
+            kinds = 2 * kinds + (1 if byte == OPENED else 0)
+        elif byte in (SMALL_T, SMALL_F, SMALL_N):
+            at = _after_word(text, at)
+        else:
+            return FAULT
+        if at < 0:
+            return FAULT
+        while depth > 0:
+            at = _after_blanks(text, at)
+            byte = byte_at(text, at)
+            closing = CLOSED if kinds & 1 else LIST_CLOSED
+            if byte == closing:
+                at += 1
+                depth -= 1
+                kinds >>= 1
+                is_opened = False
+                continue
+            if not is_opened:
+                if byte != COMMA:
+                    return FAULT
+                at = _after_blanks(text, at + 1)
+            if kinds & 1:
+                at = _after_name(text, at)
+                if at < 0:
+                    return FAULT
+            break
+        if depth == 0:
+            return at
+
+
+@register_jitable
+def _after_name(text: int, at: int) -> int:
+    """Step over the name of a field, and the colon and blanks behind it."""
+    if byte_at(text, at) != QUOTE:
+        return FAULT
+    at = _after_string(text, at)
+    if at < 0:
+        return FAULT
+    at = _after_blanks(text, at)
+    if byte_at(text, at) != COLON:
+        return FAULT
+    return _after_blanks(text, at + 1)
+
+
+@register_jitable
+def _integer(text: int, at: int) -> tuple[int, int]:
+    """A whole number without point and exponent, and where it ends."""
+    is_negative = byte_at(text, at) == MINUS
+    if is_negative:
+        at += 1
+    end = _after_digits(text, at)
+    if end < 0 or end - at > WHOLE_DIGITS or (end - at > 1 and byte_at(text, at) == ZERO):
+        return 0, FAULT
+    follows = byte_at(text, end)
+    if follows == POINT or follows | 32 == SMALL_E:
+        return 0, FAULT
+    value = 0
+    for i in range(at, end):
+        value = 10 * value + byte_at(text, i) - ZERO
+    return (-value if is_negative else value), end
+
+
+@register_jitable
+def _number(text: int, at: int, powers: int) -> tuple[float, int]:
+    """A number, as the nearest float, and where it ends."""
+    is_negative = byte_at(text, at) == MINUS
+    if is_negative:
+        at += 1
+    first = at
+    digits = np.uint64(0)
+    counted = 0  # from the first that is not 0
+    while _is_digit(byte_at(text, at)):
+        digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
+        at += 1
+        if digits != np.uint64(0):
+            counted += 1
+    if at == first or (at - first > 1 and byte_at(text, first) == ZERO):
+        return 0.0, FAULT
+    power = 0
+    if byte_at(text, at) == POINT:
+        at += 1
+        first = at
+        while _is_digit(byte_at(text, at)):
+            digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
+            at += 1
+            if digits != np.uint64(0):
+                counted += 1
+        if at == first:
+            return 0.0, FAULT
+        power = first - at
+    if counted > MOST_DIGITS:
+        return 0.0, FAULT
+    if byte_at(text, at) | 32 == SMALL_E:
+        at += 1
+        sign = byte_at(text, at)
+        if sign in (MINUS, PLUS):
+            at += 1
+        end = _after_digits(text, at)
+        if end < 0:
+            return 0.0, FAULT
+        exponent = 0
+        for i in range(at, end):
+            if exponent < LARGEST_EXPONENT:
+                exponent = 10 * exponent + byte_at(text, i) - ZERO
+        power += -exponent if sign == MINUS else exponent
+        at = end
+    value = nearest_float(digits, power, powers)
+    if np.isnan(value):
+        return 0.0, FAULT
+    return (-value if is_negative else value), at
+
+
+def _skip_value(text: Array, at: int) -> int:
+    """Where the value ends that begins at a place; `FAULT` where it cannot be read.
+
+    `text` is uint8, (N,).
+    """
+    return _after_value(address(text), at)
+
+
+#: `(text, at) -> end`
+SKIP_VALUE = Kernel(_skip_value, "skip-value")
+
+
+@register_jitable
+def _field_of(text: int, first: int, end: int, names: int, ends: int, count: int) -> int:
+    """Which of the names stands between two places of a text; -1 if none does."""
+    begin = 0
+    for field in range(count):
+        next_ = int64_at(ends, field)
+        if next_ - begin == end - first and _is_same(text + first, names + begin, end - first):
+            return field
+        begin = next_
+    return -1
+
+
+@register_jitable
+def _has_escapes(text: int, size: int) -> bool:
+    for i in range(size):  # noqa: SIM110
+        if byte_at(text, i) == BACKSLASH:
+            return True
+    return False
+
+
+@register_jitable
+def _is_same(one: int, other: int, size: int) -> bool:
+    """Whether two texts of one size are the same."""
+    for i in range(size):  # noqa: SIM110
+        if byte_at(one, i) != byte_at(other, i):
+            return False
+    return True
+
+
+def _read_objects(
+    text: Array,
+    at: int,
+    names: Array,
+    ends: Array,
+    kinds: Array,
+    columns: Array,
+    powers: Array,
+    integers: Array,
+    numbers: Array,
+    places: Array,
+    fields: Array,
+    others: Array,
+) -> tuple[int, int, int]:
+    """Read objects of a list into columns, until it ends or the columns are full.
+
+    Shapes and dtypes: `text` and `names` (the names in a row) uint8; `ends` (where each ends in
+    `names`), `kinds` and `columns` (a field's kind, and its first column) int64, (fields,);
+    `powers` as `powers_of_ten`; `integers` int64, (I, N); `numbers` float64, (N, F); `places`
+    int64, (P, N, 2); `fields` int64, (N,): a bit for each field that an object has; `others` int64,
+    (M, 2): where the names of other fields stand, each once.
+
+    `at` is the place of the opening bracket of the list, or of a comma in it. Returns where it
+    ended, how many objects there were, and how many other fields. It ended at the closing bracket,
+    at the comma before an object for which there is no room, or with `FAULT`.
+    """
+    start, table = address(text), address(powers)
+    count, unknown = 0, 0
+    opening = byte_at(start, at)
+    at = _after_blanks(start, at + 1)
+    if opening == LIST_OPENED and byte_at(start, at) == LIST_CLOSED:
+        return at, count, unknown
+    while True:
+        if byte_at(start, at) != OPENED:
+            return FAULT, count, unknown
+        at = _after_blanks(start, at + 1)
+        found = 0
+        is_first = True
+        while True:
+            byte = byte_at(start, at)
+            if byte == CLOSED and is_first:
+                break
+            first = at + 1
+            at = _after_string(start, at) if byte == QUOTE else FAULT
+            if at < 0:
+                return FAULT, count, unknown
+            last = at - 1
+            at = _after_blanks(start, at)
+            if byte_at(start, at) != COLON:
+                return FAULT, count, unknown
+            at = _after_blanks(start, at + 1)
+            field = _field_of(start, first, last, address(names), address(ends), len(ends))
+            if field < 0:
+                known = False
+                for i in range(unknown):
+                    if others[i, 1] - others[i, 0] == last - first:
+                        known |= _is_same(start + first, start + others[i, 0], last - first)
+                if not known:
+                    if unknown == len(others) or _has_escapes(start + first, last - first):
+                        return FAULT, count, unknown
+                    others[unknown, 0], others[unknown, 1] = first, last
+                    unknown += 1
+                at = _after_value(start, at)
+            elif found >> field & 1:
+                return FAULT, count, unknown
+            else:
+                found |= 1 << field
+                kind, column = kinds[field], columns[field]
+                if kind == INTEGER:
+                    integers[column, count], at = _integer(start, at)
+                elif kind == PLACE:
+                    places[column, count, 0] = at
+                    at = _after_value(start, at)
+                    places[column, count, 1] = at
+                elif kind == NUMBER:
+                    numbers[count, column], at = _number(start, at, table)
+                else:
+                    if byte_at(start, at) != LIST_OPENED:
+                        return FAULT, count, unknown
+                    for i in range(4):
+                        at = _after_blanks(start, at + 1)
+                        value, at = _number(start, at, table)
+                        if at < 0:
+                            return FAULT, count, unknown
+                        numbers[count, column + i] = value
+                        at = _after_blanks(start, at)
+                        if byte_at(start, at) != (COMMA if i < 3 else LIST_CLOSED):
+                            return FAULT, count, unknown
+                    at += 1
+            if at < 0:
+                return FAULT, count, unknown
+            at = _after_blanks(start, at)
+            byte = byte_at(start, at)
+            if byte == CLOSED:
+                break
+            if byte != COMMA:
+                return FAULT, count, unknown
+            at = _after_blanks(start, at + 1)
+            is_first = False
+        fields[count] = found
+        count += 1
+        at = _after_blanks(start, at + 1)
+        byte = byte_at(start, at)
+        if byte == LIST_CLOSED:
+            return at, count, unknown
+        if byte != COMMA:
+            return FAULT, count, unknown
+        if count == len(fields):
+            return at, count, unknown
+        at = _after_blanks(start, at + 1)
+
+
+#: `(text, at, names, ends, kinds, columns, powers, integers, numbers, places, fields, others)
+#: -> end, count, unknown`
+READ_OBJECTS = Kernel(_read_objects, "read-objects")

@@ -1,0 +1,262 @@
+"""Fields of JSON objects as columns: what `json` reads, or nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastiou.parsing import json_columns
+from fastiou.parsing.json_columns import (
+    FOUR_NUMBERS,
+    INTEGER,
+    NUMBER,
+    PLACE,
+    Objects,
+    fields_of,
+    is_utf8,
+    read_objects,
+)
+
+KINDS = {"id": INTEGER, "image_id": INTEGER, "score": NUMBER, "bbox": FOUR_NUMBERS, "mask": PLACE}
+
+
+#: What may be JSON or not, but is not read.
+NOT_READ = r"""
+[{"id": 1.0}]
+[{"id": 1e3}]
+[{"id": "1"}]
+[{"id": true}]
+[{"id": null}]
+[{"id": 1234567890123456789}]
+[{"id": 01}]
+[{"id": -}]
+[{"id": +1}]
+[{"id": 1, "id": 2}]
+[{"i\u0064": 1}]
+[{"score": NaN}]
+[{"score": Infinity}]
+[{"score": 1e400}]
+[{"score": 1e-320}]
+[{"score": .5}]
+[{"score": 5.}]
+[{"score": 1e}]
+[{"score": 1e+}]
+[{"score": 012.5}]
+[{"score": 0.12345678901234567891}]
+[{"score": "0.5"}]
+[{"bbox": [1,2,3]}]
+[{"bbox": [1,2,3,4,5]}]
+[{"bbox": [1,2,3,4,]}]
+[{"bbox": [,1,2,3,4]}]
+[{"bbox": {}}]
+[{"bbox": [1,2,3,"4"]}]
+[{"bbox": [1,2,3,[4]]}]
+[{"bbox": [1 2 3 4]}]
+[{]
+[{}
+[,{}]
+[{},]
+[{},,{}]
+[{} {}]
+[[]]
+[1]
+[null]
+{}
+,{}]
+e{}]
+[
+[{"a"}]
+[{"a" 1}]
+[{"a": }]
+[{"a": 1,}]
+[{,"a": 1}]
+[{"a": 1 "b": 2}]
+[{a: 1}]
+[{'a': 1}]
+[{"a": "	"}]
+[{"a": "\x"}]
+[{"a": "\u12g4"}]
+[{"a": "}]
+[{"a": tru}]
+[{"a": truex}]
+[{"a": nul}]
+[{"a": [1,]}]
+[{"a": [1}]
+[{"a": {1: 2}}]
+[{"a": {"b" 2}}]
+[{"a": 1.e5}]
+[{"a": -}]
+[{"a": 00}]
+[{"a": [[}]
+[{"a": {]}]"""
+
+
+def check(data: bytes) -> Objects | None:
+    """What is read is what `json` reads. Some of what `json` reads is not."""
+    if not is_utf8(data):
+        with pytest.raises(UnicodeDecodeError):
+            data.decode()
+        return None
+    found = read_objects(data, len(data) - len(data.lstrip(b" \t\n\r")), KINDS)
+    if found is None:
+        return None
+    entries = json.loads(data[: found.end])
+    assert isinstance(entries, list)
+    assert found.count == len(entries)
+    names = {name for entry in entries for name in entry}
+    assert found.columns.keys() | found.others == names
+    for name, column in found.columns.items():
+        present = found.present[name]
+        has = [name in entry for entry in entries]
+        assert has == ([True] * len(entries) if present is None else present.tolist())
+        for entry, value in zip(entries, column.tolist(), strict=True):
+            if name not in entry:
+                continue
+            if name == "mask":
+                assert json.loads(data[slice(*value)]) == entry[name]
+            elif name == "bbox":
+                assert value == [float(number) for number in entry[name]]
+            else:
+                assert value == (entry[name] if name.endswith("id") else float(entry[name]))
+                assert type(entry[name]) in (int, float)
+    return found
+
+
+def test_plain_objects() -> None:
+    entries = [
+        {"id": 7, "image_id": -3, "bbox": [1, 2.5, -3e2, 0.1], "score": 0.30000000000000004},
+        {"score": 1e-7, "id": 10**17, "image_id": 0, "bbox": [0.0, -0.0, 1e22, 1e23], "mask": []},
+        {"name": "ä, \\u00e4 \"[{", "other": {"a": [1, {"b": None}], "c": True}, "id": 1},
+    ]  # fmt: skip
+    for separators in ((",", ":"), (" ,\n", " :\t")):
+        data = json.dumps(entries, ensure_ascii=False, separators=separators).encode()
+        found = check(b" " + data + b"  ")
+        assert found is not None
+        assert found.others == {"name", "other"}
+        assert found.end == len(data) + 1
+    empty = check(b"[ ]")
+    assert empty is not None
+    assert empty.count == 0
+    assert empty.columns == {}
+    objects = check(b"[{}, { }]")
+    assert objects is not None
+    assert objects.count == 2
+
+
+@pytest.mark.parametrize("text", NOT_READ.split("\n"))
+def test_what_is_left_to_json(text: str) -> None:
+    assert check(text.encode()) is None
+
+
+def test_deep_values_are_left_to_json() -> None:
+    for depth in (60, 62, 63, 100):
+        found = check(('[{"a": ' + "[" * depth + "]" * depth + "}]").encode())
+        assert (found is not None) == (depth <= 62)
+
+
+def test_more_objects_than_a_portion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_columns, "PORTION", 3)
+    for count in range(11):
+        entries = [
+            {"id": i, "score": i / 7} | ({"x": 1} if i % 4 == 3 else {}) for i in range(count)
+        ]
+        found = check(json.dumps(entries).encode())
+        assert found is not None
+        assert found.others == ({"x"} if count > 3 else set())
+    for broken in ('[{"id":1},{"id":2},{"id":3},]', '[{"id":1},{"id":2},{"id":3},{"id":"a"}]'):
+        assert check(broken.encode()) is None
+
+
+def test_many_other_names() -> None:
+    assert check(json.dumps([{f"n{i}": i for i in range(64)}]).encode()) is not None
+    assert check(json.dumps([{f"n{i}": i for i in range(65)}]).encode()) is None
+
+
+VALUES: Any = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+PLAIN: Any = st.fixed_dictionaries(
+    {"id": st.integers(-(10**18) + 1, 10**18 - 1)},
+    optional={
+        "image_id": st.integers(0, 2**31),
+        "score": st.floats(1e-300, 1e300) | st.integers(0, 10),
+        "bbox": st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=4, max_size=4),
+        "mask": VALUES,
+        "other": VALUES,
+    },
+)
+
+
+@given(st.lists(PLAIN), st.sampled_from([None, 0, 2]))
+def test_plain_objects_are_read(entries: list[Any], indent: int | None) -> None:
+    assert check(json.dumps(entries, indent=indent).encode()) is not None
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*KINDS, "a", "b", "ü"]), VALUES), max_size=5))
+def test_any_objects(entries: list[Any]) -> None:
+    check(json.dumps(entries, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.slow
+def test_damaged_text() -> None:
+    """What is no JSON is never read; `check` has `json` read all that was."""
+    dice = random.Random(0)
+    entries = [
+        {"id": 7, "image_id": -3, "bbox": [1, 2.5, -3e2, 0.1], "score": 0.30000000000000004},
+        {"score": 1e-7, "id": 3, "b": "a\\n\u00e4", "mask": [[1.0, 2], [3e5]], "iscrowd": False},
+        {"mask": {"size": [3, 4], "counts": "a0\\b"}, "x": None},
+    ]
+    contents = [json.dumps(entries).encode(), json.dumps(entries, indent=1).encode()]
+    pieces = [bytes([byte]) for byte in b'0123456789.eE+-,:"\\{}[] \n\ttrufalsn\0\x7f\xff'] + [b""]
+    read = 0
+    for _ in range(100_000):
+        content = dice.choice(contents)
+        for _ in range(dice.choice((1, 1, 2, 3))):
+            first = dice.randrange(len(content))
+            last = first + dice.choice((0, 1, 1, 2, 9))
+            content = content[:first] + dice.choice(pieces) + content[last:]
+        read += check(content) is not None
+    assert read > 1_000
+
+
+def test_fields_of_an_object() -> None:
+    content = {"info": {"a": [1, 2]}, "images": [], "annotations": [{"id": 1}], "ü": "x"}
+    for indent in (None, 1):
+        data = json.dumps(content, indent=indent, ensure_ascii=False).encode()
+        places = fields_of(b"\n" + data + b"\n ")
+        assert places is not None
+        assert {
+            name: json.loads((b"\n" + data)[slice(*place)]) for name, place in places.items()
+        } == content
+    assert fields_of(b"{}") == {}
+    assert fields_of(b" { } ") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "1", "", "{", '{"a"}', '{"a": 1', '{"a": 1,}', '{"a": 1} 2', '{"a": 1, "a": 2}'),
+        *('{"a\\n": 1}', '{"a": 1 "b": 2}', "{,}", '{"a": 1}}', "{a: 1}", '{"a": tru}'),
+    ],
+)
+def test_objects_left_to_json(text: str) -> None:
+    assert fields_of(text.encode()) is None
+
+
+def test_numbers_are_columns() -> None:
+    found = read_objects(b'[{"score": 0.5, "bbox": [1, 2, 3, 4]}]', 0, KINDS)
+    assert found is not None
+    assert found.columns["score"].dtype == np.float64
+    assert found.columns["bbox"].shape == (1, 4)

@@ -7,6 +7,7 @@ The package is built in floors. Imports only go down::
     cli         the command
     formats     files of boxes, masks and labels
     relations   the public functions: dense, pairs, topk, match, nms, soft_nms
+    tables      boxes with scores, keys and ids: names of columns, which keys are groups
     search      which members may meet: groups and a grid
     geometries  boxes, masks: how members are read, prepared and measured
     arrays      any library's arrays in, and results back in kind
@@ -62,8 +63,10 @@ if TYPE_CHECKING:
     from fastiou.segmentation.grades import iou_grade
     from fastiou.segmentation.labels import LabelOverlap, label_iou, label_overlap
     from fastiou.segmentation.soft import soft_iou, thresholded_iou
+    from fastiou.tables.box_table import BoxTable
 
 __all__ = [
+    "BoxTable",
     "Index",
     "LabelOverlap",
     "Masks",
@@ -99,6 +102,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BoxTable": "tables.box_table",
     "Index": "relations.index",
     "LabelOverlap": "segmentation.labels",
     "Masks": "geometries.masks.mask_set",

@@ -12,7 +12,22 @@ import numpy as np
 
 from fastiou.typing import Array
 
-__all__ = ["frame_array", "frame_columns"]
+__all__ = ["frame_array", "frame_columns", "is_frame"]
+
+
+#: Types of data frames.
+FRAMES = (
+    ("pandas", "DataFrame"),
+    ("polars", "DataFrame"),
+    ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
+)
+
+
+def is_frame(kind: type) -> bool:
+    """Whether values of a type are data frames or tables."""
+    loaded = [getattr(sys.modules.get(name), frame, None) for name, frame in FRAMES]
+    return issubclass(kind, tuple(frame for frame in loaded if frame is not None))
 
 
 def frame_columns(value: Any) -> list[tuple[str, Any]] | None:

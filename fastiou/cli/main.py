@@ -21,8 +21,8 @@ from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
 from fastiou.formats.errors import RefusedError, import_extra
-from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.table import FORMATS, formats_of
+from fastiou.tables.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     import click

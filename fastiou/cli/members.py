@@ -18,16 +18,12 @@ from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_skips
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import RefusedError, shortened
-from fastiou.formats.groups import Grouping, common_groups
-from fastiou.formats.layouts import common_layout, extents
+from fastiou.formats.groups import common_groups
 from fastiou.formats.masks import mask_sizes, pack_masks
-from fastiou.typing import Array
+from fastiou.tables.grouping import Grouping, names_of_pairs
+from fastiou.tables.layouts import common_layout, extents
 
-__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets", "key_column"]
-
-
-#: Names of columns of results.
-RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
+__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
 
 
 class Sets(NamedTuple):
@@ -113,7 +109,9 @@ class Members(Kind):
             (self.noun, sum(sizes)) if tested is None else ("pairs", tested),
             describe,
             unmatched=unmatched,
-            names=_names_of(grouping, files, related.rows, related.cols),
+            names=names_of_pairs(
+                () if grouping is None else grouping.keys, a, files[-1], related.rows, related.cols
+            ),
         )
 
     def warn(
@@ -153,23 +151,6 @@ def _pairs_in_all(sizes: Sequence[int]) -> int:
     return sizes[0] * sizes[1] if len(sizes) > 1 else sizes[0] * (sizes[0] - 1) // 2
 
 
-def key_column(key: str) -> str:
-    """What a key is called among the columns of a result, which have names of their own."""
-    return f"key_{key}" if key in RESERVED else key
-
-
-def _names_of(
-    grouping: Grouping | None, files: Sequence[MemberFile], rows: Array, cols: Array
-) -> dict[str, Array]:
-    """The keys of pairs, and what the files call their members."""
-    keys = () if grouping is None else grouping.keys
-    names = {key_column(key): files[0].keys[key][rows] for key in keys}
-    for side, file, positions in zip("ab", (files[0], files[-1]), (rows, cols), strict=True):
-        if file.ids is not None:
-            names[f"id_{side}"] = file.ids[positions]
-    return names
-
-
 class Boxes(Members):
     """Boxes of any layout."""
 
@@ -182,8 +163,8 @@ class Boxes(Members):
 
     def sets(self, files: Sequence[BoxFile], clock: Clock) -> Sets:
         """See `Members.sets`."""
-        fmt = functools.reduce(common_layout, [file.fmt for file in files])
         with refusals():
+            fmt = functools.reduce(common_layout, [file.fmt for file in files])
             members = [
                 file.boxes if file.fmt == fmt else fastiou.box_convert(file.boxes, file.fmt, fmt)
                 for file in files

@@ -12,7 +12,7 @@ import numpy as np
 import fastiou
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.kinds import refusals
-from fastiou.cli.members import MEMBERS, Members, key_column
+from fastiou.cli.members import MEMBERS, Members
 from fastiou.cli.options import NmsOptions, check_no_input, check_skips, check_threshold
 from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries, write_lines
 from fastiou.cli.summary import show_facts, timing, with_share
@@ -22,6 +22,7 @@ from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
 from fastiou.formats.table import EXPECTED
 from fastiou.formats.tables import ROWS_OF_TEXT, row_texts
+from fastiou.tables.grouping import key_column
 from fastiou.typing import Array
 
 __all__ = ["AS_IT_IS", "SUPPRESSIONS", "Kept", "nms_file"]

@@ -150,7 +150,7 @@ class Wanted:
     Attributes
     ----------
     fmt : str
-        Layout of the boxes where the file does not tell, one of `fastiou.formats.layouts.LAYOUTS`.
+        Layout of the boxes where the file does not tell, one of `fastiou.tables.layouts.LAYOUTS`.
     told : bool
         Whether the layout was asked for, and is not that which is usual.
     format_told : bool
@@ -249,7 +249,7 @@ class BoxFile(MemberFile):
     Attributes
     ----------
     fmt : str
-        One of `fastiou.formats.layouts.LAYOUTS`.
+        One of `fastiou.tables.layouts.LAYOUTS`.
     boxes : array of float64, shape (N, numbers of the layout)
     """
 

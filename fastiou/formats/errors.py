@@ -6,11 +6,11 @@ was expected.
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from fastiou.runtime.extras import import_extra
 
 __all__ = ["FileError", "RefusedError", "described", "import_extra", "shortened"]
 
@@ -37,31 +37,6 @@ class FileError(Exception):
 
 class RefusedError(Exception):
     """What is in the files, or an option, is not what fastiou accepts; the message says why."""
-
-
-def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import a module that only an extra installs.
-
-    Parameters
-    ----------
-    module
-        Its name.
-    extra
-        The extra of fastiou that installs it.
-    purpose
-        What needs it, for the message.
-
-    Raises
-    ------
-    ImportError
-        Naming the extra to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError:
-        raise ImportError(f"{purpose} needs: pip install 'fastiou[{extra}]'") from None
-    except ImportError as error:  # installed, but not fit for what else is
-        raise ImportError(f"{purpose} needs {module}, which fails: {error}") from error
 
 
 def _plain(value: Any) -> Any:

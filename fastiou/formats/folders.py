@@ -12,7 +12,7 @@ import numpy as np
 from fastiou.formats.content import BoxFile, Wanted
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LABEL_ENDINGS
-from fastiou.formats.keys import joined_keys
+from fastiou.tables.grouping import joined_keys
 from fastiou.typing import Array
 
 __all__ = ["files_in", "holds_boxes", "read_folder"]

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import fastiou
 from fastiou.formats.content import Wanted, check_text, kind_described, kind_of, read_content
 from fastiou.formats.errors import FileError, import_extra, shortened
-from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.numpy_files import npy_header, read_npy
+from fastiou.segmentation.colors import labels_from_colors
+from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = ["LabelFile", "SharedFrames", "looks_like_labels", "read_labels", "shared_frames"]
@@ -284,7 +284,7 @@ def _panoptic_labels(path: Path, image: Any, bits: int) -> Array:
         raise FileError(path, found, PANOPTIC_EXPECTED)
     if mode == "RGBA" and (pixels[..., 3] != 255).any():
         raise FileError(path, "colours that are transparent", PANOPTIC_EXPECTED)
-    labels: Array = fastiou.labels_from_colors(np.ascontiguousarray(pixels[..., :3]))
+    labels: Array = labels_from_colors(np.ascontiguousarray(pixels[..., :3]))
     return labels
 
 

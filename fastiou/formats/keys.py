@@ -9,9 +9,10 @@ import numpy as np
 
 from fastiou.formats.content import whole_number_in
 from fastiou.formats.errors import FileError
+from fastiou.tables.grouping import tell_the_same
 from fastiou.typing import Array
 
-__all__ = ["is_written_as_name", "joined_keys", "key_array", "one_key"]
+__all__ = ["is_written_as_name", "key_array", "one_key"]
 
 
 def key_array(cells: Sequence[str]) -> Array:
@@ -38,18 +39,7 @@ def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array
     """
     first, *others = columns
     for name, other in zip(names[1:], others, strict=True):
-        codes, other_codes = (
-            np.unique(column, return_inverse=True)[1] for column in (first, other)
-        )
-        both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
-        if len(first) and not codes.max() + 1 == other_codes.max() + 1 == len(both):
+        if not tell_the_same(first, other):
             found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
             raise FileError(path, found, f"one of them: --by {name.strip()}")
     return first
-
-
-def joined_keys(columns: Sequence[Array]) -> Array:
-    """A key of several files, one after the other: names where one has names."""
-    if len({column.dtype.kind for column in columns}) > 1:
-        columns = [column.astype(np.str_) for column in columns]
-    return np.concatenate(columns)

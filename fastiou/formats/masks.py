@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import fastiou
 from fastiou.formats.coco import SKIPPING, MaskFile, Size, mask_size, size_described
 from fastiou.formats.content import Integers
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.mask_faults import OUTLINES, RUNS, fault_described
+
+if TYPE_CHECKING:
+    from fastiou.geometries.masks.mask_set import Masks
 
 __all__ = ["mask_sizes", "pack_masks"]
 
@@ -90,9 +93,7 @@ def _sizes_of(
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 
-def pack_masks(
-    files: Sequence[MaskFile], progress: Callable[[int, int], None]
-) -> list[fastiou.Masks]:
+def pack_masks(files: Sequence[MaskFile], progress: Callable[[int, int], None]) -> list[Masks]:
     """The masks of each file as bits, in the order of the file.
 
     Images of all sizes go into one set: they are padded to the largest, which takes no memory, and
@@ -116,7 +117,7 @@ def pack_masks(
     RefusedError
         No image can be as high as the highest and as wide as the widest.
     """
-    from fastiou.geometries.masks.mask_set import join_sets
+    from fastiou.geometries.masks.mask_set import Masks, join_sets
     from fastiou.geometries.masks.run_lengths import image_size
 
     sizes = mask_sizes(*files)
@@ -135,7 +136,7 @@ def pack_masks(
         kinds = 2 * numbers.reshape(-1) + is_outline
         order = np.argsort(kinds, kind="stable")
         cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
-        sets: list[fastiou.Masks] = []
+        sets: list[Masks] = []
         for kind, (first, last) in enumerate(itertools.pairwise(cuts)):
             for begin in range(first, last, MASKS_AT_A_TIME):
                 some = order[begin : min(begin + MASKS_AT_A_TIME, last)]
@@ -144,15 +145,15 @@ def pack_masks(
                 done += len(some)
                 progress(done, len(every))
                 del masks
-        packed.append(join_sets(sets, order) if sets else fastiou.Masks.from_rle([], largest))
+        packed.append(join_sets(sets, order) if sets else Masks.from_rle([], largest))
     return packed
 
 
-def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool) -> fastiou.Masks:
+def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool) -> Masks:
+    from fastiou.geometries.masks.mask_set import Masks
+
     name = OUTLINES if outlines else RUNS
-    make: Callable[..., fastiou.Masks] = (
-        fastiou.Masks.from_polygons if outlines else fastiou.Masks.from_rle
-    )
+    make: Callable[..., Masks] = Masks.from_polygons if outlines else Masks.from_rle
     height, width = size
     try:
         return make([file.masks[position] for position in positions], (height, width))

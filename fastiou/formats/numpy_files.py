@@ -32,7 +32,7 @@ from fastiou.formats.content import (
     looks_normalized,
 )
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.layouts import LAYOUTS
+from fastiou.tables.layouts import LAYOUTS
 
 __all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
 

@@ -22,8 +22,8 @@ from typing import IO, Any, BinaryIO, NoReturn
 import numpy as np
 
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.layouts import LAYOUTS
 from fastiou.runtime.memory import KEPT_BYTES, fits, human_size
+from fastiou.tables.layouts import LAYOUTS
 
 __all__ = ["BROKEN", "Header", "check_claim", "npy_header", "read_pieces"]
 

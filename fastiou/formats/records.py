@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.formats.columns import ColumnsError, Meaning, meaning_of
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
 from fastiou.formats.keys import one_key
 from fastiou.formats.text import text_lines
+from fastiou.tables.columns import ColumnsError, Meaning, meaning_of
 from fastiou.typing import Array
 
 __all__ = ["is_json_lines", "read_arrow", "read_json_lines", "read_parquet"]

@@ -24,7 +24,6 @@ from fastiou.formats.annotations import (
     refuse_dota,
 )
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
-from fastiou.formats.columns import HEADERS
 from fastiou.formats.content import (
     IMAGES,
     BoxFile,
@@ -42,6 +41,7 @@ from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
 from fastiou.formats.tables import is_csv, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, sample_of
+from fastiou.tables.columns import HEADERS
 
 __all__ = [
     "EXPECTED",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fastiou.formats.columns import ColumnsError, meaning_of
 from fastiou.formats.content import (
     CLASS_FIRST,
     SIZES_FOR_CORNERS,
@@ -28,8 +27,9 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, one_key
-from fastiou.formats.layouts import LAYOUTS
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
+from fastiou.tables.columns import ColumnsError, meaning_of
+from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = ["ROWS_OF_TEXT", "is_csv", "read_csv", "row_reader", "row_texts"]

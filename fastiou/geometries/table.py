@@ -11,14 +11,27 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastiou.arrays.checks import check_choice
+import numpy as np
+
+from fastiou.arrays.checks import check_choice, refuse_infinite
 from fastiou.arrays.inputs import Input, check_one_library
+from fastiou.runtime import chunks
+from fastiou.typing import Array
 
 if TYPE_CHECKING:
     from fastiou.geometry import Geometry
     from fastiou.metrics import Metric
 
-__all__ = ["FORMATS", "ROWS", "Row", "add_row", "check_metric", "geometry_of", "read_sets"]
+__all__ = [
+    "FORMATS",
+    "ROWS",
+    "Row",
+    "add_row",
+    "check_metric",
+    "convert_members",
+    "geometry_of",
+    "read_sets",
+]
 
 
 class Row(NamedTuple):
@@ -114,3 +127,23 @@ def read_sets(
     set2: Input = geometry.read(names[1], b, fmt, batches=batches)
     check_one_library(set1, set2)
     return set1, set2
+
+
+def convert_members(given: Input, fmt: str) -> Array:
+    """The members of a checked argument in another format of their geometry, in a new array."""
+    geometry = given.geometry
+    assert geometry is not None
+    assert geometry.convert is not None
+    refuse_infinite(given)
+    array = given.array
+    if array.size <= chunks.PIECE:
+        return geometry.convert(array, given.fmt, fmt)
+    rows = array.reshape(-1, array.shape[-1])
+    converted: Array | None = None
+    for own in chunks.slices(len(rows), chunks.PIECE // rows.shape[1]):
+        some = geometry.convert(rows[own], given.fmt, fmt)
+        if converted is None:
+            converted = np.empty((len(rows), some.shape[1]), some.dtype)
+        converted[own] = some
+    assert converted is not None
+    return converted.reshape(*array.shape[:-1], converted.shape[1])

@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.arrays.checks import check_choice, refuse_infinite
+from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu.dense import dense_kernels
 from fastiou.geometries.masks.mask_set import read_masks
-from fastiou.geometries.table import FORMATS, geometry_of
+from fastiou.geometries.table import FORMATS, convert_members, geometry_of
 from fastiou.geometry import unmagnify
 from fastiou.metrics import METRICS
-from fastiou.runtime import chunks, steps, threads
-from fastiou.typing import Array
+from fastiou.runtime import steps, threads
+from fastiou.tables.box_table import BoxTable
+from fastiou.tables.opened import USUAL, opened
 
 __all__ = ["box_area", "box_convert", "masks_to_boxes"]
 
 
-def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
+def box_area(boxes: Any, fmt: str = USUAL) -> Any:
     """Area of every box.
 
     Parameters
@@ -47,6 +48,7 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
     >>> fastiou.box_area([[0, 0, 2, 3], [5, 5, 4, 9]])
     array([6., 0.])
     """
+    boxes, _, fmt, *_ = opened(("boxes", ""), boxes, None, fmt, by_keys=False, boxes_only=True)
     geometry = geometry_of(fmt)
     given = geometry.read("boxes", boxes, fmt, batches=True)
     metric = METRICS["intersection"]
@@ -69,7 +71,7 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     Parameters
     ----------
     boxes : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
-        Boxes, as in `box_iou`.
+        Boxes, as in `box_iou`. Of a `BoxTable` the result is one, too.
     in_fmt, out_fmt
         The formats: two of "xyxy", "xywh" and "cxcywh"; or, for rotated boxes, two of "cxcywhr",
         "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``).
@@ -101,21 +103,13 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
             f"in_fmt and out_fmt must be formats of one geometry, got {in_fmt!r} of "
             f"{geometry.plural} and {out_fmt!r} of {other.plural}"
         )
+    if isinstance(boxes, BoxTable):
+        if boxes.fmt != in_fmt:
+            raise ValueError(f"in_fmt must be {boxes.fmt!r}, as of the table, got {in_fmt!r}")
+        return boxes.convert(out_fmt)
+    boxes, *_ = opened(("boxes", ""), boxes, None, in_fmt, by_keys=False, boxes_only=True)
     given = geometry.read("boxes", boxes, in_fmt, batches=True)
-    refuse_infinite(given)
-    assert geometry.convert is not None
-    array = given.array
-    if array.size <= chunks.PIECE:
-        return hand_back(geometry.convert(array, in_fmt, out_fmt), given)
-    rows = array.reshape(-1, array.shape[-1])
-    converted: Array | None = None
-    for own in chunks.slices(len(rows), chunks.PIECE // rows.shape[1]):
-        some = geometry.convert(rows[own], in_fmt, out_fmt)
-        if converted is None:
-            converted = np.empty(rows.shape, some.dtype)
-        converted[own] = some
-    assert converted is not None
-    return hand_back(converted.reshape(array.shape), given)
+    return hand_back(convert_members(given, out_fmt), given)
 
 
 def masks_to_boxes(masks: Any) -> Any:

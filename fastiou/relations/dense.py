@@ -20,6 +20,7 @@ from fastiou.metrics import IOF, METRICS, Metric
 from fastiou.relations import small
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.threads import PARALLEL_FROM
+from fastiou.tables.opened import USUAL, opened, opened_masks
 from fastiou.typing import Array
 
 __all__ = [
@@ -54,7 +55,7 @@ ALIGNED_AT_A_TIME = 1 << 16
 def box_iou(
     boxes1: Any,
     boxes2: Any,
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     *,
     metric: str = "iou",
     aligned: bool = False,
@@ -68,8 +69,9 @@ def box_iou(
     ----------
     boxes1 : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
         Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
-        speak DLPack, lists, or data frames of four columns (pandas, polars, pyarrow), in which a
-        missing number is NaN. Leading dimensions are batches, which broadcast.
+        speak DLPack, lists, or data frames (pandas, polars, pyarrow), in which a missing number is
+        NaN: four columns, told by their names if these are no numbers. A `BoxTable` brings its
+        format; its keys do not count here. Leading dimensions are batches, which broadcast.
     boxes2 : array_like, shape (..., M, 4) or (..., M, 5)
         The boxes to compare with; M = N if `aligned`.
     fmt : {"xyxy", "xywh", "cxcywh"}, or a format of rotated boxes
@@ -140,6 +142,8 @@ def box_iou(
         if scores is not None:
             return scores
     names = "boxes1", "boxes2"
+    asked = opened(names, boxes1, boxes2, fmt, by_keys=False, boxes_only=True)
+    boxes1, boxes2, fmt = asked[:3]
     geometry = geometry_of(fmt)
     return _score(
         "box_iou", geometry, names, boxes1, boxes2, fmt, metric, aligned, iscrowd, out, device
@@ -200,6 +204,7 @@ def mask_iou(
     """
     check_choice("metric", metric, MASK.metrics())
     names = "masks1", "masks2"
+    masks1, masks2 = opened_masks(names, masks1, masks2)
     return _score(
         "mask_iou", MASK, names, masks1, masks2, "", metric, aligned, iscrowd, out, device
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from fastiou.relations.topk import TopK, allocate_best, keep_best
 from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import BuiltSet, Search, build_set, search_built
+from fastiou.tables.box_table import BoxTable
+from fastiou.tables.opened import USUAL, Source, keys_as_groups, opened
 from fastiou.typing import Array
 
 __all__ = ["Index"]
@@ -38,6 +41,8 @@ ONE_GROUP = np.zeros(1, np.int32)
 class _Asked(NamedTuple):
     """A set that an index is asked for."""
 
+    #: The argument, without its table.
+    a: Any
     #: As plain arrays of the dtype of the scores, if `built` is not None.
     set1: Input
     metric: Metric
@@ -47,6 +52,8 @@ class _Asked(NamedTuple):
     codes: Array
     #: None where both sets must be prepared together.
     built: BuiltSet | None
+    #: Where they come from, if one of them was a table.
+    source: Source | None
 
 
 class Index:
@@ -59,7 +66,8 @@ class Index:
     Parameters
     ----------
     b : array_like, shape (M, 4) or (M, 5)
-        Boxes, as in `box_iou`.
+        Boxes, as in `box_iou`. A `BoxTable`, or a data frame with named columns, brings its format,
+        and its keys as groups.
     fmt
         As in `box_iou`. What is asked for comes in the same format.
     groups : array_like, shape (M,), optional
@@ -84,7 +92,14 @@ class Index:
     array([[1]])
     """
 
-    def __init__(self, b: Any, fmt: str = "xyxy", *, groups: Any = None) -> None:
+    def __init__(self, b: Any, fmt: str = USUAL, *, groups: Any = None) -> None:
+        b, _, fmt, _, source = opened(("b", ""), b, None, fmt, groups, by_keys=False)
+        self._table: BoxTable | None = None if source is None else source.a
+        #: The keys of the table that are groups.
+        self._names: tuple[str, ...] = ()
+        if self._table is not None and groups is None and self._table.grouped:
+            self._names = self._table.grouped
+            groups = keys_as_groups("b", self._table, self._names)
         geometry = geometry_of(fmt, b)
         if geometry.small is None:
             raise ValueError(
@@ -110,10 +125,10 @@ class Index:
         return f"<Index: {len(self):,} boxes as {self._set.fmt}{groups}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._set.array, self._set.fmt, self._keys, self._built
+        return self._set.array, self._set.fmt, self._keys, self._built, self._table, self._names
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        array, fmt, self._keys, self._built = state
+        array, fmt, self._keys, self._built, self._table, self._names = state
         self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt), fmt)
 
     def pairs(
@@ -124,7 +139,8 @@ class Index:
         Parameters
         ----------
         a : array_like, shape (N, 4) or (N, 5)
-            Boxes in the format of the index.
+            Boxes in the format of the index. A table may have another of the same geometry,
+            and must have the keys of the index.
         threshold, metric
             As in `pairs`.
         groups : array_like, shape (N,), optional
@@ -149,12 +165,14 @@ class Index:
             if found is not None:
                 columns = list_pairs(found, lowest_score(found, minimum), asked.set1.size, None)
         if columns is None:
-            return pairs_module.pairs(
-                a, self._set.array, threshold, metric=metric, fmt=self._set.fmt,
+            together = pairs_module.pairs(
+                asked.a, self._set.array, threshold, metric=metric, fmt=self._set.fmt,
                 groups=asked.groups,
             )  # fmt: skip
+            return replace(together, source=asked.source)
         rows, cols, values = (hand_back(part, asked.set1) for part in columns[:3])
-        return Pairs(rows, cols, values, (asked.set1.size, len(self)), columns[3])
+        sizes = asked.set1.size, len(self)
+        return Pairs(rows, cols, values, sizes, columns[3], source=asked.source)
 
     def topk(
         self,
@@ -170,7 +188,8 @@ class Index:
         Parameters
         ----------
         a : array_like, shape (N, 4) or (N, 5)
-            Boxes in the format of the index.
+            Boxes in the format of the index. A table may have another of the same geometry,
+            and must have the keys of the index.
         k, threshold, metric
             As in `topk`.
         groups : array_like, shape (N,), optional
@@ -193,28 +212,42 @@ class Index:
         if asked.built is not None and few is None:
             found = _search(asked, asked.built, minimum)
         if found is None:
-            return topk_module.topk(
-                a, self._set.array, k, threshold=threshold, metric=metric, fmt=self._set.fmt,
+            together = topk_module.topk(
+                asked.a, self._set.array, k, threshold=threshold, metric=metric, fmt=self._set.fmt,
                 groups=asked.groups,
             )  # fmt: skip
+            return replace(together, source=asked.source)
         values, indices = allocate_best((asked.set1.size, number), found.dtype)
         limit = lowest_score(found, minimum)
         keep_best(found, limit, values, indices, at_once=few is not None)
-        return TopK(hand_back(values, asked.set1), hand_back(indices, asked.set1))
+        values, indices = (hand_back(part, asked.set1) for part in (values, indices))
+        return TopK(values, indices, source=asked.source)
 
     def _asked(self, a: Any, metric: str, groups: Any) -> _Asked:
         """What is asked for, checked, and the set in its dtype."""
         geometry = self._set.geometry
         assert geometry is not None
         chosen = check_metric(metric, geometry)
+        fmt = USUAL if isinstance(a, BoxTable) else self._set.fmt
+        a, _, own, _, source = opened(("a", ""), a, None, fmt, by_keys=False, boxes_only=True)
+        table = None if source is None else source.a
+        if table is not None and own != self._set.fmt:
+            a = table.convert(self._set.fmt).boxes
+        by_keys = table is not None and groups is None and (self._names or self._keys is None)
+        if table is not None and by_keys:
+            groups = keys_as_groups("a", table, self._names)
         set1: Input = geometry.read("a", a, self._set.fmt, batches=False)
         checked, codes = self._codes_of(groups, set1.size)
+        if by_keys and self._keys is not None and len(codes) and len(self) and (codes < 0).all():
+            raise ValueError(f"no {' and '.join(self._names)} of a is in the index")
+        if table is not None or self._table is not None:
+            source = Source(table, self._table, self._names if by_keys else ())
         dtype = result_dtype(set1, self._set)
         array = small.plain_array(set1, dtype)
         built = self._prepared(chosen, dtype) if array is not None else None
         if built is None:
-            return _Asked(set1, chosen, checked, ONE_GROUP, None)
-        return _Asked(set1._replace(array=array), chosen, checked, codes, built)
+            return _Asked(a, set1, chosen, checked, ONE_GROUP, None, source)
+        return _Asked(a, set1._replace(array=array), chosen, checked, codes, built, source)
 
     def _prepared(self, metric: Metric, dtype: np.dtype[Any]) -> BuiltSet | None:
         """The set for a metric and a dtype of scores; None where it cannot stay as it is."""

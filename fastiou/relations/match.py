@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
-from fastiou.arrays.inputs import hand_back, result_dtype
+from fastiou.arrays.inputs import hand_back, plain_array, result_dtype
 from fastiou.cpu import match as assign
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations import small
@@ -18,6 +18,8 @@ from fastiou.relations.pairs import Pairs, find_pairs
 from fastiou.runtime import chunks, steps
 from fastiou.runtime.distinct import counted
 from fastiou.runtime.kernel import Kernel
+from fastiou.tables.frames import Framed
+from fastiou.tables.opened import USUAL, Source, opened
 from fastiou.typing import Array
 
 __all__ = ["Match", "match", "match_pairs"]
@@ -33,7 +35,7 @@ PAIR_WORK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Match:
+class Match(Framed):
     """Which boxes or masks of two sets belong together, sorted by row.
 
     Iterating gives the five arrays in this order, so that they can be unpacked; `len` is the number
@@ -48,6 +50,8 @@ class Match:
         Scores of the matches, as `pairs` gives them.
     unmatched_rows, unmatched_cols : array of int64
         Positions of all others, ascending.
+    source : Source or None
+        The tables that the sets were, if they were any.
     """
 
     rows: Any
@@ -55,6 +59,7 @@ class Match:
     values: Any
     unmatched_rows: Any
     unmatched_cols: Any
+    source: Source | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -68,6 +73,12 @@ class Match:
             f"{len(self.unmatched_cols):,} cols>"
         )
 
+    def columns(self) -> dict[str, Array]:
+        """The columns of a data frame by name, as `Pairs.columns`; what is unmatched is in none."""
+        rows, cols, values = (plain_array("match", part) for part in list(self)[:3])
+        names = {} if self.source is None else self.source.names(rows, cols)
+        return {"rows": rows, "cols": cols, "values": values, **names}
+
 
 def match(
     a: Any,
@@ -78,7 +89,7 @@ def match(
     scores: Any = None,
     iscrowd: Any = None,
     metric: str = "iou",
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     groups: Any = None,
 ) -> Match:
     """Match boxes, or masks, of one set with those of another, each with at most one.
@@ -89,7 +100,8 @@ def match(
     Parameters
     ----------
     a : array_like, shape (N, 4) or (N, 5), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`; or tables, as in `pairs`, which bring
+        scores and crowds, too.
     b : array_like, shape (M, 4) or (M, 5), or masks
         What to match them with.
     threshold : float
@@ -160,6 +172,8 @@ def match(
         if few is not None:
             return Match(*few)
     check_choice("method", method, METHODS)
+    arguments = opened(("a", "b"), a, b, fmt, groups)
+    a, b, fmt, groups, source = arguments
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     if b is None:
@@ -167,8 +181,9 @@ def match(
     minimum = threshold_number(threshold, chosen.maximum)
     ranks = None
     if method == "coco":
-        if scores is None:
+        if scores is None and source is None:
             raise ValueError("scores must be given with method='coco': one number for each of a")
+        scores, iscrowd = arguments.scores(scores, "a"), arguments.crowds(iscrowd)
         if iscrowd is not None and chosen.has_units:
             raise ValueError(
                 f"iscrowd must be None with metric={metric!r}: crowds score a share of the row's "
@@ -190,7 +205,7 @@ def match(
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
         if few is not None:
-            return Match(*(hand_back(part, set1, set2) for part in few))
+            return Match(*(hand_back(part, set1, set2) for part in few), source=source)
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
     pairs = find_pairs(set1, set2, chosen, minimum, groups, crowd=crowd)
     if ranks is None:
@@ -198,7 +213,7 @@ def match(
     else:
         crowds = np.zeros(set2.size, np.bool_) if crowd is None else crowd
         parts = _parts(_coco(pairs, ranks, crowds))
-    return Match(*(hand_back(part, set1, set2) for part in parts))
+    return Match(*(hand_back(part, set1, set2) for part in parts), source=source)
 
 
 def match_pairs(pairs: Pairs, method: str) -> tuple[Array, Array, Array, Array, Array]:

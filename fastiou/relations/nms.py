@@ -29,6 +29,7 @@ from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.words import described
 from fastiou.search.groups import group_codes
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, search
+from fastiou.tables.opened import USUAL, opened
 from fastiou.typing import Array
 
 __all__ = ["SIGMA", "Names", "Suppressed", "nms", "suppress"]
@@ -82,12 +83,12 @@ class Task(NamedTuple):
 
 def nms(
     a: Any,
-    scores: Any,
+    scores: Any = None,
     threshold: float = 0.5,
     *,
     groups: Any = None,
     metric: str = "iou",
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     method: str = "hard",
     sigma: float = SIGMA,
     score_threshold: float | None = None,
@@ -104,9 +105,10 @@ def nms(
     Parameters
     ----------
     a : array_like, shape (N, 4) or (N, 5), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`. A `BoxTable`, or a data frame with named
+        columns, brings its format, and its scores and keys unless `scores` and `groups` are given.
     scores : array_like, shape (N,)
-        How sure each is; not NaN. The soft methods need scores from 0 on.
+        How sure each is; not NaN. The soft methods need scores from 0 on. A table brings its own.
     threshold : float
         Those that score more with one that is kept are suppressed; from 0, where all are that
         score anything. It is rounded down to the dtype of the scores of `box_iou`, so that a score
@@ -234,6 +236,9 @@ def suppress(
     device: Any,
 ) -> Suppressed:
     """What every function of suppression does, of a known method, for arguments of any kind."""
+    arguments = opened((names.a, ""), a, None, fmt, groups)
+    a, _, fmt, groups, _ = arguments
+    scores = arguments.scores(scores, names.a)
     geometry = geometry_of(fmt, a)
     score = check_metric(metric, geometry)
     backends.check_device(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from fastiou.search.pair_lists import (
     name_rows,
 )
 from fastiou.search.search import Search, search
+from fastiou.tables.frames import Framed
+from fastiou.tables.opened import USUAL, Source, opened
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Pairs(Framed):
     """Pairs of boxes or masks that overlap enough, sorted by row and column.
 
     Iterating gives `rows`, `cols` and `values`, so that they can be unpacked; `len` is the number
@@ -58,6 +60,9 @@ class Pairs:
         Sizes of the two sets.
     tested : int
         How many scores were computed to find these.
+    source : Source or None
+        The tables that the sets were, if they were any. Data frames of the pairs have their keys
+        and ids.
     """
 
     rows: Any
@@ -65,6 +70,7 @@ class Pairs:
     values: Any
     shape: tuple[int, int]
     tested: int
+    source: Source | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -102,6 +108,29 @@ class Pairs:
         rows, cols, values = (plain_array("pairs", column) for column in self)
         return rows, cols, values
 
+    def columns(self) -> dict[str, Array]:
+        """The columns of a data frame by name: rows, cols, values; keys and ids of tables.
+
+        Where the sets were tables, the keys that both have follow by their names, and what the
+        members are called as id_a and id_b. It is what `fastiou match --out` writes.
+
+        Returns
+        -------
+        dict of arrays
+            Of NumPy, whatever library the pairs are of.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> boxes = [[0, 0, 2, 2], [0, 0, 2, 2]]
+        >>> table = fastiou.BoxTable(boxes, keys={"image": ["a", "a"]}, ids=[7, 8])
+        >>> {name: column.tolist() for name, column in fastiou.pairs(table).columns().items()}
+        {'rows': [0], 'cols': [1], 'values': [1.0], 'image': ['a'], 'id_a': [7], 'id_b': [8]}
+        """
+        rows, cols, values = self.to_numpy()
+        names = {} if self.source is None else self.source.names(rows, cols)
+        return {"rows": rows, "cols": cols, "values": values, **names}
+
     def to_scipy(self) -> scipy.sparse.csr_array:
         """The pairs as a sparse matrix of their values.
 
@@ -130,7 +159,7 @@ def pairs(
     threshold: float = 0.5,
     *,
     metric: str = "iou",
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     groups: Any = None,
     device: str = "auto",
     progress: bool | Progress = False,
@@ -142,7 +171,8 @@ def pairs(
     Parameters
     ----------
     a : array_like, shape (N, 4) or (N, 5), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`. A `BoxTable`, or a data frame with named
+        columns, brings its format and its keys.
     b : array_like, shape (M, 4) or (M, 5), or masks, optional
         What to compare with. Without it, `a` is compared with itself, each pair once, with
         row < column.
@@ -161,7 +191,9 @@ def pairs(
         make a group, such as image and class, they are a tuple of such arrays, or a data frame
         with a column for each. With `b`, a tuple of two is always that of both sets: two keys of
         both are ``((images_a, classes_a), (images_b, classes_b))``. A missing key (None, NaN) is
-        refused.
+        refused. Without it, tables are grouped by all keys that both have. That only one of them
+        has keys, or that they have no value of a key in common, is an error; ``table.by()`` is
+        without groups.
     device : {"auto", "cpu", "cuda"}
         As in `box_iou`.
     progress : bool or function
@@ -210,6 +242,7 @@ def pairs(
         if few is not None:
             sizes = len(a), len(other)
             return Pairs(*few, sizes, _all_tested(sizes, b is None))
+    a, b, fmt, groups, source = opened(("a", "b"), a, b, fmt, groups)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
@@ -223,7 +256,7 @@ def pairs(
         if few is not None:
             rows, cols, values = (hand_back(column, set1, set2) for column in few)
             sizes = set1.size, set2.size
-            return Pairs(rows, cols, values, sizes, _all_tested(sizes, itself))
+            return Pairs(rows, cols, values, sizes, _all_tested(sizes, itself), source=source)
     try:
         found = find_pairs(
             set1, set2, chosen, minimum, groups, device=device, report=report, stay_on_gpu=True
@@ -231,7 +264,7 @@ def pairs(
     finally:
         finish()
     rows, cols, values = (in_kind(column, [set1, set2]) for column in found)
-    return Pairs(rows, cols, values, found.shape, found.tested)
+    return Pairs(rows, cols, values, found.shape, found.tested, source=source)
 
 
 def _all_tested(sizes: tuple[int, int], itself: bool) -> int:

@@ -12,6 +12,7 @@ from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import hand_back
 from fastiou.relations import small
 from fastiou.relations.nms import SIGMA, Names, suppress
+from fastiou.tables.opened import USUAL
 
 __all__ = ["SoftNMS", "batched_nms", "soft_nms"]
 
@@ -42,14 +43,14 @@ class SoftNMS:
 
 def soft_nms(
     a: Any,
-    scores: Any,
+    scores: Any = None,
     threshold: float = 0.5,
     *,
     method: str = "linear",
     sigma: float = SIGMA,
     groups: Any = None,
     metric: str = "iou",
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     score_threshold: float | None = None,
     max_output: int | None = None,
     max_total: int | None = None,
@@ -63,9 +64,9 @@ def soft_nms(
     Parameters
     ----------
     a : array_like, shape (N, 4) or (N, 5), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`; or a table, as in `nms`.
     scores : array_like, shape (N,)
-        How sure each is: finite numbers from 0 on.
+        How sure each is: finite numbers from 0 on. A table brings its own.
     threshold : float
         For "linear" alone: only those that score more with the one that is taken are lowered.
     method : {"linear", "gaussian"}
@@ -154,7 +155,7 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
             return kept
     names = Names("boxes", "iou_threshold", "idxs", needs_groups=True)
     found = suppress(
-        names, boxes, scores, iou_threshold, idxs, "iou", "xyxy", "hard", SIGMA, None, None, None,
+        names, boxes, scores, iou_threshold, idxs, "iou", USUAL, "hard", SIGMA, None, None, None,
         "auto",
     )  # fmt: skip
     return hand_back(found.indices, found.set1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import threshold_number, whole_number
-from fastiou.arrays.inputs import hand_back, result_dtype
+from fastiou.arrays.inputs import hand_back, plain_array, result_dtype
 from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
@@ -22,13 +22,15 @@ from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.search.groups import group_codes
 from fastiou.search.pair_lists import search_steps, work_before
 from fastiou.search.search import Search, search
+from fastiou.tables.frames import Framed
+from fastiou.tables.opened import USUAL, Source, opened
 from fastiou.typing import Array
 
 __all__ = ["TopK", "allocate_best", "keep_best", "topk"]
 
 
 @dataclass(frozen=True, eq=False)
-class TopK:
+class TopK(Framed):
     """The best few of each row, by descending value.
 
     Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`;
@@ -40,16 +42,43 @@ class TopK:
         Scores; 0 where there are fewer than k.
     indices : array of int64, shape (N, k)
         Positions in the second set; -1 where there are fewer than k.
+    source : Source or None
+        The tables that the sets were, if they were any.
     """
 
     values: Any
     indices: Any
+    source: Source | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.values, self.indices))
+
+    def to_numpy(self) -> tuple[Array, Array, Array]:
+        """What was found, row by row and from the best on, as `Pairs` has it.
+
+        Returns
+        -------
+        tuple of three arrays
+            Rows and columns, int64, and values, without what fills up.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.topk([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]], k=2).to_numpy()
+        (array([0]), array([1]), array([1.]))
+        """
+        values, indices = (plain_array("best", part) for part in self)
+        rows, ranks = np.nonzero(indices >= 0)
+        return rows, indices[rows, ranks], values[rows, ranks]
+
+    def columns(self) -> dict[str, Array]:
+        """The columns of a data frame by name, as `Pairs.columns`, of what `to_numpy` gives."""
+        rows, cols, values = self.to_numpy()
+        names = {} if self.source is None else self.source.names(rows, cols)
+        return {"rows": rows, "cols": cols, "values": values, **names}
 
 
 def topk(
@@ -59,7 +88,7 @@ def topk(
     *,
     threshold: float = 0.0,
     metric: str = "iou",
-    fmt: str = "xyxy",
+    fmt: str = USUAL,
     groups: Any = None,
     device: str = "auto",
 ) -> TopK:
@@ -71,7 +100,7 @@ def topk(
     Parameters
     ----------
     a : array_like, shape (N, 4) or (N, 5), or masks
-        Boxes, as in `box_iou`; or masks, as in `mask_iou`.
+        Boxes, as in `box_iou`; or masks, as in `mask_iou`; or tables, as in `pairs`.
     b : array_like, shape (M, 4) or (M, 5), or masks
         What to compare with.
     k : int
@@ -127,6 +156,7 @@ def topk(
         few = small.topk(a, b, k, threshold, metric, fmt, groups)
         if few is not None:
             return TopK(*few)
+    a, b, fmt, groups, source = opened(("a", "b"), a, b, fmt, groups)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
     backends.check_device(device)
@@ -139,7 +169,7 @@ def topk(
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.topk, set1, set2, number, minimum, metric, fmt, known)
         if few is not None:
-            return TopK(*(hand_back(part, set1, set2) for part in few))
+            return TopK(*(hand_back(part, set1, set2) for part in few), source=source)
     codes = group_codes(groups, (set1.size, set2.size), itself=False)
     shape = (set1.size, number)
     inputs = [set1, set2]
@@ -166,7 +196,7 @@ def topk(
     values, indices = backends.compute(device, inputs, on_gpu, on_cpu)
     if chosen.has_units:
         unmagnify(values, found.exponent)
-    return TopK(in_kind(values, inputs), in_kind(indices, inputs))
+    return TopK(in_kind(values, inputs), in_kind(indices, inputs), source=source)
 
 
 def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, Array]:

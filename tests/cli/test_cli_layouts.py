@@ -7,8 +7,8 @@ import pytest
 from command_for_tests import run, run_well, words_of
 
 import fastiou
-from fastiou.formats.layouts import GEOMETRIES, LAYOUTS, common_layout, extents
 from fastiou.formats.table import read_boxes
+from fastiou.tables.layouts import GEOMETRIES, LAYOUTS, common_layout, extents
 
 BOXES = np.array([[3, 4, 2, 1, 30], [5, 5, 0, 2, 45], [np.nan, 5, 1, 2, 60], [7, 8, 3, 3, 0.5]])
 SCORES = np.array([0.5, 0.75, 0.25, 1])

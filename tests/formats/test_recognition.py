@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastiou.formats.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
 from fastiou.formats.content import Wanted
 from fastiou.formats.errors import FileError
 from fastiou.formats.groups import common_groups
-from fastiou.formats.layouts import header_of
 from fastiou.formats.table import FORMATS, read_boxes, recognized
+from fastiou.tables.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
+from fastiou.tables.layouts import header_of
 
 #: A file of each format of text with the same two boxes, if it has room for them.
 SAMPLES = {

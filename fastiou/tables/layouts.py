@@ -7,11 +7,10 @@ beginning and an end.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fastiou.formats.errors import RefusedError
 from fastiou.geometries.table import ROWS
 from fastiou.typing import Array
 
@@ -29,17 +28,19 @@ LAYOUTS = {fmt: count for formats in GEOMETRIES.values() for fmt, count in forma
 AXES = {"x": "w", "y": "h", "z": "l"}
 
 
-def common_layout(fmt_a: str, fmt_b: str) -> str:
+def common_layout(fmt_a: str, fmt_b: str, sides: Sequence[str] = ("A", "B")) -> str:
     """The layout in which members of two layouts are compared.
 
     Parameters
     ----------
     fmt_a, fmt_b
         Two of `LAYOUTS`.
+    sides
+        What the message calls the two sets.
 
     Raises
     ------
-    RefusedError
+    ValueError
         They belong to two geometries.
     """
     if fmt_a == fmt_b:
@@ -47,7 +48,7 @@ def common_layout(fmt_a: str, fmt_b: str) -> str:
     for formats in GEOMETRIES.values():
         if fmt_a in formats and fmt_b in formats:
             return next(iter(formats))
-    raise RefusedError(f"{fmt_a} in A and {fmt_b} in B are of two geometries")
+    raise ValueError(f"{fmt_a} in {sides[0]} and {fmt_b} in {sides[1]} are of two geometries")
 
 
 def _numbers_of(fmt: str) -> list[str]:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastiou.formats.errors import shortened
-from fastiou.formats.layouts import LAYOUTS, header_of
+from fastiou.runtime.words import shortened
+from fastiou.tables.layouts import LAYOUTS, header_of
 
 __all__ = ["BOX_COLUMNS", "HEADERS", "KEYS", "SCORE_NAMES", "ColumnsError", "Meaning", "meaning_of"]
 

@@ -1,0 +1,389 @@
+"""A table of boxes or masks: with scores, keys and ids, as files and data frames have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastiou.arrays.checks import check_choice, crowd_array, score_of_each
+from fastiou.arrays.frames import frame_columns
+from fastiou.arrays.inputs import real_input
+from fastiou.arrays.keys import read_keys
+from fastiou.geometries.table import FORMATS, convert_members
+from fastiou.runtime.words import described, shortened
+from fastiou.tables.columns import ColumnsError, meaning_of
+from fastiou.tables.frames import Framed
+from fastiou.tables.grouping import key_column, tell_the_same
+from fastiou.tables.layouts import header_of
+from fastiou.typing import Array
+
+if TYPE_CHECKING:
+    from fastiou.geometries.masks.mask_set import Masks
+
+__all__ = ["BoxTable"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BoxTable(Framed):
+    """Boxes or masks with what is known of each: a score, keys such as image and category, an id.
+
+    Every function that takes boxes takes a table in their place: its format comes with it. In
+    `pairs`, `topk`, `match`, `nms` and `Index` its keys are the groups, so that only members of the
+    same image and category meet, unless `groups` are given; `nms` takes its scores. Dense functions
+    such as `box_iou` score all with all, whatever the keys.
+
+    `read` makes a table of a file, `BoxTable.from_frame` of a data frame. Indexing by a slice, by
+    integers or by booleans gives a table of some members; `len` is their number. What was given is
+    not copied where it has the right type already.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (N, 4) or (N, 5)
+        Boxes, as in `box_iou`; None for a table of masks.
+    fmt
+        What the numbers are, as in `box_iou`.
+    masks : Masks, optional
+        Masks in place of boxes.
+    scores : array_like of float, shape (N,), optional
+        How sure each is.
+    keys : dict, optional
+        Keys by their names, each of shape (N,): whole numbers or names. A missing value is refused.
+    ids : array_like, shape (N,), optional
+        What each is called: whole numbers or names.
+    iscrowd : array_like of bool, shape (N,), optional
+        Which are crowds, for ``match(method="coco")``.
+    grouped : tuple of str, optional
+        Names of the keys that are groups; all if not given. See `by`.
+    unused : tuple of str
+        Columns of the file or the frame that were not used.
+
+    Attributes
+    ----------
+    boxes : array, shape (N, 4) or (N, 5), or None
+    fmt : str
+        "" of masks.
+    masks : Masks or None
+    scores : array of float, or None
+    keys : dict of arrays
+        int64, or text.
+    ids : array or None
+    iscrowd : array of bool, or None
+    grouped, unused : tuple of str
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `box_iou`; columns of other lengths or types.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 3]]
+    >>> found = fastiou.BoxTable(boxes, scores=[0.9, 0.8, 0.7], keys={"image": ["a", "a", "b"]})
+    >>> found
+    <BoxTable: 3 boxes as xyxy; scores; keys image>
+    >>> found[fastiou.nms(found)].keys["image"].tolist()
+    ['a', 'b']
+    >>> fastiou.nms(found.by())
+    array([0])
+    """
+
+    boxes: Any = None
+    fmt: str = "xyxy"
+    _: KW_ONLY
+    masks: Any = None
+    scores: Any = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    ids: Any = None
+    iscrowd: Any = None
+    grouped: tuple[str, ...] | None = None
+    unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.boxes is None) == (self.masks is None):
+            both = "both" if self.boxes is not None else "neither"
+            raise TypeError(f"a BoxTable must have either boxes or masks, got {both}")
+        checked: dict[str, Any] = {}
+        if self.boxes is not None:
+            check_choice("fmt", self.fmt, FORMATS)
+            given = FORMATS[self.fmt].load().read("boxes", self.boxes, self.fmt, batches=False)
+            checked["boxes"] = given.array
+        else:
+            checked |= {"masks": _masks(self.masks), "fmt": ""}
+        count = len(checked["boxes"] if self.boxes is not None else checked["masks"])
+        if self.scores is not None:
+            checked["scores"] = score_of_each(self.scores, count, "the table")
+        if not isinstance(self.keys, Mapping) or not all(isinstance(key, str) for key in self.keys):
+            raise TypeError(f"keys must be a dict of arrays by name, got {described(self.keys)}")
+        checked["keys"] = {
+            key: _key(f"keys[{key!r}]", values, count) for key, values in self.keys.items()
+        }
+        if self.ids is not None:
+            checked["ids"] = _key("ids", self.ids, count)
+        if self.iscrowd is not None:
+            checked["iscrowd"] = crowd_array(self.iscrowd, count, "the table")
+        checked["grouped"] = _chosen(self.grouped, checked["keys"])
+        vars(self).update(checked)
+
+    @classmethod
+    def _of(cls, **columns: Any) -> BoxTable:
+        """A table of columns that were checked, named as the parameters."""
+        table = object.__new__(cls)
+        keys = columns["keys"]
+        usual = dict.fromkeys(("boxes", "masks", "scores", "ids", "iscrowd"))
+        vars(table).update({**usual, "fmt": "", "grouped": tuple(keys), "unused": (), **columns})
+        return table
+
+    @classmethod
+    def from_frame(
+        cls, frame: Any, *, fmt: str | None = None, by: Sequence[str] | None = None
+    ) -> BoxTable:
+        """Make a table of a data frame, the columns of which are told by their names.
+
+        The names are those that files may have (``docs/files.md``): x1,y1,x2,y2 or x,y,width,height
+        and others for boxes; image, video, category and others for keys; score; id; iscrowd.
+
+        Parameters
+        ----------
+        frame : data frame of pandas or polars, or table of pyarrow
+            A row for each box. A missing number of a box is NaN.
+        fmt
+            The format, where names fit several: those of rotated boxes differ by the angle alone.
+        by
+            Keys, or names of columns, that are the groups; all that look like keys if not given.
+
+        Raises
+        ------
+        TypeError
+            It is no data frame, or a column holds something else.
+        ValueError
+            The names tell no boxes or several, another format than `fmt`, or a key is missing.
+
+        Examples
+        --------
+        >>> import fastiou, pandas
+        >>> columns = {"file": ["a"], "xmin": [1], "ymin": [2], "xmax": [3], "ymax": [4]}
+        >>> fastiou.BoxTable.from_frame(pandas.DataFrame(columns))
+        <BoxTable: 1 box as xyxy; keys image>
+        """
+        return table_of_frame("frame", frame, fmt, by)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def members(self) -> Any:
+        """The boxes, or else the masks."""
+        return self.masks if self.boxes is None else self.boxes
+
+    @property
+    def labels(self) -> Array | None:
+        """The key "category"; None if there is none."""
+        return self.keys.get("category")
+
+    def __repr__(self) -> str:
+        noun = "mask" if self.boxes is None else "box"
+        plural = {"mask": "masks", "box": "boxes"}[noun]
+        words = [f"{len(self):,} {noun if len(self) == 1 else plural}"]
+        if self.boxes is not None:
+            words[0] += f" as {self.fmt}"
+        words += [name for name in ("scores",) if self.scores is not None]
+        if self.keys:
+            groups = ""
+            if self.grouped != tuple(self.keys):
+                groups = f" (grouped by {', '.join(self.grouped or ()) or 'none'})"
+            words.append(f"keys {', '.join(self.keys)}{groups}")
+        words += [name for name in ("ids", "iscrowd") if getattr(self, name) is not None]
+        if self.unused:
+            words.append(f"not used: {', '.join(self.unused)}")
+        return f"<BoxTable: {shortened('; '.join(words), 200)}>"
+
+    def __getitem__(self, index: Any) -> BoxTable:
+        chosen = index if isinstance(index, slice) else _positions(index, len(self))
+
+        def some(column: Any) -> Any:
+            return None if column is None else column[chosen]
+
+        names = ("boxes", "masks", "scores", "ids", "iscrowd")
+        columns = {name: some(getattr(self, name)) for name in names}
+        keys = {key: values[chosen] for key, values in self.keys.items()}
+        return self._of(**{**vars(self), **columns, "keys": keys})
+
+    def by(self, *keys: str) -> BoxTable:
+        """The same table, grouped by some of its keys, or, without any, by none.
+
+        Parameters
+        ----------
+        *keys
+            Names of keys.
+
+        Raises
+        ------
+        ValueError
+            There is no such key.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> table = fastiou.BoxTable([[0, 0, 1, 1]], keys={"image": [7], "category": ["car"]})
+        >>> table.by("image")
+        <BoxTable: 1 box as xyxy; keys image, category (grouped by image)>
+        """
+        return self._of(**{**vars(self), "grouped": _chosen(keys, self.keys)})
+
+    def convert(self, fmt: str) -> BoxTable:
+        """The same table with its boxes in another format, as by `box_convert`.
+
+        Parameters
+        ----------
+        fmt
+            A format of the same geometry.
+
+        Raises
+        ------
+        ValueError
+            It is of another geometry, the table holds masks, or a coordinate is infinite.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> fastiou.BoxTable([[1, 2, 3, 4]], "xywh").convert("xyxy").boxes
+        array([[1, 2, 4, 6]])
+        """
+        if self.boxes is None:
+            raise ValueError("a table of masks has no format to convert")
+        check_choice("fmt", fmt, FORMATS)
+        geometry, other = FORMATS[self.fmt].load(), FORMATS[fmt].load()
+        if other is not geometry:
+            raise ValueError(
+                f"fmt must be a format of {geometry.plural}, as the table has, got {fmt!r} of "
+                f"{other.plural}"
+            )
+        if fmt == self.fmt:
+            return self
+        given = geometry.read("boxes", self.boxes, self.fmt, batches=False)
+        return self._of(**{**vars(self), "boxes": convert_members(given, fmt), "fmt": fmt})
+
+    def columns(self) -> dict[str, Array]:
+        """The columns by name, as a CSV file has them: boxes, keys, score, id, iscrowd.
+
+        Masks have no columns of their own.
+        """
+        columns: dict[str, Array] = {}
+        if self.boxes is not None:
+            columns |= dict(zip(header_of(self.fmt), self.boxes.T, strict=True))
+        columns |= {key_column(key): values for key, values in self.keys.items()}
+        others = {"score": self.scores, "id": self.ids, "iscrowd": self.iscrowd}
+        return columns | {name: values for name, values in others.items() if values is not None}
+
+
+def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | None) -> BoxTable:
+    """A data frame as a table; messages call it by this name."""
+    found = frame_columns(frame)
+    if found is None:
+        raise TypeError(
+            f"{name} must be a data frame of pandas or polars, or a table of pyarrow, got "
+            f"{described(frame)}"
+        )
+    names = [label for label, _ in found]
+    if fmt is not None:
+        check_choice("fmt", fmt, FORMATS)
+    try:
+        meaning = meaning_of(names, fmt or "xyxy", by)
+    except ColumnsError as error:
+        found_words = error.found.replace("the first line", "the columns").replace("names", "name")
+        expected = error.expected.replace(
+            "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
+        )
+        raise ValueError(f"{name}: {found_words}, expected {expected}") from None
+    if fmt is not None and meaning.fmt != fmt:
+        listed = ",".join(names[place] for place in meaning.box)
+        raise ValueError(
+            f"fmt must be {meaning.fmt!r} for the columns {listed} of {name}, or left out, got "
+            f"{fmt!r}"
+        )
+    count = len(found[0][1])
+
+    def column(place: int) -> Any:
+        return found[place][1]
+
+    def called(place: int) -> str:
+        return f"{name}[{names[place]!r}]"
+
+    numbers = [real_input(called(place), column(place)).array for place in meaning.box]
+    keys = {}
+    for key, places in meaning.keys.items():
+        values = [_key(called(place), column(place), count) for place in places]
+        for place, other in zip(places[1:], values[1:], strict=True):
+            if not tell_the_same(values[0], other):
+                raise ValueError(
+                    f"{name}: columns {names[places[0]]} and {names[place]} tell different groups, "
+                    f"expected one of them: BoxTable.from_frame({name}, by=[{names[place]!r}])"
+                )
+        keys[key] = values[0]
+    scores = None
+    if meaning.score is not None:
+        scores = score_of_each(column(meaning.score), count, name)
+    ids, unused = None, [label for label in meaning.unused if label != "iscrowd"]
+    if meaning.id is not None:
+        try:
+            ids = _key(called(meaning.id), column(meaning.id), count)
+        except (TypeError, ValueError):  # nobody needs them
+            unused.append(names[meaning.id])
+    iscrowd = None
+    if "iscrowd" in names:
+        iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
+    return BoxTable._of(
+        boxes=np.stack(numbers, axis=1), fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
+        iscrowd=iscrowd, unused=tuple(unused),
+    )  # fmt: skip
+
+
+def _masks(value: Any) -> Masks:
+    from fastiou.geometries.masks.mask_set import read_masks
+
+    masks: Masks = read_masks("masks", value).array
+    return masks
+
+
+def _key(name: str, value: Any, count: int) -> Array:
+    """One key of each member: whole numbers, or text."""
+    value = list(value) if isinstance(value, tuple) else value
+    (column,) = read_keys(name, value, count).columns
+    return column.astype(np.str_) if column.dtype == object else column
+
+
+def _chosen(grouped: Any, keys: Mapping[str, Array]) -> tuple[str, ...]:
+    """The names of the keys that are groups, checked."""
+    if grouped is None:
+        return tuple(keys)
+    for key in grouped:
+        if key not in keys:
+            listed = ", ".join(map(repr, keys)) or "none"
+            raise ValueError(f"there is no key {described(key)} in the table, but {listed}")
+    return tuple(grouped)
+
+
+def _positions(index: Any, count: int) -> Array:
+    """What chooses some members of a table, as positions."""
+    try:
+        chosen = np.asarray(index)
+    except (ValueError, TypeError, RuntimeError):  # a list of lists of several lengths
+        chosen = np.array(None)
+    if chosen.dtype == np.bool_ and chosen.shape == (count,):
+        return np.flatnonzero(chosen)
+    if chosen.shape == (0,):
+        return np.empty(0, np.int64)
+    if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
+        raise IndexError(
+            f"members of a table of {count} are chosen by an integer, a slice, integers in one "
+            f"dimension, or {count} booleans, got {described(index)}"
+        )
+    positions = np.atleast_1d(chosen).astype(np.int64)
+    wrong = (positions < -count) | (positions >= count)
+    if wrong.any():
+        raise IndexError(f"index {positions[wrong][0]} is out of range for a table of {count}")
+    return np.where(positions < 0, positions + count, positions)

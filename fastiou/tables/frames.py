@@ -1,0 +1,49 @@
+"""Columns as data frames of pandas and polars, neither of which is imported before it is used."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from fastiou.runtime.extras import import_extra
+from fastiou.typing import Array
+
+__all__ = ["Framed"]
+
+
+class Framed(ABC):
+    """What has columns, and so can be a data frame."""
+
+    @abstractmethod
+    def columns(self) -> dict[str, Array]:
+        """The columns by name, NumPy arrays of one length."""
+
+    def to_pandas(self) -> Any:
+        """The columns as a data frame of pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        frames = import_extra("pandas", "pandas", "to_pandas()")
+        return frames.DataFrame(self.columns())
+
+    def to_polars(self) -> Any:
+        """The columns as a data frame of polars.
+
+        Returns
+        -------
+        polars.DataFrame
+
+        Raises
+        ------
+        ImportError
+            polars is not installed.
+        """
+        frames = import_extra("polars", "polars", "to_polars()")
+        return frames.DataFrame(self.columns())

@@ -1,0 +1,249 @@
+"""Tables and data frames in place of arrays: the one place that takes them apart for a function.
+
+A function calls `opened` with its arguments, and goes on with the arrays, the format and the groups
+that it gets. Arguments of other types are handed back as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fastiou.arrays.frames import frame_columns, is_frame
+from fastiou.tables.box_table import BoxTable, table_of_frame
+from fastiou.tables.grouping import common_groups, names_of_pairs
+from fastiou.tables.layouts import common_layout
+from fastiou.typing import Array
+
+__all__ = ["USUAL", "Opened", "Source", "keys_as_groups", "opened", "opened_masks"]
+
+#: The default of every argument `fmt`: equal to "xyxy", and another object than what callers write,
+#: so that a format that was asked for is told from one that was not.
+USUAL: str = "".join(("xy", "xy"))
+
+
+class Source(NamedTuple):
+    """The tables that a result comes from, None for arrays, and the keys that both have."""
+
+    a: BoxTable | None
+    b: BoxTable | None
+    keys: tuple[str, ...]
+
+    def names(self, rows: Array, cols: Array) -> dict[str, Array]:
+        """Columns by which users know pairs: their keys and ids."""
+        return names_of_pairs(self.keys, self.a, self.b, rows, cols)
+
+
+class Opened(NamedTuple):
+    """Arguments of a function without tables."""
+
+    a: Any
+    b: Any
+    fmt: str
+    groups: Any
+    #: None where no argument was a table.
+    source: Source | None = None
+
+    def scores(self, given: Any, of: str) -> Any:
+        """The argument `scores`, or else those of the first table."""
+        if given is not None:
+            return given
+        table = None if self.source is None else self.source.a
+        if table is None or table.scores is None:
+            lacks = "" if table is None else ", which has none"
+            raise TypeError(f"scores must be given: one number for each of {of}{lacks}")
+        return table.scores
+
+    def crowds(self, given: Any) -> Any:
+        """The argument `iscrowd`, or else the crowds of the second table, if there are any."""
+        table = None if self.source is None else self.source.b
+        if given is not None or table is None or table.iscrowd is None:
+            return given
+        return table.iscrowd if table.iscrowd.any() else None
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """A set as `common_groups` takes it."""
+
+    keys: Mapping[str, Array]
+    size: int
+    ids: Array | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+
+# By types that were seen, since a call on a few members takes but a few µs.
+_known: dict[type, bool] = {}
+
+
+def _may_be_table(value: Any) -> bool:
+    """Whether a value is a table or a data frame."""
+    kind = type(value)
+    if kind not in _known:
+        _known[kind] = issubclass(kind, BoxTable) or is_frame(kind)
+    return _known[kind]
+
+
+def opened(
+    names: Sequence[str],
+    a: Any,
+    b: Any,
+    fmt: str,
+    groups: Any = None,
+    *,
+    by_keys: bool = True,
+    boxes_only: bool = False,
+) -> Opened:
+    """Take tables apart.
+
+    Parameters
+    ----------
+    names
+        What the function calls `a` and `b`.
+    a, b
+        The sets; no second one is None.
+    fmt
+        The argument `fmt`, the default of which is `USUAL`.
+    groups
+        The argument `groups`; keys are the groups if it is None.
+    by_keys
+        Whether keys count at all.
+    boxes_only
+        Whether masks are refused.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Tables that do not go together, or with `fmt`.
+    """
+    if not _may_be_table(a) and not _may_be_table(b):
+        return Opened(a, b, fmt, groups)
+    asked = None if fmt is USUAL else fmt
+    table_a = _table(names[0], a, asked)
+    table_b = table_a if b is a else _table(names[1], b, asked)
+    if table_a is None and table_b is None:
+        return Opened(a, b, fmt, groups)
+    if boxes_only:
+        _check_holds("boxes", names, table_a, table_b)
+    fmt = _common_fmt(names, (table_a, table_b), b is not None, asked)
+    members_a = _members(a, table_a, fmt)
+    members_b = members_a if b is a else _members(b, table_b, fmt)
+    keys: tuple[str, ...] = ()
+    if groups is None and by_keys:
+        keys, groups = _groups(names, table_a, table_b, itself=b is None)
+    source = Source(table_a, table_a if b is None else table_b, keys)
+    return Opened(members_a, members_b, fmt, groups, source)
+
+
+def keys_as_groups(name: str, table: BoxTable, keys: Sequence[str]) -> tuple[Array, ...] | None:
+    """The keys of an index, as a table has them; None where neither has any.
+
+    Raises
+    ------
+    ValueError
+        The table lacks one of them, or has keys that an index without any cannot tell apart.
+    """
+    lacking = [key for key in keys if key not in (table.grouped or ())]
+    if lacking:
+        raise ValueError(
+            f"{name} must have the keys of the index, {', '.join(keys)}, and lacks "
+            f"{', '.join(lacking)}; an index of fewer is Index(b.by(...))"
+        )
+    if not keys and table.grouped:
+        raise ValueError(
+            f"only {name} has {' and '.join(table.grouped)}, so nothing tells what may meet "
+            f"({name}.by(): all with all)"
+        )
+    return tuple(table.keys[key] for key in keys) or None
+
+
+def opened_masks(names: Sequence[str], a: Any, b: Any) -> tuple[Any, Any]:
+    """Take tables of masks apart; their keys do not count."""
+    tables = [value if isinstance(value, BoxTable) else None for value in (a, b)]
+    _check_holds("masks", names, *tables)
+    parts = (
+        value if table is None else table.masks for value, table in zip((a, b), tables, strict=True)
+    )
+    return next(parts), next(parts)
+
+
+def _table(name: str, value: Any, fmt: str | None) -> BoxTable | None:
+    """An argument as a table; None if it is none, as frames are whose columns have no names."""
+    if isinstance(value, BoxTable):
+        return value
+    if not is_frame(type(value)):
+        return None
+    labels = [label for label, _ in frame_columns(value) or ()]
+    if all(label.removeprefix("column_").isdigit() for label in labels):
+        return None
+    return table_of_frame(name, value, fmt, None)
+
+
+def _members(value: Any, table: BoxTable | None, fmt: str) -> Any:
+    """An argument without its table."""
+    if table is None:
+        return value
+    return table.masks if table.boxes is None else table.convert(fmt).boxes
+
+
+def _check_holds(what: str, names: Sequence[str], *tables: BoxTable | None) -> None:
+    other = {"boxes": "masks", "masks": "boxes"}[what]
+    for name, table in zip(names, tables, strict=True):
+        if table is not None and getattr(table, what) is None:
+            raise TypeError(f"{name} must be {what}, got a table of {other}")
+
+
+def _common_fmt(
+    names: Sequence[str], tables: Sequence[BoxTable | None], two: bool, asked: str | None
+) -> str:
+    """The format of both sets; the usual one of masks."""
+    known = [(name, table) for name, table in zip(names, tables, strict=True) if table is not None]
+    told = [(name, table.fmt) for name, table in known if table.boxes is not None]
+    if not told:
+        return USUAL if asked is None else asked
+    if len(told) < len(known):
+        kinds = " and ".join(
+            f"{name} holds {'masks' if table.boxes is None else 'boxes'}" for name, table in known
+        )
+        raise ValueError(f"{names[0]} and {names[1]} must both be boxes or both masks: {kinds}")
+    for name, own in told:
+        if asked not in (None, own):
+            raise ValueError(
+                f"fmt must be {own!r}, the format of the table {name}, or left out, got {asked!r}"
+            )
+    name, own = told[0]
+    if len(told) == 2:
+        return common_layout(own, told[1][1], names)
+    if two and asked is None and own != USUAL:
+        other = names[1] if name == names[0] else names[0]
+        raise ValueError(
+            f"fmt must be given: {name} is a table of {own}, and nothing tells the format of "
+            f"{other}, which must be the same"
+        )
+    return own
+
+
+def _groups(
+    names: Sequence[str], table_a: BoxTable | None, table_b: BoxTable | None, *, itself: bool
+) -> tuple[tuple[str, ...], Any]:
+    """The keys that both have, and the argument `groups` that they make."""
+    sets = [
+        _Groups({}, 0)
+        if table is None
+        else _Groups({key: table.keys[key] for key in table.grouped or ()}, len(table))
+        for table in (table_a, table_b)
+    ]
+    keyed = [name for name, own in zip(names, sets, strict=True) if own.keys]
+
+    def by(keys: Sequence[str]) -> str:
+        listed = ", ".join(map(repr, keys))
+        return " and ".join(f"{name}.by({listed})" for name in keyed)
+
+    first, second = sets
+    grouping = common_groups(first, None if itself else second, names, names, by)
+    if grouping is None:
+        return (), None
+    return grouping.keys, grouping.codes_a if itself else grouping.codes

@@ -43,6 +43,7 @@ load_tbb()
 
 if TYPE_CHECKING:
     from fastiou.config import show_config
+    from fastiou.formats.reading import read
     from fastiou.geometries.masks.mask_set import Masks
     from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
     from fastiou.relations.dense import (
@@ -94,6 +95,7 @@ __all__ = [
     "mean_iou",
     "nms",
     "pairs",
+    "read",
     "show_config",
     "soft_iou",
     "soft_nms",
@@ -129,6 +131,7 @@ _HOMES = {
     "mean_iou": "segmentation.confusion",
     "nms": "relations.nms",
     "pairs": "relations.pairs",
+    "read": "formats.reading",
     "show_config": "config",
     "soft_iou": "segmentation.soft",
     "soft_nms": "relations.soft_nms",

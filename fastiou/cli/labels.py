@@ -98,7 +98,7 @@ class Labels(Kind):
     def check(self, options: Options, *formats: str | None) -> None:
         """See `Kind.check`."""
         super().check(options, *formats)
-        check_skips(options, self.name)
+        check_skips(options.skip_invalid, self.name)
         if options.by is not None:
             raise RefusedError(
                 "--by and --no-groups are not for label images: labels meet within frames"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import fastiou
+from fastiou.cli.convert import ConvertOptions, convert_file
 from fastiou.cli.demo import show_scene
 from fastiou.cli.ending import exit_codes, heeding_signals, printed
 from fastiou.cli.match import KINDS, PLOTS, match_files
@@ -22,6 +24,7 @@ from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
 from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.table import FORMATS, formats_of
+from fastiou.formats.written import TARGETS
 from fastiou.tables.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -56,6 +59,22 @@ def _keys_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]
         return None
     names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
     return () if names == ("none",) else names
+
+
+def _names_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]:
+    """The names that `--drop` has."""
+    return tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value else ()
+
+
+def _size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
+    """The size that `--image-size` tells."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*(\d{1,9})\s*[,x×]\s*(\d{1,9})\s*", value)
+    size = (0, 0) if found is None else (int(found[1]), int(found[2]))
+    if min(size) < 1:
+        raise RefusedError(f"--image-size must be W,H in pixels, such as 1920,1080; got {value!r}")
+    return size
 
 
 def commands() -> click.Group:
@@ -326,6 +345,61 @@ def commands() -> click.Group:
           fastiou nms results.json --method gaussian --score-threshold 0.01
         """  # noqa: D301
         nms_file(file, NmsOptions(by=() if no_groups else by, **others))
+
+    @group.command()
+    @click.argument("file", metavar="IN", type=file)
+    @click.argument("out", type=file)
+    @click.option(
+        "--to", type=click.Choice(list(TARGETS)), help="Format of OUT.  [default: by its ending]"
+    )
+    @click.option(
+        "--format",
+        type=click.Choice(formats_of("box")),
+        help="Format of IN.  [default: by content]",
+    )
+    @boxes
+    @click.option(
+        "--drop",
+        callback=_names_in,
+        metavar="NAMES",
+        help="Columns to leave out, with commas between them: keys, score, id or iscrowd.",
+    )
+    @click.option(
+        "--image-size",
+        callback=_size_in,
+        metavar="W,H",
+        help="Width and height of all images in pixels, for yolo.",
+    )
+    @skip_invalid
+    @quiet
+    @progress
+    def convert(file: Path, out: Path, **others: Any) -> None:
+        """Write the boxes of file IN, or of a folder of files, as OUT, in another format.
+
+        Scores, keys and ids go with them. What OUT has no place for is refused by name, unless
+        --drop leaves it out. Columns that mean nothing to fastiou are left out, and named. OUT
+        takes its place only when it is complete.
+
+        \b
+        Formats of OUT:
+          .csv .jsonl .parquet  all columns; any layout of boxes
+          .npz                  boxes, fmt, scores; groups, where images are numbers
+          .npy                  corners, and scores last
+          .json                 COCO: results where there are scores, else annotations
+          --to mot              frame, id, x, y, w, h, conf; conf is 1 where there are no scores
+          --to yolo             a folder of labels; names of classes go into classes.txt
+
+        Boxes of yolo are parts of the image: --image-size makes them of pixels, and pixels of them.
+
+        \b
+        Examples:
+          fastiou convert results.json results.csv
+          fastiou convert annotations/ truth.json
+          fastiou convert truth.json labels --to yolo --image-size 1920,1080
+          fastiou convert labels truth.parquet --image-size 1920,1080
+          fastiou convert detections.csv detections.txt --to mot --drop category
+        """  # noqa: D301
+        convert_file(file, out, ConvertOptions(**others))
 
     @group.command()
     @click.option(

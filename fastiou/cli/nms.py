@@ -108,7 +108,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             data = None if is_folder else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
-            check_skips(options, file.format)
+            check_skips(options.skip_invalid, file.format)
             if ending in AS_IT_IS:
                 if file.format not in AS_IT_IS[ending]:
                     expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"

@@ -90,9 +90,9 @@ def check_threshold(options: Options, *, zero: bool) -> None:
         raise RefusedError(str(error)) from error
 
 
-def check_skips(options: Options, *formats: str) -> None:
+def check_skips(skip_invalid: bool, *formats: str) -> None:
     """Raise a RefusedError if annotations are to be left out of files that have none."""
-    if options.skip_invalid and "coco" not in formats:
+    if skip_invalid and "coco" not in formats:
         raise RefusedError(
             "--skip-invalid leaves out annotations of COCO files, not what is in files of the "
             f"format {' or '.join(dict.fromkeys(formats))}"

@@ -6,6 +6,7 @@ import gzip
 import importlib
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from fastiou.formats.errors import FileError, import_extra
 __all__ = [
     "OUTPUTS",
     "check_output",
+    "folder_at_end",
     "replaced_at_end",
     "write_columns",
     "write_entries",
@@ -73,6 +75,39 @@ def replaced_at_end(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, target)  # noqa: PTH105
     except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise FileError(path, f"cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def folder_at_end(path: Path) -> Iterator[Path]:
+    """Make a folder that takes its place only when it is complete.
+
+    Parameters
+    ----------
+    path
+        Where it goes; nothing may be there.
+
+    Yields
+    ------
+    path
+        A folder to write to.
+
+    Raises
+    ------
+    FileError
+        Something is there already, or there is no room.
+    """
+    if os.path.lexists(path):
+        raise FileError(path, "this is there already", "a new folder")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        os.rename(temporary, path)  # noqa: PTH104
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         if not isinstance(error, OSError):
             raise
         raise FileError(path, f"cannot be written: {error.strerror or error}") from None

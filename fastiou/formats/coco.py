@@ -208,7 +208,10 @@ def _asked(listed: _Listed, wanted: Wanted, faults: dict[int, str]) -> dict[str,
         "path": listed.path,
         "format": "coco",
         "keys": _keys(listed, wanted),
-        "scores": _scores(listed) if wanted.scored else None,
+        "scores": _scores(listed)
+        if wanted.scored
+        or (wanted.scores_if_there and any("score" in entry for entry in listed.entries))
+        else None,
         "crowds": _crowds(listed) if wanted.crowded else None,
         "ids": _key(listed, "id")
         if wanted.ids and listed.entries and all("id" in entry for entry in listed.entries)

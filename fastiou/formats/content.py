@@ -161,6 +161,8 @@ class Wanted:
         Whether to read the scores, which members are crowds, and what the file calls each, too.
     skip_invalid : bool
         Whether to leave out annotations of COCO files that are invalid.
+    scores_if_there : bool
+        Whether to read the scores of a file that has some.
     """
 
     fmt: str = "xyxy"
@@ -171,6 +173,12 @@ class Wanted:
     crowded: bool = False
     ids: bool = False
     skip_invalid: bool = False
+    scores_if_there: bool = False
+
+    @property
+    def takes_scores(self) -> bool:
+        """Whether scores are read where a file has some."""
+        return self.scored or self.scores_if_there
 
 
 @dataclass(frozen=True, eq=False)

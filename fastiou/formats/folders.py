@@ -91,6 +91,9 @@ def read_folder(
         if found.keys.keys() != first.keys.keys():
             has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
             raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
+        if wanted.scores_if_there and (found.scores is None) != (first.scores is None):
+            has, expected = ("no scores" if f.scores is None else "scores" for f in (found, first))
+            raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
         name = _stem(file.name) or file.name
         if files and name in dict(files):
             other = dict(files)[name].path.name

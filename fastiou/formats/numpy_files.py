@@ -118,7 +118,11 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     unasked = with_scores and array.dtype.kind == "f" and not wanted.scored
     unused: tuple[str, ...] = ()
     if unasked and can_be_scores(array[:, -1], wanted):
-        array, unused = array[:, :-1], ("the last column (scores)",)
+        if wanted.scores_if_there:
+            scores = _score_array(path, "array", array[:, -1], len(array))
+        else:
+            unused = ("the last column (scores)",)
+        array = array[:, :-1]
     if wanted.scored:
         if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
             found = f"shape {array.shape}, dtype {array.dtype}"
@@ -136,7 +140,7 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
     _check_kind(path, data, "NPZ", "ZIP")
-    asked = {"groups": wanted.by != (), "scores": wanted.scored}
+    asked = {"groups": wanted.by != (), "scores": wanted.takes_scores}
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         found = {}
@@ -159,9 +163,9 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if "groups" in found:
         keys["image"] = _group_array(path, found["groups"], len(boxes))
     scores = None
-    if wanted.scored:
-        if "scores" not in found:
-            raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
+    if wanted.scored and "scores" not in found:
+        raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
+    if "scores" in found:
         scores = _score_array(path, "scores", found["scores"], len(boxes))
     return BoxFile(
         path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, scores=scores, unused=unused

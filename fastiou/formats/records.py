@@ -146,7 +146,7 @@ def _file(
 
     boxes = [numbers(place, nan=True) for place in meaning.box]
     scores = None
-    if wanted.scored and meaning.score is not None:
+    if wanted.takes_scores and meaning.score is not None:
         scores = numbers(meaning.score, nan=False)
     keys = {
         name: one_key(path, [names[place] for place in places], [key(place) for place in places])

@@ -123,7 +123,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
         raise FileError(path, *SIZES_FOR_CORNERS, sample.line)
     box = tuple(range(count))
     score = (count,) if width > count else ()
-    unused = ("the last column (scores)",) if score and not wanted.scored else ()
+    unused = ("the last column (scores)",) if score and not wanted.takes_scores else ()
     return _Table(
         "csv", wanted.fmt, sample.delimiter, (width,), sample.line - 1, {}, box, score,
         unused=unused,
@@ -215,7 +215,7 @@ def _read(
 ) -> BoxFile:
     try:
         table = lay_out(path, data, wanted)
-        if not wanted.scored:
+        if not wanted.takes_scores:
             table = replace(table, score=())
         # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
         # well with what the fast way does not know: quoted delimiters, group numbers beyond

@@ -129,13 +129,17 @@ class BoxTable(Framed):
         vars(self).update(checked)
 
     @classmethod
-    def _of(cls, **columns: Any) -> BoxTable:
-        """A table of columns that were checked, named as the parameters."""
+    def of_columns(cls, **columns: Any) -> BoxTable:
+        """A table of columns that were checked, by the names of the parameters."""
         table = object.__new__(cls)
         keys = columns["keys"]
         usual = dict.fromkeys(("boxes", "masks", "scores", "ids", "iscrowd"))
         vars(table).update({**usual, "fmt": "", "grouped": tuple(keys), "unused": (), **columns})
         return table
+
+    def changed(self, **columns: Any) -> BoxTable:
+        """The same table with some columns replaced by others that were checked."""
+        return self.of_columns(**{**vars(self), **columns})
 
     @classmethod
     def from_frame(
@@ -210,7 +214,7 @@ class BoxTable(Framed):
         names = ("boxes", "masks", "scores", "ids", "iscrowd")
         columns = {name: some(getattr(self, name)) for name in names}
         keys = {key: values[chosen] for key, values in self.keys.items()}
-        return self._of(**{**vars(self), **columns, "keys": keys})
+        return self.changed(**columns, keys=keys)
 
     def by(self, *keys: str) -> BoxTable:
         """The same table, grouped by some of its keys, or, without any, by none.
@@ -232,7 +236,7 @@ class BoxTable(Framed):
         >>> table.by("image")
         <BoxTable: 1 box as xyxy; keys image, category (grouped by image)>
         """
-        return self._of(**{**vars(self), "grouped": _chosen(keys, self.keys)})
+        return self.changed(grouped=_chosen(keys, self.keys))
 
     def convert(self, fmt: str) -> BoxTable:
         """The same table with its boxes in another format, as by `box_convert`.
@@ -251,7 +255,7 @@ class BoxTable(Framed):
         --------
         >>> import fastiou
         >>> fastiou.BoxTable([[1, 2, 3, 4]], "xywh").convert("xyxy").boxes
-        array([[1, 2, 4, 6]])
+        array([[1., 2., 4., 6.]])
         """
         if self.boxes is None:
             raise ValueError("a table of masks has no format to convert")
@@ -265,7 +269,7 @@ class BoxTable(Framed):
         if fmt == self.fmt:
             return self
         given = geometry.read("boxes", self.boxes, self.fmt, batches=False)
-        return self._of(**{**vars(self), "boxes": convert_members(given, fmt), "fmt": fmt})
+        return self.changed(boxes=convert_members(given, fmt), fmt=fmt)
 
     def columns(self) -> dict[str, Array]:
         """The columns by name, as a CSV file has them: boxes, keys, score, id, iscrowd.
@@ -294,7 +298,8 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     try:
         meaning = meaning_of(names, fmt or "xyxy", by)
     except ColumnsError as error:
-        found_words = error.found.replace("the first line", "the columns").replace("names", "name")
+        found_words = error.found.replace("the first line", "the columns")
+        found_words = found_words.replace(" names no ", " name no ")
         expected = error.expected.replace(
             "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
         )
@@ -336,7 +341,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     iscrowd = None
     if "iscrowd" in names:
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
-    return BoxTable._of(
+    return BoxTable.of_columns(
         boxes=np.stack(numbers, axis=1), fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
         iscrowd=iscrowd, unused=tuple(unused),
     )  # fmt: skip

@@ -1,0 +1,194 @@
+"""The work of `fastiou convert`: a file of boxes is read, and written in another format."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fastiou.cli.display import Clock, stages
+from fastiou.cli.options import check_no_input, check_skips
+from fastiou.cli.outputs import (
+    check_output,
+    folder_at_end,
+    replaced_at_end,
+    write_columns,
+    write_lines,
+)
+from fastiou.cli.summary import show_facts
+from fastiou.formats.content import BoxFile
+from fastiou.formats.errors import FileError, RefusedError, shortened
+from fastiou.formats.reading import read_file, table_of_file
+from fastiou.formats.written import TARGETS, ImageSize, Target, fitted
+from fastiou.tables.box_table import BoxTable
+from fastiou.typing import Array
+
+__all__ = ["ConvertOptions", "convert_file"]
+
+#: Formats whose boxes are parts of the image, from 0 to 1.
+NORMALIZED = ("yolo", "yolo-seg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """What `fastiou convert` is asked for; each attribute is the option of that name."""
+
+    format: str | None = None
+    to: str | None = None
+    boxes: str | None = None
+    drop: tuple[str, ...] = ()
+    image_size: ImageSize | None = None
+    skip_invalid: bool = False
+    quiet: bool = False
+    progress: bool | None = None
+
+
+def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
+    """Write the boxes of a file in another format, and print what was written.
+
+    Parameters
+    ----------
+    path
+        A file with boxes, or a folder of such files.
+    out
+        Where to write.
+    options
+        How to read and to write.
+
+    Returns
+    -------
+    BoxTable
+        What was written.
+
+    Raises
+    ------
+    FileError
+        A file cannot be used.
+    RefusedError
+        The format has no place for what is in the file, or an option does not go with it.
+    """
+    target = _target(out, options)
+    check_no_input(out, path)
+    if target.ending:
+        # What NumPy and pyarrow write is told by its ending again; text may have any.
+        is_any = options.to is not None and target.texts is not None
+        check_output(out, (out.suffix.lower() if is_any else target.ending,))
+    with stages(False if options.quiet else options.progress) as begin:
+        clock = Clock(begin)
+        with clock.stage("reading"):
+            file = read_file(
+                path, "box", options.format, options.boxes, skip_invalid=options.skip_invalid
+            )
+            assert isinstance(file, BoxFile)
+            _check(file, options)
+            table = fitted(
+                _scaled(table_of_file(file), file, target, options), target, options.drop
+            )
+        with clock.stage("writing"):
+            _write(table, target, out, options)
+    # Told even with --quiet, since the result lacks something.
+    for words in _left_out(file):
+        print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
+    if not options.quiet:
+        keys = ", ".join(name for name in table.columns() if name not in ("score", "id"))
+        show_facts(
+            "fastiou convert",
+            {
+                "boxes": f"{len(table):,} from {path.name} ({file.format}, {file.fmt})",
+                "written": f"{target.name}, {table.fmt}: {shortened(keys)}",
+                "written to": str(out),
+            },
+        )
+    return table
+
+
+def _target(out: Path, options: ConvertOptions) -> Target:
+    """The format to write, by the option or the ending."""
+    if options.to is not None:
+        return TARGETS[options.to]
+    ending = out.suffix.lower()
+    for target in TARGETS.values():
+        if ending and target.ending == ending != ".txt":
+            return target
+    known = ", ".join(
+        dict.fromkeys(t.ending for t in TARGETS.values() if t.ending not in ("", ".txt"))
+    )
+    found = f"{ending} does not tell the format" if ending else "the name has no ending"
+    raise FileError(out, found, f"{known}, or --to {' or '.join(TARGETS)}")
+
+
+def _check(file: BoxFile, options: ConvertOptions) -> None:
+    if options.boxes not in (None, file.fmt):
+        raise RefusedError(
+            f"--boxes {options.boxes} is for files that do not tell their layout: "
+            f"{file.path.name} tells {file.fmt}"
+        )
+    check_skips(options.skip_invalid, file.format)
+
+
+def _scaled(table: BoxTable, file: BoxFile, target: Target, options: ConvertOptions) -> BoxTable:
+    """The boxes in the units of the target: pixels, or parts of the image."""
+    size, is_part = options.image_size, file.format in NORMALIZED
+    if size is None:
+        if target.in_pixels and is_part:
+            raise RefusedError(
+                f"{target.name} has pixels, and {file.path.name} parts of the image: --image-size "
+                "W,H tells its size"
+            )
+        if target.name == "yolo" and not is_part:
+            raise RefusedError(
+                "yolo has parts of the image: --image-size W,H tells the size of the images"
+            )
+        return table
+    if not is_part:
+        return table
+    if table.fmt not in ("xyxy", "cxcywh"):
+        raise RefusedError(f"boxes as {table.fmt} cannot be scaled")
+    return table.changed(boxes=table.boxes * np.array([*size, *size]))
+
+
+def _left_out(file: BoxFile) -> list[str]:
+    """What is in the file and was not written."""
+    words = []
+    if file.skipped is not None:
+        words.append(file.skipped.described())
+    if file.unused:
+        words.append(f"not used: {shortened(', '.join(file.unused))}")
+    return words
+
+
+def _write(table: BoxTable, target: Target, out: Path, options: ConvertOptions) -> None:
+    if target.texts is not None:
+        files = target.texts(table, options.image_size)
+        if target.ending:
+            for _, lines in files:
+                write_lines(out, lines)
+            return
+        with folder_at_end(out) as folder:
+            for name, lines in files:
+                with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                    file.writelines(lines)
+        return
+    if target.name == "npy":
+        with replaced_at_end(out) as stream:
+            np.save(stream, _with_scores(table))
+    elif target.name == "npz":
+        columns = {"boxes": table.boxes, "fmt": np.array(table.fmt)}
+        if "image" in table.keys:
+            columns["groups"] = table.keys["image"]
+        if table.scores is not None:
+            columns["scores"] = table.scores
+        write_columns(out, columns)
+    else:
+        write_columns(out, table.columns())
+
+
+def _with_scores(table: BoxTable) -> Array:
+    """What .npy holds: boxes, and scores last, which are told from sides by being small."""
+    if table.scores is None:
+        return np.asarray(table.boxes)
+    if ((table.scores < 0) | (table.scores > 1)).any():
+        raise RefusedError("npy needs scores between 0 and 1; npz takes any")
+    return np.column_stack([table.boxes, table.scores])

@@ -1,0 +1,174 @@
+"""Files as tables: the way from Python to the readers that the command has."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.checks import check_choice
+from fastiou.formats.coco import MaskFile
+from fastiou.formats.content import BoxFile, MemberFile
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.masks import pack_masks
+from fastiou.formats.table import READERS, formats_of
+from fastiou.runtime.words import described
+from fastiou.tables.box_table import BoxTable
+from fastiou.tables.layouts import LAYOUTS
+
+__all__ = ["read", "read_file", "table_of_file"]
+
+#: Options of the command in messages, and the arguments that do the same.
+IN_PYTHON = (
+    (r"--boxes ([\w-]+)", r"fmt='\1'"),
+    (r"--format ([\w-]+)", r"format='\1'"),
+    (r"--by none", "by=()"),
+    (r"--by ([^\s)]+)", r"by='\1'"),
+    (r"--geometry (\w+)", r"geometry='\1'"),
+    (r"--skip-invalid", "skip_invalid=True"),
+    (r"--boxes", "fmt="),
+)
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    geometry: str = "box",
+    format: str | None = None,  # noqa: A002
+    fmt: str | None = None,
+    by: str | Sequence[str] | None = None,
+    skip_invalid: bool = False,
+) -> BoxTable:
+    r"""Read a file, or a folder of files, of boxes or masks.
+
+    The formats and their rules are those of the command, and so are the names of columns:
+    ``docs/files.md``. What a file is shows in its content. It may be compressed by gzip.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; or a folder with a file for each image, whose names are the key "image".
+    geometry : {"box", "mask"}
+        What to read: boxes, or the masks of a COCO file. Masks of images of several sizes are
+        padded to one.
+    format
+        The format of the file, such as "mot" or "coco"; by its content if not given.
+    fmt
+        The format of its boxes, as in `box_iou`, where a file does not tell; "xyxy" if not given.
+    by : str or sequence of str, optional
+        Keys to group by, or columns of a table: "image", or "image,category". Others are not read.
+        All that the file tells if not given.
+    skip_invalid
+        Whether to leave out annotations of a COCO file that are invalid, with a warning.
+
+    Returns
+    -------
+    BoxTable
+        In the order of the file, with scores, ids and crowds where the file has them. Its `unused`
+        are the columns that were not used.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is broken, could be of several formats, or breaks the rules of its own; or an
+        option is for other files. The message names the file and the line.
+    ImportError
+        Its format needs an extra that is not installed.
+
+    Examples
+    --------
+    >>> import fastiou, pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "found.csv"
+    >>> _ = file.write_text("image,x1,y1,x2,y2,score\na.jpg,1,2,3,4,0.9\nb.jpg,1,2,3,4,0.8\n")
+    >>> found = fastiou.read(file)
+    >>> found
+    <BoxTable: 2 boxes as xyxy; scores; keys image>
+    >>> fastiou.nms(found)
+    array([0, 1])
+    """
+    check_choice("geometry", geometry, ("box", "mask"))
+    if format is not None:
+        check_choice("format", format, formats_of(geometry))
+    if fmt is not None:
+        check_choice("fmt", fmt, LAYOUTS)
+    if isinstance(by, str):
+        by = [name.strip() for name in by.split(",")]
+    if by is not None and not all(isinstance(name, str) for name in by):
+        raise TypeError(f"by must be names of keys, got {described(by)}")
+    file_path = Path(path)
+    if not file_path.exists():
+        raise FileNotFoundError(f"{file_path}: no such file")
+    wanted = {"by": None if by is None else tuple(dict.fromkeys(by)), "skip_invalid": skip_invalid}
+    try:
+        file = read_file(file_path, geometry, format, fmt, **wanted)
+        table = table_of_file(file)
+    except (FileError, RefusedError) as error:
+        raise ValueError(_in_python(str(error))) from None
+    if isinstance(file, BoxFile) and fmt not in (None, file.fmt):
+        raise ValueError(
+            f"fmt={fmt!r} is for files that do not tell their layout: {file_path} tells {file.fmt}"
+        )
+    if skip_invalid and file.format != "coco":
+        raise ValueError(
+            f"skip_invalid=True leaves out annotations of COCO files: {file_path} is {file.format}"
+        )
+    if file.skipped is not None:
+        warnings.warn(f"{file_path}: {file.skipped.described()}", stacklevel=2)
+    return table
+
+
+def read_file(
+    path: Path, geometry: str, format_: str | None, fmt: str | None, **wanted: Any
+) -> MemberFile:
+    """Read all that a file tells of its members.
+
+    Parameters
+    ----------
+    path
+        The file or the folder.
+    geometry
+        "box" or "mask".
+    format_, fmt
+        The format and the layout that were asked for, if any.
+    **wanted
+        What else, as `fastiou.formats.content.Wanted` has it.
+
+    Raises
+    ------
+    FileError
+        It cannot be used.
+    """
+    layout = {"fmt": fmt or "xyxy", "told": fmt is not None}
+    file: MemberFile = READERS[geometry](
+        path, None, format=format_, scores_if_there=True, crowded=True, ids=True, **layout, **wanted
+    )
+    return file
+
+
+def table_of_file(file: MemberFile) -> BoxTable:
+    """What was read from a file as a table."""
+    columns: dict[str, Any] = {}
+    if isinstance(file, BoxFile):
+        columns = {"boxes": np.require(file.boxes, requirements=["C", "A", "W"]), "fmt": file.fmt}
+    elif isinstance(file, MaskFile):
+        (masks,) = pack_masks([file], lambda done, total: None)
+        columns = {"masks": masks}
+    crowds = file.crowds if file.crowds is not None and file.crowds.any() else None
+    return BoxTable.of_columns(
+        scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, unused=file.unused,
+        **columns,
+    )  # fmt: skip
+
+
+def _in_python(message: str) -> str:
+    """A message with arguments in place of the options of the command."""
+    for option, argument in IN_PYTHON:
+        message = re.sub(option, argument, message)
+    return message

@@ -1,0 +1,223 @@
+"""`fastiou convert`: a file of boxes in another format, nothing lost without a word."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from command_for_tests import run, run_well, words_of
+
+import fastiou
+
+#: A number that has no short decimal form, and a name that CSV must quote.
+BOXES = np.array([[0, 0, 4, 4], [0.1, 1 / 3, 4, 3], [5, 5, 1e-3, 4e5]])
+NAMES = ["a, b.jpg", 'ä"1".png', "a, b.jpg"]
+
+
+def entries(**columns):
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    return [{**row, "bbox": box} for row, box in zip(rows, BOXES.tolist(), strict=True)]
+
+
+def source(tmp_path, **columns):
+    """COCO's results, or annotations, with these columns."""
+    path = tmp_path / "source.json"
+    path.write_text(json.dumps(entries(**columns)))
+    return path
+
+
+def assert_same(actual, expected, *, but=()):
+    assert actual.fmt == expected.fmt
+    own, other = actual.columns(), expected.columns()
+    assert own.keys() - set(but) == other.keys() - set(but)
+    for name in own.keys() - set(but):
+        np.testing.assert_array_equal(own[name], other[name], strict=True)
+
+
+NUMBERS = {"image_id": [3, 4, 3], "category_id": [1, 1, 2]}
+NAMED = {"image_id": NAMES, "category_id": ["car", "car", "bus"]}
+SCORES = {"score": [0.5, 0.1, 1 / 3]}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "json"])
+@pytest.mark.parametrize("keys", [NUMBERS, NAMED])
+@pytest.mark.parametrize("scores", [{}, SCORES])
+@pytest.mark.parametrize("ids", [{}, {"id": [12, 13, 7]}, {"id": ["x", "y", "z"]}])
+def test_all_columns_come_back(tmp_path, ending, keys, scores, ids):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", exc_type=ImportError, reason="pyarrow is not installed")
+    path = source(tmp_path, **keys, **scores, **ids)
+    out = tmp_path / f"out.{ending}"
+    words = words_of(run_well("convert", path, out))
+    assert "3 from source.json (coco, xywh)" in words
+    # COCO's annotations have ids, and so get some.
+    but = ("id",) if ending == "json" and not scores and not ids else ()
+    assert_same(fastiou.read(out), fastiou.read(path), but=but)
+    again = tmp_path / "again.json"
+    run_well("convert", out, again, "--quiet")
+    assert_same(fastiou.read(again), fastiou.read(path), but=[] if ids else ["id"])
+
+
+def test_annotations_are_whole(tmp_path):
+    path = source(tmp_path, **NUMBERS, iscrowd=[0, 1, 0])
+    out = tmp_path / "out.json"
+    run_well("convert", path, out, "--image-size", "1920x1080")
+    content = json.loads(out.read_text())
+    assert content["images"] == [{"id": i, "width": 1920, "height": 1080} for i in (3, 4)]
+    assert content["categories"] == [{"id": i, "name": str(i)} for i in (1, 2)]
+    assert [entry["id"] for entry in content["annotations"]] == [1, 2, 3]
+    assert [entry["iscrowd"] for entry in content["annotations"]] == [0, 1, 0]
+    assert content["annotations"][0]["area"] == 16
+    assert fastiou.read(out).iscrowd.tolist() == [False, True, False]
+
+
+def test_arrays(tmp_path):
+    path = source(tmp_path, **NUMBERS, **SCORES)
+    expected = fastiou.read(path)
+    out = tmp_path / "out.npz"
+    run_well("convert", path, out, "--drop", "category")
+    assert_same(fastiou.read(out), expected, but=["category"])
+    out = tmp_path / "out.npy"
+    run_well("convert", path, out, "--drop", "category,image")
+    assert_same(fastiou.read(out), expected.convert("xyxy"), but=["category", "image"])
+    run_well("convert", path, out, "--drop", "category, image, score")
+    assert fastiou.read(out).scores is None
+
+
+def test_mot(tmp_path):
+    path = source(tmp_path, image_id=[3, 4, 3], **SCORES, id=[7, 8, 9])
+    out = tmp_path / "out.txt"
+    run_well("convert", path, out, "--to", "mot")
+    assert_same(fastiou.read(out), fastiou.read(path))
+    assert out.read_text().splitlines()[0] == "3,7,0,0,4,4,0.5,-1,-1,-1"
+    path = source(tmp_path, image_id=[3, 4, 3])
+    run_well("convert", path, out, "--to", "mot")
+    assert out.read_text().splitlines()[0] == "3,-1,0,0,4,4,1,-1,-1,-1"
+
+
+@pytest.mark.parametrize("scores", [{}, SCORES])
+def test_yolo(tmp_path, scores):
+    rows = [{"image_id": image, "category_id": name, "bbox": box}
+            for image, name, box in zip(["b.jpg", "a.png", "b.jpg"], ["car", "bus", "car"],
+            [[0, 0, 64, 48], [1, 2, 3, 4], [10, 10, 20, 30]], strict=True)]  # fmt: skip
+    for row, score in zip(rows, scores.get("score", ()), strict=False):
+        row["score"] = score
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(rows))
+    out = tmp_path / "labels"
+    run_well("convert", path, out, "--to", "yolo", "--image-size", "64,48")
+    assert sorted(file.name for file in out.iterdir()) == ["a.txt", "b.txt", "classes.txt"]
+    assert (out / "classes.txt").read_text() == "bus\ncar\n"
+    assert (out / "b.txt").read_text().splitlines()[0].startswith("1 0.5 0.5 1 1")
+    table, expected = fastiou.read(out), fastiou.read(path)[[1, 0, 2]]
+    assert table.keys["image"].tolist() == ["a", "b", "b"]
+    assert table.labels.tolist() == [0, 1, 1]
+    if scores:
+        np.testing.assert_array_equal(table.scores, expected.scores)
+    size = [64, 48, 64, 48]
+    np.testing.assert_allclose(table.boxes * size, expected.convert("cxcywh").boxes)
+    back = tmp_path / "back.json"
+    run_well("convert", out, back, "--image-size", "64,48", "--quiet")
+    np.testing.assert_allclose(fastiou.read(back).boxes, expected.boxes, atol=1e-12)
+    parts = tmp_path / "parts.csv"
+    run_well("convert", out, parts)
+    assert_same(fastiou.read(parts), table)
+    run_well("convert", out, tmp_path / "again", "--to", "yolo")
+    assert_same(fastiou.read(tmp_path / "again"), table)
+
+
+def test_rotated_boxes(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("cx,cy,w,h,angle\n1,2,3,4,30\n")
+    for ending in ("csv", "npz", "jsonl"):
+        out = tmp_path / f"out.{ending}"
+        run_well("convert", path, out, "--boxes", "cxcywhr-cw")
+        table = fastiou.read(out)
+        np.testing.assert_array_equal(table.convert("cxcywhr").boxes, [[1, 2, 3, 4, -30]])
+    refused(("convert", path, tmp_path / "out.npy"), "npy has no place for boxes as cxcywhr")
+
+
+def refused(arguments, *messages):
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1
+    for message in messages:
+        assert message in result.stderr
+    out = arguments[2]
+    assert not os.path.lexists(out)
+    assert not [file for file in out.parent.iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "out", "options", "message"),
+    [
+        (NAMED, "out.npz", (), "npz has no place for category: --drop category leaves it out"),
+        (NAMED, "out.npz", ("--drop", "category"), "npz needs whole numbers for image, got 'a, b"),
+        (NUMBERS, "out.npy", (), "npy has no place for image and category: --drop image,category"),
+        (NUMBERS, "out.csv", ("--drop", "id"), "--drop id: the columns are image, category"),
+        ({**NUMBERS, "iscrowd": [0, 0, 1]}, "out.csv", (), "csv has no place for iscrowd: --drop"),
+        (NUMBERS, "out.json", ("--drop", "image"), "coco needs the key image, which is not in"),
+        (NAMED, "o.txt", ("--to", "mot", "--drop", "category"), "mot needs whole numbers for"),
+        ({"image_id": [1, 2, 3], "id": ["x", "y", "z"]}, "o.txt", ("--to", "mot"),
+         "mot needs whole numbers for id, got 'x'"),
+        (NUMBERS, "out", (), "the name has no ending, expected .csv, .jsonl, .parquet, .npz, "),
+        (NUMBERS, "out.txt", (), ".txt does not tell the format, expected .csv"),
+        (NUMBERS, "out.xml", (), ".xml does not tell the format, expected .csv"),
+        (NUMBERS, "out", ("--to", "csv"), "the name has no ending, expected .csv"),
+        (NUMBERS, "out", ("--to", "yolo"), "yolo has parts of the image: --image-size W,H tells"),
+        (NUMBERS, "out", ("--to", "yolo", "--image-size", "10,10"),
+         "yolo needs numbers between 0 and 1, and a size: box 3 is"),
+        (NUMBERS, "out", ("--to", "yolo", "--image-size", "0,10"), "--image-size must be W,H in"),
+        ({**NUMBERS, "score": [-1, 0, 2]}, "out.npy", ("--drop", "image,category"),
+         "npy needs scores between 0 and 1; npz takes any"),
+        (NUMBERS, "out.csv", ("--boxes", "xyxy"), "--boxes xyxy is for files that do not tell"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_refused(tmp_path, columns, out, options, message):
+    refused(("convert", source(tmp_path, **columns), tmp_path / out, *options), message)
+
+
+def test_names_that_are_no_files_are_refused(tmp_path):
+    for names, message in (
+        (["a/b", "c", "d"], "yolo needs images whose names can be those of files, got 'a/b'"),
+        (["a.jpg", "a.png", "c"], "images 'a.jpg' and 'a.png' would both be a.txt"),
+        (["classes", "a", "b"], "got 'classes'"),
+    ):
+        path = source(tmp_path, image_id=names, category_id=[1, 2, 3])
+        options = ("--to", "yolo", "--image-size", "1000000,1000000")
+        refused(("convert", path, tmp_path / "out", *options), message)
+
+
+def test_parts_of_images_need_a_size(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    refused(
+        ("convert", folder, tmp_path / "out.json"),
+        "coco has pixels, and labels parts of the image: --image-size W,H tells its size",
+    )
+    (folder / "b.txt").write_text("0 0.5 0.5 0.25\n")
+    refused(("convert", folder, tmp_path / "out.csv"), "b.txt")
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    path = source(tmp_path, **NUMBERS)
+    result = run("convert", path, path)
+    assert result.exit_code == 2
+    assert "this is an input" in result.stderr
+    folder = tmp_path / "out"
+    folder.mkdir()
+    result = run("convert", path, folder, "--to", "yolo", "--image-size", "1000000,1000000")
+    assert result.exit_code == 2
+    assert "this is there already, expected a new folder" in result.stderr
+    assert not list(folder.iterdir())
+
+
+def test_columns_that_are_not_used_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x1,y1,x2,y2,note\n1,2,3,4,n\n")
+    result = run_well("convert", path, tmp_path / "out.npy", "--quiet")
+    assert result.stderr == f"fastiou: {path}: not used: note\n"
+    assert result.stdout == ""

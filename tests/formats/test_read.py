@@ -1,0 +1,164 @@
+"""`fastiou.read`: files as tables."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+import fastiou
+
+BOXES = [[0, 0, 4, 4], [0, 0, 4, 3], [5, 5, 4, 4]]
+
+
+def coco(tmp_path, **more):
+    entries = [
+        {"id": 7 + i, "image_id": f"{i % 2}.jpg", "category_id": i // 2, "bbox": box, **more}
+        for i, box in enumerate(BOXES)
+    ]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"annotations": entries}))
+    return path
+
+
+def results(tmp_path, **more):
+    entries = [
+        {"image_id": 1, "category_id": 2, "bbox": box, "score": 0.5 + i / 8, **more}
+        for i, box in enumerate(BOXES)
+    ]
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_coco(tmp_path):
+    table = fastiou.read(coco(tmp_path))
+    assert repr(table) == "<BoxTable: 3 boxes as xywh; keys image, category; ids>"
+    assert table.boxes.tolist() == BOXES
+    assert table.keys["image"].tolist() == ["0.jpg", "1.jpg", "0.jpg"]
+    assert table.labels.tolist() == [0, 0, 1]
+    assert table.ids.tolist() == [7, 8, 9]
+    assert table.iscrowd is None
+    assert fastiou.read(coco(tmp_path, iscrowd=1)).iscrowd.all()
+    found = fastiou.read(results(tmp_path))
+    assert found.scores.tolist() == [0.5, 0.625, 0.75]
+    assert found.ids is None
+    kept = fastiou.nms(found, threshold=0.5)
+    assert found[kept].scores.tolist() == [0.75, 0.625]
+
+
+def test_masks(tmp_path):
+    sides = {"segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]}
+    entries = [{"image_id": i, "score": 0.5, **sides} for i in (1, 2)]
+    images = [{"id": i, "height": 4 + i, "width": 6} for i in (1, 2)]
+    path = tmp_path / "masks.json"
+    path.write_text(json.dumps({"images": images, "annotations": entries}))
+    table = fastiou.read(path, geometry="mask")
+    assert repr(table) == "<BoxTable: 2 masks; scores; keys image>"
+    assert table.masks.area.tolist() == [16, 16]
+    assert len(fastiou.pairs(table)) == 0
+    assert len(fastiou.pairs(table.by())) == 1
+    with pytest.raises(ValueError, match=r"format must be one of 'coco', got 'mot'"):
+        fastiou.read(path, geometry="mask", format="mot")
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_tables_of_text(tmp_path, pack):
+    path = tmp_path / "found"
+    text = "file,left,top,width,height,conf,track,class,note\nb.png,1,2,3,4,0.5,t1,car,x\n"
+    path.write_bytes(gzip.compress(text.encode()) if pack else text.encode())
+    table = fastiou.read(str(path))
+    assert table.fmt == "xywh"
+    assert {key: values.tolist() for key, values in table.keys.items()} == {
+        "image": ["b.png"],
+        "category": ["car"],
+    }
+    assert (table.ids.tolist(), table.scores.tolist()) == (["t1"], [0.5])
+    assert table.unused == ("note",)
+    assert repr(table).endswith("; not used: note>")
+    assert list(fastiou.read(path, by="note").keys) == ["note"]
+    assert list(fastiou.read(path, by=["class", "file"]).keys) == ["category", "image"]
+    assert fastiou.read(path, by=()).keys == {}
+
+
+def test_other_formats(tmp_path):
+    boxes, scores = np.array(BOXES, float), [0.5, 0.25, 1]
+    corners = np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    path = tmp_path / "file"
+
+    def made(write):
+        with path.open("wb") as file:
+            write(file)
+        return path
+
+    plain = fastiou.read(made(lambda file: np.save(file, corners)))
+    assert (plain.scores, plain.keys) == (None, {})
+    with_scores = np.column_stack([corners, scores])
+    table = fastiou.read(made(lambda file: np.save(file, with_scores)))
+    assert (table.scores.tolist(), table.unused) == (scores, ())
+    columns = {"boxes": boxes, "fmt": "xywh", "groups": [1, 1, 2], "scores": scores}
+    table = fastiou.read(made(lambda file: np.savez(file, **columns)))
+    assert (table.fmt, table.scores.tolist()) == ("xywh", scores)
+    assert table.keys["image"].tolist() == [1, 1, 2]
+    del columns["scores"]
+    assert fastiou.read(made(lambda file: np.savez(file, **columns))).scores is None
+    path.write_text("".join(f"{i},{i + 5},1,2,3,4,0.5,-1,-1,-1\n" for i in (1, 2)))
+    table = fastiou.read(path)
+    assert (table.keys["image"].tolist(), table.ids.tolist()) == ([1, 2], [6, 7])
+    assert table.scores.tolist() == [0.5, 0.5]
+    path.write_text("0,0,4,4,0.5\n0,0,4,3,0.25\n")
+    assert fastiou.read(path).scores.tolist() == [0.5, 0.25]
+    path.write_text('{"x": 1, "y": 2, "w": 3, "h": 4, "score": 0.5}\n' * 2)
+    assert fastiou.read(path).scores.tolist() == [0.5, 0.5]
+    path.write_text("1 2 3 4 5\n" * 2)
+    assert fastiou.read(path, format="csv", fmt="cxcywhr").fmt == "cxcywhr"
+
+
+def test_folders(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    (folder / "b.txt").write_text("1 0.5 0.5 0.25 0.25\n" * 2)
+    (folder / "c.txt").write_text("")
+    table = fastiou.read(folder)
+    assert (table.fmt, table.keys["image"].tolist()) == ("cxcywh", ["a", "b", "b"])
+    (folder / "b.txt").write_text("1 0.5 0.5 0.25 0.25 0.75\n")
+    with pytest.raises(ValueError, match=r"b\.txt: scores, expected no scores, as a\.txt"):
+        fastiou.read(folder)
+
+
+def test_what_is_left_out_is_told(tmp_path):
+    path = coco(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"][1]["bbox"] = [1]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"annotations\[1\].*; skip_invalid=True leaves such"):
+        fastiou.read(path)
+    with pytest.warns(UserWarning, match=r"truth\.json: 1 of 3 annotations are invalid and left"):
+        table = fastiou.read(path, skip_invalid=True)
+    assert table.ids.tolist() == [7, 9]
+
+
+def test_bad_arguments_are_told(tmp_path):
+    path = results(tmp_path)
+    csv = tmp_path / "a.csv"
+    csv.write_text("10,20,5,5\n20,30,6,6\n")
+    for options, message in (
+        ({"fmt": "xyxy"}, r"fmt='xyxy' is for files that do not tell .*found\.json tells xywh$"),
+        ({"fmt": "xy"}, r"fmt must be one of 'xyxy', "),
+        ({"format": "mott"}, r"format must be one of 'npy', "),
+        ({"format": "mot"}, r"found\.json"),
+        ({"geometry": "labels"}, r"geometry must be one of 'box', 'mask', got 'labels'"),
+        ({"by": "frame"}, r"there is no key 'frame', expected image or category"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fastiou.read(path, **options)
+    with pytest.raises(TypeError, match=r"^by must be names of keys, got \[1\]"):
+        fastiou.read(path, by=[1])
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv: no such file"):
+        fastiou.read(tmp_path / "nothing.csv")
+    with pytest.raises(ValueError, match=r"skip_invalid=True leaves out annotations of COCO"):
+        fastiou.read(csv, fmt="xywh", skip_invalid=True)
+    with pytest.raises(ValueError, match=r"most boxes are inverted, .*fmt='xywh', fmt='cxcywh'"):
+        fastiou.read(csv)
+    assert fastiou.read(csv, fmt="xywh").fmt == "xywh"

@@ -152,7 +152,7 @@ class BoxTable(Framed):
 
         Parameters
         ----------
-        frame : data frame of pandas or polars, or table of pyarrow
+        frame : data frame of pandas or polars, table of pyarrow, or dict of columns
             A row for each box. A missing number of a box is NaN.
         fmt
             The format, where names fit several: those of rotated boxes differ by the angle alone.
@@ -168,9 +168,9 @@ class BoxTable(Framed):
 
         Examples
         --------
-        >>> import fastiou, pandas
+        >>> import fastiou
         >>> columns = {"file": ["a"], "xmin": [1], "ymin": [2], "xmax": [3], "ymax": [4]}
-        >>> fastiou.BoxTable.from_frame(pandas.DataFrame(columns))
+        >>> fastiou.BoxTable.from_frame(columns)
         <BoxTable: 1 box as xyxy; keys image>
         """
         return table_of_frame("frame", frame, fmt, by)
@@ -286,11 +286,11 @@ class BoxTable(Framed):
 
 def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | None) -> BoxTable:
     """A data frame as a table; messages call it by this name."""
-    found = frame_columns(frame)
+    found = list(frame.items()) if isinstance(frame, Mapping) else frame_columns(frame)
     if found is None:
         raise TypeError(
-            f"{name} must be a data frame of pandas or polars, or a table of pyarrow, got "
-            f"{described(frame)}"
+            f"{name} must be a data frame of pandas or polars, a table of pyarrow, or a dict of "
+            f"columns, got {described(frame)}"
         )
     names = [label for label, _ in found]
     if fmt is not None:

@@ -21,7 +21,7 @@ from fastiou.cli.summary import show_facts
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.reading import read_file, table_of_file
-from fastiou.formats.written import TARGETS, ImageSize, Target, fitted
+from fastiou.formats.written import TARGETS, Target, fitted
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
 
@@ -39,7 +39,7 @@ class ConvertOptions:
     to: str | None = None
     boxes: str | None = None
     drop: tuple[str, ...] = ()
-    image_size: ImageSize | None = None
+    image_size: tuple[int, int] | None = None
     skip_invalid: bool = False
     quiet: bool = False
     progress: bool | None = None
@@ -78,26 +78,26 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     with stages(False if options.quiet else options.progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
+            skip = options.skip_invalid
             file = read_file(
-                path, "box", options.format, options.boxes, skip_invalid=options.skip_invalid
+                path, "box", options.format, options.boxes, skip_invalid=skip, sizes=True
             )
             assert isinstance(file, BoxFile)
             _check(file, options)
-            table = fitted(
-                _scaled(table_of_file(file), file, target, options), target, options.drop
-            )
+            table = table_of_file(file)
+            sizes = _sizes_of_each(file, options)
+            table = fitted(_scaled(table, file, target, sizes), target, options.drop)
         with clock.stage("writing"):
-            _write(table, target, out, options)
+            _write(table, target, out, sizes)
     # Told even with --quiet, since the result lacks something.
     for words in _left_out(file):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
     if not options.quiet:
-        keys = ", ".join(name for name in table.columns() if name not in ("score", "id"))
         show_facts(
             "fastiou convert",
             {
                 "boxes": f"{len(table):,} from {path.name} ({file.format}, {file.fmt})",
-                "written": f"{target.name}, {table.fmt}: {shortened(keys)}",
+                "written": f"{target.name}, {table.fmt}: {shortened(', '.join(table.columns()))}",
                 "written to": str(out),
             },
         )
@@ -128,10 +128,27 @@ def _check(file: BoxFile, options: ConvertOptions) -> None:
     check_skips(options.skip_invalid, file.format)
 
 
-def _scaled(table: BoxTable, file: BoxFile, target: Target, options: ConvertOptions) -> BoxTable:
-    """The boxes in the units of the target: pixels, or parts of the image."""
-    size, is_part = options.image_size, file.format in NORMALIZED
-    if size is None:
+def _sizes_of_each(file: BoxFile, options: ConvertOptions) -> Array | None:
+    """Width and height of the image of each box, 0 where they are not known; None if none is."""
+    known = {image: size for image, size in file.sizes.items() if size is not None}
+    if options.image_size is not None:
+        if known:
+            raise RefusedError(
+                f"--image-size is for files that do not tell the sizes of images: {file.path.name} "
+                "does"
+            )
+        return np.tile(options.image_size, (len(file), 1))
+    if not known:
+        return None
+    by_name = {str(image): size for image, size in known.items()}
+    sizes = [by_name.get(str(image), (0, 0))[::-1] for image in file.keys["image"].tolist()]
+    return np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def _scaled(table: BoxTable, file: BoxFile, target: Target, sizes: Array | None) -> BoxTable:
+    """The boxes in pixels where sizes are known, or else where the target asks for pixels."""
+    is_part = file.format in NORMALIZED
+    if sizes is None:
         if target.in_pixels and is_part:
             raise RefusedError(
                 f"{target.name} has pixels, and {file.path.name} parts of the image: --image-size "
@@ -144,9 +161,7 @@ def _scaled(table: BoxTable, file: BoxFile, target: Target, options: ConvertOpti
         return table
     if not is_part:
         return table
-    if table.fmt not in ("xyxy", "cxcywh"):
-        raise RefusedError(f"boxes as {table.fmt} cannot be scaled")
-    return table.changed(boxes=table.boxes * np.array([*size, *size]))
+    return table.changed(boxes=table.boxes * np.concatenate([sizes, sizes], axis=1))
 
 
 def _left_out(file: BoxFile) -> list[str]:
@@ -159,9 +174,9 @@ def _left_out(file: BoxFile) -> list[str]:
     return words
 
 
-def _write(table: BoxTable, target: Target, out: Path, options: ConvertOptions) -> None:
+def _write(table: BoxTable, target: Target, out: Path, sizes: Array | None) -> None:
     if target.texts is not None:
-        files = target.texts(table, options.image_size)
+        files = target.texts(table, sizes)
         if target.ending:
             for _, lines in files:
                 write_lines(out, lines)

@@ -368,7 +368,7 @@ def commands() -> click.Group:
         "--image-size",
         callback=_size_in,
         metavar="W,H",
-        help="Width and height of all images in pixels, for yolo.",
+        help="Width and height of all images in pixels, where no file tells them.",
     )
     @skip_invalid
     @quiet
@@ -386,16 +386,17 @@ def commands() -> click.Group:
           .npz                  boxes, fmt, scores; groups, where images are numbers
           .npy                  corners, and scores last
           .json                 COCO: results where there are scores, else annotations
-          --to mot              frame, id, x, y, w, h, conf; conf is 1 where there are no scores
-          --to yolo             a folder of labels; names of classes go into classes.txt
+          --to mot              frame, id, x, y, w, h, conf, which is 1 without scores
+          --to yolo             a folder of labels, and classes.txt for names
 
-        Boxes of yolo are parts of the image: --image-size makes them of pixels, and pixels of them.
+        Boxes of yolo are parts of the image: its size makes them of pixels, and pixels of them.
+        COCO's annotations tell the sizes of images, and --image-size tells one for all.
 
         \b
         Examples:
           fastiou convert results.json results.csv
           fastiou convert annotations/ truth.json
-          fastiou convert truth.json labels --to yolo --image-size 1920,1080
+          fastiou convert instances.json labels --to yolo
           fastiou convert labels truth.parquet --image-size 1920,1080
           fastiou convert detections.csv detections.txt --to mot --drop category
         """  # noqa: D301

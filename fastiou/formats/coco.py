@@ -320,7 +320,8 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     listed, faults = _valid(path, content, wanted, _box_fault)
     numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
     boxes = np.fromiter(numbers, np.float64, 4 * len(listed.entries)).reshape(-1, 4)
-    return BoxFile(fmt="xywh", boxes=boxes, **_asked(listed, wanted, faults))
+    sizes = _images(path, content) if wanted.sizes else {}
+    return BoxFile(fmt="xywh", boxes=boxes, sizes=sizes, **_asked(listed, wanted, faults))
 
 
 def _box_fault(entry: Any) -> Fault | None:

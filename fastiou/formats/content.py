@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,8 @@ class Wanted:
         Whether to read the scores, which members are crowds, and what the file calls each, too.
     skip_invalid : bool
         Whether to leave out annotations of COCO files that are invalid.
-    scores_if_there : bool
-        Whether to read the scores of a file that has some.
+    scores_if_there, sizes : bool
+        Whether to read the scores of a file that has some, and the sizes of its images.
     """
 
     fmt: str = "xyxy"
@@ -174,6 +174,7 @@ class Wanted:
     ids: bool = False
     skip_invalid: bool = False
     scores_if_there: bool = False
+    sizes: bool = False
 
     @property
     def takes_scores(self) -> bool:
@@ -259,10 +260,14 @@ class BoxFile(MemberFile):
     fmt : str
         One of `fastiou.tables.layouts.LAYOUTS`.
     boxes : array of float64, shape (N, numbers of the layout)
+    sizes : dict
+        Height and width of each image that the file lists, None where it does not tell; if that was
+        asked for.
     """
 
     fmt: str
     boxes: Floats
+    sizes: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.boxes)

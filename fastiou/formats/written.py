@@ -18,10 +18,7 @@ from fastiou.tables.columns import BOX_COLUMNS
 from fastiou.tables.layouts import header_of
 from fastiou.typing import Array
 
-__all__ = ["TARGETS", "ImageSize", "Target", "fitted"]
-
-#: Width and height in pixels.
-ImageSize = tuple[int, int]
+__all__ = ["TARGETS", "Target", "fitted"]
 
 #: Endings of images, which names of YOLO's label files do not have.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -50,15 +47,16 @@ class Target:
     in_pixels : bool
         Whether its boxes are in pixels, and in nothing else.
     texts : function or None
-        `(table, size) -> ` the text of each file, by name: "" for the only one. None of what
-        NumPy and pyarrow write.
+        `(table, sizes) -> ` the text of each file, by name: "" for the only one. The sizes are the
+        width and height of the image of each box, shape (N, 2), 0 where they are not known; or None
+        if none is. None of what NumPy and pyarrow write.
     """
 
     name: str
     ending: str
     keys: tuple[str, ...] | None
     others: tuple[str, ...]
-    texts: Callable[[BoxTable, ImageSize | None], Iterator[tuple[str, Iterator[str]]]] | None = None
+    texts: Callable[[BoxTable, Array | None], Iterator[tuple[str, Iterator[str]]]] | None = None
     fmt: str = ""
     needs: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
@@ -117,7 +115,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str]) -> BoxTable:
 # ---- tables ------------------------------------------------------------------------------------
 
 
-def _json_lines(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _json_lines(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
     yield "", (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(table.columns()))
 
 
@@ -131,7 +129,7 @@ def _rows(columns: dict[str, Array]) -> Iterator[dict[str, object]]:
 # ---- COCO --------------------------------------------------------------------------------------
 
 
-def _coco(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _coco(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
     """A list of results where there are scores, else annotations with their images."""
     names = {"image": "image_id", "category": "category_id"}
     columns = {names[key]: values for key, values in table.keys.items()}
@@ -146,11 +144,13 @@ def _coco(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterat
     columns = {"id": np.arange(1, count + 1), "iscrowd": zeros, **columns}
     columns["iscrowd"] = columns["iscrowd"].astype(np.int64)
     columns["area"] = np.prod(table.boxes[:, 2:], axis=1)
-    sides = {} if size is None else {"width": size[0], "height": size[1]}
-    images = [
-        {"id": value, **({"file_name": value} if isinstance(value, str) else {}), **sides}
-        for value in np.unique(table.keys["image"]).tolist()
-    ]
+    own, firsts = np.unique(table.keys["image"], return_index=True)
+    known = np.zeros((len(own), 2), np.int64) if sizes is None else sizes[firsts]
+    images = []
+    for value, (width, height) in zip(own.tolist(), known.tolist(), strict=True):
+        name = {"file_name": value} if isinstance(value, str) else {}
+        sides = {"width": width, "height": height} if width else {}
+        images.append({"id": value, **name, **sides})
     head = {"images": images}
     if "category" in table.keys:
         classes = np.unique(table.keys["category"]).tolist()
@@ -179,7 +179,7 @@ def _number(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
-def _mot(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _mot(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
     count = len(table)
     ids = np.full(count, -1) if table.ids is None else table.ids
     scores = np.ones(count) if table.scores is None else table.scores
@@ -201,11 +201,16 @@ def _mot(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterato
     )
 
 
-def _yolo(table: BoxTable, size: ImageSize | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
     """A text file for each image; where classes are names, what their numbers are, too."""
     boxes = table.boxes
-    if size is not None:
-        boxes = boxes / np.array([*size, *size])
+    if sizes is not None:
+        if not sizes.all():
+            image = table.keys["image"][np.argmin(sizes.all(axis=1))].item()
+            raise RefusedError(
+                f"yolo needs the size of image {image!r}, which the file does not tell"
+            )
+        boxes = boxes / np.concatenate([sizes, sizes], axis=1)
     wrong = ~((boxes >= 0) & (boxes <= 1)).all(axis=1) | ~(boxes[:, 2:] > 0).all(axis=1)
     if wrong.any():
         row = int(wrong.argmax())

@@ -119,6 +119,8 @@ def opened(
     TypeError, ValueError
         Tables that do not go together, or with `fmt`.
     """
+    if _known.get(type(a)) is _known.get(type(b)) is False:
+        return Opened(a, b, fmt, groups)
     if not _may_be_table(a) and not _may_be_table(b):
         return Opened(a, b, fmt, groups)
     asked = None if fmt is USUAL else fmt
@@ -162,6 +164,8 @@ def keys_as_groups(name: str, table: BoxTable, keys: Sequence[str]) -> tuple[Arr
 
 def opened_masks(names: Sequence[str], a: Any, b: Any) -> tuple[Any, Any]:
     """Take tables of masks apart; their keys do not count."""
+    if not isinstance(a, BoxTable) and not isinstance(b, BoxTable):
+        return a, b
     tables = [value if isinstance(value, BoxTable) else None for value in (a, b)]
     _check_holds("masks", names, *tables)
     parts = (

@@ -128,6 +128,28 @@ def test_yolo(tmp_path, scores):
     assert_same(fastiou.read(tmp_path / "again"), table)
 
 
+def test_sizes_of_images_are_those_of_the_file(tmp_path):
+    rows = [{"image_id": i, "category_id": 0, "bbox": [0, 0, 5, 5]} for i in (1, 2)]
+    images = [{"id": 1, "width": 10, "height": 20}, {"id": 2, "width": 40, "height": 50}]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"images": images, "annotations": rows}))
+    run_well("convert", path, tmp_path / "labels", "--to", "yolo")
+    boxes = fastiou.read(tmp_path / "labels").boxes.tolist()
+    assert boxes == [[0.25, 0.125, 0.5, 0.25], [0.0625, 0.05, 0.125, 0.1]]
+    out = tmp_path / "out.json"
+    run_well("convert", path, out)
+    assert json.loads(out.read_text())["images"] == images
+    refused(
+        ("convert", path, tmp_path / "out.csv", "--image-size", "9,9"),
+        "--image-size is for files that do not tell the sizes of images: truth.json does",
+    )
+    path.write_text(json.dumps({"images": images[:1], "annotations": rows}))
+    refused(
+        ("convert", path, tmp_path / "new", "--to", "yolo"),
+        "yolo needs the size of image 2, which the file does not tell",
+    )
+
+
 def test_rotated_boxes(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("cx,cy,w,h,angle\n1,2,3,4,30\n")
@@ -221,3 +243,34 @@ def test_columns_that_are_not_used_are_named(tmp_path):
     result = run_well("convert", path, tmp_path / "out.npy", "--quiet")
     assert result.stderr == f"fastiou: {path}: not used: note\n"
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("method", ["pairs", "greedy", "topk", "coco"])
+def test_tables_give_what_the_command_gives(tmp_path, method):
+    rng = np.random.default_rng(3)
+
+    def made(name, size, **more):
+        rows = [
+            {"image_id": f"{rng.integers(3)}.jpg", "category_id": int(rng.integers(2)),
+             "bbox": [*rng.integers(0, 20, 2).tolist(), *rng.integers(4, 12, 2).tolist()], "id": i}
+            for i in range(100, 100 + size)
+        ]  # fmt: skip
+        path = tmp_path / name
+        path.write_text(json.dumps([{**row, **more} for row in rows]))
+        return path
+
+    a, b = made("a.json", 80, score=0.5), made("b.json", 60)
+    out = tmp_path / "out.npz"
+    run_well("match", a, b, "--threshold", "0.2", "--method", method, "--out", out)
+    one, two = fastiou.read(a), fastiou.read(b)
+    if method == "pairs":
+        found = fastiou.pairs(one, two, 0.2)
+    elif method == "topk":
+        found = fastiou.topk(one, two, threshold=0.2)
+    else:
+        found = fastiou.match(one, two, 0.2, method=method)
+    with np.load(out) as written:
+        columns = found.columns()
+        assert [name for name in written if not name.startswith("unmatched")] == list(columns)
+        for name, column in columns.items():
+            np.testing.assert_array_equal(written[name], column, strict=True)

@@ -40,7 +40,7 @@ from fastiou.formats.images import looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
 from fastiou.formats.tables import is_csv, read_csv, row_reader
-from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, sample_of
+from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
 from fastiou.tables.columns import HEADERS
 
 __all__ = [
@@ -120,6 +120,8 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
         fits += [name for name, fit in others.items() if fit]
         if is_csv(rows, wanted):
             fits.append("csv")
+        if fits == ["mot"] and has_classes_later(data, sample):
+            return ["visdrone-vid"]
         if fits:
             return fits
     return ["csv"]

@@ -27,7 +27,15 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, one_key
-from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, Sample, cells_of, sample_of, text_lines
+from fastiou.formats.text import (
+    LAYOUTS_OF_ROWS,
+    RowLayout,
+    Sample,
+    cells_of,
+    sample_of,
+    score_comes_second,
+    text_lines,
+)
 from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
@@ -41,6 +49,13 @@ ID = "\0id"
 
 #: Formats that have a row of text for each box.
 ROWS_OF_TEXT = ("csv", "jsonl", *(layout.format for layout in LAYOUTS_OF_ROWS))
+
+
+#: What is said of YOLO's rows in which the score seems to come second, and what is expected.
+SCORE_SECOND = (
+    "as class, cx, cy, w, h, score boxes reach out of the image, with the score second none does",
+    "a first line that names the columns (class score cx cy w h), or --format yolo",
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,8 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         file = _read(path, data, wanted, lay_out)
         if not wanted.format_told:
+            if layout.format == "yolo" and score_comes_second(sample_of(data)):
+                raise FileError(path, *SCORE_SECOND, sample_of(data).line)
             wrong, rule = _rule(layout, file.boxes)
             if wrong.any():
                 row = int(wrong.argmax())

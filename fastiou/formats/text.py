@@ -18,7 +18,16 @@ import numpy as np
 
 from fastiou.formats.content import Floats, number_in, whole_number_in
 
-__all__ = ["LAYOUTS_OF_ROWS", "RowLayout", "Sample", "cells_of", "sample_of", "text_lines"]
+__all__ = [
+    "LAYOUTS_OF_ROWS",
+    "RowLayout",
+    "Sample",
+    "cells_of",
+    "has_classes_later",
+    "sample_of",
+    "score_comes_second",
+    "text_lines",
+]
 
 #: What is looked at to tell a format: so many bytes and rows.
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 16, 200
@@ -213,7 +222,12 @@ def _could_be_corners(rows: Floats) -> bool:
     return bool(last or first)
 
 
-def _is_visdrone(sample: Sample, first: int) -> bool:
+def _is_visdrone(sample: Sample, first: int, *, classed: bool = False) -> bool:
+    """Whether rows are VisDrone's, behind so many numbers.
+
+    MOT may have places of 0 where VisDrone has classes behind frame and track. Such rows are
+    VisDrone's only if that is known.
+    """
     rows = sample.numbers
     return (
         rows is not None
@@ -221,10 +235,24 @@ def _is_visdrone(sample: Sample, first: int) -> bool:
         and _are_positive(rows[:, first + 2 : first + 4])
         and _are_within(rows[:, first + 4], 0, 1)
         and _are_whole(rows[:, first + 5], 0, 11)
-        and bool(first == 0 or rows[:, first + 5].any())  # MOT may have places of 0 there
+        and bool(first == 0 or classed or rows[:, first + 5].any())
         and _are_whole(rows[:, first + 6], -1, 1)
         and _are_whole(rows[:, first + 7], -1, 2)
     )
+
+
+def has_classes_later(data: bytes, sample: Sample) -> bool:
+    """Whether rows that look like MOT are those of VisDrone's videos, and begin without a class.
+
+    Its files are sorted by track, and regions to be ignored, which have class 0, come first.
+    """
+    if sample.numbers is None or sample.numbers.shape[1] != 10:
+        return False
+    if not _is_visdrone(sample, 2, classed=True):
+        return False
+    rows = cells_of(text_lines(data), sample.delimiter)
+    classes = [number_in(cells[7]) for _, cells in rows if len(cells) == 10]
+    return any(classes) and all(number in range(12) for number in classes)
 
 
 def _is_yolo(sample: Sample) -> bool:
@@ -236,6 +264,24 @@ def _is_yolo(sample: Sample) -> bool:
         and _are_within(rows[:, 1:], 0, 1)
         and _are_positive(rows[:, 3:5])
     )
+
+
+def score_comes_second(sample: Sample) -> bool:
+    """Whether rows of YOLO with scores are rather class, score, cx, cy, w, h.
+
+    As class, cx, cy, w, h, score a box reaches out of the image, and in the other order none does.
+    """
+    rows = sample.numbers
+    if rows is None or rows.shape[1] != 6:
+        return False
+
+    def inside(boxes: Floats) -> bool:
+        centres, sides = boxes[:, :2], boxes[:, 2:]
+        return _are_within(centres - sides / 2, -0.01, 1.01) and _are_within(
+            centres + sides / 2, -0.01, 1.01
+        )
+
+    return not inside(rows[:, 1:5]) and inside(rows[:, 2:6])
 
 
 def _is_kitti(sample: Sample, name: int) -> bool:

@@ -448,3 +448,50 @@ def test_outlines_of_yolo_are_read_as_their_bounds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         read(tmp_path, four, format="yolo-seg").boxes, [[0.1, 0.1, 0.2, 0.2]]
     )
+
+
+# ---- files whose first rows mislead --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [1, 250])
+@pytest.mark.parametrize("between", [",", " "])
+def test_videos_of_visdrone_may_begin_with_regions_to_be_ignored(
+    tmp_path: Path, rows: int, between: str
+) -> None:
+    """Files are sorted by track: there may be more of these than are looked at."""
+    ignored = [f"{frame},0,593,43,174,190,0,0,0,0" for frame in range(1, rows + 1)]
+    objects = ["1,1,10,20,100,200,1,4,0,0", "1,2,10,20,100,200,1,5,0,0"]
+    text = "\n".join([*ignored, *objects]).replace(",", between)
+    file = read(tmp_path, text)
+    assert file.format == "visdrone-vid"
+    assert file.keys["category"].tolist() == [0] * rows + [4, 5]
+    assert read(tmp_path, "\n".join(ignored)).format == "mot"
+
+
+@pytest.mark.parametrize("row", [["0.96 0.79 0.37 0.07 0.20", "0.2 0.79 0.37 0.07 0.20"]])
+def test_yolo_with_the_score_second_is_refused(tmp_path: Path, row: list[str]) -> None:
+    """Where it can be told: as if the score stood last, a box would reach out of the image."""
+    text = "".join(f"{place} {numbers}\n" for place, numbers in enumerate(row))
+    with pytest.raises(FileError, match=r"(?s)score second none does.*class score cx cy w h"):
+        read(tmp_path, text, scored=True)
+    named = read(tmp_path, "class score cx cy w h\n" + text, scored=True)
+    assert named.fmt == "cxcywh"
+    np.testing.assert_allclose(named.boxes[0], [0.79, 0.37, 0.07, 0.20])
+    assert named.scores is not None
+    assert named.scores.tolist() == [0.96, 0.2]
+    assert read(tmp_path, text, format="yolo", scored=True).scores.tolist() == [0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "0.5 0.5 1 1 0.9",  # the whole image
+        "0.9 0.5 0.2 0.2 0.9",  # at its edge
+        "0.905 0.5 0.2 0.2 0.9",  # rounded
+        "0.95 0.5 0.2 0.9 0.8",  # out of it, as it would be in the other order
+    ],
+)
+def test_yolo_with_the_score_last_is_read(tmp_path: Path, numbers: str) -> None:
+    file = read(tmp_path, f"1 {numbers}\n", scored=True)
+    assert file.format == "yolo"
+    assert file.boxes[0].tolist() == [float(number) for number in numbers.split()[:4]]

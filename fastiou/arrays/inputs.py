@@ -274,7 +274,12 @@ def label_array(name: str, value: Any) -> Input:
     if array.size == 0 and given.wrap is None and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)  # an empty list, whatever its dtype
     if array.dtype.kind not in "biu":
-        hint = "; whole numbers become integers by .astype(int)" if array.dtype.kind == "f" else ""
+        hint = ""
+        if array.dtype.kind == "f":
+            hint = (
+                "; whole numbers become integers by .astype(int), and scores of classes by "
+                ".argmax(axis)"
+            )
         raise TypeError(
             f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
         )
@@ -425,5 +430,6 @@ def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
 def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape (N, H, W) for a mask argument, which may be of one mask."""
     if len(shape) not in (2, 3):
-        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {shape}")
+        hint = f"; pass {name}[:, 0]" if len(shape) == 4 and shape[1] == 1 else ""
+        raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {shape}{hint}")
     return shape if len(shape) == 3 else (1, *shape)

@@ -1252,3 +1252,15 @@ def test_packing_many_small_masks_takes_little_memory() -> None:
     tracemalloc.stop()
     assert len(packed) == 300_000
     assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.float32])
+def test_a_channel_of_masks_is_named(dtype: type) -> None:
+    """As detectors of torchvision return masks."""
+    masks = np.zeros((3, 1, 4, 5), dtype)
+    with pytest.raises(ValueError, match=r"got \(3, 1, 4, 5\); pass masks1\[:, 0\]"):
+        fastiou.mask_iou(masks, masks)
+    with pytest.raises(ValueError, match=r"got \(3, 1, 4, 5\); pass array\[:, 0\]"):
+        fastiou.Masks.from_dense(masks, threshold=0.5)
+    with pytest.raises(ValueError, match=r"got \(3, 2, 4, 5\)$"):
+        fastiou.mask_iou(np.zeros((3, 2, 4, 5)), masks)

@@ -288,6 +288,7 @@ MALFORMED: list[tuple[Any, type[Exception], str]] = [
     ("0o", TypeError, r"masks[1] must be a dict with 'size' and 'counts', got '0o'"),
     ([FULL], TypeError, r"masks[1] must be a dict with 'size' and 'counts', got [{"),
     ({}, ValueError, r"masks[1] must be a dict with 'size' and 'counts', got one without 'size'"),
+    ({"segmentation": FULL}, ValueError, "without 'size'; where 'segmentation' holds the mask"),
     ({"size": [4, 4]}, ValueError, r"got one without 'counts'"),
     ({"counts": [16]}, ValueError, r"got one without 'size'"),
     # sizes

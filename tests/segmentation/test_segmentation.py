@@ -399,6 +399,7 @@ def test_confusion_of_nothing() -> None:
         ({"num_classes": 2.0}, TypeError, "num_classes must be an integer of at least 1, got 2.0"),
         ({"ignore_index": 1.5}, TypeError, "ignore_index must be an integer, got 1.5"),
         ({"pred": [0.5]}, TypeError, "pred must hold integers"),
+        ({"pred": [[0.5]]}, TypeError, r"scores of classes by \.argmax\(axis\)"),
         ({"pred": [1, 1]}, ValueError, r"target and pred .* got \(1,\) and \(2,\)"),
     ],
 )

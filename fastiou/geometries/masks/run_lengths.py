@@ -196,9 +196,12 @@ def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
                 )
             for key in ("size", "counts"):
                 if key not in mask:
+                    hint = ""
+                    if "segmentation" in mask:  # an annotation of COCO, or what SAM finds
+                        hint = "; where 'segmentation' holds the mask, pass a list of these"
                     raise ValueError(
                         f"{name}[{i}] must be a dict with 'size' and 'counts', got one without "
-                        f"{key!r}"
+                        f"{key!r}{hint}"
                     )
     return masks
 

@@ -231,7 +231,8 @@ def _is_visdrone(sample: Sample, first: int, *, classed: bool = False) -> bool:
     rows = sample.numbers
     return (
         rows is not None
-        and _are_whole(rows[:, :first], 0)
+        and (first == 0 or _are_whole(rows[:, 0], 0))
+        and (first == 0 or _are_whole(rows[:, 1], -1))  # no track where objects are only detected
         and _are_positive(rows[:, first + 2 : first + 4])
         and _are_within(rows[:, first + 4], 0, 1)
         and _are_whole(rows[:, first + 5], 0, 11)

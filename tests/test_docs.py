@@ -56,7 +56,7 @@ def printed_by(command: str, shown: str) -> str:
         result = cli.run(*arguments)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return str(result.output)
+        return str(result.stdout + result.stderr)
     if name == "cat":
         (file,) = map(Path, arguments)
         if not file.exists():
@@ -90,8 +90,13 @@ def commands_named() -> list[Any]:
     found = []
     for page in PAGES:
         text = page.read_text()
-        blocks = [code for language, code in BLOCK.findall(text) if language in ("sh", "console")]
-        lines = [line.removeprefix("$ ") for code in blocks for line in code.splitlines()]
+        marks = {"sh": "", "console": "$ "}
+        lines = [
+            line.removeprefix(marks[language])
+            for language, code in BLOCK.findall(text)
+            for line in code.splitlines()
+            if language in marks and line.startswith(marks[language])
+        ]
         spans = re.findall(r"(?<!`)`(fastiou [^`]+)`", BLOCK.sub("", text))
         for command in dict.fromkeys([*spans, *lines]):
             if command.startswith("fastiou ") and "…" not in command:

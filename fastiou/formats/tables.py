@@ -51,6 +51,9 @@ ID = "\0id"
 ROWS_OF_TEXT = ("csv", "jsonl", *(layout.format for layout in LAYOUTS_OF_ROWS))
 
 
+#: Formats whose scores lie between 0 and 1.
+SCORED_TO_ONE = ("yolo", "visdrone", "visdrone-vid")
+
 #: What is said of YOLO's rows in which the score seems to come second, and what is expected.
 SCORE_SECOND = (
     "as class, cx, cy, w, h, score boxes reach out of the image, with the score second none does",
@@ -200,6 +203,14 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
                 numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
                 expected = f"{rule}, as {layout.format} has (--format {layout.format} takes it)"
                 raise FileError(path, f"box {row + 1} is {numbers}", expected, _line_of(data, row))
+            if file.scores is not None and layout.format in SCORED_TO_ONE:
+                wrong = (file.scores < 0) | (file.scores > 1)
+                if wrong.any():
+                    row = int(wrong.argmax())
+                    found = f"the score of box {row + 1} is {file.scores[row]:g}"
+                    expected = f"a number between 0 and 1, as {layout.format} has (a first line "
+                    expected += f"may name the columns; --format {layout.format} takes it)"
+                    raise FileError(path, found, expected, _line_of(data, row))
         return file
 
     return read

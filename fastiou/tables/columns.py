@@ -160,6 +160,10 @@ def meaning_of(
     if twice:
         raise ColumnsError(f"columns {', '.join(twice)} come twice", "one set of boxes")
     if len(chosen) > 1:
+        # MOT has bb_left, bb_top, bb_width, bb_height, and x, y of the place in the world apart.
+        beside = [row for row in chosen if _stand_side_by_side(row, plain)]
+        chosen = beside if len(beside) == 1 else chosen
+    if len(chosen) > 1:
         found = " and ".join(",".join(row) for row in chosen)
         raise ColumnsError(f"columns of several layouts ({found})", "one set of boxes")
     if not chosen:
@@ -183,6 +187,12 @@ def meaning_of(
     # Layouts that differ by the angle alone have the same names: then it is the one asked for.
     same = header_of(fmt) == header_of(BOX_COLUMNS[row])
     return Meaning(fmt if same else BOX_COLUMNS[row], box, keys, score, unused, id_)
+
+
+def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:
+    """Whether the columns of a box follow each other, in any order."""
+    places = [plain.index(name) for name in row]
+    return max(places) - min(places) < len(row)
 
 
 def _keys(

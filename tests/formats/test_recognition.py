@@ -499,3 +499,34 @@ def test_yolo_with_the_score_last_is_read(tmp_path: Path, numbers: str) -> None:
     file = read(tmp_path, f"1 {numbers}\n", scored=True)
     assert file.format == "yolo"
     assert file.boxes[0].tolist() == [float(number) for number in numbers.split()[:4]]
+
+
+@pytest.mark.parametrize("between", [",", ", ", " "])
+@pytest.mark.parametrize("prefix", ["bb_", "bbox_", ""])
+def test_places_in_the_world_are_no_box(tmp_path: Path, between: str, prefix: str) -> None:
+    """The header of MOT: x, y, z stand behind left, top, width, height."""
+    names = [f"{prefix}{name}" for name in ("left", "top", "width", "height")]
+    header = between.join(["frame", "id", *names, "conf", "x", "y", "z"])
+    row = between.join(["1", "7", "10", "20", "30", "40", "0.9", "-1", "-1", "-1"])
+    file = read(tmp_path, f"{header}\n{row}\n", scored=True)
+    assert (file.fmt, file.boxes.tolist()) == ("xywh", [[10, 20, 30, 40]])
+    assert file.keys["image"].tolist() == [1]
+    for header in ("x,y,w,h,left,top,right,bottom", "x,left,y,top,width,height,a,b"):
+        with pytest.raises(FileError, match="columns of several layouts"):
+            read(tmp_path, f"{header}\n1,2,3,4,5,6,7,8\n")
+
+
+@pytest.mark.parametrize(
+    ("format_", "rows"),
+    [
+        ("yolo", ["0 0.5 0.5 0.1 0.1 1", "0 0.5 0.5 0.1 0.1 2"]),  # the track
+        ("yolo", ["0 0.5 0.5 0.1 0.1 0.5", "0 0.5 0.5 0.1 0.1 -2"]),
+        ("visdrone", ["10,20,100,200,1,4,0,0", "10,20,100,200,90,4,0,0"]),
+    ],
+)
+def test_later_scores_are_between_0_and_1(tmp_path: Path, format_: str, rows: list[str]) -> None:
+    text = "\n".join(rows) + "\n"
+    with pytest.raises(FileError, match=r":2: the score of box 2 is .*between 0 and 1"):
+        read(tmp_path, text, scored=True)
+    assert len(read(tmp_path, text, scored=True, format=format_)) == 2
+    assert read(tmp_path, text).format == format_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -26,6 +27,7 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.mask_faults import mask_faults
+from fastiou.tables.layouts import LAYOUTS, header_of
 from fastiou.typing import Array
 
 __all__ = [
@@ -317,23 +319,34 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         The file is broken or something else, or an entry lacks what is to be read.
     """
     content = _load(path, data, _without_outlines)
-    listed, faults = _valid(path, content, wanted, _box_fault)
+    _, entries = _entries(path, content)
+    first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
+    # Five numbers are a rotated box, if it is told which way it turns.
+    rotated = LAYOUTS[wanted.fmt] == 5 and type(first) is list and len(first) == 5
+    fmt = wanted.fmt if rotated else "xywh"
+    listed, faults = _valid(path, content, wanted, functools.partial(_box_fault, fmt=fmt))
     numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
-    boxes = np.fromiter(numbers, np.float64, 4 * len(listed.entries)).reshape(-1, 4)
+    count = LAYOUTS[fmt]
+    boxes = np.fromiter(numbers, np.float64, count * len(listed.entries)).reshape(-1, count)
     sizes = _images(path, content) if wanted.sizes else {}
-    return BoxFile(fmt="xywh", boxes=boxes, sizes=sizes, **_asked(listed, wanted, faults))
+    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **_asked(listed, wanted, faults))
 
 
-def _box_fault(entry: Any) -> Fault | None:
+def _box_fault(entry: Any, fmt: str) -> Fault | None:
     """What is found in an entry without a valid box, and what is expected."""
-    expected = '"bbox": [x, y, width, height]'
+    count = LAYOUTS[fmt]
+    expected = f'"bbox": [{", ".join(header_of(fmt))}]'
+    if fmt == "xywh":
+        expected = '"bbox": [x, y, width, height]'
     if not isinstance(entry, dict):
         return described(entry), "an object"
     if "bbox" not in entry:
         hint = " (--geometry mask compares masks)" if "segmentation" in entry else ""
         return 'no "bbox"', expected + hint
     bbox = entry["bbox"]
-    if type(bbox) is not list or len(bbox) != 4 or not {type(x) for x in bbox} <= {int, float}:
+    if type(bbox) is not list or len(bbox) != count or not {type(x) for x in bbox} <= {int, float}:
+        if type(bbox) is list and len(bbox) == 5:
+            expected += "; rotated boxes need --boxes, such as cxcywhr"
         return f'"bbox": {described(bbox)}', expected
     try:
         infinite = any(map(math.isinf, bbox))

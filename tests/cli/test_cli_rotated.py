@@ -1,5 +1,7 @@
 """`fastiou match` and `fastiou nms` of rotated boxes find what the functions find in the arrays."""
 
+import json
+
 import numpy as np
 import pytest
 from command_for_tests import run, run_well, words_of
@@ -233,3 +235,33 @@ def test_help_lists_the_columns():
     words = "".join(run_well("match", "--help").stdout.split())
     assert header("cxcywhr") in words
     assert header("xywhr") in words
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_coco_with_boxes_of_five_numbers(rng, tmp_path, fmt):
+    """As detectron2 and data sets of fish-eye cameras have them."""
+    boxes, scores = rotated(rng, 40, fmt), rng.random(40)
+    images = [f"cam_{image}" for image in rng.integers(0, 3, 40)]
+    path = tmp_path / "results.json"
+    entries = [
+        {"image_id": image, "category_id": 1, "bbox": box, "score": score}
+        for image, box, score in zip(images, boxes.tolist(), scores.tolist(), strict=True)
+    ]
+    path.write_text(json.dumps(entries))
+    out = tmp_path / "kept.npz"
+    run_well("nms", path, "--boxes", fmt, "--threshold", 0.2, "--out", out)
+    expected = fastiou.nms(boxes, scores, 0.2, groups=images, fmt=fmt)
+    np.testing.assert_array_equal(columns_of(out)["kept"], expected)
+    for options in ([], ["--boxes", "xyxy"]):
+        result = run("nms", path, *options)
+        assert result.exit_code == 2
+        assert "[x, y, width, height]; rotated boxes need --boxes, such as cxcywhr" in result.stderr
+    entries[3]["bbox"] = entries[3]["bbox"][:4]
+    path.write_text(json.dumps(entries))
+    result = run("nms", path, "--boxes", fmt)
+    assert result.exit_code == 2
+    assert '[3]: "bbox": [' in result.stderr
+    path.write_text(json.dumps([entry | {"bbox": entry["bbox"][:4]} for entry in entries]))
+    result = run("nms", path, "--boxes", fmt)
+    assert result.exit_code == 2
+    assert f"--boxes {fmt} is for files that do not tell their layout" in result.stderr

@@ -147,10 +147,31 @@ def _as_input(name: str, value: Any) -> Input:
     try:
         array = np.asarray(value)
     except (ValueError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{name} cannot be read as an array: {_reason(error)}") from None
+        reason = _different_parts(name, value) or _reason(error)
+        raise ValueError(f"{name} cannot be read as an array: {reason}") from None
     except MemoryError:
         raise MemoryError(f"{name} does not fit in memory as an array") from None
     return Input(name, array, array, None, "numpy")
+
+
+def _different_parts(name: str, value: Any) -> str | None:
+    """That arrays or lists in a list have different shapes, and what to do with boxes of images."""
+    if not isinstance(value, list | tuple):
+        return None
+    first = None
+    for part in value:
+        try:
+            shape = tuple(part.shape) if hasattr(part, "shape") else np.shape(part)
+        except (TypeError, ValueError, RuntimeError):
+            return None
+        if first is None:
+            first = shape
+        if shape != first:
+            hint = ""
+            if len(first) == len(shape) == 2 and first[1] == shape[1] and first[1] in (4, 5):
+                hint = f"; np.concatenate({name}) joins images, and groups= keeps them apart"
+            return f"it has parts of the shapes {first} and {shape}{hint}"
+    return None
 
 
 def plain_array(name: str, value: Any) -> Array:

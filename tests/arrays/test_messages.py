@@ -283,3 +283,34 @@ def test_words_are_short() -> None:
         assert 2 < len(described(value)) <= 80
     assert described_dtype(np.dtype(np.float32)) == "float32"
     assert len(described_dtype(ODD["3,000 fields"].dtype)) <= 80
+
+
+PER_IMAGE = [np.zeros((2, 4)), np.ones((3, 4))]
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("parts", [PER_IMAGE, [part.tolist() for part in PER_IMAGE]])
+def test_boxes_of_images_in_a_list_are_told_how_to_join(kind: type, parts: list[Any]) -> None:
+    given = kind(parts)
+    words = r"of the shapes \(2, 4\) and \(3, 4\); np.concatenate\({}\) joins images, and groups="
+    calls: dict[str, Callable[[], Any]] = {
+        "boxes1": lambda: fastiou.box_iou(given, BOX),
+        "a": lambda: fastiou.nms(given, [0.5] * 5),
+        "b": lambda: fastiou.match(BOX, given),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{name} cannot be read .*{words.format(name)}"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("given", "shapes"),
+    [
+        ([np.ones((3, 4, 5)), np.ones((3, 4, 6))], r"\(3, 4, 5\) and \(3, 4, 6\)$"),
+        ([[0, 0, 1, 1], [0, 1]], r"\(4,\) and \(2,\)$"),
+        ([[0, 0, 1, 1], 3], r"\(4,\) and \(\)$"),
+    ],
+)
+def test_parts_of_different_shapes_are_told(given: list[Any], shapes: str) -> None:
+    with pytest.raises(ValueError, match=f"^boxes1 cannot .* it has parts of the shapes {shapes}"):
+        fastiou.box_iou(given, BOX)

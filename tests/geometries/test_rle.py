@@ -289,6 +289,7 @@ MALFORMED: list[tuple[Any, type[Exception], str]] = [
     ([FULL], TypeError, r"masks[1] must be a dict with 'size' and 'counts', got [{"),
     ({}, ValueError, r"masks[1] must be a dict with 'size' and 'counts', got one without 'size'"),
     ({"segmentation": FULL}, ValueError, "without 'size'; where 'segmentation' holds the mask"),
+    ({"boxes": [[0, 0, 1, 1]]}, ValueError, "boxes of images are joined, and groups="),
     ({"size": [4, 4]}, ValueError, r"got one without 'counts'"),
     ({"counts": [16]}, ValueError, r"got one without 'size'"),
     # sizes

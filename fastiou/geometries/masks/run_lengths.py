@@ -199,6 +199,8 @@ def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
                     hint = ""
                     if "segmentation" in mask:  # an annotation of COCO, or what SAM finds
                         hint = "; where 'segmentation' holds the mask, pass a list of these"
+                    elif "boxes" in mask:  # what detectors of torchvision return
+                        hint = "; boxes of images are joined, and groups= keeps them apart"
                     raise ValueError(
                         f"{name}[{i}] must be a dict with 'size' and 'counts', got one without "
                         f"{key!r}{hint}"

@@ -59,7 +59,7 @@ class Match(Framed):
     values: Any
     unmatched_rows: Any
     unmatched_cols: Any
-    source: Source | None = field(default=None, kw_only=True)
+    source: Source | None = field(default=None, kw_only=True, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)

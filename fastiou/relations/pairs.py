@@ -70,7 +70,7 @@ class Pairs(Framed):
     values: Any
     shape: tuple[int, int]
     tested: int
-    source: Source | None = field(default=None, kw_only=True)
+    source: Source | None = field(default=None, kw_only=True, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)

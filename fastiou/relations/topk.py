@@ -48,7 +48,7 @@ class TopK(Framed):
 
     values: Any
     indices: Any
-    source: Source | None = field(default=None, kw_only=True)
+    source: Source | None = field(default=None, kw_only=True, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -134,7 +134,8 @@ def opened(
     members_a = _members(a, table_a, fmt)
     members_b = members_a if b is a else _members(b, table_b, fmt)
     keys: tuple[str, ...] = ()
-    if groups is None and by_keys:
+    # A number in place of `b` is refused by whoever reads it, with the argument that was meant.
+    if groups is None and by_keys and not isinstance(b, int | float):
         keys, groups = _groups(names, table_a, table_b, itself=b is None)
     source = Source(table_a, table_a if b is None else table_b, keys)
     return Opened(members_a, members_b, fmt, groups, source)

@@ -263,6 +263,9 @@ def test_what_does_not_go_together_is_refused(both: tuple[BoxTable, BoxTable]) -
     ):  # fmt: skip
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             call()
+    with pytest.raises(TypeError, match=r"^b must be boxes, got 0\.5; if it is the threshold"):
+        fastiou.pairs(a, 0.5)
+    assert "source" not in repr(fastiou.topk(a, b))
     # An empty table has no values in common, and no pairs.
     assert len(fastiou.pairs(a[:0], b)) == len(index.pairs(a[:0])) == 0
 

@@ -111,6 +111,8 @@ class Kind(ABC):
         skipped = getattr(file, "skipped", None)
         if skipped is not None:  # told even with --quiet, since the result lacks something
             print(f"fastiou: {path}: {skipped.described()}", file=sys.stderr, flush=True)
+        for note in getattr(file, "notes", ()):
+            print(f"fastiou: {path}: {note}", file=sys.stderr, flush=True)
         return file
 
     @abstractmethod

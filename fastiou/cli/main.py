@@ -22,7 +22,7 @@ from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOpt
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
-from fastiou.formats.errors import RefusedError, import_extra
+from fastiou.formats.errors import RefusedError, import_extra, shortened
 from fastiou.formats.table import FORMATS, formats_of
 from fastiou.formats.written import TARGETS
 from fastiou.tables.layouts import LAYOUTS
@@ -67,14 +67,13 @@ def _names_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...
 
 
 def _size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
-    """The size that `--image-size` tells."""
+    """Width and height, as `--image-size` has them."""
     if value is None:
         return None
-    found = re.fullmatch(r"\s*(\d{1,9})\s*[,x×]\s*(\d{1,9})\s*", value)
-    size = (0, 0) if found is None else (int(found[1]), int(found[2]))
-    if min(size) < 1:
-        raise RefusedError(f"--image-size must be W,H in pixels, such as 1920,1080; got {value!r}")
-    return size
+    found = re.fullmatch(r"\s*([1-9]\d{0,8})\s*[,x×]\s*([1-9]\d{0,8})\s*", value)
+    if found is None:
+        raise RefusedError(f"--image-size must be WIDTH,HEIGHT in pixels, got {shortened(value)!r}")
+    return int(found[1]), int(found[2])
 
 
 def commands() -> click.Group:
@@ -192,6 +191,13 @@ def commands() -> click.Group:
     @by
     @no_groups
     @skip_invalid
+    @click.option(
+        "--image-size",
+        callback=_size_in,
+        metavar="WIDTH,HEIGHT",
+        help="Size of all images, by which the numbers of yolo and yolo-seg become pixels; needed "
+        "for masks of yolo-seg.",
+    )
     @click.option("--out", type=file, help=f"Write what is found: {', '.join(OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
     @quiet
@@ -233,7 +239,8 @@ def commands() -> click.Group:
         optimal and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and .parquet
         leave what is unmatched out.
 
-        Masks (--geometry mask) are the polygons and run lengths of COCO files. Only those of the
+        Masks (--geometry mask) are the polygons and run lengths of COCO files, or outlines of
+        labelme or YOLO, one image a file. Only those of the
         same image are compared, whose size is that of the run lengths or stands in either file.
 
         Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
@@ -293,6 +300,9 @@ def commands() -> click.Group:
     )
     @click.option(
         "--max-output", type=click.IntRange(0), help="Keep at most so many of each group."
+    )
+    @click.option(
+        "--max-total", type=click.IntRange(0), help="Keep at most so many of all groups together."
     )
     @geometry(list(MEMBERS), "What to compare.")
     @click.option(

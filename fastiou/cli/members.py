@@ -14,16 +14,22 @@ import fastiou
 from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind, refusals
 from fastiou.cli.methods import METHODS, Query
-from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_skips
+from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_scaled, check_skips
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.groups import common_groups
 from fastiou.formats.masks import mask_sizes, pack_masks
+from fastiou.formats.suspicions import scales_apart
 from fastiou.tables.grouping import Grouping, names_of_pairs
-from fastiou.tables.layouts import common_layout, extents
+from fastiou.tables.layouts import LAYOUTS, common_layout, extents
+from fastiou.typing import Array
 
 __all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
+
+
+#: How many of the columns that are not used are named.
+UNUSED_NAMED = 12
 
 
 class Sets(NamedTuple):
@@ -69,6 +75,7 @@ class Members(Kind):
         """See `Kind.find`."""
         files = (a,) if b is None else (a, b)
         check_skips(options.skip_invalid, *(file.format for file in files))
+        check_scaled(options, *(file.format for file in files))
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)
         self.warn(grouping, files, options)
@@ -110,7 +117,11 @@ class Members(Kind):
             describe,
             unmatched=unmatched,
             names=names_of_pairs(
-                () if grouping is None else grouping.keys, a, files[-1], related.rows, related.cols
+                {} if grouping is None else grouping.values,
+                a.ids,
+                files[-1].ids,
+                related.rows,
+                related.cols,
             ),
         )
 
@@ -122,7 +133,8 @@ class Members(Kind):
         Raises
         ------
         RefusedError
-            A layout was asked for, and all files tell others.
+            A layout was asked for, and all files tell others; or one file is normalized and the
+            other is not, so that nothing can match.
         """
         told = {file.fmt for file in files if isinstance(file, BoxFile)}
         if options.boxes is not None and told and options.boxes not in told:
@@ -131,16 +143,31 @@ class Members(Kind):
                 f"--boxes {options.boxes} is for files that do not tell their layout: {names} "
                 f"tell {layouts}"
             )
-        if not options.quiet:
-            return
+        boxes = [file for file in files if isinstance(file, BoxFile)]
+        apart = scales_apart(*boxes) if len(boxes) == 2 else None
+        words = []
+        if apart is not None:
+            found, most = apart
+            if options.metric == "iou" and most < options.threshold:
+                raise RefusedError(found)
+            words.append(found)
+        words += self._left_aside(grouping, files) if options.quiet else []
+        for line in words:
+            print(f"fastiou: {line}", file=sys.stderr, flush=True)
+
+    def _left_aside(self, grouping: Grouping | None, files: Sequence[MemberFile]) -> list[str]:
+        """What the summary says of what was not used."""
         words = []
         if grouping is not None and grouping.aside:
             words.append(f"groups are {grouping.described()}")
         for file in files:
             if file.unused:
-                words.append(f"{file.path.name}: not used: {shortened(', '.join(file.unused))}")
-        for line in words:
-            print(f"fastiou: {line}", file=sys.stderr, flush=True)
+                more = len(file.unused) - UNUSED_NAMED
+                listed = ", ".join(map(shortened, file.unused[:UNUSED_NAMED]))
+                if more > 0:
+                    listed += f" and {more} more"
+                words.append(f"{file.path.name}: not used: {listed}")
+        return words
 
 
 def _names(files: Sequence[MemberFile]) -> list[str]:
@@ -149,6 +176,10 @@ def _names(files: Sequence[MemberFile]) -> list[str]:
 
 def _pairs_in_all(sizes: Sequence[int]) -> int:
     return sizes[0] * sizes[1] if len(sizes) > 1 else sizes[0] * (sizes[0] - 1) // 2
+
+
+def _in_layout(file: BoxFile, fmt: str) -> Array:
+    return file.boxes if file.fmt == fmt else fastiou.box_convert(file.boxes, file.fmt, fmt)
 
 
 class Boxes(Members):
@@ -163,12 +194,12 @@ class Boxes(Members):
 
     def sets(self, files: Sequence[BoxFile], clock: Clock) -> Sets:
         """See `Members.sets`."""
+        # What is not there has any layout.
+        told = [file.fmt for file in files if len(file)] or [file.fmt for file in files[:1]]
+        fmt = functools.reduce(common_layout, told)
+        none = np.empty((0, LAYOUTS[fmt]))
         with refusals():
-            fmt = functools.reduce(common_layout, [file.fmt for file in files])
-            members = [
-                file.boxes if file.fmt == fmt else fastiou.box_convert(file.boxes, file.fmt, fmt)
-                for file in files
-            ]
+            members = [_in_layout(file, fmt) if len(file) else none for file in files]
         return Sets(members, fmt)
 
     def described(self, file: BoxFile, members: Any) -> str:

@@ -158,6 +158,7 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
             sigma=options.sigma,
             score_threshold=options.score_threshold,
             max_output=options.max_output,
+            max_total=options.max_total,
         )
 
     def describe() -> dict[str, str]:
@@ -177,7 +178,8 @@ def _show_summary(
     kind: Members, kept: Kept, seconds: dict[str, float], options: NmsOptions
 ) -> None:
     # The best are taken after all others are suppressed, so that nobody knows which of them were.
-    cut = " or beyond --max-output" if options.max_output is not None else ""
+    limits = {"--max-output": options.max_output, "--max-total": options.max_total}
+    cut = "".join(f" or beyond {name}" for name, most in limits.items() if most is not None)
     left = kept.size - kept.below - len(kept)
     facts = {
         **kept.describe(),

@@ -17,6 +17,7 @@ __all__ = [
     "NmsOptions",
     "Options",
     "check_no_input",
+    "check_scaled",
     "check_skips",
     "check_threshold",
 ]
@@ -24,6 +25,9 @@ __all__ = [
 #: As in `fastiou.metrics`, which takes long to import: a test holds them together.
 METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection")
 
+
+#: Formats that are normalized by the size of images, or may not tell it.
+SCALED = ("yolo", "yolo-seg", "labelme")
 
 #: The layout of boxes where neither a file nor an option tells it.
 USUAL_LAYOUT = "xyxy"
@@ -39,6 +43,7 @@ class Options:
     boxes: str | None = None
     by: tuple[str, ...] | None = None
     skip_invalid: bool = False
+    image_size: tuple[int, int] | None = None
     out: Path | None = None
     quiet: bool = False
     progress: bool | None = None
@@ -47,7 +52,10 @@ class Options:
         """What to read of a file."""
         boxes = self.boxes or USUAL_LAYOUT
         told = self.boxes is not None
-        return Wanted(boxes, told=told, by=self.by, skip_invalid=self.skip_invalid, **more)
+        return Wanted(
+            boxes, told=told, by=self.by, skip_invalid=self.skip_invalid,
+            image_size=self.image_size, **more,
+        )  # fmt: skip
 
     @property
     def shows_progress(self) -> bool | None:
@@ -75,6 +83,7 @@ class NmsOptions(Options):
     sigma: float = 0.5
     score_threshold: float | None = None
     max_output: int | None = None
+    max_total: int | None = None
     geometry: str = "box"
     format: str | None = None
 
@@ -96,6 +105,15 @@ def check_skips(skip_invalid: bool, *formats: str) -> None:
         raise RefusedError(
             "--skip-invalid leaves out annotations of COCO files, not what is in files of the "
             f"format {' or '.join(dict.fromkeys(formats))}"
+        )
+
+
+def check_scaled(options: Options, *formats: str) -> None:
+    """Raise a RefusedError if a size of images is told and no file needs it."""
+    if options.image_size is not None and {*SCALED}.isdisjoint(formats):
+        raise RefusedError(
+            f"--image-size is for files of {' or '.join(SCALED)}, not of the format "
+            f"{' or '.join(dict.fromkeys(formats))}"
         )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastiou.formats.content import Floats, Integers
-from fastiou.formats.errors import FileError, import_extra
+from fastiou.formats.errors import FileError, import_extra, special_kind
 
 __all__ = [
     "OUTPUTS",
@@ -37,14 +37,6 @@ Progress = Callable[[int, int], None]
 
 #: Pairs written at a time.
 BLOCK = 1 << 18
-
-#: What may be at a place besides files and folders.
-SPECIAL = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
 
 
 @contextmanager
@@ -133,7 +125,7 @@ def _check_regular(path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise FileError(path, "this is a folder", "a file to write to")
     if not stat.S_ISREG(mode):
-        kind = next((name for fits, name in SPECIAL if fits(mode)), "something else")
+        kind = special_kind(mode)
         raise FileError(path, f"no regular file, but {kind}", "a file to write to")
 
 

@@ -6,15 +6,17 @@ import json
 import math
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from fastiou.formats.coco import MaskFile, mask_size
 from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
 from fastiou.formats.errors import FileError, described, shortened
-from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
+from fastiou.formats.text import Sample, sample_of
 from fastiou.typing import Array
 
 __all__ = [
@@ -23,13 +25,18 @@ __all__ = [
     "is_voc",
     "is_yolo_outlines",
     "read_labelme",
+    "read_labelme_masks",
     "read_voc",
+    "read_yolo_masks",
     "read_yolo_outlines",
     "refuse_dota",
 ]
 
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
+
+#: The shapes of labelme that have bounds, and the points that each has at least.
+LEAST_POINTS = {"rectangle": 2, "circle": 2, "polygon": 3}
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -94,35 +101,96 @@ def is_labelme(data: bytes) -> bool:
     return begins and b'"shapes"' in data and any(word in data for word in known)
 
 
-def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-    """Read the rectangles of an image, and the bounds of its polygons, in labelme's JSON."""
-    _without_scores(path, wanted, "labelme's JSON")
+@dataclass(frozen=True)
+class Shape:
+    """A shape of labelme: its label, its kind, and its points [x, y]."""
+
+    label: str
+    kind: str
+    points: list[list[float]]
+    where: str
+
+
+def labelme_shapes(path: Path, data: bytes) -> tuple[dict[str, Any], list[Shape]]:
+    """What a file of labelme holds, and its shapes, checked.
+
+    Raises
+    ------
+    FileError
+        It is broken, or a shape is of a kind that is not known or has no label.
+    """
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise FileError(path, f"not JSON ({error})", "labelme's JSON") from None
-    shapes = content.get("shapes") if isinstance(content, dict) else None
-    if not isinstance(shapes, list):
-        raise FileError(path, described(shapes), "a list", "shapes")
-    boxes, names = [], []
-    for number, shape in enumerate(shapes):
+    entries = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise FileError(path, described(entries), "a list", "shapes")
+    shapes = []
+    for number, entry in enumerate(entries):
         where = f"shapes[{number}]"
-        if not isinstance(shape, dict) or type(shape.get("label")) is not str or not shape["label"]:
-            raise FileError(path, described(shape), 'an object with a "label"', where)
-        kind = shape.get("shape_type", "polygon")
-        points: Any = shape.get("points")
-        if kind not in ("rectangle", "polygon"):
-            raise FileError(path, f'"shape_type": {described(kind)}', "rectangle or polygon", where)
-        if not _are_points(points, 2 if kind == "rectangle" else 3):
-            expected = "2 points or more" if kind == "rectangle" else "3 points or more"
+        if not isinstance(entry, dict) or type(entry.get("label")) is not str or not entry["label"]:
+            raise FileError(path, described(entry), 'an object with a "label"', where)
+        kind = entry.get("shape_type", "polygon")
+        points: Any = entry.get("points")
+        if kind not in LEAST_POINTS:
+            expected = "rectangle, polygon or circle"
+            raise FileError(path, f'"shape_type": {described(kind)}', expected, where)
+        if not _are_points(points, LEAST_POINTS[kind]):
+            expected = f"{LEAST_POINTS[kind]} points or more"
             raise FileError(path, f'"points": {described(points)}', f"{expected} [x, y]", where)
+        shapes.append(Shape(entry["label"], kind, points, where))
+    return content, shapes
+
+
+def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read rectangles of an image, and bounds of polygons and circles, in labelme's JSON."""
+    _without_scores(path, wanted, "labelme's JSON")
+    _, shapes = labelme_shapes(path, data)
+    boxes = []
+    for shape in shapes:
+        points = _around(*shape.points[:2]) if shape.kind == "circle" else shape.points
         xs, ys = ([point[axis] for point in points] for axis in (0, 1))
         boxes.append((min(xs), min(ys), max(xs), max(ys)))
-        names.append(shape["label"])
+    names = [shape.label for shape in shapes]
     return BoxFile(
         path=path, format="labelme", fmt="xyxy", keys=_keys(path, names, wanted),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
     )  # fmt: skip
+
+
+def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
+    """Read the polygons and rectangles of an image in labelme's JSON as masks."""
+    _without_scores(path, wanted, "labelme's JSON")
+    content, shapes = labelme_shapes(path, data)
+    sides = [content.get("imageHeight"), content.get("imageWidth")]
+    if None in sides:
+        if wanted.image_size is None:
+            expected = "both, or --image-size WIDTH,HEIGHT"
+            raise FileError(path, 'no "imageHeight" and "imageWidth"', expected)
+        sides = list(wanted.image_size[::-1])
+    size = mask_size(path, "imageHeight and imageWidth", sides, "imageHeight")
+    masks = []
+    for shape in shapes:
+        if shape.kind == "circle":
+            found = '"shape_type": "circle"'
+            raise FileError(path, found, "polygon or rectangle for masks", shape.where)
+        points = np.array(shape.points, np.float64)
+        if shape.kind == "rectangle":
+            (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+            points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        masks.append([points.reshape(-1)])
+    names = [shape.label for shape in shapes]
+    return MaskFile(
+        path=path, format="labelme", keys=_keys(path, names, wanted), label="shapes",
+        masks=masks, images={"": size},
+    )  # fmt: skip
+
+
+def _around(middle: list[float], edge: list[float]) -> list[list[float]]:
+    """Two corners of the square around a circle."""
+    radius = math.dist(middle, edge)
+    return [[x + side * radius for x in middle] for side in (-1, 1)]
 
 
 def _are_points(points: Any, least: int) -> bool:
@@ -151,33 +219,60 @@ def is_yolo_outlines(sample: Sample) -> bool:
     )  # fmt: skip
 
 
+def _outlines(path: Path, data: bytes) -> tuple[list[int], list[list[float]], list[str]]:
+    """The class of each outline, its coordinates x y x y ..., and its line."""
+    classes, outlines, lines = [], [], []
+    for line, cells in sample_of(data, headed=False).rows(data):
+        name = whole_number_in(cells[0])
+        numbers = [number_in(cell) for cell in cells[1:]]
+        if name is None or name < 0:
+            found = f"column 1 (class) holds {shortened(cells[0])!r}"
+            raise FileError(path, found, "a class", line)
+        points = [number for number in numbers if number is not None and 0 <= number <= 1]
+        if len(points) < 6 or len(points) % 2 or len(points) < len(numbers):
+            expected = "a class and 3 points or more, each x y between 0 and 1"
+            raise FileError(path, shortened(" ".join(cells)), expected, line)
+        classes.append(name)
+        outlines.append(points)
+        lines.append(str(line))
+    return classes, outlines, lines
+
+
+def _classes(path: Path, classes: list[int], wanted: Wanted) -> dict[str, Array]:
+    return {key: np.array(classes, np.int64) for key in chosen_keys(path, ["category"], wanted.by)}
+
+
 def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the bounds of the outlines in a YOLO label file."""
     _without_scores(path, wanted, "YOLO's outlines")
-    rows = [len(cells) for cells in sample_of(data).cells]
+    rows = [len(cells) for cells in sample_of(data, headed=False).cells]
     if set(rows) == {9} and not wanted.format_told:
         found = "outlines of four points each, or oriented boxes"
         raise FileError(path, found, "--format yolo-seg, which takes their bounds")
-    boxes, classes = [], []
-    for line, cells in cells_of(text_lines(data), None):
-        name = whole_number_in(cells[0])
-        points = [number_in(cell) for cell in cells[1:]]
-        if name is None or name < 0:
-            raise FileError(
-                path, f"column 1 (class) holds {shortened(cells[0])!r}", "a class", line
-            )
-        if len(points) < 6 or len(points) % 2 or not all(
-            point is not None and 0 <= point <= 1 for point in points
-        ):  # fmt: skip
-            expected = "a class and 3 points or more, each x y between 0 and 1"
-            raise FileError(path, shortened(" ".join(cells)), expected, line)
-        xs, ys = points[::2], points[1::2]
-        boxes.append([min(xs), min(ys), max(xs), max(ys)])  # type: ignore[type-var]
-        classes.append(name)
-    keys = {key: np.array(classes, np.int64) for key in chosen_keys(path, ["category"], wanted.by)}
+    classes, outlines, _ = _outlines(path, data)
+    boxes = [
+        [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
+        for points in outlines
+    ]
     return BoxFile(
-        path=path, format="yolo-seg", fmt="xyxy", keys=keys,
+        path=path, format="yolo-seg", fmt="xyxy", keys=_classes(path, classes, wanted),
         boxes=np.array(boxes, np.float64).reshape(-1, 4), unused=("outlines",),
+    )  # fmt: skip
+
+
+def read_yolo_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
+    """Read the outlines in a YOLO label file as masks of images of a size that is told."""
+    _without_scores(path, wanted, "YOLO's outlines")
+    if wanted.image_size is None:
+        found = "outlines that are normalized by the image size"
+        raise FileError(path, found, "--image-size WIDTH,HEIGHT")
+    size = mask_size(path, "--image-size", list(wanted.image_size[::-1]), "1")
+    classes, outlines, lines = _outlines(path, data)
+    scale = np.array(wanted.image_size, np.float64)
+    masks = [[(np.reshape(points, (-1, 2)) * scale).reshape(-1)] for points in outlines]
+    return MaskFile(
+        path=path, format="yolo-seg", keys=_classes(path, classes, wanted), label="line",
+        masks=masks, images={"": size}, places_told=lines,
     )  # fmt: skip
 
 

@@ -22,11 +22,18 @@ from fastiou.formats.content import (
     MemberFile,
     Skipped,
     Wanted,
-    chosen_keys,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.keys import keys_of
 from fastiou.formats.mask_faults import mask_faults
+from fastiou.tables.columns import (
+    ID_NAMES,
+    ColumnsError,
+    key_columns,
+    key_named,
+    plain_name,
+)
 from fastiou.tables.layouts import LAYOUTS, header_of
 from fastiou.typing import Array
 
@@ -43,6 +50,18 @@ __all__ = [
 
 #: What is kept of an annotation with a mask.
 KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
+
+#: What entries hold besides keys, scores and ids: boxes, masks, and what belongs to them.
+OWN = frozenset({"bbox", "segmentation", "area", "iscrowd", "score", "keypoints", "num_keypoints"})
+
+#: The names of COCO's own keys.
+FIRST = ("image_id", "category_id")
+
+NUMBER = "a whole number of 64 bits"
+NUMBER_OR_NAME = f"{NUMBER}, or a name"
+
+#: Names of which entries of COCO have one.
+MEMBERS = {"bbox", "segmentation"}
 
 #: What may stand between values of JSON.
 BLANKS = re.compile(r"[ \t\n\r]*")
@@ -75,20 +94,32 @@ class MaskFile(MemberFile):
         For each the value of "segmentation": a dict of run lengths, or a list of polygons. Only
         that it is one or the other was checked.
     images : dict
-        Size of each image that the file lists by its id, None where the file does not tell.
+        Size of each image that the file lists by its id, None where the file does not tell. A file
+        of one image has it as "".
+    places_told : list of str, or None
+        Where each mask is, if `label` does not tell.
     """
 
     label: str
     masks: list[Any]
     images: dict[int | str, Size | None]
+    places_told: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.masks)
 
     def where(self, index: int) -> str:
         """The place of a mask, for messages."""
+        if self.places_told is not None:
+            return self.places_told[index]
         place = index if self.skipped is None else int(self.skipped.positions[index])
         return f"{self.label}[{place}]"
+
+    @property
+    def image_ids(self) -> list[int | str]:
+        """The image of each mask, by its id in `images`."""
+        known: list[int | str] = self.keys["image"].tolist() if "image" in self.keys else []
+        return known or [""] * len(self)
 
 
 # ---- both ----------------------------------------------------------------------------------------
@@ -142,7 +173,10 @@ def _valid(
         if found is None:
             continue
         if not wanted.skip_invalid:
-            raise FileError(path, found[0], f"{found[1]}; {SKIPPING}", f"{label}[{index}]")
+            # Where no entry is one of COCO, none is left without those that are invalid.
+            known = any(isinstance(each, dict) and MEMBERS & each.keys() for each in entries)
+            expected = f"{found[1]}; {SKIPPING}" if known else f"{found[1]} as COCO has"
+            raise FileError(path, found[0], expected, f"{label}[{index}]")
         faults[index] = found[0]
     return _without(_Listed(path, label, entries, range(len(entries))), faults), faults
 
@@ -167,12 +201,90 @@ def _skipped(listed: _Listed, faults: dict[int, str]) -> Skipped | None:
     return Skipped(positions, len(listed.entries) + len(faults), named)
 
 
-def _keys(listed: _Listed, wanted: Wanted) -> dict[str, Array]:
-    names = {"image": "image_id"}
-    if any("category_id" in entry for entry in listed.entries):
-        names["category"] = "category_id"
-    chosen = chosen_keys(listed.path, names, wanted.by)
-    return {key: _key(listed, names[key]) for key in chosen}
+def _names_in(listed: _Listed) -> list[str]:
+    """All names that entries have, in the order of their first use."""
+    names: dict[str, None] = {}
+    for entry in listed.entries:
+        if not entry.keys() <= names.keys():
+            names |= dict.fromkeys(entry)
+    return list(names)
+
+
+def _told(listed: _Listed, wanted: Wanted, files: FileNames | None) -> dict[str, Any]:
+    """The keys of entries and what is not used, as `MemberFile` has it."""
+    names = _names_in(listed)
+    if not names:
+        every = ("image",) if wanted.by is None else wanted.by
+        return {"keys": {key: np.empty(0, np.int64) for key in every}}
+    if wanted.by is None and "image_id" not in names and not any(map(_tells_image, names)):
+        _whole(listed, 0, "image_id")  # which says that it is missing
+    # The names of files stand in the list of images; they tell what the numbers of images do.
+    is_asked = any(plain_name(name) == "filename" for name in wanted.by or ())
+    known = names
+    if files is not None and "file_name" not in names and (is_asked or files.are_distinct):
+        known = [*names, "file_name"]
+    try:
+        chosen = key_columns(known, wanted.by)
+    except ColumnsError as error:
+        found = error.found.replace("no column or key", "there is no key")
+        raise FileError(listed.path, found, " or ".join(key_columns(known, None))) from None
+    told: dict[str, dict[str, Array]] = {}
+    for key, columns in chosen.items():
+        # COCO's own names come first.
+        listed_names = sorted((known[column] for column in columns), key=lambda n: n not in FIRST)
+        told[key] = {
+            name: _key(listed, name) if files is None or name in names else files.of(listed)
+            for name in listed_names
+        }
+    keys, columns_of = keys_of(listed.path, told)
+    used = {name for by_name in columns_of.values() for name in by_name} | OWN
+    id_ = _id_name(names)
+    unused = tuple(name for name in names if name not in used and name != id_)
+    return {"keys": keys, "columns": columns_of, "unused": unused}
+
+
+def _tells_image(name: str) -> bool:
+    return key_named(name) == "image"
+
+
+def _id_name(names: Sequence[str]) -> str | None:
+    """The name under which entries tell what they are called."""
+    plain = {plain_name(name): name for name in names}
+    return next((plain[name] for name in ID_NAMES if name in plain), None)
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """The names of files by the numbers of images."""
+
+    names: dict[int | str, str]
+
+    @property
+    def are_distinct(self) -> bool:
+        """Whether no two images have a file of one name."""
+        return len(set(self.names.values())) == len(self.names)
+
+    def of(self, listed: _Listed) -> Array:
+        """The name of the file of each entry."""
+        return np.array([self.names[entry["image_id"]] for entry in listed.entries], np.str_)
+
+
+def _file_names(content: Any, listed: _Listed) -> FileNames | None:
+    """The names of files that the list of images has, if it has one for the image of each entry."""
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        return None
+    numbers = (int, str)
+    names = {
+        image["id"]: image["file_name"]
+        for image in images
+        if type(image.get("id")) in numbers and type(image.get("file_name")) is str
+    }
+    is_known = all(
+        type(entry.get("image_id")) in numbers and names.get(entry["image_id"])
+        for entry in listed.entries
+    )
+    return FileNames(names) if is_known else None
 
 
 def _key(listed: _Listed, name: str) -> Array:
@@ -180,18 +292,18 @@ def _key(listed: _Listed, name: str) -> Array:
     entries = listed.entries
     texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
     if not texts:
-        values = [_whole(listed, index, name) for index in range(len(entries))]
+        values = [_whole(listed, index, name, NUMBER_OR_NAME) for index in range(len(entries))]
         return np.array(values, np.int64)
     named = [
         entry[name]
         if type(entry.get(name)) is str and entry[name]
-        else str(_whole(listed, index, name))
+        else str(_whole(listed, index, name, NUMBER_OR_NAME))
         for index, entry in enumerate(entries)
     ]
     return np.array(named, np.str_)
 
 
-def _whole(listed: _Listed, index: int, name: str) -> int:
+def _whole(listed: _Listed, index: int, name: str, expected: str = NUMBER) -> int:
     path, entry, where = listed.path, listed.entries[index], listed.where(index)
     if name not in entry:
         raise FileError(path, f'no "{name}"', "one in every entry", where)
@@ -199,25 +311,27 @@ def _whole(listed: _Listed, index: int, name: str) -> int:
     # `type`, since a bool is an int but no number here.
     number = None if type(value) not in (int, float) else whole_number_in(repr(value))
     if number is None:
-        expected = "a whole number of 64 bits" + (", or a name" if name.endswith("id") else "")
         raise FileError(path, f'"{name}": {described(value)}', expected, where)
     return number
 
 
-def _asked(listed: _Listed, wanted: Wanted, faults: dict[int, str]) -> dict[str, Any]:
+def _asked(
+    listed: _Listed, wanted: Wanted, faults: dict[int, str], files: FileNames | None = None
+) -> dict[str, Any]:
     """What boxes and masks have in common, as `MemberFile` has it."""
+    name = _id_name(_names_in(listed)) if wanted.ids else None
+    # A name is no more than that: where one is missing, nothing has any.
+    is_named = name is not None and all(entry.get(name) is not None for entry in listed.entries)
     return {
         "path": listed.path,
         "format": "coco",
-        "keys": _keys(listed, wanted),
+        **_told(listed, wanted, files),
         "scores": _scores(listed)
         if wanted.scored
         or (wanted.scores_if_there and any("score" in entry for entry in listed.entries))
         else None,
         "crowds": _crowds(listed) if wanted.crowded else None,
-        "ids": _key(listed, "id")
-        if wanted.ids and listed.entries and all("id" in entry for entry in listed.entries)
-        else None,
+        "ids": _key(listed, name) if name is not None and is_named else None,
         "skipped": _skipped(listed, faults),
     }
 
@@ -329,7 +443,8 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     count = LAYOUTS[fmt]
     boxes = np.fromiter(numbers, np.float64, count * len(listed.entries)).reshape(-1, count)
     sizes = _images(path, content) if wanted.sizes else {}
-    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **_asked(listed, wanted, faults))
+    asked = _asked(listed, wanted, faults, _file_names(content, listed))
+    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **asked)
 
 
 def _box_fault(entry: Any, fmt: str) -> Fault | None:
@@ -367,7 +482,10 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     outlines = entry["segmentation"]
     if type(outlines) is list:
         entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
-    return {name: entry[name] for name in KEPT if name in entry}
+    return {
+        name: value for name, value in entry.items()
+        if name in KEPT or type(value) not in (list, dict)
+    }  # fmt: skip
 
 
 def _as_array(value: Any, types: set[type], dtype: type) -> Any:
@@ -407,7 +525,12 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         listed = _without(listed, malformed)
         faults |= malformed
     # Masks of two images have no common size, so they are always told apart.
-    by = None if wanted.by is None else tuple(dict.fromkeys(("image", *wanted.by)))
+    by = None
+    if wanted.by is not None:
+        by = ("image_id", *(name for name in wanted.by if key_named(name) != "image"))
+    for index, entry in enumerate(listed.entries):
+        if "image_id" not in entry:
+            _whole(listed, index, "image_id")  # which says that it is missing
     shared = _asked(listed, replace(wanted, by=by), faults)
     masks = [entry["segmentation"] for entry in listed.entries]
     if shared["keys"]["image"].dtype.kind == "U":
@@ -444,7 +567,7 @@ def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
             raise FileError(path, described(entry), "an object", where)
         number = entry.get("id")
         if type(number) is not str or not number:
-            number = _whole(own, index, "id")
+            number = _whole(own, index, "id", NUMBER_OR_NAME)
         size = None
         if not {"height", "width"}.isdisjoint(entry):
             sides = [_whole(own, index, name) for name in ("height", "width")]

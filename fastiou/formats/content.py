@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
+from fastiou.tables.columns import key_meant
 from fastiou.typing import Array
 
 __all__ = [
@@ -163,6 +164,8 @@ class Wanted:
         Whether to leave out annotations of COCO files that are invalid.
     scores_if_there, sizes : bool
         Whether to read the scores of a file that has some, and the sizes of its images.
+    image_size : tuple of int or None
+        Width and height of all images, by which normalized coordinates become pixels.
     """
 
     fmt: str = "xyxy"
@@ -175,6 +178,7 @@ class Wanted:
     skip_invalid: bool = False
     scores_if_there: bool = False
     sizes: bool = False
+    image_size: tuple[int, int] | None = None
 
     @property
     def takes_scores(self) -> bool:
@@ -228,8 +232,13 @@ class MemberFile(ABC):
     ids : array, shape (N,), or None
         What the file calls each, such as the number of an annotation or a track, if that was asked
         for and is there.
+    columns : dict
+        For each key that columns with names tell, these columns. Where they are several, such as
+        the number and the name of an image, they tell the same groups.
     unused : tuple of str
         Columns of the file that were not used.
+    notes : tuple of str
+        What must be told of the file, even where nobody asked for a summary.
     skipped : Skipped or None
         What was left out as invalid.
     """
@@ -240,7 +249,9 @@ class MemberFile(ABC):
     scores: Floats | None = None
     crowds: Booleans | None = None
     ids: Array | None = None
+    columns: dict[str, dict[str, Array]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     skipped: Skipped | None = None
 
     @abstractmethod
@@ -282,10 +293,15 @@ def chosen_keys(path: Path, keys: Iterable[str], by: tuple[str, ...] | None) -> 
         One that is asked for is not there.
     """
     known = list(keys)
-    for name in by or ():
-        if name not in known:
+    if by is None:
+        return known
+    chosen: dict[str, None] = {}
+    for name in by:
+        key = key_meant(name, known)
+        if key is None:
             raise FileError(path, f"there is no key {name!r}", " or ".join(known) or "none")
-    return known if by is None else list(by)
+        chosen[key] = None
+    return list(chosen)
 
 
 def read_content(path: Path, expected: str = "a file with boxes") -> bytes:

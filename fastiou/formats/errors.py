@@ -7,12 +7,30 @@ was expected.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from fastiou.runtime.extras import import_extra
 
-__all__ = ["FileError", "RefusedError", "described", "import_extra", "shortened"]
+__all__ = [
+    "FileError",
+    "RefusedError",
+    "check_regular",
+    "described",
+    "import_extra",
+    "shortened",
+    "special_kind",
+]
+
+#: What may be at a place besides files and folders.
+SPECIAL = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 class FileError(Exception):
@@ -37,6 +55,22 @@ class FileError(Exception):
 
 class RefusedError(Exception):
     """What is in the files, or an option, is not what fastiou accepts; the message says why."""
+
+
+def special_kind(mode: int) -> str:
+    """What is at a place by the mode that `os.stat` tells, if it is no file and no folder."""
+    return next((kind for is_it, kind in SPECIAL if is_it(mode)), "something else")
+
+
+def check_regular(path: Path) -> None:
+    """Raise a FileError unless there is a regular file, which can be read more than once."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError as error:
+        what = "a link to nothing" if path.is_symlink() else str(error.strerror or error)
+        raise FileError(path, what, "a regular file") from None
+    if not stat.S_ISREG(mode):
+        raise FileError(path, special_kind(mode), "a regular file")
 
 
 def _plain(value: Any) -> Any:

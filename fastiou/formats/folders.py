@@ -2,38 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from fastiou.formats.content import BoxFile, Wanted
-from fastiou.formats.errors import FileError
-from fastiou.formats.images import LABEL_ENDINGS
-from fastiou.tables.grouping import joined_keys
+from fastiou.formats.coco import MaskFile
+from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of
+from fastiou.formats.errors import FileError, check_regular
+from fastiou.formats.images import LABEL_ENDINGS, looks_like_labels
+from fastiou.formats.numpy_files import npy_header
+from fastiou.tables.columns import key_meant, plain_name
+from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
 
 __all__ = ["files_in", "holds_boxes", "read_folder"]
 
+Member = TypeVar("Member", bound=MemberFile)
+
 #: Name endings of files with boxes.
-ENDINGS = (".txt", ".csv", ".xml", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".arrow")
+ENDINGS = (
+    ".txt", ".csv", ".tsv", ".xml", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".arrow",
+    ".feather",
+)  # fmt: skip
 
 #: Files beside annotations that hold none.
-BESIDE = ("classes.txt", "readme.txt")
+BESIDE = ("classes.txt", "predefined_classes.txt", "readme.txt")
+
+#: Bytes that tell what an array holds, and how many notes of files are shown.
+PIECE, NOTES_SHOWN = 4096, 3
+
+#: Where the truth and the detections of a sequence of MOT lie.
+TRUTH, DETECTIONS = Path("gt", "gt.txt"), Path("det", "det.txt")
 
 
-def files_in(path: Path) -> list[Path]:
-    """The files with boxes in a folder, in the order of their names."""
-    return sorted(
-        file
-        for file in path.iterdir()
-        if _stem(file.name) is not None
-        and not file.name.startswith(".")
-        and file.name.lower() not in BESIDE
-        and file.is_file()
-    )
+def files_in(path: Path) -> dict[str, Path]:
+    """The files with boxes in a folder and in those inside it, in order, each by its name as a key.
+
+    A name has no ending, and in front of it the folders inside the first in which not all lie. The
+    truth of a sequence of MOT has the name of the sequence.
+
+    Raises
+    ------
+    FileError
+        Two have the same name, or one is no regular file.
+    """
+    found: dict[Path, Path] = {}
+    for file in _walk(path, {os.path.realpath(path)}):
+        stem = _stem(file.name)
+        if stem is None or file.name.startswith(".") or file.name.lower() in BESIDE:
+            continue
+        check_regular(file)
+        name = file.relative_to(path).with_name(stem)
+        if file.relative_to(file.parent.parent) in (TRUTH, DETECTIONS) and len(name.parts) > 2:
+            name = name.parent.parent
+            if file.name == DETECTIONS.name and (file.parent.parent / TRUTH).is_file():
+                continue  # detections beside the truth
+        if name in found:
+            other = found[name].relative_to(path)
+            raise FileError(file, f"of the same name as {other}", "one file for each image")
+        found[name] = file
+    shared = Path(os.path.commonpath([name.parent for name in found])) if found else Path()
+    return {name.relative_to(shared).as_posix(): file for name, file in found.items()}
+
+
+def _walk(path: Path, seen: set[str]) -> Iterator[Path]:
+    """What lies in a folder, and in those inside it; none twice."""
+    for entry in sorted(path.iterdir()):
+        if not entry.is_dir():
+            yield entry
+        elif not entry.name.startswith(".") and (real := os.path.realpath(entry)) not in seen:
+            seen.add(real)
+            yield from _walk(entry, seen)
 
 
 def _stem(name: str) -> str | None:
@@ -46,15 +89,30 @@ def _stem(name: str) -> str | None:
 def holds_boxes(path: Path) -> bool:
     """Whether a folder has files with boxes, and none that could be label images."""
     images = any(
-        file.suffix.lower() in LABEL_ENDINGS for file in path.iterdir() if not file.is_dir()
+        file.suffix.lower() in LABEL_ENDINGS and not _is_array_of_boxes(file)
+        for file in path.iterdir()
+        if not file.is_dir()
     )
     return not images and bool(files_in(path))
 
 
+def _is_array_of_boxes(path: Path) -> bool:
+    """Whether a .npy file has as many columns as boxes, or boxes and scores."""
+    if path.suffix.lower() != ".npy" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        data = file.read(PIECE)
+    header = npy_header(data) if kind_of(data) == "NPY" else None
+    if header is None or looks_like_labels(data):
+        return False
+    shape, _ = header
+    return len(shape) == 2 and shape[1] in (4, 5, 6)
+
+
 def read_folder(
-    path: Path, wanted: Wanted, read: Callable[[Path, Wanted], BoxFile | None]
-) -> BoxFile:
-    """Read all files with boxes in a folder.
+    path: Path, wanted: Wanted, read: Callable[[Path, Wanted], Member | None], empty: Member
+) -> Member:
+    """Read all files with boxes, or with masks, in a folder.
 
     Parameters
     ----------
@@ -64,10 +122,12 @@ def read_folder(
         What to read.
     read
         Reads a file, None if it is empty.
+    empty
+        What is read where all files are empty.
 
     Returns
     -------
-    BoxFile
+    BoxFile or MaskFile
         Of all files, one after the other. Their names, without endings, are the key "image"; where
         the files tell images themselves, "video".
 
@@ -76,52 +136,117 @@ def read_folder(
     FileError
         There are no files with boxes, a file cannot be used, or they are of several formats.
     """
-    paths = files_in(path)
-    by = wanted.by
     everything = replace(wanted, by=None)  # which key the names are shows when a file is read
-    files: list[tuple[str, BoxFile]] = []
-    for file in paths:
+    files: list[tuple[str, Member]] = []
+    named = files_in(path)
+    for name, file in named.items():
         found = read(file, everything)
         if found is None:
             continue
         first = files[0][1] if files else found
-        if (found.format, found.fmt) != (first.format, first.fmt):
-            expected = f"{first.format} ({first.fmt}), as {files[0][1].path.name}"
-            raise FileError(file, f"{found.format} ({found.fmt})", expected)
+        if _kind(found) != _kind(first):
+            expected = f"{_kind(first)}, as {files[0][1].path.name}"
+            raise FileError(file, _kind(found), expected)
+        if isinstance(found, MaskFile) and "image" in found.keys:
+            raise FileError(file, "the masks of several images", "one image in a file of a folder")
         if found.keys.keys() != first.keys.keys():
             has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
             raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
         if wanted.scores_if_there and (found.scores is None) != (first.scores is None):
             has, expected = ("no scores" if f.scores is None else "scores" for f in (found, first))
             raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
-        name = _stem(file.name) or file.name
-        if files and name in dict(files):
-            other = dict(files)[name].path.name
-            raise FileError(file, f"of the same name as {other}", "one file for each image")
         files.append((name, found))
-    if not files:
+    if not named:
         raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
+    if not files:
+        names = np.empty(0, np.str_)
+        return replace(empty, keys=dict.fromkeys(wanted.by or ("image",), names))
     first = files[0][1]
     key = next(name for name in ("image", "video", "file") if name not in first.keys)
     lengths = [len(file) for _, file in files]
     names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
-    keys: dict[str, Any] = {key: names}
+    keys: dict[str, Array] = {key: names}
     keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
-    for name in by or ():
-        if name not in keys:
-            raise FileError(path, f"there is no key {name!r}", " or ".join(keys))
-    if by is not None:
-        keys = {name: keys[name] for name in by}
+    columns = _joined_columns(keys, [file for _, file in files])
+    if wanted.by is not None:
+        by = wanted.by
+        if isinstance(first, MaskFile):  # masks of two images have no common size
+            by = ("image", *(name for name in by if key_meant(name, keys) != "image"))
+        chosen: dict[str, Array] = {}
+        for name in by:
+            key, values = _chosen_key(path, name, keys, columns)
+            chosen[key] = values
+        keys, columns = chosen, {}
+    unused = dict.fromkeys(name for _, file in files for name in file.unused)
+    if any((file.parent.parent / DETECTIONS).is_file() for file in named.values()
+           if file.parts[-2:] == TRUTH.parts):  # fmt: skip
+        unused[f"{DETECTIONS.as_posix()} beside {TRUTH.as_posix()}"] = None
     return replace(
         first,
         path=path,
-        unused=tuple(dict.fromkeys(name for _, file in files for name in file.unused)),
-        boxes=np.concatenate([file.boxes for _, file in files]),
+        unused=tuple(unused),
+        notes=_joined_notes([file for _, file in files]),
+        **_joined_members(files),
         keys=keys,
+        columns=columns,
         scores=_joined([file.scores for _, file in files]),
         crowds=_joined([file.crowds for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
     )
+
+
+def _kind(file: MemberFile) -> str:
+    return f"{file.format} ({file.fmt})" if isinstance(file, BoxFile) else file.format
+
+
+def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
+    """The boxes of all files, or their masks with the sizes of their images."""
+    boxes = [file.boxes for _, file in files if isinstance(file, BoxFile)]
+    if boxes:
+        return {"boxes": np.concatenate(boxes)}
+    masks = [(name, file) for name, file in files if isinstance(file, MaskFile)]
+    return {
+        "masks": [mask for _, file in masks for mask in file.masks],
+        "images": {name: file.images[""] for name, file in masks},
+        "places_told": [
+            f"{file.path.name}:{file.where(index)}"
+            for _, file in masks
+            for index in range(len(file))
+        ],
+    }
+
+
+def _chosen_key(
+    path: Path, name: str, keys: dict[str, Array], columns: dict[str, dict[str, Array]]
+) -> tuple[str, Array]:
+    """The key that a name stands for, and what tells it: a column by its name, or all."""
+    for key, by_name in columns.items():
+        for column, values in by_name.items():
+            if name not in keys and plain_name(column) == plain_name(name):
+                return key, values
+    known = key_meant(name, keys)
+    if known is None:
+        raise FileError(path, f"there is no key {name!r}", " or ".join(keys))
+    return known, keys[known]
+
+
+def _joined_columns(
+    keys: dict[str, Array], files: Sequence[MemberFile]
+) -> dict[str, dict[str, Array]]:
+    """The columns of each key in all files, where all have them and they tell the same."""
+    joined: dict[str, dict[str, Array]] = {}
+    for key, first in files[0].columns.items():
+        names = [name for name in first if all(name in f.columns.get(key, {}) for f in files)]
+        columns = {name: joined_keys([file.columns[key][name] for file in files]) for name in names}
+        joined[key] = {n: c for n, c in columns.items() if are_one_key(keys[key], c)}
+    return joined
+
+
+def _joined_notes(files: Sequence[MemberFile]) -> tuple[str, ...]:
+    """The notes of the first few files that have some."""
+    notes = [f"{file.path.name}: {note}" for file in files for note in file.notes]
+    more = len(notes) - NOTES_SHOWN
+    return (*notes[:NOTES_SHOWN], *([f"and {more:,} more such files"] if more > 0 else []))
 
 
 def _joined_ids(parts: Sequence[Array | None]) -> Array | None:

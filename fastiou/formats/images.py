@@ -17,13 +17,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.formats.content import Wanted, check_text, kind_described, kind_of, read_content
-from fastiou.formats.errors import FileError, import_extra, shortened
+from fastiou.formats.errors import FileError, check_regular, import_extra, shortened
 from fastiou.formats.numpy_files import npy_header, read_npy
 from fastiou.segmentation.colors import labels_from_colors
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
-__all__ = ["LabelFile", "SharedFrames", "looks_like_labels", "read_labels", "shared_frames"]
+__all__ = [
+    "LabelFile",
+    "SharedFrames",
+    "could_be_boxes",
+    "looks_like_labels",
+    "read_labels",
+    "shared_frames",
+]
 
 
 #: Name endings of the images in a folder, each also followed by .gz.
@@ -105,6 +112,23 @@ def looks_like_labels(data: bytes, wanted: Wanted | None = None) -> bool:
     return dtype.kind in "biu" and (len(shape) == 3 or (len(shape) == 2 and shape[1] != numbers))
 
 
+def could_be_boxes(data: bytes, wanted: Wanted | None = None) -> bool:
+    """Whether integers in .npy that look like labels could be boxes, each with a score or class.
+
+    Their numbers are in order as corners, or positive as sizes; few label images of so few columns
+    are like that.
+    """
+    header = npy_header(data) if kind_of(data) == "NPY" else None
+    numbers = LAYOUTS[(wanted or Wanted()).fmt]
+    if header is None or header[1].kind not in "iu" or len(header[0]) != 2:
+        return False
+    if not header[0][0] or header[0][1] not in range(4, numbers + 3):
+        return False
+    array = read_npy(Path(), data)
+    corners = (array[:, 2:4] > array[:, :2]).all(axis=1)
+    return bool((array[:, 2:4] > 0).all() or np.count_nonzero(corners) > len(array) / 2)
+
+
 def read_labels(
     path: str | Path,
     data: bytes | None = None,
@@ -158,6 +182,7 @@ def _read_folder(path: Path, format_: str | None) -> LabelFile:
         if plain.suffix.lower() not in LABEL_ENDINGS or entry.is_dir():
             ignored += 1
             continue
+        check_regular(entry)
         if plain.stem in found:
             other = f"a name of its own ({found[plain.stem].name} is there, too)"
             raise FileError(entry, f"another image {plain.stem!r}", other)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fastiou.formats.content import whole_number_in
 from fastiou.formats.errors import FileError
-from fastiou.tables.grouping import tell_the_same
+from fastiou.tables.grouping import are_one_key
 from fastiou.typing import Array
 
-__all__ = ["is_written_as_name", "key_array", "one_key"]
+__all__ = ["is_written_as_name", "key_array", "keys_of", "one_key"]
 
 
 def key_array(cells: Sequence[str]) -> Array:
@@ -39,7 +39,28 @@ def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array
     """
     first, *others = columns
     for name, other in zip(names[1:], others, strict=True):
-        if not tell_the_same(first, other):
+        if not are_one_key(first, other):
             found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
-            raise FileError(path, found, f"one of them: --by {name.strip()}")
+            raise FileError(path, found, f"--by {names[0].strip()} or --by {name.strip()}")
     return first
+
+
+def keys_of(
+    path: Path, told: Mapping[str, Mapping[str, Array]]
+) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
+    """The keys of a file, and the columns of those that several tell.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    told
+        For each key its columns by their names.
+
+    Raises
+    ------
+    FileError
+        Columns of a key do not tell the same.
+    """
+    keys = {key: one_key(path, list(by), list(by.values())) for key, by in told.items()}
+    return keys, {key: dict(by) for key, by in told.items()}

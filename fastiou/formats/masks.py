@@ -49,7 +49,7 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
         for number, size in file.images.items():
             before, origin = known.get(number, (None, ""))
             if size is not None and before not in (None, size):
-                found = f"image {number} is {size_described(size)}"
+                found = f"{_image(number)} is {size_described(size)}"
                 raise FileError(
                     file.path, found, f"{size_described(before)}, as in {origin}", "images"
                 )
@@ -59,9 +59,9 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
 
     # Run lengths first, since they may tell the size of an image for polygons.
     for file in files:
-        for index, number in enumerate(file.keys["image"].tolist()):
+        for index, number in enumerate(file.image_ids):
             if listed and number not in known:
-                found, expected = f"image {number} is unknown", 'one of those in "images"'
+                found, expected = f"{_image(number)} is unknown", 'one of those in "images"'
                 raise FileError(file.path, found, expected, file.where(index))
             mask = file.masks[index]
             if isinstance(mask, list):
@@ -71,7 +71,7 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
             before, origin = known.get(number, (None, ""))
             if before not in (None, size):
                 found = f'"segmentation" of {size_described(size)}'
-                expected = f"{size_described(before)}, the size of image {number} in {origin}"
+                expected = f"{size_described(before)}, the size of {_image(number)} in {origin}"
                 raise FileError(file.path, found, expected, file.where(index))
             if before is None:
                 known[number] = size, f"{file.path.name}:{file.where(index)}"
@@ -79,14 +79,18 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
     return tuple(_sizes_of(file, known, which) for file in files)
 
 
+def _image(number: int | str) -> str:
+    return "the image" if number == "" else f"image {number}"
+
+
 def _sizes_of(
     file: MaskFile, known: dict[int | str, tuple[Size | None, str]], which: str
 ) -> Integers:
     sizes = []
-    for index, number in enumerate(file.keys["image"].tolist()):
+    for index, number in enumerate(file.image_ids):
         size, _ = known.get(number, (None, ""))
         if size is None:
-            found = f"polygons of image {number}, the size of which is not told"
+            found = f"polygons of {_image(number)}, the size of which is not told"
             expected = f'"height" and "width" of the image in {which}'
             raise FileError(file.path, found, expected, file.where(index))
         sizes.append(size)
@@ -120,6 +124,13 @@ def pack_masks(files: Sequence[MaskFile], progress: Callable[[int, int], None]) 
     from fastiou.geometries.masks.mask_set import Masks, join_sets
     from fastiou.geometries.masks.run_lengths import image_size
 
+    several = [file.path.name for file in files if "image" in file.keys]
+    alone = [file.path.name for file in files if "image" not in file.keys]
+    if several and alone:
+        raise RefusedError(
+            f"{alone[0]} has the masks of one image and {several[0]} those of several: pass a "
+            f"folder in place of {alone[0]}"
+        )
     sizes = mask_sizes(*files)
     every = np.concatenate(sizes)
     try:

@@ -115,7 +115,7 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if with_scores and wanted.scored and not can_be_scores(array[:, -1], wanted):
         expected = "scores in the last column; with --boxes they may be anything"
         raise FileError(path, "the last column holds whole numbers above 1", expected, "array")
-    unasked = with_scores and array.dtype.kind == "f" and not wanted.scored
+    unasked = with_scores and array.dtype.kind in "iuf" and not wanted.scored
     unused: tuple[str, ...] = ()
     if unasked and can_be_scores(array[:, -1], wanted):
         if wanted.scores_if_there:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ import numpy as np
 
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
-from fastiou.formats.keys import one_key
+from fastiou.formats.keys import keys_of
+from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
-from fastiou.tables.columns import ColumnsError, Meaning, meaning_of
+from fastiou.tables.columns import LISTS, ColumnsError, Meaning, meaning_of, plain_name
+from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = ["is_json_lines", "read_arrow", "read_json_lines", "read_parquet"]
+
+#: The largest number: integers beyond all floats are refused, too.
+LARGEST = sys.float_info.max
 
 
 def is_json_lines(data: bytes) -> bool:
@@ -29,7 +35,8 @@ def is_json_lines(data: bytes) -> bool:
         return False
     if not entries or not all(isinstance(entry, dict) for entry in entries):
         return False
-    lists = any(isinstance(value, list | dict) for value in entries[0].values())
+    first = {name: value for name, value in entries[0].items() if plain_name(name) not in LISTS}
+    lists = any(isinstance(value, list | dict) for value in first.values())
     return len(entries) > 1 or not (lists or {"annotations", "images"} & entries[0].keys())
 
 
@@ -60,7 +67,10 @@ def read_json_lines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
                 raise FileError(path, f'no "{name}"', "one in every line", line)
         return [entry[name] for entry in entries]
 
-    return _file(path, "jsonl", listed, column, meaning, wanted, lines)
+    def has_all(place: int) -> bool:
+        return all(entry.get(listed[place]) is not None for entry in entries)
+
+    return _file(path, "jsonl", listed, column, has_all, meaning, wanted, lines)
 
 
 def read_parquet(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -94,12 +104,15 @@ def _arrow_file(path: Path, format_: str, data: bytes, wanted: Wanted, read: Any
         kept: list[Any] = values.to_pylist()
         return kept
 
-    return _file(path, format_, names, column, meaning, wanted, None)
+    def has_all(place: int) -> bool:
+        return not table.column(place).null_count
+
+    return _file(path, format_, names, column, has_all, meaning, wanted, None)
 
 
 def _meaning(path: Path, names: list[str], wanted: Wanted) -> Meaning:
     try:
-        return meaning_of(names, wanted.fmt, wanted.by, scored=wanted.scored)
+        return meaning_of(names, wanted.fmt, wanted.by, scored=wanted.scored, told=wanted.told)
     except ColumnsError as error:
         found = error.found.replace("the first line", "the columns")
         raise FileError(path, found, error.expected) from None
@@ -109,7 +122,8 @@ def _file(
     path: Path,
     format_: str,
     names: Sequence[str],
-    column: Any,
+    column: Callable[[int], list[Any]],
+    has_all: Callable[[int], bool],
     meaning: Meaning,
     wanted: Wanted,
     lines: list[int] | None,
@@ -144,16 +158,37 @@ def _file(
             [v.strip() if type(v) is str else str(int(v)) for v in values], np.str_
         )  # fmt: skip
 
-    boxes = [numbers(place, nan=True) for place in meaning.box]
+    def lists(place: int) -> Floats:
+        name, values, count = names[place], column(place), LAYOUTS[meaning.fmt]
+        for row, value in enumerate(values):
+            parts = value if isinstance(value, list | tuple) else ()
+            fit = len(parts) == count and all(
+                (type(part) in (int, float) and abs(part) <= LARGEST) or part != part
+                for part in parts
+            )
+            if not fit:
+                expected = f"{count} finite numbers or NaN"
+                raise FileError(path, f"{name}: {described(value)}", expected, where(name, row))
+        return np.array(values, np.float64).reshape(-1, count)
+
+    if meaning.is_list:
+        boxes = lists(*meaning.box)
+    else:
+        boxes = np.stack([numbers(place, nan=True) for place in meaning.box], axis=1)
     scores = None
     if wanted.takes_scores and meaning.score is not None:
         scores = numbers(meaning.score, nan=False)
-    keys = {
-        name: one_key(path, [names[place] for place in places], [key(place) for place in places])
+    told = {
+        name: {names[place].strip(): key(place) for place in places}
         for name, places in meaning.keys.items()
     }
-    ids = key(meaning.id) if wanted.ids and meaning.id is not None else None
-    return BoxFile(
+    keys, columns_of = keys_of(path, told)
+    ids = key(meaning.id) if wanted.ids and meaning.id is not None and has_all(meaning.id) else None
+    file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
-        boxes=np.ascontiguousarray(np.stack(boxes, axis=1)), unused=meaning.unused,
+        columns=columns_of,
+        boxes=np.ascontiguousarray(boxes), unused=meaning.unused,
     )  # fmt: skip
+    if meaning.angle is not None:
+        check_angles(path, names[meaning.angle].strip(), file, wanted)
+    return file

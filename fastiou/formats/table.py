@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastiou.formats.annotations import (
     is_dota,
     is_labelme,
     is_voc,
     is_yolo_outlines,
     read_labelme,
+    read_labelme_masks,
     read_voc,
+    read_yolo_masks,
     read_yolo_outlines,
     refuse_dota,
 )
@@ -36,12 +40,15 @@ from fastiou.formats.content import (
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import read_folder
 from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
-from fastiou.formats.images import looks_like_labels, read_labels
+from fastiou.formats.images import could_be_boxes, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
+from fastiou.formats.pieces import read_pieces
 from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
-from fastiou.formats.tables import is_csv, read_csv, row_reader
+from fastiou.formats.suspicions import inverted_note
+from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
 from fastiou.tables.columns import HEADERS
+from fastiou.tables.layouts import LAYOUTS
 
 __all__ = [
     "EXPECTED",
@@ -183,7 +190,7 @@ _ROWS = (
     *(_row_format(layout) for layout in LAYOUTS_OF_ROWS),
     Format(
         "yolo-seg",
-        {"box": read_yolo_outlines},
+        {"box": read_yolo_outlines, "mask": read_yolo_masks},
         _is_text("yolo-seg"),
         True,
         "yolo-seg",
@@ -229,11 +236,11 @@ _ROWS = (
     Format("arrow", {"box": read_arrow}, _is("Arrow"), False, "arrow", "", ""),
     Format(
         "labelme",
-        {"box": read_labelme},
+        {"box": read_labelme, "mask": read_labelme_masks},
         _is_json("labelme"),
         True,
         "labelme",
-        "JSON of labelme: rectangles, and bounds of polygons",
+        "JSON of labelme: rectangles, and bounds of polygons and circles",
         "",
     ),
     Format(
@@ -270,6 +277,9 @@ _ROWS = (
 #: The formats by their names.
 FORMATS = {row.name: row for row in _ROWS}
 
+
+#: The formats whose coordinates are normalized by the image size.
+NORMALIZED = ("yolo", "yolo-seg")
 
 #: What to do with label images where something else is read.
 COMPARED = "fastiou match --geometry labels compares label images"
@@ -312,7 +322,8 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
         row for row in _ROWS if not row.readers.keys().isdisjoint(held) and row.fits(data, wanted)
     ]
     # Integers in .npy that cannot be boxes are labels.
-    fits = [row for row in fits if row.name != "npy" or FORMATS["labels"] not in fits]
+    is_open = could_be_boxes(data, wanted)
+    fits = [row for row in fits if row.name != "npy" or is_open or FORMATS["labels"] not in fits]
     if len(fits) > 1:
         names = " or ".join(row.name for row in fits)
         raise FileError(path, f"this could be {names}", f"the one meant: --format {names}")
@@ -353,16 +364,31 @@ def read_boxes(
     asked = Wanted(**wanted)
     if data is None and path.is_dir():
         asked = replace(asked, skip_invalid=False)
-        return read_folder(path, asked, lambda file, each: _read_in_folder(file, format, each))
+        return read_folder(
+            path,
+            asked,
+            lambda file, each: _read_in_folder(file, format, each),
+            BoxFile(
+                path=path,
+                format="empty",
+                fmt=asked.fmt,
+                boxes=np.empty((0, LAYOUTS[asked.fmt])),
+                scores=np.empty(0) if asked.scored else None,
+            ),
+        )
     data = read_content(path, EXPECTED["box"]) if data is None else data
     return _read_boxes(path, data, format, asked)
 
 
-def _read_in_folder(path: Path, format_: str | None, wanted: Wanted) -> BoxFile | None:
+def _content_in_folder(path: Path) -> bytes | None:
     """A file of a folder; None where it is empty, since its image has no objects."""
-    if path.stat().st_size == 0:
-        return None
-    return _read_boxes(path, read_content(path, EXPECTED["box"]), format_, wanted)
+    data = read_pieces(path, kind_of)
+    return data if data and not data.isspace() else None
+
+
+def _read_in_folder(path: Path, format_: str | None, wanted: Wanted) -> BoxFile | None:
+    data = _content_in_folder(path)
+    return None if data is None else _read_boxes(path, data, format_, wanted)
 
 
 def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) -> BoxFile:
@@ -379,7 +405,17 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     if row is None:
         raise FileError(path, kind_described(kind), expected)
     file: BoxFile = row.readers["box"](path, data, wanted)
-    return file
+
+    def where(index: int) -> str:
+        place = int(file.places(np.array([index]))[0])
+        line = line_of(data, file.format, place) if file.format in ROWS_OF_TEXT else None
+        return f"is number {place + 1:,}" + ("" if line is None else f" in line {line:,}")
+
+    if wanted.image_size is not None and file.format in NORMALIZED:
+        scale = np.tile(np.array(wanted.image_size, np.float64), 2)
+        file = replace(file, boxes=file.boxes * scale)
+    note = inverted_note(file, where)
+    return file if note is None else replace(file, notes=(*file.notes, note))
 
 
 def _boxes_expected(kind: str) -> str:
@@ -398,7 +434,7 @@ def read_masks(
     format: str | None = None,  # noqa: A002
     **wanted: Any,
 ) -> MaskFile:
-    """Read a COCO file with masks.
+    """Read a file with masks: of COCO, or outlines of labelme or YOLO.
 
     Parameters
     ----------
@@ -407,7 +443,7 @@ def read_masks(
     data
         Its content, if `fastiou.formats.content.read_content` has read it.
     format
-        "coco", if given.
+        One of the formats of masks; recognized by content if not given.
     **wanted
         What to read, as `fastiou.formats.content.Wanted` has it.
 
@@ -421,12 +457,33 @@ def read_masks(
         The file is missing, broken or of another format, or has no scores though they are to be
         read.
     """
-    path = Path(path)
+    path, asked = Path(path), Wanted(**wanted)
+    if data is None and path.is_dir():
+        return read_folder(
+            path,
+            replace(asked, skip_invalid=False),
+            lambda file, each: _read_masks_in_folder(file, format, each),
+            MaskFile(
+                path=path, format="empty", label="", masks=[], images={},
+                scores=np.empty(0) if asked.scored else None,
+            ),
+        )  # fmt: skip
     data = read_content(path, EXPECTED["mask"]) if data is None else data
+    return _read_masks(path, data, format, asked)
+
+
+def _read_masks_in_folder(path: Path, format_: str | None, wanted: Wanted) -> MaskFile | None:
+    data = _content_in_folder(path)
+    return None if data is None else _read_masks(path, data, format_, wanted)
+
+
+def _read_masks(path: Path, data: bytes, format_: str | None, wanted: Wanted) -> MaskFile:
     kind = kind_of(data)
     hint = f" ({COMPARED})" if kind in ("PNG", "TIFF", "NPY") else ""
     check_text(path, data, f"COCO JSON with masks{hint}")
-    return read_coco_masks(path, data, Wanted(**wanted))
+    row = FORMATS[format_] if format_ else recognized(path, data, wanted, "mask")
+    file: MaskFile = (row or FORMATS["coco"]).readers["mask"](path, data, wanted)
+    return file
 
 
 #: What reads each kind of content, with the arguments of `read_boxes`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,11 +26,13 @@ from fastiou.formats.content import (
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.keys import is_written_as_name, key_array, one_key
+from fastiou.formats.keys import is_written_as_name, key_array, keys_of
+from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
     RowLayout,
     Sample,
+    Tail,
     cells_of,
     sample_of,
     score_comes_second,
@@ -40,7 +42,7 @@ from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
-__all__ = ["ROWS_OF_TEXT", "is_csv", "read_csv", "row_reader", "row_texts"]
+__all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader", "row_texts"]
 
 
 #: What the column of ids is called among the keys; no key is called so.
@@ -67,12 +69,10 @@ class _Table:
 
     format: str
     fmt: str
-    #: Between the cells; None for any white space.
-    delimiter: str | None
+    #: How it is written, and its first rows.
+    sample: Sample
     #: How many cells a row may have.
     widths: tuple[int, ...]
-    #: Lines before the first row of data.
-    skipped: int
     #: Columns of each grouping key.
     keys: dict[str, tuple[int, ...]]
     #: Columns of the numbers of a box.
@@ -85,6 +85,12 @@ class _Table:
     named: frozenset[str] = frozenset()
     #: Names of columns that are not used.
     unused: tuple[str, ...] = ()
+    #: Whether scores of 0 mark what is to be ignored.
+    flagged: bool = False
+    #: Whether one column holds all numbers of a box, as a list.
+    listed: bool = False
+    #: Whether nobody says if angles are degrees.
+    open_angle: bool = False
 
     @property
     def key_columns(self) -> list[tuple[str, int]]:
@@ -99,7 +105,7 @@ def is_csv(sample: Sample, wanted: Wanted) -> bool:
     """Whether the first rows are a header with the columns of boxes, or rows of as many numbers."""
     if sample.is_headed:
         try:
-            meaning_of(sample.first, wanted.fmt)
+            meaning_of(sample.first, wanted.fmt, told=wanted.told)
         except ColumnsError:
             return False
         return True
@@ -125,11 +131,11 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     plausible = can_be_scores(sample.numbers[:, count:], wanted)
     if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
-        known = " or ".join(row.format for row in LAYOUTS_OF_ROWS)
+        fit = [row.format for row in LAYOUTS_OF_ROWS if row.takes(width) and not row.named]
+        known = f", or --format {' or '.join(fit)}" if fit else ""
         expected = (
-            f"{count + wanted.scored} ({what}), {6 + wanted.scored} or more that begin "
-            "with whole numbers of frame and track (MOT), a header that names the columns, or "
-            f"--format {known}"
+            f"{count + wanted.scored} ({what}), {6 + wanted.scored} or more that begin with frame "
+            f"and track, a header that names the columns{known}"
         )
         raise FileError(path, f"{_columns(width)} of numbers", expected, sample.line)
     if wanted.by:
@@ -143,14 +149,16 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     score = (count,) if width > count else ()
     unused = ("the last column (scores)",) if score and not wanted.takes_scores else ()
     return _Table(
-        "csv", wanted.fmt, sample.delimiter, (width,), sample.line - 1, {}, box, score,
+        "csv", wanted.fmt, sample, (width,), {}, box, score,
         unused=unused,
     )  # fmt: skip
 
 
 def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
     try:
-        meaning = meaning_of(sample.first, wanted.fmt, wanted.by, scored=wanted.scored)
+        meaning = meaning_of(
+            sample.first, wanted.fmt, wanted.by, scored=wanted.scored, told=wanted.told
+        )
     except ColumnsError as error:
         raise FileError(path, error.found, error.expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
@@ -160,8 +168,9 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
     ):  # fmt: skip
         keys[ID] = (id_,)
     return _Table(
-        "csv", meaning.fmt, sample.delimiter, (len(sample.first),), sample.line, keys,
+        "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
+        listed=meaning.is_list, open_angle=meaning.angle is not None,
     )  # fmt: skip
 
 
@@ -172,7 +181,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
     """Make the reader of a format of rows without a header."""
 
     def lay_out(path: Path, data: bytes, wanted: Wanted) -> _Table:
-        sample = sample_of(data)
+        sample = sample_of(data, headed=False)
         width, names = len(sample.first), layout.names
         least = layout.widths[0]
         if not layout.takes(width) or (wanted.scored and layout.score >= width):
@@ -180,16 +189,19 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             expected = f"{least} or more: {', '.join(names[:least])}, …"
             raise FileError(path, _columns(width), expected, sample.line)
         widths = tuple(w for w in layout.widths if w > 0)
+        tail = Tail() if layout.tail is None else layout.tail(sample)
+        told = {**layout.keys, **tail.keys}
         keys: dict[str, tuple[int, ...]] = {
-            key: (layout.keys[key],) for key in chosen_keys(path, layout.keys, wanted.by)
+            key: (told[key],) for key in chosen_keys(path, told, wanted.by)
         }
         if wanted.ids and layout.id is not None:
             keys[ID] = (layout.id,)
         score = (layout.score,) if layout.score < width else ()
+        marks = () if sample.numbers is None or not score else sample.numbers[:, layout.score]
         return _Table(
-            layout.format, layout.fmt, sample.delimiter,
-            widths if layout.named else (width,), sample.line - 1, keys, layout.box, score, names,
-            frozenset(layout.named),
+            layout.format, layout.fmt, sample, widths if layout.named else (width,), keys,
+            layout.box, score, (*names, *tail.names), frozenset(layout.named), tail.unused,
+            flagged=layout.flags and set(marks) <= {0, 1},
         )  # fmt: skip
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -202,7 +214,8 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
                 row = int(wrong.argmax())
                 numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
                 expected = f"{rule}, as {layout.format} has (--format {layout.format} takes it)"
-                raise FileError(path, f"box {row + 1} is {numbers}", expected, _line_of(data, row))
+                line = line_of(data, layout.format, row)
+                raise FileError(path, f"box {row + 1} is {numbers}", expected, line)
             if file.scores is not None and layout.format in SCORED_TO_ONE:
                 wrong = (file.scores < 0) | (file.scores > 1)
                 if wrong.any():
@@ -210,7 +223,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
                     found = f"the score of box {row + 1} is {file.scores[row]:g}"
                     expected = f"a number between 0 and 1, as {layout.format} has (a first line "
                     expected += f"may name the columns; --format {layout.format} takes it)"
-                    raise FileError(path, found, expected, _line_of(data, row))
+                    raise FileError(path, found, expected, line_of(data, layout.format, row))
         return file
 
     return read
@@ -229,9 +242,21 @@ def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:
     return wrong, "a positive width and height"
 
 
-def _line_of(data: bytes, row: int) -> int | None:
-    """The line of a row without a header."""
-    lines = cells_of(text_lines(data), sample_of(data).delimiter)
+def line_of(data: bytes, format_: str, row: int) -> int | None:
+    """The line of a row by its position below the header, if there is one.
+
+    Parameters
+    ----------
+    data
+        The content.
+    format_
+        One of `ROWS_OF_TEXT`.
+    row
+        The position, from 0 on.
+    """
+    lines = cells_of(text_lines(data), None)
+    if format_ != "jsonl":
+        lines = sample_of(data, headed=format_ == "csv").rows(data)
     return next((line for place, (line, _) in enumerate(lines) if place == row), None)
 
 
@@ -243,7 +268,7 @@ def _read(
 ) -> BoxFile:
     try:
         table = lay_out(path, data, wanted)
-        if not wanted.takes_scores:
+        if not (wanted.takes_scores or table.flagged):
             table = replace(table, score=())
         # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
         # well with what the fast way does not know: quoted delimiters, group numbers beyond
@@ -251,21 +276,37 @@ def _read(
         keys, boxes, scores = _load_table(path, data, table) or _scan_table(path, data, table)
     except csv.Error as error:
         raise FileError(path, f"not CSV ({error})") from None
-    named = {
-        key: one_key(path, [table.names[column] for column in columns], keys[key])
+    told = {
+        key: dict(zip([table.names[column].strip() for column in columns], keys[key], strict=True))
         for key, columns in table.keys.items()
     }
-    ids = named.pop(ID, None)
-    return BoxFile(
+    ids = next(iter(told.pop(ID, {}).values()), None)
+    named, columns_of = keys_of(path, told)
+    file = BoxFile(
         path=path,
         format=table.format,
         fmt=table.fmt,
         boxes=boxes,
         keys=named,
+        columns=columns_of,
         ids=ids,
-        scores=scores[:, 0] if table.score else None,
+        scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
+        notes=_flags_told(table, scores) if table.flagged else (),
     )
+    if table.open_angle:
+        check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
+    return file
+
+
+def _flags_told(table: _Table, scores: Floats) -> tuple[str, ...]:
+    """What is said of rows that are marked to be ignored."""
+    count = int(np.count_nonzero(scores == 0))
+    if not count:
+        return ()
+    name = table.names[table.score[0]]
+    rows = "row has" if count == 1 else "rows have"
+    return (f"{count:,} {rows} {name} 0, to be ignored by the rule of {table.format}: taken along",)
 
 
 _Loaded = tuple[dict[str, list[Array]], Floats, Floats]
@@ -273,17 +314,19 @@ _Loaded = tuple[dict[str, list[Array]], Floats, Floats]
 
 def _load_table(path: Path, data: bytes, table: _Table) -> _Loaded | None:
     """The fast way: None for whatever is the least unusual."""
-    if len(table.widths) != 1 or not _is_rectangular(data, table):
+    if len(table.widths) != 1 or table.listed or not _is_rectangular(data, table):
         return None
+    sample = table.sample
+    numeric = data.replace(b",", b".") if sample.has_commas else data
     texts = _text_columns(data, table)
     whole = [(key, column) for key, column in table.key_columns if column not in texts]
     try:
         numbers = np.loadtxt(
-            text_lines(data),
-            delimiter=table.delimiter,
+            text_lines(numeric),
+            delimiter=sample.delimiter,
             comments=None,
             quotechar='"',
-            skiprows=table.skipped,
+            skiprows=sample.skipped,
             usecols=[*(column for _, column in whole), *table.box, *table.score],
             ndmin=2,
         )
@@ -296,21 +339,17 @@ def _load_table(path: Path, data: bytes, table: _Table) -> _Loaded | None:
         column: codes[:, place].astype(np.int64) for place, (_, column) in enumerate(whole)
     }
     if texts:
-        rows = [
-            cells for line, cells in cells_of(text_lines(data), table.delimiter)
-            if line > table.skipped
-        ]  # fmt: skip
+        rows = list(sample.rows(data))
         for key, column in table.key_columns:
             if column in texts:
-                cells = [row[column] for row in rows]
-                by_column[column] = _key_column(path, data, table, key, column, cells)
+                by_column[column] = _key_column(path, table, key, column, rows)
     keys = {key: [by_column[column] for column in columns] for key, columns in table.keys.items()}
     return keys, np.ascontiguousarray(boxes), np.ascontiguousarray(scores)
 
 
 def _text_columns(data: bytes, table: _Table) -> set[int]:
     """Columns of keys that hold names."""
-    rows = sample_of(data).cells[table.skipped > 0 :]
+    rows = table.sample.cells[table.sample.has_header :]
     columns = [column for key, column in table.key_columns if key in table.named]
     return {
         column for column in columns
@@ -324,15 +363,18 @@ def _text_columns(data: bytes, table: _Table) -> set[int]:
 
 def _is_rectangular(data: bytes, table: _Table) -> bool:
     """Whether all lines have the right number of cells, and at least one holds data."""
+    sample = table.sample
     codes = np.frombuffer(data.rstrip(), np.uint8)
     ends = np.flatnonzero(codes == ord("\n"))
-    if len(ends) < table.skipped:  # nothing below the header
+    if len(ends) < sample.skipped:  # nothing below the header
         return False
+    begin = 0 if not sample.skipped else int(ends[sample.skipped - 1]) + 1
+    codes, ends = codes[begin:], ends[sample.skipped :] - begin
     starts = np.concatenate([[0], ends + 1])
     (width,) = table.widths
-    if table.delimiter is not None:
-        marks = codes == ord(table.delimiter)
-        expected = width - 1
+    if sample.delimiter is not None:
+        marks = codes == ord(sample.delimiter)
+        expected = width - 1 + sample.has_end
     else:
         blank = codes <= ord(" ")
         marks = ~blank
@@ -346,9 +388,7 @@ def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
     texts: dict[int, list[str]] = {column: [] for _, column in table.key_columns}
     numbers: list[float] = []
     scores: list[float] = []
-    for line, cells in cells_of(text_lines(data), table.delimiter):
-        if line <= table.skipped:
-            continue
+    for line, cells in table.sample.rows(data):
         if len(cells) not in table.widths:
             expected = " or ".join(map(str, table.widths))
             raise FileError(path, _columns(len(cells)), expected, line)
@@ -356,27 +396,31 @@ def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
             cell = cells[column].strip()
             _check_key(path, table, key, line, column, cell)
             texts[column].append(cell)
-        numbers.extend(_box_cell(path, table, line, column, cells[column]) for column in table.box)
+        for column in table.box:
+            parts = (
+                _listed_cells(path, table, line, cells[column]) if table.listed else [cells[column]]
+            )
+            numbers.extend(_box_cell(path, table, line, column, part) for part in parts)
         for column in table.score:
             if column >= len(cells):
                 raise FileError(path, _columns(len(cells)), "one more, the score", line)
             scores.append(_score_cell(path, table, line, column, cells[column]))
     return (
         {key: [key_array(texts[c]) for c in columns] for key, columns in table.keys.items()},
-        np.array(numbers, np.float64).reshape(-1, len(table.box)),
+        np.array(numbers, np.float64).reshape(-1, LAYOUTS[table.fmt]),
         np.array(scores, np.float64).reshape(-1, 1),
     )
 
 
 def _key_column(
-    path: Path, data: bytes, table: _Table, key: str, column: int, cells: Iterable[str]
+    path: Path, table: _Table, key: str, column: int, rows: Sequence[tuple[int, list[str]]]
 ) -> Array:
-    """A key of names, each of which was checked."""
-    stripped = [cell.strip() for cell in cells]
+    """A key of names, each of which is checked."""
+    stripped = [cells[column].strip() for _, cells in rows]
     for cell in set(stripped):
         if not _is_key(cell, named=True):
-            row = stripped.index(cell)
-            _check_key(path, table, key, table.skipped + 1 + row, column, cell)
+            line, _ = rows[stripped.index(cell)]
+            _check_key(path, table, key, line, column, cell)
     return key_array(stripped)
 
 
@@ -402,6 +446,15 @@ def _box_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> f
     return number
 
 
+def _listed_cells(path: Path, table: _Table, line: int, cell: str) -> list[str]:
+    """The numbers of a box in one cell."""
+    parts = cell.strip().strip("[]()").replace(",", " ").split()
+    if len(parts) != LAYOUTS[table.fmt]:
+        found = _cell_described(table, table.box[0], cell)
+        raise FileError(path, found, f"{LAYOUTS[table.fmt]} numbers in brackets", line)
+    return parts
+
+
 def _score_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> float:
     number = number_in(cell)
     if number is None or not math.isfinite(number):
@@ -421,14 +474,14 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     chosen
         Positions of rows, in any order; they come in the order of the file.
     """
-    sample = sample_of(data)
     lines = list(text_lines(data, newline=""))
-    between = None if format_ == "jsonl" else sample.delimiter
-    begins = [number - 1 for number, _ in cells_of(iter(lines), between)]
-    wanted = sorted(set(chosen.tolist()))
-    if format_ == "csv" and sample.is_headed:
-        wanted = [0, *(position + 1 for position in wanted)]
+    skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
+    if format_ != "jsonl":
+        sample = sample_of(data, headed=format_ == "csv")
+        skipped, between = sample.skipped, sample.delimiter
+    begins = [number - 1 for number, _ in cells_of(iter(lines), between, skipped)]
     ends = [*begins[1:], len(lines)]
+    yield from (line.rstrip() + "\n" for line in lines[:skipped] if line.strip())
     for place in wanted:
         # Lines between two rows are blank, unless the row spans them.
         yield "".join(lines[begins[place] : ends[place]]).rstrip() + "\n"

@@ -10,8 +10,9 @@ import csv
 import functools
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "LAYOUTS_OF_ROWS",
     "RowLayout",
     "Sample",
+    "Tail",
     "cells_of",
     "has_classes_later",
     "sample_of",
@@ -32,6 +34,13 @@ __all__ = [
 #: What is looked at to tell a format: so many bytes and rows.
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 16, 200
 
+#: So many rows that are all whole are no measurements.
+MANY_ROWS = 20
+
+#: A number with a comma in place of a point, and the first line by which Excel tells delimiters.
+COMMA = re.compile(r"[-+]?\d*,\d+")
+EXCEL = re.compile(r"sep=(.)", re.IGNORECASE)
+
 #: What may stand between cells, besides white space.
 DELIMITERS = ",;\t"
 
@@ -41,25 +50,28 @@ def text_lines(data: bytes, newline: str | None = None) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=newline)
 
 
-def cells_of(lines: Iterator[str], delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+def cells_of(
+    lines: Iterator[str], delimiter: str | None, skipped: int = 0
+) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is not blank; any white space is None."""
+    rest = itertools.islice(lines, skipped, None)
     if delimiter is None:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(rest, skipped + 1):
             if cells := line.split():
                 yield number, cells
         return
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    number = 1
+    reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True)
+    number = skipped + 1
     for cells in reader:
         if len(cells) > 1 or (cells and cells[0].strip()):
             yield number, cells
         # Within quotes a row may span lines; it is known by its first.
-        number = reader.line_num + 1
+        number = skipped + reader.line_num + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The first rows of a text.
+    """The first rows of a text, and how it is written.
 
     Attributes
     ----------
@@ -74,6 +86,12 @@ class Sample:
         if the first has.
     cells : list of list of str
         All rows.
+    skipped : int
+        Lines before the first row of data: comments, a header, and what Excel says of delimiters.
+    has_end : bool
+        Whether there is a delimiter behind the last cell of each row.
+    has_commas : bool
+        Whether numbers have commas in place of points.
     """
 
     delimiter: str | None
@@ -81,6 +99,9 @@ class Sample:
     first: list[str]
     numbers: Floats | None
     cells: list[list[str]]
+    skipped: int = 0
+    has_end: bool = False
+    has_commas: bool = False
 
     @property
     def head(self) -> Sample:
@@ -93,9 +114,36 @@ class Sample:
         """Whether the first row holds names of columns, not numbers."""
         return not all(number_in(cell) is not None for cell in self.first[:4])
 
+    @property
+    def has_header(self) -> bool:
+        """Whether the first row was taken for a header."""
+        return self.skipped >= self.line
 
-def sample_of(data: bytes) -> Sample:
+    def tidy(self, cells: list[str]) -> list[str]:
+        """The cells of a row, without an end that is no cell, and with points in numbers."""
+        if self.has_end and cells[-1:] == [""]:
+            cells = cells[:-1]
+        if self.has_commas:
+            cells = [
+                cell.replace(",", ".") if COMMA.fullmatch(cell.strip()) else cell for cell in cells
+            ]
+        return cells
+
+    def rows(self, data: bytes) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of every row of data, below what is before."""
+        for line, cells in cells_of(text_lines(data), self.delimiter, self.skipped):
+            yield line, self.tidy(cells)
+
+
+def sample_of(data: bytes, *, headed: bool = True) -> Sample:
     """The first rows of a text.
+
+    Parameters
+    ----------
+    data
+        The text.
+    headed
+        Whether the first row may be a header.
 
     Raises
     ------
@@ -105,29 +153,69 @@ def sample_of(data: bytes) -> Sample:
     beginning = data[:SAMPLE_BYTES]
     if len(beginning) < len(data):
         beginning = beginning[: beginning.rfind(b"\n") + 1] or beginning
-    return _sample(beginning)
+    return _sample(beginning, headed)
 
 
-@functools.lru_cache(maxsize=2)
-def _sample(data: bytes) -> Sample:
+def _delimiter_in(line: str) -> str | None:
+    """What stands between the cells of a row, None for white space."""
+    for mark in ";\t":
+        cells = line.split(mark)
+        if len(cells) > 1 and all("," not in c or COMMA.fullmatch(c.strip()) for c in cells):
+            return mark
+    count, delimiter = max((line.count(mark), mark) for mark in reversed(DELIMITERS))
+    return delimiter if count else None
+
+
+@functools.lru_cache(maxsize=4)
+def _sample(data: bytes, headed: bool) -> Sample:
     lines = data.decode("utf-8-sig").splitlines()
-    first_line = next((line for line in lines if line.strip()), "")
-    count, delimiter = max((first_line.count(mark), mark) for mark in reversed(DELIMITERS))
-    between = delimiter if count else None
-    rows: list[list[str]] = []
-    line = 1
-    for number, cells in cells_of(text_lines(data), between):
-        line = line if rows else number
+    places = [place for place, line in enumerate(lines) if line.strip()]
+    told = EXCEL.fullmatch(lines[places[0]].strip()) if places else None
+    places = places[1:] if told else places
+    first = next((n for n, place in enumerate(places) if lines[place].lstrip()[0] != "#"), None)
+    comments, start = places[:first], len(lines) if first is None else places[first or 0]
+    # Of lines that begin with # one may be the header, as NumPy writes it.
+    header = None
+    for place in reversed(comments if headed else []):
+        text = lines[place].lstrip().lstrip("#")
+        between = told[1] if told else _delimiter_in(text)
+        cells, below = (
+            next((row for _, row in cells_of(iter([each]), between)), [])
+            for each in (text, lines[start] if start < len(lines) else "")
+        )
+        numbered = any(number_in(cell) is not None for cell in below) or not below
+        numbered &= not all(number_in(cell) is not None for cell in cells[:4])
+        if cells and (len(cells) == len(below) or not below) and numbered:
+            header = place
+            break
+    if header is not None:
+        row, line = cells, header + 1
+    else:
+        line = start + 1
+        text = lines[start] if start < len(lines) else ""
+        between, row = told[1] if told else _delimiter_in(text), None
+    rows = [] if row is None else [row]
+    for _, cells in cells_of(text_lines(data), between, start):
         rows.append(cells)
         if len(rows) == SAMPLE_ROWS:
             break
-    first = rows[0] if rows else []
-    if between is not None and first and all(row[-1:] == [""] for row in rows):
-        rows = [row[:-1] for row in rows]  # behind the last comma of each line is nothing
-    values = [[number_in(cell) for cell in row] for row in rows]
-    good = itertools.takewhile(lambda row: len(row) == len(values[0]) and None not in row, values)
+    ends = between is not None and bool(rows) and all(each[-1:] == [""] for each in rows)
+    sample = Sample(
+        between, line, [], None, [], start, ends,
+        between not in (",", None)
+        and any(COMMA.fullmatch(cell.strip()) for each in rows for cell in each),
+    )  # fmt: skip
+    rows = [sample.tidy(each) for each in rows]
+    values = [[number_in(cell) for cell in each] for each in rows]
+    good = itertools.takewhile(
+        lambda each: len(each) == len(values[0]) and None not in each, values
+    )
     numbers = np.array(list(good), np.float64)
-    return Sample(between, line, first, numbers if len(numbers) else None, rows)
+    sample = replace(
+        sample, cells=rows, first=rows[0] if rows else [], numbers=numbers if len(numbers) else None
+    )
+    in_place = headed and header is None and sample.is_headed
+    return replace(sample, skipped=line) if in_place else sample
 
 
 # ---- rules -------------------------------------------------------------------------------------
@@ -171,6 +259,10 @@ class RowLayout:
         Keys that are names, not numbers.
     id : int or None
         The column of the track.
+    tail : function or None
+        Tells what further columns are, by a `Sample`.
+    flags : bool
+        Whether scores of 0 among those of 0 and 1 mark what is to be ignored.
     """
 
     format: str
@@ -183,6 +275,8 @@ class RowLayout:
     fits: Callable[[Sample], bool]
     named: tuple[str, ...] = ()
     id: int | None = None
+    tail: Callable[[Sample], Tail] | None = None
+    flags: bool = False
 
     def takes(self, width: int) -> bool:
         """Whether a row may have so many cells."""
@@ -207,10 +301,55 @@ def _is_mot(sample: Sample) -> bool:
         )
         and _are_positive(sides)
         and bool((np.nanmax(sides, axis=0, initial=0) > 1).all())
-        and not (rows.shape[1] == 10 and _is_visdrone(sample, 2))
+        and not (rows.shape[1] == 10 and _is_visdrone(sample, 2) and _has_varied_marks(rows))
         and rows.shape[1] != 8  # which no tracker writes: rather scores of VisDrone in percent
         and not (rows.shape[1] == 6 and _could_be_corners(rows))
+        # Confidences that are whole and above 1 are rather sides, behind a column more.
+        and not (rows.shape[1] == 7 and _are_whole(rows[:, 6], 2, 1e9))
     )
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What the columns of a format are that not all of its files have.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns.
+    keys : dict
+        The column of each key among them.
+    unused : tuple of str
+        Those that are not used, but for such as hold -1 in place of a number.
+    """
+
+    names: tuple[str, ...] = ()
+    keys: dict[str, int] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+
+def _mot_tail(sample: Sample) -> Tail:
+    rows = sample.numbers
+    if rows is None or rows.shape[1] < 8:
+        return Tail()
+    names: tuple[str, ...] = tuple(f"column {n}" for n in range(8, rows.shape[1] + 1))
+    keys: dict[str, int] = {}
+    if rows.shape[1] == 9 and _are_whole(rows[:, 7], 0) and _are_within(rows[:, 8], 0, 1):
+        names, keys = ("class", "visibility"), {"category": 7}
+    elif rows.shape[1] == 10:
+        names = ("x in the world", "y in the world", "z in the world")
+    used = {column - 7 for column in keys.values()}
+    holds = (rows[:, 7:] != -1).any(axis=0)
+    unused = [name for n, name in enumerate(names) if holds[n] and n not in used]
+    return Tail(names, keys, tuple(unused))
+
+
+def _has_varied_marks(rows: Floats) -> bool:
+    """Whether ten columns end with what VisDrone marks, and not with places in the world.
+
+    Places are hardly ever whole, and the last of them, the height above ground, is the same.
+    """
+    return len(rows) >= MANY_ROWS or len(set(rows[:, 9].tolist())) > 1
 
 
 def _could_be_corners(rows: Floats) -> bool:
@@ -299,6 +438,23 @@ def _is_kitti(sample: Sample, name: int) -> bool:
     return named and corners and all(len(row) >= 14 for row in boxes) and len(frames) > 0
 
 
+def _is_retinanet(sample: Sample) -> bool:
+    """Whether rows are the name of an image, two corners, the name of a class, perhaps a score."""
+    if sample.delimiter is None:
+        return False
+    for row in sample.cells:
+        corners = [number_in(cell) for cell in row[1:5]]
+        if len(row) not in (6, 7) or None in corners:
+            return False
+        x1, y1, x2, y2 = corners
+        in_order = x1 < x2 and y1 < y2  # type: ignore[operator]
+        names = (number_in(row[0]), number_in(row[5])) == (None, None) and row[0] and row[5]
+        score = number_in(row[6]) if len(row) == 7 else 0
+        if not (in_order and names and score is not None and 0 <= score <= 1):
+            return False
+    return bool(sample.cells)
+
+
 VISDRONE = ("x", "y", "w", "h", "score", "class", "truncation", "occlusion")
 KITTI = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "height", "width",
          "length", "x", "y", "z", "rotation", "score")  # fmt: skip
@@ -307,15 +463,16 @@ KITTI = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "heig
 LAYOUTS_OF_ROWS = (
     RowLayout(
         "mot", "xywh", ("frame", "id", "x", "y", "w", "h", "conf"),
-        {"image": 0}, (2, 3, 4, 5), 6, (6, 7, -1), _is_mot, id=1,
+        {"image": 0}, (2, 3, 4, 5), 6, (6, 7, -1), _is_mot, id=1, tail=_mot_tail,
+        flags=True,
     ),
     RowLayout(
         "visdrone", "xywh", VISDRONE, {"category": 5}, (0, 1, 2, 3), 4, (8,),
-        lambda sample: _is_visdrone(sample, 0),
+        lambda sample: _is_visdrone(sample, 0), flags=True,
     ),
     RowLayout(
         "visdrone-vid", "xywh", ("frame", "id", *VISDRONE), {"image": 0, "category": 7},
-        (2, 3, 4, 5), 6, (10,), lambda sample: _is_visdrone(sample, 2), id=1,
+        (2, 3, 4, 5), 6, (10,), lambda sample: _is_visdrone(sample, 2), id=1, flags=True,
     ),
     RowLayout(
         "yolo", "cxcywh", ("class", "cx", "cy", "w", "h", "score"), {"category": 0},
@@ -328,5 +485,10 @@ LAYOUTS_OF_ROWS = (
     RowLayout(
         "kitti-tracking", "xyxy", ("frame", "id", *KITTI), {"image": 0, "category": 2},
         (6, 7, 8, 9), 17, (17, 18), lambda sample: _is_kitti(sample, 2), ("category",), id=1,
+    ),
+    RowLayout(
+        "retinanet", "xyxy", ("path", "x1", "y1", "x2", "y2", "class", "score"),
+        {"image": 0, "category": 5}, (1, 2, 3, 4), 6, (6, 7), _is_retinanet,
+        ("image", "category"),
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.frames import Framed
-from fastiou.tables.grouping import key_column, tell_the_same
+from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
 from fastiou.typing import Array
 
@@ -323,7 +323,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     for key, places in meaning.keys.items():
         values = [_key(called(place), column(place), count) for place in places]
         for place, other in zip(places[1:], values[1:], strict=True):
-            if not tell_the_same(values[0], other):
+            if not are_one_key(values[0], other):
                 raise ValueError(
                     f"{name}: columns {names[places[0]]} and {names[place]} tell different groups, "
                     f"expected one of them: BoxTable.from_frame({name}, by=[{names[place]!r}])"

@@ -8,13 +8,33 @@ Names are compared by their letters and digits alone, and without a word for a b
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from fastiou.runtime.words import shortened
 from fastiou.tables.layouts import LAYOUTS, header_of
 
-__all__ = ["BOX_COLUMNS", "HEADERS", "KEYS", "SCORE_NAMES", "ColumnsError", "Meaning", "meaning_of"]
+__all__ = [
+    "BOX_COLUMNS",
+    "HEADERS",
+    "ID_NAMES",
+    "KEYS",
+    "LISTS",
+    "SCORE_NAMES",
+    "ColumnsError",
+    "Meaning",
+    "key_columns",
+    "key_meant",
+    "key_named",
+    "meaning_of",
+    "plain_name",
+]
+
+#: Names of an angle, and behind each what may tell its unit: of the layouts that differ by the unit
+#: alone, the first has degrees. A name without a unit leaves open which it is.
+ANGLES = ("angle", "theta", "rotation", "rot", "yaw", "orientation", "heading")
+DEGREES = ("deg", "degree", "degrees", "indegrees")
+RADIANS = ("rad", "radian", "radians", "inradians")
 
 #: Other names of the numbers of a layout, all of a row together.
 SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
@@ -36,19 +56,29 @@ SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         for x, y in (("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xc", "yc"))
         for size in (("w", "h"), ("width", "height"))
     ],
-    ("cx", "cy", "w", "h", "angle"): [
-        (x, y, *size, angle)
-        for x, y in (("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"))
-        for size in (("w", "h"), ("width", "height"))
-        for angle in ("angle", "theta", "rotation")
-    ],
 }
+
+
+def _turned(row: tuple[str, ...], units: Sequence[str]) -> list[tuple[str, ...]]:
+    """Names of boxes, and behind them an angle of which the name tells one of some units."""
+    names = [angle + unit for angle in (*ANGLES, "") for unit in units if angle + unit]
+    return [(*row, name) for name in names]
+
+
+def _rows_of(fmt: str) -> list[tuple[str, ...]]:
+    """The names that the columns of a layout may have, the usual first."""
+    usual = header_of(fmt)
+    if usual[-1] != "angle":
+        return [usual, *SYNONYMS.get(usual, [])]
+    units = RADIANS if "-rad" in fmt else ("", *DEGREES)
+    rows = [usual[:-1], *SYNONYMS.get(usual[:-1], [])]
+    return [turned for row in rows for turned in _turned(row, units)]
+
 
 #: Names of the columns of boxes, and the layout that they mean: of several, the first.
 BOX_COLUMNS: dict[tuple[str, ...], str] = {}
 for _fmt in LAYOUTS:
-    _names = header_of(_fmt)
-    for _row in [_names, *SYNONYMS.get(_names, [])]:
+    for _row in _rows_of(_fmt):
         BOX_COLUMNS.setdefault(_row, _fmt)
 
 #: The usual names of the columns of each layout.
@@ -58,13 +88,20 @@ HEADERS = list(dict.fromkeys(map(header_of, LAYOUTS)))
 #: sequence is an image: so a CSV file with image_id groups with a MOT file.
 KEYS = {
     "video": ("video", "videoid", "videoname", "sequence", "sequenceid", "sequencename", "seq",
-              "seqid", "clip", "clipid"),
-    "image": ("frame", "imageid", "image", "group", "frameid", "frameno", "framenumber", "img",
-              "imgid", "imagename", "imgname", "imagefile", "imagepath", "filename", "file",
-              "fileid", "filepath", "path"),
+              "seqid", "clip", "clipid", "scene", "sceneid", "scenename", "camera", "cameraid",
+              "cameraname", "cam", "camid", "document", "documentid", "doc", "docid"),
+    "image": ("frame", "imageid", "image", "group", "frameid", "frameno", "framenumber",
+              "frameindex", "img", "imgid", "imageindex", "imageno", "imagenumber", "imagename",
+              "imgname", "imagefile", "imagefilename", "imagepath", "imgpath", "filename", "file",
+              "fileid", "filepath", "path", "photo", "photoid", "picture", "pictureid", "slice",
+              "sliceid", "tile", "tileid", "sample", "sampleid", "page", "pageid", "pageno",
+              "pagenumber"),
     "category": ("categoryid", "category", "class", "classid", "cls", "categoryname", "classname",
                  "label", "labelid", "labelname"),
 }  # fmt: skip
+
+#: Names that tell a key where no column of the above does.
+FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
 
 #: Names of the column that tells how sure a box is; the first that is there counts.
 SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
@@ -75,8 +112,15 @@ ID_NAMES = ("id", "annotationid", "annid", "objectid", "trackid", "track", "inst
 #: Words for a box that stand before the name of a number.
 BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 
+#: Names of a column with all numbers of a box, and the names beside it in entries of COCO.
+LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
+COCO_KEY, COCO_OTHERS = "imageid", {"categoryid", "iscrowd", "segmentation"}
+
+#: Of the names of keys those of things of their own, which no other name stands for.
+APART = re.compile("scene|cam|doc|photo|picture|slice|tile|sample|page|time")
+
 _NUMBERS = {name for names in BOX_COLUMNS for name in names}
-_KEY_OF = {name: key for key, names in KEYS.items() for name in names}
+_KEY_OF = {name: key for kinds in (KEYS, FALLBACKS) for key in kinds for name in kinds[key]}
 
 
 class ColumnsError(ValueError):
@@ -105,6 +149,10 @@ class Meaning:
         Column of what the file calls each.
     unused : tuple of str
         Names of the columns that mean nothing here.
+    angle : int or None
+        Column of angles of which the name tells no unit.
+    is_list : bool
+        Whether the only column of `box` has lists of numbers.
     """
 
     fmt: str
@@ -113,9 +161,11 @@ class Meaning:
     score: int | None
     unused: tuple[str, ...]
     id: int | None = None
+    angle: int | None = None
+    is_list: bool = False
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name by its letters and digits."""
     plain = "".join(filter(str.isalnum, name.lower()))
     without = BOX_WORDS.sub("", plain)
@@ -123,7 +173,12 @@ def _plain(name: str) -> str:
 
 
 def meaning_of(
-    names: Sequence[str], fmt: str, by: Sequence[str] | None = None, *, scored: bool = False
+    names: Sequence[str],
+    fmt: str,
+    by: Sequence[str] | None = None,
+    *,
+    scored: bool = False,
+    told: bool = False,
 ) -> Meaning:
     """Find out what columns mean.
 
@@ -137,13 +192,15 @@ def meaning_of(
         Keys, or names of columns, to group by; None for all that look like keys.
     scored
         Whether there must be scores.
+    told
+        Whether the layout was asked for.
 
     Raises
     ------
     ColumnsError
         They name no boxes, boxes of several layouts, or no scores; or `by` is not there.
     """
-    plain = [_plain(name) for name in names]
+    plain = [plain_name(name) for name in names]
     listed = shortened(",".join(names))
     fits = [row for row in BOX_COLUMNS if set(row) <= set(plain)]
     # Of cx,cy,w,h and the same with an angle those with more; xmin,ymin,xmax,ymax before
@@ -152,6 +209,11 @@ def meaning_of(
     corners = [row for row in chosen if BOX_COLUMNS[row] == "xyxy"]
     starts = {row[:2] for row in corners}
     chosen = [row for row in chosen if row in corners or row[:2] not in starts]
+    # Beside w,h the other pair, width,height, is the size of the image.
+    chosen = [
+        row for row in chosen
+        if row[2:4] != ("width", "height") or (*row[:2], "w", "h", *row[4:]) not in chosen
+    ]  # fmt: skip
     score_name = next((name for name in SCORE_NAMES if name in plain), None)
     used_names = {name for row in chosen for name in row} | set(_KEY_OF)
     if scored and score_name is not None:
@@ -166,27 +228,39 @@ def meaning_of(
     if len(chosen) > 1:
         found = " and ".join(",".join(row) for row in chosen)
         raise ColumnsError(f"columns of several layouts ({found})", "one set of boxes")
+    list_name = next((name for name in LISTS if name in plain), None)
+    is_list = not chosen and list_name is not None
+    if not chosen and list_name is not None:
+        # Lists of COCO are known by what is beside them; of others nobody knows the order.
+        if not told and not (list_name == "bbox" and COCO_KEY in plain and COCO_OTHERS & {*plain}):
+            found = f"column {names[plain.index(list_name)].strip()} does not tell its layout"
+            raise ColumnsError(found, "--boxes xyxy, --boxes xywh or --boxes cxcywh")
+        chosen = [(list_name,)]
     if not chosen:
-        known = " or ".join(map(",".join, HEADERS))
-        raise ColumnsError(
-            f"the first line {listed!r} names no boxes", f"columns {known}, or rows of numbers"
-        )
+        known = " or ".join(map(",".join, HEADERS[:3]))
+        found = f"the first line {listed!r} names no boxes"
+        raise ColumnsError(found, f"columns {known}, others that --help lists, or rows of numbers")
     if scored and score_name is None:
         expected = f"a column {' or '.join(SCORE_NAMES[:3])}"
         raise ColumnsError(f"the first line {listed!r} names no scores", expected)
     (row,) = chosen
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
-    keys = _keys(names, plain, by)
+    keys = key_columns(names, by)
     name = next((name for name in ID_NAMES if name in plain), None)
     id_ = None if name is None else plain.index(name)
     used = {*box, score, id_, *(column for columns in keys.values() for column in columns)}
     unused = tuple(
         name.strip() for column, name in enumerate(names) if column not in used and plain[column]
     )
-    # Layouts that differ by the angle alone have the same names: then it is the one asked for.
-    same = header_of(fmt) == header_of(BOX_COLUMNS[row])
-    return Meaning(fmt if same else BOX_COLUMNS[row], box, keys, score, unused, id_)
+    # Layouts that differ by the angle alone have the same names: then it is the one asked for,
+    # unless the name of the angle tells another unit.
+    usual = (fmt if told else "xywh") if is_list else BOX_COLUMNS[row]
+    angle = row[-1] if header_of(usual)[-1] == "angle" and not is_list else ""
+    unit = next((unit for unit in ("deg", "rad") if unit in angle), None)
+    same = header_of(fmt) == header_of(usual) and unit != ("deg" if "-rad" in fmt else "rad")
+    open_angle = box[-1] if angle and unit is None else None
+    return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
 
 
 def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:
@@ -195,25 +269,56 @@ def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:
     return max(places) - min(places) < len(row)
 
 
-def _keys(
-    names: Sequence[str], plain: list[str], by: Sequence[str] | None
-) -> dict[str, tuple[int, ...]]:
+def key_named(name: str) -> str | None:
+    """The key that a column of this name tells, None if it tells none."""
+    return _KEY_OF.get(plain_name(name))
+
+
+def key_meant(name: str, known: Container[str]) -> str | None:
+    """The key among those known that a name stands for, itself or one such as "class"."""
+    if name in known:
+        return name
+    meant = plain_name(name)
+    key = _KEY_OF.get(meant)
+    return key if key in known and not APART.match(meant) else None
+
+
+def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """The columns that tell each key.
+
+    Parameters
+    ----------
+    names
+        Of the columns.
+    by
+        Keys, or names of columns, to group by; None for all that look like keys. The name of a
+        column that is not there stands for the key that it tells elsewhere: "class" for category.
+
+    Raises
+    ------
+    ColumnsError
+        `by` is not there.
+    """
+    plain = [plain_name(name) for name in names]
     found: dict[str, tuple[int, ...]] = {}
     for key, known in KEYS.items():
         columns = tuple(plain.index(name) for name in known if name in plain)
-        if columns:
-            found[key] = columns
+        others = [plain.index(name) for name in FALLBACKS.get(key, ()) if name in plain]
+        if columns or others:
+            found[key] = columns or (others[0],)
     if by is None:
         return found
     stripped = [name.strip() for name in names]
     chosen: dict[str, tuple[int, ...]] = {}
     for name in by:
-        if name in stripped:
+        meant = plain_name(name)
+        if name in stripped or (meant and plain.count(meant) == 1):
             # A column by its own name stands for the key that it tells, if it tells any.
-            column = stripped.index(name)
-            chosen[_KEY_OF.get(plain[column], name)] = (column,)
-        elif name in found:
-            chosen[name] = found[name]
+            column = stripped.index(name) if name in stripped else plain.index(meant)
+            key = _KEY_OF.get(plain[column], name)
+            chosen[name if key in chosen else key] = (column,)
+        elif (known_key := key_meant(name, found)) is not None:
+            chosen[known_key] = found[known_key]
         else:
             listed = ", ".join(dict.fromkeys((*found, *filter(None, stripped))))
             raise ColumnsError(f"no column or key {name!r}", f"one of {shortened(listed)}")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from fastiou.runtime.words import shortened
+from fastiou.tables.columns import plain_name
 from fastiou.typing import Array
 
 __all__ = [
     "Grouping",
     "Keyed",
+    "are_one_key",
     "common_groups",
     "joined_keys",
     "key_column",
     "names_of_pairs",
-    "tell_the_same",
 ]
 
 #: Names of columns of results, which no key may have.
@@ -33,8 +34,8 @@ class Keyed(Protocol):
         """For each key the value of each member: int64, or text."""
 
     @property
-    def ids(self) -> Array | None:
-        """What each member is called, if it is called anything."""
+    def columns(self) -> Mapping[str, Mapping[str, Array]]:
+        """For each key that several columns tell, these by their names."""
 
     def __len__(self) -> int: ...
 
@@ -55,6 +56,8 @@ class Grouping:
         Which keys only one set has, "" if none.
     of_one : bool
         Whether there is but one set.
+    values : dict
+        For each key what tells it in the first set.
     """
 
     keys: tuple[str, ...]
@@ -63,6 +66,7 @@ class Grouping:
     count: int
     aside: str = ""
     of_one: bool = False
+    values: dict[str, Array] = field(default_factory=dict)
 
     def described(self) -> str:
         """How many groups, by what."""
@@ -118,7 +122,11 @@ def common_groups(
         Only one of them has keys, or they have no value of a key in common.
     """
     both = (a,) if b is None else (a, b)
-    common = tuple(key for key in a.keys if all(key in keyed.keys for keyed in both))
+    # What is not there has every key.
+    common = tuple(
+        key for key in dict.fromkeys(key for keyed in both for key in keyed.keys)
+        if all(key in keyed.keys or not len(keyed) for keyed in both)
+    )  # fmt: skip
     aside = "; ".join(
         f"only {side} has {' and '.join(alone)}"
         for side, keyed in zip(sides, both, strict=False)
@@ -130,8 +138,11 @@ def common_groups(
         return None
     codes = np.zeros(sum(map(len, both)), np.int64)
     count = 1
+    told: dict[str, Array] = {}
     for key in common:
-        joined = joined_keys([keyed.keys[key] for keyed in both])
+        values = _columns_of(key, both, called, by)
+        told[key] = values[0]
+        joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
         parts = joined[: len(a)], joined[len(a) :]
         if b is not None and len(a) and len(b) and not np.isin(*parts).any():
@@ -146,7 +157,65 @@ def common_groups(
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
-    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside, b is None)
+    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told)
+
+
+def _columns_of(
+    key: str, sets: Sequence[Keyed], called: Sequence[str], by: Callable[[Sequence[str]], str]
+) -> list[Array]:
+    """The column of each set that tells a key: of several, one that both have by name.
+
+    Raises
+    ------
+    ValueError
+        Columns of both tell different groups, or those that could meet are several.
+    """
+    told = [
+        {plain_name(name): (name, values) for name, values in keyed.columns.get(key, {}).items()}
+        or {"": (key, keyed.keys.get(key, np.empty(0, np.int64)))}
+        for keyed in sets
+    ]
+    if len(sets) == 1 or max(map(len, told)) == 1 or not all(map(len, sets)):
+        return [next(iter(columns.values()))[1] for columns in told]
+    first, second = told
+    shared = [(first[name], second[name]) for name in first if name in second]
+    if shared:
+        joined = [joined_keys(_without_folders(one, other)) for (_, one), (_, other) in shared]
+        is_open = not all(are_one_key(joined[0], other) for other in joined[1:])
+    else:
+        shared = [
+            (one, other) for one in first.values() for other in second.values()
+            if _meet(one[1], other[1])
+        ]  # fmt: skip
+        is_open = len(shared) > 1
+    if is_open:
+        names = list(dict.fromkeys(name for (name, _), _ in shared))
+        if len(names) == 1:
+            names = [name for _, (name, _) in shared]
+        raise ValueError(
+            f"{' and '.join(names)} tell different groups across {' and '.join(called)}: "
+            f"{' or '.join(by((name,)) for name in names)} says what tells the {key}"
+        )
+    if not shared:
+        return [next(iter(columns.values()))[1] for columns in told]
+    return [values for _, values in shared[0]]
+
+
+def _without_folders(one: Array, other: Array) -> list[Array]:
+    """Two columns; names of files that lie in other folders stand there without these."""
+    both = [one, other]
+    if any(column.dtype.kind != "U" for column in both) or _meet(one, other):
+        return both
+    return [
+        np.array([name.replace("\\", "/").rpartition("/")[2] for name in column], np.str_)
+        for column in both
+    ]
+
+
+def _meet(one: Array, other: Array) -> bool:
+    """Whether two columns have a value in common."""
+    joined = joined_keys([one, other])
+    return bool(np.isin(joined[: len(one)], joined[len(one) :]).any())
 
 
 def joined_keys(columns: Sequence[Array]) -> Array:
@@ -156,13 +225,13 @@ def joined_keys(columns: Sequence[Array]) -> Array:
     return np.concatenate(columns)
 
 
-def tell_the_same(first: Array, other: Array) -> bool:
+def are_one_key(column: Array, other: Array) -> bool:
     """Whether two columns tell the same groups, as the number and the name of an image do."""
-    if not len(first):
+    if not len(column):
         return True
-    codes, other_codes = (np.unique(column, return_inverse=True)[1] for column in (first, other))
-    both = np.unique(np.stack([codes, other_codes], axis=1), axis=0)
-    return bool(codes.max() + 1 == other_codes.max() + 1 == len(both))
+    codes, others = (np.unique(values, return_inverse=True)[1] for values in (column, other))
+    both = np.unique(codes * (others.max() + 1) + others)
+    return bool(codes.max() + 1 == others.max() + 1 == len(both))
 
 
 # ---- columns of results ------------------------------------------------------------------------
@@ -174,11 +243,14 @@ def key_column(key: str) -> str:
 
 
 def names_of_pairs(
-    keys: Sequence[str], a: Keyed | None, b: Keyed | None, rows: Array, cols: Array
+    told: Mapping[str, Array], ids_a: Array | None, ids_b: Array | None, rows: Array, cols: Array
 ) -> dict[str, Array]:
-    """The keys that pairs have in common, and what their members are called, by name."""
-    names = {} if a is None else {key_column(key): a.keys[key][rows] for key in keys}
-    for side, keyed, positions in (("a", a, rows), ("b", b, cols)):
-        if keyed is not None and keyed.ids is not None:
-            names[f"id_{side}"] = keyed.ids[positions]
+    """The keys that pairs have in common, and what their members are called, by name.
+
+    `told` has the values of each key in the first set.
+    """
+    names = {key_column(key): values[rows] for key, values in told.items()}
+    for side, ids, positions in (("a", ids_a, rows), ("b", ids_b, cols)):
+        if ids is not None:
+            names[f"id_{side}"] = ids[positions]
     return names

@@ -7,7 +7,7 @@ that it gets. Arguments of other types are handed back as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastiou.arrays.frames import frame_columns, is_frame
@@ -32,7 +32,9 @@ class Source(NamedTuple):
 
     def names(self, rows: Array, cols: Array) -> dict[str, Array]:
         """Columns by which users know pairs: their keys and ids."""
-        return names_of_pairs(self.keys, self.a, self.b, rows, cols)
+        told = {} if self.a is None else {key: self.a.keys[key] for key in self.keys}
+        ids_a, ids_b = (None if table is None else table.ids for table in (self.a, self.b))
+        return names_of_pairs(told, ids_a, ids_b, rows, cols)
 
 
 class Opened(NamedTuple):
@@ -69,7 +71,7 @@ class _Groups:
 
     keys: Mapping[str, Array]
     size: int
-    ids: Array | None = None
+    columns: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.size

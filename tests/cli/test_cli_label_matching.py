@@ -132,8 +132,9 @@ def test_the_best_total_may_need_other_partners(tmp_path):
 def test_of_equal_partners_the_lowest_labels_are_taken(tmp_path):
     a = np.array([[1, 1, 2, 2, 0]])
     b = np.array([[8, 7, 7, 8, 0]])
+    few = ("--geometry", "labels")  # of five columns, as boxes and scores have
     for method in ("greedy", "topk"):
-        _, found = written(tmp_path, a, b, "--method", method, "--threshold", 0.1)
+        _, found = written(tmp_path, a, b, *few, "--method", method, "--threshold", 0.1)
         assert found["cols"].tolist() == ([7, 8] if method == "greedy" else [7, 7])
 
 

@@ -85,7 +85,10 @@ def test_two_geometries_are_not_compared(tmp_path):
 def test_integers_of_as_many_numbers_are_boxes(tmp_path):
     path = tmp_path / "boxes.npy"
     np.save(path, np.ones((3, 5), int))
-    assert "objects in A" in run_well("match", path, path).stdout
+    result = run("match", path, path)
+    assert "could be npy or labels, expected the one meant: --format npy or" in result.stderr
+    labels = run_well("match", path, path, "--geometry", "labels")
+    assert "objects in A" in labels.stdout
     result = run("match", path, path, "--boxes", "cxcywhr")
     assert "objects in A" not in result.stdout
 

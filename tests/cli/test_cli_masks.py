@@ -453,7 +453,9 @@ def test_files_without_masks(tmp_path, name):
 
 def test_a_folder_or_nothing_in_place_of_masks(tmp_path):
     path = mask_file(tmp_path / "a.json", *GOOD)
-    for other, message in ((tmp_path, "this is a folder, expected"), (tmp_path / "no", "no such")):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for other, message in ((empty, "no file with boxes in"), (tmp_path / "no", "no such")):
         for paths in ((path, other), (other, path)):
             result = run("match", *paths, "--geometry", "mask")
             assert result.exit_code == 2
@@ -466,8 +468,14 @@ def test_options_that_masks_do_not_have():
             ["--metric", "giou"],
             f"--metric giou is for boxes; masks have {', '.join(MASK.metrics())}",
         ),
-        (["--format", "mot"], "--geometry mask cannot read --format mot, but coco"),
-        (["--format-b", "labels"], "--geometry mask cannot read --format labels, but coco"),
+        (
+            ["--format", "mot"],
+            "--geometry mask cannot read --format mot, but yolo-seg or labelme or coco",
+        ),
+        (
+            ["--format-b", "labels"],
+            "--geometry mask cannot read --format labels, but yolo-seg or labelme or coco",
+        ),
     ):
         result = run("match", "none", "none", "--geometry", "mask", *arguments)
         assert (result.exit_code, result.stderr) == (2, f"fastiou: {message}\n")

@@ -517,6 +517,12 @@ def test_nms_without_groups_and_with_a_limit(two_files, tmp_path):
     check(out, {"kept": kept, "scores": file.scores[kept]})
     assert "not used: all with all" in shown.stdout
     assert "or beyond --max-output" in shown.stdout
+    shown = run_well("nms", two_files[0], "--max-total", 7, "--out", out)
+    groups = common_groups(file).codes_a
+    kept = fastiou.nms(file.boxes, file.scores, fmt="xywh", groups=groups, max_total=7)
+    assert len(kept) == 7
+    check(out, {"kept": kept, "scores": file.scores[kept]})
+    assert "or beyond --max-total" in shown.stdout
 
 
 @pytest.mark.parametrize("method", list(SUPPRESSIONS))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from fastiou.formats.content import Wanted
-from fastiou.formats.errors import FileError
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.folders import holds_boxes
 from fastiou.formats.groups import common_groups
 from fastiou.formats.table import FORMATS, read_boxes, recognized
+from fastiou.formats.tables import row_texts
 from fastiou.tables.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
 from fastiou.tables.layouts import header_of
 
@@ -46,6 +50,8 @@ SAMPLES = {
         "kitti-tracking",
         "0 2 Car 0 0 -1.57 10 20 110 220 1.5 1.6 3.7 1 2 30 0.1\n",
     ),
+    "retinanet": ("retinanet", "a.jpg,10,20,110,220,cat\nb.jpg,0,0,30,40,dog\n"),
+    "retinanet, found": ("retinanet", "a.jpg,10,20,110,220,cat,0.5\nb.jpg,0,0,30,40,dog,1\n"),
     "coco": ("coco", '[{"image_id": 1, "category_id": 1, "bbox": [10, 20, 100, 200]}]'),
 }
 
@@ -427,7 +433,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         (VOC.replace("<xmax>110</xmax>", ""), "object 1: bndbox 10, 20, , 220"),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]>" + VOC, "entities"),
         ("<html><body></body></html>", "XML or HTML, expected an annotation"),
-        (json.dumps(LABELME).replace("rectangle", "circle"), r"shapes\[0\].*rectangle or polygon"),
+        (json.dumps(LABELME).replace("rectangle", "line"), r"shapes\[0\].*rectangle, polygon or"),
         (json.dumps(LABELME).replace("[30.5, 9], ", ""), r"shapes\[1\].*3 points or more"),
         (LINES.replace('"xmin": 10', '"xmin": "ten"'), ':1: xmin: "ten", expected a number'),
         (LINES.replace('"b.jpg"', "null"), ':2: no "file_name"'),
@@ -530,3 +536,422 @@ def test_later_scores_are_between_0_and_1(tmp_path: Path, format_: str, rows: li
         read(tmp_path, text, scored=True)
     assert len(read(tmp_path, text, scored=True, format=format_)) == 2
     assert read(tmp_path, text).format == format_
+
+
+# ---- keys of entries, and keys that two files tell by several columns ---------------------------
+
+
+def test_all_keys_of_entries_count(tmp_path: Path) -> None:
+    """Two videos with an image of the same number each, and objects of two named classes."""
+    entry = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    for name, key in (
+        ("video_id", "video"), ("video", "video"), ("file_name", "image"), ("class", "category"),
+    ):  # fmt: skip
+        entries = [{**entry, name: value} for value in ("a", "b")]
+        if key == "video":
+            assert read(tmp_path, json.dumps(entries)).keys[key].tolist() == ["a", "b"]
+        else:  # beside image_id and category_id, which tell other groups
+            with pytest.raises(FileError, match=f"_id and {name} tell different groups.*--by"):
+                read(tmp_path, json.dumps(entries))
+        file = read(tmp_path, json.dumps(entries), by=(name,))
+        assert file.keys[key].tolist() == ["a", "b"]
+        entries[1].pop(name)
+        with pytest.raises(FileError, match=rf'\[1\]: no "{name}"'):
+            read(tmp_path, json.dumps(entries))
+    file = read(tmp_path, json.dumps([{**entry, "id": 7, "track_id": 3, "tag": "x", "area": 12}]))
+    assert file.unused == ("track_id", "tag")
+    file = read(tmp_path, json.dumps([{**entry, "track_id": 3}]), ids=True)
+    assert (file.ids.tolist(), file.unused) == ([3], ())
+
+
+def test_ids_that_are_missing_are_no_fault(tmp_path: Path) -> None:
+    entry = {"image_id": 1, "bbox": [1, 2, 3, 4]}
+    assert read(tmp_path, json.dumps([{**entry, "id": None}]), ids=True).ids is None
+
+
+def test_names_of_files_in_the_list_of_images_are_a_key(tmp_path: Path) -> None:
+    content: dict[str, Any] = {
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": image, "category_id": 1, "bbox": [1, 2, 3, 4]} for image in (9, 7)
+        ],
+    }
+    file = read(tmp_path, json.dumps(content))
+    assert file.keys["image"].tolist() == [9, 7]
+    other = read(tmp_path, "file_name,x,y,w,h\na.jpg,1,2,3,4\nb.jpg,1,2,3,4\n")
+    grouping = common_groups(file, other)
+    assert grouping is not None
+    np.testing.assert_array_equal(grouping.codes_a[:, None] == grouping.codes_b, [[0, 1], [1, 0]])
+    assert grouping.values["image"].tolist() == ["b.jpg", "a.jpg"]
+    assert read(tmp_path, json.dumps(content), by=("file_name",)).keys["image"][0] == "b.jpg"
+    content["images"][1]["file_name"] = "a.jpg"  # of two images
+    assert len(read(tmp_path, json.dumps(content)).columns["image"]) == 1
+    by_name = read(tmp_path, json.dumps(content), by=("file_name",))
+    assert by_name.keys["image"].tolist() == ["a.jpg", "a.jpg"]
+
+
+BY_NUMBER_AND_NAME = "image_id,file_name,x1,y1,x2,y2\n1,a.jpg,0,0,10,10\n2,b.jpg,50,50,60,60\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "coco", "jsonl"])
+def test_columns_that_differ_across_files_are_refused(tmp_path: Path, kind: str) -> None:
+    first = read(tmp_path, BY_NUMBER_AND_NAME)
+    images = {1: "b.jpg", 2: "a.jpg"}
+    contents = {
+        "coco": json.dumps(
+            [{"image_id": n, "file_name": f, "bbox": [0, 0, 9, 9]} for n, f in images.items()]
+        ),
+        "jsonl": "".join(
+            json.dumps({"imageId": n, "FileName": f, "x": 0, "y": 0, "w": 9, "h": 9}) + "\n"
+            for n, f in images.items()
+        ),
+    }
+    contents["csv"] = BY_NUMBER_AND_NAME.replace("1,a", "2,a").replace("2,b", "1,b")
+    second = read(tmp_path, contents[kind])
+    with pytest.raises(RefusedError, match="--by image_id or --by file_name says") as caught:
+        common_groups(first, second)
+    assert "image_id and file_name tell different groups across boxes" in str(caught.value)
+    by = ("file_name",)
+    first, second = (read(tmp_path, each, by=by) for each in (BY_NUMBER_AND_NAME, contents[kind]))
+    grouping = common_groups(first, second)
+    assert grouping is not None
+    assert (grouping.codes_a[:, None] == grouping.codes_b).sum() == 2
+
+
+def test_the_column_that_both_files_have_tells_the_key(tmp_path: Path) -> None:
+    both = read(tmp_path, BY_NUMBER_AND_NAME)
+    rows = "b.jpg,50,50,60,60\na.jpg,0,0,10,10\n"
+    for header in ("file_name", "FileName", "img"):  # the last by its values
+        for pair in ((both, read(tmp_path, f"{header},x1,y1,x2,y2\n{rows}")),):
+            for a, b in (pair, pair[::-1]):
+                grouping = common_groups(a, b)
+                assert grouping is not None
+                assert (grouping.codes_a[:, None] == grouping.codes_b)[0].tolist() == [False, True]
+    twofold = read(tmp_path, "img,photo,x1,y1,x2,y2\na.jpg,1,0,0,9,9\nb.jpg,2,0,0,9,9\n")
+    with pytest.raises(RefusedError, match="--by image_id or --by file_name"):
+        common_groups(both, twofold)
+    neither = read(tmp_path, "img,x1,y1,x2,y2\nz,0,0,9,9\n")
+    with pytest.raises(RefusedError, match="no image in common"):
+        common_groups(both, neither)
+
+
+def test_usual_names_stand_for_keys(tmp_path: Path) -> None:
+    content = "Image_ID,class,x,y,w,h\n1,cat,1,2,3,4\n"
+    for name in ("image", "frame", "image_id", "Image ID", "img"):
+        assert read(tmp_path, content, by=(name,)).keys.keys() == {"image"}
+        coco = json.dumps([{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}])
+        assert read(tmp_path, coco, by=(name,)).keys.keys() == {"image"}
+    for name in ("category", "category_id", "class", "label"):
+        assert read(tmp_path, content, by=(name,)).keys.keys() == {"category"}
+        assert read(tmp_path, SAMPLES["visdrone"][1], by=(name,)).keys.keys() == {"category"}
+    keys = read(tmp_path, "seq,camera,x,y,w,h\n1,2,1,2,3,4\n", by=("seq", "camera")).keys
+    assert {name: column.tolist() for name, column in keys.items()} == {"video": [1], "camera": [2]}
+
+
+def test_a_file_without_members_has_all_keys(tmp_path: Path) -> None:
+    full = read(tmp_path, SAMPLES["coco"][1])
+    for a, b in ((full, read(tmp_path, "[]")), (read(tmp_path, "[]"), full)):
+        grouping = common_groups(a, b)
+        assert grouping is not None
+        assert (grouping.keys, grouping.aside, grouping.pairs) == (("image", "category"), "", 0)
+
+
+# ---- folders -----------------------------------------------------------------------------------
+
+
+def tree_of(path: Path, *files: str, content: str = "1 0.5 0.5 0.5 0.5\n") -> Path:
+    for name in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(content)
+    return path
+
+
+MOT = "1,1,900,20,100,200,1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "content", "names"),
+    [
+        (("train/a.txt", "train/b.txt"), None, ["a", "b"]),  # what all have in common tells nothing
+        (("train/a.txt", "val/a.txt"), None, ["train/a", "val/a"]),
+        (("a.txt", "train/b.txt"), None, ["a", "train/b"]),
+        (("x/S1/gt/gt.txt", "x/S2/gt/gt.txt"), MOT, ["S1", "S2"]),
+        (("S1/det/det.txt",), MOT, ["S1"]),
+        (("S1.txt", "S2.txt"), MOT, ["S1", "S2"]),
+        ((".git/a.txt", "a.txt", ".b.txt"), None, ["a"]),
+    ],
+)
+def test_trees_of_files(tmp_path: Path, files: Any, content: str | None, names: list[str]) -> None:
+    folder = tree_of(tmp_path / "t", *files, content=content or "1 0.5 0.5 0.5 0.5\n")
+    file = read_boxes(folder)
+    assert file.keys["image" if content is None else "video"].tolist() == names
+
+
+def test_detections_beside_the_truth_are_named(tmp_path: Path) -> None:
+    file = read_boxes(tree_of(tmp_path / "t", "S/gt/gt.txt", "S/det/det.txt", content=MOT))
+    assert (len(file), file.unused) == (1, ("det/det.txt beside gt/gt.txt",))
+
+
+def test_folders_without_objects(tmp_path: Path) -> None:
+    empty = tree_of(tmp_path / "e", "a.txt", "b/c.txt", content="")
+    (empty / "d.txt").write_text("\n")
+    (empty / "e.txt.gz").write_bytes(gzip.compress(b""))
+    file = read_boxes(empty)
+    assert (len(file), file.boxes.shape) == (0, (0, 4))
+    assert len(read_boxes(empty, scored=True).scores) == 0
+    full = read_boxes(tree_of(tmp_path / "f", "a.txt"))
+    grouping = common_groups(full, file)
+    assert grouping is not None
+    assert (grouping.keys, grouping.pairs) == (("image", "category"), 0)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    folder = tree_of(tmp_path / "t", "a.txt")
+    (folder / "b.txt").symlink_to("nothing")
+    with pytest.raises(FileError, match=r"b\.txt: a link to nothing, expected a regular file"):
+        read_boxes(folder)
+    if hasattr(os, "mkfifo"):
+        (folder / "b.txt").unlink()
+        os.mkfifo(folder / "b.txt")
+        with pytest.raises(FileError, match=r"b\.txt: a pipe, expected a regular file"):
+            read_boxes(folder)
+
+
+def test_folders_of_arrays(tmp_path: Path) -> None:
+    for name, array in (("b", [[0, 0, 9, 9.5]]), ("c", [[0, 0, 9, 9.5]] * 2)):
+        np.save(tmp_path / f"{name}.npy", array)
+    assert holds_boxes(tmp_path)
+    assert read_boxes(tmp_path).keys["image"].tolist() == ["b", "c", "c"]
+    np.save(tmp_path / "d.npy", np.zeros((9, 9), int))
+    assert not holds_boxes(tmp_path)
+
+
+def test_a_column_is_a_key_in_folders_too(tmp_path: Path) -> None:
+    folder = tree_of(tmp_path / "t", "one.csv", content=BY_NUMBER_AND_NAME)
+    assert read_boxes(folder).keys.keys() == {"image", "video"}
+    for name in ("file_name", "FileName"):
+        assert read_boxes(folder, by=(name,)).keys["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert read_boxes(folder, by=("frame",)).keys["image"].tolist() == [1, 2]
+    other = read(tmp_path, BY_NUMBER_AND_NAME.replace("image_id", "photo"))
+    grouping = common_groups(read_boxes(folder), other)
+    assert grouping is not None
+    assert (grouping.codes_a[:, None] == grouping.codes_b).sum() == 2
+
+
+# ---- what could be another format --------------------------------------------------------------
+
+
+def test_integers_that_could_be_boxes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.npy"
+    for rows in (
+        [[0, 0, 10, 10, 1], [5, 5, 20, 30, 0]],
+        [[50, 60, 10, 20, 3]],
+        [[0, 0, 9, 9, 1, 2]],
+    ):
+        for kind in (np.int64, np.uint8, np.int32):
+            np.save(path, np.array(rows, kind))
+            data = path.read_bytes()
+            with pytest.raises(FileError, match=r"could be npy or labels, .*--format npy or"):
+                recognized(path, data, Wanted(), "box", "labels")
+    np.save(path, np.array([[0, 0, 10, 10, 1]]))
+    file = read_boxes(path, format="npy")
+    assert (file.boxes.tolist(), file.unused) == ([[0, 0, 10, 10]], ("the last column (scores)",))
+    for labels in ([[0, 1, 1, 0, 2]] * 3, [[7, 7, 0, 0, 0]], np.ones((9, 30), int)):
+        np.save(path, labels)
+        row = recognized(path, path.read_bytes(), Wanted(), "box", "labels")
+        assert row is not None
+        assert row.name == "labels"
+
+
+TRUTH_OF_MOT = "1,1,10,20,30,40,1,1,0.5\n1,2,10,20,30,40,0,7,1\n"
+
+
+def test_what_mot_has_behind_its_columns(tmp_path: Path) -> None:
+    file = read(tmp_path, TRUTH_OF_MOT)
+    assert {key: values.tolist() for key, values in file.keys.items()} == {
+        "image": [1, 1],
+        "category": [1, 7],
+    }
+    assert file.unused == ("visibility",)
+    assert file.notes == ("1 row has conf 0, to be ignored by the rule of mot: taken along",)
+    assert file.scores is None
+    assert read(tmp_path, TRUTH_OF_MOT, by=("frame",)).keys.keys() == {"image"}
+    file = read(tmp_path, "1,1,10,20,30,40,0.5,-1,-1,-1\n")
+    assert (file.unused, file.notes, list(file.keys)) == ((), (), ["image"])
+    file = read(tmp_path, "1,1,10,20,30,40,0.5,2.5,3,0\n")
+    assert file.unused == ("x in the world", "y in the world", "z in the world")
+    file = read(tmp_path, "1,1,10,20,30,40,0.5,-1,-1,-1,5\n")
+    assert file.unused == ("column 11",)
+    ignored = read(tmp_path, "10,20,100,200,0,0,0,0\n0,0,30,40,1,4,0,2\n").notes
+    assert ignored == ("1 row has score 0, to be ignored by the rule of visdrone: taken along",)
+
+
+def test_places_in_the_world_are_not_taken_for_marks(tmp_path: Path) -> None:
+    content = "1,1,10,20,30,40,1,2,0,0\n1,2,100,20,30,40,1,3,1,0\n"
+    with pytest.raises(FileError, match=r"could be mot or visdrone-vid, .*--format mot or visd"):
+        read(tmp_path, content)
+    assert read(tmp_path, content, format="mot").keys.keys() == {"image"}
+    assert read(tmp_path, content, format="visdrone-vid").keys["category"].tolist() == [2, 3]
+    for others in ("1,2,10,20,30,40,1,4,0,1\n", content * 10):  # occlusion; all are whole
+        assert read(tmp_path, content + others).format == "visdrone-vid"
+    for others in ("1,2,10,20,30,40,1,2.5,0,0\n", "1,2,10,20,30,40,1,-1,-1,-1\n"):
+        assert read(tmp_path, content + others).format == "mot"
+
+
+def test_a_column_more_is_not_taken_for_mot(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="7 columns of numbers"):
+        read(tmp_path, "0,1,2,100,200,30,40\n")  # frame, id, class and box
+    assert read(tmp_path, "0,1,2,100,200,30,40\n", format="mot").format == "mot"
+
+
+# ---- how tables are written --------------------------------------------------------------------
+
+#: The same two rows, written as programs and people do.
+WRITTEN = {
+    "usual": "image,x1,y1,x2,y2\na,10,20,110,220\nb,0,0.5,30,40\n",
+    "comments in front": "# made by us\n#\n\nimage,x1,y1,x2,y2\na,10,20,110,220\nb,0,.5,30,40",
+    "a header in a comment": "# 2 boxes\n# image,x1,y1,x2,y2\na,10,20,110,220\nb,0,.5,30,40\n",
+    "a header in the first comment": "#image,x1,y1,x2,y2\n# px\na,10,20,110,220\nb,0,.5,30,40\n",
+    "as NumPy writes blanks": "# image x1 y1 x2 y2\na 10 20 110 220\nb 0 .5 30 40\n",
+    "ends": "image,x1,y1,x2,y2,\na,10,20,110,220,\nb,0,.5,30,40,\n",
+    "Excel": "sep=;\nimage;x1;y1;x2;y2\na;10;20;110;220\nb;0;0,5;30;40\n",
+    "Excel, commas": "sep=,\nimage,x1,y1,x2,y2\na,10,20,110,220\nb,0,.5,30,40\n",
+    "decimal commas": "image;x1;y1;x2;y2\na;10,0;20;1,1e2;220\nb;0;0,5;30;40\n".replace(
+        "1,1e2", "110"
+    ),
+    "decimal commas, tabs": "image\tx1\ty1\tx2\ty2\na\t10\t20\t110\t220\nb\t0\t0,5\t30,0\t40\n",
+    "quotes": '# "a"\n"image";"x1";"y1";"x2";"y2"\n"a";"10";"20";"110";"220"\n"b";0;"0,5";30;40\n',
+    "lists": 'image,bbox\na,"[10, 20, 110, 220]"\nb,"[0 0.5 30 40]"\n',
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("times", [1, 400])
+def test_tables_as_they_are_written(tmp_path: Path, name: str, times: int) -> None:
+    content = WRITTEN[name]
+    rows = content.splitlines(keepends=True)[-2:]
+    content += "" if content.endswith("\n") else "\n"
+    content += "".join(row if row.endswith("\n") else row + "\n" for row in rows) * (times - 1)
+    told = {"fmt": "xyxy", "told": True} if name == "lists" else {}
+    file = read(tmp_path, content, **told)
+    assert (file.format, file.fmt) == ("csv", "xyxy")
+    np.testing.assert_array_equal(file.boxes, [[10, 20, 110, 220], [0, 0.5, 30, 40]] * times)
+    assert file.keys["image"].tolist() == ["a", "b"] * times
+    kept = list(row_texts(content.encode(), "csv", np.array([1])))
+    assert kept[-1].startswith(('"b"', "b"))
+    again = read(tmp_path, "".join(kept), **told)
+    np.testing.assert_array_equal(again.boxes, [[0, 0.5, 30, 40]])
+    with pytest.raises(FileError, match=f":{content.count(chr(10)) + 1}: "):
+        read(tmp_path, content + "c,1\n", **told)
+
+
+@pytest.mark.parametrize(
+    ("content", "boxes"),
+    [
+        ("# x y w h\n1 2 3 4\n", [[1, 2, 3, 4]]),
+        ("# two boxes\n1,2,3,4\n5,6,7,8\n", [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("1,2,3,4,\n5,6,7,8,\n", [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("0,5;0,5;9,5;9,5\n", [[0.5, 0.5, 9.5, 9.5]]),
+        ("684,8,273,116,1,4,0,0,\n", [[684, 8, 273, 116]]),
+        ("# frame id x y w h conf\n1 1 10 20 30 40 1\n", [[10, 20, 30, 40]]),
+        ("# labels\n1 0.25 0.5 0.125 0.25\n", [[0.25, 0.5, 0.125, 0.25]]),
+    ],
+)
+def test_rows_as_they_are_written(tmp_path: Path, content: str, boxes: Any) -> None:
+    np.testing.assert_array_equal(read(tmp_path, content).boxes, boxes)
+
+
+def test_a_size_of_the_image_beside_that_of_the_box(tmp_path: Path) -> None:
+    for names in ("width,height", "image_width,image_height", "img_w,img_h"):
+        file = read(tmp_path, f"filename,{names},x,y,w,h\na.jpg,640,480,1,2,30,40\n")
+        assert (file.fmt, file.boxes.tolist()) == ("xywh", [[1, 2, 30, 40]])
+        assert file.unused == tuple(names.split(","))
+    file = read(tmp_path, "file,image_width,image_height,x,y,width,height\na,64,48,1,2,30,40\n")
+    assert file.boxes.tolist() == [[1, 2, 30, 40]]
+
+
+def test_lists_of_numbers(tmp_path: Path) -> None:
+    coco = '{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}\n'
+    for times in (1, 2):
+        file = read(tmp_path, coco * times, scored=True)
+        assert (file.format, file.fmt) == ("jsonl", "xywh")
+        assert file.boxes.tolist() == [[1, 2, 3, 4]] * times
+        assert (file.keys["category"].tolist(), file.scores[0]) == ([2] * times, 0.5)
+    other = '{"image": 1, "bbox": [1, 2, 3, 4]}\n'
+    with pytest.raises(FileError, match=r"column bbox does not tell its layout.*--boxes xyxy, --b"):
+        read(tmp_path, other)
+    assert read(tmp_path, other, fmt="cxcywh", told=True).fmt == "cxcywh"
+    for wrong in ("[1, 2, 3]", '[1, 2, 3, "4"]', "5", "[1, 2, 3, 1e999]", "[1, 2, 3, true]"):
+        with pytest.raises(FileError, match=r":2: bbox: .*expected 4 finite numbers"):
+            read(tmp_path, coco + coco.replace("[1, 2, 3, 4]", wrong))
+    with pytest.raises(FileError, match=r":3: column 2 \(bbox\) holds '.1, 2.', expected 4 num"):
+        read(tmp_path, 'image,bbox\n1,"[1,2,3,4]"\n2,"[1, 2]"\n', fmt="xyxy", told=True)
+
+
+def test_lists_of_numbers_in_arrow(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
+    parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
+    columns = {"image_id": [1], "category_id": [1], "bbox": [[1, 2, 3, 4.5]], "id": [None]}
+    table = arrow.table({**columns, "id": arrow.array([None], arrow.int64())})
+    parquet.write_table(table, tmp_path / "boxes")
+    file = read_boxes(tmp_path / "boxes", ids=True)
+    assert (file.fmt, file.boxes.tolist(), file.ids) == ("xywh", [[1, 2, 3, 4.5]], None)
+
+
+def test_circles_have_bounds(tmp_path: Path) -> None:
+    shape = {"label": "c", "points": [[10, 10], [13, 14]], "shape_type": "circle"}
+    file = read(tmp_path, json.dumps({"shapes": [shape], "imagePath": "a"}))
+    assert file.boxes.tolist() == [[5, 5, 15, 15]]
+
+
+@pytest.mark.parametrize(
+    ("names", "fmt", "fit"),
+    [
+        ("cx,cy,w,h,theta", None, ["cxcywhr", "cxcywhr-rad"]),
+        ("cx,cy,w,h,rotation", None, ["cxcywhr", "cxcywhr-rad"]),
+        ("x_center,y_center,width,height,yaw", None, ["cxcywhr", "cxcywhr-rad"]),
+        ("x,y,w,h,theta", None, ["xywhr"]),
+        ("cx,cy,w,h,angle_deg", "cxcywhr", []),
+        ("cx,cy,w,h,degrees", "cxcywhr", []),
+        ("cx,cy,w,h,theta (rad)", "cxcywhr-rad", []),
+        ("cx,cy,w,h,radians", "cxcywhr-rad", []),
+        ("x,y,w,h,rotation_deg", "xywhr", []),
+    ],
+)
+def test_angles_of_no_unit_are_refused(
+    tmp_path: Path, names: str, fmt: str | None, fit: list[str]
+) -> None:
+    rows = f"{names}\n5,5,20,2,1.5\n5,5,20,2,-0.25\n5,5,20,2,nan\n"
+    lines = "".join(
+        json.dumps(dict(zip(names.split(","), (5, 5, 20, 2, angle), strict=True))) + "\n"
+        for angle in (1.5, -0.25)
+    )
+    for content in (rows, lines):
+        if fmt is not None:
+            assert read(tmp_path, content).fmt == fmt
+            continue
+        with pytest.raises(FileError, match="could hold degrees or radians") as caught:
+            read(tmp_path, content)
+        for name in fit:
+            assert f"--boxes {name}" in str(caught.value)
+            assert read(tmp_path, content, fmt=name, told=True).fmt == name
+    for angle in ("0", "30"):  # the same in both units, and beyond a turn
+        content = f"{names}\n5,5,20,2,{angle}\n"
+        assert read(tmp_path, content).fmt == (fmt or fit[0])
+
+
+def test_what_is_not_of_coco_cannot_be_left_out(tmp_path: Path) -> None:
+    for content in ("[[0, 0, 9, 9]]", '[{"image": "a", "x1": 1}]'):
+        with pytest.raises(FileError) as caught:
+            read(tmp_path, content)
+        assert "--skip-invalid" not in str(caught.value)
+
+
+def test_files_of_other_folders_are_the_same(tmp_path: Path) -> None:
+    content = "path,image_id,x,y,w,h\nold/1.jpg,1,1,2,3,4\nold/2.jpg,2,1,2,3,4\n"
+    a, b = (read(tmp_path, content.replace("old", name)) for name in ("/x", "C:\\y"))
+    with pytest.raises(RefusedError, match="--by image_id or --by path"):  # of others it is not
+        common_groups(a, read(tmp_path, content.replace("/1", "/3")))
+    grouping = common_groups(a, b)
+    assert grouping is not None
+    assert grouping.pairs == 2

@@ -300,6 +300,24 @@ def test_masks_are_made_by_their_methods() -> None:
 
 # ---- tensors -----------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_images_of_colours_are_no_masks(channels: int) -> None:
+    image = np.ones((480, 640, channels), np.uint8)
+    message = r"must be masks of shape \(N, H, W\), got shape \(480, 640, \d\) and dtype uint8, as"
+    for call in (
+        lambda: fastiou.mask_iou(image, image),
+        lambda: fastiou.masks_to_boxes(image),
+        lambda: fastiou.Masks.from_dense(image),
+        lambda: fastiou.Masks.from_dense(image, threshold=100),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    few = [image != 0, image[:4], image.astype(np.int32), np.ones((480, 640, 5), np.uint8)]
+    for masks in few:
+        assert len(fastiou.Masks.from_dense(masks)) == len(masks)
+
+
 TENSOR_DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64"]
 TENSOR_DTYPES += ["float16", "bfloat16", "float32", "float64"]
 

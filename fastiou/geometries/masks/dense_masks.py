@@ -22,6 +22,9 @@ from fastiou.typing import Array
 __all__ = ["read_dense"]
 
 
+#: Sides of the smallest image of colours that is told from masks.
+LEAST_SIDE = 8
+
 #: Pixels that are looked at in one call of NumPy's: they fit in a cache.
 PIXELS_AT_A_TIME = 1 << 17
 
@@ -34,11 +37,13 @@ def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, In
     if threshold is not None:
         least = finite_number("threshold", threshold)
         given = mask_array(name, value)
+        _refuse_colours(name, given.array)
         above = functools.partial(_above, name, threshold=least)
         return pack_dense(given.array, above), given
     on_gpu = masks_on_gpu(name, value)
     if on_gpu is not None and on_gpu[0].gpu is not None:
         given, array = on_gpu
+        _refuse_colours(name, array)
 
         def refuse(number: int, value: float) -> None:
             _refuse_fraction(name, np.unravel_index(number, tuple(array.shape)), value)
@@ -46,8 +51,19 @@ def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, In
         with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
             return pack_on_gpu(array, on_gpu[0].gpu, refuse), given
     given = mask_array(name, value)
+    _refuse_colours(name, given.array)
     whole = functools.partial(_not_zero, name) if given.array.dtype.kind == "f" else None
     return pack_dense(given.array, whole), given
+
+
+def _refuse_colours(name: str, array: Any) -> None:
+    """Raise a ValueError for what is rather an image (H, W, 3) of bytes than H masks."""
+    shape = tuple(map(int, array.shape))
+    if str(array.dtype).endswith("uint8") and shape[-1] in (3, 4) and min(shape[:2]) >= LEAST_SIDE:
+        raise ValueError(
+            f"{name} must be masks of shape (N, H, W), got shape {shape} and dtype uint8, as an "
+            f"image of colours has; if these are {shape[0]:,} masks, pass {name} != 0"
+        )
 
 
 def _not_zero(name: str, masks: Array, first: int) -> Array:

@@ -35,6 +35,16 @@ __all__ = [
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
 
+#: What objects of Pascal VOC have besides what other programs add.
+VOC_NAMES = {
+    "name", "bndbox", "pose", "truncated", "occluded", "difficult", "part", "point", "actions",
+}  # fmt: skip
+
+#: What shapes of labelme have besides what other programs add, or users.
+SHAPE_NAMES = {
+    "label", "points", "shape_type", "flags", "mask", "line_color", "fill_color", "description",
+}  # fmt: skip
+
 #: The shapes of labelme that have bounds, and the points that each has at least.
 LEAST_POINTS = {"rectangle": 2, "circle": 2, "polygon": 3}
 
@@ -72,7 +82,11 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if root.tag != "annotation":
         raise FileError(path, f"XML of <{shortened(root.tag)}>", "an annotation of Pascal VOC")
     boxes, names = [], []
+    others: dict[str, None] = {}
+    difficult = 0
     for number, entry in enumerate(root.iterfind("object"), 1):
+        others |= {str(child.tag): None for child in entry if child.tag not in VOC_NAMES}
+        difficult += (entry.findtext("difficult") or "").strip() == "1"
         where = f"object {number}"
         name = (entry.findtext("name") or "").strip()
         if not name:
@@ -87,8 +101,15 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         boxes.append(values)
     return BoxFile(
         path=path, format="voc", fmt="xyxy", keys=_keys(path, names, wanted),
+        unused=tuple(others), notes=_difficult_told(difficult),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
     )  # fmt: skip
+
+
+def _difficult_told(count: int) -> tuple[str, ...]:
+    objects = "object is" if count == 1 else "objects are"
+    rule = "to be ignored by the rule of voc: taken along"
+    return (f"{count:,} {objects} difficult, {rule}",) if count else ()
 
 
 # ---- labelme -----------------------------------------------------------------------------------
@@ -103,12 +124,13 @@ def is_labelme(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of labelme: its label, its kind, and its points [x, y]."""
+    """A shape of labelme: its label, its kind, its points [x, y], its place and other names."""
 
     label: str
     kind: str
     points: list[list[float]]
     where: str
+    others: tuple[str, ...]
 
 
 def labelme_shapes(path: Path, data: bytes) -> tuple[dict[str, Any], list[Shape]]:
@@ -139,8 +161,13 @@ def labelme_shapes(path: Path, data: bytes) -> tuple[dict[str, Any], list[Shape]
         if not _are_points(points, LEAST_POINTS[kind]):
             expected = f"{LEAST_POINTS[kind]} points or more"
             raise FileError(path, f'"points": {described(points)}', f"{expected} [x, y]", where)
-        shapes.append(Shape(entry["label"], kind, points, where))
+        others = {name for name, value in entry.items() if value is not None} - SHAPE_NAMES
+        shapes.append(Shape(entry["label"], kind, points, where, tuple(sorted(others))))
     return content, shapes
+
+
+def _others(shapes: list[Shape]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for shape in shapes for name in shape.others))
 
 
 def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -155,6 +182,7 @@ def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     names = [shape.label for shape in shapes]
     return BoxFile(
         path=path, format="labelme", fmt="xyxy", keys=_keys(path, names, wanted),
+        unused=_others(shapes),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
     )  # fmt: skip
 
@@ -183,6 +211,7 @@ def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     names = [shape.label for shape in shapes]
     return MaskFile(
         path=path, format="labelme", keys=_keys(path, names, wanted), label="shapes",
+        unused=_others(shapes),
         masks=masks, images={"": size},
     )  # fmt: skip
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of
+from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_content
 from fastiou.formats.errors import FileError, check_regular
-from fastiou.formats.images import LABEL_ENDINGS, looks_like_labels
+from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
 from fastiou.tables.columns import key_meant, plain_name
 from fastiou.tables.grouping import are_one_key, joined_keys
@@ -87,13 +87,27 @@ def _stem(name: str) -> str | None:
 
 
 def holds_boxes(path: Path) -> bool:
-    """Whether a folder has files with boxes, and none that could be label images."""
-    images = any(
-        file.suffix.lower() in LABEL_ENDINGS and not _is_array_of_boxes(file)
-        for file in path.iterdir()
-        if not file.is_dir()
-    )
+    """Whether a folder has files with boxes, and none that could be label images.
+
+    Raises
+    ------
+    FileError
+        It has arrays of integers alone, which could be either.
+    """
+    files = [
+        file for file in sorted(path.iterdir())
+        if file.suffix.lower() in LABEL_ENDINGS and not file.is_dir()
+    ]  # fmt: skip
+    images = [file for file in files if not _is_array_of_boxes(file)]
+    opened = [file for file in images if file.suffix.lower() == ".npy" and file.is_file()]
+    if images and len(opened) == len(files) and all(map(_is_open, opened)):
+        raise FileError(path, "this could be npy or labels", "--format npy or labels")
     return not images and bool(files_in(path))
+
+
+def _is_open(path: Path) -> bool:
+    """Whether an array could be boxes or labels."""
+    return could_be_boxes(read_content(path))
 
 
 def _is_array_of_boxes(path: Path) -> bool:

@@ -21,7 +21,6 @@ from fastiou.formats.content import (
     SIZES_FOR_CORNERS,
     BoxFile,
     Floats,
-    Integers,
     Wanted,
     are_exact_integers,
     can_be_scores,
@@ -32,9 +31,16 @@ from fastiou.formats.content import (
     looks_normalized,
 )
 from fastiou.formats.errors import FileError, shortened
+from fastiou.formats.keys import keys_of
+from fastiou.tables.columns import ColumnsError, key_columns, key_named
 from fastiou.tables.layouts import LAYOUTS
+from fastiou.typing import Array
 
 __all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
+
+
+#: The arrays of .npz that are no keys.
+OWN_ARRAYS = ("boxes", "fmt", "scores")
 
 
 @contextmanager
@@ -140,13 +146,12 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
     _check_kind(path, data, "NPZ", "ZIP")
-    asked = {"groups": wanted.by != (), "scores": wanted.takes_scores}
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        found = {}
-        for name in ("boxes", "fmt", *(name for name, read in asked.items() if read)):
-            if name in names:
-                found[name] = _read_member(path, archive, name)
+        keys_told = _key_names(path, [n for n in names if n not in OWN_ARRAYS], wanted)
+        asked = {"boxes", "fmt", *(name for told in keys_told.values() for name in told)}
+        asked |= {"scores"} if wanted.takes_scores else set()
+        found = {name: _read_member(path, archive, name) for name in names if name in asked}
     listed = shortened(", ".join(names))
     fmt = str(found["fmt"]) if "fmt" in found else wanted.fmt
     if fmt not in LAYOUTS:
@@ -157,19 +162,42 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     boxes = _box_array(path, "boxes", found["boxes"], LAYOUTS[fmt])
     if "fmt" not in found and looks_like_sizes(boxes, wanted):
         raise FileError(path, *SIZES_FOR_CORNERS)
-    unused = tuple(name for name in names if name not in ("boxes", "fmt", "groups", "scores"))
-    keys = {}
-    chosen_keys(path, ["image"] if "groups" in found else [], wanted.by)
-    if "groups" in found:
-        keys["image"] = _group_array(path, found["groups"], len(boxes))
+    unused = tuple(name for name in names if name not in asked and name not in OWN_ARRAYS)
+    keys, columns = keys_of(
+        path,
+        {
+            key: {name: _key_array(path, name, found[name], len(boxes)) for name in told}
+            for key, told in keys_told.items()
+        },
+    )
     scores = None
     if wanted.scored and "scores" not in found:
         raise FileError(path, f"holds {listed}", f'an array "scores" of shape ({len(boxes)},)')
     if "scores" in found:
         scores = _score_array(path, "scores", found["scores"], len(boxes))
     return BoxFile(
-        path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, scores=scores, unused=unused
-    )
+        path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, columns=columns, scores=scores,
+        unused=unused,
+    )  # fmt: skip
+
+
+def _key_names(path: Path, names: list[str], wanted: Wanted) -> dict[str, list[str]]:
+    """The arrays that tell each key, by names of columns, one or many: image_ids, labels."""
+    single = [
+        next((one for one in _singulars(name) if key_named(one) is not None), name)
+        for name in names
+    ]
+    try:
+        chosen = key_columns(single, wanted.by)
+    except ColumnsError as error:
+        found = error.found.replace("no column or key", "there is no key")
+        known = " or ".join(key_columns(single, None)) or "none"
+        raise FileError(path, found, known) from None
+    return {key: [names[column] for column in columns] for key, columns in chosen.items()}
+
+
+def _singulars(name: str) -> tuple[str, ...]:
+    return name, name.removesuffix("s"), name.removesuffix("es"), name.removesuffix("ies") + "y"
 
 
 def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:
@@ -203,10 +231,15 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
     return boxes
 
 
-def _group_array(path: Path, array: npt.NDArray[Any], count: int) -> Integers:
-    if array.shape != (count,) or array.dtype.kind not in "biuf":
+def _key_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Array:
+    if array.shape != (count,) or array.dtype.kind not in "biufU":
         found = f"shape {array.shape}, dtype {array.dtype}"
-        raise FileError(path, found, f"integers of shape ({count},)", "groups")
+        raise FileError(path, found, f"integers of shape ({count},), or names", name)
+    if array.dtype.kind == "U":
+        if not all(map(str.strip, array.tolist())):
+            row = [bool(cell.strip()) for cell in array.tolist()].index(False)
+            raise FileError(path, "an empty name", "one for every box", f"{name}[{row}]")
+        return array
     unfit = np.zeros(count, bool)
     if array.dtype.kind == "f":
         unfit = ~are_exact_integers(array)
@@ -214,5 +247,5 @@ def _group_array(path: Path, array: npt.NDArray[Any], count: int) -> Integers:
         unfit = array >= 2**63
     if unfit.any():
         row = int(unfit.argmax())
-        raise FileError(path, f"{array[row]}", "a whole number of 64 bits", f"groups[{row}]")
+        raise FileError(path, f"{array[row]}", "a whole number of 64 bits", f"{name}[{row}]")
     return array.astype(np.int64)

@@ -292,21 +292,27 @@ def _read(
         ids=ids,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
-        notes=_flags_told(table, scores) if table.flagged else (),
+        notes=_notes(table, scores),
     )
     if table.open_angle:
         check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
     return file
 
 
-def _flags_told(table: _Table, scores: Floats) -> tuple[str, ...]:
-    """What is said of rows that are marked to be ignored."""
-    count = int(np.count_nonzero(scores == 0))
-    if not count:
-        return ()
-    name = table.names[table.score[0]]
-    rows = "row has" if count == 1 else "rows have"
-    return (f"{count:,} {rows} {name} 0, to be ignored by the rule of {table.format}: taken along",)
+def _notes(table: _Table, scores: Floats) -> tuple[str, ...]:
+    """What is said of rows that are marked to be ignored, and of those behind a #."""
+    notes = []
+    count = int(np.count_nonzero(scores == 0)) if table.flagged else 0
+    if count:
+        name = table.names[table.score[0]]
+        rows = "row has" if count == 1 else "rows have"
+        rule = f"to be ignored by the rule of {table.format}"
+        notes.append(f"{count:,} {rows} {name} 0, {rule}: taken along")
+    left_out = table.sample.left_out
+    if left_out:
+        rows = "row that begins" if left_out == 1 else "rows that begin"
+        notes.append(f"{left_out:,} {rows} with # left out as comment")
+    return tuple(notes)
 
 
 _Loaded = tuple[dict[str, list[Array]], Floats, Floats]

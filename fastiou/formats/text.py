@@ -92,6 +92,8 @@ class Sample:
         Whether there is a delimiter behind the last cell of each row.
     has_commas : bool
         Whether numbers have commas in place of points.
+    left_out : int
+        How many lines in front begin with # and look like rows.
     """
 
     delimiter: str | None
@@ -102,6 +104,7 @@ class Sample:
     skipped: int = 0
     has_end: bool = False
     has_commas: bool = False
+    left_out: int = 0
 
     @property
     def head(self) -> Sample:
@@ -214,6 +217,13 @@ def _sample(data: bytes, headed: bool) -> Sample:
     sample = replace(
         sample, cells=rows, first=rows[0] if rows else [], numbers=numbers if len(numbers) else None
     )
+    width = len(rows[-1]) if rows else 0
+    like_rows = sum(
+        any(number_in(cell) is not None for cell in each) and len(sample.tidy(each)) == width
+        for place in comments if place != header
+        for _, each in cells_of(iter([lines[place].lstrip().lstrip("#")]), between)
+    )  # fmt: skip
+    sample = replace(sample, left_out=like_rows)
     in_place = headed and header is None and sample.is_headed
     return replace(sample, skipped=line) if in_place else sample
 

@@ -470,11 +470,11 @@ def test_options_that_masks_do_not_have():
         ),
         (
             ["--format", "mot"],
-            "--geometry mask cannot read --format mot, but yolo-seg or labelme or coco",
+            f"--geometry mask cannot read --format mot, but {known}",
         ),
         (
             ["--format-b", "labels"],
-            "--geometry mask cannot read --format labels, but yolo-seg or labelme or coco",
+            f"--geometry mask cannot read --format labels, but {known}",
         ),
     ):
         result = run("match", "none", "none", "--geometry", "mask", *arguments)

@@ -159,8 +159,8 @@ def test_names_in_folders(tmp_path: Path) -> None:
 
 
 def test_arrays_that_are_not_used_are_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "boxes.npz", boxes=[[0, 0, 9, 9]], scores=[0.5], labels=[1])
-    assert read_boxes(tmp_path / "boxes.npz").unused == ("labels",)
+    np.savez(tmp_path / "boxes.npz", boxes=[[0, 0, 9, 9]], scores=[0.5], sizes=[1])
+    assert read_boxes(tmp_path / "boxes.npz").unused == ("sizes",)
 
 
 def test_corners_that_are_no_corners_are_not_guessed(tmp_path: Path) -> None:
@@ -955,3 +955,57 @@ def test_files_of_other_folders_are_the_same(tmp_path: Path) -> None:
     grouping = common_groups(a, b)
     assert grouping is not None
     assert grouping.pairs == 2
+
+
+def test_rows_behind_a_mark_of_comments_are_told(tmp_path: Path) -> None:
+    for content, count in (
+        ("#a.jpg,1,2,3,4,cat\nb.jpg,1,2,3,4,cat\n", 1),
+        ("# 1,2,3,4\n# 1,2,3,4\n5,6,7,8\n", 2),
+        ("# two, boxes\n5,6,7,8\n", 0),
+        ("# x1,y1,x2,y2\n5,6,7,8\n", 0),
+    ):
+        file = read(tmp_path, content)
+        assert len(file) == 1
+        assert [note.split(" ", 1)[0] for note in file.notes] == [str(count)] * bool(count)
+
+
+def test_arrays_that_tell_keys_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.npz"
+    boxes = [[0, 0, 9, 9]] * 2
+    np.savez(path, boxes=boxes, labels=[1, 2], image_ids=["a", "b"], track_ids=[3, 4])
+    file = read_boxes(path)
+    keys = {key: values.tolist() for key, values in file.keys.items()}
+    assert keys == {"image": ["a", "b"], "category": [1, 2]}
+    assert file.unused == ("track_ids",)
+    assert read_boxes(path, by=("category",)).keys.keys() == {"category"}
+    for names in ("classes", "categories", "class_ids", "groups", "frames", "img_ids"):
+        np.savez(path, boxes=boxes, **{names: [1, 2]})
+        assert len(read_boxes(path).keys) == 1, names
+    np.savez(path, boxes=boxes, groups=[1, 1], image_ids=[1, 2])
+    with pytest.raises(FileError, match=r"image_ids tell different groups, expected --by"):
+        read_boxes(path)
+    for wrong in ([1], ["a", " "], [[1], [2]], [0.5, 1]):
+        np.savez(path, boxes=boxes, labels=wrong)
+        with pytest.raises(FileError, match="labels"):
+            read_boxes(path)
+
+
+def test_what_else_annotations_hold_is_named(tmp_path: Path) -> None:
+    more = VOC.replace("<name>cat</name>", "<name>cat</name><trackid>3</trackid><pose>left</pose>")
+    file = read(tmp_path, more.replace("<difficult>0", "<difficult>1"))
+    assert file.unused == ("trackid",)
+    assert file.notes == ("1 object is difficult, to be ignored by the rule of voc: taken along",)
+    assert read(tmp_path, VOC).notes == ()
+    shapes = [
+        {**shape, "group_id": number, "flags": {}}
+        for number, shape in zip((None, 3), LABELME["shapes"])
+    ]
+    assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ("group_id",)
+
+
+def test_folders_of_integers_that_could_be_boxes(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", [[0, 0, 9, 9, 1]])
+    with pytest.raises(FileError, match="could be npy or labels, expected --format npy or labels"):
+        holds_boxes(tmp_path)
+    np.save(tmp_path / "b.npy", np.zeros((9, 9), int))
+    assert not holds_boxes(tmp_path)

@@ -217,3 +217,42 @@ def test_a_layout_that_no_file_takes_is_refused(tmp_path: Path) -> None:
         )
     np.save(tmp_path / "boxes.npy", [[10, 20, 120, 140]])
     run_well("match", tmp_path / "boxes.npy", path, "--boxes", "xyxy", "--by", "none")
+
+
+def test_a_folder_and_names_with_endings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels by image, and a table with the names of image files."""
+    monkeypatch.setenv("COLUMNS", "160")
+    labels, table, out = tmp_path / "labels", tmp_path / "found.csv", tmp_path / "out.csv"
+    labels.mkdir()
+    for name in ("a", "b"):
+        (labels / f"{name}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    table.write_text("filename,class,cx,cy,w,h\nb.jpg,0,0.5,0.5,0.2,0.2\nc.JPEG,0,.5,.5,.2,.2\n")
+    result = run_well("match", labels, table, "--out", out, "--quiet")
+    assert out.read_text().splitlines() == ["rows,cols,values,image,category", "1,0,1.0,b,0"]
+    assert "(names of images without their endings)" in result.stderr
+    result = run_well("match", table, labels, "--out", out)
+    assert out.read_text().splitlines()[1] == "0,1,1.0,b.jpg,0"
+    assert "(names of images without their endings)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (["x/a.jpg"], ["y/a.jpg"]),  # cameras, say
+        (["a.jpg", "a.png"], ["a"]),  # two images of one name
+        (["a.v1"], ["a"]),
+    ],
+)
+def test_what_else_names_of_images_differ_by_counts(
+    tmp_path: Path, a: list[str], b: list[str]
+) -> None:
+    for name, images in (("a.csv", a), ("b.csv", b)):
+        rows = "".join(f"{image},0,0,5,5\n" for image in images)
+        (tmp_path / name).write_text(f"image,x1,y1,x2,y2\n{rows}")
+    result = run("match", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert result.exit_code == 2
+    assert "no image in common" in result.stderr
+    one = (tmp_path / "a.csv").read_text() + f"{b[0]},0,0,5,5\n"
+    (tmp_path / "a.csv").write_text(one)
+    result = run_well("match", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert "endings" not in result.stdout

@@ -23,7 +23,7 @@ import numpy as np
 from fastiou.metrics import METRICS, Metric, Need
 from fastiou.typing import Array
 
-__all__ = ["PADDING", "Columns", "Geometry", "Small", "unmagnify"]
+__all__ = ["PADDING", "Columns", "Geometry", "InStep", "Small", "unmagnify"]
 
 
 #: Columns go on this far past the last member, so that kernels may always compute whole chunks.
@@ -77,6 +77,17 @@ class Small(NamedTuple):
     moved: tuple[str, ...] = ()
 
 
+class InStep(NamedTuple):
+    """Compiled: how 16 pairs are scored at once, to the bits that one by one they have."""
+
+    #: `(member, bounds, data, start, scores, place)`: one member against those from `start` on. The
+    #: scores are written from `place` on.
+    one: Callable[..., None]
+    #: `(bounds1, data1, bounds2, data2, start, scores)`: those from `start` on, each with its
+    #: fellow.
+    each: Callable[..., None]
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """A kind of members that overlap. Compared by identity: factories of kernels cache by it."""
@@ -99,6 +110,8 @@ class Geometry:
     measures: Mapping[Need, Callable[..., Any]]
     #: `(array, in_fmt, out_fmt)`: its members in another of its formats.
     convert: Callable[[Array, str, str], Array] | None = None
+    #: Formats of other geometries that `convert` knows, too.
+    converts: tuple[str, ...] = ()
     #: `(value, numbers)`: whether an argument is of this geometry, whatever the format, in which
     #: members have so many numbers.
     recognises: Callable[[Any, int], bool] = lambda value, numbers: False
@@ -111,6 +124,8 @@ class Geometry:
     chunk: int = 16
     #: How a few members are prepared, where one compiled call can do that.
     small: Small | None = None
+    #: `(metric) -> ` how pairs are scored 16 at a time, where LLVM makes no vectors of `measures`.
+    in_step: Callable[[Metric], InStep] | None = None
     #: `(metric) -> ` a scorer of chunks of its own (see `cpu.scoring`), where the general one was
     #: measured to be too slow.
     chunk_scorer: Callable[[Metric], Any] | None = None
@@ -133,7 +148,7 @@ class Geometry:
         """
         name = self.name.replace(" ", "-")
         small = None if self.small is None else self.small.fill
-        parts = [self.load, *self.measures.values(), self.chunk_scorer, small]
+        parts = [self.load, *self.measures.values(), self.in_step, self.chunk_scorer, small]
         functions = [inspect.unwrap(getattr(part, "py_func", part)) for part in parts if part]
         package = __name__.partition(".")[0]
         outside = {

@@ -21,6 +21,8 @@ __all__ = [
     "mask_iou",
     "nms",
     "optimal_match",
+    "quadrilateral_iou",
+    "rotated_iou",
     "soft_iou",
     "thresholded_iou",
     "topk",
@@ -419,29 +421,50 @@ def _centres_and_axes(boxes: Array, fmt: str) -> tuple[Array, Array, Array]:
     return centres, np.where((sides > 0).all(-1, keepdims=True), sides, 0), axes
 
 
-def _clipped(points: list[Array], axis: int, sign: int, limit: Array) -> list[Array]:
-    """Polygons, without what lies beyond `sign * coordinate = limit` (Sutherland, Hodgman).
+def _clipped(points: list[Array], on: Array, outward: Array) -> list[Array]:
+    """Polygons, without what lies outward of the line through a point (Sutherland, Hodgman).
 
     A polygon is a list of corners, each an array (M, 2): one for each of M polygons. Every polygon
     keeps as many corners as all others, so a corner that is cut off repeats the one before it.
     """
+    axis = int(outward[0] == 0)
     # The first corner has none before it, so that the last ones are found in a first round.
     last = np.zeros_like(points[0])
     for _ in range(2):
         result = []
         for before, here in zip(points[-1:] + points[:-1], points, strict=True):
-            beyond1 = sign * before[:, axis] - limit
-            beyond2 = sign * here[:, axis] - limit
+            beyond1, beyond2 = (before - on) @ outward, (here - on) @ outward
             crosses = (beyond1 > 0) != (beyond2 > 0)
             share = _quotient(beyond1, np.where(crosses, beyond1 - beyond2, 0))[:, None]
             crossing = before + share * (here - before)
-            # The axis itself without rounding.
-            crossing[:, axis] = sign * limit
+            if outward[1 - axis] == 0:  # an axis itself without rounding
+                crossing[:, axis] = on[axis]
             last = np.where(crosses[:, None], crossing, last)
             result.append(last)
             last = np.where((beyond2 <= 0)[:, None], here, last)
             result.append(last)
     return result
+
+
+def _area_of(points: list[Array]) -> Array:
+    """Areas of polygons as `_clipped` has them, positive where they turn from x towards y."""
+    pairs = zip(points[-1:] + points[:-1], points, strict=True)
+    return sum(((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]) / 2 for p, q in pairs), np.zeros(()))
+
+
+def _of_areas(metric: str, shared: Array, area1: Array, area2: Array, exponent: int) -> Array:
+    """Scores of shared areas (N, M) and areas (N, 1) and (1, M), all in units of 4^exponent."""
+    shared = np.clip(shared, 0, np.minimum(area1, area2))
+    if metric == "intersection":
+        with np.errstate(over="ignore"):
+            return np.ldexp(shared, 2 * exponent)
+    divisors = {
+        "iou": area1 + area2 - shared,
+        "iof": np.broadcast_to(area1, shared.shape),
+        "ios": np.minimum(area1, area2),
+        "dice": (area1 + area2) / 2,
+    }
+    return _quotient(shared, divisors[metric])
 
 
 def rotated_iou(
@@ -493,25 +516,78 @@ def rotated_iou(
             moved + along + across,
             moved - along + across,
         ]
-        for axis, limit in ((0, width / 2), (1, height / 2)):
-            for sign in (-1, 1):
-                points = _clipped(points, axis, sign, limit)
-        for before, here in zip(points[-1:] + points[:-1], points, strict=True):
-            shared[row] += (before[:, 0] * here[:, 1] - before[:, 1] * here[:, 0]) / 2
+        for outward in np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]):
+            points = _clipped(points, outward * [width / 2, height / 2], outward)
+        shared[row] = _area_of(points)
 
     area1, area2 = sides1.prod(-1)[:, None], sides2.prod(-1)[None]
-    shared = np.clip(shared, 0, np.minimum(area1, area2))
-    scores = {
-        "iou": _quotient(shared, area1 + area2 - shared),
-        "iof": _quotient(shared, np.broadcast_to(area1, shared.shape)),
-        "ios": _quotient(shared, np.minimum(area1, area2)),
-        "dice": _quotient(2 * shared, area1 + area2),
-        "intersection": shared,
-    }
-    if metric == "intersection":
-        with np.errstate(over="ignore"):
-            scores[metric] = np.ldexp(shared, 2 * exponent)
-    result: Array = scores[metric].astype(np.float32 if single else np.float64)
+    result = _of_areas(metric, shared, area1, area2, exponent)
     result[missing1] = np.nan
     result[:, missing2] = np.nan
+    return result.astype(np.float32 if single else np.float64)
+
+
+# ---- quadrilaterals ----------------------------------------------------------------------------
+
+
+def _turn(first: Array, second: Array, third: Array) -> Array:
+    """Positive where a way along three points (..., 2) turns from x towards y."""
+    way, further = second - first, third - first
+    result: Array = way[..., 0] * further[..., 1] - way[..., 1] * further[..., 0]
     return result
+
+
+def _shared_of_triangles(triangle: Array, others: Array) -> Array:
+    """Areas that a triangle (3, 2) shares with others (M, 3, 2), all of which turn towards y."""
+    points = list(np.moveaxis(others, 1, 0))
+    for begin, end in zip(triangle, np.roll(triangle, -1, axis=0), strict=True):
+        points = _clipped(points, begin, (end - begin)[::-1] * [1, -1])
+    return _area_of([point - points[0] for point in points])
+
+
+def quadrilateral_iou(
+    members1: npt.ArrayLike, members2: npt.ArrayLike, *, metric: str = "iou"
+) -> Array:
+    """Dense scores of quadrilaterals as `fastiou.box_iou` must give them, within rounding.
+
+    Each is the sum or the difference of two triangles, which are convex. See `rotated_iou`.
+
+    Examples
+    --------
+    >>> from fastiou import reference
+    >>> reference.quadrilateral_iou([[0, 0, 2, 0, 2, 2, 0, 2]], [[1, 0, 3, 0, 3, 2, 1, 2]]).round(6)
+    array([[0.333333]])
+    """
+    given = [np.asarray(members).reshape(-1, 8) for members in (members1, members2)]
+    single = all(members.dtype.kind == "f" and members.dtype.itemsize <= 4 for members in given)
+    missing1, missing2 = (np.isnan(members.astype(np.float64)).any(-1) for members in given)
+    a, b = (np.nan_to_num(members.astype(np.float64)).reshape(-1, 4, 2) for members in given)
+    # In units of the largest number, so that no area overflows.
+    largest = max(np.abs(members).max(initial=0) for members in (a, b))
+    exponent = int(np.frexp(largest)[1])
+    a, b = (np.ldexp(members, -exponent) for members in (a, b))
+
+    def triangles(members: Array) -> list[tuple[Array, Array]]:
+        """Two triangles of each, and their areas, negative where they turned the other way."""
+        found = []
+        for corners in ([0, 1, 2], [0, 2, 3]):
+            own = members[:, corners]
+            size = _turn(*np.moveaxis(own, 1, 0)) / 2
+            found.append((np.where((size < 0)[:, None, None], own[:, ::-1], own), size))
+        return found
+
+    parts1, parts2 = triangles(a), triangles(b)
+    shared = np.zeros((len(a), len(b)))
+    for own, size in parts1:
+        for others, other_size in parts2:
+            for row, triangle in enumerate(own):
+                # About a corner, so that little is rounded.
+                some = _shared_of_triangles(triangle - triangle[0], others - triangle[0])
+                shared[row] += np.sign(size[row] * other_size) * some
+    area1, area2 = (sum(size for _, size in parts) for parts in (parts1, parts2))
+    shared *= np.sign(area1)[:, None] * np.sign(area2)
+    area1, area2 = np.abs(area1)[:, None], np.abs(area2)[None]
+    result = _of_areas(metric, shared, area1, area2, exponent)
+    result[missing1] = np.nan
+    result[:, missing2] = np.nan
+    return result.astype(np.float32 if single else np.float64)

@@ -31,6 +31,16 @@ def rotated_boxes(rng: np.random.Generator, count: int) -> Array:
     return np.concatenate([*numbers, 360 * rng.random((count, 1)) - 180], axis=1)
 
 
+def quadrilaterals(rng: np.random.Generator, count: int) -> Array:
+    """A corner in each quarter around a point, so that edges never cross; many are concave."""
+    angles = (np.arange(4) + 0.95 * rng.random((count, 4))) * np.pi / 2
+    reach = 2 + 8 * rng.random((count, 4, 1))
+    corners = 20 * rng.random((count, 1, 2)) + reach * np.stack(
+        [np.cos(angles), np.sin(angles)], -1
+    )
+    return corners.reshape(count, 8)
+
+
 SAMPLES = {
     "box": Sample(
         "xyxy",
@@ -43,6 +53,12 @@ SAMPLES = {
         rotated_boxes,
         lambda a, b, metric: reference.rotated_iou(a, b, metric=metric),
         1e-11,
+    ),
+    "quadrilateral": Sample(
+        "xyxyxyxy",
+        quadrilaterals,
+        lambda a, b, metric: reference.quadrilateral_iou(a, b, metric=metric),
+        1e-12,
     ),
     "mask": Sample(
         "xyxy",

@@ -199,6 +199,8 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
 def aligned_filler(geometry: Geometry, metric: Metric) -> Any:
     """Make the function that fills a range of aligned scores."""
     formula, measure, load = metric.formula, geometry.measures[metric.needs], geometry.load
+    has_steps = geometry.in_step is not None
+    score_each: Any = geometry.in_step(metric).each if geometry.in_step is not None else None
 
     @register_jitable
     @named(f"{geometry.label}-{metric.name}")
@@ -216,9 +218,12 @@ def aligned_filler(geometry: Geometry, metric: Metric) -> Any:
         line = stack_array(scores, LINE)
         for i in range(begin, end, LINE):
             place = np.uint64(i)
-            for j in range(np.uint64(LINE)):
-                member1 = load(bounds1, data1, place + j)
-                line[j] = formula(*measure(member1, load(bounds2, data2, place + j)))
+            if has_steps:
+                score_each(bounds1, data1, bounds2, data2, place, line)
+            else:
+                for j in range(np.uint64(LINE)):
+                    member1 = load(bounds1, data1, place + j)
+                    line[j] = formula(*measure(member1, load(bounds2, data2, place + j)))
             store_first(scores, i, line, LINE, end - i)
 
     return fill_aligned

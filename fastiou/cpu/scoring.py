@@ -99,6 +99,8 @@ def chunk_scorer(
     if geometry.is_its_bounds:
         return score_all
     score = pair_scorer(geometry, metric)
+    has_steps = geometry.in_step is not None
+    score_lanes: Any = geometry.in_step(metric).one if geometry.in_step is not None else None
 
     # What shares nothing scores 0, whatever the metric: most need not be scored. LLVM inlines this,
     # so that it is compiled once for all places of a kernel.
@@ -116,9 +118,12 @@ def chunk_scorer(
             first = part * np.uint64(LANES)
             own = bits >> first & low_bits(LANES)
             if count_ones(own) > FEW:
-                for j in range(np.uint64(LANES)):
-                    place = first + j
-                    chunk[place] = score(member, load(bounds, data, start + place))
+                if has_steps:
+                    score_lanes(member, bounds, data, start + first, chunk, first)
+                else:
+                    for j in range(np.uint64(LANES)):
+                        place = first + j
+                        chunk[place] = score(member, load(bounds, data, start + place))
                 own = np.uint64(0)
             while own:
                 place = first + np.uint64(count_zeros_below(own))

@@ -64,9 +64,18 @@ AREA, ASPECT, CENTRE_X = range(3)
 
 
 def read_boxes(
-    name: str, value: Any, fmt: str, numbers: int, geometry: Geometry, *, batches: bool
+    name: str,
+    value: Any,
+    fmt: str,
+    numbers: int,
+    geometry: Geometry,
+    *,
+    batches: bool,
+    points: int = 0,
 ) -> Input:
     """An argument of boxes of any kind: an array (..., N, numbers), or (N, numbers) alone.
+
+    Where a member is made of `points`, also an array (..., N, points, 2).
 
     Raises
     ------
@@ -84,9 +93,11 @@ def read_boxes(
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of boxes
         array = array.reshape(0, numbers)
+    if points and array.ndim > 2 and array.shape[-2:] == (points, 2):
+        array = array.reshape(*array.shape[:-2], numbers)
     if array.ndim < 2 or array.shape[-1] != numbers:
         hint = ""
-        if array.shape == (numbers,):
+        if array.shape in ((numbers,), (points, 2)):
             hint = f"; one {geometry.name} has shape (1, {numbers})"
         elif array.ndim >= 2 and numbers < array.shape[-1] <= numbers + 3:
             columns = "..., " if array.ndim > 2 else ":, "
@@ -95,6 +106,8 @@ def read_boxes(
                 f"{name}[{columns}:{numbers}]"
             )
         accepted = f"(..., N, {numbers})" if batches else f"(N, {numbers})"
+        if points:
+            accepted += f" or {accepted[:-2]}{points}, 2)"
         raise ValueError(f"{name} must have the shape {accepted}, got {array.shape}{hint}")
     if array.ndim > 2 and not batches:
         raise ValueError(

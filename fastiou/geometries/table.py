@@ -75,6 +75,7 @@ add_row(
         dict.fromkeys(("cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw", "xywhr"), 5),
     )
 )
+add_row(Row("quadrilateral", "fastiou.geometries.quadrilaterals", {"xyxyxyxy": 8}))
 add_row(Row("mask", "fastiou.geometries.masks.masks", {}))
 
 
@@ -130,18 +131,31 @@ def read_sets(
 
 
 def convert_members(given: Input, fmt: str) -> Array:
-    """The members of a checked argument in another format of their geometry, in a new array."""
-    geometry = given.geometry
-    assert geometry is not None
-    assert geometry.convert is not None
+    """The members of a checked argument in another format, in a new array.
+
+    Raises
+    ------
+    ValueError
+        No geometry knows both formats.
+    """
+    geometry, other = FORMATS[given.fmt].load(), FORMATS[fmt].load()
+    convert = geometry.convert
+    if other is not geometry and fmt not in geometry.converts:
+        convert = other.convert
+        if given.fmt not in other.converts:
+            raise ValueError(
+                f"in_fmt and out_fmt must be formats of one geometry, got {given.fmt!r} of "
+                f"{geometry.plural} and {fmt!r} of {other.plural}"
+            )
+    assert convert is not None
     refuse_infinite(given)
     array = given.array
     if array.size <= chunks.PIECE:
-        return geometry.convert(array, given.fmt, fmt)
+        return convert(array, given.fmt, fmt)
     rows = array.reshape(-1, array.shape[-1])
     converted: Array | None = None
     for own in chunks.slices(len(rows), chunks.PIECE // rows.shape[1]):
-        some = geometry.convert(rows[own], given.fmt, fmt)
+        some = convert(rows[own], given.fmt, fmt)
         if converted is None:
             converted = np.empty((len(rows), some.shape[1]), some.dtype)
         converted[own] = some

@@ -26,10 +26,10 @@ def box_area(boxes: Any, fmt: str = USUAL) -> Any:
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
-        Boxes, as in `box_iou`.
+    boxes : array_like, shape (..., N, 4), (..., N, 5) or (..., N, 8)
+        Boxes, rotated boxes or quadrilaterals, as in `box_iou`.
     fmt
-        What the four or five numbers are, as in `box_iou`.
+        What the numbers are, as in `box_iou`.
 
     Returns
     -------
@@ -70,22 +70,26 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
-        Boxes, as in `box_iou`. Of a `BoxTable` the result is one, too.
+    boxes : array_like, shape (..., N, 4), (..., N, 5) or (..., N, 8)
+        Boxes, rotated boxes or quadrilaterals, as in `box_iou`. Of a `BoxTable` the result is one,
+        too.
     in_fmt, out_fmt
         The formats: two of "xyxy", "xywh" and "cxcywh"; or, for rotated boxes, two of "cxcywhr",
-        "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``).
+        "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``). All
+        of these become corners, "xyxyxyxy". Corners of rectangles become rotated boxes.
 
     Returns
     -------
-    array of the shape of `boxes`
+    array, shape (..., N, numbers of out_fmt)
         A new array of the dtype of the input; float64 for integers, since centres can be halves,
-        and float32 for bfloat16. Inverted boxes stay inverted, NaN stays NaN.
+        and float32 for bfloat16. NaN stays NaN. Inverted boxes stay inverted; their corners are
+        those of a box whose negative sides are 0.
 
     Raises
     ------
     TypeError, ValueError
-        As `box_iou`.
+        As `box_iou`; a quadrilateral that is no rectangle, by more than rounding, is to become a
+        rotated box.
 
     Examples
     --------
@@ -94,21 +98,17 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     array([[20., 40., 20., 40.]])
     >>> fastiou.box_convert([[20, 40, 20, 40, 30]], "cxcywhr", "cxcywhr-cw")
     array([[ 20.,  40.,  20.,  40., -30.]])
+    >>> fastiou.box_convert([[20, 40, 20, 40, 90]], "cxcywhr", "xyxyxyxy")
+    array([[ 0., 50.,  0., 30., 40., 30., 40., 50.]])
     """
     check_choice("in_fmt", in_fmt, FORMATS)
     check_choice("out_fmt", out_fmt, FORMATS)
-    geometry, other = FORMATS[in_fmt].load(), FORMATS[out_fmt].load()
-    if other is not geometry:
-        raise ValueError(
-            f"in_fmt and out_fmt must be formats of one geometry, got {in_fmt!r} of "
-            f"{geometry.plural} and {out_fmt!r} of {other.plural}"
-        )
     if isinstance(boxes, BoxTable):
         if boxes.fmt != in_fmt:
             raise ValueError(f"in_fmt must be {boxes.fmt!r}, as of the table, got {in_fmt!r}")
         return boxes.convert(out_fmt)
     boxes, *_ = opened(("boxes", ""), boxes, None, in_fmt, by_keys=False, boxes_only=True)
-    given = geometry.read("boxes", boxes, in_fmt, batches=True)
+    given = FORMATS[in_fmt].load().read("boxes", boxes, in_fmt, batches=True)
     return hand_back(convert_members(given, out_fmt), given)
 
 

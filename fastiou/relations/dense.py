@@ -45,7 +45,8 @@ WITHOUT_DENSE = (
 #: Crowds that are scored at a time, so that their scores need little memory besides the result.
 CROWDS_AT_A_TIME = 1024
 
-#: Members that are prepared and scored at a time where each is scored against its fellow.
+#: Members that are prepared and scored at a time where each is scored against its fellow; of those
+#: with many numbers a quarter.
 ALIGNED_AT_A_TIME = 1 << 16
 
 
@@ -67,23 +68,25 @@ def box_iou(
 
     Parameters
     ----------
-    boxes1 : array_like, shape (..., N, 4), or (..., N, 5) for rotated boxes
+    boxes1 : array_like, shape (..., N, 4), (..., N, 5), (..., N, 8) or (..., N, 4, 2)
         Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
         speak DLPack, lists, or data frames (pandas, polars, pyarrow), in which a missing number is
-        NaN: four columns, told by their names if these are no numbers. A `BoxTable` brings its
-        format; its keys do not count here. Leading dimensions are batches, which broadcast.
-    boxes2 : array_like, shape (..., M, 4) or (..., M, 5)
+        NaN: a column for each number, told by their names if these are no numbers. A `BoxTable`
+        brings its format; its keys do not count here. Leading dimensions are batches, which
+        broadcast.
+    boxes2 : array_like, of the same numbers
         The boxes to compare with; M = N if `aligned`.
-    fmt : {"xyxy", "xywh", "cxcywh"}, or a format of rotated boxes
+    fmt : {"xyxy", "xywh", "cxcywh", "xyxyxyxy"}, or a format of rotated boxes
         What the four numbers are: two corners; the corner with the smaller coordinates and the
         size; the centre and the size. Edges are where the numbers say: a box from 1 to 3 is 2 wide.
         Rotated ones are "cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr". Their
         fifth number is the angle: in degrees, or radians with "-rad"; counter-clockwise as seen in
         an image, or clockwise with "-cw". ``docs/rotated-boxes.md`` says which library has which.
+        "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``).
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
-        in squared units of the input, all others are without units. Rotated boxes have "iou",
-        "iof", "ios", "dice" and "intersection".
+        in squared units of the input, all others are without units. Rotated boxes and
+        quadrilaterals have "iou", "iof", "ios", "dice" and "intersection".
     aligned : bool
         Score box i against box i only.
     iscrowd : array_like of bool, shape (M,), optional
@@ -107,7 +110,7 @@ def box_iou(
     TypeError
         Not real numbers; a tensor that requires grad; two array libraries.
     ValueError
-        A wrong shape or option, or an infinite coordinate.
+        A wrong shape or option, an infinite coordinate, or a quadrilateral whose edges cross.
     MemoryError
         The result would not fit in memory.
     RuntimeError
@@ -487,7 +490,8 @@ class _Job:
         """
         flat = scores.reshape(-1)
         ways = set()
-        step = len(flat) if self._needs_all_at_once() else ALIGNED_AT_A_TIME
+        step = ALIGNED_AT_A_TIME // (4 if self._geometry.in_step is not None else 1)
+        step = len(flat) if self._needs_all_at_once() else step
         for begin in range(0, len(flat), max(step, 1)):
             own = slice(begin, begin + step)
             ways.add(self._fill_some_aligned(flat[own], first_row + begin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +22,9 @@ __all__ = [
     "key_column",
     "names_of_pairs",
 ]
+
+#: The ending of the name of an image.
+ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
 #: Names of columns of results, which no key may have.
 RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
@@ -53,7 +57,7 @@ class Grouping:
     count : int
         Number of groups in both sets together.
     aside : str
-        Which keys only one set has, "" if none.
+        Which keys only one set has, and how names are compared, "" if there is nothing to tell.
     of_one : bool
         Whether there is but one set.
     values : dict
@@ -142,6 +146,9 @@ def common_groups(
     for key in common:
         values = _columns_of(key, both, called, by)
         told[key] = values[0]
+        if key == "image" and (plain := _without_endings(values)) is not None:
+            values = plain
+            aside = "; ".join(filter(None, [aside, "names of images without their endings"]))
         joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
         parts = joined[: len(a)], joined[len(a) :]
@@ -199,6 +206,25 @@ def _columns_of(
     if not shared:
         return [next(iter(columns.values()))[1] for columns in told]
     return [values for _, values in shared[0]]
+
+
+def _without_endings(values: Sequence[Array]) -> list[Array] | None:
+    """Names of images without .jpg and the like, if without these alone some are in both sets.
+
+    Folders of annotations name their images so. Where two names would become one, None.
+    """
+    if len(values) < 2 or any(column.dtype.kind != "U" for column in values):
+        return None
+    if np.isin(values[0], values[1]).any():
+        return None
+    plain = []
+    for column in values:
+        names, inverse = np.unique(column, return_inverse=True)
+        stems = [ENDING.sub("", name) for name in names.tolist()]
+        if len(set(stems)) < len(stems):
+            return None
+        plain.append(np.array(stems, np.str_)[inverse])
+    return plain if np.isin(plain[0], plain[1]).any() else None
 
 
 def _without_folders(one: Array, other: Array) -> list[Array]:

@@ -93,8 +93,11 @@ def extents(members: Array, fmt: str) -> Iterator[tuple[Array, Array]]:
         columns.setdefault(name, []).append(column)
     for axis, side in AXES.items():
         with np.errstate(over="ignore"):
-            if len(columns.get(axis, ())) > 1:
-                low, high = columns[axis]
+            ends = columns.get(axis, ())
+            if len(ends) > 2:  # corners in any order
+                yield np.min(ends, axis=0), np.max(ends, axis=0)
+            elif len(ends) > 1:
+                low, high = ends
                 yield low, high
             elif axis in columns:
                 yield columns[axis][0], columns[axis][0] + columns[side][0]

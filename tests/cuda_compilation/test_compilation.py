@@ -34,6 +34,7 @@ import fastiou as fi
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.gpu_packing import FIND_FRACTION, PACK
+from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.metrics import METRICS
 
@@ -72,6 +73,10 @@ def boxes_by(metric: str) -> DenseKernels:
 
 def rotated_by(metric: str) -> DenseKernels:
     return dense_kernels(ROTATED_BOX, METRICS[metric])
+
+
+def quadrilaterals_by(metric: str) -> DenseKernels:
+    return dense_kernels(QUADRILATERAL, METRICS[metric])
 
 
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
@@ -131,7 +136,14 @@ def assert_area_is_single(code: Compiled) -> None:
     assert not costly, f"float64 in PTX: {costly}"
 
 
+def assert_terms_are_rounded(code: Compiled) -> None:
+    """What edges of quadrilaterals have below both: fused, sums would hang on which comes first."""
+    rounded = code.words["mul.rn.f64"]
+    assert rounded >= 3, f"{rounded} products of float64 are rounded, but a pair of edges has 3"
+
+
 ROTATED = (assert_products_are_rounded,)
+QUADRILATERALS = (assert_terms_are_rounded,)
 ROTATED_SINGLE = (*ROTATED, assert_area_is_single)
 
 PLAIN_METRICS = [metric for metric in METRICS if metric != "ciou"]
@@ -189,6 +201,18 @@ TABLE = [
             Row(f"aligned-{name}-f64", made.aligned, of_aligned(float64), THREE_BLOCKS, ROTATED),
         )
     ),
+    *(
+        row
+        for metric in ("iou", "intersection")
+        for made in [quadrilaterals_by(metric)]
+        for name in [f"quadrilateral-{metric}"]
+        for row in (
+            # On a B200 8 bytes of it are not in registers.
+            Row(f"scalar-{name}", made.scalar, of_scalar(float64), ONE_BLOCK, QUADRILATERALS,
+                CAPABILITIES[:2]),
+            Row(f"aligned-{name}", made.aligned, of_aligned(float64), ONE_BLOCK, QUADRILATERALS),
+        )
+    ),
     Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
     Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
     Row("find-fraction", FIND_FRACTION, (of_pack(float32)[0], row_of(int64)), THREE_BLOCKS),
@@ -232,6 +256,7 @@ MANY_BOXES = np.tile(BOXES, (1 << 13, 1))
 ROTATED_BOXES = np.array(
     [[2, 2, 4, 4, 30], [3, 3, 4, 4, 20], [2.5, 2.5, 1, 1, 45], [8.5, 8.5, 1, 1, 0]], np.float32
 )
+QUADRILATERAL_CORNERS = np.array([[0, 0, 4, 1, 5, 5, 1, 3], [1, 1, 4, 2, 2, 2, 1, 5]], np.float32)
 MANY_ROTATED_BOXES = np.tile(ROTATED_BOXES, (1 << 13, 1))
 ROTATED_DOUBLES = ROTATED_BOXES.astype(np.float64)
 
@@ -258,12 +283,14 @@ BY_TENSOR_CORES = (*DOUBLE, assert_counts_bits_of_matrices)
 SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
 
 
-def on_gpu(relation: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """A call with rotated boxes. A thread serves any row, if there are enough rows."""
+def on_gpu(
+    relation: Callable[..., Any], *arguments: Any, fmt: str = "cxcywhr"
+) -> Callable[[], Any]:
+    """A call with rotated boxes, or of `fmt`. A thread serves any row, if there are enough rows."""
 
     def call() -> Any:
         with mock.patch("fastiou.cuda.search.TEAMS", ((1, 1 << 15), (256, sys.maxsize))):
-            return relation(*arguments, fmt="cxcywhr", device="cuda")
+            return relation(*arguments, fmt=fmt, device="cuda")
 
     return call
 
@@ -302,6 +329,19 @@ CALLS = [
          {"clear": (), "reach-rotated-box": (), "best-rotated-box-iou": ROTATED}),
     Call("nms-rotated", on_gpu(fi.nms, ROTATED_BOXES, SCORES), TWO_BLOCKS,
          {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
+    *(
+        Call(f"{name}-quadrilaterals", on_gpu(relation, *arguments, fmt="xyxyxyxy"), ONE_BLOCK,
+             checks)
+        for name, relation, arguments, checks in (
+            ("pairs", fi.pairs, (QUADRILATERAL_CORNERS,) * 2,
+             {**SORTED, "reach-quadrilateral": (), "pairs-quadrilateral-iou": QUADRILATERALS}),
+            ("topk", fi.topk, (QUADRILATERAL_CORNERS, QUADRILATERAL_CORNERS, 2),
+             {"clear": (), "reach-quadrilateral": (),
+              "best-block-quadrilateral-iou": QUADRILATERALS}),
+            ("nms", fi.nms, (QUADRILATERAL_CORNERS, SCORES[:2]),
+             {"suppress-quadrilateral-iou": (*QUADRILATERALS, assert_sees_other_blocks)}),
+        )
+    ),
     *(
         Call(f"{name}-rotated-f64", call, registers, checks, CAPABILITIES[of])
         # An A100 needs 130 to 140, with which an SM keeps one block.

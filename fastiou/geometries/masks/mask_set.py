@@ -553,7 +553,7 @@ def holds_masks(value: Any, numbers: int) -> bool:
     """Whether an argument that may hold boxes or masks holds masks: `Masks`, run lengths, images.
 
     Three dimensions make images, unless the last has the `numbers` of a box: that is a batch of
-    boxes.
+    boxes; or the last two have a quadrilateral's, as four points.
     """
     if isinstance(value, Masks):
         return True
@@ -571,7 +571,7 @@ def holds_masks(value: Any, numbers: int) -> bool:
             shape = *shape, len(first)
             first = first[0] if first else None
         shape = *shape, *_shape_of(first)
-    return len(shape) == 3 and shape[-1] != numbers
+    return len(shape) == 3 and shape[-1] != numbers and (numbers, shape[1:]) != (8, (4, 2))
 
 
 def _shape_of(value: Any) -> tuple[int, ...]:

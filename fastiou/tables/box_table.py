@@ -261,7 +261,8 @@ class BoxTable(Framed):
             raise ValueError("a table of masks has no format to convert")
         check_choice("fmt", fmt, FORMATS)
         geometry, other = FORMATS[self.fmt].load(), FORMATS[fmt].load()
-        if other is not geometry:
+        known = fmt in geometry.converts or self.fmt in other.converts
+        if other is not geometry and not known:
             raise ValueError(
                 f"fmt must be a format of {geometry.plural}, as the table has, got {fmt!r} of "
                 f"{other.plural}"

@@ -463,6 +463,7 @@ def test_a_folder_or_nothing_in_place_of_masks(tmp_path):
 
 
 def test_options_that_masks_do_not_have():
+    known = "yolo-seg or labelme or coco"
     for arguments, message in (
         (
             ["--metric", "giou"],

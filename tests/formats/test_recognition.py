@@ -998,7 +998,7 @@ def test_what_else_annotations_hold_is_named(tmp_path: Path) -> None:
     assert read(tmp_path, VOC).notes == ()
     shapes = [
         {**shape, "group_id": number, "flags": {}}
-        for number, shape in zip((None, 3), LABELME["shapes"])
+        for number, shape in zip((None, 3), LABELME["shapes"], strict=True)
     ]
     assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ("group_id",)
 

@@ -7,35 +7,34 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from fastiou.formats.coco_entries import (
+    NUMBER_OR_NAME,
+    Entries,
+    FileNames,
+    Listed,
+    asked,
+    plain_columns,
+)
 from fastiou.formats.content import (
-    Booleans,
     BoxFile,
     Floats,
     Integers,
     MemberFile,
-    Skipped,
     Wanted,
-    whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
-from fastiou.formats.keys import keys_of
 from fastiou.formats.mask_faults import mask_faults
 from fastiou.tables.columns import (
-    ID_NAMES,
-    ColumnsError,
-    key_columns,
     key_named,
-    plain_name,
 )
 from fastiou.tables.layouts import LAYOUTS, header_of
-from fastiou.typing import Array
 
 __all__ = [
     "SKIPPING",
@@ -51,29 +50,14 @@ __all__ = [
 #: What is kept of an annotation with a mask.
 KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
 
-#: What entries hold besides keys, scores and ids: boxes, masks, and what belongs to them.
-OWN = frozenset({"bbox", "segmentation", "area", "iscrowd", "score", "keypoints", "num_keypoints"})
-
-#: The names of COCO's own keys.
-FIRST = ("image_id", "category_id")
-
-NUMBER = "a whole number of 64 bits"
-NUMBER_OR_NAME = f"{NUMBER}, or a name"
-
 #: Names of which entries of COCO have one.
 MEMBERS = {"bbox", "segmentation"}
 
 #: What may stand between values of JSON.
 BLANKS = re.compile(r"[ \t\n\r]*")
 
-#: The largest score.
-LARGEST = float(np.finfo(np.float64).max)
-
 #: What an error says of annotations that could be left out.
 SKIPPING = "--skip-invalid leaves such annotations out"
-
-#: How many of those that are left out are named.
-SKIPS_NAMED = 3
 
 #: What was found in an entry, and what was expected.
 Fault = tuple[str, str]
@@ -150,21 +134,9 @@ def _entries(path: Path, content: Any) -> tuple[str, list[Any]]:
     return label, entries
 
 
-class _Listed(NamedTuple):
-    """Entries of a list, and their positions in it."""
-
-    path: Path
-    label: str
-    entries: list[dict[str, Any]]
-    positions: Sequence[int]
-
-    def where(self, index: int) -> str:
-        return f"{self.label}[{self.positions[index]}]"
-
-
 def _valid(
     path: Path, content: Any, wanted: Wanted, fault: Callable[[Any], Fault | None]
-) -> tuple[_Listed, dict[int, str]]:
+) -> tuple[Listed, dict[int, str]]:
     """The entries without a fault, and what is wrong with others, if these may be left out."""
     label, entries = _entries(path, content)
     faults: dict[int, str] = {}
@@ -178,189 +150,7 @@ def _valid(
             expected = f"{found[1]}; {SKIPPING}" if known else f"{found[1]} as COCO has"
             raise FileError(path, found[0], expected, f"{label}[{index}]")
         faults[index] = found[0]
-    return _without(_Listed(path, label, entries, range(len(entries))), faults), faults
-
-
-def _without(listed: _Listed, faults: Collection[int]) -> _Listed:
-    """Those entries of a whole list whose positions are not among the faults."""
-    if not faults:
-        return listed
-    both = zip(listed.entries, listed.positions, strict=True)
-    kept = [(entry, position) for entry, position in both if position not in faults]
-    entries, positions = [entry for entry, _ in kept], [position for _, position in kept]
-    return listed._replace(entries=entries, positions=positions)
-
-
-def _skipped(listed: _Listed, faults: dict[int, str]) -> Skipped | None:
-    """What was left out of a file."""
-    if not faults:
-        return None
-    first = sorted(faults)[:SKIPS_NAMED]
-    named = tuple(f"{listed.label}[{position}]: {faults[position]}" for position in first)
-    positions = np.array(listed.positions, np.int64)
-    return Skipped(positions, len(listed.entries) + len(faults), named)
-
-
-def _names_in(listed: _Listed) -> list[str]:
-    """All names that entries have, in the order of their first use."""
-    names: dict[str, None] = {}
-    for entry in listed.entries:
-        if not entry.keys() <= names.keys():
-            names |= dict.fromkeys(entry)
-    return list(names)
-
-
-def _told(listed: _Listed, wanted: Wanted, files: FileNames | None) -> dict[str, Any]:
-    """The keys of entries and what is not used, as `MemberFile` has it."""
-    names = _names_in(listed)
-    if not names:
-        every = ("image",) if wanted.by is None else wanted.by
-        return {"keys": {key: np.empty(0, np.int64) for key in every}}
-    if wanted.by is None and "image_id" not in names and not any(map(_tells_image, names)):
-        _whole(listed, 0, "image_id")  # which says that it is missing
-    # The names of files stand in the list of images; they tell what the numbers of images do.
-    is_asked = any(plain_name(name) == "filename" for name in wanted.by or ())
-    known = names
-    if files is not None and "file_name" not in names and (is_asked or files.are_distinct):
-        known = [*names, "file_name"]
-    try:
-        chosen = key_columns(known, wanted.by)
-    except ColumnsError as error:
-        found = error.found.replace("no column or key", "there is no key")
-        raise FileError(listed.path, found, " or ".join(key_columns(known, None))) from None
-    told: dict[str, dict[str, Array]] = {}
-    for key, columns in chosen.items():
-        # COCO's own names come first.
-        listed_names = sorted((known[column] for column in columns), key=lambda n: n not in FIRST)
-        told[key] = {
-            name: _key(listed, name) if files is None or name in names else files.of(listed)
-            for name in listed_names
-        }
-    keys, columns_of = keys_of(listed.path, told)
-    used = {name for by_name in columns_of.values() for name in by_name} | OWN
-    id_ = _id_name(names)
-    unused = tuple(name for name in names if name not in used and name != id_)
-    return {"keys": keys, "columns": columns_of, "unused": unused}
-
-
-def _tells_image(name: str) -> bool:
-    return key_named(name) == "image"
-
-
-def _id_name(names: Sequence[str]) -> str | None:
-    """The name under which entries tell what they are called."""
-    plain = {plain_name(name): name for name in names}
-    return next((plain[name] for name in ID_NAMES if name in plain), None)
-
-
-@dataclass(frozen=True)
-class FileNames:
-    """The names of files by the numbers of images."""
-
-    names: dict[int | str, str]
-
-    @property
-    def are_distinct(self) -> bool:
-        """Whether no two images have a file of one name."""
-        return len(set(self.names.values())) == len(self.names)
-
-    def of(self, listed: _Listed) -> Array:
-        """The name of the file of each entry."""
-        return np.array([self.names[entry["image_id"]] for entry in listed.entries], np.str_)
-
-
-def _file_names(content: Any, listed: _Listed) -> FileNames | None:
-    """The names of files that the list of images has, if it has one for the image of each entry."""
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-        return None
-    numbers = (int, str)
-    names = {
-        image["id"]: image["file_name"]
-        for image in images
-        if type(image.get("id")) in numbers and type(image.get("file_name")) is str
-    }
-    is_known = all(
-        type(entry.get("image_id")) in numbers and names.get(entry["image_id"])
-        for entry in listed.entries
-    )
-    return FileNames(names) if is_known else None
-
-
-def _key(listed: _Listed, name: str) -> Array:
-    """A key of every entry: whole numbers, or names where one is not a number."""
-    entries = listed.entries
-    texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
-    if not texts:
-        values = [_whole(listed, index, name, NUMBER_OR_NAME) for index in range(len(entries))]
-        return np.array(values, np.int64)
-    named = [
-        entry[name]
-        if type(entry.get(name)) is str and entry[name]
-        else str(_whole(listed, index, name, NUMBER_OR_NAME))
-        for index, entry in enumerate(entries)
-    ]
-    return np.array(named, np.str_)
-
-
-def _whole(listed: _Listed, index: int, name: str, expected: str = NUMBER) -> int:
-    path, entry, where = listed.path, listed.entries[index], listed.where(index)
-    if name not in entry:
-        raise FileError(path, f'no "{name}"', "one in every entry", where)
-    value = entry[name]
-    # `type`, since a bool is an int but no number here.
-    number = None if type(value) not in (int, float) else whole_number_in(repr(value))
-    if number is None:
-        raise FileError(path, f'"{name}": {described(value)}', expected, where)
-    return number
-
-
-def _asked(
-    listed: _Listed, wanted: Wanted, faults: dict[int, str], files: FileNames | None = None
-) -> dict[str, Any]:
-    """What boxes and masks have in common, as `MemberFile` has it."""
-    name = _id_name(_names_in(listed)) if wanted.ids else None
-    # A name is no more than that: where one is missing, nothing has any.
-    is_named = name is not None and all(entry.get(name) is not None for entry in listed.entries)
-    return {
-        "path": listed.path,
-        "format": "coco",
-        **_told(listed, wanted, files),
-        "scores": _scores(listed)
-        if wanted.scored
-        or (wanted.scores_if_there and any("score" in entry for entry in listed.entries))
-        else None,
-        "crowds": _crowds(listed) if wanted.crowded else None,
-        "ids": _key(listed, name) if name is not None and is_named else None,
-        "skipped": _skipped(listed, faults),
-    }
-
-
-def _scores(listed: _Listed) -> Floats:
-    path = listed.path
-    scores = np.empty(len(listed.entries))
-    for index, entry in enumerate(listed.entries):
-        where = listed.where(index)
-        if "score" not in entry:
-            raise FileError(path, 'no "score"', "one in every entry, as results have", where)
-        value = entry["score"]
-        # Integers beyond all floats are not finite either.
-        if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
-            raise FileError(path, f'"score": {described(value)}', "a finite number", where)
-        scores[index] = value
-    return scores
-
-
-def _crowds(listed: _Listed) -> Booleans:
-    """Which entries are crowds; those that do not tell are none."""
-    crowds = np.zeros(len(listed.entries), np.bool_)
-    for index, entry in enumerate(listed.entries):
-        value = entry.get("iscrowd", 0)
-        if type(value) not in (int, bool) or value not in (0, 1):
-            found = f'"iscrowd": {described(value)}'
-            raise FileError(listed.path, found, "0 or 1", listed.where(index))
-        crowds[index] = value
-    return crowds
+    return Listed(path, label, entries, range(len(entries))).without(faults), faults
 
 
 def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
@@ -432,6 +222,9 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     FileError
         The file is broken or something else, or an entry lacks what is to be read.
     """
+    plain = plain_columns(path, data, wanted) if LAYOUTS[wanted.fmt] == 4 else None
+    if plain is not None:
+        return _box_file(path, plain, plain.boxes, "xywh", plain.rest, wanted)
     content = _load(path, data, _without_outlines)
     _, entries = _entries(path, content)
     first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
@@ -442,9 +235,17 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
     count = LAYOUTS[fmt]
     boxes = np.fromiter(numbers, np.float64, count * len(listed.entries)).reshape(-1, count)
+    listed = replace(listed, left_out=faults)
+    return _box_file(path, listed, boxes, fmt, content, wanted)
+
+
+def _box_file(
+    path: Path, entries: Entries, boxes: Floats, fmt: str, content: Any, wanted: Wanted
+) -> BoxFile:
     sizes = _images(path, content) if wanted.sizes else {}
-    asked = _asked(listed, wanted, faults, _file_names(content, listed))
-    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **asked)
+    images = content.get("images") if isinstance(content, dict) else None
+    files = FileNames.in_list(images, entries)
+    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **asked(entries, wanted, files))
 
 
 def _box_fault(entry: Any, fmt: str) -> Fault | None:
@@ -522,7 +323,7 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         width = max((size[1] for size in images.values() if size is not None), default=1)
         found = mask_faults([entry["segmentation"] for entry in listed.entries], width)
         malformed = {listed.positions[index]: fault for index, fault in found.items()}
-        listed = _without(listed, malformed)
+        listed = listed.without(malformed)
         faults |= malformed
     # Masks of two images have no common size, so they are always told apart.
     by = None
@@ -530,8 +331,8 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         by = ("image_id", *(name for name in wanted.by if key_named(name) != "image"))
     for index, entry in enumerate(listed.entries):
         if "image_id" not in entry:
-            _whole(listed, index, "image_id")  # which says that it is missing
-    shared = _asked(listed, replace(wanted, by=by), faults)
+            listed.whole(index, "image_id")  # which says that it is missing
+    shared = asked(replace(listed, left_out=faults), replace(wanted, by=by))
     masks = [entry["segmentation"] for entry in listed.entries]
     if shared["keys"]["image"].dtype.kind == "U":
         images = {str(number): size for number, size in images.items()}
@@ -560,17 +361,17 @@ def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
     if not isinstance(listed, list):
         raise FileError(path, described(listed), "a list of images", "images")
     images: dict[int | str, Size | None] = {}
-    own = _Listed(path, "images", listed, range(len(listed)))
+    own = Listed(path, "images", listed, range(len(listed)))
     for index, entry in enumerate(listed):
         where = f"images[{index}]"
         if not isinstance(entry, dict):
             raise FileError(path, described(entry), "an object", where)
         number = entry.get("id")
         if type(number) is not str or not number:
-            number = _whole(own, index, "id", NUMBER_OR_NAME)
+            number = own.whole(index, "id", NUMBER_OR_NAME)
         size = None
         if not {"height", "width"}.isdisjoint(entry):
-            sides = [_whole(own, index, name) for name in ("height", "width")]
+            sides = [own.whole(index, name) for name in ("height", "width")]
             size = mask_size(path, "height and width", sides, where)
         if images.setdefault(number, size) != size:
             found = f"image {number} again, {size_described(size)}"

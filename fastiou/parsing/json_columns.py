@@ -27,6 +27,7 @@ __all__ = [
     "NUMBER",
     "PLACE",
     "Objects",
+    "after_blanks",
     "fields_of",
     "is_utf8",
     "read_objects",
@@ -89,11 +90,11 @@ def fields_of(data: bytes) -> dict[str, tuple[int, int]] | None:
     None if it cannot be read here: it is no JSON object, names a field twice, or is of a rare kind.
     """
     text = np.frombuffer(data, np.uint8)
-    at = _after_blanks(data, 0)
+    at = after_blanks(data, 0)
     if data[at : at + 1] != b"{":
         return None
     found: dict[str, tuple[int, int]] = {}
-    at = _after_blanks(data, at + 1)
+    at = after_blanks(data, at + 1)
     while data[at : at + 1] != b"}" or found:
         name = NAME.match(data, at)
         if name is None:
@@ -103,16 +104,17 @@ def fields_of(data: bytes) -> dict[str, tuple[int, int]] | None:
         if end == FAULT or word in found:
             return None
         found[word] = name.end(), end
-        at = _after_blanks(data, end)
+        at = after_blanks(data, end)
         if data[at : at + 1] == b"}":
             break
         if data[at : at + 1] != b",":
             return None
-        at = _after_blanks(data, at + 1)
-    return found if _after_blanks(data, at + 1) == len(data) else None
+        at = after_blanks(data, at + 1)
+    return found if after_blanks(data, at + 1) == len(data) else None
 
 
-def _after_blanks(data: bytes, at: int) -> int:
+def after_blanks(data: bytes, at: int) -> int:
+    """Where the next token begins."""
     blanks = BLANKS.match(data, at)
     return blanks.end() if blanks else at
 

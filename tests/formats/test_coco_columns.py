@@ -1,0 +1,157 @@
+"""COCO files that the compiled parser reads: the same as Python's parser makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_for_tests import DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastiou.formats import coco_entries
+from fastiou.formats.coco import read_coco_boxes
+from fastiou.formats.content import BoxFile, Wanted
+from fastiou.formats.errors import FileError
+
+WANTED = [
+    Wanted(),
+    Wanted(scored=True),
+    Wanted(ids=True, crowded=True, sizes=True, scores_if_there=True),
+    *(Wanted(by=by) for by in ((), ("image",), ("image_id", "category"), ("file_name",), ("id",))),
+]
+
+
+def both_ways(data: bytes, wanted: Wanted) -> tuple[Any, Any, bool]:
+    """What is read by the compiled parser where it can, by Python's, and whether it could."""
+    read = []
+    used = []
+    original = coco_entries.plain_columns
+    for least in (0, 1 << 60):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(coco_entries, "COMPILED_FROM", least)
+            try:
+                read.append(read_coco_boxes(Path("a.json"), data, wanted))
+            except FileError as error:
+                read.append(str(error))
+            used.append(original(Path("a.json"), data, wanted) is not None)
+    return read[0], read[1], used[0]
+
+
+def check(content: Any) -> list[bool]:
+    """The same file or error both ways; which ways of asking the compiled parser could answer."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    used = []
+    for wanted in WANTED:
+        plain, usual, was_used = both_ways(data, wanted)
+        used.append(was_used)
+        if isinstance(usual, str):
+            assert plain == usual
+            continue
+        assert isinstance(plain, BoxFile)
+        for field in dataclasses.fields(BoxFile):
+            one, other = getattr(plain, field.name), getattr(usual, field.name)
+            if field.name == "unused":
+                one, other = sorted(one), sorted(other)
+            np.testing.assert_equal(one, other)
+            if isinstance(other, np.ndarray):
+                assert one.dtype == other.dtype
+    return used
+
+
+ENTRY: dict[str, Any] = {"image_id": 3, "category_id": 1, "bbox": [1, 2.5, 3e1, 4], "score": 0.25}
+OTHER = {**ENTRY, "image_id": 1, "bbox": [0.1, 2, 3, 4], "score": 1}
+
+
+def test_results() -> None:
+    assert all(check([ENTRY, OTHER])[:3])
+    assert all(check(json.dumps([ENTRY, OTHER], indent=2).encode() + b"\n")[:3])
+    assert all(check([{**ENTRY, "id": 5, "area": 7.5}, {**OTHER, "id": 4, "area": None}])[:3])
+    assert all(check([{**ENTRY, "segmentation": {"size": [2, 3], "counts": "a0"}}] * 2)[:3])
+    assert check([{**ENTRY, "note": [1]}])[0]
+
+
+def test_annotations() -> None:
+    entry = {key: value for key, value in ENTRY.items() if key != "score"}
+    images = [{"id": 3, "file_name": "ü.jpg", "width": 5, "height": 4}, {"id": 1, "file_name": "b"}]
+    content = {"info": {"x": [1]}, "images": images, "annotations": [entry, {**entry, "id": 2}]}
+    assert check(content) == [False] * len(WANTED)  # one has no id
+    content["annotations"] = [{**entry, "id": 1, "iscrowd": 1}, {**entry, "id": 2}]
+    for text in (json.dumps(content), json.dumps(content, ensure_ascii=False, indent=1)):
+        used = check(text.encode())
+        assert used[0]
+        assert used[2]
+    check({**content, "images": [images[0], {"id": 1, "file_name": "ü.jpg"}]})
+    check({**content, "images": [images[0]]})
+    check({**content, "images": {}})
+    check({"annotations": []})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_id": "3"}, {"image_id": 3.0}, {"image_id": None}, {"category_id": "a"},
+        {"score": None}, {"score": float("nan")}, {"score": "1"}, {"score": True},
+        {"bbox": [1, 2, 3]}, {"bbox": None}, {"bbox": [1, 2, float("nan"), 4]},
+        {"bbox": [1, 2, float("inf"), 4]}, {"bbox": [1, 2, 3, "4"]}, {"iscrowd": 2},
+        {"iscrowd": True}, {"iscrowd": 1}, {"id": "a"}, {"video_id": 1}, {"class": "a"},
+        {"track_id": 1}, {"file_name": "a"}, {"bbox": [1, 2, -3, 4]}, {"tag": "a"},
+        {"area": "x"},
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_is_the_same(change: dict[str, Any]) -> None:
+    for entries in ([ENTRY, {**OTHER, **change}], [{**ENTRY, **change}, {**OTHER, **change}]):
+        check(entries)
+        check({"annotations": entries, "images": []})
+    for name in change:
+        check([{key: value for key, value in ENTRY.items() if key != name}, OTHER])
+
+
+def test_what_is_broken_is_the_same() -> None:
+    data = json.dumps([ENTRY, OTHER]).encode()
+    for place in range(0, len(data), 3):
+        check(data[:place])
+        check(data[:place] + b'"' + data[place:])
+        check(data[:place] + data[place + 2 :])
+    for content in (b"", b"[]", b" [ ] ", b"{}", b"null", data + b"x", b"\xef\xbb\xbf" + data):
+        check(content)
+    check(data.replace(b"score", b"sc\xffre"))
+    check(b'{"annotations": [], "annotations": ' + data + b"}")
+
+
+SCORES = st.floats(0, 1) | st.integers(-5, 5) | st.none()
+ENTRIES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "image_id": st.integers(0, 3) | st.sampled_from([2**40, "a"]),
+            "bbox": st.lists(st.floats(0, 1e3) | st.integers(0, 9), min_size=4, max_size=4),
+        },
+        optional={
+            "category_id": st.integers(0, 2),
+            "score": SCORES,
+            "id": st.integers(0, 9),
+            "iscrowd": st.integers(0, 1),
+            "tag": st.text(max_size=2),
+            "video_id": st.integers(0, 1),
+        },
+    ),
+    max_size=5,
+)
+
+
+@given(ENTRIES, st.booleans())
+def test_any_entries(entries: list[Any], listed: bool) -> None:
+    check(entries if listed else {"annotations": entries, "images": [{"id": 1, "file_name": "x"}]})
+
+
+@pytest.mark.parametrize("name", ["instances_val2014_100", "instances_val2014_fakebbox100_results"])
+def test_real_files(name: str) -> None:
+    path = DATA / "coco" / f"{name}.json.gz"
+    if not path.exists():
+        pytest.skip("needs real data")
+    assert check(gzip.decompress(path.read_bytes()))[0]

@@ -187,8 +187,11 @@ def _key_names(path: Path, names: list[str], wanted: Wanted) -> dict[str, list[s
         next((one for one in _singulars(name) if key_named(one) is not None), name)
         for name in names
     ]
+    by = wanted.by
+    if by is not None:
+        by = tuple(single[names.index(name)] if name in names else name for name in by)
     try:
-        chosen = key_columns(single, wanted.by)
+        chosen = key_columns(single, by)
     except ColumnsError as error:
         found = error.found.replace("no column or key", "there is no key")
         known = " or ".join(key_columns(single, None)) or "none"

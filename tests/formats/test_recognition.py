@@ -982,8 +982,10 @@ def test_arrays_that_tell_keys_are_used(tmp_path: Path) -> None:
         np.savez(path, boxes=boxes, **{names: [1, 2]})
         assert len(read_boxes(path).keys) == 1, names
     np.savez(path, boxes=boxes, groups=[1, 1], image_ids=[1, 2])
-    with pytest.raises(FileError, match=r"image_ids tell different groups, expected --by"):
+    with pytest.raises(FileError, match=r"image_ids and groups tell different"):
         read_boxes(path)
+    for name, values in (("image_ids", [1, 2]), ("groups", [1, 1])):
+        assert read_boxes(path, by=(name,)).keys["image"].tolist() == values
     for wrong in ([1], ["a", " "], [[1], [2]], [0.5, 1]):
         np.savez(path, boxes=boxes, labels=wrong)
         with pytest.raises(FileError, match="labels"):
@@ -996,10 +998,9 @@ def test_what_else_annotations_hold_is_named(tmp_path: Path) -> None:
     assert file.unused == ("trackid",)
     assert file.notes == ("1 object is difficult, to be ignored by the rule of voc: taken along",)
     assert read(tmp_path, VOC).notes == ()
-    shapes = [
-        {**shape, "group_id": number, "flags": {}}
-        for number, shape in zip((None, 3), LABELME["shapes"], strict=True)
-    ]
+    shapes: Any = [{**shape, "group_id": None, "flags": {}} for shape in LABELME["shapes"]]
+    assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ()
+    shapes[1]["group_id"] = 3
     assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ("group_id",)
 
 

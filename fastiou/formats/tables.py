@@ -34,6 +34,7 @@ from fastiou.formats.text import (
     Sample,
     Tail,
     cells_of,
+    is_mot_or_corners,
     sample_of,
     score_comes_second,
     text_lines,
@@ -129,6 +130,9 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
         expected = "rows of numbers, or a header that names the columns"
         raise FileError(path, "the first row holds more than numbers", expected, sample.line)
     plausible = can_be_scores(sample.numbers[:, count:], wanted)
+    if is_mot_or_corners(sample) and not wanted.format_told:
+        found = "six numbers a row: frame, id, x, y, w, h (MOT), or two corners and two more"
+        raise FileError(path, found, "--format mot, or a header that names them", sample.line)
     if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
         fit = [row.format for row in LAYOUTS_OF_ROWS if row.takes(width) and not row.named]

@@ -26,6 +26,7 @@ __all__ = [
     "Tail",
     "cells_of",
     "has_classes_later",
+    "is_mot_or_corners",
     "sample_of",
     "score_comes_second",
     "text_lines",
@@ -298,6 +299,21 @@ class RowLayout:
 
 
 def _is_mot(sample: Sample) -> bool:
+    return _looks_like_mot(sample) and not is_mot_or_corners(sample)
+
+
+def is_mot_or_corners(sample: Sample) -> bool:
+    """Whether rows of six numbers could be frame, track and box, or two corners and two more."""
+    rows = sample.numbers
+    return (
+        rows is not None
+        and rows.shape[1] == 6
+        and _looks_like_mot(sample)
+        and _could_be_corners(rows)
+    )
+
+
+def _looks_like_mot(sample: Sample) -> bool:
     rows = sample.numbers
     if rows is None:
         return False
@@ -313,7 +329,6 @@ def _is_mot(sample: Sample) -> bool:
         and bool((np.nanmax(sides, axis=0, initial=0) > 1).all())
         and not (rows.shape[1] == 10 and _is_visdrone(sample, 2) and _has_varied_marks(rows))
         and rows.shape[1] != 8  # which no tracker writes: rather scores of VisDrone in percent
-        and not (rows.shape[1] == 6 and _could_be_corners(rows))
         # Confidences that are whole and above 1 are rather sides, behind a column more.
         and not (rows.shape[1] == 7 and _are_whole(rows[:, 6], 2, 1e9))
     )

@@ -1010,3 +1010,13 @@ def test_folders_of_integers_that_could_be_boxes(tmp_path: Path) -> None:
         holds_boxes(tmp_path)
     np.save(tmp_path / "b.npy", np.zeros((9, 9), int))
     assert not holds_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("between", [",", ";", " "])
+@pytest.mark.parametrize("row", ["1,1,912,484,1009,593", "1,1,10,10,5,5", "10,20,110,120,2,3"])
+def test_six_numbers_of_two_meanings_are_told_so(tmp_path: Path, between: str, row: str) -> None:
+    text = row.replace(",", between) + "\n"
+    words = r"six numbers a row: frame, id, x, y, w, h \(MOT\), or two corners .*--format mot"
+    with pytest.raises(FileError, match=words):
+        read(tmp_path, text)
+    assert read(tmp_path, text, format="mot").format == "mot"

@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: None in an installed package.
+PAGES = [*ROOT.glob("README.md"), *sorted(ROOT.glob("docs/*.md"))]
 
 #: A block of code: its language, and what is in it.
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

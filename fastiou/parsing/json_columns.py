@@ -39,6 +39,9 @@ PORTION = 1 << 16
 #: Names of other fields that are kept.
 OTHERS = 64
 
+#: How to tell which fields any object has, and which all have.
+WAYS = (np.bitwise_or, np.bitwise_and)
+
 BLANKS = re.compile(rb"[ \t\n\r]*")
 NAME = re.compile(rb'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 
@@ -141,58 +144,46 @@ def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | No
         return None
     text = np.frombuffer(data, np.uint8)
     names = [name.encode() for name in kinds]
-    wide = list(kinds.values())
-    counts = dict.fromkeys((INTEGER, NUMBER, PLACE), 0)
+    counts = dict.fromkeys((INTEGER, NUMBER, FOUR_NUMBERS, PLACE), 0)
     columns = []
-    for kind in wide:
-        of_kind = NUMBER if kind == FOUR_NUMBERS else kind
-        columns.append(counts[of_kind])
-        counts[of_kind] += 4 if kind == FOUR_NUMBERS else 1
+    for kind in kinds.values():
+        columns.append(counts[kind])
+        counts[kind] += 1
     fixed = (
         np.frombuffer(b"".join(names), np.uint8),
         np.cumsum([len(name) for name in names]),
-        np.array(wide, np.int64),
+        np.array(list(kinds.values()), np.int64),
         np.array(columns, np.int64),
         powers_of_ten(),
     )
-    parts = []
+    # No more objects than braces. What is not written to takes no memory.
+    most = data.count(b"{", at)
+    arrays = {
+        INTEGER: np.empty((counts[INTEGER], most), np.int64),
+        NUMBER: np.empty((counts[NUMBER], most)),
+        FOUR_NUMBERS: np.empty((counts[FOUR_NUMBERS], most, 4)),
+        PLACE: np.empty((counts[PLACE], most, 2), np.int64),
+    }
+    fields, nexts = np.empty(most, np.int64), np.zeros(len(names) + 1, np.int64)
+    unknown = np.empty((OTHERS, 2), np.int64)
     others: set[str] = set()
+    count = 0
     while True:
-        integers = np.empty((counts[INTEGER], PORTION), np.int64)
-        numbers = np.empty((PORTION, counts[NUMBER]))
-        places = np.empty((counts[PLACE], PORTION, 2), np.int64)
-        present = np.empty(PORTION, np.int64)
-        unknown = np.empty((OTHERS, 2), np.int64)
-        end, count, more = READ_OBJECTS.serial(
-            text, at, *fixed, integers, numbers, places, present, unknown
+        at, count, more = READ_OBJECTS.serial(
+            text, at, *fixed, *arrays.values(), fields, unknown, nexts, count, count + PORTION
         )
-        if end == FAULT:
+        if at == FAULT:
             return None
         others |= {data[first:last].decode() for first, last in unknown[:more].tolist()}
-        parts.append((integers[:, :count], numbers[:count], places[:, :count], present[:count]))
-        if data[end] == ord("]"):
+        if data[at] == ord("]"):
             break
-        at = end
-    integers = np.concatenate([part[0] for part in parts], axis=1)
-    numbers = np.concatenate([part[1] for part in parts])
-    places = np.concatenate([part[2] for part in parts], axis=1)
-    seen = np.concatenate([part[3] for part in parts])
-    common, any_ = (
-        (int(np.bitwise_and.reduce(seen)), int(np.bitwise_or.reduce(seen))) if len(seen) else (0, 0)
-    )
+    fields = fields[:count]
+    in_any, in_all = (int(way.reduce(fields)) if count else 0 for way in WAYS)
     values: dict[str, Array] = {}
-    has: dict[str, Array | None] = {}
+    present: dict[str, Array | None] = {}
     for bit, (name, kind) in enumerate(kinds.items()):
-        if not any_ >> bit & 1:
-            continue
-        column = columns[bit]
-        if kind == INTEGER:
-            values[name] = integers[column]
-        elif kind == PLACE:
-            values[name] = places[column]
-        elif kind == NUMBER:
-            values[name] = numbers[:, column]
-        else:
-            values[name] = numbers[:, column : column + 4]
-        has[name] = None if common >> bit & 1 else (seen >> bit & 1).astype(np.bool_)
-    return Objects(len(seen), values, has, frozenset(others), int(end) + 1)
+        if in_any >> bit & 1:
+            values[name] = arrays[kind][columns[bit], :count]
+            is_everywhere = in_all >> bit & 1
+            present[name] = None if is_everywhere else (fields >> bit & 1).astype(np.bool_)
+    return Objects(count, values, present, frozenset(others), int(at) + 1)

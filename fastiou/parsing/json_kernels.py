@@ -215,28 +215,28 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
         at += 1
     first = at
     digits = np.uint64(0)
-    counted = 0  # from the first that is not 0
     while _is_digit(byte_at(text, at)):
         digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
         at += 1
-        if digits != np.uint64(0):
-            counted += 1
     if at == first or (at - first > 1 and byte_at(text, first) == ZERO):
         return 0.0, FAULT
     power = 0
     if byte_at(text, at) == POINT:
         at += 1
-        first = at
+        point = at
         while _is_digit(byte_at(text, at)):
             digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
             at += 1
-            if digits != np.uint64(0):
-                counted += 1
-        if at == first:
+        if at == point:
             return 0.0, FAULT
-        power = first - at
-    if counted > MOST_DIGITS:
-        return 0.0, FAULT
+        power = point - at
+    if at - first > MOST_DIGITS:
+        # Zeros in front are no digits that count, nor is the point.
+        while first < at and byte_at(text, first) in (ZERO, POINT):
+            first += 1
+        is_pointed = first < at + power and power < 0
+        if at - first - (1 if is_pointed else 0) > MOST_DIGITS:
+            return 0.0, FAULT
     if byte_at(text, at) | 32 == SMALL_E:
         at += 1
         sign = byte_at(text, at)
@@ -308,24 +308,29 @@ def _read_objects(
     powers: Array,
     integers: Array,
     numbers: Array,
+    fours: Array,
     places: Array,
     fields: Array,
     others: Array,
+    nexts: Array,
+    count: int,
+    limit: int,
 ) -> tuple[int, int, int]:
-    """Read objects of a list into columns, until it ends or the columns are full.
+    """Read objects of a list into columns, from number `count` on, to its end or to a limit.
 
     Shapes and dtypes: `text` and `names` (the names in a row) uint8; `ends` (where each ends in
     `names`), `kinds` and `columns` (a field's kind, and its first column) int64, (fields,);
-    `powers` as `powers_of_ten`; `integers` int64, (I, N); `numbers` float64, (N, F); `places`
-    int64, (P, N, 2); `fields` int64, (N,): a bit for each field that an object has; `others` int64,
-    (M, 2): where the names of other fields stand, each once.
+    `powers` as `powers_of_ten`; `integers` int64, (I, N); `numbers` float64, (F, N); `fours`
+    float64, (B, N, 4); `places` int64, (P, N, 2); `fields` int64, (N,): a bit for each field that
+    an object has; `others` int64, (M, 2): where the names of other fields stand, each once;
+    `nexts` int64, (fields + 1,): which field last stood behind each, behind none for the last.
 
     `at` is the place of the opening bracket of the list, or of a comma in it. Returns where it
-    ended, how many objects there were, and how many other fields. It ended at the closing bracket,
-    at the comma before an object for which there is no room, or with `FAULT`.
+    ended, how many objects there are now, and how many other fields. It ended at the closing
+    bracket, at the comma before an object beyond the limit, or with `FAULT`.
     """
     start, table = address(text), address(powers)
-    count, unknown = 0, 0
+    unknown = 0
     opening = byte_at(start, at)
     at = _after_blanks(start, at + 1)
     if opening == LIST_OPENED and byte_at(start, at) == LIST_CLOSED:
@@ -336,20 +341,33 @@ def _read_objects(
         at = _after_blanks(start, at + 1)
         found = 0
         is_first = True
+        previous = len(ends)
         while True:
             byte = byte_at(start, at)
             if byte == CLOSED and is_first:
                 break
-            first = at + 1
-            at = _after_string(start, at) if byte == QUOTE else FAULT
-            if at < 0:
+            if byte != QUOTE:
                 return FAULT, count, unknown
-            last = at - 1
+            first = at + 1
+            field = nexts[previous]
+            begin = ends[field - 1] if field > 0 else 0
+            last = first + ends[field] - begin
+            is_next = _is_same(start + first, address(names) + begin, last - first)
+            if is_next and byte_at(start, last) == QUOTE:
+                at = last + 1
+            else:
+                at = _after_string(start, at)
+                if at < 0:
+                    return FAULT, count, unknown
+                last = at - 1
+                field = _field_of(start, first, last, address(names), address(ends), len(ends))
+                if field >= 0:
+                    nexts[previous] = field
+            previous = field if field >= 0 else previous
             at = _after_blanks(start, at)
             if byte_at(start, at) != COLON:
                 return FAULT, count, unknown
             at = _after_blanks(start, at + 1)
-            field = _field_of(start, first, last, address(names), address(ends), len(ends))
             if field < 0:
                 known = False
                 for i in range(unknown):
@@ -373,7 +391,7 @@ def _read_objects(
                     at = _after_value(start, at)
                     places[column, count, 1] = at
                 elif kind == NUMBER:
-                    numbers[count, column], at = _number(start, at, table)
+                    numbers[column, count], at = _number(start, at, table)
                 else:
                     if byte_at(start, at) != LIST_OPENED:
                         return FAULT, count, unknown
@@ -382,7 +400,7 @@ def _read_objects(
                         value, at = _number(start, at, table)
                         if at < 0:
                             return FAULT, count, unknown
-                        numbers[count, column + i] = value
+                        fours[column, count, i] = value
                         at = _after_blanks(start, at)
                         if byte_at(start, at) != (COMMA if i < 3 else LIST_CLOSED):
                             return FAULT, count, unknown
@@ -405,11 +423,11 @@ def _read_objects(
             return at, count, unknown
         if byte != COMMA:
             return FAULT, count, unknown
-        if count == len(fields):
+        if count == limit:
             return at, count, unknown
         at = _after_blanks(start, at + 1)
 
 
-#: `(text, at, names, ends, kinds, columns, powers, integers, numbers, places, fields, others)
-#: -> end, count, unknown`
+#: `(text, at, names, ends, kinds, columns, powers, integers, numbers, fours, places, fields,
+#: others, nexts, count, limit) -> end, count, unknown`
 READ_OBJECTS = Kernel(_read_objects, "read-objects")

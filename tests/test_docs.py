@@ -108,6 +108,7 @@ def commands_named() -> list[Any]:
 @pytest.mark.parametrize("command", commands_named())
 def test_commands_have_options_that_there_are(command: str) -> None:
     cli = pytest.importorskip("command_for_tests", exc_type=ImportError)
+    click = pytest.importorskip("click", exc_type=ImportError)
     _, name, *arguments = shlex.split(command, comments=True)
     if name.startswith("-"):
         return
@@ -115,4 +116,5 @@ def test_commands_have_options_that_there_are(command: str) -> None:
     context = group.make_context("fastiou", [name], resilient_parsing=True)
     sub = group.get_command(context, name)
     assert sub is not None, f"there is no command {name!r}"
-    sub.make_parser(context.__class__(sub, parent=context)).parse_args(arguments)
+    with contextlib.suppress(click.BadOptionUsage):  # one that is named without its value
+        sub.make_parser(click.Context(sub, parent=context)).parse_args(arguments)

@@ -373,8 +373,10 @@ def _has_varied_marks(rows: Floats) -> bool:
     """Whether ten columns end with what VisDrone marks, and not with places in the world.
 
     Places are hardly ever whole, and the last of them, the height above ground, is the same.
+    Detections have no marks: -1 twice behind a class, where MOT without places has it three times.
     """
-    return len(rows) >= MANY_ROWS or len(set(rows[:, 9].tolist())) > 1
+    found = bool((rows[:, 8:10] == -1).all())
+    return found or len(rows) >= MANY_ROWS or len(set(rows[:, 9].tolist())) > 1
 
 
 def _could_be_corners(rows: Floats) -> bool:

@@ -470,7 +470,7 @@ def test_videos_of_visdrone_may_begin_with_regions_to_be_ignored(
 ) -> None:
     """Files are sorted by track: there may be more of these than are looked at."""
     ignored = [f"{frame},0,593,43,174,190,0,0,0,0" for frame in range(1, rows + 1)]
-    objects = ["1,1,10,20,100,200,1,4,0,0", "1,2,10,20,100,200,1,5,0,0"]
+    objects = ["1,1,10,20,100,200,1,4,0,0", "1,2,10,20,100,200,1,5,0,1"]
     text = "\n".join([*ignored, *objects]).replace(",", between)
     file = read(tmp_path, text)
     assert file.format == "visdrone-vid"

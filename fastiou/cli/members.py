@@ -196,9 +196,9 @@ class Boxes(Members):
         """See `Members.sets`."""
         # What is not there has any layout.
         told = [file.fmt for file in files if len(file)] or [file.fmt for file in files[:1]]
-        fmt = functools.reduce(common_layout, told)
-        none = np.empty((0, LAYOUTS[fmt]))
         with refusals():
+            fmt = functools.reduce(common_layout, told)
+            none = np.empty((0, LAYOUTS[fmt]))
             members = [_in_layout(file, fmt) if len(file) else none for file in files]
         return Sets(members, fmt)
 

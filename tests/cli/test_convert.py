@@ -191,7 +191,7 @@ def refused(arguments, *messages):
         (NUMBERS, "out", ("--to", "yolo"), "yolo has parts of the image: --image-size W,H tells"),
         (NUMBERS, "out", ("--to", "yolo", "--image-size", "10,10"),
          "yolo needs numbers between 0 and 1, and a size: box 3 is"),
-        (NUMBERS, "out", ("--to", "yolo", "--image-size", "0,10"), "--image-size must be W,H in"),
+        (NUMBERS, "out", ("--to", "yolo", "--image-size", "0,10"), "--image-size must be WIDTH"),
         ({**NUMBERS, "score": [-1, 0, 2]}, "out.npy", ("--drop", "image,category"),
          "npy needs scores between 0 and 1; npz takes any"),
         (NUMBERS, "out.csv", ("--boxes", "xyxy"), "--boxes xyxy is for files that do not tell"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastiou.formats.content import Wanted
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.table import SCALED
 
 __all__ = [
     "METRIC_NAMES",
@@ -25,9 +26,6 @@ __all__ = [
 #: As in `fastiou.metrics`, which takes long to import: a test holds them together.
 METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection")
 
-
-#: Formats that are normalized by the size of images, or may not tell it.
-SCALED = ("yolo", "yolo-seg", "labelme")
 
 #: The layout of boxes where neither a file nor an option tells it.
 USUAL_LAYOUT = "xyxy"

@@ -29,20 +29,25 @@ def is_written_as_name(cell: str) -> bool:
     return (len(digits) > 1 and digits[0] == "0" and digits[1] != ".") or "e" in digits.lower()
 
 
-def one_key(path: Path, names: Sequence[str], columns: Sequence[Array]) -> Array:
+def one_key(
+    path: Path, names: Sequence[str], columns: Sequence[Array], others: Sequence[str] = ()
+) -> Array:
     """One key of several columns that tell the same, such as the number and the name of an image.
+
+    Messages name the other keys of the file, too.
 
     Raises
     ------
     FileError
         They do not tell the same.
     """
-    first, *others = columns
-    for name, other in zip(names[1:], others, strict=True):
-        if not are_one_key(first, other):
-            found = f"columns {names[0].strip()} and {name.strip()} tell different groups"
-            raise FileError(path, found, f"--by {names[0].strip()} or --by {name.strip()}")
-    return first
+    for name, column in zip(names[1:], columns[1:], strict=True):
+        if not are_one_key(columns[0], column):
+            both = names[0].strip(), name.strip()
+            found = f"columns {' and '.join(both)} tell different groups"
+            ways = [f"--by {','.join((one, *others))}" for one in both]
+            raise FileError(path, found, " or ".join(ways))
+    return columns[0]
 
 
 def keys_of(
@@ -62,5 +67,8 @@ def keys_of(
     FileError
         Columns of a key do not tell the same.
     """
-    keys = {key: one_key(path, list(by), list(by.values())) for key, by in told.items()}
+    keys = {
+        key: one_key(path, list(by), list(by.values()), [other for other in told if other != key])
+        for key, by in told.items()
+    }
     return keys, {key: dict(by) for key, by in told.items()}

@@ -16,7 +16,7 @@ from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.masks import pack_masks
-from fastiou.formats.table import READERS, formats_of
+from fastiou.formats.table import READERS, SCALED, formats_of
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.layouts import LAYOUTS
@@ -31,6 +31,8 @@ IN_PYTHON = (
     (r"--by ([^\s)]+)", r"by='\1'"),
     (r"--geometry (\w+)", r"geometry='\1'"),
     (r"--skip-invalid", "skip_invalid=True"),
+    (r"--image-size WIDTH,HEIGHT", "image_size=(width, height)"),
+    (r"--image-size", "image_size="),
     (r"--boxes", "fmt="),
 )
 
@@ -43,6 +45,7 @@ def read(
     fmt: str | None = None,
     by: str | Sequence[str] | None = None,
     skip_invalid: bool = False,
+    image_size: tuple[int, int] | None = None,
 ) -> BoxTable:
     r"""Read a file, or a folder of files, of boxes or masks.
 
@@ -65,6 +68,8 @@ def read(
         All that the file tells if not given.
     skip_invalid
         Whether to leave out annotations of a COCO file that are invalid, with a warning.
+    image_size : tuple of int, optional
+        Width and height of all images, by which the normalized numbers of YOLO become pixels.
 
     Returns
     -------
@@ -105,7 +110,14 @@ def read(
     file_path = Path(path)
     if not file_path.exists():
         raise FileNotFoundError(f"{file_path}: no such file")
-    wanted = {"by": None if by is None else tuple(dict.fromkeys(by)), "skip_invalid": skip_invalid}
+    if image_size is not None:
+        height, width = _image_size(image_size)
+        image_size = width, height
+    wanted = {
+        "by": None if by is None else tuple(dict.fromkeys(by)),
+        "skip_invalid": skip_invalid,
+        "image_size": image_size,
+    }
     try:
         file = read_file(file_path, geometry, format, fmt, **wanted)
         table = table_of_file(file)
@@ -119,6 +131,12 @@ def read(
         raise ValueError(
             f"skip_invalid=True leaves out annotations of COCO files: {file_path} is {file.format}"
         )
+    if image_size is not None and file.format not in SCALED:
+        raise ValueError(
+            f"image_size is for files of {' or '.join(SCALED)}: {file_path} is {file.format}"
+        )
+    for note in file.notes:
+        warnings.warn(f"{file_path}: {note}", stacklevel=2)
     if file.skipped is not None:
         warnings.warn(f"{file_path}: {file.skipped.described()}", stacklevel=2)
     return table
@@ -165,6 +183,20 @@ def table_of_file(file: MemberFile) -> BoxTable:
         scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, unused=file.unused,
         **columns,
     )  # fmt: skip
+
+
+def _image_size(value: Any) -> tuple[int, int]:
+    """Height and width, checked, of a width and a height."""
+    from fastiou.geometries.masks.run_lengths import image_size
+
+    try:
+        width, height = value
+    except (TypeError, ValueError):
+        raise ValueError(f"image_size must be (width, height), got {described(value)}") from None
+    size = image_size("image_size", (height, width))
+    if min(size) < 1:
+        raise ValueError(f"image_size must be greater than 0, got {described(value)}")
+    return size
 
 
 def _in_python(message: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastiou.formats.content import Booleans, BoxFile, Floats, Wanted
 from fastiou.formats.errors import FileError
-from fastiou.tables.layouts import LAYOUTS, extents, header_of
+from fastiou.tables.columns import open_angles
+from fastiou.tables.layouts import extents
 
 __all__ = ["check_angles", "inverted_note", "scales_apart"]
 
@@ -61,16 +62,9 @@ def check_angles(path: Path, name: str, file: BoxFile, wanted: Wanted) -> None:
     FileError
         All angles are small.
     """
-    angles = file.boxes[:, -1]
-    small = np.abs(angles) <= 2 * np.pi
-    if wanted.told or not (angles[small] != 0).any() or not (small | np.isnan(angles)).all():
-        return
-    kinds = [fmt for fmt in LAYOUTS if header_of(fmt) == header_of(file.fmt)]
-    expected = " or ".join(f"--boxes {fmt}" for fmt in kinds[:2])
-    if len(kinds) < 2:
-        expected += f", which has degrees, or a name such as {name}_deg"
-    found = f"column {name} could hold degrees or radians, all within ±2π"
-    raise FileError(path, found, expected)
+    words = None if wanted.told else open_angles(name, file.boxes[:, -1], file.fmt)
+    if words is not None:
+        raise FileError(path, *words)
 
 
 def _reach(file: BoxFile) -> tuple[Floats, Floats, Floats]:

@@ -54,6 +54,7 @@ __all__ = [
     "EXPECTED",
     "FORMATS",
     "READERS",
+    "SCALED",
     "Format",
     "formats_of",
     "read_boxes",
@@ -280,6 +281,9 @@ FORMATS = {row.name: row for row in _ROWS}
 
 #: The formats whose coordinates are normalized by the image size.
 NORMALIZED = ("yolo", "yolo-seg")
+
+#: Those and such as may not tell the size of images.
+SCALED = (*NORMALIZED, "labelme")
 
 #: What to do with label images where something else is read.
 COMPARED = "fastiou match --geometry labels compares label images"

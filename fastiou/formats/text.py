@@ -376,7 +376,9 @@ def _has_varied_marks(rows: Floats) -> bool:
     Detections have no marks: -1 twice behind a class, where MOT without places has it three times.
     """
     found = bool((rows[:, 8:10] == -1).all())
-    return found or len(rows) >= MANY_ROWS or len(set(rows[:, 9].tolist())) > 1
+    regions, scores = rows[:, 7] == 0, rows[:, 6]  # to be ignored: of class 0, and score 0 alone
+    ignored = bool(regions.any() and ((scores == 0) == regions).all())
+    return found or ignored or len(rows) >= MANY_ROWS or len(set(rows[:, 9].tolist())) > 1
 
 
 def _could_be_corners(rows: Floats) -> bool:

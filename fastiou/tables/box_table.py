@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
-from fastiou.tables.columns import ColumnsError, meaning_of
+from fastiou.tables.columns import ColumnsError, meaning_of, open_angles
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
@@ -297,13 +298,14 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     if fmt is not None:
         check_choice("fmt", fmt, FORMATS)
     try:
-        meaning = meaning_of(names, fmt or "xyxy", by)
+        meaning = meaning_of(names, fmt or "xyxy", by, told=fmt is not None)
     except ColumnsError as error:
         found_words = error.found.replace("the first line", "the columns")
         found_words = found_words.replace(" names no ", " name no ")
         expected = error.expected.replace(
             "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
         )
+        expected = re.sub(r"--boxes ([\w-]+)", r"fmt='\1'", expected)
         raise ValueError(f"{name}: {found_words}, expected {expected}") from None
     if fmt is not None and meaning.fmt != fmt:
         listed = ",".join(names[place] for place in meaning.box)
@@ -319,15 +321,25 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     def called(place: int) -> str:
         return f"{name}[{names[place]!r}]"
 
-    numbers = [real_input(called(place), column(place)).array for place in meaning.box]
+    if meaning.is_list:
+        boxes = _listed_boxes(called(*meaning.box), column(*meaning.box), meaning.fmt)
+    else:
+        numbers = [real_input(called(place), column(place)).array for place in meaning.box]
+        boxes = np.stack(numbers, axis=1)
+    if meaning.angle is not None and fmt is None:
+        words = open_angles(names[meaning.angle], boxes[:, -1], meaning.fmt)
+        if words is not None:
+            expected = re.sub(r"--boxes ([\w-]+)", r"fmt='\1'", words[1])
+            raise ValueError(f"{name}: {words[0]}, expected {expected}")
     keys = {}
     for key, places in meaning.keys.items():
         values = [_key(called(place), column(place), count) for place in places]
         for place, other in zip(places[1:], values[1:], strict=True):
             if not are_one_key(values[0], other):
+                chosen = [names[place], *(known for known in meaning.keys if known != key)]
                 raise ValueError(
                     f"{name}: columns {names[places[0]]} and {names[place]} tell different groups, "
-                    f"expected one of them: BoxTable.from_frame({name}, by=[{names[place]!r}])"
+                    f"expected one of them: BoxTable.from_frame({name}, by={chosen})"
                 )
         keys[key] = values[0]
     scores = None
@@ -343,9 +355,21 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     if "iscrowd" in names:
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
     return BoxTable.of_columns(
-        boxes=np.stack(numbers, axis=1), fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
+        boxes=boxes, fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
         iscrowd=iscrowd, unused=tuple(unused),
     )  # fmt: skip
+
+
+def _listed_boxes(name: str, column: Any, fmt: str) -> Array:
+    """A column with the numbers of a box in each row."""
+    count = FORMATS[fmt].formats[fmt]
+    rows = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
+    if not rows:
+        return np.empty((0, count))
+    boxes: Array = real_input(name, [list(row) for row in rows]).array
+    if boxes.shape != (len(rows), count):
+        raise ValueError(f"{name} must hold {count} numbers in each row, as {fmt} has")
+    return boxes
 
 
 def _masks(value: Any) -> Masks:

@@ -11,8 +11,11 @@ import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastiou.runtime.words import shortened
 from fastiou.tables.layouts import LAYOUTS, header_of
+from fastiou.typing import Array
 
 __all__ = [
     "BOX_COLUMNS",
@@ -27,6 +30,7 @@ __all__ = [
     "key_meant",
     "key_named",
     "meaning_of",
+    "open_angles",
     "plain_name",
 ]
 
@@ -267,6 +271,33 @@ def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:
     """Whether the columns of a box follow each other, in any order."""
     places = [plain.index(name) for name in row]
     return max(places) - min(places) < len(row)
+
+
+def open_angles(name: str, angles: Array, fmt: str) -> tuple[str, str] | None:
+    """What is said of angles under a name without a unit that could be degrees or radians.
+
+    Parameters
+    ----------
+    name
+        Of their column.
+    angles
+        Of all boxes.
+    fmt
+        The layout in which they were read.
+
+    Returns
+    -------
+    tuple of str or None
+        What was found and what is expected; None if they are degrees, or 0, which is both.
+    """
+    small = np.abs(angles) <= 2 * np.pi
+    if not (angles[small] != 0).any() or not (small | np.isnan(angles)).all():
+        return None
+    kinds = [other for other in LAYOUTS if header_of(other) == header_of(fmt)]
+    expected = " or ".join(f"--boxes {kind}" for kind in kinds[:2])
+    if len(kinds) < 2:
+        expected += f", which has degrees, or a name such as {name}_deg"
+    return f"column {name} could hold degrees or radians, all within ±2π", expected
 
 
 def key_named(name: str) -> str | None:

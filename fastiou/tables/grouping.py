@@ -144,7 +144,8 @@ def common_groups(
     count = 1
     told: dict[str, Array] = {}
     for key in common:
-        values = _columns_of(key, both, called, by)
+        others = [other for other in common if other != key]
+        values = _columns_of(key, both, called, lambda name: by((name, *others)))  # noqa: B023
         told[key] = values[0]
         if key == "image" and (plain := _without_endings(values)) is not None:
             values = plain
@@ -157,7 +158,6 @@ def common_groups(
                 f"{name} has {shortened(', '.join(map(str, np.unique(part)[:4].tolist())))}"
                 for name, part in zip(called, parts, strict=True)
             )
-            others = [name for name in a.keys if name != key and name in b.keys]
             raise ValueError(
                 f"no {key} in common: {has} ({by(others)} compares without regard to it)"
             )
@@ -168,7 +168,7 @@ def common_groups(
 
 
 def _columns_of(
-    key: str, sets: Sequence[Keyed], called: Sequence[str], by: Callable[[Sequence[str]], str]
+    key: str, sets: Sequence[Keyed], called: Sequence[str], by: Callable[[str], str]
 ) -> list[Array]:
     """The column of each set that tells a key: of several, one that both have by name.
 
@@ -201,7 +201,7 @@ def _columns_of(
             names = [name for _, (name, _) in shared]
         raise ValueError(
             f"{' and '.join(names)} tell different groups across {' and '.join(called)}: "
-            f"{' or '.join(by((name,)) for name in names)} says what tells the {key}"
+            f"{' or '.join(map(by, names))} says what tells the {key}"
         )
     if not shared:
         return [next(iter(columns.values()))[1] for columns in told]

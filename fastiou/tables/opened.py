@@ -238,7 +238,7 @@ def _groups(
 ) -> tuple[tuple[str, ...], Any]:
     """The keys that both have, and the argument `groups` that they make."""
     sets = [
-        _Groups({}, 1)  # a set of no members could have any keys
+        _Groups({}, 1)  # of any number of members, without keys
         if table is None
         else _Groups({key: table.keys[key] for key in table.grouped or ()}, len(table))
         for table in (table_a, table_b)

@@ -59,7 +59,7 @@ def test_masks(tmp_path):
     assert len(fastiou.pairs(table)) == 0
     assert len(fastiou.pairs(table.by())) == 1
     with pytest.raises(
-        ValueError, match=r"format must be one of 'yolo-seg', 'labelme', 'coco', got"
+        ValueError, match=r"format must be one of 'yolo-seg', 'labelme', 'coco', got 'mot'"
     ):
         fastiou.read(path, geometry="mask", format="mot")
 
@@ -151,7 +151,7 @@ def test_bad_arguments_are_told(tmp_path):
         ({"format": "mott"}, r"format must be one of 'npy', "),
         ({"format": "mot"}, r"found\.json"),
         ({"geometry": "labels"}, r"geometry must be one of 'box', 'mask', got 'labels'"),
-        ({"by": "camera"}, r"there is no key 'camera', expected image or category"),
+        ({"by": "video"}, r"there is no key 'video', expected image or category"),
     ):
         with pytest.raises(ValueError, match=message):
             fastiou.read(path, **options)

@@ -1020,3 +1020,22 @@ def test_six_numbers_of_two_meanings_are_told_so(tmp_path: Path, between: str, r
     with pytest.raises(FileError, match=words):
         read(tmp_path, text)
     assert read(tmp_path, text, format="mot").format == "mot"
+
+
+def test_what_is_advised_keeps_the_other_keys(tmp_path: Path) -> None:
+    entries = [
+        {"image_id": 10 * video + frame, "frame_id": frame, "video_id": video, "category_id": 1,
+         "bbox": [1, 2, 3, 4]}
+        for video in (1, 2) for frame in (1, 2)
+    ]  # fmt: skip
+    advised = "--by image_id,video,category or --by frame_id,video,category"
+    with pytest.raises(FileError, match=advised):
+        read(tmp_path, json.dumps(entries))
+    by = ("frame_id", "video", "category")
+    assert list(read(tmp_path, json.dumps(entries), by=by).keys) == ["image", "video", "category"]
+    header, *rows = BY_NUMBER_AND_NAME.splitlines()
+    tables = [f"{header},class", *(f"{row},cat" for row in rows)]
+    torn = [tables[0], tables[1].replace("a.jpg", "b.jpg"), tables[2].replace("b.jpg", "a.jpg")]
+    files = [read(tmp_path, "\n".join(lines) + "\n") for lines in (tables, torn)]
+    with pytest.raises(RefusedError, match="--by image_id,category or --by file_name,category"):
+        common_groups(*files)

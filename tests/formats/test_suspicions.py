@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_for_tests import run
 
+import fastiou
 from fastiou.formats.suspicions import scales_apart
 from fastiou.formats.table import read_boxes
 
@@ -90,3 +91,39 @@ def test_rotated_boxes_have_scales_too(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", boxes=boxes, fmt="cxcywhr")
     files = read_boxes(tmp_path / "a.npz"), read_boxes(tmp_path / "b.npz")
     assert scales_apart(*files) is not None
+
+
+def test_what_is_told_of_files_is_a_warning_in_python(tmp_path: Path) -> None:
+    path = write(tmp_path, "boxes", "image,x,y,w,h\n1,2,3,-4,5\n")
+    with pytest.warns(UserWarning, match="boxes: 1 box has a negative width or height"):
+        fastiou.read(path)
+    labels = write(tmp_path, "labels", "1 0.25 0.5 0.125 0.25\n")
+    assert fastiou.read(labels, image_size=(400, 200)).boxes.tolist() == [[100, 100, 50, 50]]
+    outlines = write(tmp_path, "outlines", "1 0.25 0.5 0.125 0.25 0.5 0.75\n")
+    with pytest.raises(ValueError, match=r"expected image_size=\(width, height\)"):
+        fastiou.read(outlines, geometry="mask")
+    assert fastiou.read(outlines, geometry="mask", image_size=(40, 20)).masks.shape == (1, 20, 40)
+    with pytest.raises(ValueError, match="image_size is for files of yolo or yolo-seg or labelme"):
+        fastiou.read(write(tmp_path, "pixels", PIXELS), image_size=(400, 200))
+    for wrong in (5, (1, 2, 3), (0, 4), (1.5, 2)):
+        with pytest.raises((ValueError, TypeError), match="image_size"):
+            fastiou.read(labels, image_size=wrong)
+
+
+def test_frames_are_held_to_the_same(tmp_path: Path) -> None:
+    angles: dict[str, Any] = {"cx": [1, 1], "cy": [1, 1], "w": [2, 2], "h": [2, 2]}
+    frame = {**angles, "theta": [1.5, 0.25]}
+    with pytest.raises(ValueError, match="fmt='cxcywhr' or fmt='cxcywhr-rad'"):
+        fastiou.BoxTable.from_frame(frame)
+    assert fastiou.BoxTable.from_frame(frame, fmt="cxcywhr-rad").fmt == "cxcywhr-rad"
+    assert fastiou.BoxTable.from_frame({**angles, "theta_rad": [1.5, 0]}).fmt == "cxcywhr-rad"
+    boxes = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    listed = {"image": [1, 2], "bbox": boxes}
+    with pytest.raises(ValueError, match="bbox does not tell its layout, expected fmt='xyxy', fmt"):
+        fastiou.BoxTable.from_frame(listed)
+    table = fastiou.BoxTable.from_frame(listed, fmt="xyxy")
+    assert (table.fmt, table.boxes.tolist()) == ("xyxy", boxes)
+    table = fastiou.BoxTable.from_frame({"image_id": [1, 2], "category_id": [1, 1], "bbox": boxes})
+    assert (table.fmt, table.boxes.tolist()) == ("xywh", boxes)
+    with pytest.raises(ValueError, match="bbox"):
+        fastiou.BoxTable.from_frame({"bbox": [[1, 2, 3], [4, 5, 6]]}, fmt="xyxy")

@@ -13,6 +13,7 @@ from bench.few_peers import FEW_WORKLOADS
 from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
+from bench.quadrilateral_peers import QUADRILATERAL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
 from bench.single_calls import single_calls
 
@@ -33,6 +34,7 @@ __all__ = [
 WORKLOADS: dict[str, Workload] = {
     **BOX_WORKLOADS,
     **ROTATED_WORKLOADS,
+    **QUADRILATERAL_WORKLOADS,
     **FEW_WORKLOADS,
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,

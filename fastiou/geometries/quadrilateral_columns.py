@@ -108,10 +108,12 @@ def turn(x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, rounding: Any) ->
     b = product(down2, across3)
     moved = product(rounding, (abs(across2) + abs(down2)) + (abs(across3) + abs(down3)))
     sure = moved + product(UNSURE, abs(a) + abs(b))
-    return (1.0 * (a - b > sure)) - (1.0 * (b - a > sure))
+    turned = 1.0 if a - b > sure else 0.0
+    return -1.0 if b - a > sure else turned
 
 
-@register_jitable
+# LLVM would not inline so much, and without that makes no vectors.
+@register_jitable(inline="always")
 def turns_of(
     x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, x4: Any, y4: Any, share: Any
 ) -> tuple[Any, Any]:
@@ -216,7 +218,7 @@ def fill_columns(
                 x2[j], y2[j] = members[start + j, 2], members[start + j, 3]
                 x3[j], y3[j] = members[start + j, 4], members[start + j, 5]
                 x4[j], y4[j] = members[start + j, 6], members[start + j, 7]
-        # In three loops, each short enough to become vectors.
+        # In loops that are short enough to become vectors.
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
             strange = 0.0 * x1[j] + 0.0 * y1[j]
@@ -233,6 +235,7 @@ def fill_columns(
             y3[j] = y3[j] if usual else 0.0
             x4[j] = x4[j] if usual else 0.0
             y4[j] = y4[j] if usual else 0.0
+        for j in range(np.uint64(LANES)):
             turns1, turns2 = turns_of(x1[j], y1[j], x2[j], y2[j], x3[j], y3[j], x4[j], y4[j], share)
             crossing[j] = smaller(crossing[j], smaller(turns1, turns2))
             # From one diagonal and the other.
@@ -254,8 +257,8 @@ def fill_columns(
             largest[j] = larger(largest[j], larger(larger(-low_x, high_x), larger(-low_y, high_y)))
             # An area that is too small for the type is told by that of the hull.
             told = size if size > 0.0 else (high_x - low_x) * (high_y - low_y)
-            has_sides = (high_x > low_x) & (high_y > low_y)
-            smallest[j] = told if has_sides & (told < smallest[j]) else smallest[j]
+            told = told if smaller(high_x - low_x, high_y - low_y) > 0.0 else np.inf
+            smallest[j] = smaller(smallest[j], told)
             proper = size > 0.0
             left[j] = low_x if proper else x1[j]
             top[j] = low_y if proper else y1[j]

@@ -81,23 +81,19 @@ def below_both(
     """
     begin = larger(smaller(ax, bx), smaller(cx, dx))
     end = smaller(larger(ax, bx), larger(cx, dx))
-    width = larger(end - begin, 0.0)
-    # y of both edges where their common x begins and ends. An edge ends at its corners, whatever a
-    # steep slope makes of rounding.
-    low1, high1 = smaller(ay, by), larger(ay, by)
-    low2, high2 = smaller(cy, dy), larger(cy, dy)
-    begin1 = smaller(larger(ay + (begin - ax) * slope1, low1), high1)
-    end1 = smaller(larger(ay + (end - ax) * slope1, low1), high1)
-    begin2 = smaller(larger(cy + (begin - cx) * slope2, low2), high2)
-    end2 = smaller(larger(cy + (end - cx) * slope2, low2), high2)
+    # y of both edges where their common x begins and ends. Where they have one, no x is beyond the
+    # end of an edge, so that a slope, however steep, rounds no more than the whole rise does.
+    begin1, end1 = ay + (begin - ax) * slope1, ay + (end - ax) * slope1
+    begin2, end2 = cy + (begin - cx) * slope2, cy + (end - cx) * slope2
     # Twice the lower of two numbers is their sum without how far they are apart, of which the mean
     # over x is this: of lines that cross, from two triangles.
     apart1, apart2 = begin1 - begin2, end1 - end2
     most = larger(abs(apart1) + abs(apart2), LEAST)
     crossed = quotient(product(apart1, apart1) + product(apart2, apart2), most)
     apart = most if apart1 * apart2 >= 0.0 else crossed
-    area = product(((begin1 + end1) + (begin2 + end2)) - apart, width)
-    return area if (ax < bx) == (cx < dx) else -area
+    area = product(((begin1 + end1) + (begin2 + end2)) - apart, end - begin)
+    area = area if (ax < bx) == (cx < dx) else -area
+    return area if begin < end else 0.0
 
 
 @register_jitable
@@ -269,38 +265,27 @@ def _rounding(given: Input) -> float:
     return max(float(np.finfo(dtype).eps), ROUNDING) if dtype.kind == "f" else ROUNDING
 
 
-def _crossing(members: Array, share: float) -> Array:
-    """Which members (n, 8) have edges that surely cross."""
-    with np.errstate(all="ignore"):
-        numbers = [np.ascontiguousarray(column, np.float64) for column in members.T]
-        highest = float(np.nanmax(np.abs(numbers), initial=0.0))
-        scale = -math.frexp(highest)[1] if math.isfinite(highest) else 0
-        numbers = [np.ldexp(column, scale) for column in numbers]
-        x1, y1, x2, y2, x3, y3, x4, y4 = numbers
-        turns: Array = np.minimum(*turns_of(x1, y1, x2, y2, x3, y3, x4, y4, share))
-    return turns < -1
-
-
-def _refuse_crossing(given: Input, members: Array) -> None:
-    """Raise a ValueError that names the first member of an argument with edges that cross."""
-    of_all = given.array.reshape(-1, 8)
-    share = _rounding(given)
-    crossing = _crossing(of_all, share)
-    row = int(crossing.argmax()) if crossing.any() else None
-    if row is None:  # integers of 64 bits, whose float64 are other ones
-        found, where = members[int(_crossing(members, share).argmax())], ""
-    else:
-        found = of_all[row]
-        place = tuple(map(int, np.unravel_index(row, given.array.shape[:-1])))
-        where = f" in row {place[0] if len(place) == 1 else place}"
-    raise ValueError(
-        f"{given.name} has a quadrilateral whose edges cross{where}: {found.tolist()}; corners "
-        "must be in order around it"
-    )
+def _refuse_crossing(
+    given: Input, members: Array, share: float, blocks: Array, order: Array | None
+) -> None:
+    """Raise a ValueError that names the first member, of some blocks, with edges that cross."""
+    for k in (k for block in blocks.tolist() for k in range(block * BLOCK, (block + 1) * BLOCK)):
+        if k < len(members) and min(turns_of(*members[k].tolist(), share)) < -1:
+            row = k if order is None else int(order[k])
+            place = tuple(map(int, np.unravel_index(row, given.array.shape[:-1])))
+            raise ValueError(
+                f"{given.name} has a quadrilateral whose edges cross in row "
+                f"{place[0] if len(place) == 1 else place}: {given.array[place].tolist()}; corners "
+                "must be in order around it"
+            )
 
 
 def _filled(
-    sets: list[Array], dtype: np.dtype[Any], givens: list[Input], phase: int
+    sets: list[Array],
+    dtype: np.dtype[Any],
+    givens: list[Input],
+    order: Array | None,
+    phase: int,
 ) -> tuple[list[Columns], float, float]:
     """Columns of quadrilaterals, their largest coordinate and their smallest area."""
     columns, most, least = [], 0.0, math.inf
@@ -310,10 +295,11 @@ def _filled(
         findings = np.empty((-(-rows.shape[1] // BLOCK), 4))
         bounds, data = rows[:4], rows[4:]
         any_odd = any_crossing = False
+        share = _rounding(given)
         work = SCORES_PER_QUADRILATERAL * len(members)
         for first, last, some in block_steps(len(findings), work):
             odd, crossing, largest, smallest = threads.run(
-                FILL, some, members, _rounding(given), bounds, data, findings, first, last
+                FILL, some, members, share, bounds, data, findings, first, last
             )
             any_odd, any_crossing = any_odd or odd, any_crossing or crossing
             most, least = max(most, largest), min(least, smallest)
@@ -322,7 +308,7 @@ def _filled(
             refuse_infinite(given)
             missing = np.asarray(np.isnan(members).any(axis=1))
         if any_crossing:
-            _refuse_crossing(given, members)
+            _refuse_crossing(given, members, share, np.flatnonzero(findings[:, 1]), order)
         columns.append(Columns(bounds, data, ROWS, missing))
     return columns, most, least
 
@@ -345,7 +331,7 @@ def _prepare(
                 "apart by themselves"
             )
         sets = [corners.reshape(-1, 8) for corners in floats]
-    fill = functools.partial(_filled, givens=givens, phase=phase)
+    fill = functools.partial(_filled, givens=givens, order=order, phase=phase)
     columns = fill_within_limits(sets, FLOAT64, fill)
     return columns[0], columns[-1]
 

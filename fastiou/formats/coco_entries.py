@@ -11,26 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastiou.formats.content import Booleans, Floats, Skipped, Wanted, whole_number_in
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.keys import keys_of
-from fastiou.parsing.json_columns import (
-    FOUR_NUMBERS,
-    INTEGER,
-    NUMBER,
-    PLACE,
-    Objects,
-    after_blanks,
-    fields_of,
-    is_utf8,
-    read_objects,
-)
 from fastiou.tables.columns import ID_NAMES, ColumnsError, key_columns, key_named, plain_name
 from fastiou.typing import Array
+
+if TYPE_CHECKING:
+    from fastiou.parsing.json_columns import Objects
 
 __all__ = ["NUMBER_OR_NAME", "Columns", "Entries", "FileNames", "Listed", "asked", "plain_columns"]
 
@@ -56,18 +48,6 @@ COMPILED_FROM = 1 << 22
 
 #: What may stand around values of JSON.
 BLANKS = b" \t\n\r"
-
-#: The fields that the compiled parser reads.
-KINDS = {
-    "image_id": INTEGER,
-    "category_id": INTEGER,
-    "bbox": FOUR_NUMBERS,
-    "score": NUMBER,
-    "id": INTEGER,
-    "iscrowd": INTEGER,
-    "area": PLACE,
-    "segmentation": PLACE,
-}
 
 
 class Entries(ABC):
@@ -271,14 +251,25 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
     Plain entries have boxes, and numbers for images, categories and ids. What they have besides
     tells no key.
     """
-    if len(data) < COMPILED_FROM or not is_utf8(data):
+    if len(data) < COMPILED_FROM:
         return None
-    places = fields_of(data)
+    # Numba takes 0.1 s to import, which files that are small do not need.
+    from fastiou.parsing import json_columns as parser
+
+    kinds = {
+        **dict.fromkeys(("image_id", "category_id", "id", "iscrowd"), parser.INTEGER),
+        "bbox": parser.FOUR_NUMBERS,
+        "score": parser.NUMBER,
+        **dict.fromkeys(("area", "segmentation"), parser.PLACE),
+    }
+    if not parser.is_utf8(data):
+        return None
+    places = parser.fields_of(data)
     if places is None:  # no object, but a list
-        places = {"annotations": (after_blanks(data, 0), len(data.rstrip(BLANKS)))}
+        places = {"annotations": (parser.after_blanks(data, 0), len(data.rstrip(BLANKS)))}
     elif "annotations" not in places:
         return None
-    objects = read_objects(data, places["annotations"][0], KINDS)
+    objects = parser.read_objects(data, places["annotations"][0], kinds)
     if objects is None or objects.end != places.pop("annotations")[1]:
         return None
     needed = {"image_id", "bbox"} | ({"score"} if wanted.scored else set())

@@ -16,7 +16,7 @@ import numpy as np
 from fastiou.formats.coco import MaskFile, mask_size
 from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
 from fastiou.formats.errors import FileError, described, shortened
-from fastiou.formats.text import Sample, sample_of
+from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 
 __all__ = [
@@ -24,12 +24,12 @@ __all__ = [
     "is_labelme",
     "is_voc",
     "is_yolo_outlines",
+    "read_dota",
     "read_labelme",
     "read_labelme_masks",
     "read_voc",
     "read_yolo_masks",
     "read_yolo_outlines",
-    "refuse_dota",
 ]
 
 #: The largest number: integers beyond all floats are refused, too.
@@ -277,7 +277,8 @@ def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     rows = [len(cells) for cells in sample_of(data, headed=False).cells]
     if set(rows) == {9} and not wanted.format_told:
         found = "outlines of four points each, or oriented boxes"
-        raise FileError(path, found, "--format yolo-seg, which takes their bounds")
+        expected = "--format yolo-seg, which takes their bounds, or --format yolo-obb"
+        raise FileError(path, found, expected)
     classes, outlines, _ = _outlines(path, data)
     boxes = [
         [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
@@ -308,9 +309,13 @@ def read_yolo_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
 # ---- DOTA --------------------------------------------------------------------------------------
 
 
+#: How the lines above DOTA's rows begin.
+DOTA_HEADER = ("imagesource:", "gsd:")
+
+
 def is_dota(sample: Sample) -> bool:
     """Whether rows are eight numbers, a name and perhaps how difficult, below what may be known."""
-    rows = [row for row in sample.cells if not row[0].lower().startswith(("imagesource", "gsd"))]
+    rows = [row for row in sample.cells if not row[0].lower().startswith(DOTA_HEADER)]
     return sample.delimiter is None and bool(rows) and all(
         len(row) in (9, 10) and all(number_in(cell) is not None for cell in row[:8])
         and number_in(row[8]) is None
@@ -318,6 +323,27 @@ def is_dota(sample: Sample) -> bool:
     )  # fmt: skip
 
 
-def refuse_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-    """Refuse DOTA's quadrilaterals, which are no boxes."""
-    raise FileError(path, "quadrilaterals of DOTA", "boxes: quadrilaterals cannot be compared yet")
+def read_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read the quadrilaterals of a label file of DOTA: corners, class, and how difficult."""
+    _without_scores(path, wanted, "a label file of DOTA")
+    members: list[list[float]] = []
+    names, are_graded = [], False
+    for line, cells in cells_of(text_lines(data), None):
+        if not members and cells[0].lower().startswith(DOTA_HEADER):
+            continue
+        numbers = [number_in(cell) for cell in cells[:8]]
+        known = [number for number in numbers if number is not None and abs(number) <= LARGEST]
+        if len(cells) not in (9, 10) or len(known) != 8:
+            expected = "x and y of 4 corners, a class, and perhaps how difficult"
+            raise FileError(path, shortened(" ".join(cells)), expected, line)
+        if len(cells) == 10 and cells[9] not in ("0", "1", "2"):
+            found = f"column 10 (difficult) holds {shortened(cells[9])!r}"
+            raise FileError(path, found, "0, 1 or 2", line)
+        are_graded = are_graded or len(cells) == 10
+        members.append(known)
+        names.append(cells[8])
+    return BoxFile(
+        path=path, format="dota", fmt="xyxyxyxy", keys=_keys(path, names, wanted),
+        boxes=np.array(members, np.float64).reshape(-1, 8),
+        unused=("difficult",) if are_graded else (),
+    )  # fmt: skip

@@ -109,7 +109,9 @@ def looks_like_labels(data: bytes, wanted: Wanted | None = None) -> bool:
         return kind in ("PNG", "TIFF")
     shape, dtype = header
     numbers = LAYOUTS[(wanted or Wanted()).fmt]
-    return dtype.kind in "biu" and (len(shape) == 3 or (len(shape) == 2 and shape[1] != numbers))
+    of_points = numbers == 8 and shape[1:] == (4, 2)
+    other = len(shape) == 3 or (len(shape) == 2 and shape[1] != numbers)
+    return dtype.kind in "biu" and other and not of_points
 
 
 def could_be_boxes(data: bytes, wanted: Wanted | None = None) -> bool:

@@ -113,7 +113,11 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> npt.NDArray
 
 def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npy file, as `fastiou.formats.table.read_boxes`."""
-    array, numbers, scores = read_npy(path, data), LAYOUTS[wanted.fmt], None
+    array, numbers, scores = (
+        _joined_points(read_npy(path, data), wanted.fmt),
+        LAYOUTS[wanted.fmt],
+        None,
+    )
     chosen_keys(path, (), wanted.by)
     with_scores = array.ndim == 2 and array.shape[1] == numbers + 1
     if with_scores and looks_normalized(array, wanted):
@@ -159,7 +163,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if "boxes" not in found:
         expected = f'an array "boxes" of shape (N, {LAYOUTS[fmt]})'
         raise FileError(path, f"holds {listed or 'no arrays'}", expected)
-    boxes = _box_array(path, "boxes", found["boxes"], LAYOUTS[fmt])
+    boxes = _box_array(path, "boxes", _joined_points(found["boxes"], fmt), LAYOUTS[fmt])
     if "fmt" not in found and looks_like_sizes(boxes, wanted):
         raise FileError(path, *SIZES_FOR_CORNERS)
     unused = tuple(name for name in names if name not in asked and name not in OWN_ARRAYS)
@@ -201,6 +205,12 @@ def _key_names(path: Path, names: list[str], wanted: Wanted) -> dict[str, list[s
 
 def _singulars(name: str) -> tuple[str, ...]:
     return name, name.removesuffix("s"), name.removesuffix("es"), name.removesuffix("ies") + "y"
+
+
+def _joined_points(array: npt.NDArray[Any], fmt: str) -> npt.NDArray[Any]:
+    """Quadrilaterals as eight numbers each, if they are four points each."""
+    of_points = fmt == "xyxyxyxy" and array.ndim == 3 and array.shape[1:] == (4, 2)
+    return array.reshape(-1, 8) if of_points else array
 
 
 def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Floats:

@@ -85,6 +85,7 @@ def check_claim(path: Path, header: Header, where: str | None = None) -> int:
     size = math.prod(shape) * dtype.itemsize
     if size >= LARGE_ARRAY:
         of_boxes = len(shape) == 2 and FEWEST_NUMBERS <= shape[1] <= MOST_NUMBERS
+        of_boxes = of_boxes or shape[1:] == (4, 2)
         is_other = dtype.kind in "biu" or (dtype.kind == "f" and (of_boxes or len(shape) == 1))
         if not is_other or len(shape) > 3:
             found = f"shape {shortened(str(shape))}, dtype {dtype}"

@@ -20,12 +20,12 @@ from fastiou.formats.annotations import (
     is_labelme,
     is_voc,
     is_yolo_outlines,
+    read_dota,
     read_labelme,
     read_labelme_masks,
     read_voc,
     read_yolo_masks,
     read_yolo_outlines,
-    refuse_dota,
 )
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
 from fastiou.formats.content import (
@@ -200,11 +200,11 @@ _ROWS = (
     ),
     Format(
         "dota",
-        {"box": refuse_dota},
+        {"box": read_dota},
         _is_text("dota"),
         True,
         "dota",
-        "",
+        "x1, y1, ..., x4, y4, class, difficult: labels of DOTA",
         "",
     ),
     Format(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,8 +196,9 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         widths = tuple(w for w in layout.widths if w > 0)
         tail = Tail() if layout.tail is None else layout.tail(sample)
         told = {**layout.keys, **tail.keys}
+        known = [*told, *(["category"] if layout.format == "dota-results" else [])]
         keys: dict[str, tuple[int, ...]] = {
-            key: (told[key],) for key in chosen_keys(path, told, wanted.by)
+            key: (told[key],) for key in chosen_keys(path, known, wanted.by) if key in told
         }
         if wanted.ids and layout.id is not None:
             keys[ID] = (layout.id,)
@@ -210,6 +212,8 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         file = _read(path, data, wanted, lay_out)
+        if layout.format == "dota-results" and (wanted.by is None or "category" in wanted.by):
+            file = _with_class_of_name(file, wanted)
         if not wanted.format_told:
             if layout.format == "yolo" and score_comes_second(sample_of(data)):
                 raise FileError(path, *SCORE_SECOND, sample_of(data).line)
@@ -233,8 +237,20 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
     return read
 
 
+def _with_class_of_name(file: BoxFile, wanted: Wanted) -> BoxFile:
+    """DOTA's results with the class as a key, which the name of the file tells: Task1_plane.txt."""
+    found = re.match(r"Task\d+_(.+?)\.", file.path.name, re.IGNORECASE)
+    if found is None:
+        if wanted.by is not None:
+            raise FileError(file.path, "no class in the name of the file", "Task1_CLASS.txt")
+        return file
+    return replace(file, keys=file.keys | {"category": np.full(len(file), found[1])})
+
+
 def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:
     """Which boxes break the rule of a format, and what the rule is."""
+    if layout.fmt == "xyxyxyxy":  # any corners, in order around: fastiou refuses others
+        return np.zeros(len(boxes), np.bool_), ""
     sides = boxes[:, 2:4] - (boxes[:, :2] if layout.fmt == "xyxy" else 0)
     wrong: Booleans = np.any(sides < 0, axis=1)
     if layout.fmt == "xyxy":

@@ -484,6 +484,18 @@ def _is_retinanet(sample: Sample) -> bool:
     return bool(sample.cells)
 
 
+def _is_dota_results(sample: Sample) -> bool:
+    """Whether rows are the name of an image, a score and eight numbers."""
+    return sample.delimiter is None and all(
+        len(row) == 10
+        and number_in(row[0]) is None
+        and 0 <= (number_in(row[1]) or 0.0) <= 1
+        and all(number_in(cell) is not None for cell in row[1:])
+        for row in sample.cells
+    )
+
+
+CORNERS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 VISDRONE = ("x", "y", "w", "h", "score", "class", "truncation", "occlusion")
 KITTI = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "height", "width",
          "length", "x", "y", "z", "rotation", "score")  # fmt: skip
@@ -519,5 +531,14 @@ LAYOUTS_OF_ROWS = (
         "retinanet", "xyxy", ("path", "x1", "y1", "x2", "y2", "class", "score"),
         {"image": 0, "category": 5}, (1, 2, 3, 4), 6, (6, 7), _is_retinanet,
         ("image", "category"),
+    ),
+    RowLayout(
+        "dota-results", "xyxyxyxy", ("image", "score", *CORNERS), {"image": 0},
+        (2, 3, 4, 5, 6, 7, 8, 9), 1, (10,), _is_dota_results, ("image",),
+    ),
+    # Outlines of four points have the same numbers: no content tells them apart.
+    RowLayout(
+        "yolo-obb", "xyxyxyxy", ("class", *CORNERS, "score"), {"category": 0},
+        (1, 2, 3, 4, 5, 6, 7, 8), 9, (9, 10), lambda sample: False,
     ),
 )  # fmt: skip

@@ -122,4 +122,4 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
 def test_every_format_of_boxes_is_damaged() -> None:
     damaged = {format_ for format_, _ in SAMPLES.values()} | CONTENTS.keys()
     known = {name for name, row in FORMATS.items() if "box" in row.readers}
-    assert known - damaged == {"dota"}  # which is refused whatever it holds
+    assert known - damaged == {"yolo-obb"}  # which no content tells

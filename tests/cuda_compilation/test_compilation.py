@@ -207,9 +207,7 @@ TABLE = [
         for made in [quadrilaterals_by(metric)]
         for name in [f"quadrilateral-{metric}"]
         for row in (
-            # On a B200 8 bytes of it are not in registers.
-            Row(f"scalar-{name}", made.scalar, of_scalar(float64), ONE_BLOCK, QUADRILATERALS,
-                CAPABILITIES[:2]),
+            Row(f"scalar-{name}", made.scalar, of_scalar(float64), ONE_BLOCK, QUADRILATERALS),
             Row(f"aligned-{name}", made.aligned, of_aligned(float64), ONE_BLOCK, QUADRILATERALS),
         )
     ),

@@ -46,6 +46,10 @@ EXACT = 2**50
 MOST_SUPPRESSED = 1 << 10
 MOST_ALIGNED = 1 << 14
 
+#: The same where they have many numbers: what is prepared is in new memory, and where that came
+#: from the system, 10,000 pairs of quadrilaterals took 147 ns each instead of 62.
+MOST_ALIGNED_CORNERS = 1 << 12
+
 SCORE_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 NO_GROUPS = np.empty(0, np.int64)
@@ -216,7 +220,9 @@ def dense(
 def aligned(a: Array, b: Array, fmt: str, metric: str) -> Array | None:
     """Scores of each against its fellow."""
     kind = _kind_of(a, b, fmt, metric)
-    if kind is None or len(a) != len(b) or len(a) >= MOST_ALIGNED:
+    if kind is None or len(a) != len(b):
+        return None
+    if len(a) >= (MOST_ALIGNED if kind.numbers < 8 else MOST_ALIGNED_CORNERS):
         return None
     scores = np.empty(len(a), a.dtype)
     return scores if kind.kernels.aligned(a, b, kind.layout, scores) else None

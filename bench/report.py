@@ -233,7 +233,7 @@ PROMISES = [
         _fastest_peer_over_fastiou, 20, False, "× faster than the fastest peer",
     ),
     _faster_than(
-        "100,000 aligned quadrilaterals", "quad-aligned", 100_000, 300, ("shapely STRtree",),
+        "100,000 aligned quadrilaterals", "quad-aligned", 100_000, 200, ("shapely STRtree",),
         "shapely",
     ),
     _faster_than(

@@ -19,7 +19,7 @@ from fastiou.tables.columns import key_meant, plain_name
 from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
 
-__all__ = ["files_in", "holds_boxes", "read_folder"]
+__all__ = ["BESIDE", "files_in", "holds_boxes", "read_folder"]
 
 Member = TypeVar("Member", bound=MemberFile)
 
@@ -215,9 +215,10 @@ def _kind(file: MemberFile) -> str:
 
 def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
     """The boxes of all files, or their masks with the sizes of their images."""
-    boxes = [file.boxes for _, file in files if isinstance(file, BoxFile)]
-    if boxes:
-        return {"boxes": np.concatenate(boxes)}
+    of_boxes = [file for _, file in files if isinstance(file, BoxFile)]
+    if of_boxes:
+        boxes = np.concatenate([file.boxes for file in of_boxes])
+        return {"boxes": boxes, "sizes": _joined_sizes(of_boxes)}
     masks = [(name, file) for name, file in files if isinstance(file, MaskFile)]
     return {
         "masks": [mask for _, file in masks for mask in file.masks],
@@ -228,6 +229,18 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
             for index in range(len(file))
         ],
     }
+
+
+def _joined_sizes(files: Sequence[BoxFile]) -> dict[int | str, tuple[int, int] | None]:
+    """The sizes of the images of all files; None of images of which two files tell different ones.
+
+    Two files may have different images of one number.
+    """
+    sizes: dict[int | str, tuple[int, int] | None] = {}
+    for file in files:
+        for image, size in file.sizes.items():
+            sizes[image] = size if sizes.setdefault(image, size) == size else None
+    return sizes
 
 
 def _chosen_key(

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from fastiou.formats.errors import RefusedError, shortened
+from fastiou.formats.folders import BESIDE
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.columns import BOX_COLUMNS
 from fastiou.tables.layouts import header_of
@@ -102,7 +103,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str]) -> BoxTable:
         if key not in keys:
             raise RefusedError(f"{target.name} needs the key {key}, which is not in the file")
     for name, values in {**keys, "id": kept.ids}.items():
-        if name in target.whole and values is not None and values.dtype.kind == "U":
+        if name in target.whole and values is not None and values.dtype.kind == "U" and len(values):
             held_name = shortened(repr(values[0].item()))
             raise RefusedError(f"{target.name} needs whole numbers for {name}, got {held_name}")
     fmt = target.fmt or BOX_COLUMNS[header_of(table.fmt)]
@@ -232,7 +233,8 @@ def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[
     order = np.argsort(images, kind="stable")
     own, firsts = np.unique(images[order], return_index=True)
     files: dict[str, str] = {}
-    for image, places in zip(own.tolist(), np.split(order, firsts[1:]), strict=True):
+    places_of = np.split(order, firsts[1:]) if len(own) else []
+    for image, places in zip(own.tolist(), places_of, strict=True):
         file = _file_of(image)
         if file in files:
             raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
@@ -246,10 +248,13 @@ def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[
 def _file_of(image: int | str) -> str:
     """The name of the label file of an image."""
     name = str(image)
-    if name in ("", ".", "..", "classes") or any(mark in name for mark in "/\\\0\n"):
-        raise RefusedError(f"yolo needs images whose names can be those of files, got {image!r}")
     plain = PurePosixPath(name)
-    return f"{plain.stem if plain.suffix.lower() in IMAGE_ENDINGS else name}.txt"
+    file = f"{plain.stem if plain.suffix.lower() in IMAGE_ENDINGS else name}.txt"
+    # Files that begin with a point, or have the name of one beside labels, are not read back.
+    unread = file.startswith(".") or file.lower() in BESIDE
+    if unread or any(mark in name for mark in "/\\\0\n"):
+        raise RefusedError(f"yolo needs images whose names can be those of files, got {image!r}")
+    return file
 
 
 #: By name.

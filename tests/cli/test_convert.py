@@ -212,6 +212,55 @@ def test_names_that_are_no_files_are_refused(tmp_path):
         refused(("convert", path, tmp_path / "out", *options), message)
 
 
+@pytest.mark.parametrize("name", ["classes.jpg", "Readme.png", ".a.jpg", "predefined_classes"])
+def test_labels_that_would_not_be_read_back_are_refused(tmp_path, name):
+    path = tmp_path / "in.csv"
+    path.write_text(f"image,category,cx,cy,w,h\n{name},car,.5,.5,.1,.1\nb.jpg,bus,.5,.5,.1,.1\n")
+    out = tmp_path / "labels"
+    arguments = "convert", path, out, "--to", "yolo", "--image-size", "1,1"
+    refused(arguments, "names can be those of files", repr(name))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("out", "options"), [
+    ("labels", ("--to", "yolo", "--image-size", "5,5")),
+    ("out.npz", ("--drop", "category")),
+    ("out.txt", ("--to", "mot", "--drop", "category")),
+    ("out.json", ()),
+])  # fmt: skip
+def test_no_boxes_are_written_as_none(tmp_path, out, options):
+    path = tmp_path / "in.csv"
+    path.write_text("image,category,x1,y1,x2,y2\n")
+    run_well("convert", path, tmp_path / out, *options)
+    assert (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize(("out", "options"), [("out.npz", ()), ("out.txt", ("--to", "mot"))])
+def test_a_folder_of_empty_labels_is_written_as_none(tmp_path, out, options):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "a.txt").touch()
+    run_well("convert", folder, tmp_path / out, *options)
+    assert (tmp_path / out).exists()
+
+
+def test_sizes_of_images_are_those_of_all_files_of_a_folder(tmp_path):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    for number, side in (1, 100), (2, 10):
+        image = {"id": number, "width": side, "height": side}
+        entry = {"image_id": number, "category_id": 1, "bbox": [1, 2, 4, 4]}
+        content = {"images": [image], "annotations": [entry]}
+        (folder / f"{number}.json").write_text(json.dumps(content))
+    out = tmp_path / "out.json"
+    run_well("convert", folder, out, "--drop", "video")
+    images = json.loads(out.read_text())["images"]
+    assert images == [{"id": i, "width": w, "height": w} for i, w in ((1, 100), (2, 10))]
+    labels = tmp_path / "labels"
+    run_well("convert", folder, labels, "--drop", "video", "--to", "yolo")
+    assert (labels / "2.txt").read_text() == "1 0.3 0.4 0.4 0.4\n"
+
+
 def test_parts_of_images_need_a_size(tmp_path):
     folder = tmp_path / "labels"
     folder.mkdir()

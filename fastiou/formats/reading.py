@@ -19,6 +19,7 @@ from fastiou.formats.masks import pack_masks
 from fastiou.formats.table import READERS, SCALED, formats_of
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable
+from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 
 __all__ = ["read", "read_file", "table_of_file"]
@@ -103,10 +104,7 @@ def read(
         check_choice("format", format, formats_of(geometry))
     if fmt is not None:
         check_choice("fmt", fmt, LAYOUTS)
-    if isinstance(by, str):
-        by = [name.strip() for name in by.split(",")]
-    if by is not None and not all(isinstance(name, str) for name in by):
-        raise TypeError(f"by must be names of keys, got {described(by)}")
+    names = names_of_keys("by", by)
     file_path = Path(path)
     if not file_path.exists():
         raise FileNotFoundError(f"{file_path}: no such file")
@@ -114,7 +112,7 @@ def read(
         height, width = _image_size(image_size)
         image_size = width, height
     wanted = {
-        "by": None if by is None else tuple(dict.fromkeys(by)),
+        "by": names,
         "skip_invalid": skip_invalid,
         "image_size": image_size,
     }

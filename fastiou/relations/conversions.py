@@ -16,7 +16,7 @@ from fastiou.geometry import unmagnify
 from fastiou.metrics import METRICS
 from fastiou.runtime import steps, threads
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.opened import USUAL, opened
+from fastiou.tables.opened import USUAL, opened, opened_masks
 
 __all__ = ["box_area", "box_convert", "masks_to_boxes"]
 
@@ -118,7 +118,7 @@ def masks_to_boxes(masks: Any) -> Any:
     Parameters
     ----------
     masks : Masks, array_like or list of dict
-        Masks, as in `mask_iou`.
+        Masks, as in `mask_iou`, or a table of masks.
 
     Returns
     -------
@@ -137,6 +137,7 @@ def masks_to_boxes(masks: Any) -> Any:
     >>> fastiou.masks_to_boxes([[[0, 1, 1], [0, 1, 0]]])
     array([[1., 0., 2., 1.]], dtype=float32)
     """
+    masks, _ = opened_masks(("masks", ""), masks, None)
     given = read_masks("masks", masks)
     boxes = given.array.boxes.astype(np.float32)
     boxes[given.array.area > 0, 2:] -= 1

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, score_of_each
-from fastiou.arrays.frames import frame_columns
+from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
-from fastiou.tables.columns import ColumnsError, meaning_of, open_angles
+from fastiou.tables.columns import ColumnsError, meaning_of, names_of_keys, open_angles
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
@@ -24,7 +24,7 @@ from fastiou.typing import Array
 if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks
 
-__all__ = ["BoxTable"]
+__all__ = ["BoxTable", "has_names", "table_of_frame"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,6 +110,13 @@ class BoxTable(Framed):
         checked: dict[str, Any] = {}
         if self.boxes is not None:
             check_choice("fmt", self.fmt, FORMATS)
+            if isinstance(self.boxes, BoxTable):
+                raise TypeError("boxes must be an array, got a table: its boxes are table.boxes")
+            if has_names(self.boxes):
+                raise TypeError(
+                    "boxes must be an array, got a data frame whose columns have names: "
+                    "BoxTable.from_frame takes it"
+                )
             given = FORMATS[self.fmt].load().read("boxes", self.boxes, self.fmt, batches=False)
             checked["boxes"] = given.array
         else:
@@ -144,7 +151,7 @@ class BoxTable(Framed):
 
     @classmethod
     def from_frame(
-        cls, frame: Any, *, fmt: str | None = None, by: Sequence[str] | None = None
+        cls, frame: Any, *, fmt: str | None = None, by: str | Sequence[str] | None = None
     ) -> BoxTable:
         """Make a table of a data frame, the columns of which are told by their names.
 
@@ -158,7 +165,8 @@ class BoxTable(Framed):
         fmt
             The format, where names fit several: those of rotated boxes differ by the angle alone.
         by
-            Keys, or names of columns, that are the groups; all that look like keys if not given.
+            Keys, or names of columns, that are the groups, as in `read`; all that look like keys if
+            not given.
 
         Raises
         ------
@@ -174,7 +182,7 @@ class BoxTable(Framed):
         >>> fastiou.BoxTable.from_frame(columns)
         <BoxTable: 1 box as xyxy; keys image>
         """
-        return table_of_frame("frame", frame, fmt, by)
+        return table_of_frame("frame", frame, fmt, names_of_keys("by", by))
 
     def __len__(self) -> int:
         return len(self.members)
@@ -276,19 +284,39 @@ class BoxTable(Framed):
     def columns(self) -> dict[str, Array]:
         """The columns by name, as a CSV file has them: boxes, keys, score, id, iscrowd.
 
-        Masks have no columns of their own.
+        Angles are called by their unit, angle_deg or angle_rad; which way they turn, only `fmt`
+        tells. A key that is called as another column has "key_" in front. Masks have no columns of
+        their own.
         """
         columns: dict[str, Array] = {}
         if self.boxes is not None:
-            columns |= dict(zip(header_of(self.fmt), self.boxes.T, strict=True))
-        columns |= {key_column(key): values for key, values in self.keys.items()}
+            unit = "angle_rad" if "-rad" in self.fmt else "angle_deg"
+            names = (unit if name == "angle" else name for name in header_of(self.fmt))
+            columns |= dict(zip(names, self.boxes.T, strict=True))
         others = {"score": self.scores, "id": self.ids, "iscrowd": self.iscrowd}
+        keys: dict[str, Array] = {}
+        for key, values in self.keys.items():
+            name = key_column(key)
+            while name in columns or name in others or (name != key and name in self.keys):
+                name = f"key_{name}"
+            keys[name] = values
+        columns |= keys
         return columns | {name: values for name, values in others.items() if values is not None}
+
+
+def has_names(value: Any) -> bool:
+    """Whether something is a data frame whose columns have names, and not numbers alone."""
+    if not is_frame(type(value)):
+        return False
+    labels = [label for label, _ in frame_columns(value) or ()]
+    return not all(label.removeprefix("column_").isdigit() for label in labels)
 
 
 def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | None) -> BoxTable:
     """A data frame as a table; messages call it by this name."""
-    found = list(frame.items()) if isinstance(frame, Mapping) else frame_columns(frame)
+    found = frame_columns(frame)
+    if isinstance(frame, Mapping):
+        found = [(str(label), values) for label, values in frame.items()]
     if found is None:
         raise TypeError(
             f"{name} must be a data frame of pandas or polars, a table of pyarrow, or a dict of "
@@ -313,7 +341,6 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
             f"fmt must be {meaning.fmt!r} for the columns {listed} of {name}, or left out, got "
             f"{fmt!r}"
         )
-    count = len(found[0][1])
 
     def column(place: int) -> Any:
         return found[place][1]
@@ -324,8 +351,8 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     if meaning.is_list:
         boxes = _listed_boxes(called(*meaning.box), column(*meaning.box), meaning.fmt)
     else:
-        numbers = [real_input(called(place), column(place)).array for place in meaning.box]
-        boxes = np.stack(numbers, axis=1)
+        boxes = np.stack(_box_columns({called(n): column(n) for n in meaning.box}), axis=1)
+    count = len(boxes)
     if meaning.angle is not None and fmt is None:
         words = open_angles(names[meaning.angle], boxes[:, -1], meaning.fmt)
         if words is not None:
@@ -360,15 +387,31 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     )  # fmt: skip
 
 
+def _box_columns(columns: Mapping[str, Any]) -> list[Array]:
+    """Columns with a number of a box in each row, checked, by what messages call them."""
+    numbers: list[Array] = []
+    for name, values in columns.items():
+        array = real_input(name, values).array
+        shape = numbers[0].shape if numbers else (array.size,)
+        if array.shape != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {array.shape}")
+        numbers.append(array)
+    return numbers
+
+
 def _listed_boxes(name: str, column: Any, fmt: str) -> Array:
     """A column with the numbers of a box in each row."""
     count = FORMATS[fmt].formats[fmt]
     rows = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
     if not rows:
         return np.empty((0, count))
+    for place, row in enumerate(rows):
+        if isinstance(row, str) or not hasattr(row, "__len__") or len(row) != count:
+            raise ValueError(
+                f"{name} must hold {count} numbers in each row, as {fmt} has, got "
+                f"{described(row)} in row {place}"
+            )
     boxes: Array = real_input(name, [list(row) for row in rows]).array
-    if boxes.shape != (len(rows), count):
-        raise ValueError(f"{name} must hold {count} numbers in each row, as {fmt} has")
     return boxes
 
 
@@ -390,6 +433,7 @@ def _chosen(grouped: Any, keys: Mapping[str, Array]) -> tuple[str, ...]:
     """The names of the keys that are groups, checked."""
     if grouped is None:
         return tuple(keys)
+    grouped = names_of_keys("grouped", grouped) or ()
     for key in grouped:
         if key not in keys:
             listed = ", ".join(map(repr, keys)) or "none"

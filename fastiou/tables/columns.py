@@ -8,12 +8,13 @@ Names are compared by their letters and digits alone, and without a word for a b
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fastiou.runtime.words import shortened
+from fastiou.runtime.words import described, shortened
 from fastiou.tables.layouts import LAYOUTS, header_of
 from fastiou.typing import Array
 
@@ -30,6 +31,7 @@ __all__ = [
     "key_meant",
     "key_named",
     "meaning_of",
+    "names_of_keys",
     "open_angles",
     "plain_name",
 ]
@@ -298,6 +300,22 @@ def open_angles(name: str, angles: Array, fmt: str) -> tuple[str, str] | None:
     if len(kinds) < 2:
         expected += f", which has degrees, or a name such as {name}_deg"
     return f"column {name} could hold degrees or radians, all within ±2π", expected
+
+
+def names_of_keys(argument: str, by: Any) -> tuple[str, ...] | None:
+    """An argument of names of keys, each once: one text with commas, or several texts.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    if by is None:
+        return None
+    names = [name.strip() for name in by.split(",")] if isinstance(by, str) else by
+    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{argument} must be names of keys, got {described(by)}")
+    return tuple(dict.fromkeys(names))
 
 
 def key_named(name: str) -> str | None:

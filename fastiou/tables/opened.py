@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastiou.arrays.frames import frame_columns, is_frame
-from fastiou.tables.box_table import BoxTable, table_of_frame
+import numpy as np
+
+from fastiou.arrays.frames import is_frame
+from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import common_layout
 from fastiou.typing import Array
@@ -32,7 +34,9 @@ class Source(NamedTuple):
 
     def names(self, rows: Array, cols: Array) -> dict[str, Array]:
         """Columns by which users know pairs: their keys and ids."""
-        told = {} if self.a is None else {key: self.a.keys[key] for key in self.keys}
+        # A table without members may lack a key, and has no pairs.
+        none = np.empty(0, np.int64)
+        told = {} if self.a is None else {key: self.a.keys.get(key, none) for key in self.keys}
         ids_a, ids_b = (None if table is None else table.ids for table in (self.a, self.b))
         return names_of_pairs(told, ids_a, ids_b, rows, cols)
 
@@ -49,9 +53,14 @@ class Opened(NamedTuple):
 
     def scores(self, given: Any, of: str) -> Any:
         """The argument `scores`, or else those of the first table."""
+        table = None if self.source is None else self.source.a
+        if table is not None and isinstance(given, int | float):
+            raise TypeError(
+                f"scores must be one number for each of {of}, got {given}; if it is the threshold, "
+                f"pass threshold={given}"
+            )
         if given is not None:
             return given
-        table = None if self.source is None else self.source.a
         if table is None or table.scores is None:
             lacks = "" if table is None else ", which has none"
             raise TypeError(f"scores must be given: one number for each of {of}{lacks}")
@@ -181,12 +190,7 @@ def _table(name: str, value: Any, fmt: str | None) -> BoxTable | None:
     """An argument as a table; None if it is none, as frames are whose columns have no names."""
     if isinstance(value, BoxTable):
         return value
-    if not is_frame(type(value)):
-        return None
-    labels = [label for label, _ in frame_columns(value) or ()]
-    if all(label.removeprefix("column_").isdigit() for label in labels):
-        return None
-    return table_of_frame(name, value, fmt, None)
+    return table_of_frame(name, value, fmt, None) if has_names(value) else None
 
 
 def _members(value: Any, table: BoxTable | None, fmt: str) -> Any:

@@ -161,6 +161,17 @@ def test_rotated_boxes(tmp_path):
     refused(("convert", path, tmp_path / "out.npy"), "npy has no place for boxes as cxcywhr")
 
 
+@pytest.mark.parametrize("unit", ["deg", "rad"])
+def test_small_angles_are_read_back(tmp_path, unit):
+    path = tmp_path / "a.csv"
+    path.write_text(f"cx,cy,w,h,angle_{unit}\n1,2,3,4,0.5\n")
+    expected = fastiou.read(path).convert("cxcywhr")
+    for ending in ("csv", "npz", "jsonl"):
+        out = tmp_path / f"out.{ending}"
+        run_well("convert", path, out)
+        assert_same(fastiou.read(out), expected)
+
+
 def refused(arguments, *messages):
     result = run(*arguments)
     assert result.exit_code == 2, result.output

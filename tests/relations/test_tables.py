@@ -115,11 +115,30 @@ def test_it_cannot_be_changed(rng: np.random.Generator) -> None:
         ({"masks": np.ones((2, 1, 1))}, r"^a BoxTable must have either boxes or masks, got both"),
         ({"boxes": None}, r"^a BoxTable must have either boxes or masks, got neither"),
         ({"boxes": [[1, 2, 3]]}, r"^boxes must have the shape \(N, 4\), got \(1, 3\)"),
+        ({"boxes": BoxTable([[0, 0, 1, 1]])}, r"^boxes must be an array, got a table"),
+        ({"grouped": 3}, r"^grouped must be names of keys, got 3"),
     ],
 )
 def test_unfit_columns_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         BoxTable(**{"boxes": [[0, 0, 1, 1]] * 2, **options})
+
+
+def test_no_column_takes_the_place_of_another() -> None:
+    keys = {"x1": [7], "score": [8], "iscrowd": [9], "key_x1": [10]}
+    table = BoxTable([[1, 2, 3, 4]], scores=[0.5], keys=keys, iscrowd=[True])
+    columns = {name: column.tolist() for name, column in table.columns().items()}
+    assert columns == {
+        "x1": [1], "y1": [2], "x2": [3], "y2": [4], "key_key_x1": [7], "key_score": [8],
+        "key_iscrowd": [9], "key_x1": [10], "score": [0.5], "iscrowd": [True],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("fmt", ["cxcywhr", "cxcywhr-rad", "xywhr"])
+def test_angles_come_back_in_their_unit(fmt: str) -> None:
+    table = BoxTable([[1, 2, 3, 4, 1.5]], fmt)
+    again = BoxTable.from_frame(table.columns())
+    assert (again.boxes.tolist(), again.fmt) == (table.boxes.tolist(), fmt)
 
 
 # ---- in place of arrays --------------------------------------------------------------------------
@@ -378,7 +397,55 @@ def test_frames_whose_names_tell_nothing() -> None:
                  "file_name": ["a", "b", "c"]})  # fmt: skip
     with pytest.raises(ValueError, match=r"columns image_id and file_name tell different groups"):
         fastiou.pairs(both)
+    with pytest.raises(TypeError, match=r"^boxes must be an array, got a data frame"):
+        BoxTable(both)
     with pytest.raises(TypeError, match=r"^frame must be a data frame of pandas or polars"):
         BoxTable.from_frame([[0, 0, 1, 1]])
     without_ids = BoxTable.from_frame(make({**corners, "id": [None]}))
     assert (without_ids.ids, without_ids.unused) == (None, ("id",))
+
+
+CORNERS = {"x1": [0, 1], "y1": [0, 1], "x2": [2, 3], "y2": [2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({**CORNERS, "x1": 0}, {}, r"^frame\['x1'\] must have the shape \(1,\), got \(\)"),
+        ({**CORNERS, "x2": [2]}, {}, r"^frame\['x2'\] must have the shape \(2,\), got \(1,\)"),
+        ({**CORNERS, "y1": [[0, 1]]}, {}, r"^frame\['y1'\] must have the shape \(2,\), got \(1, 2"),
+        ({0: [1], 1: [2]}, {}, r"^frame: the columns '0,1' name no boxes"),
+        ({"bbox": [[1, 2, 3, 4], None]}, {}, r"^frame\['bbox'\] .*as xyxy has, got None in row 1"),
+        ({"bbox": ["[1, 2]"]}, {}, r"^frame\['bbox'\] must hold 4 numbers in each row, .*row 0"),
+        ({"bbox": [[1, 2, 3]]}, {}, r"^frame\['bbox'\] .* got \[1, 2, 3\] in row 0"),
+        (CORNERS, {"by": 3}, r"^by must be names of keys, got 3"),
+    ],
+)
+def test_columns_that_do_not_go_together(
+    columns: dict[Any, Any], options: dict[str, Any], message: str
+) -> None:
+    fmt = "xyxy" if "bbox" in columns else None
+    with pytest.raises((TypeError, ValueError), match=message):
+        BoxTable.from_frame(columns, fmt=fmt, **options)
+
+
+def test_keys_of_a_frame_are_named_as_those_of_a_file() -> None:
+    columns = {**CORNERS, "image": [1, 2], "class": ["a", "b"]}
+    assert list(BoxTable.from_frame(columns, by="image").keys) == ["image"]
+    assert list(BoxTable.from_frame(columns, by="class, image").keys) == ["category", "image"]
+
+
+def test_a_table_without_members_may_lack_keys() -> None:
+    empty, table = BoxTable(np.empty((0, 4))), BoxTable([[0, 0, 1, 1]], keys={"image": [3]})
+    for pairs in (fastiou.pairs(empty, table), fastiou.pairs(table, empty)):
+        assert pairs.columns()["image"].tolist() == []
+
+
+def test_a_number_is_no_score_of_each() -> None:
+    with pytest.raises(TypeError, match=r"^scores must be one .* pass threshold=0\.5$"):
+        fastiou.nms(BoxTable([[0, 0, 1, 1]], scores=[0.5]), 0.5)
+
+
+def test_boxes_of_a_table_of_masks() -> None:
+    masks = np.eye(3, dtype=bool)[None]
+    assert_equal([fastiou.masks_to_boxes(BoxTable(masks=masks))], [fastiou.masks_to_boxes(masks)])

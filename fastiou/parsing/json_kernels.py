@@ -31,8 +31,9 @@ DEEPEST = 62
 #: The most digits of a number that fit in 64 bits, and a whole number that is safe in them.
 MOST_DIGITS, WHOLE_DIGITS = 19, 18
 
-#: The largest exponent that is read. What is beyond it is 0 or infinite.
-LARGEST_EXPONENT = 400
+#: Where reading an exponent ends. What is beyond it is 0 or infinite, whatever stands in front: no
+#: file has so many digits.
+LARGEST_EXPONENT = 1 << 40
 
 TEN = np.uint64(10)
 
@@ -221,7 +222,9 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
     if at == first or (at - first > 1 and byte_at(text, first) == ZERO):
         return 0.0, FAULT
     power = 0
+    is_whole = True
     if byte_at(text, at) == POINT:
+        is_whole = False
         at += 1
         point = at
         while _is_digit(byte_at(text, at)):
@@ -238,6 +241,7 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
         if at - first - (1 if is_pointed else 0) > MOST_DIGITS:
             return 0.0, FAULT
     if byte_at(text, at) | 32 == SMALL_E:
+        is_whole = False
         at += 1
         sign = byte_at(text, at)
         if sign in (MINUS, PLUS):
@@ -254,7 +258,8 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
     value = nearest_float(digits, power, powers)
     if np.isnan(value):
         return 0.0, FAULT
-    return (-value if is_negative else value), at
+    # -0 is an integer of Python, which has no negative zero; -0.0 is a float.
+    return (-value if is_negative and not (is_whole and digits == 0) else value), at
 
 
 def _skip_value(text: Array, at: int) -> int:

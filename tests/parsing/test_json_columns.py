@@ -260,3 +260,22 @@ def test_numbers_are_columns() -> None:
     assert found is not None
     assert found.columns["score"].dtype == np.float64
     assert found.columns["bbox"].shape == (1, 4)
+
+
+def test_zeros_have_the_sign_that_json_gives() -> None:
+    texts = ["-0", "-0.0", "-0e0", "0", "-0E-5"]
+    data = "[" + ",".join(f'{{"score": {text}}}' for text in texts) + "]"
+    found = check(data.encode())
+    assert found is not None
+    expected = [float(json.loads(text)) for text in texts]
+    np.testing.assert_array_equal(
+        np.signbit(found.columns["score"]), np.signbit(expected), strict=True
+    )
+
+
+def test_large_exponents_of_numbers_with_many_zeros() -> None:
+    zeros = "0" * 400
+    assert check(f'[{{"score": 0.{zeros}1e4000}}]'.encode()) is None  # infinite
+    found = check(f'[{{"score": 0.{zeros}1e402}}]'.encode())
+    assert found is not None
+    assert found.columns["score"].tolist() == [10.0]

@@ -67,7 +67,8 @@ def sizes_alone_choose_the_kernel(
     monkeypatch.setattr(threads, "FORCED", True)
     if request.node.get_closest_marker("general_way"):
         monkeypatch.setattr(small, "_kind_of", lambda *_: None)
-    several = "several_threads" in request.fixturenames or request.node.get_closest_marker("slow")
+    is_slow = any(map(request.node.get_closest_marker, ("slow", "thorough")))
+    several = "several_threads" in request.fixturenames or is_slow
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"
     before = numba.get_num_threads()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,6 @@ from test_recognition import LABELME, LINES, SAMPLES, VOC
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError
 from fastiou.formats.table import FORMATS, read_boxes
-
-#: Of each file. A thousand take five minutes altogether.
-MUTATIONS = int(os.environ.get("FASTIOU_MUTATIONS", "100"))
 
 BOXES = np.array([[10.0, 20, 110, 220], [0, 0, 30, 40]])
 
@@ -95,13 +91,16 @@ def mutated(content: bytes, dice: random.Random) -> bytes:
     return content
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(100, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.thorough)],
+)
 @pytest.mark.parametrize("name", CONTENTS)
-def test_damaged_files(tmp_path: Path, name: str) -> None:
+def test_damaged_files(tmp_path: Path, name: str, count: int) -> None:
     content, dice = CONTENTS[name](), random.Random(name)
     path = tmp_path / "file"
     read, said = 0, set[str]()
-    for _ in range(MUTATIONS):
+    for _ in range(count):
         path.write_bytes(mutated(content, dice))
         for options in ({}, {"scored": True, "ids": True}, {"by": ("image",)}):
             try:

@@ -363,4 +363,7 @@ def test_signals_are_handled_during_long_work(
     work, prepare = LONG[name]
     given = prepare(rng)
     work(given)  # compiles
-    assert min(longest_stretch(lambda: work(given)) for _ in range(3)) < LONGEST
+    stretches: list[float] = []
+    while len(stretches) < 3 and not (stretches and min(stretches) < LONGEST):
+        stretches.append(longest_stretch(lambda: work(given)))
+    assert min(stretches) < LONGEST

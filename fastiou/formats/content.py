@@ -20,7 +20,9 @@ __all__ = [
     "CLASS_FIRST",
     "EXACT",
     "IMAGES",
+    "LARGEST_NORMALIZED",
     "SIZES_FOR_CORNERS",
+    "SMALLEST_NORMALIZED",
     "TEXTS",
     "Booleans",
     "BoxFile",
@@ -33,6 +35,7 @@ __all__ = [
     "can_be_scores",
     "check_text",
     "chosen_keys",
+    "classes_come_first",
     "kind_described",
     "kind_of",
     "looks_like_sizes",
@@ -127,6 +130,9 @@ DESCRIBED = {
 #: Bytes that text does not have: control characters but tab, line feed, form feed and return.
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1a\x1b"))
 
+
+#: Normalized coordinates lie between 0 and 1, and those of objects cut off a little beyond.
+SMALLEST_NORMALIZED, LARGEST_NORMALIZED = -0.5, 1.5
 
 #: What is said of boxes that `looks_like_sizes`, and what is expected.
 SIZES_FOR_CORNERS = (
@@ -447,13 +453,17 @@ def looks_like_sizes(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
     return bool(np.count_nonzero(inverted) > len(boxes) / 2)
 
 
+def classes_come_first(rows: npt.NDArray[Any]) -> bool:
+    """Whether the first numbers of rows can be classes, and most others normalized coordinates."""
+    classes = rows[:, 0]
+    whole = (classes >= 0) & (classes == np.floor(classes))
+    inside = (rows[:, 1:] >= SMALLEST_NORMALIZED) & (rows[:, 1:] <= LARGEST_NORMALIZED)
+    return bool(whole.all() and np.count_nonzero(inside.all(axis=1)) > len(rows) / 2)
+
+
 def looks_normalized(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
     """Whether five numbers a row are rather those of YOLO: a class, and four between 0 and 1."""
-    if wanted.told or boxes.shape[1] != 5 or not len(boxes):
-        return False
-    classes, others = boxes[:, 0], boxes[:, 1:]
-    whole = (classes >= 0) & (classes == np.floor(classes))
-    return bool(whole.all() and ((others >= 0) & (others <= 1.01)).all())
+    return not wanted.told and boxes.shape[1] == 5 and classes_come_first(boxes)
 
 
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fastiou.formats.content import Booleans, BoxFile, Floats, Wanted
+from fastiou.formats.content import (
+    LARGEST_NORMALIZED,
+    SMALLEST_NORMALIZED,
+    Booleans,
+    BoxFile,
+    Floats,
+    Wanted,
+)
 from fastiou.formats.errors import FileError
 from fastiou.tables.columns import open_angles
 from fastiou.tables.layouts import extents
 
 __all__ = ["check_angles", "inverted_note", "scales_apart"]
-
-#: Normalized coordinates lie between 0 and 1, and those of objects cut off a little beyond.
-SMALLEST_NORMALIZED, LARGEST_NORMALIZED = -0.5, 1.5
 
 
 def inverted_note(file: BoxFile, where: Callable[[int], str]) -> str | None:

@@ -36,6 +36,7 @@ from fastiou.formats.text import (
     Tail,
     cells_of,
     is_mot_or_corners,
+    is_yolo,
     sample_of,
     score_comes_second,
     text_lines,
@@ -113,6 +114,8 @@ def is_csv(sample: Sample, wanted: Wanted) -> bool:
         return True
     numbers, count = sample.numbers, LAYOUTS[wanted.fmt]
     if numbers is None or numbers.shape[1] not in (count, count + 1):
+        return False
+    if is_yolo(sample) and not wanted.told:
         return False
     return not (looks_like_sizes(numbers, wanted) or looks_normalized(numbers, wanted))
 

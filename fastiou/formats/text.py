@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.formats.content import Floats, number_in, whole_number_in
+from fastiou.formats.content import Floats, classes_come_first, number_in, whole_number_in
 
 __all__ = [
     "LAYOUTS_OF_ROWS",
@@ -27,6 +27,7 @@ __all__ = [
     "cells_of",
     "has_classes_later",
     "is_mot_or_corners",
+    "is_yolo",
     "sample_of",
     "score_comes_second",
     "text_lines",
@@ -424,14 +425,17 @@ def has_classes_later(data: bytes, sample: Sample) -> bool:
     return any(classes) and all(number in range(12) for number in classes)
 
 
-def _is_yolo(sample: Sample) -> bool:
+def is_yolo(sample: Sample) -> bool:
+    """Whether rows are a class and numbers of which most could be normalized.
+
+    Some may be wrong: the reader, which knows the lines, says which.
+    """
     rows = sample.numbers
     return (
         rows is not None
         and sample.delimiter is None
-        and _are_whole(rows[:, 0], 0)
-        and _are_within(rows[:, 1:], 0, 1)
-        and _are_positive(rows[:, 3:5])
+        and rows.shape[1] in (5, 6)
+        and classes_come_first(rows)
     )
 
 
@@ -517,7 +521,7 @@ LAYOUTS_OF_ROWS = (
     ),
     RowLayout(
         "yolo", "cxcywh", ("class", "cx", "cy", "w", "h", "score"), {"category": 0},
-        (1, 2, 3, 4), 5, (5, 6), _is_yolo,
+        (1, 2, 3, 4), 5, (5, 6), is_yolo,
     ),
     RowLayout(
         "kitti", "xyxy", KITTI, {"category": 0}, (4, 5, 6, 7), 15, (15, 16),

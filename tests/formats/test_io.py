@@ -199,7 +199,7 @@ def test_every_float_and_group_survives_the_round_trip(tmp_path, boxes, groups):
 
 
 @pytest.mark.parametrize(
-    "content", [b"10,20,50,60,0.9,3\n", b"10.5,20,50,60,90,30,1\n", b"0 0.5 0.5 0.1 -0.1 0.9\n"]
+    "content", [b"10,20,50,60,0.9,3\n", b"10.5,20,50,60,90,30,1\n", b"0 0.5 0.5 0.1 -7 0.9\n"]
 )
 def test_other_detections_are_not_taken_for_mot(tmp_path, content):
     path = tmp_path / "detections.txt"

@@ -484,6 +484,36 @@ def test_videos_of_visdrone_may_begin_with_regions_to_be_ignored(
     assert read(tmp_path, "\n".join(ignored)).format == "mot"
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("0 1.02 0.4 0.2 0.2\n", 1),
+        ("0 0.5 0.4 1.02 0.9\n", 1),
+        ("0 0.5 0.4 0 0.2\n", 1),
+        ("3 -0.01 0.4 0.2 0.2 0.9\n", 1),
+        ("1 0.5 0.4 0.2 0.2\n0 0.5 1.02 0.2 0.2\n", 2),
+        ("1 1.5 0.4 0.2 0.2\n" * 2 + "0 0.5 7 0.2 0.2\n", 1),
+    ],
+)
+def test_numbers_of_yolo_out_of_the_image_are_refused_as_such(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    with pytest.raises(FileError) as raised:
+        read_boxes(path)
+    message = str(raised.value)
+    assert f"{path}:{line}: box {line} is " in message
+    assert message.endswith(
+        "expected numbers between 0 and 1, and a size, as yolo has (--format yolo takes it)"
+    )
+    assert "--boxes" not in message
+    for fmt in ("xywh", "cxcywh"):
+        with pytest.raises(FileError, match=r"this could be .*yolo|as yolo has"):
+            read_boxes(path, fmt=fmt, told=True)
+    assert read_boxes(path, format="yolo").format == "yolo"
+
+
 @pytest.mark.parametrize("row", [["0.96 0.79 0.37 0.07 0.20", "0.2 0.79 0.37 0.07 0.20"]])
 def test_yolo_with_the_score_second_is_refused(tmp_path: Path, row: list[str]) -> None:
     """Where it can be told: as if the score stood last, a box would reach out of the image."""

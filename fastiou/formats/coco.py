@@ -17,8 +17,8 @@ import numpy as np
 from fastiou.formats.coco_entries import (
     NUMBER_OR_NAME,
     Entries,
-    FileNames,
     Listed,
+    ListedNames,
     asked,
     plain_columns,
 )
@@ -243,9 +243,12 @@ def _box_file(
     path: Path, entries: Entries, boxes: Floats, fmt: str, content: Any, wanted: Wanted
 ) -> BoxFile:
     sizes = _images(path, content) if wanted.sizes else {}
-    images = content.get("images") if isinstance(content, dict) else None
-    files = FileNames.in_list(images, entries)
-    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **asked(entries, wanted, files))
+    listed = ListedNames.in_lists(content, entries)
+    told = {each.column: each.names for each in listed}
+    return BoxFile(
+        fmt=fmt, boxes=boxes, sizes=sizes, files=told.get("file_name", {}),
+        classes=told.get("category_name", {}), **asked(entries, wanted, listed),
+    )  # fmt: skip
 
 
 def _box_fault(entry: Any, fmt: str) -> Fault | None:
@@ -332,7 +335,11 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     for index, entry in enumerate(listed.entries):
         if "image_id" not in entry:
             listed.whole(index, "image_id")  # which says that it is missing
-    shared = asked(replace(listed, left_out=faults), replace(wanted, by=by))
+    # Masks of an image are packed by the size of its number, so only categories have names.
+    named = [
+        each for each in ListedNames.in_lists(content, listed) if each.field == "category_id"
+    ]  # fmt: skip
+    shared = asked(replace(listed, left_out=faults), replace(wanted, by=by), named)
     masks = [entry["segmentation"] for entry in listed.entries]
     if shared["keys"]["image"].dtype.kind == "U":
         images = {str(number): size for number, size in images.items()}

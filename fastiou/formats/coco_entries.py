@@ -24,13 +24,28 @@ from fastiou.typing import Array
 if TYPE_CHECKING:
     from fastiou.parsing.json_columns import Objects
 
-__all__ = ["NUMBER_OR_NAME", "Columns", "Entries", "FileNames", "Listed", "asked", "plain_columns"]
+__all__ = [
+    "NUMBER_OR_NAME",
+    "Columns",
+    "Entries",
+    "Listed",
+    "ListedNames",
+    "asked",
+    "plain_columns",
+]
 
 #: What entries hold besides keys, scores and ids: boxes, masks, and what belongs to them.
 OWN = frozenset({"bbox", "segmentation", "area", "iscrowd", "score", "keypoints", "num_keypoints"})
 
 #: The names of COCO's own keys.
 FIRST = ("image_id", "category_id")
+
+#: The lists of a file, by each where entries have the numbers that it names, what the column of
+#: these names is called, and where the names stand.
+LISTS = {
+    "images": ("image_id", "file_name", "file_name"),
+    "categories": ("category_id", "category_name", "name"),
+}
 
 #: What messages call the value of a key.
 WHOLE_NUMBER = "a whole number of 64 bits"
@@ -80,8 +95,8 @@ class Entries(ABC):
         """Which entries are crowds; those that do not tell are none."""
 
     @abstractmethod
-    def images(self) -> set[int | str] | None:
-        """The images of entries; None if one does not tell it by a number or a name."""
+    def values(self, name: str) -> set[int | str] | None:
+        """The values of a field; None if one entry has neither a number nor a name there."""
 
     @property
     def faults(self) -> Skipped | None:
@@ -182,10 +197,10 @@ class Listed(Entries):
             crowds[index] = value
         return crowds
 
-    def images(self) -> set[int | str] | None:
-        """See `Entries.images`."""
-        images: list[Any] = [entry.get("image_id") for entry in self.entries]
-        return set(images) if all(type(image) in (int, str) for image in images) else None
+    def values(self, name: str) -> set[int | str] | None:
+        """See `Entries.values`."""
+        values: list[Any] = [entry.get(name) for entry in self.entries]
+        return set(values) if all(type(value) in (int, str) for value in values) else None
 
     @property
     def faults(self) -> Skipped | None:
@@ -240,9 +255,11 @@ class Columns(Entries):
         crowds: Booleans = self.objects.columns["iscrowd"] == 1
         return crowds if present is None else crowds & present
 
-    def images(self) -> set[int | str] | None:
-        """See `Entries.images`."""
-        return set(np.unique(self.key("image_id")).tolist())
+    def values(self, name: str) -> set[int | str] | None:
+        """See `Entries.values`."""
+        if name not in self.objects.columns:
+            return None
+        return set(np.unique(self.key(name)).tolist())
 
 
 def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
@@ -297,7 +314,7 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
 # ---- what entries tell -------------------------------------------------------------------------
 
 
-def asked(entries: Entries, wanted: Wanted, files: FileNames | None = None) -> dict[str, Any]:
+def asked(entries: Entries, wanted: Wanted, listed: Sequence[ListedNames] = ()) -> dict[str, Any]:
     """What boxes and masks have in common, as `MemberFile` has it.
 
     Parameters
@@ -306,8 +323,8 @@ def asked(entries: Entries, wanted: Wanted, files: FileNames | None = None) -> d
         The entries.
     wanted
         What to read.
-    files
-        The names of files that the list of images has.
+    listed
+        The names that the lists of images and categories have.
 
     Raises
     ------
@@ -322,7 +339,7 @@ def asked(entries: Entries, wanted: Wanted, files: FileNames | None = None) -> d
     return {
         "path": entries.path,
         "format": "coco",
-        **_told(entries, wanted, files),
+        **_told(entries, wanted, listed),
         "scores": entries.scores() if is_scored else None,
         "crowds": entries.crowds() if wanted.crowded else None,
         "ids": entries.key(name) if name is not None and is_named else None,
@@ -330,7 +347,7 @@ def asked(entries: Entries, wanted: Wanted, files: FileNames | None = None) -> d
     }
 
 
-def _told(entries: Entries, wanted: Wanted, files: FileNames | None) -> dict[str, Any]:
+def _told(entries: Entries, wanted: Wanted, listed: Sequence[ListedNames]) -> dict[str, Any]:
     """The keys of entries and what is not used, as `MemberFile` has it."""
     names = entries.names
     if not names:
@@ -338,11 +355,13 @@ def _told(entries: Entries, wanted: Wanted, files: FileNames | None) -> dict[str
         return {"keys": {key: np.empty(0, np.int64) for key in every}}
     if wanted.by is None and not any(key_named(name) == "image" for name in names):
         entries.key("image_id")  # which says that it is missing
-    # The names of files stand in the list of images; they tell what the numbers of images do.
-    is_asked = any(plain_name(name) == "filename" for name in wanted.by or ())
-    known = names
-    if files is not None and "file_name" not in names and (is_asked or files.are_distinct):
-        known = [*names, "file_name"]
+    # Names that stand in lists of their own tell what the numbers of images and categories do.
+    asked_for = {plain_name(name) for name in wanted.by or ()}
+    more = {
+        each.column: each for each in listed
+        if each.column not in names and (plain_name(each.column) in asked_for or each.tell_apart)
+    }  # fmt: skip
+    known = [*names, *more]
     try:
         chosen = key_columns(known, wanted.by)
     except ColumnsError as error:
@@ -353,8 +372,7 @@ def _told(entries: Entries, wanted: Wanted, files: FileNames | None) -> dict[str
         # COCO's own names come first.
         in_order = sorted((known[column] for column in columns), key=lambda n: n not in FIRST)
         told[key] = {
-            name: entries.key(name) if files is None or name in names else files.of(entries)
-            for name in in_order
+            name: more[name].of(entries) if name in more else entries.key(name) for name in in_order
         }
     keys, columns_of = keys_of(entries.path, told)
     used = {name for by_name in columns_of.values() for name in by_name} | OWN
@@ -370,32 +388,53 @@ def _id_name(names: Sequence[str]) -> str | None:
 
 
 @dataclass(frozen=True)
-class FileNames:
-    """The names of files by the numbers of images."""
+class ListedNames:
+    """The names of images or categories, by their numbers.
 
+    Attributes
+    ----------
+    field : str
+        Where entries have the numbers.
+    column : str
+        What the column of names is called.
+    names : dict
+    """
+
+    field: str
+    column: str
     names: dict[int | str, str]
 
     @classmethod
-    def in_list(cls, images: Any, entries: Entries) -> FileNames | None:
-        """Those that a list of images has, if it has one for the image of each entry."""
-        if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+    def in_lists(cls, content: Any, entries: Entries) -> list[ListedNames]:
+        """Those of a file, of each list that has a name for what every entry tells."""
+        if not isinstance(content, dict):
+            return []
+        found = (cls._in_list(content.get(name), entries, *row) for name, row in LISTS.items())
+        return [each for each in found if each is not None]
+
+    @classmethod
+    def _in_list(
+        cls, listed: Any, entries: Entries, field: str, column: str, name: str
+    ) -> ListedNames | None:
+        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
             return None
         names = {
-            image["id"]: image["file_name"]
-            for image in images
-            if type(image.get("id")) in (int, str) and type(image.get("file_name")) is str
+            each["id"]: each[name]
+            for each in listed
+            if type(each.get("id")) in (int, str) and type(each.get(name)) is str
         }
-        used = entries.images()
-        return cls(names) if used is not None and all(map(names.get, used)) else None
+        used = entries.values(field)
+        return cls(field, column, names) if used is not None and all(map(names.get, used)) else None
 
     @property
-    def are_distinct(self) -> bool:
-        """Whether no two images have a file of one name."""
-        return len(set(self.names.values())) == len(self.names)
+    def tell_apart(self) -> bool:
+        """Whether no two have the same name, and names are not only the numbers again."""
+        again = all(str(number) == name for number, name in self.names.items())
+        return len(set(self.names.values())) == len(self.names) and not again
 
     def of(self, entries: Entries) -> Array:
-        """The name of the file of each entry."""
-        numbers, each = np.unique(entries.key("image_id"), return_inverse=True)
+        """The name of what each entry tells."""
+        numbers, each = np.unique(entries.key(self.field), return_inverse=True)
         # Numbers beside names were made names.
         by_text = {str(number): name for number, name in self.names.items()}
         return np.array([by_text[str(number)] for number in numbers.tolist()], np.str_)[each]

@@ -279,12 +279,21 @@ class BoxFile(MemberFile):
     boxes : array of float64, shape (N, numbers of the layout)
     sizes : dict
         Height and width of each image that the file lists, None where it does not tell; if that was
-        asked for.
+        asked for. A file of one image has it as "", here and below.
+    files : dict
+        The name of the file of each image, where the file tells it.
+    classes : dict
+        The name of each category by its number, where the file tells it.
+    classes_in : str
+        The file beside that tells them, if another does.
     """
 
     fmt: str
     boxes: Floats
     sizes: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
+    files: Mapping[int | str, str] = field(default_factory=dict)
+    classes: Mapping[int | str, str] = field(default_factory=dict)
+    classes_in: str = ""
 
     def __len__(self) -> int:
         return len(self.boxes)

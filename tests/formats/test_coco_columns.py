@@ -24,6 +24,7 @@ WANTED = [
     Wanted(scored=True),
     Wanted(ids=True, crowded=True, sizes=True, scores_if_there=True),
     *(Wanted(by=by) for by in ((), ("image",), ("image_id", "category"), ("file_name",), ("id",))),
+    *(Wanted(by=by) for by in (("category_name",), ("image", "category_id"))),
 ]
 
 
@@ -90,6 +91,35 @@ def test_annotations() -> None:
     check({**content, "images": [images[0]]})
     check({**content, "images": {}})
     check({"annotations": []})
+    names = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    other = [{"id": 1, "name": "1"}]
+    doubled = [names[0], {"id": 2, "name": "cat"}]
+    for categories in (names, names[:1], names[1:], other, doubled, {}, [1], [{"id": 1}]):
+        assert check({**content, "categories": categories})[0]
+
+
+@pytest.mark.parametrize("least", [0, 1 << 60])
+def test_names_of_categories_are_a_column_of_theirs(
+    monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    monkeypatch.setattr(coco_entries, "COMPILED_FROM", least)
+    entries = [{"image_id": 1, "category_id": n, "bbox": [0, 0, 1, 1], "id": n} for n in (7, 3, 7)]
+    names = [{"id": 3, "name": "cat"}, {"id": 5, "name": "cow"}, {"id": 7, "name": "dog"}]
+
+    def read(categories: Any, **wanted: Any) -> BoxFile:
+        content = {"annotations": entries, "categories": categories}
+        return read_coco_boxes(Path("a.json"), json.dumps(content).encode(), Wanted(**wanted))
+
+    file = read(names)
+    assert file.keys["category"].tolist() == [7, 3, 7]
+    assert file.columns["category"]["category_name"].tolist() == ["dog", "cat", "dog"]
+    assert file.classes == {3: "cat", 5: "cow", 7: "dog"}
+    file = read(names, by=("category_name",))
+    assert file.keys["category"].tolist() == ["dog", "cat", "dog"]
+    # A category without a name, names that are the numbers, and names that come twice.
+    for categories in (names[:2], [{"id": n, "name": str(n)} for n in (3, 7)],
+                       [{"id": n, "name": "x"} for n in (3, 7)]):  # fmt: skip
+        assert list(read(categories).columns["category"]) == ["category_id"]
 
 
 @pytest.mark.parametrize(

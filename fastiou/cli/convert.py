@@ -21,7 +21,7 @@ from fastiou.cli.summary import show_facts
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.reading import read_file, table_of_file
-from fastiou.formats.written import TARGETS, Target, fitted
+from fastiou.formats.written import TARGETS, About, Target, fitted, numbered_classes
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
 
@@ -29,6 +29,9 @@ __all__ = ["ConvertOptions", "convert_file"]
 
 #: Formats whose boxes are parts of the image, from 0 to 1.
 NORMALIZED = ("yolo", "yolo-seg")
+
+#: How many classes a summary names.
+CLASSES_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +90,9 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options)
             table = fitted(_scaled(table, file, target, sizes), target, options.drop)
+            about = About(sizes, file.files, file.classes)
         with clock.stage("writing"):
-            _write(table, target, out, sizes)
+            _write(table, target, out, about)
     # Told even with --quiet, since the result lacks something.
     for words in _left_out(file):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
@@ -98,10 +102,23 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             {
                 "boxes": f"{len(table):,} from {path.name} ({file.format}, {file.fmt})",
                 "written": f"{target.name}, {table.fmt}: {shortened(', '.join(table.columns()))}",
+                **(_classes_told(table, file, about) if target.name == "yolo" else {}),
                 "written to": str(out),
             },
         )
     return table
+
+
+def _classes_told(table: BoxTable, file: BoxFile, about: About) -> dict[str, str]:
+    """What a summary says of the numbers of classes in YOLO's labels, where these have names."""
+    _, names = numbered_classes(table.keys["category"], about)
+    if not names:
+        return {}
+    listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:CLASSES_SHOWN]))
+    more = ", …" if len(names) > CLASSES_SHOWN else ""
+    source = next(iter(file.columns.get("category", {})), "category") if about.classes else ""
+    order = f"in the order of {source}" if source else "in the order of the alphabet"
+    return {"classes": f"{len(names):,} in classes.txt {order}, from 0 on: {listed}{more}"}
 
 
 def _target(out: Path, options: ConvertOptions) -> Target:
@@ -140,6 +157,8 @@ def _sizes_of_each(file: BoxFile, options: ConvertOptions) -> Array | None:
         return np.tile(options.image_size, (len(file), 1))
     if not known:
         return None
+    if "image" not in file.keys:  # a file of one image
+        return np.tile(next(iter(known.values()))[::-1], (len(file), 1))
     by_name = {str(image): size for image, size in known.items()}
     sizes = [by_name.get(str(image), (0, 0))[::-1] for image in file.keys["image"].tolist()]
     return np.array(sizes, np.int64).reshape(-1, 2)
@@ -174,9 +193,9 @@ def _left_out(file: BoxFile) -> list[str]:
     return words
 
 
-def _write(table: BoxTable, target: Target, out: Path, sizes: Array | None) -> None:
+def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
     if target.texts is not None:
-        files = target.texts(table, sizes)
+        files = target.texts(table, about)
         if target.ending:
             for _, lines in files:
                 write_lines(out, lines)

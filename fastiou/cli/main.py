@@ -400,7 +400,9 @@ def commands() -> click.Group:
           --to yolo             a folder of labels, and classes.txt for names
 
         Boxes of yolo are parts of the image: its size makes them of pixels, and pixels of them.
-        COCO's annotations tell the sizes of images, and --image-size tells one for all.
+        COCO's annotations, VOC and labelme tell the sizes of images, and --image-size tells one for
+        all. Where COCO's lists tell names of images and categories, the files of yolo have the
+        names of images, and its classes are places in classes.txt, in the order of category_id.
 
         \b
         Examples:

@@ -35,6 +35,9 @@ __all__ = [
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
 
+#: The longest side that an image may have.
+LARGEST_SIDE = 10**9
+
 #: What objects of Pascal VOC have besides what other programs add.
 VOC_NAMES = {
     "name", "bndbox", "pose", "truncated", "occluded", "difficult", "part", "point", "actions",
@@ -99,11 +102,24 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
             raise FileError(path, found, f"numbers {', '.join(CORNERS)}", where)
         names.append(name)
         boxes.append(values)
+    sides = [whole_number_in((root.findtext(f"size/{side}") or "").strip())
+             for side in ("height", "width")]  # fmt: skip
     return BoxFile(
         path=path, format="voc", fmt="xyxy", keys=_keys(path, names, wanted),
         unused=tuple(others), notes=_difficult_told(difficult),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        **_of_one_image(root.findtext("filename"), sides),
     )  # fmt: skip
+
+
+def _of_one_image(file: Any, sides: list[Any]) -> dict[str, Any]:
+    """The size of the image of a file, height first, and the name of its own, as far as told."""
+    known = all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides)
+    name = re.split(r"[/\\]", file.strip())[-1] if isinstance(file, str) else ""
+    return {
+        "sizes": {"": (sides[0], sides[1])} if known else {},
+        "files": {"": name} if name else {},
+    }
 
 
 def _difficult_told(count: int) -> tuple[str, ...]:
@@ -173,7 +189,7 @@ def _others(shapes: list[Shape]) -> tuple[str, ...]:
 def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read rectangles of an image, and bounds of polygons and circles, in labelme's JSON."""
     _without_scores(path, wanted, "labelme's JSON")
-    _, shapes = labelme_shapes(path, data)
+    content, shapes = labelme_shapes(path, data)
     boxes = []
     for shape in shapes:
         points = _around(*shape.points[:2]) if shape.kind == "circle" else shape.points
@@ -184,6 +200,9 @@ def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         path=path, format="labelme", fmt="xyxy", keys=_keys(path, names, wanted),
         unused=_others(shapes),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        **_of_one_image(
+            content.get("imagePath"), [content.get("imageHeight"), content.get("imageWidth")]
+        ),
     )  # fmt: skip
 
 

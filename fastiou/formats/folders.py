@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -215,10 +215,14 @@ def _kind(file: MemberFile) -> str:
 
 def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
     """The boxes of all files, or their masks with the sizes of their images."""
-    of_boxes = [file for _, file in files if isinstance(file, BoxFile)]
+    of_boxes = [(name, file) for name, file in files if isinstance(file, BoxFile)]
     if of_boxes:
-        boxes = np.concatenate([file.boxes for file in of_boxes])
-        return {"boxes": boxes, "sizes": _joined_sizes(of_boxes)}
+        return {
+            "boxes": np.concatenate([file.boxes for _, file in of_boxes]),
+            "sizes": _joined_facts([(name, file.sizes) for name, file in of_boxes]),
+            "files": _named([(name, file.files) for name, file in of_boxes]),
+            "classes": _named([(name, file.classes) for name, file in of_boxes]),
+        }
     masks = [(name, file) for name, file in files if isinstance(file, MaskFile)]
     return {
         "masks": [mask for _, file in masks for mask in file.masks],
@@ -231,16 +235,26 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
     }
 
 
-def _joined_sizes(files: Sequence[BoxFile]) -> dict[int | str, tuple[int, int] | None]:
-    """The sizes of the images of all files; None of images of which two files tell different ones.
+def _joined_facts(
+    files: Sequence[tuple[str, Mapping[int | str, Any]]],
+) -> dict[int | str, Any]:
+    """What all files tell of their images or classes; None of those of which two tell differently.
 
-    Two files may have different images of one number.
+    Two files may have different images of one number. What a file tells of its only image, "", is
+    told of the name of the file.
     """
-    sizes: dict[int | str, tuple[int, int] | None] = {}
-    for file in files:
-        for image, size in file.sizes.items():
-            sizes[image] = size if sizes.setdefault(image, size) == size else None
-    return sizes
+    joined: dict[int | str, Any] = {}
+    for name, facts in files:
+        for number, fact in facts.items():
+            key = name if number == "" else number
+            joined[key] = fact if joined.setdefault(key, fact) == fact else None
+    return joined
+
+
+def _named(files: Sequence[tuple[str, Mapping[int | str, str]]]) -> dict[int | str, str]:
+    """The names that all files tell; none where two tell differently."""
+    joined = _joined_facts(files)
+    return {} if None in joined.values() else joined
 
 
 def _chosen_key(

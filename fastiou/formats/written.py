@@ -6,8 +6,8 @@ Whatever has no place is refused by name, as is what a format could not tell fro
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -19,10 +19,36 @@ from fastiou.tables.columns import BOX_COLUMNS
 from fastiou.tables.layouts import header_of
 from fastiou.typing import Array
 
-__all__ = ["TARGETS", "Target", "fitted"]
+__all__ = ["TARGETS", "About", "Target", "fitted", "numbered_classes"]
 
 #: Endings of images, which names of YOLO's label files do not have.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+#: What tells a key that a file lacks.
+NEEDED = {
+    "image": "a folder of files has it by their names, a table by a column such as image",
+    "category": "a table has it by a column such as class",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """What is known of the images and classes of a table, besides their values.
+
+    Attributes
+    ----------
+    sizes : array of int64, shape (N, 2), or None
+        Width and height of the image of each box, 0 where they are not known; None if none is.
+    files : dict
+        The name of the file of each image, where it is known.
+    classes : dict
+        The name of each category by its number, where it is known.
+    """
+
+    sizes: Array | None = None
+    files: Mapping[int | str, str] = field(default_factory=dict)
+    classes: Mapping[int | str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,16 +74,15 @@ class Target:
     in_pixels : bool
         Whether its boxes are in pixels, and in nothing else.
     texts : function or None
-        `(table, sizes) -> ` the text of each file, by name: "" for the only one. The sizes are the
-        width and height of the image of each box, shape (N, 2), 0 where they are not known; or None
-        if none is. None of what NumPy and pyarrow write.
+        `(table, about) -> ` the text of each file, by name: "" for the only one. None of what NumPy
+        and pyarrow write.
     """
 
     name: str
     ending: str
     keys: tuple[str, ...] | None
     others: tuple[str, ...]
-    texts: Callable[[BoxTable, Array | None], Iterator[tuple[str, Iterator[str]]]] | None = None
+    texts: Callable[[BoxTable, About], Iterator[tuple[str, Iterator[str]]]] | None = None
     fmt: str = ""
     needs: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
@@ -101,7 +126,9 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str]) -> BoxTable:
         )
     for key in target.needs:
         if key not in keys:
-            raise RefusedError(f"{target.name} needs the key {key}, which is not in the file")
+            raise RefusedError(
+                f"{target.name} needs the key {key}, which is not in the file: {NEEDED[key]}"
+            )
     for name, values in {**keys, "id": kept.ids}.items():
         if name in target.whole and values is not None and values.dtype.kind == "U" and len(values):
             held_name = shortened(repr(values[0].item()))
@@ -116,7 +143,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str]) -> BoxTable:
 # ---- tables ------------------------------------------------------------------------------------
 
 
-def _json_lines(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _json_lines(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
     yield "", (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(table.columns()))
 
 
@@ -130,7 +157,7 @@ def _rows(columns: dict[str, Array]) -> Iterator[dict[str, object]]:
 # ---- COCO --------------------------------------------------------------------------------------
 
 
-def _coco(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _coco(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
     """A list of results where there are scores, else annotations with their images."""
     names = {"image": "image_id", "category": "category_id"}
     columns = {names[key]: values for key, values in table.keys.items()}
@@ -146,16 +173,19 @@ def _coco(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[
     columns["iscrowd"] = columns["iscrowd"].astype(np.int64)
     columns["area"] = np.prod(table.boxes[:, 2:], axis=1)
     own, firsts = np.unique(table.keys["image"], return_index=True)
-    known = np.zeros((len(own), 2), np.int64) if sizes is None else sizes[firsts]
+    known = np.zeros((len(own), 2), np.int64) if about.sizes is None else about.sizes[firsts]
     images = []
     for value, (width, height) in zip(own.tolist(), known.tolist(), strict=True):
-        name = {"file_name": value} if isinstance(value, str) else {}
+        file = about.files.get(value, value)
+        name = {"file_name": file} if isinstance(file, str) else {}
         sides = {"width": width, "height": height} if width else {}
         images.append({"id": value, **name, **sides})
     head = {"images": images}
     if "category" in table.keys:
         classes = np.unique(table.keys["category"]).tolist()
-        head["categories"] = [{"id": value, "name": str(value)} for value in classes]
+        head["categories"] = [
+            {"id": value, "name": about.classes.get(value, str(value))} for value in classes
+        ]
     start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['
     yield "", _listed(start, _entries(columns, table.boxes), "]}\n")
 
@@ -180,7 +210,7 @@ def _number(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
-def _mot(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _mot(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
     count = len(table)
     ids = np.full(count, -1) if table.ids is None else table.ids
     scores = np.ones(count) if table.scores is None else table.scores
@@ -202,9 +232,9 @@ def _mot(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[s
     )
 
 
-def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[str]]]:
+def _yolo(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
     """A text file for each image; where classes are names, what their numbers are, too."""
-    boxes = table.boxes
+    boxes, sizes = table.boxes, about.sizes
     if sizes is not None:
         if not sizes.all():
             image = table.keys["image"][np.argmin(sizes.all(axis=1))].item()
@@ -220,22 +250,24 @@ def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[
             f"yolo needs numbers between 0 and 1, and a size: box {row + 1} is {numbers} (cx, cy, "
             "w and h over the size of the image)"
         )
-    classes = table.keys["category"]
-    names: list[str] = []
-    if classes.dtype.kind == "U":
-        distinct, classes = np.unique(classes, return_inverse=True)
-        names = distinct.tolist()
-    elif len(classes) and classes.min() < 0:
+    classes, names = numbered_classes(table.keys["category"], about)
+    if len(classes) and classes.min() < 0:
         raise RefusedError(f"yolo needs classes from 0 on, got {classes.min()}")
+    for name in names:
+        if name != name.strip() or len(name.splitlines()) != 1:
+            raise RefusedError(f"yolo needs names of classes of a line each, got {name!r}")
     cells = [boxes] if table.scores is None else [boxes, table.scores[:, None]]
     rows_of_numbers = np.concatenate(cells, axis=1)
     images = table.keys["image"]
     order = np.argsort(images, kind="stable")
     own, firsts = np.unique(images[order], return_index=True)
+    has_names = all(image in about.files for image in own.tolist())
     files: dict[str, str] = {}
     places_of = np.split(order, firsts[1:]) if len(own) else []
     for image, places in zip(own.tolist(), places_of, strict=True):
-        file = _file_of(image)
+        # Folders inside the first are no part of names, which those in lists of COCO may have.
+        named = PurePosixPath(about.files[image]).name if has_names else image
+        file = _file_of(named)
         if file in files:
             raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
         files[file] = image
@@ -243,6 +275,21 @@ def _yolo(table: BoxTable, sizes: Array | None) -> Iterator[tuple[str, Iterator[
         yield file, (f"{name} {' '.join(map(_number, row))}\n" for name, row in rows)
     if names:
         yield "classes.txt", (f"{name}\n" for name in names)
+
+
+def numbered_classes(classes: Array, about: About) -> tuple[Array, list[str]]:
+    """Classes as YOLO has them: places in a list of names, and this list; empty if none has one.
+
+    Where the file tells names of numbers, they are in the order of these, else in the alphabet's.
+    """
+    known = dict(sorted(about.classes.items(), key=lambda item: (isinstance(item[0], str), item)))
+    names = list(known.values())
+    used, each = np.unique(classes, return_inverse=True)
+    listed = names if classes.dtype.kind == "U" and set(used.tolist()) <= {*names} else [*known]
+    if known and set(used.tolist()) <= {*listed}:
+        places = np.array([listed.index(value) for value in used.tolist()], np.int64)
+        return places[each], names
+    return (each, used.tolist()) if classes.dtype.kind == "U" else (classes, [])
 
 
 def _file_of(image: int | str) -> str:

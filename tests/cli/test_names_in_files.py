@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_for_tests import run, run_well
+from command_for_tests import run, run_well, words_of
+
+import fastiou
 
 #: What a COCO file calls its images and categories, whose ids are neither in order nor from 0 on.
 IMAGES = [{"id": 2, "file_name": "b.jpg", "width": 100, "height": 50},
@@ -18,6 +20,8 @@ ENTRIES = [
     {"id": 1, "image_id": 1, "category_id": 7, "bbox": [0, 0, 5, 5]},
     {"id": 2, "image_id": 2, "category_id": 3, "bbox": [50, 0, 50, 25]},
 ]
+
+TO_YOLO = ("--to", "yolo", "--drop", "id")
 
 
 def instances(tmp_path: Path, **changes: Any) -> Path:
@@ -67,3 +71,74 @@ def test_categories_of_coco_by_name(tmp_path: Path, column: str) -> None:
         by = "image,category_name"
         found = matched(truth, other, "--geometry", geometry, "--by", by)
         assert [row[:2] for row in found] == [("0", "0"), ("1", "1")]
+
+
+def test_coco_becomes_labels_of_yolo_by_name(tmp_path: Path) -> None:
+    out = tmp_path / "yolo"
+    words = words_of(run_well("convert", instances(tmp_path), out, *TO_YOLO))
+    assert sorted(file.name for file in out.iterdir()) == ["a.txt", "b.txt", "classes.txt"]
+    assert (out / "classes.txt").read_text() == "cat\ncow\ndog\n"
+    assert (out / "a.txt").read_text() == "2 0.25 0.125 0.5 0.25\n"
+    assert (out / "b.txt").read_text() == "0 0.75 0.25 0.5 0.5\n"
+    order = "in the order of category_id, from 0 on: 0 is cat, 1 is cow, 2 is dog"
+    assert f"3 in classes.txt {order}" in words
+    # Names that not all images or categories have are not used.
+    path = instances(tmp_path, categories=CATEGORIES[1:], images=[IMAGES[0], {**IMAGES[1],
+                     "file_name": None}])  # fmt: skip
+    words = words_of(run_well("convert", path, tmp_path / "numbers", *TO_YOLO))
+    assert "classes.txt" not in words
+    assert (tmp_path / "numbers" / "1.txt").read_text().startswith("7 0.25")
+
+
+def test_names_of_coco_stay_in_coco(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run_well("convert", instances(tmp_path), out)
+    content = json.loads(out.read_text())
+    assert content["images"] == sorted(IMAGES, key=lambda image: image["id"])
+    assert content["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+
+
+def test_files_in_folders_of_coco_are_named_without_them(tmp_path: Path) -> None:
+    images = [{**image, "file_name": f"{n}/{image['file_name']}"} for n, image in enumerate(IMAGES)]
+    out = tmp_path / "yolo"
+    run_well("convert", instances(tmp_path, images=images), out, *TO_YOLO)
+    assert (out / "a.txt").exists()
+    images = [{**image, "file_name": f"{n}/a.jpg"} for n, image in enumerate(IMAGES)]
+    path = instances(tmp_path, images=images)
+    result = run("convert", path, tmp_path / "new", *TO_YOLO)
+    assert result.exit_code == 2
+    assert "images 1 and 2 would both be a.txt" in result.stderr
+
+
+VOC = """<annotation><filename>a.jpg</filename><size><width>10</width><height>20</height></size>
+<object><name>dog</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>5</xmax><ymax>5</ymax></bndbox>
+</object></annotation>"""
+LABELME = json.dumps(
+    {
+        "imagePath": "..\\images/a.jpg", "imageHeight": 20, "imageWidth": 10,
+        "shapes": [{"label": "dog", "shape_type": "rectangle", "points": [[0, 0], [5, 5]]}],
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.xml", VOC), ("a.json", LABELME)])
+def test_files_of_an_image_tell_its_size_and_name(tmp_path: Path, name: str, content: str) -> None:
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    (folder / name).write_text(content)
+    run_well("convert", folder, tmp_path / "yolo", "--to", "yolo")
+    assert (tmp_path / "yolo" / "a.txt").read_text() == "0 0.25 0.125 0.5 0.25\n"
+    out = tmp_path / "out.json"
+    run_well("convert", folder, out)
+    images = json.loads(out.read_text())["images"]
+    assert images == [{"id": "a", "file_name": "a.jpg", "width": 10, "height": 20}]
+    assert fastiou.read(folder).keys["image"].tolist() == ["a"]
+    # Where the file does not tell the size, an option does.
+    without = content.replace("20<", "0<").replace('"imageHeight": 20', '"imageHeight": null')
+    (folder / name).write_text(without)
+    run_well("convert", folder, tmp_path / "new", "--to", "yolo", "--image-size", "10,20")
+    assert (tmp_path / "new" / "a.txt").read_text() == "0 0.25 0.125 0.5 0.25\n"
+    run_well("convert", folder / name, tmp_path / "one.csv")
+    result = run("convert", folder / name, out)
+    assert result.exit_code == 2
+    assert "coco needs the key image, which is not in the file: a folder of files" in result.stderr

@@ -116,8 +116,10 @@ def _classes_told(table: BoxTable, file: BoxFile, about: About) -> dict[str, str
         return {}
     listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:CLASSES_SHOWN]))
     more = ", …" if len(names) > CLASSES_SHOWN else ""
-    source = next(iter(file.columns.get("category", {})), "category") if about.classes else ""
-    order = f"in the order of {source}" if source else "in the order of the alphabet"
+    source = "the alphabet"
+    if about.classes:
+        source = file.classes_in or next(iter(file.columns.get("category", {})), "category")
+    order = f"in the order of {source}"
     return {"classes": f"{len(names):,} in classes.txt {order}, from 0 on: {listed}{more}"}
 
 

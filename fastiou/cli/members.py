@@ -170,6 +170,10 @@ class Members(Kind):
         return words
 
 
+def _classes_told(file: MemberFile) -> list[str]:
+    return [f"classes named by {file.classes_in}"] if file.classes_in else []
+
+
 def _names(files: Sequence[MemberFile]) -> list[str]:
     return list(dict.fromkeys(file.path.name for file in files))
 
@@ -209,6 +213,7 @@ class Boxes(Members):
         for low, high in extents(file.boxes, file.fmt):
             empty |= high <= low
         words = [f"{len(file):,} from {file.path.name} ({file.format}, {file.fmt})"]
+        words += _classes_told(file)
         if file.unused:
             words.append(f"not used: {shortened(', '.join(file.unused))}")
         for unfit, name in ((missing, "with NaN"), (empty & ~missing, "empty or inverted")):
@@ -247,7 +252,7 @@ class Masks(Members):
         if empty:
             words.append(f"{empty:,} empty")
         details = f"{file.format}{': ' if words else ''}{', '.join(words)}"
-        return f"{len(file):,} from {file.path.name} ({details})"
+        return ", ".join([f"{len(file):,} from {file.path.name} ({details})", *_classes_told(file)])
 
 
 #: The kinds whose members have groups and scores, by the option `--geometry`.

@@ -247,6 +247,8 @@ class MemberFile(ABC):
         What must be told of the file, even where nobody asked for a summary.
     skipped : Skipped or None
         What was left out as invalid.
+    classes_in : str
+        Name of the file beside that tells the names of classes, if one does.
     """
 
     path: Path
@@ -259,6 +261,7 @@ class MemberFile(ABC):
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: Skipped | None = None
+    classes_in: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -284,8 +287,6 @@ class BoxFile(MemberFile):
         The name of the file of each image, where the file tells it.
     classes : dict
         The name of each category by its number, where the file tells it.
-    classes_in : str
-        The file beside that tells them, if another does.
     """
 
     fmt: str
@@ -293,7 +294,6 @@ class BoxFile(MemberFile):
     sizes: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
     files: Mapping[int | str, str] = field(default_factory=dict)
     classes: Mapping[int | str, str] = field(default_factory=dict)
-    classes_in: str = ""
 
     def __len__(self) -> int:
         return len(self.boxes)

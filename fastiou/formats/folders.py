@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_content
-from fastiou.formats.errors import FileError, check_regular
+from fastiou.formats.errors import FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
 from fastiou.tables.columns import key_meant, plain_name
@@ -31,6 +31,9 @@ ENDINGS = (
 
 #: Files beside annotations that hold none.
 BESIDE = ("classes.txt", "predefined_classes.txt", "readme.txt")
+
+#: Formats whose classes are numbers, and files in the folder that name them, a line each.
+CLASSED, CLASS_FILES = ("yolo", "yolo-seg", "yolo-obb"), ("classes.txt", "obj.names")
 
 #: Bytes that tell what an array holds, and how many notes of files are shown.
 PIECE, NOTES_SHOWN = 4096, 3
@@ -182,15 +185,33 @@ def read_folder(
     keys: dict[str, Array] = {key: names}
     keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
     columns = _joined_columns(keys, [file for _, file in files])
+    members = _joined_members(files)
+    notes = _joined_notes([file for _, file in files])
+    beside, told = _names_beside(path, first.format, keys.get("category"))
+    if beside and told:
+        notes = (*notes, f"{beside} does not name the classes: {told}")
+    elif beside:
+        names_of = _lines_of(path / beside)
+        columns["category"] = {
+            "category_name": np.array(names_of, np.str_)[keys["category"]],
+            "class_number": keys["category"],
+        }
+        keys["category"] = columns["category"]["category_name"]
+        members |= {"classes_in": beside}
+        if isinstance(first, BoxFile):
+            members["classes"] = dict(enumerate(names_of))
     if wanted.by is not None:
         by = wanted.by
         if isinstance(first, MaskFile):  # masks of two images have no common size
             by = ("image", *(name for name in by if key_meant(name, keys) != "image"))
         chosen: dict[str, Array] = {}
+        kept: dict[str, dict[str, Array]] = {}
         for name in by:
             key, values = _chosen_key(path, name, keys, columns)
             chosen[key] = values
-        keys, columns = chosen, {}
+            if values is keys[key]:
+                kept[key] = columns.get(key, {})
+        keys, columns = chosen, kept
     unused = dict.fromkeys(name for _, file in files for name in file.unused)
     if any((file.parent.parent / DETECTIONS).is_file() for file in named.values()
            if file.parts[-2:] == TRUTH.parts):  # fmt: skip
@@ -199,8 +220,8 @@ def read_folder(
         first,
         path=path,
         unused=tuple(unused),
-        notes=_joined_notes([file for _, file in files]),
-        **_joined_members(files),
+        notes=notes,
+        **members,
         keys=keys,
         columns=columns,
         scores=_joined([file.scores for _, file in files]),
@@ -233,6 +254,30 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
             for index in range(len(file))
         ],
     }
+
+
+def _names_beside(path: Path, format_: str, classes: Array | None) -> tuple[str, str]:
+    """The file in a folder that names its classes, "" if there is none, and why it does not."""
+    beside = next((name for name in CLASS_FILES if (path / name).is_file()), "")
+    if format_ not in CLASSED or classes is None or not beside:
+        return "", ""
+    try:
+        names = _lines_of(path / beside)
+    except (OSError, UnicodeDecodeError) as error:
+        return beside, str(error)
+    most = int(classes.max(initial=-1))
+    if most >= len(names):
+        count = "1 name" if len(names) == 1 else f"{len(names):,} names"
+        return beside, f"it has {count}, and the largest class is {most:,}"
+    if "" in names:
+        return beside, f"line {names.index('') + 1:,} is blank"
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return beside, "" if twice is None else f"it has {shortened(repr(twice))} twice"
+
+
+def _lines_of(path: Path) -> list[str]:
+    """The lines of a small text, without blank ones at the end."""
+    return [line.strip() for line in path.read_text("utf-8-sig").rstrip().splitlines()]
 
 
 def _joined_facts(

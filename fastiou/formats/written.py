@@ -160,7 +160,10 @@ def _rows(columns: dict[str, Array]) -> Iterator[dict[str, object]]:
 def _coco(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
     """A list of results where there are scores, else annotations with their images."""
     names = {"image": "image_id", "category": "category_id"}
-    columns = {names[key]: values for key, values in table.keys.items()}
+    keys = dict(table.keys)
+    if "category" in keys and about.classes:  # names of numbers that the file tells become these
+        keys["category"] = _numbers_of(keys["category"], about.classes)
+    columns = {names[key]: values for key, values in keys.items()}
     extras = {"id": table.ids, "iscrowd": table.iscrowd, "score": table.scores}
     columns |= {name: column for name, column in extras.items() if column is not None}
     if table.scores is not None:
@@ -181,13 +184,22 @@ def _coco(table: BoxTable, about: About) -> Iterator[tuple[str, Iterator[str]]]:
         sides = {"width": width, "height": height} if width else {}
         images.append({"id": value, **name, **sides})
     head = {"images": images}
-    if "category" in table.keys:
-        classes = np.unique(table.keys["category"]).tolist()
+    if "category" in keys:
+        classes = np.unique(keys["category"]).tolist()
         head["categories"] = [
             {"id": value, "name": about.classes.get(value, str(value))} for value in classes
         ]
     start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['
     yield "", _listed(start, _entries(columns, table.boxes), "]}\n")
+
+
+def _numbers_of(classes: Array, known: Mapping[int | str, str]) -> Array:
+    """Classes by their numbers, where all are names of which these are known."""
+    numbers = {name: number for number, name in known.items()}
+    used, each = np.unique(classes, return_inverse=True)
+    if not set(used.tolist()) <= numbers.keys():
+        return classes
+    return np.array([numbers[name] for name in used.tolist()])[each]
 
 
 def _entries(columns: dict[str, Array], boxes: Array) -> Iterator[str]:

@@ -113,7 +113,7 @@ def test_yolo(tmp_path, scores):
     assert (out / "b.txt").read_text().splitlines()[0].startswith("1 0.5 0.5 1 1")
     table, expected = fastiou.read(out), fastiou.read(path)[[1, 0, 2]]
     assert table.keys["image"].tolist() == ["a", "b", "b"]
-    assert table.labels.tolist() == [0, 1, 1]
+    assert table.labels.tolist() == ["bus", "car", "car"]
     if scores:
         np.testing.assert_array_equal(table.scores, expected.scores)
     size = [64, 48, 64, 48]

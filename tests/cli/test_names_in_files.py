@@ -142,3 +142,70 @@ def test_files_of_an_image_tell_its_size_and_name(tmp_path: Path, name: str, con
     result = run("convert", folder / name, out)
     assert result.exit_code == 2
     assert "coco needs the key image, which is not in the file: a folder of files" in result.stderr
+
+
+def test_classes_of_yolo_by_name(tmp_path: Path) -> None:
+    truth, labels = table(tmp_path), tmp_path / "ty"
+    size = ("--image-size", "100,50")
+    run_well("convert", truth, labels, "--to", "yolo", *size)
+    assert (labels / "classes.txt").read_text() == "cat\ndog\n"
+    expected = [("0", "0", "dog"), ("1", "1", "cat"), ("2", "2", "cat")]
+    for column in ("class", "label", "category_name"):
+        other = table(tmp_path, column)
+        assert matched(other, labels, *size) == expected
+        assert matched(other, labels, *size, "--by", "image,category") == expected
+    words = words_of(run_well("match", truth, labels, *size))
+    assert "3 from ty (yolo, cxcywh), classes named by classes.txt" in words
+    coco = instances(tmp_path)
+    assert [row[2] for row in matched(coco, labels, "--by", "category", *size)] == ["dog", "cat"]
+    file = fastiou.read(labels)
+    assert file.labels is not None
+    assert file.labels.tolist() == ["dog", "cat", "cat"]
+    numbers = fastiou.read(labels, by=("image", "class_number"))
+    assert numbers.labels is not None
+    assert numbers.labels.tolist() == [1, 0, 0]
+    # Without the names the same numbers meet, and beside other names nothing does unnoticed.
+    plain = tmp_path / "plain"
+    run_well("convert", labels, plain, "--to", "yolo")
+    assert (plain / "classes.txt").read_text() == "cat\ndog\n"
+    (plain / "classes.txt").unlink()
+    assert len(matched(plain, labels)) == 3
+    (plain / "obj.names").write_text("dog\ncat\n")
+    result = run("match", plain, labels)
+    assert result.exit_code == 2
+    assert "category_name and class_number tell different groups" in result.stderr
+
+
+def test_order_of_classes_stays(tmp_path: Path) -> None:
+    labels, again = tmp_path / "labels", tmp_path / "again"
+    labels.mkdir()
+    (labels / "a.txt").write_text("2 0.5 0.5 0.25 0.25\n")
+    (labels / "classes.txt").write_text("zebra\nape\ncow\n\n")
+    words = words_of(run_well("convert", labels, again, "--to", "yolo"))
+    assert "3 in classes.txt in the order of classes.txt, from 0 on: 0 is zebra" in words
+    assert (again / "a.txt").read_text() == "2 0.5 0.5 0.25 0.25\n"
+    assert (again / "classes.txt").read_text() == "zebra\nape\ncow\n"
+    out = tmp_path / "out.json"
+    run_well("convert", labels, out, "--image-size", "9,9")
+    content = json.loads(out.read_text())
+    assert content["categories"] == [{"id": 2, "name": "cow"}]
+    assert content["annotations"][0]["category_id"] == 2
+    (labels / "a.txt").write_text("2 0 0 1 0 1 1\n")
+    run_well("match", labels, labels, "--geometry", "mask", "--image-size", "9,9")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("ape\n", "it has 1 name, and the largest class is 1"),
+        ("ape\n\ncow\n", "line 2 is blank"),
+        ("ape\nape\n", "it has 'ape' twice"),
+    ],
+)
+def test_files_that_do_not_name_classes(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.25 0.25 0.5\n")
+    (tmp_path / "classes.txt").write_text(text)
+    result = run_well("nms", tmp_path, "--quiet")
+    assert f"classes.txt does not name the classes: {fault}" in result.stderr
+    with pytest.warns(UserWarning, match=fault):
+        assert fastiou.read(tmp_path).keys["category"].tolist() == [1]

@@ -401,7 +401,7 @@ def test_folders_have_the_names_of_files_as_key(tmp_path: Path) -> None:
     file = read_boxes(truth)
     assert file.format == "yolo"
     assert file.keys["image"].tolist() == ["a", "a", "b"]
-    assert file.keys["category"].tolist() == [0, 1, 1]
+    assert file.keys["category"].tolist() == ["cat", "dog", "dog"]
     np.testing.assert_array_equal(file.boxes[2], [0.5, 0.5, 0.5, 0.5])
     assert read_boxes(truth, by=("image",)).keys.keys() == {"image"}
     with pytest.raises(FileError, match="there is no key 'video'"):

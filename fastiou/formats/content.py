@@ -462,17 +462,20 @@ def looks_like_sizes(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
     return bool(np.count_nonzero(inverted) > len(boxes) / 2)
 
 
-def classes_come_first(rows: npt.NDArray[Any]) -> bool:
-    """Whether the first numbers of rows can be classes, and most others normalized coordinates."""
+def classes_come_first(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows could be a class and normalized coordinates; none if one has no class."""
     classes = rows[:, 0]
     whole = (classes >= 0) & (classes == np.floor(classes))
     inside = (rows[:, 1:] >= SMALLEST_NORMALIZED) & (rows[:, 1:] <= LARGEST_NORMALIZED)
-    return bool(whole.all() and np.count_nonzero(inside.all(axis=1)) > len(rows) / 2)
+    could_be: npt.NDArray[np.bool_] = inside.all(axis=1) & whole.all()
+    return could_be
 
 
 def looks_normalized(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
     """Whether five numbers a row are rather those of YOLO: a class, and four between 0 and 1."""
-    return not wanted.told and boxes.shape[1] == 5 and classes_come_first(boxes)
+    if wanted.told or boxes.shape[1] != 5 or not len(boxes):
+        return False
+    return bool(classes_come_first(boxes).all())
 
 
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:

@@ -431,12 +431,9 @@ def is_yolo(sample: Sample) -> bool:
     Some may be wrong: the reader, which knows the lines, says which.
     """
     rows = sample.numbers
-    return (
-        rows is not None
-        and sample.delimiter is None
-        and rows.shape[1] in (5, 6)
-        and classes_come_first(rows)
-    )
+    if rows is None or sample.delimiter is not None or rows.shape[1] not in (5, 6):
+        return False
+    return bool(np.count_nonzero(classes_come_first(rows)) > len(rows) / 2)
 
 
 def score_comes_second(sample: Sample) -> bool:

@@ -12,6 +12,7 @@ import fastiou
 from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options, check_skips
+from fastiou.cli.summary import graded_matches
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.images import LabelFile, shared_frames
 from fastiou.typing import Array
@@ -66,23 +67,6 @@ METHODS: dict[str, Callable[[LabelOverlap, MatchOptions], LabelOverlap]] = {
 
 #: Methods by which each label has at most one partner.
 MATCHES = ("greedy", "optimal")
-
-
-def _graded(matched: int, sizes: tuple[int, int]) -> dict[str, str]:
-    """Precision, recall and F1, where A is the truth and B the prediction."""
-    missed, spurious = (size - matched for size in sizes)
-
-    def share(part: int, whole: int, words: str) -> str:
-        return f"{part / whole:.4f} = {words}" if whole else f"not defined: no {words}"
-
-    in_all = 2 * matched + spurious + missed
-    counts = f"TP {matched:,}, FP {spurious:,}, FN {missed:,}"
-    return {
-        "counts": f"{counts}; A is the truth, B the prediction",
-        "precision": share(matched, sizes[1], "TP / (TP + FP)" if sizes[1] else "objects in B"),
-        "recall": share(matched, sizes[0], "TP / (TP + FN)" if sizes[0] else "objects in A"),
-        "F1": share(2 * matched, in_all, "2 TP / (2 TP + FP + FN)" if in_all else "objects"),
-    }
 
 
 # ---- images --------------------------------------------------------------------------------------
@@ -172,7 +156,7 @@ class Labels(Kind):
             return facts
 
         sizes, work = (objects_a, objects_b), ("pixels", pixels)
-        graded = _graded(len(rows), sizes) if matches else {}
+        graded = graded_matches(len(rows), *sizes) if matches else {}
         return Found(
             rows, cols, values, sizes, in_all, tested, work, describe, frames, unmatched, graded
         )

@@ -239,15 +239,17 @@ def commands() -> click.Group:
         optimal and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and .parquet
         leave what is unmatched out.
 
+        With greedy, optimal and coco the summary shows precision, recall and F1, over all images:
+        A is the truth and B the prediction, by coco the other way round, and there without crowds.
+
         Masks (--geometry mask) are the polygons and run lengths of COCO files, or outlines of
         labelme or YOLO, one image a file. Only those of the
         same image are compared, whose size is that of the run lengths or stands in either file.
 
         Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
         result are labels, and frames tells the image in A, counted from 0. With greedy and optimal
-        the labels of each image are matched one to one, and precision, recall and F1 are shown: A
-        is the truth, B the prediction. .npz then has unmatched_row_frames and unmatched_col_frames,
-        too. Labels have no scores, and so no coco. Images in folders are
+        the labels of each image are matched one to one; .npz then has unmatched_row_frames and
+        unmatched_col_frames, too. Labels have no scores, and so no coco. Images in folders are
         compared by name. PNG of colours, as of COCO's panoptic segmentation, are read with
         --format panoptic. Metrics of masks and labels: iou, iof, ios, dice, intersection.
 

@@ -13,8 +13,9 @@ import numpy as np
 import fastiou
 from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind, refusals
-from fastiou.cli.methods import METHODS, Query
+from fastiou.cli.methods import METHODS, Query, Related
 from fastiou.cli.options import METRIC_NAMES, MatchOptions, Options, check_scaled, check_skips
+from fastiou.cli.summary import graded_matches
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import RefusedError, shortened
@@ -116,6 +117,7 @@ class Members(Kind):
             (self.noun, sum(sizes)) if tested is None else ("pairs", tested),
             describe,
             unmatched=unmatched,
+            graded=self._graded(related, a, files[-1], by_score=method.by_score),
             names=names_of_pairs(
                 {} if grouping is None else grouping.values,
                 a.ids,
@@ -124,6 +126,23 @@ class Members(Kind):
                 related.cols,
             ),
         )
+
+    def _graded(
+        self, related: Related, a: MemberFile, b: MemberFile, *, by_score: bool
+    ) -> dict[str, str]:
+        """What a summary says of matches; by COCO's rule of those that have to do with no crowd."""
+        if related.unmatched is None:
+            return {}
+        matched = len(related.cols)
+        if not by_score:
+            return graded_matches(matched, len(a), len(b), self.noun)
+        crowds = np.zeros(len(b), np.bool_) if b.crowds is None else b.crowds
+        ignored = int(np.count_nonzero(crowds[related.cols]))
+        truth, found = len(b) - int(np.count_nonzero(crowds)), len(a) - ignored
+        graded = graded_matches(matched - ignored, truth, found, self.noun, truth_in="B")
+        if crowds.any():
+            graded["counts"] += f"; without crowds and {ignored:,} matched with them"
+        return graded
 
     def warn(
         self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options

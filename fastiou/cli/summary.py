@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Histogram",
+    "graded_matches",
     "histogram",
     "histogram_bars",
     "peak_memory",
@@ -88,6 +89,38 @@ def timing(
         "seconds": f"{seconds[stage]:.3f} (and {besides})",
         f"{unit} per second": f"{work / max(seconds[stage], SHORTEST):,.0f}{what}",
         "peak memory": "not known here" if memory is None else f"{memory / 2**20:,.0f} MiB",
+    }
+
+
+def graded_matches(
+    matched: int, truth: int, found: int, unit: str = "objects", *, truth_in: str = "A"
+) -> dict[str, str]:
+    """Precision, recall and F1 of one file that is the truth and one that is the prediction.
+
+    Parameters
+    ----------
+    matched
+        How many are matched, each with one.
+    truth, found
+        How many there are in the truth, and in the prediction.
+    unit
+        What they are.
+    truth_in
+        Which file is the truth, "A" or "B".
+    """
+    found_in = "B" if truth_in == "A" else "A"
+    missed, spurious = truth - matched, found - matched
+
+    def share(part: int, whole: int, words: str) -> str:
+        return f"{part / whole:.4f} = {words}" if whole else f"not defined: no {words}"
+
+    in_all = 2 * matched + spurious + missed
+    counts = f"TP {matched:,}, FP {spurious:,}, FN {missed:,}"
+    return {
+        "counts": f"{counts}; {truth_in} is the truth, {found_in} the prediction",
+        "precision": share(matched, found, "TP / (TP + FP)" if found else f"{unit} in {found_in}"),
+        "recall": share(matched, truth, "TP / (TP + FN)" if truth else f"{unit} in {truth_in}"),
+        "F1": share(2 * matched, in_all, "2 TP / (2 TP + FP + FN)" if in_all else unit),
     }
 
 

@@ -24,10 +24,10 @@ from fastiou.cli.summary import (
     timing,
     with_share,
 )
-from fastiou.formats.content import read_content
-from fastiou.formats.errors import RefusedError, import_extra
+from fastiou.formats.content import Wanted, read_content
+from fastiou.formats.errors import FileError, RefusedError, import_extra
 from fastiou.formats.folders import holds_boxes
-from fastiou.formats.table import formats_of, recognized
+from fastiou.formats.table import READERS, formats_of, recognized
 
 __all__ = ["KINDS", "PLOTS", "match_files"]
 
@@ -118,12 +118,46 @@ def _read(
         kind.check(options, options.format_a, options.format_b)
     by_score = METHODS[options.method].by_score
     wanted = options.wanted(ids=options.out is not None)
-    a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
+    try:
+        a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
+    except FileError as error:
+        words = _order_of_files(kind, path_a, data, path_b, options, wanted) if by_score else ""
+        if not words:
+            raise
+        raise RefusedError(f"{error}; {words}") from None
     del data  # which may take as much memory as that of B will
     b = None
     if path_b is not None:
         b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
     return kind, a, b
+
+
+def _order_of_files(
+    kind: Kind,
+    path_a: Path,
+    data: bytes | None,
+    path_b: Path | None,
+    options: MatchOptions,
+    wanted: Wanted,
+) -> str:
+    """What is said where A lacks nothing but scores, which only the second file may do without."""
+
+    def can_read(path: Path, content: bytes | None, format_: str | None, *, scored: bool) -> bool:
+        try:
+            asked = vars(replace(wanted, scored=scored))
+            READERS[kind.name](path, content, format=format_, **asked)
+        except (FileError, ImportError):
+            return False
+        return True
+
+    if not can_read(path_a, data, options.format_a, scored=False):
+        return ""
+    words = f"--method {options.method} takes the detections first, and the truth behind them"
+    # Not from a pipe, which gives its content but once.
+    is_there = path_b is not None and (path_b.is_file() or path_b.is_dir())
+    if path_b is not None and is_there and can_read(path_b, None, options.format_b, scored=True):
+        words += f": {path_b.name} has scores, name it first"
+    return words
 
 
 def _kind_of(path: Path, data: bytes | None, options: MatchOptions) -> Kind:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_for_tests import run_well, words_of
+from command_for_tests import run, run_well, words_of
 
 TRUTH = [[0, 0, 10, 10], [20, 0, 10, 10], [40, 0, 10, 10]]
 FOUND = [[0, 0, 10, 10], [21, 0, 10, 10], [70, 0, 10, 10], [90, 0, 10, 10], [40, 0, 10, 10]]
@@ -62,3 +62,30 @@ def test_grades_of_nothing(tmp_path: Path) -> None:
     for share in ("precision not defined: no boxes in B", "recall not defined: no boxes in A"):
         assert share in words
     assert "F1 not defined: no boxes" in words
+
+
+@pytest.mark.parametrize("geometry", ["box", "mask"])
+def test_truth_named_first_with_coco(files: tuple[Path, Path], geometry: str) -> None:
+    truth, found = files
+    result = run("match", *files, "--method", "coco", "--geometry", geometry)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert 'no "score"' in line
+    order = "--method coco takes the detections first, and the truth behind them"
+    assert line.endswith(f"{order}: found.json has scores, name it first")
+    result = run("match", truth, truth, "--method", "coco", "--geometry", geometry)
+    assert result.stderr.endswith(f"{order}\n")
+    # What is broken besides is told as it is.
+    truth.write_text("{}")
+    result = run("match", truth, found, "--method", "coco")
+    assert "detections" not in result.stderr
+
+
+def test_truth_of_other_formats_named_first_with_coco(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth", tmp_path / "found.csv"
+    truth.mkdir()
+    (truth / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    found.write_text("image,class,x1,y1,x2,y2,score\na,0,0,0,1,1,0.5\n")
+    result = run("match", truth, found, "--method", "coco")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(": found.csv has scores, name it first\n")

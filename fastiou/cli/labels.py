@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from fastiou.segmentation.labels import LabelOverlap
 
 __all__ = ["Labels"]
+
+#: Labels of foreground in binary masks, and what is said where there are no others.
+FOREGROUND, SEVERAL = {1, 255}, -1
+BINARY = (
+    "a binary mask is no label image, in which each object has a number of its own (such as "
+    "scipy.ndimage.label gives the parts of a mask)"
+)
 
 #: Names of images that a summary lists.
 NAMES_SHOWN = 3
@@ -106,6 +114,8 @@ class Labels(Kind):
             if matches:
                 importlib.import_module("fastiou.relations.match")
         objects_a = objects_b = pixels = in_all = tested = 0
+        # The labels of either file, as far as no image of it has several.
+        seen: tuple[set[int], set[int]] = set(), set()
         parts: list[tuple[Array, ...]] = []
         # What is unmatched in A, and in B: labels and frames.
         alone: tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]] = [], []
@@ -124,6 +134,8 @@ class Labels(Kind):
                 with clock.apart("counting objects", "matching"):
                     occurring = [np.unique(labels) for labels in count(one, other)[:2]]
                 labels_a, labels_b = (labels[labels != 0] for labels in occurring)
+                for labels, of_one in zip((labels_a, labels_b), seen, strict=True):
+                    of_one.update(labels.tolist() if len(labels) < 2 else [SEVERAL])
                 objects_a += len(labels_a)
                 objects_b += len(labels_b)
                 in_all += len(labels_a) * len(labels_b)
@@ -132,6 +144,10 @@ class Labels(Kind):
                 ):
                     left = labels[~np.isin(labels, taken)]
                     side.append((left, np.full(len(left), number_a)))
+            for file, labels_seen in zip((a, b), seen, strict=True):
+                if matches and labels_seen and labels_seen <= FOREGROUND:
+                    words = f"each image has one object, of the label {max(labels_seen)}: {BINARY}"
+                    print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
             rows, cols, values, frames = _concatenated(
                 _of_one_type(parts, 2), [np.int64, np.int64, np.float64, np.int64]
             )

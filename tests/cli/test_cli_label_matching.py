@@ -186,3 +186,27 @@ def test_the_rule_of_coco_is_not_for_labels(tmp_path):
             "fastiou: --method coco is for boxes and masks, which have scores and crowds; label "
             "images have pairs, greedy, optimal, topk\n",
         )
+
+
+@pytest.mark.parametrize("method", ["greedy", "optimal"])
+def test_binary_masks_are_no_label_images(tmp_path, method):
+    paths = tmp_path / "truth.npy", tmp_path / "found.npy"
+    cells = np.zeros((2, 8, 8), np.uint8)
+    cells[0, :2, :2], cells[0, 4:, 4:] = 1, 2
+
+    def notes(a, b):
+        for path, array in zip(paths, (a, b), strict=True):
+            np.save(path, array)
+        return run_well("match", *paths, "--method", method, "--quiet").stderr.splitlines()
+
+    for label in (1, 255):
+        mask = (cells > 0).astype(np.uint8) * np.uint8(label)
+        lines = notes(mask, mask)
+        assert len(lines) == 2
+        for path, line in zip(paths, lines, strict=True):
+            words = f"{path}: each image has one object, of the label {label}: a binary mask is no"
+            assert line.startswith(f"fastiou: {words} label image")
+    assert len(notes(cells, mask)) == 1
+    assert not notes(cells, cells)
+    assert not notes(cells * 7, cells * 3)
+    assert not notes(np.zeros_like(cells), cells)

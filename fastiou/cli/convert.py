@@ -21,6 +21,7 @@ from fastiou.cli.summary import show_facts
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.reading import read_file, table_of_file
+from fastiou.formats.table import COMPARED
 from fastiou.formats.written import TARGETS, About, Target, fitted, numbered_classes
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
@@ -29,6 +30,12 @@ __all__ = ["ConvertOptions", "convert_file"]
 
 #: Formats whose boxes are parts of the image, from 0 to 1.
 NORMALIZED = ("yolo", "yolo-seg")
+
+#: What messages advise that other commands have, and what is said in its place.
+IN_PLACE = {
+    "--geometry mask compares masks": "masks are not converted",
+    COMPARED: f"label images are not converted; {COMPARED}",
+}
 
 #: How many classes a summary names.
 CLASSES_SHOWN = 3
@@ -81,11 +88,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     with stages(False if options.quiet else options.progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            skip = options.skip_invalid
-            file = read_file(
-                path, "box", options.format, options.boxes, skip_invalid=skip, sizes=True
-            )
-            assert isinstance(file, BoxFile)
+            file = _read(path, options)
             _check(file, options)
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options)
@@ -107,6 +110,19 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             },
         )
     return table
+
+
+def _read(path: Path, options: ConvertOptions) -> BoxFile:
+    skip = options.skip_invalid
+    try:
+        file = read_file(path, "box", options.format, options.boxes, skip_invalid=skip, sizes=True)
+    except FileError as error:
+        message = str(error)
+        for option, words in IN_PLACE.items():
+            message = message.replace(option, words)
+        raise RefusedError(message) from None
+    assert isinstance(file, BoxFile)
+    return file
 
 
 def _classes_told(table: BoxTable, file: BoxFile, about: About) -> dict[str, str]:

@@ -148,7 +148,9 @@ def commands() -> click.Group:
         is_flag=True,
         help="Leave out annotations of COCO files that are invalid, and say which.",
     )
-    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    quiet = click.option(
+        "--quiet", is_flag=True, help="Print errors and notes alone, such as what was not used."
+    )
     progress = click.option(
         "--progress/--no-progress",
         default=None,
@@ -338,11 +340,12 @@ def commands() -> click.Group:
         them. Masks (--geometry mask) are the polygons and run lengths of COCO files, and only those
         of the same image are compared.
 
-        Written are columns kept, positions in F from 0 on, the best first, and scores, those of the
-        file; with linear and gaussian the best are those whose lowered scores are highest. Behind
-        them stand the keys, such as image and category, and id where the file tells ids. To .json
-        the kept entries of COCO's results are written as they are, in the order of F, and to .txt
-        the kept rows of text.
+        Boxes are not written, but columns kept, positions in F from 0 on, the best first, and
+        scores, those of the file; with linear and gaussian the best are those whose lowered scores
+        are highest. Behind them stand the keys, such as image and category, and id where the file
+        tells ids. To .json the kept entries of COCO's results are written as they are, in the order
+        of F, and to .txt the kept rows of text, CSV too. A folder has positions alone: those among
+        all of its boxes, file by file in the order of their names.
 
         \b
         Files, also compressed by gzip, told apart by content:

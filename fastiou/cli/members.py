@@ -22,6 +22,7 @@ from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.groups import common_groups
 from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.formats.suspicions import scales_apart
+from fastiou.tables.columns import key_named
 from fastiou.tables.grouping import Grouping, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout, extents
 from fastiou.typing import Array
@@ -170,19 +171,22 @@ class Members(Kind):
             if options.metric == "iou" and most < options.threshold:
                 raise RefusedError(found)
             words.append(found)
-        words += self._left_aside(grouping, files) if options.quiet else []
+        words += self._left_aside(grouping, files, options) if options.quiet else []
         for line in words:
             print(f"fastiou: {line}", file=sys.stderr, flush=True)
 
-    def _left_aside(self, grouping: Grouping | None, files: Sequence[MemberFile]) -> list[str]:
-        """What the summary says of what was not used."""
+    def _left_aside(
+        self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
+    ) -> list[str]:
+        """What the summary says of what was not used, but for keys that --by leaves aside."""
         words = []
         if grouping is not None and grouping.aside:
             words.append(f"groups are {grouping.described()}")
         for file in files:
-            if file.unused:
-                more = len(file.unused) - UNUSED_NAMED
-                listed = ", ".join(map(shortened, file.unused[:UNUSED_NAMED]))
+            unused = [name for name in file.unused if options.by is None or not key_named(name)]
+            if unused:
+                more = len(unused) - UNUSED_NAMED
+                listed = ", ".join(map(shortened, unused[:UNUSED_NAMED]))
                 if more > 0:
                     listed += f" and {more} more"
                 words.append(f"{file.path.name}: not used: {listed}")

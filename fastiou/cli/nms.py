@@ -104,7 +104,11 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     with stages(options.shows_progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            is_folder = path.is_dir() and ending not in AS_IT_IS and kind.name == "box"
+            if path.is_dir() and ending in AS_IT_IS:
+                expected = f"a file, whose entries or rows are kept as they are in {ending}; of a "
+                expected += f"folder {', '.join(OUTPUTS)} have the positions of those that are kept"
+                raise FileError(path, "this is a folder", expected)
+            is_folder = path.is_dir() and kind.name == "box"
             data = None if is_folder else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)

@@ -95,7 +95,7 @@ def holds_boxes(path: Path) -> bool:
     Raises
     ------
     FileError
-        It has arrays of integers alone, which could be either.
+        It has arrays of integers alone, which could be either, or neither.
     """
     files = [
         file for file in sorted(path.iterdir())
@@ -105,7 +105,19 @@ def holds_boxes(path: Path) -> bool:
     opened = [file for file in images if file.suffix.lower() == ".npy" and file.is_file()]
     if images and len(opened) == len(files) and all(map(_is_open, opened)):
         raise FileError(path, "this could be npy or labels", "--format npy or labels")
-    return not images and bool(files_in(path))
+    if images:
+        return False
+    if files_in(path):
+        return True
+    if not any(map(_is_packed_image, path.iterdir())):
+        found = "neither files with boxes nor label images in this folder"
+        raise FileError(path, found, f"files {', '.join(ENDINGS)}, or {', '.join(LABEL_ENDINGS)}")
+    return False
+
+
+def _is_packed_image(path: Path) -> bool:
+    """Whether the name is that of a label image compressed by gzip."""
+    return path.suffix.lower() == ".gz" and path.with_suffix("").suffix.lower() in LABEL_ENDINGS
 
 
 def _is_open(path: Path) -> bool:

@@ -51,6 +51,7 @@ from fastiou.tables.columns import HEADERS
 from fastiou.tables.layouts import LAYOUTS
 
 __all__ = [
+    "COMPARED",
     "EXPECTED",
     "FORMATS",
     "READERS",

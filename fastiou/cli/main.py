@@ -469,7 +469,8 @@ def commands() -> click.Group:
         """Compile the common kernels now, so that later calls start at once.
 
         It takes about a minute where nothing is compiled yet, on all cores. Common are box_iou by
-        iou and giou; pairs, topk, match and nms by iou, in float32 and float64; and mask_iou.
+        iou and giou; pairs, topk, match and nms by iou, in float32 and float64; and mask_iou. Other
+        metrics and geometries, label images and kernels for GPUs are compiled when first used.
 
         \b
         Example:

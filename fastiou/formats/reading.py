@@ -179,7 +179,7 @@ def table_of_file(file: MemberFile) -> BoxTable:
     crowds = file.crowds if file.crowds is not None and file.crowds.any() else None
     return BoxTable.of_columns(
         scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, unused=file.unused,
-        **columns,
+        key_columns=file.columns, **columns,
     )  # fmt: skip
 
 

@@ -241,7 +241,9 @@ class Index:
         if by_keys and self._keys is not None and len(codes) and len(self) and (codes < 0).all():
             raise ValueError(f"no {' and '.join(self._names)} of a is in the index")
         if table is not None or self._table is not None:
-            source = Source(table, self._table, self._names if by_keys else ())
+            keys = {} if table is None else table.keys
+            shared = {key: keys[key] for key in self._names} if by_keys else {}
+            source = Source(table, self._table, shared)
         dtype = result_dtype(set1, self._set)
         array = small.plain_array(set1, dtype)
         built = self._prepared(chosen, dtype) if array is not None else None

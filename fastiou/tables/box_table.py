@@ -15,7 +15,14 @@ from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
-from fastiou.tables.columns import ColumnsError, meaning_of, names_of_keys, open_angles
+from fastiou.tables.columns import (
+    ColumnsError,
+    key_meant,
+    meaning_of,
+    names_of_keys,
+    open_angles,
+    plain_name,
+)
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
@@ -73,6 +80,10 @@ class BoxTable(Framed):
     ids : array or None
     iscrowd : array of bool, or None
     grouped, unused : tuple of str
+    key_columns : dict of dicts of arrays
+        For each key the columns of the file or the frame that tell it, by their names. Where they
+        are several, such as the number and the name of an image, they tell the same groups, and
+        `keys` has the first.
 
     Raises
     ------
@@ -102,6 +113,7 @@ class BoxTable(Framed):
     iscrowd: Any = None
     grouped: tuple[str, ...] | None = None
     unused: tuple[str, ...] = ()
+    key_columns: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.boxes is None) == (self.masks is None):
@@ -133,7 +145,7 @@ class BoxTable(Framed):
             checked["ids"] = _key("ids", self.ids, count)
         if self.iscrowd is not None:
             checked["iscrowd"] = crowd_array(self.iscrowd, count, "the table")
-        checked["grouped"] = _chosen(self.grouped, checked["keys"])
+        checked["grouped"], _ = _chosen(self.grouped, checked["keys"], {})
         vars(self).update(checked)
 
     @classmethod
@@ -141,12 +153,15 @@ class BoxTable(Framed):
         """A table of columns that were checked, by the names of the parameters."""
         table = object.__new__(cls)
         keys = columns["keys"]
-        usual = dict.fromkeys(("boxes", "masks", "scores", "ids", "iscrowd"))
-        vars(table).update({**usual, "fmt": "", "grouped": tuple(keys), "unused": (), **columns})
+        usual: dict[str, Any] = dict.fromkeys(("boxes", "masks", "scores", "ids", "iscrowd"))
+        usual |= {"fmt": "", "grouped": tuple(keys), "unused": (), "key_columns": {}}
+        vars(table).update(usual | columns)
         return table
 
     def changed(self, **columns: Any) -> BoxTable:
         """The same table with some columns replaced by others that were checked."""
+        if "keys" in columns:
+            columns = {"key_columns": {}, **columns}
         return self.of_columns(**{**vars(self), **columns})
 
     @classmethod
@@ -223,7 +238,11 @@ class BoxTable(Framed):
         names = ("boxes", "masks", "scores", "ids", "iscrowd")
         columns = {name: some(getattr(self, name)) for name in names}
         keys = {key: values[chosen] for key, values in self.keys.items()}
-        return self.changed(**columns, keys=keys)
+        told = {
+            key: {name: values[chosen] for name, values in by_name.items()}
+            for key, by_name in self.key_columns.items()
+        }
+        return self.changed(**columns, keys=keys, key_columns=told)
 
     def by(self, *keys: str) -> BoxTable:
         """The same table, grouped by some of its keys, or, without any, by none.
@@ -231,7 +250,9 @@ class BoxTable(Framed):
         Parameters
         ----------
         *keys
-            Names of keys.
+            Names of keys, or such as stand for them: "class" for category. A key that several
+            columns tell, such as image_id and file_name, is told by one of them alone if that is
+            named.
 
         Raises
         ------
@@ -245,7 +266,12 @@ class BoxTable(Framed):
         >>> table.by("image")
         <BoxTable: 1 box as xyxy; keys image, category (grouped by image)>
         """
-        return self.changed(grouped=_chosen(keys, self.keys))
+        grouped, alone = _chosen(keys, self.keys, self.key_columns)
+        told = {key: {name: self.key_columns[key][name]} for key, name in alone.items()}
+        values = {key: by_name[alone[key]] for key, by_name in told.items()}
+        return self.changed(
+            grouped=grouped, keys={**self.keys, **values}, key_columns={**self.key_columns, **told}
+        )
 
     def convert(self, fmt: str) -> BoxTable:
         """The same table with its boxes in another format, as by `box_convert`.
@@ -358,7 +384,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         if words is not None:
             expected = re.sub(r"--boxes ([\w-]+)", r"fmt='\1'", words[1])
             raise ValueError(f"{name}: {words[0]}, expected {expected}")
-    keys = {}
+    keys, told = {}, {}
     for key, places in meaning.keys.items():
         values = [_key(called(place), column(place), count) for place in places]
         for place, other in zip(places[1:], values[1:], strict=True):
@@ -369,6 +395,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
                     f"expected one of them: BoxTable.from_frame({name}, by={chosen})"
                 )
         keys[key] = values[0]
+        told[key] = {names[place].strip(): v for place, v in zip(places, values, strict=True)}
     scores = None
     if meaning.score is not None:
         scores = score_of_each(column(meaning.score), count, name)
@@ -383,7 +410,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
     return BoxTable.of_columns(
         boxes=boxes, fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
-        iscrowd=iscrowd, unused=tuple(unused),
+        iscrowd=iscrowd, unused=tuple(unused), key_columns=told,
     )  # fmt: skip
 
 
@@ -429,16 +456,37 @@ def _key(name: str, value: Any, count: int) -> Array:
     return column.astype(np.str_) if column.dtype == object else column
 
 
-def _chosen(grouped: Any, keys: Mapping[str, Array]) -> tuple[str, ...]:
-    """The names of the keys that are groups, checked."""
+def _chosen(
+    grouped: Any, keys: Mapping[str, Array], told: Mapping[str, Mapping[str, Array]]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of the keys that are groups, and the columns that tell some of them alone.
+
+    `told` has the columns of each key.
+    """
     if grouped is None:
-        return tuple(keys)
-    grouped = names_of_keys("grouped", grouped) or ()
-    for key in grouped:
-        if key not in keys:
-            listed = ", ".join(map(repr, keys)) or "none"
-            raise ValueError(f"there is no key {described(key)} in the table, but {listed}")
-    return tuple(grouped)
+        return tuple(keys), {}
+    chosen: dict[str, str | None] = {}
+    for name in names_of_keys("grouped", grouped) or ():
+        key, column = _column_named(name, told)
+        key = key or key_meant(name, keys)
+        if key is None:
+            names = dict.fromkeys((*keys, *(name for by_name in told.values() for name in by_name)))
+            listed = ", ".join(map(repr, names)) or "none"
+            raise ValueError(f"there is no key {described(name)} in the table, but {listed}")
+        chosen.setdefault(key, column)
+    return tuple(chosen), {key: column for key, column in chosen.items() if column is not None}
+
+
+def _column_named(
+    name: str, told: Mapping[str, Mapping[str, Array]]
+) -> tuple[str, str] | tuple[None, None]:
+    """The key that a column of this name tells beside others, and the column."""
+    for is_name in (name.__eq__, lambda other: plain_name(other) == plain_name(name)):
+        for key, by_name in told.items():
+            column = next(filter(is_name, by_name), None)
+            if column is not None and len(by_name) > 1:
+                return key, column
+    return None, None
 
 
 def _positions(index: Any, count: int) -> Array:

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastiou.arrays.frames import is_frame
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.grouping import common_groups, names_of_pairs
@@ -26,19 +24,17 @@ USUAL: str = "".join(("xy", "xy"))
 
 
 class Source(NamedTuple):
-    """The tables that a result comes from, None for arrays, and the keys that both have."""
+    """The tables that a result comes from, None for arrays."""
 
     a: BoxTable | None
     b: BoxTable | None
-    keys: tuple[str, ...]
+    #: The keys that both have, of the members of the first.
+    keys: Mapping[str, Array]
 
     def names(self, rows: Array, cols: Array) -> dict[str, Array]:
         """Columns by which users know pairs: their keys and ids."""
-        # A table without members may lack a key, and has no pairs.
-        none = np.empty(0, np.int64)
-        told = {} if self.a is None else {key: self.a.keys.get(key, none) for key in self.keys}
         ids_a, ids_b = (None if table is None else table.ids for table in (self.a, self.b))
-        return names_of_pairs(told, ids_a, ids_b, rows, cols)
+        return names_of_pairs(self.keys, ids_a, ids_b, rows, cols)
 
 
 class Opened(NamedTuple):
@@ -84,6 +80,12 @@ class _Groups:
 
     def __len__(self) -> int:
         return self.size
+
+
+def keyed_by(table: BoxTable, keys: Sequence[str]) -> _Groups:
+    """Members of a table as some of its keys group them."""
+    told = {key: table.key_columns.get(key, {}) for key in keys}
+    return _Groups({key: table.keys[key] for key in keys}, len(table), told)
 
 
 # By types that were seen, since a call on a few members takes but a few µs.
@@ -144,7 +146,7 @@ def opened(
     fmt = _common_fmt(names, (table_a, table_b), b is not None, asked)
     members_a = _members(a, table_a, fmt)
     members_b = members_a if b is a else _members(b, table_b, fmt)
-    keys: tuple[str, ...] = ()
+    keys: Mapping[str, Array] = {}
     # A number in place of `b` is refused by whoever reads it, with the argument that was meant.
     if groups is None and by_keys and not isinstance(b, int | float):
         keys, groups = _groups(names, table_a, table_b, itself=b is None)
@@ -239,12 +241,12 @@ def _common_fmt(
 
 def _groups(
     names: Sequence[str], table_a: BoxTable | None, table_b: BoxTable | None, *, itself: bool
-) -> tuple[tuple[str, ...], Any]:
-    """The keys that both have, and the argument `groups` that they make."""
+) -> tuple[Mapping[str, Array], Any]:
+    """The keys that both have, as the first tells them, and the argument `groups` of them."""
     sets = [
         _Groups({}, 1)  # of any number of members, without keys
         if table is None
-        else _Groups({key: table.keys[key] for key in table.grouped or ()}, len(table))
+        else keyed_by(table, table.grouped or ())
         for table in (table_a, table_b)
     ]
     keyed = [name for name, own in zip(names, sets, strict=True) if own.keys]
@@ -256,5 +258,5 @@ def _groups(
     first, second = sets
     grouping = common_groups(first, None if itself else second, names, names, by)
     if grouping is None:
-        return (), None
-    return grouping.keys, grouping.codes_a if itself else grouping.codes
+        return {}, None
+    return grouping.values, grouping.codes_a if itself else grouping.codes

@@ -1,10 +1,14 @@
 """`fastiou.read`: files as tables."""
 
+import csv
 import gzip
 import json
+import pickle
+import re
 
 import numpy as np
 import pytest
+from command_for_tests import run
 
 import fastiou
 
@@ -127,6 +131,59 @@ def test_folders(tmp_path):
     (folder / "b.txt").write_text("1 0.5 0.5 0.25 0.25 0.75\n")
     with pytest.raises(ValueError, match=r"b\.txt: scores, expected no scores, as a\.txt"):
         fastiou.read(folder)
+
+
+def named_images(tmp_path):
+    """Truth with the numbers and names of images, and detections that have names alone."""
+    truth = tmp_path / "inst.json"
+    images = [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "a.jpg"}]
+    entries = [{"image_id": i, "category_id": 5, "bbox": [0, 0, 4, i]} for i in (1, 2)]
+    truth.write_text(json.dumps({"images": images, "annotations": entries}))
+    found = tmp_path / "named.csv"
+    found.write_text("file_name,x1,y1,x2,y2\na.jpg,0,0,4,2\nb.jpg,0,0,4,1\n")
+    return truth, found
+
+
+def test_any_column_may_tell_a_key(tmp_path):
+    paths = named_images(tmp_path)
+    a, b = map(fastiou.read, paths)
+    out = tmp_path / "pairs.csv"
+    assert run("match", *paths, "--out", out).exit_code == 0
+    for one in (a, a[:], a[[0, 1]], pickle.loads(pickle.dumps(a))):
+        found = fastiou.pairs(one, b)
+        assert (found.rows.tolist(), found.cols.tolist()) == ([0, 1], [1, 0])
+        assert found.columns()["image"].tolist() == ["b.jpg", "a.jpg"]
+    with out.open() as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["b.jpg", "a.jpg"]
+    assert a[[1]].key_columns["image"]["file_name"].tolist() == ["a.jpg"]
+    matched = fastiou.match(b, a.convert("xyxy"))
+    assert (matched.rows.tolist(), matched.cols.tolist()) == ([0, 1], [1, 0])
+    frame = {"file_name": ["a.jpg"], "image_id": [9], "x1": [0], "y1": [0], "x2": [4], "y2": [2]}
+    assert fastiou.pairs(fastiou.BoxTable.from_frame(frame), b).cols.tolist() == [0]
+
+
+def test_columns_that_disagree_are_refused_with_a_remedy(tmp_path):
+    truth, found = named_images(tmp_path)
+    found.write_text("file_name,image_id,x1,y1,x2,y2\na.jpg,1,0,0,4,2\nb.jpg,2,0,0,4,1\n")
+    assert run("match", truth, found).exit_code == 2
+    a, b = fastiou.read(truth), fastiou.read(found)
+    message = (
+        "image_id and file_name tell different groups across a and b: a.by('image_id') and "
+        "b.by('image_id') or a.by('file_name') and b.by('file_name') says what tells the image"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fastiou.pairs(a, b)
+    for name, cols in (("file_name", [1, 0]), ("fileName", [1, 0]), ("image_id", [])):
+        result = fastiou.pairs(a.by(name), b.by(name), 0.9)
+        assert result.cols.tolist() == cols
+        assert list(result.columns())[3:] == ["image"]
+    assert a.by("file_name", "category").keys["image"].tolist() == ["b.jpg", "a.jpg"]
+    assert a.keys["image"].tolist() == [1, 2]
+    assert a.by("class").grouped == a.by("label").grouped == ("category",)
+    assert b.by("frame").grouped == ("image",)
+    known = "but 'image', 'category', 'image_id', 'file_name', 'category_id'"
+    with pytest.raises(ValueError, match=f"^there is no key 'video' in the table, {known}$"):
+        a.by("video")
 
 
 def test_what_is_left_out_is_told(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import BuiltSet, Search, build_set, search_built
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.opened import USUAL, Source, keys_as_groups, opened
+from fastiou.tables.opened import USUAL, Source, keys_as_groups, opened, sourced
 from fastiou.typing import Array
 
 __all__ = ["Index"]
@@ -169,10 +168,10 @@ class Index:
                 asked.a, self._set.array, threshold, metric=metric, fmt=self._set.fmt,
                 groups=asked.groups,
             )  # fmt: skip
-            return replace(together, source=asked.source)
+            return sourced(together, asked.source)
         rows, cols, values = (hand_back(part, asked.set1) for part in columns[:3])
         sizes = asked.set1.size, len(self)
-        return Pairs(rows, cols, values, sizes, columns[3], source=asked.source)
+        return sourced(Pairs(rows, cols, values, sizes, columns[3]), asked.source)
 
     def topk(
         self,
@@ -216,12 +215,12 @@ class Index:
                 asked.a, self._set.array, k, threshold=threshold, metric=metric, fmt=self._set.fmt,
                 groups=asked.groups,
             )  # fmt: skip
-            return replace(together, source=asked.source)
+            return sourced(together, asked.source)
         values, indices = allocate_best((asked.set1.size, number), found.dtype)
         limit = lowest_score(found, minimum)
         keep_best(found, limit, values, indices, at_once=few is not None)
         values, indices = (hand_back(part, asked.set1) for part in (values, indices))
-        return TopK(values, indices, source=asked.source)
+        return sourced(TopK(values, indices), asked.source)
 
     def _asked(self, a: Any, metric: str, groups: Any) -> _Asked:
         """What is asked for, checked, and the set in its dtype."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastiou.arrays.frames import is_frame
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
@@ -16,7 +16,7 @@ from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import common_layout
 from fastiou.typing import Array
 
-__all__ = ["USUAL", "Opened", "Source", "keys_as_groups", "opened", "opened_masks"]
+__all__ = ["USUAL", "Opened", "Source", "keys_as_groups", "opened", "opened_masks", "sourced"]
 
 #: The default of every argument `fmt`: equal to "xyxy", and another object than what callers write,
 #: so that a format that was asked for is told from one that was not.
@@ -35,6 +35,16 @@ class Source(NamedTuple):
         """Columns by which users know pairs: their keys and ids."""
         ids_a, ids_b = (None if table is None else table.ids for table in (self.a, self.b))
         return names_of_pairs(self.keys, ids_a, ids_b, rows, cols)
+
+
+_Result = TypeVar("_Result")
+
+
+def sourced(result: _Result, source: Source | None) -> _Result:
+    """A result that has just been made, and the tables that it comes from, if there are any."""
+    if source is not None:
+        object.__setattr__(result, "source", source)
+    return result
 
 
 class Opened(NamedTuple):

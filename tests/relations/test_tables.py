@@ -87,6 +87,7 @@ def test_it_is_pickled(both: tuple[BoxTable, BoxTable]) -> None:
     again = pickle.loads(pickle.dumps(table))
     assert_equal(again.columns().values(), table.columns().values())
     found = fastiou.pairs(*both, 0.1)
+    assert found.source is not None
     again = pickle.loads(pickle.dumps(found))
     assert_equal(again.columns().values(), found.columns().values())
     index = pickle.loads(pickle.dumps(fastiou.Index(both[1])))
@@ -285,6 +286,7 @@ def test_what_does_not_go_together_is_refused(both: tuple[BoxTable, BoxTable]) -
     with pytest.raises(TypeError, match=r"^b must be boxes, got 0\.5; if it is the threshold"):
         fastiou.pairs(a, 0.5)
     assert "source" not in repr(fastiou.topk(a, b))
+    assert fastiou.pairs(a.boxes, a.boxes).source is None  # that of tables stays with their results
     # An empty table has no values in common, and no pairs.
     assert len(fastiou.pairs(a[:0], b)) == len(index.pairs(a[:0])) == 0
 

@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from fastiou.formats.content import (
-    LARGEST_NORMALIZED,
-    SMALLEST_NORMALIZED,
     Booleans,
     BoxFile,
-    Floats,
     Wanted,
 )
 from fastiou.formats.errors import FileError
+from fastiou.tables import scales
 from fastiou.tables.columns import open_angles
 from fastiou.tables.layouts import extents
 
@@ -71,23 +69,6 @@ def check_angles(path: Path, name: str, file: BoxFile, wanted: Wanted) -> None:
         raise FileError(path, *words)
 
 
-def _reach(file: BoxFile) -> tuple[Floats, Floats, Floats]:
-    """Of the boxes without NaN, where each begins at least and ends at most, and its longest side.
-
-    Boxes that end before they begin are left out, too.
-    """
-    sides = list(extents(file.boxes, file.fmt))
-    lows, highs = (np.stack(part) for part in zip(*sides, strict=True))
-    proper = (highs >= lows).all(axis=0)
-    lows, highs = lows[:, proper], highs[:, proper]
-    return lows.min(axis=0), highs.max(axis=0), (highs - lows).max(axis=0)
-
-
-def _is_normalized(file: BoxFile, low: Floats, high: Floats) -> bool:
-    inside = (low >= SMALLEST_NORMALIZED).all() and (high <= LARGEST_NORMALIZED).all()
-    return bool(len(low) and inside and (high != np.floor(high)).any())
-
-
 def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:
     """Whether one file is normalized by the image size and the other is not.
 
@@ -96,20 +77,10 @@ def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:
     tuple or None
         What is said of it, and the largest IoU that any box of one can have with any of the other.
     """
-    reaches = [_reach(file) for file in (a, b)]
-    for (file, (low, high, _)), (other, (_, _, sides)) in (
-        ((a, reaches[0]), (b, reaches[1])),
-        ((b, reaches[1]), (a, reaches[0])),
-    ):
-        if not len(sides) or not _is_normalized(file, low, high):
-            continue
-        width = LARGEST_NORMALIZED - SMALLEST_NORMALIZED
-        if np.median(sides) > 2 * width:
-            words = (
-                f"the boxes of {file.path.name} lie between 0 and 1, as normalized by the image "
-                f"size, and those of {other.path.name} do not: --image-size WIDTH,HEIGHT makes "
-                "pixels of YOLO's numbers, and others must be multiplied first"
-            )
-            # What they have in common is no wider than all that is normalized.
-            return words, float(width / sides.min()) if sides.min() > 0 else np.inf
-    return None
+    remedy = "--image-size WIDTH,HEIGHT makes pixels of YOLO's numbers"
+    return scales.scales_apart(
+        scales.Scale(a.boxes, a.fmt),
+        scales.Scale(b.boxes, b.fmt),
+        (a.path.name, b.path.name),
+        remedy,
+    )

@@ -24,7 +24,15 @@ from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import BuiltSet, Search, build_set, search_built
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.opened import USUAL, Source, keys_as_groups, opened, sourced
+from fastiou.tables.opened import (
+    USUAL,
+    Source,
+    keys_as_groups,
+    opened,
+    sourced,
+    warn_of_scales,
+)
+from fastiou.tables.scales import Scale
 from fastiou.typing import Array
 
 __all__ = ["Index"]
@@ -108,6 +116,7 @@ class Index:
         given = geometry.read("b", b, fmt, batches=False)
         array = np.array(given.array)
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
+        self._scale = Scale(array, fmt)
         self._keys: KeyTable | None = None
         if groups is not None:
             with memory.in_words("groups", "pass integers"):
@@ -129,6 +138,7 @@ class Index:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         array, fmt, self._keys, self._built, self._table, self._names = state
         self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt), fmt)
+        self._scale = Scale(array, fmt)
 
     def pairs(
         self, a: Any, threshold: float = 0.5, *, metric: str = "iou", groups: Any = None
@@ -232,6 +242,8 @@ class Index:
         table = None if source is None else source.a
         if table is not None and own != self._set.fmt:
             a = table.convert(self._set.fmt).boxes
+        if table is not None and self._table is not None:
+            warn_of_scales(("a", "the index"), Scale(table.boxes, table.fmt), self._scale)
         by_keys = table is not None and groups is None and (self._names or self._keys is None)
         if table is not None and by_keys:
             groups = keys_as_groups("a", table, self._names)

@@ -6,6 +6,7 @@ that it gets. Arguments of other types are handed back as they are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -14,9 +15,19 @@ from fastiou.arrays.frames import is_frame
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import common_layout
+from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
-__all__ = ["USUAL", "Opened", "Source", "keys_as_groups", "opened", "opened_masks", "sourced"]
+__all__ = [
+    "USUAL",
+    "Opened",
+    "Source",
+    "keys_as_groups",
+    "opened",
+    "opened_masks",
+    "sourced",
+    "warn_of_scales",
+]
 
 #: The default of every argument `fmt`: equal to "xyxy", and another object than what callers write,
 #: so that a format that was asked for is told from one that was not.
@@ -141,6 +152,11 @@ def opened(
     ------
     TypeError, ValueError
         Tables that do not go together, or with `fmt`.
+
+    Warns
+    -----
+    UserWarning
+        One table is normalized by the image size and the other is not.
     """
     if _known.get(type(a)) is _known.get(type(b)) is False:
         return Opened(a, b, fmt, groups)
@@ -160,6 +176,10 @@ def opened(
     # A number in place of `b` is refused by whoever reads it, with the argument that was meant.
     if groups is None and by_keys and not isinstance(b, int | float):
         keys, groups = _groups(names, table_a, table_b, itself=b is None)
+    both = [] if b is a else [table for table in (table_a, table_b) if table is not None]
+    if len(both) == 2 and all(table.boxes is not None for table in both):
+        first, second = (Scale(table.boxes, table.fmt) for table in both)
+        warn_of_scales(names, first, second)
     source = Source(table_a, table_a if b is None else table_b, keys)
     return Opened(members_a, members_b, fmt, groups, source)
 
@@ -247,6 +267,17 @@ def _common_fmt(
             f"{other}, which must be the same"
         )
     return own
+
+
+def warn_of_scales(names: Sequence[str], a: Scale, b: Scale) -> None:
+    """Tell who called a public function that two tables have two units.
+
+    Between that function and this one is another.
+    """
+    remedy = "read(path, image_size=(width, height)) makes pixels of YOLO's numbers"
+    apart = scales_apart(a, b, names, remedy)
+    if apart is not None:
+        warnings.warn(apart[0], stacklevel=4)
 
 
 def _groups(

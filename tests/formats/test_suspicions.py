@@ -93,6 +93,35 @@ def test_rotated_boxes_have_scales_too(tmp_path: Path) -> None:
     assert scales_apart(*files) is not None
 
 
+def test_scales_of_tables_are_told_once(tmp_path: Path) -> None:
+    a, b = (
+        fastiou.read(write(tmp_path, name, text))
+        for name, text in (("a", NORMALIZED), ("b", PIXELS))
+    )
+    integers = fastiou.BoxTable(b.boxes.astype(np.uint8), keys=b.keys)
+    corners = fastiou.BoxTable(np.array([[10, 10, 50, 10, 50, 50, 10, 50]]), "xyxyxyxy")
+    small = fastiou.BoxTable(corners.boxes / 100, "xyxyxyxy")
+    words = "^the boxes of {} lie between 0 and 1, as .* those of {} do not: read.path, image_size="
+    for call, names in (
+        (lambda: fastiou.pairs(a, b), ("a", "b")),
+        (lambda: fastiou.match(b, a), ("b", "a")),
+        (lambda: fastiou.topk(a, integers), ("a", "b")),
+        (lambda: fastiou.pairs(corners, small), ("b", "a")),
+        (lambda: fastiou.Index(b).pairs(a), ("a", "the index")),
+        (lambda: fastiou.Index(a).topk(b), ("the index", "a")),
+        (lambda: fastiou.box_iou(a, b), ("boxes1", "boxes2")),
+    ):
+        with pytest.warns(UserWarning, match=words.format(*names)) as told:
+            call()
+        assert len(told) == 1
+        assert told[0].filename == __file__
+    # What is compared with itself has one unit, whatever it is, and so have others here.
+    many = fastiou.BoxTable(np.vstack([np.full((300, 4), 0.5), [[10, 10, 50, 50]]]))
+    for sets in ((a, a), (a,), (b, b), (a, b.boxes), (many, b.by()), (a[:0], b), (a, b[:0])):
+        keyed = [one.by() if isinstance(one, fastiou.BoxTable) else one for one in sets]
+        fastiou.pairs(*keyed)
+
+
 def test_what_is_told_of_files_is_a_warning_in_python(tmp_path: Path) -> None:
     path = write(tmp_path, "boxes", "image,x,y,w,h\n1,2,3,-4,5\n")
     with pytest.warns(UserWarning, match="boxes: 1 box has a negative width or height"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +25,11 @@ from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import BuiltSet, Search, build_set, search_built
 from fastiou.tables.box_table import BoxTable
+from fastiou.tables.grouping import Grouping, common_groups
 from fastiou.tables.opened import (
     USUAL,
     Source,
+    keyed_by,
     keys_as_groups,
     opened,
     sourced,
@@ -72,7 +75,7 @@ class Index:
 
     Parameters
     ----------
-    b : array_like, shape (M, 4) or (M, 5)
+    b : array_like, shape (M, 4), (M, 5) or (M, 8)
         Boxes, as in `box_iou`. A `BoxTable`, or a data frame with named columns, brings its format,
         and its keys as groups.
     fmt
@@ -101,12 +104,12 @@ class Index:
 
     def __init__(self, b: Any, fmt: str = USUAL, *, groups: Any = None) -> None:
         b, _, fmt, _, source = opened(("b", ""), b, None, fmt, groups, by_keys=False)
-        self._table: BoxTable | None = None if source is None else source.a
+        table = None if source is None else source.a
         #: The keys of the table that are groups.
         self._names: tuple[str, ...] = ()
-        if self._table is not None and groups is None and self._table.grouped:
-            self._names = self._table.grouped
-            groups = keys_as_groups("b", self._table, self._names)
+        if table is not None and groups is None and table.grouped:
+            self._names = table.grouped
+            groups = keys_as_groups("b", table, self._names)
         geometry = geometry_of(fmt, b)
         if geometry.small is None:
             raise ValueError(
@@ -117,6 +120,9 @@ class Index:
         array = np.array(given.array)
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
         self._scale = Scale(array, fmt)
+        self._table: BoxTable | None = None
+        if table is not None:
+            self._table = table[np.arange(len(table))].changed(boxes=array)
         self._keys: KeyTable | None = None
         if groups is not None:
             with memory.in_words("groups", "pass integers"):
@@ -147,7 +153,7 @@ class Index:
 
         Parameters
         ----------
-        a : array_like, shape (N, 4) or (N, 5)
+        a : array_like, shape (N, 4), (N, 5) or (N, 8)
             Boxes in the format of the index. A table may have another of the same geometry,
             and must have the keys of the index.
         threshold, metric
@@ -196,7 +202,7 @@ class Index:
 
         Parameters
         ----------
-        a : array_like, shape (N, 4) or (N, 5)
+        a : array_like, shape (N, 4), (N, 5) or (N, 8)
             Boxes in the format of the index. A table may have another of the same geometry,
             and must have the keys of the index.
         k, threshold, metric
@@ -248,9 +254,14 @@ class Index:
         if table is not None and by_keys:
             groups = keys_as_groups("a", table, self._names)
         set1: Input = geometry.read("a", a, self._set.fmt, batches=False)
-        checked, codes = self._codes_of(groups, set1.size)
-        if by_keys and self._keys is not None and len(codes) and len(self) and (codes < 0).all():
-            raise ValueError(f"no {' and '.join(self._names)} of a is in the index")
+        keyed = table if by_keys and self._names and len(set1.array) and len(self) else None
+        if keyed is None or self._has_such_keys(keyed):
+            checked, codes = self._codes_of(groups, set1.size)
+            keyed = keyed if (codes < 0).all() else None
+        if keyed is not None:
+            grouping = self._grouping(keyed)
+            source = Source(table, self._table, grouping.values)
+            return _Asked(a, set1, chosen, grouping.codes, ONE_GROUP, None, source)
         if table is not None or self._table is not None:
             keys = {} if table is None else table.keys
             shared = {key: keys[key] for key in self._names} if by_keys else {}
@@ -278,6 +289,34 @@ class Index:
                 if built.exponent == 0 and built.ordered[0].dtype == dtype:
                     self._built[key] = built
         return self._built[key]
+
+    def _has_such_keys(self, table: BoxTable) -> bool:
+        """Whether the keys of a table are compared with those of the index as they stand."""
+        assert self._table is not None
+        both = table, self._table
+        return all(
+            max(len(own.key_columns.get(key, ())) for own in both) < 2
+            and len({own.keys[key].dtype.kind == "U" for own in both}) == 1
+            for key in self._names
+        )
+
+    def _grouping(self, table: BoxTable) -> Grouping:
+        """The groups of both sets together, as `pairs` makes them.
+
+        So are numbers compared with names, one of several columns that tell a key, and names of
+        images without their endings.
+        """
+        assert self._table is not None
+        first, second = (keyed_by(own, self._names) for own in (table, self._table))
+        sides = "a", "the index"
+
+        def by(keys: Sequence[str]) -> str:
+            listed = ", ".join(map(repr, keys))
+            return f"a.by({listed}) and Index(b.by({listed}))"
+
+        grouping = common_groups(first, second, sides, sides, by)
+        assert grouping is not None
+        return grouping
 
     def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array]:
         """The argument for `pairs`, and the numbers of groups, -1 for those of no box."""

@@ -22,6 +22,7 @@ __all__ = [
     "USUAL",
     "Opened",
     "Source",
+    "keyed_by",
     "keys_as_groups",
     "opened",
     "opened_masks",

@@ -277,7 +277,8 @@ def test_what_does_not_go_together_is_refused(both: tuple[BoxTable, BoxTable]) -
          "d.jpg (a.by() and b.by() compares without regard to it)"),
         (lambda: index.pairs(a.by()), "a must have the keys of the index, image, category, and"),
         (lambda: index.pairs(other), "a must have the keys of the index, image, category, and"),
-        (lambda: fastiou.Index(b.by("image")).topk(other), "no image of a is in the index"),
+        (lambda: fastiou.Index(b.by("image")).topk(other), "no image in common: a has d.jpg and "
+         "the index has 0.jpg, 1.jpg, 2.jpg (a.by() and Index(b.by()) compares without regard"),
         (lambda: fastiou.Index(b.by()).pairs(a), "only a has image and category, so nothing tells"),
         (lambda: index.pairs(b.boxes), "groups must be given, one for each of a: the index has"),
     ):  # fmt: skip
@@ -289,6 +290,55 @@ def test_what_does_not_go_together_is_refused(both: tuple[BoxTable, BoxTable]) -
     assert fastiou.pairs(a.boxes, a.boxes).source is None  # that of tables stays with their results
     # An empty table has no values in common, and no pairs.
     assert len(fastiou.pairs(a[:0], b)) == len(index.pairs(a[:0])) == 0
+
+
+def test_an_index_compares_names_as_pairs_does(both: tuple[BoxTable, BoxTable]) -> None:
+    a, b = both
+    images = b.keys["image"]
+    numbers = np.array([int(name[0]) for name in images.tolist()])
+    several = b.changed(
+        keys={"image": numbers + 5},
+        key_columns={"image": {"image_id": numbers + 5, "file": images}},
+    ).changed(grouped=("image",))
+    a = a.by("image")
+    for other in (
+        BoxTable(b.boxes, "xywh", keys={"image": np.array([name[0] for name in images])}),
+        BoxTable(b.boxes, "xywh", keys={"image": numbers}),
+        several,
+    ):
+        for one in (a, BoxTable(a.boxes, keys={"image": np.array([*"0123"])[np.arange(40) % 4]})):
+            for first, second in ((one, other), (other, one)):
+                index = pickle.loads(pickle.dumps(fastiou.Index(second)))
+                try:
+                    expected = fastiou.pairs(first, second, 0.1)
+                except ValueError as error:
+                    words = str(error).partition(":")[0]
+                    with pytest.raises(ValueError, match=f"^{words}: a has .* and the index has "):
+                        index.pairs(first, 0.1)
+                    continue
+                assert_equal(index.pairs(first, 0.1), expected)
+                assert len(expected)
+                found = index.pairs(first, 0.1).columns()
+                assert_equal(found.values(), expected.columns().values())
+                assert_equal(index.topk(first, 2), fastiou.topk(first, second, 2))
+    # Each key has values in common, and no group has.
+    one = BoxTable([[0, 0, 1, 1]] * 2, keys={"image": [1, 2], "category": [3, 4]})
+    other = BoxTable([[0, 0, 1, 1]] * 2, keys={"image": [1, 2], "category": [4, 3]})
+    assert len(fastiou.Index(one).pairs(other)) == len(fastiou.pairs(one, other)) == 0
+    swapped = several.by("image_id").changed(
+        key_columns={"image": {"image_id": -numbers, "file": images}}
+    )
+    words = "image_id and file tell different groups across a and the index: a.by('image_id') and "
+    with pytest.raises(ValueError, match=f"^{re.escape(words + 'Index(b.by(')}"):
+        fastiou.Index(several).pairs(swapped)
+
+
+def test_an_index_keeps_a_copy_of_a_table(both: tuple[BoxTable, BoxTable]) -> None:
+    a, b = both
+    index, found = fastiou.Index(b), fastiou.pairs(a, b, 0.1).columns()
+    b.ids[:] = 0
+    b.keys["image"][:] = "c"
+    assert_equal(index.pairs(a, 0.1).columns().values(), found.values())
 
 
 def test_results_have_the_callers_keys(both: tuple[BoxTable, BoxTable]) -> None:

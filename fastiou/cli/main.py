@@ -25,6 +25,7 @@ from fastiou.cli.warmup import compile_kernels
 from fastiou.formats.errors import RefusedError, import_extra, shortened
 from fastiou.formats.table import FORMATS, formats_of
 from fastiou.formats.written import TARGETS
+from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
 
 def _keys_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...] | None:
     """The names that `--by` has."""
-    if value is None:
-        return None
-    names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
-    return () if names == ("none",) else names
+    return names_of_keys("--by", value)
 
 
 def _names_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,21 +20,9 @@ from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
+from fastiou.tables.words import in_python
 
 __all__ = ["read", "read_file", "table_of_file"]
-
-#: Options of the command in messages, and the arguments that do the same.
-IN_PYTHON = (
-    (r"--boxes ([\w-]+)", r"fmt='\1'"),
-    (r"--format ([\w-]+)", r"format='\1'"),
-    (r"--by none", "by=()"),
-    (r"--by ([^\s)]+)", r"by='\1'"),
-    (r"--geometry (\w+)", r"geometry='\1'"),
-    (r"--skip-invalid", "skip_invalid=True"),
-    (r"--image-size WIDTH,HEIGHT", "image_size=(width, height)"),
-    (r"--image-size", "image_size="),
-    (r"--boxes", "fmt="),
-)
 
 
 def read(
@@ -65,8 +52,8 @@ def read(
     fmt
         The format of its boxes, as in `box_iou`, where a file does not tell; "xyxy" if not given.
     by : str or sequence of str, optional
-        Keys to group by, or columns of a table: "image", or "image,category". Others are not read.
-        All that the file tells if not given.
+        Keys to group by, or columns of a table: "image", or "image,category"; "none" or () for no
+        key. Others are not read. All that the file tells if not given.
     skip_invalid
         Whether to leave out annotations of a COCO file that are invalid, with a warning.
     image_size : tuple of int, optional
@@ -120,7 +107,7 @@ def read(
         file = read_file(file_path, geometry, format, fmt, **wanted)
         table = table_of_file(file)
     except (FileError, RefusedError) as error:
-        raise ValueError(_in_python(str(error))) from None
+        raise ValueError(in_python(str(error))) from None
     if isinstance(file, BoxFile) and fmt not in (None, file.fmt):
         raise ValueError(
             f"fmt={fmt!r} is for files that do not tell their layout: {file_path} tells {file.fmt}"
@@ -195,10 +182,3 @@ def _image_size(value: Any) -> tuple[int, int]:
     if min(size) < 1:
         raise ValueError(f"image_size must be greater than 0, got {described(value)}")
     return size
-
-
-def _in_python(message: str) -> str:
-    """A message with arguments in place of the options of the command."""
-    for option, argument in IN_PYTHON:
-        message = re.sub(option, argument, message)
-    return message

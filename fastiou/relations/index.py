@@ -29,6 +29,7 @@ from fastiou.tables.grouping import Grouping, common_groups
 from fastiou.tables.opened import (
     USUAL,
     Source,
+    as_table,
     keyed_by,
     keys_as_groups,
     opened,
@@ -109,7 +110,7 @@ class Index:
         self._names: tuple[str, ...] = ()
         if table is not None and groups is None and table.grouped:
             self._names = table.grouped
-            groups = keys_as_groups("b", table, self._names)
+            groups = keys_as_groups("b", "b", table, self._names)
         geometry = geometry_of(fmt, b)
         if geometry.small is None:
             raise ValueError(
@@ -243,6 +244,7 @@ class Index:
         geometry = self._set.geometry
         assert geometry is not None
         chosen = check_metric(metric, geometry)
+        way = as_table("a", a)
         fmt = USUAL if isinstance(a, BoxTable) else self._set.fmt
         a, _, own, _, source = opened(("a", ""), a, None, fmt, by_keys=False, boxes_only=True)
         table = None if source is None else source.a
@@ -252,14 +254,14 @@ class Index:
             warn_of_scales(("a", "the index"), Scale(table.boxes, table.fmt), self._scale)
         by_keys = table is not None and groups is None and (self._names or self._keys is None)
         if table is not None and by_keys:
-            groups = keys_as_groups("a", table, self._names)
+            groups = keys_as_groups("a", way, table, self._names)
         set1: Input = geometry.read("a", a, self._set.fmt, batches=False)
         keyed = table if by_keys and self._names and len(set1.array) and len(self) else None
         if keyed is None or self._has_such_keys(keyed):
             checked, codes = self._codes_of(groups, set1.size)
             keyed = keyed if (codes < 0).all() else None
         if keyed is not None:
-            grouping = self._grouping(keyed)
+            grouping = self._grouping(keyed, way)
             source = Source(table, self._table, grouping.values)
             return _Asked(a, set1, chosen, grouping.codes, ONE_GROUP, None, source)
         if table is not None or self._table is not None:
@@ -300,11 +302,11 @@ class Index:
             for key in self._names
         )
 
-    def _grouping(self, table: BoxTable) -> Grouping:
+    def _grouping(self, table: BoxTable, way: str) -> Grouping:
         """The groups of both sets together, as `pairs` makes them.
 
         So are numbers compared with names, one of several columns that tell a key, and names of
-        images without their endings.
+        images without their endings. `way` is how messages write the argument as a table.
         """
         assert self._table is not None
         first, second = (keyed_by(own, self._names) for own in (table, self._table))
@@ -312,7 +314,7 @@ class Index:
 
         def by(keys: Sequence[str]) -> str:
             listed = ", ".join(map(repr, keys))
-            return f"a.by({listed}) and Index(b.by({listed}))"
+            return f"{way}.by({listed}) and Index(b.by({listed}))"
 
         grouping = common_groups(first, second, sides, sides, by)
         assert grouping is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from fastiou.tables.columns import (
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
+from fastiou.tables.words import in_python
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -359,8 +359,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         expected = error.expected.replace(
             "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
         )
-        expected = re.sub(r"--boxes ([\w-]+)", r"fmt='\1'", expected)
-        raise ValueError(f"{name}: {found_words}, expected {expected}") from None
+        raise ValueError(f"{name}: {found_words}, expected {in_python(expected)}") from None
     if fmt is not None and meaning.fmt != fmt:
         listed = ",".join(names[place] for place in meaning.box)
         raise ValueError(
@@ -382,8 +381,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     if meaning.angle is not None and fmt is None:
         words = open_angles(names[meaning.angle], boxes[:, -1], meaning.fmt)
         if words is not None:
-            expected = re.sub(r"--boxes ([\w-]+)", r"fmt='\1'", words[1])
-            raise ValueError(f"{name}: {words[0]}, expected {expected}")
+            raise ValueError(f"{name}: {words[0]}, expected {in_python(words[1])}")
     keys, told = {}, {}
     for key, places in meaning.keys.items():
         values = [_key(called(place), column(place), count) for place in places]

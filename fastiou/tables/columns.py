@@ -305,6 +305,8 @@ def open_angles(name: str, angles: Array, fmt: str) -> tuple[str, str] | None:
 def names_of_keys(argument: str, by: Any) -> tuple[str, ...] | None:
     """An argument of names of keys, each once: one text with commas, or several texts.
 
+    "none" is none of them.
+
     Raises
     ------
     TypeError
@@ -315,7 +317,8 @@ def names_of_keys(argument: str, by: Any) -> tuple[str, ...] | None:
     names = [name.strip() for name in by.split(",")] if isinstance(by, str) else by
     if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{argument} must be names of keys, got {described(by)}")
-    return tuple(dict.fromkeys(names))
+    distinct = tuple(dict.fromkeys(names))
+    return () if distinct == ("none",) else distinct
 
 
 def key_named(name: str) -> str | None:

@@ -6,15 +6,17 @@ that it gets. Arguments of other types are handed back as they are.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from fastiou.arrays.frames import is_frame
+from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.grouping import common_groups, names_of_pairs
-from fastiou.tables.layouts import common_layout
+from fastiou.tables.layouts import LAYOUTS, common_layout
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
@@ -22,6 +24,7 @@ __all__ = [
     "USUAL",
     "Opened",
     "Source",
+    "as_table",
     "keyed_by",
     "keys_as_groups",
     "opened",
@@ -114,12 +117,24 @@ def keyed_by(table: BoxTable, keys: Sequence[str]) -> _Groups:
 _known: dict[type, bool] = {}
 
 
-def _may_be_table(value: Any) -> bool:
-    """Whether a value is a table or a data frame."""
+def _may_be_table(name: str, value: Any) -> bool:
+    """Whether an argument is a table or a data frame."""
     kind = type(value)
     if kind not in _known:
+        _refuse_path(name, value)
         _known[kind] = issubclass(kind, BoxTable) or is_frame(kind)
     return _known[kind]
+
+
+def _refuse_path(name: str, value: Any) -> None:
+    """Say how a file is read, where its name was given."""
+    if not isinstance(value, str | os.PathLike):
+        return
+    text = str(value)
+    way = f"fastiou.read({described(text)}) makes a table of a file"
+    if text in LAYOUTS:
+        way = f"the format is fmt={text!r}"
+    raise TypeError(f"{name} must be an array or a table, got {described(text)}; {way}")
 
 
 def opened(
@@ -161,7 +176,7 @@ def opened(
     """
     if _known.get(type(a)) is _known.get(type(b)) is False:
         return Opened(a, b, fmt, groups)
-    if not _may_be_table(a) and not _may_be_table(b):
+    if not any([_may_be_table(names[0], a), _may_be_table(names[1], b)]):
         return Opened(a, b, fmt, groups)
     asked = None if fmt is USUAL else fmt
     table_a = _table(names[0], a, asked)
@@ -176,7 +191,8 @@ def opened(
     keys: Mapping[str, Array] = {}
     # A number in place of `b` is refused by whoever reads it, with the argument that was meant.
     if groups is None and by_keys and not isinstance(b, int | float):
-        keys, groups = _groups(names, table_a, table_b, itself=b is None)
+        ways = [as_table(name, value) for name, value in zip(names, (a, b), strict=True)]
+        keys, groups = _groups(names, ways, table_a, table_b, itself=b is None)
     both = [] if b is a else [table for table in (table_a, table_b) if table is not None]
     if len(both) == 2 and all(table.boxes is not None for table in both):
         first, second = (Scale(table.boxes, table.fmt) for table in both)
@@ -185,8 +201,17 @@ def opened(
     return Opened(members_a, members_b, fmt, groups, source)
 
 
-def keys_as_groups(name: str, table: BoxTable, keys: Sequence[str]) -> tuple[Array, ...] | None:
+def as_table(name: str, value: Any) -> str:
+    """How messages write an argument as a table."""
+    return name if isinstance(value, BoxTable) else f"BoxTable.from_frame({name})"
+
+
+def keys_as_groups(
+    name: str, way: str, table: BoxTable, keys: Sequence[str]
+) -> tuple[Array, ...] | None:
     """The keys of an index, as a table has them; None where neither has any.
+
+    `way` is how messages write the argument `name` as a table.
 
     Raises
     ------
@@ -202,7 +227,7 @@ def keys_as_groups(name: str, table: BoxTable, keys: Sequence[str]) -> tuple[Arr
     if not keys and table.grouped:
         raise ValueError(
             f"only {name} has {' and '.join(table.grouped)}, so nothing tells what may meet "
-            f"({name}.by(): all with all)"
+            f"({way}.by(): all with all)"
         )
     return tuple(table.keys[key] for key in keys) or None
 
@@ -210,6 +235,8 @@ def keys_as_groups(name: str, table: BoxTable, keys: Sequence[str]) -> tuple[Arr
 def opened_masks(names: Sequence[str], a: Any, b: Any) -> tuple[Any, Any]:
     """Take tables of masks apart; their keys do not count."""
     if not isinstance(a, BoxTable) and not isinstance(b, BoxTable):
+        for name, value in zip(names, (a, b), strict=True):
+            _refuse_path(name, value)
         return a, b
     tables = [value if isinstance(value, BoxTable) else None for value in (a, b)]
     _check_holds("masks", names, *tables)
@@ -282,20 +309,28 @@ def warn_of_scales(names: Sequence[str], a: Scale, b: Scale) -> None:
 
 
 def _groups(
-    names: Sequence[str], table_a: BoxTable | None, table_b: BoxTable | None, *, itself: bool
+    names: Sequence[str],
+    ways: Sequence[str],
+    table_a: BoxTable | None,
+    table_b: BoxTable | None,
+    *,
+    itself: bool,
 ) -> tuple[Mapping[str, Array], Any]:
-    """The keys that both have, as the first tells them, and the argument `groups` of them."""
+    """The keys that both have, as the first tells them, and the argument `groups` of them.
+
+    `ways` is how messages write each as a table.
+    """
     sets = [
         _Groups({}, 1)  # of any number of members, without keys
         if table is None
         else keyed_by(table, table.grouped or ())
         for table in (table_a, table_b)
     ]
-    keyed = [name for name, own in zip(names, sets, strict=True) if own.keys]
+    keyed = [way for way, own in zip(ways, sets, strict=True) if own.keys]
 
     def by(keys: Sequence[str]) -> str:
         listed = ", ".join(map(repr, keys))
-        return " and ".join(f"{name}.by({listed})" for name in keyed)
+        return " and ".join(f"{way}.by({listed})" for way in keyed)
 
     first, second = sets
     grouping = common_groups(first, None if itself else second, names, names, by)

@@ -84,7 +84,8 @@ def test_tables_of_text(tmp_path, pack):
     assert repr(table).endswith("; not used: note>")
     assert list(fastiou.read(path, by="note").keys) == ["note"]
     assert list(fastiou.read(path, by=["class", "file"]).keys) == ["category", "image"]
-    assert fastiou.read(path, by=()).keys == {}
+    assert fastiou.read(path, by=()).keys == fastiou.read(path, by="none").keys == {}
+    assert table.by("none").grouped == ()
 
 
 def test_other_formats(tmp_path):
@@ -184,6 +185,17 @@ def test_columns_that_disagree_are_refused_with_a_remedy(tmp_path):
     known = "but 'image', 'category', 'image_id', 'file_name', 'category_id'"
     with pytest.raises(ValueError, match=f"^there is no key 'video' in the table, {known}$"):
         a.by("video")
+
+
+def test_other_files_are_told_in_words_of_python(tmp_path):
+    image = tmp_path / "labels.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    with pytest.raises(ValueError, match=r"expected boxes \(fastiou\.label_iou compares label"):
+        fastiou.read(image)
+    path = tmp_path / "names.csv"
+    path.write_text("image,a,b\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"others that docs/files\.md lists, or"):
+        fastiou.read(path)
 
 
 def test_what_is_left_out_is_told(tmp_path):

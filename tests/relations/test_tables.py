@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -496,6 +497,43 @@ def test_a_table_without_members_may_lack_keys() -> None:
 def test_a_number_is_no_score_of_each() -> None:
     with pytest.raises(TypeError, match=r"^scores must be one .* pass threshold=0\.5$"):
         fastiou.nms(BoxTable([[0, 0, 1, 1]], scores=[0.5]), 0.5)
+
+
+def test_names_of_files_are_refused(tmp_path: Path) -> None:
+    box = np.array([[0, 0, 1, 1.0]])
+    path = tmp_path / "a.csv"
+    for call in (fastiou.pairs, fastiou.match, fastiou.topk, fastiou.box_iou, fastiou.mask_iou):
+        for a, b, name in (("a.csv", box, "a"), (box, "a.csv", "b"), (["x"], path, "b")):
+            name = {"a": "(a|boxes1|masks1)", "b": "(b|boxes2|masks2)"}[name]
+            words = (
+                rf"^{name} must be an array or a table, got '.*a.csv'; fastiou.read\('.*a.csv'\)"
+            )
+            with pytest.raises(TypeError, match=words):
+                call(a, b)
+    for alone in (fastiou.pairs, fastiou.Index, fastiou.nms, fastiou.box_area):
+        for _ in range(2):
+            with pytest.raises(
+                TypeError, match=r"; fastiou\.read\('a\.csv'\) makes a table of a file$"
+            ):
+                alone("a.csv")
+    with pytest.raises(TypeError, match=r"got 'xywh'; the format is fmt='xywh'$"):
+        fastiou.box_iou(box, "xywh")
+
+
+def test_remedies_are_for_frames(both: tuple[BoxTable, BoxTable]) -> None:
+    frame = maker("pandas")(both[0].columns())
+    other = maker("pandas")({**both[0][:1].columns(), "image": ["d.jpg"]})
+    by = "BoxTable.from_frame({}).by({})"
+    for call, message in (
+        (lambda: fastiou.match(frame, other), f"({by} and {by} compares without regard to it)"),
+        (lambda: fastiou.pairs(frame, both[1].boxes, fmt="xyxy"), f"({by[:-3]}): all with all)"),
+        (lambda: fastiou.Index(both[0].by()).pairs(frame), f"({by[:-3]}): all with all)"),
+    ):
+        filled = message.format("a", "'category'", "b", "'category'")
+        with pytest.raises(ValueError, match=re.escape(filled) + "$"):
+            call()
+    with pytest.raises(ValueError, match=r"others that docs/files\.md lists, or no names"):
+        BoxTable.from_frame({"a": [1]})
 
 
 def test_boxes_of_a_table_of_masks() -> None:

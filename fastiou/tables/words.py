@@ -1,0 +1,29 @@
+"""Messages that name options of the command, as they are in Python."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["in_python"]
+
+#: What messages of the command say, and what says the same in Python.
+IN_PYTHON = (
+    (r"fastiou match --geometry labels", "fastiou.label_iou"),
+    (r"an option that says", "an argument that says"),
+    (r"others that --help lists", "others that docs/files.md lists"),
+    (r"--boxes ([\w-]+)", r"fmt='\1'"),
+    (r"--format ([\w-]+)", r"format='\1'"),
+    (r"--by ([^\s)]+)", r"by='\1'"),
+    (r"--geometry (\w+)", r"geometry='\1'"),
+    (r"--skip-invalid", "skip_invalid=True"),
+    (r"--image-size WIDTH,HEIGHT", "image_size=(width, height)"),
+    (r"--image-size", "image_size="),
+    (r"--boxes", "fmt="),
+)
+
+
+def in_python(message: str) -> str:
+    """A message with arguments in place of the options of the command."""
+    for option, argument in IN_PYTHON:
+        message = re.sub(option, argument, message)
+    return message

@@ -115,6 +115,9 @@ def test_scales_of_tables_are_told_once(tmp_path: Path) -> None:
             call()
         assert len(told) == 1
         assert told[0].filename == __file__
+    huge = fastiou.BoxTable.from_frame({"x": [-1e308], "y": [0], "w": [1.5e308], "h": [np.inf]})
+    with pytest.raises(ValueError, match="infinite coordinate in row 0"):
+        fastiou.pairs(a.by(), huge)
     # What is compared with itself has one unit, whatever it is, and so have others here.
     many = fastiou.BoxTable(np.vstack([np.full((300, 4), 0.5), [[10, 10, 50, 50]]]))
     for sets in ((a, a), (a,), (b, b), (a, b.boxes), (many, b.by()), (a[:0], b), (a, b[:0])):

@@ -75,7 +75,7 @@ def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:
     Returns
     -------
     tuple or None
-        What is said of it, and the largest IoU that any box of one can have with any of the other.
+        What is said of it, and what no IoU of a box of one with one of the other is above.
     """
     remedy = "--image-size WIDTH,HEIGHT makes pixels of YOLO's numbers"
     return scales.scales_apart(

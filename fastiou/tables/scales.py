@@ -63,10 +63,10 @@ class Scale:
         return float(np.median(sides)) if len(sides) else 0.0
 
     @cached_property
-    def least_side(self) -> float:
-        """The least of the longest sides of all boxes, of which there are some."""
+    def sides(self) -> tuple[float, float]:
+        """The least and the largest of the longest sides of all boxes, of which there are some."""
         *_, sides = _reach(self._boxes, self._fmt)
-        return float(sides.min())
+        return float(sides.min()), float(sides.max())
 
 
 def scales_apart(
@@ -86,7 +86,7 @@ def scales_apart(
     Returns
     -------
     tuple or None
-        What is said of it, and the largest IoU that any box of one can have with any of the other.
+        What is said of it, and what no IoU of a box of one with one of the other is above.
     """
     if a.is_large == b.is_large:
         return None
@@ -98,8 +98,10 @@ def scales_apart(
         f"the boxes of {name} lie between 0 and 1, as normalized by the image size, and "
         f"those of {other_name} do not: {remedy}, and others must be multiplied first"
     )
-    # What they have in common is no wider than all that is normalized.
-    return words, WIDTH / other.least_side if other.least_side > 0 else np.inf
+    # Of the other box no more is in common than a slice that is as wide as this one: a share of the
+    # area which is at most twice that of the length, as at the wide end of a triangle.
+    (_, widest), (least, _) = own.sides, other.sides
+    return words, 2 * widest / least if least > 0 else np.inf
 
 
 def _reach(boxes: Array, fmt: str) -> tuple[Array, Array, Array]:

@@ -69,6 +69,17 @@ def test_normalized_boxes_and_pixels_are_refused(tmp_path: Path) -> None:
             assert "--image-size WIDTH,HEIGHT" in result.stderr
 
 
+def test_one_small_box_of_pixels_hides_nothing(tmp_path: Path) -> None:
+    pixels = write(tmp_path, "b", PIXELS + "a,10,10,50,50\nc,1,1,5,5\n")
+    result = run("match", write(tmp_path, "a", NORMALIZED), pixels, "--quiet")
+    assert result.exit_code == 2
+    # This one can be met by 0.5, and is compared.
+    pixels = write(tmp_path, "b", PIXELS + "a,10,10,50,50\na,0.1,0.1,0.5,0.9\n")
+    result = run("match", tmp_path / "a", pixels, "--quiet")
+    assert result.exit_code == 0
+    assert "lie between 0 and 1" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [

@@ -190,10 +190,13 @@ def _columns_of(
         joined = [joined_keys(_without_folders(one, other)) for (_, one), (_, other) in shared]
         is_open = not all(are_one_key(joined[0], other) for other in joined[1:])
     else:
-        shared = [
-            (one, other) for one in first.values() for other in second.values()
-            if _meet(one[1], other[1])
-        ]  # fmt: skip
+        every = [(one, other) for one in first.values() for other in second.values()]
+        shared = [(one, other) for one, other in every if _meet(one[1], other[1])]
+        if not shared and key == "image":
+            shared = [
+                (one, other) for one, other in every
+                if _without_endings([one[1], other[1]]) is not None
+            ]  # fmt: skip
         is_open = len(shared) > 1
     if is_open:
         names = list(dict.fromkeys(name for (name, _), _ in shared))

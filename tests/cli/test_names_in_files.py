@@ -82,6 +82,10 @@ def test_coco_becomes_labels_of_yolo_by_name(tmp_path: Path) -> None:
     assert (out / "b.txt").read_text() == "0 0.75 0.25 0.5 0.5\n"
     order = "in the order of category_id, from 0 on: 0 is cat, 1 is cow, 2 is dog"
     assert f"3 in classes.txt {order}" in words
+    for arguments in ((out, instances(tmp_path)), (instances(tmp_path), out)):
+        words = words_of(run_well("match", *arguments, "--image-size", "100,50"))
+        assert "names of images without their endings" in words
+        assert "pairs found 1 with" in words  # the other image has another size
     # Names that not all images or categories have are not used.
     path = instances(tmp_path, categories=CATEGORIES[1:], images=[IMAGES[0], {**IMAGES[1],
                      "file_name": None}])  # fmt: skip

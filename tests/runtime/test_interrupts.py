@@ -345,14 +345,37 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
     ),
 }
 
+#: Those that take longest to prepare, and cut their work as others here do.
+HEAVY = (
+    "from_dense",
+    "label_overlap",
+    "label_overlap of sparse",
+    "label_overlap of all but one",
+    "thresholded_iou",
+    "concatenate",
+    "from_labels of single pixels",
+    "from_polygons of many",
+    "confusion_matrix of many",
+    "to_rle",
+    "soft_iou",
+    "coco of a pile",
+    "match of a pile",
+    "pairs of many groups",
+)
+
 #: CPU seconds of two threads. Steps aim at 0.2.
 LONGEST = 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
 @pytest.mark.usefixtures("several_threads")
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough if name in HEAVY else pytest.mark.slow)
+        for name in LONG
+    ],
+)
 def test_signals_are_handled_during_long_work(
     rng: Rng, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -1111,7 +1111,7 @@ ONE = np.ones((1, 4, 5))
         ((ONE, [{"size": [4, 5], "counts": [20]}, 3]), {}, TypeError,
          r"masks2\[1\] must be a dict"),
         ((None, ONE), {}, TypeError, "masks1 must hold"),
-        (("masks", ONE), {}, TypeError, "masks1 must hold"),
+        (("masks", ONE), {}, TypeError, "masks1 must be an array or a table"),
         ((ONE, ONE), {"metric": "giou"}, ValueError,
          "metric must be one of 'iou', 'iof', .*'giou'"),
         ((ONE, ONE), {"metric": "ciou"}, ValueError, "metric must be one of"),

@@ -5,6 +5,7 @@ Every public name is loaded when first used: `import fastiou` imports neither Nu
 The package is built in floors. Imports only go down::
 
     cli         the command
+    evaluation  scores of detectors, segmenters and trackers
     formats     files of boxes, masks and labels
     relations   the public functions: dense, pairs, topk, match, nms, soft_nms
     tables      boxes with scores, keys and ids: names of columns, which keys are groups

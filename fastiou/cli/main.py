@@ -14,6 +14,7 @@ import fastiou
 from fastiou.cli.convert import ConvertOptions, convert_file
 from fastiou.cli.demo import show_scene
 from fastiou.cli.ending import exit_codes, heeding_signals, printed
+from fastiou.cli.evaluate.commands import add_evaluation
 from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
@@ -476,6 +477,7 @@ def commands() -> click.Group:
         """  # noqa: D301
         compile_kernels(quiet, progress)
 
+    add_evaluation(group)
     return group
 
 

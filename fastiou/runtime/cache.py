@@ -28,7 +28,16 @@ __all__ = ["KernelCache", "cache_folder", "source_stamp", "warn_once"]
 _warned = False
 
 #: Folders, and files beside them, that kernels are made of.
-SOURCES = ("metrics.py", "geometry.py", "runtime", "cpu", "geometries", "segmentation", "parsing")
+SOURCES = (
+    "metrics.py",
+    "geometry.py",
+    "runtime",
+    "cpu",
+    "geometries",
+    "segmentation",
+    "parsing",
+    "evaluation",
+)
 
 
 @functools.cache

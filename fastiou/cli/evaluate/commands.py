@@ -1,0 +1,25 @@
+"""The command `fastiou eval`: a subcommand for each kind of score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["add_evaluation"]
+
+#: What adds each subcommand to the group.
+SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = ()
+
+
+def add_evaluation(commands: click.Group) -> None:
+    """Add the command `eval` to the others."""
+
+    @commands.group("eval", cls=type(commands))
+    def evaluation() -> None:
+        """Score predictions against the truth, by the rules of published benchmarks."""
+
+    for add in SUBCOMMANDS:
+        add(evaluation)

@@ -15,6 +15,9 @@ __all__ = ["counted", "distinct", "numbered", "places_in", "sums_of"]
 #: equal values of a piece are looked up once, in order.
 FEW = 1 << 16
 
+#: Numbers of a table for each value, at most.
+SPREAD = 8
+
 #: Values of a sample for each part into which many are cut.
 SAMPLES = 64
 
@@ -74,13 +77,34 @@ def places_in(
 def numbered(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The values of an array (n,) that occur, and for each element the number of its value.
 
-    As `numpy.unique` with `return_inverse`.
+    As `numpy.unique` with `return_inverse`. Integers that lie close together are looked up in a
+    table: 500,000 ids of 5,000 images take 3 ms so, and 20 by sorting.
     """
+    if values.dtype.kind in "iu" and len(values):
+        low, high = map(int, chunks.extremes(values))
+        if high - low < SPREAD * len(values):
+            return _numbered_by_table(values, low, high)
     if len(values) <= chunks.PIECE:
         known, numbers = np.unique(values, return_inverse=True)
         return known, numbers
     known = distinct(values)
     return known, places_in(known, values)
+
+
+def _numbered_by_table(
+    values: npt.NDArray[Any], low: int, high: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """What `numbered` does, of integers from `low` to `high`."""
+    lowest = values.dtype.type(low)
+    occurs = np.zeros(high - low + 1, np.bool_)
+    for own in chunks.slices(len(values)):
+        occurs[values[own] - lowest] = True
+    known = np.flatnonzero(occurs)
+    places = np.cumsum(occurs) - 1
+    numbers = np.empty(len(values), np.int64)
+    for own in chunks.slices(len(values)):
+        np.take(places, values[own] - lowest, out=numbers[own], mode="clip")
+    return known.astype(values.dtype) + lowest, numbers
 
 
 def counted(numbers: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:

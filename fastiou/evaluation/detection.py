@@ -1,0 +1,440 @@
+"""Average precision and recall of detectors, by the protocols of published benchmarks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.checks import check_choice, threshold_number, true_or_false, whole_number
+from fastiou.arrays.inputs import plain_array
+from fastiou.evaluation.detection_matching import Matched, match_detections
+from fastiou.evaluation.detection_result import DetectionResult, Rules
+from fastiou.evaluation.detection_sets import DetectionSet, read_detections
+from fastiou.evaluation.protocols import PROTOCOLS, Protocol
+from fastiou.geometries.table import FORMATS
+from fastiou.runtime.distinct import numbered
+from fastiou.runtime.words import described
+from fastiou.typing import Array
+
+__all__ = ["DetectionEvaluator", "average_precision"]
+
+#: What `iou_type` may be, and what is read for it.
+KINDS = {"bbox": "boxes", "segm": "masks"}
+
+
+class DetectionEvaluator:
+    """Average precision and recall of a detector, counted up image by image.
+
+    Each `update` matches the detections of some images with their truth, and keeps about 40 bytes a
+    detection; boxes and masks are not kept. `compute` adds them up, as often as asked. The result
+    is the same, bit for bit, in whatever order images come, and however they are split among
+    evaluators that are merged.
+
+    Parameters
+    ----------
+    protocol : {"coco"}
+        The rules: those of COCO's evaluation, as pycocotools has them.
+    iou_type : {"bbox", "segm"}
+        What is compared: boxes or masks.
+    fmt
+        What the numbers of boxes are, as in `box_iou`, where a table does not tell.
+    iou_thresholds : sequence of float, optional
+        Least IoU of a match; those of the protocol if not given.
+    max_dets : sequence of int, optional
+        How many detections of an image and class count, ascending. Precision is told for the last.
+    area_ranges : dict, optional
+        Least and greatest area of each size range by its name. "all" is added if it is missing.
+    class_agnostic : bool
+        Whether all classes are one.
+    class_names : sequence or dict, optional
+        Names of the classes 0, 1, ..., or by their labels. Those that never occur are told, too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option is not one of those accepted.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> evaluator = fastiou.DetectionEvaluator()
+    >>> preds = [{"boxes": [[0, 0, 4, 4]], "scores": [0.9], "labels": [7]}]
+    >>> target = [{"boxes": [[0, 0, 4, 3]], "labels": [7]}]
+    >>> evaluator.update(preds, target)
+    >>> result = evaluator.compute()
+    >>> round(result.as_dict()["AP50"], 6), round(result.as_dict()["AP"], 6)
+    (1.0, 0.6)
+    """
+
+    def __init__(
+        self,
+        protocol: str = "coco",
+        *,
+        iou_type: str = "bbox",
+        fmt: str = "xyxy",
+        iou_thresholds: Any = None,
+        max_dets: Any = None,
+        area_ranges: Mapping[str, Sequence[float]] | None = None,
+        class_agnostic: bool = False,
+        class_names: Any = None,
+    ) -> None:
+        check_choice("protocol", protocol, PROTOCOLS)
+        check_choice("iou_type", iou_type, KINDS)
+        check_choice("fmt", fmt, FORMATS["xyxy"].formats)
+        usual = PROTOCOLS[protocol]
+        self._kind = KINDS[iou_type]
+        self._fmt = fmt
+        self._class_agnostic = true_or_false("class_agnostic", class_agnostic)
+        self._names = _class_names(class_names)
+        self._protocol = replace(
+            usual,
+            thresholds=_thresholds(iou_thresholds, usual.thresholds),
+            max_dets=_max_dets(max_dets, usual.max_dets),
+            areas=_area_ranges(area_ranges, usual.areas),
+        )
+        self._deviations = _deviations(usual, self._protocol)
+        self._images: dict[int | str, int] = {}
+        self._labels: dict[int | str, int] = {}
+        self._parts: list[Matched] = []
+        self._are_numbered = False
+
+    def __repr__(self) -> str:
+        count = sum(map(len, self._parts))
+        return (
+            f"<DetectionEvaluator: {self._protocol.name}, {len(self._images):,} images, "
+            f"{count:,} detections>"
+        )
+
+    def update(self, preds: Any, target: Any) -> None:
+        """Match the detections of some images with their truth.
+
+        Parameters
+        ----------
+        preds : dict, BoxTable, data frame, or list of dict
+            Columns "boxes" (N, 4), or "masks", "scores", "labels" and "image_ids"; or a dict of the
+            first three for each image, with "image_id" or, in all, without: such images are
+            counted. Arrays of any library.
+        target : the same
+            The truth, without scores. It may have "iscrowd", "ignore" and "area". Areas that are
+            missing are those of the boxes or masks.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A column is missing, or has another type or shape; an image was there before.
+        """
+        seen = len(self._images)
+        both = (
+            read_detections("preds", preds, self._kind, self._fmt, scored=True, next_image=seen),
+            read_detections("target", target, self._kind, self._fmt, scored=False, next_image=seen),
+        )
+        self._check_images(*both)
+        self.add(*both)
+
+    def add(self, preds: DetectionSet, target: DetectionSet) -> None:
+        """Match sets that were read and checked."""
+        listed = [each.listed for each in (preds, target) if each.listed is not each.images]
+        images = self._numbers(self._images, "image", [preds.images, target.images, *listed])
+        labels = self._numbers(self._labels, "label", [preds.labels, target.labels])
+        if np.isnan(target.areas).any():
+            self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
+        if (target.ignore & ~target.iscrowd).any() and self._protocol.name == "coco":
+            self._deviations["ignore"] = "ignore is not heeded: COCO overwrites it by iscrowd"
+        self._parts.append(
+            match_detections(
+                preds, target, (images[0], images[1], len(self._images)),
+                (labels[0], labels[1], len(self._labels)), self._protocol,
+                class_agnostic=self._class_agnostic,
+            )
+        )  # fmt: skip
+
+    def merge(self, *others: DetectionEvaluator | Mapping[str, Any]) -> None:
+        """Take in what other evaluators, such as those of other ranks, have counted.
+
+        Parameters
+        ----------
+        *others : DetectionEvaluator, or dict as `state` gives it
+            Evaluators of other images, with the same options. Images that were counted, and not
+            named, come behind those that are here.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Something else, an image that is here, too, or other options.
+        """
+        for place, other in enumerate(others):
+            state = other.state() if isinstance(other, DetectionEvaluator) else other
+            self._take_in(f"others[{place}]", state)
+
+    def state(self) -> dict[str, Any]:
+        """All that was counted so far, as plain arrays: to be sent, saved and merged.
+
+        Returns
+        -------
+        dict of arrays
+            For `merge`. It holds nothing of this evaluator.
+        """
+        joined = self._joined()
+        return {
+            "detections": joined.detections.copy(),
+            "truth": joined.truth.copy(),
+            "image_ids": _listed(self._images),
+            "label_values": _listed(self._labels),
+            "are_numbered": np.array(self._are_numbered),
+            "options": np.array(self._options()),
+            "deviations": np.array(
+                [f"{key}: {text}" for key, text in self._deviations.items()], str
+            ),
+        }
+
+    def compute(self) -> DetectionResult:
+        """Add up what was counted so far.
+
+        Returns
+        -------
+        DetectionResult
+        """
+        joined = self._joined()
+        images = _ranked(self._images)
+        labels: dict[int | str, int] = dict(self._labels)
+        names = self._names
+        if names is not None and isinstance(next(iter(labels), 0), str):
+            names = {name: name for name in names.values()}
+        for label in names or ():
+            labels.setdefault(label, len(labels))
+        if self._class_agnostic:
+            labels = {0: 0}
+        order = _ranked(labels)
+        renumbered = joined.renumbered(images[1], order[1])
+        rules = Rules(self._protocol, self._kind, dict(self._deviations))
+        return DetectionResult.of(
+            renumbered, rules, images[0], order[0], {} if self._class_agnostic else names or {}
+        )
+
+    # ---- parts ---------------------------------------------------------------------------------
+
+    def _joined(self) -> Matched:
+        """All that was matched so far."""
+        return Matched.joined(self._parts or [Matched.empty(0, 0, self._protocol)])
+
+    def _options(self) -> str:
+        """What must be the same in evaluators that are merged."""
+        protocol = self._protocol
+        areas = {name: tuple(map(float, ends)) for name, ends in protocol.areas.items()}
+        return repr(
+            (
+                protocol.name, self._kind, protocol.thresholds.tolist(), tuple(protocol.max_dets),
+                areas, self._class_agnostic,
+            )
+        )  # fmt: skip
+
+    def _check_images(self, preds: DetectionSet, target: DetectionSet) -> None:
+        """Refuse images that were there before, and those of a list that do not fit together."""
+        both = preds, target
+        if preds.numbered != target.numbered or (
+            preds.numbered and len(preds.listed) != len(target.listed)
+        ):
+            lists = [each for each in both if each.numbered]
+            if len(lists) == 2:
+                raise ValueError(
+                    f"preds and target must have a dict for each image, got {len(preds.listed)} "
+                    f"and {len(target.listed)}"
+                )
+            other = target if lists[0] is preds else preds
+            raise ValueError(
+                f"{lists[0].name} must have an image_id in each dict, as {other.name} has"
+            )
+        if self._images and preds.numbered != self._are_numbered:
+            raise ValueError(
+                "images must be named by image_ids in all updates, or in none: "
+                + ("they were not before" if self._are_numbered else "they were before")
+            )
+        self._are_numbered = preds.numbered
+        for each in both if self._images or preds.numbered else ():
+            known, _ = numbered(each.listed)
+            twice = [image for image in known.tolist() if image in self._images]
+            if twice:
+                raise ValueError(f"image {described(twice[0])} was in an update before")
+            if len(known) < len(each.listed) and each.listed is not each.images:
+                values, counts = np.unique(each.listed, return_counts=True)
+                image = values[counts > 1][0]
+                raise ValueError(f"{each.name} has image {described(image.item())} twice")
+
+    def _numbers(
+        self, known: dict[int | str, int], what: str, columns: Sequence[Array]
+    ) -> list[Array]:
+        """Values of columns as numbers, the same for equal ones in all updates."""
+        filled = [column for column in columns if len(column)]
+        kinds = {column.dtype.kind == "U" for column in filled}
+        kinds |= {isinstance(value, str) for value in list(known)[:1]}
+        if len(kinds) > 1:
+            raise TypeError(f"{what}s must all be numbers, or all names, got both")
+        numbers = []
+        for column in columns:
+            values, places = numbered(column)
+            codes = [known.setdefault(value, len(known)) for value in values.tolist()]
+            numbers.append(np.array(codes, np.int32)[places] if codes else np.empty(0, np.int32))
+        return numbers
+
+    def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
+        if not isinstance(state, Mapping) or "options" not in state:
+            raise TypeError(
+                f"{name} must be a DetectionEvaluator, or what its state() gives, got "
+                f"{described(state)}"
+            )
+        options = str(state["options"])
+        if options != self._options():
+            raise ValueError(f"{name} has other options: {options}, and not {self._options()}")
+        images = plain_array(name, state["image_ids"]).tolist()
+        are_numbered = bool(state["are_numbered"])
+        if self._images and images and are_numbered != self._are_numbered:
+            raise ValueError(f"{name} must name its images, as the others do, or not, as they")
+        if are_numbered:
+            images = [image + len(self._images) for image in images]
+        twice = next((image for image in images if image in self._images), None)
+        if twice is not None:
+            raise ValueError(f"{name} has image {described(twice)}, which is here, too")
+        if images:
+            self._are_numbered = are_numbered
+        image_codes, label_codes = (
+            self._numbers(known, what, [values])[0]
+            for known, what, values in (
+                (self._images, "image", _array_of(images)),
+                (self._labels, "label", plain_array(name, state["label_values"])),
+            )
+        )
+        if self._class_agnostic:
+            label_codes = np.zeros(max(len(label_codes), 1), np.int32)
+        theirs = Matched(state["detections"], state["truth"])
+        self._parts.append(theirs.renumbered(image_codes, label_codes))
+        for line in np.asarray(state["deviations"]).tolist():
+            key, _, text = line.partition(": ")
+            self._deviations.setdefault(key, text)
+
+
+def average_precision(preds: Any, target: Any, **options: Any) -> DetectionResult:
+    """Average precision and recall of detections.
+
+    Parameters
+    ----------
+    preds, target
+        As `DetectionEvaluator.update` takes them.
+    **options
+        As `DetectionEvaluator` takes them.
+
+    Returns
+    -------
+    DetectionResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        As these two.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> preds = {"boxes": [[0, 0, 4, 4]], "scores": [0.9], "labels": [1], "image_ids": [5]}
+    >>> target = {"boxes": [[0, 0, 4, 4], [5, 5, 9, 9]], "labels": [1, 1], "image_ids": [5, 5]}
+    >>> fastiou.average_precision(preds, target)
+    <DetectionResult: AP 0.505, AP50 0.505, AP75 0.505; 1 image, 1 class>
+    """
+    evaluator = DetectionEvaluator(**options)
+    evaluator.update(preds, target)
+    return evaluator.compute()
+
+
+# ---- options -----------------------------------------------------------------------------------
+
+
+def _thresholds(given: Any, usual: Array) -> Array:
+    if given is None:
+        return usual
+    values = np.atleast_1d(plain_array("iou_thresholds", given)).astype(np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"iou_thresholds must be some numbers, got {described(given)}")
+    for value in values.tolist():
+        threshold_number(value, 1.0, name="iou_thresholds")
+    if (np.diff(values) <= 0).any():
+        raise ValueError(f"iou_thresholds must ascend, got {described(given)}")
+    return values
+
+
+def _max_dets(given: Any, usual: tuple[int, ...]) -> tuple[int, ...]:
+    if given is None:
+        return usual
+    values = given if isinstance(given, Sequence) else np.atleast_1d(given).tolist()
+    numbers = tuple(
+        whole_number("max_dets", value, lowest=1, highest=2**31 - 1) for value in values
+    )
+    if not numbers or any(one >= two for one, two in itertools.pairwise(numbers)):
+        raise ValueError(f"max_dets must be some integers that ascend, got {described(given)}")
+    return numbers
+
+
+def _area_ranges(
+    given: Mapping[str, Sequence[float]] | None, usual: Mapping[str, tuple[float, float]]
+) -> Mapping[str, tuple[float, float]]:
+    if given is None:
+        return usual
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"area_ranges must be a dict of (least, greatest) by name, got {described(given)}"
+        )
+    ranges = {"all": usual["all"]}
+    for name, ends in given.items():
+        try:
+            low, high = map(float, ends)
+        except (TypeError, ValueError):
+            low, high = np.nan, np.nan
+        if not low <= high:
+            raise ValueError(
+                f"area_ranges[{name!r}] must be two numbers, least and greatest, got "
+                f"{described(ends)}"
+            )
+        ranges[str(name)] = low, high
+    return ranges
+
+
+def _class_names(given: Any) -> dict[int | str, str] | None:
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return {label: str(name) for label, name in given.items()}
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"class_names must be a list or a dict of names, got {described(given)}")
+    return {number: str(name) for number, name in enumerate(given)}
+
+
+def _deviations(usual: Protocol, own: Protocol) -> dict[str, str]:
+    """What departs from a protocol, by what it is about."""
+    found = {}
+    if not np.array_equal(usual.thresholds, own.thresholds):
+        found["iou_thresholds"] = f"IoU thresholds are {own.thresholds.tolist()}"
+    if usual.max_dets != own.max_dets:
+        found["max_dets"] = f"detections of an image and class that count: {own.max_dets}"
+    if dict(usual.areas) != dict(own.areas):
+        found["area_ranges"] = f"size ranges are {dict(own.areas)}"
+    return found
+
+
+def _array_of(values: Sequence[int | str]) -> Array:
+    return np.array(values) if values else np.empty(0, np.int64)
+
+
+def _listed(known: Mapping[int | str, int]) -> Array:
+    """Values in the order of their numbers."""
+    return _array_of(list(known))
+
+
+def _ranked(known: Mapping[int | str, int]) -> tuple[Array, Array]:
+    """Values in ascending order, and the place there of each number."""
+    values = _listed(known)
+    order = np.argsort(values, kind="stable")
+    places = np.empty(len(values), np.int32)
+    places[order] = np.arange(len(values))
+    return values[order], places

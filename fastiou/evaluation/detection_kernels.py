@@ -1,0 +1,606 @@
+"""The loops of detection scores: who matches whom at every threshold, and what that adds up to.
+
+What is matched is told in bits, of which a detection has one for each size range and threshold:
+that of range a and threshold t is number `a * len(thresholds) + t`, 64 to a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou import metrics
+from fastiou.runtime.kernel import Kernel, inlined, named
+from fastiou.runtime.vectors import heap_array, heap_rows
+from fastiou.typing import Array
+
+__all__ = [
+    "ACCUMULATE",
+    "BY_NUMBER",
+    "GROUPS",
+    "MATCH_BOXES",
+    "MATCH_PAIRS",
+    "SORT",
+    "TASKS",
+    "WORD",
+]
+
+#: Parts of a step that may run at the same time.
+TASKS = 16
+
+#: Members up to which each is moved to its place; more are sorted digit by digit.
+FEW = 32
+
+#: Bits of a digit.
+DIGIT = 11
+
+#: What COCO adds below the line, so that nothing is divided by 0.
+SPACING = float(np.spacing(1))
+
+#: Bits of a word.
+WORD = 64
+
+#: What is kept of a detection, in the order in which kernels take it.
+KEPT = ("image", "label", "score", "rank", "matched", "ignored")
+
+
+# ---- order -------------------------------------------------------------------------------------
+
+
+def _by_number(numbers: Array, given: Array, order: Array, places: Array) -> None:
+    """Put members in the order of their numbers; equal ones stay in the order given.
+
+    Parameters
+    ----------
+    numbers
+        (n,): from 0 to below `len(places)`.
+    given, order
+        (n,): members as they come, and as they are put.
+    places
+        (k,): the first place of each number, which becomes the last and one.
+    """
+    for i in range(len(given)):
+        member = given[i]
+        place = places[numbers[member]]
+        places[numbers[member]] = place + 1
+        order[place] = member
+
+
+BY_NUMBER = Kernel(_by_number, "by number")
+
+
+def _groups(
+    order1: Array,
+    images1: Array,
+    labels1: Array,
+    order2: Array,
+    images2: Array,
+    labels2: Array,
+    groups: Array,
+) -> int:
+    """Find the members of either set that have image and class in common, and count such groups.
+
+    Parameters
+    ----------
+    order1, images1, labels1, order2, images2, labels2
+        (n,) and (m,): both sets, and the order in which images, and in an image classes, ascend.
+    groups
+        (n + m, 6): gets first and last place in either order, image and class.
+    """
+    count = 0
+    i = 0
+    j = 0
+    while i < len(order1) or j < len(order2):
+        ahead = i < len(order1)
+        if ahead and j < len(order2):
+            image1, image2 = images1[order1[i]], images2[order2[j]]
+            ahead = image1 < image2
+            if image1 == image2:
+                ahead = labels1[order1[i]] <= labels2[order2[j]]
+        image = images1[order1[i]] if ahead else images2[order2[j]]
+        label = labels1[order1[i]] if ahead else labels2[order2[j]]
+        groups[count, 0] = i
+        while i < len(order1) and images1[order1[i]] == image and labels1[order1[i]] == label:
+            i += 1
+        groups[count, 1] = i
+        groups[count, 2] = j
+        while j < len(order2) and images2[order2[j]] == image and labels2[order2[j]] == label:
+            j += 1
+        groups[count, 3] = j
+        groups[count, 4] = image
+        groups[count, 5] = label
+        count += 1
+    return count
+
+
+GROUPS = Kernel(_groups, "groups of detections")
+
+
+@register_jitable
+def _sort_by_key(
+    members: Array,
+    keys: Array,
+    spare: Array,
+    spare_keys: Array,
+    places: Array,
+    first: int,
+    last: int,
+) -> None:
+    """Put some members in the order of their keys, ascending; equal ones stay as they are.
+
+    Parameters
+    ----------
+    members, keys
+        (n,) int64 and (n,) uint64: members and their keys.
+    spare, spare_keys
+        (n,): scratch.
+    places
+        (2**DIGIT,) int64: scratch.
+    first, last
+        Which of them.
+    """
+    if last - first <= FEW:
+        for i in range(first + 1, last):
+            member = members[i]
+            key = keys[i]
+            place = i
+            while place > first and keys[place - 1] > key:
+                members[place] = members[place - 1]
+                keys[place] = keys[place - 1]
+                place -= 1
+            members[place] = member
+            keys[place] = key
+        return
+    differ = np.uint64(0)
+    for i in range(first + 1, last):
+        differ |= keys[i] ^ keys[first]
+    mask = np.uint64((1 << DIGIT) - 1)
+    for number in range(-(-WORD // DIGIT)):
+        low = np.uint64(number * DIGIT)
+        if (differ >> low) & mask == 0:
+            continue
+        for digit in range(len(places)):
+            places[digit] = 0
+        for i in range(first, last):
+            places[(keys[i] >> low) & mask] += 1
+        place = first
+        for digit in range(len(places)):
+            size = places[digit]
+            places[digit] = place
+            place += size
+        for i in range(first, last):
+            digit = (keys[i] >> low) & mask
+            place = places[digit]
+            places[digit] = place + 1
+            spare[place] = members[i]
+            spare_keys[place] = keys[i]
+        for i in range(first, last):
+            members[i] = spare[i]
+            keys[i] = spare_keys[i]
+
+
+def _sort(
+    starts: Array, order: Any, columns: Any, sorted_columns: Any, first: int, last: int
+) -> None:
+    """Put the members of some classes in the order of their scores, the highest first.
+
+    Parameters
+    ----------
+    starts
+        (class + 1,): where each class begins in the order.
+    order
+        members (n,), keys (n,) and scratch for both: the members by class, and what falls with
+        their scores.
+    columns, sorted_columns
+        `KEPT`, each (n,) or (n, word), as they are, and as they are put.
+    first, last
+        The classes.
+    """
+    members, keys, spare, spare_keys = order
+    images, labels, scores, ranks, matched, ignored = columns
+    images2, labels2, scores2, ranks2, matched2, ignored2 = sorted_columns
+    for label in prange(first, last):
+        places = heap_array(starts, 1 << DIGIT)
+        _sort_by_key(members, keys, spare, spare_keys, places, starts[label], starts[label + 1])
+        for i in range(starts[label], starts[label + 1]):
+            member = members[i]
+            images2[i] = images[member]
+            labels2[i] = labels[member]
+            scores2[i] = scores[member]
+            ranks2[i] = ranks[member]
+            for word in range(matched.shape[1]):
+                matched2[i, word] = matched[member, word]
+                ignored2[i, word] = ignored[member, word]
+
+
+SORT = Kernel(_sort, "scores")
+
+
+# ---- matching ----------------------------------------------------------------------------------
+
+
+@register_jitable
+def _bits_at(words: Array, row: int, first: int, count: int) -> Any:
+    """Some bits of a row, at most 64, as a number."""
+    word, low = first // WORD, first % WORD
+    bits = words[row, word] >> np.uint64(low)
+    if low + count > WORD:
+        bits |= words[row, word + 1] << np.uint64(WORD - low)
+    if count < WORD:
+        bits &= (np.uint64(1) << np.uint64(count)) - np.uint64(1)
+    return bits
+
+
+@inlined
+def _boxes(
+    sets: Any, detection: int, first: int, last: int, crowd: Array, cols: Array, values: Array
+) -> int:
+    """The truths first to last that overlap a detection, and the score of each.
+
+    Parameters
+    ----------
+    sets
+        Boxes of both, (n, 4) and (m, 4): left, top, width and height.
+    detection
+        The row of the detection.
+    first, last
+        Rows of the truth.
+    crowd
+        (m,) bool: which are crowds.
+    cols, values
+        (m,): get rows of the truth, from 0 for `first`, and scores, by COCO's arithmetic.
+    """
+    boxes1, boxes2 = sets
+    left1 = boxes1[detection, 0]
+    top1 = boxes1[detection, 1]
+    width1 = boxes1[detection, 2]
+    height1 = boxes1[detection, 3]
+    area1 = width1 * height1
+    count = 0
+    for j in range(first, last):
+        left2 = boxes2[j, 0]
+        top2 = boxes2[j, 1]
+        width2 = boxes2[j, 2]
+        height2 = boxes2[j, 3]
+        width = metrics.smaller(left1 + width1, left2 + width2) - metrics.larger(left1, left2)
+        height = metrics.smaller(top1 + height1, top2 + height2) - metrics.larger(top1, top2)
+        if width > 0 and height > 0:
+            area = width * height
+            area2 = width2 * height2
+            cols[count] = j - first
+            if crowd[j]:
+                values[count] = metrics.iof(area, area1, area2)
+            else:
+                values[count] = metrics.iou(area, area1, area2)
+            count += 1
+    return count
+
+
+@inlined
+def _pairs(
+    sets: Any, detection: int, first: int, last: int, crowd: Array, cols: Array, values: Array
+) -> int:
+    """The same of pairs that were found before.
+
+    Parameters
+    ----------
+    sets
+        offsets (n + 1,), columns (pair,) and scores (pair,): the pairs of each detection, ascending
+        by column.
+    detection, first, last, crowd, cols, values
+        As in `_boxes`.
+    """
+    offsets, columns, scores = sets
+    count = 0
+    for k in range(offsets[detection], offsets[detection + 1]):
+        cols[count] = columns[k] - first
+        values[count] = scores[k]
+        count += 1
+    return count
+
+
+@inlined
+def _by_value(cols: Array, values: Array, found: int, lowest: float) -> int:
+    """Drop what scores less than `lowest`, and put the rest in COCO's order of preference.
+
+    The highest comes first; of equal ones, the last.
+    """
+    count = 0
+    for k in range(found):
+        value = values[k]
+        col = cols[k]
+        if value < lowest:
+            continue
+        place = count
+        while place > 0 and values[place - 1] <= value:
+            values[place] = values[place - 1]
+            cols[place] = cols[place - 1]
+            place -= 1
+        values[place] = value
+        cols[place] = col
+        count += 1
+    return count
+
+
+def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
+    @named(label)
+    def match_groups(
+        groups: Array,
+        starts: Array,
+        detections: Any,
+        truth: Any,
+        sets: Any,
+        rules: Any,
+        kept: Any,
+        room: Array,
+        step: Array,
+    ) -> None:
+        """Match the detections of each group with its truth, by COCO's rule.
+
+        All thresholds and size ranges are matched at once, in bits: a detection takes, of the truth
+        that it overlaps enough, the best that is not taken yet, and what is ignored only where
+        nothing else is left.
+
+        Parameters
+        ----------
+        groups
+            (group, 6): as `_groups` finds them.
+        starts
+            (group + 1,): where each group begins in what is kept.
+        detections
+            order (n,), scores (n,), keys (n,), which fall with them, areas (n,) and pardoned (n,)
+            bool: those that are never wrong, only right. The order tells what stands at the places
+            of groups.
+        truth
+            areas (m,), ignored (m,) bool and crowd (m,) bool, in the order of the groups.
+        sets
+            What `overlapping` reads.
+        rules
+            thresholds (t,), ascending, none above what equal boxes score; size ranges (a, 2); the
+            bits of each range, (a, word), and of the thresholds below each, (t + 1, word), in all
+            ranges; and at most how many detections of a group count.
+        kept
+            `KEPT`, each (k,) or (k, word): get what is kept of each detection that counts.
+        room
+            (2,): detections and truths of the largest group.
+        step
+            (2,): first group and the one behind the last.
+        """
+        order, scores, all_keys, areas1, pardoned = detections
+        areas2, always_ignored, crowd = truth
+        thresholds, ranges, range_bits, lower_bits, most = rules
+        images, labels, kept_scores, ranks, matched, ignored = kept
+        words = matched.shape[1]
+        for task in prange(TASKS):
+            members, spare = heap_array(order, room[0]), heap_array(order, room[0])
+            keys, spare_keys = heap_array(all_keys, room[0]), heap_array(all_keys, room[0])
+            places = heap_array(order, 1 << DIGIT)
+            cols, values = heap_array(order, room[1]), heap_array(areas2, room[1])
+            taken, hidden = heap_rows(matched, room[1], words), heap_rows(matched, room[1], words)
+            count = step[1] - step[0]
+            for group in range(
+                step[0] + count * task // TASKS, step[0] + count * (task + 1) // TASKS
+            ):
+                first, last = groups[group, 0], groups[group, 1]
+                first2, last2 = groups[group, 2], groups[group, 3]
+                size = last - first
+                for i in range(size):
+                    members[i] = order[first + i]
+                    keys[i] = all_keys[members[i]]
+                if size > 1:
+                    _sort_by_key(members, keys, spare, spare_keys, places, 0, size)
+                if size > 0:
+                    for j in range(last2 - first2):
+                        area = areas2[first2 + j]
+                        for word in range(words):
+                            taken[j, word] = 0
+                            hidden[j, word] = 0
+                        for a in range(len(ranges)):
+                            outside = area < ranges[a, 0] or area > ranges[a, 1]
+                            if outside or always_ignored[first2 + j]:
+                                for word in range(words):
+                                    hidden[j, word] |= range_bits[a, word]
+                for rank in range(min(size, most)):
+                    row = members[rank]
+                    own = starts[group] + rank
+                    images[own] = groups[group, 4]
+                    labels[own] = groups[group, 5]
+                    kept_scores[own] = scores[row]
+                    ranks[own] = rank
+                    for word in range(words):
+                        matched[own, word] = 0
+                        ignored[own, word] = 0
+                    if last2 > first2:
+                        found = overlapping(sets, row, first2, last2, crowd, cols, values)
+                        near = _by_value(cols, values, found, thresholds[0])
+                        for wanted in range(2):
+                            for k in range(near):
+                                j = cols[k]
+                                below = 0
+                                while below < len(thresholds) and thresholds[below] <= values[k]:
+                                    below += 1
+                                for word in range(words):
+                                    free = lower_bits[below, word] & ~matched[own, word]
+                                    if not crowd[first2 + j]:
+                                        free &= ~taken[j, word]
+                                    if wanted == 0:
+                                        free &= ~hidden[j, word]
+                                    else:
+                                        free &= hidden[j, word]
+                                        ignored[own, word] |= free
+                                    matched[own, word] |= free
+                                    taken[j, word] |= free
+                    for a in range(len(ranges)):
+                        area = areas1[row]
+                        if area < ranges[a, 0] or area > ranges[a, 1] or pardoned[row]:
+                            for word in range(words):
+                                ignored[own, word] |= range_bits[a, word] & ~matched[own, word]
+
+    return Kernel(match_groups, label)
+
+
+#: Matching of boxes, and of what was paired before: masks, say.
+MATCH_BOXES = _matching(_boxes, "boxes")
+MATCH_PAIRS = _matching(_pairs, "pairs")
+
+
+# ---- curves ------------------------------------------------------------------------------------
+
+
+def _accumulate(
+    starts: Array,
+    detections: Any,
+    weights: Array,
+    truths: Array,
+    rules: Any,
+    results: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Precision and recall of classes, as COCO adds them up.
+
+    Parameters
+    ----------
+    starts
+        (class + 1,): where the detections of each class begin.
+    detections
+        `KEPT`, each (n,) or (n, word), by class and falling score.
+    weights
+        (image,) int64: how often each image counts.
+    truths
+        (class, range): how many there are to be found.
+    rules
+        recalls (r,), ascending; numbers of detections of an image and class that count, (limit,),
+        ascending; and how many thresholds there are.
+    results
+        precision and scores (threshold, recall, class, range, limit), recall (threshold, class,
+        range, limit).
+    first, last
+        The classes of this step.
+    """
+    images, _, scores, ranks, matched, ignored = detections
+    recalls, limits, thresholds = rules
+    precision, best_scores, recall = results
+    one = np.uint64(1)
+    ranges = truths.shape[1]
+    kinds = len(limits) * thresholds
+    for label in prange(first, last):
+        begin, end = starts[label], starts[label + 1]
+        # Where the lists of each range begin, one for each limit and threshold.
+        rooms, lists = heap_array(starts, ranges), heap_array(starts, ranges + 1)
+        lists[0] = 0
+        for a in range(ranges):
+            rooms[a] = min(truths[label, a], end - begin)
+            lists[a + 1] = lists[a] + kinds * rooms[a]
+        # What is right, and has been wrong, whenever there is one more right, and its row.
+        rights, wrongs, rows = (
+            heap_array(ranks, lists[ranges]), heap_array(ranks, lists[ranges]),
+            heap_array(ranks, lists[ranges]),
+        )  # fmt: skip
+        right, steps = heap_rows(starts, ranges, kinds), heap_rows(starts, ranges, kinds)
+        # Wrong so far, where another threshold has a match and where none has. What the limit
+        # before counts, too, is counted there.
+        wrong, wrong_always = (
+            heap_rows(starts, ranges, kinds), heap_rows(starts, ranges, len(limits) + 1),
+        )  # fmt: skip
+        best = heap_array(recalls, len(limits) + 1)  # the first score, -inf before
+        for limit in range(len(limits) + 1):
+            best[limit] = -np.inf
+        for a in range(ranges):
+            for kind in range(kinds):
+                right[a, kind] = 0
+                wrong[a, kind] = 0
+                steps[a, kind] = 0
+            for limit in range(len(limits) + 1):
+                wrong_always[a, limit] = 0
+        for row in range(begin, end):
+            weight = weights[images[row]]
+            # Without branches, which would be guessed wrongly as often as not. What no limit counts
+            # goes behind the last.
+            lowest = 0
+            for limit in range(len(limits)):
+                lowest += ranks[row] >= limits[limit]
+            if weight == 0:
+                continue
+            best[lowest] = max(best[lowest], scores[row])
+            is_matched = False
+            for word in range(matched.shape[1]):
+                is_matched |= matched[row, word] != 0
+            if not is_matched:
+                for a in range(ranges):
+                    is_ignored = np.int64(_bits_at(ignored, row, a * thresholds, 1))
+                    wrong_always[a, lowest] += weight * (1 - is_ignored)
+                continue
+            if lowest == len(limits):
+                continue
+            for a in range(ranges):
+                for low in range(0, thresholds, WORD):
+                    count = min(thresholds - low, WORD)
+                    matches = _bits_at(matched, row, a * thresholds + low, count)
+                    counts = ~_bits_at(ignored, row, a * thresholds + low, count)
+                    errors = ~matches & counts
+                    for t in range(count):
+                        kind = lowest * thresholds + low + t
+                        wrong[a, kind] += weight * np.int64((errors >> np.uint64(t)) & one)
+                    hits = matches & counts
+                    t = low
+                    while hits != 0:
+                        if hits & one:
+                            all_wrong = 0
+                            for limit in range(len(limits)):
+                                kind = limit * thresholds + t
+                                all_wrong += wrong[a, kind] + wrong_always[a, limit]
+                                if limit >= lowest:
+                                    place = lists[a] + kind * rooms[a] + steps[a, kind]
+                                    right[a, kind] += weight
+                                    rights[place] = right[a, kind]
+                                    wrongs[place] = all_wrong
+                                    rows[place] = row
+                                    steps[a, kind] += 1
+                        hits >>= one
+                        t += 1
+        for limit in range(1, len(limits)):
+            best[limit] = max(best[limit], best[limit - 1])
+        heights = heap_array(recalls, min(end - begin, lists[ranges]) + 1)
+        # What is told of all ranges and limits lies together in the results.
+        told = heap_rows(recalls, 2 * ranges * kinds, len(recalls))
+        for a in range(ranges):
+            wanted = truths[label, a]
+            for kind in range(kinds):
+                limit, t = kind // thresholds, kind % thresholds
+                place = 2 * (kinds * a + kind)
+                own = lists[a] + kind * rooms[a]
+                found = steps[a, kind]
+                highest = 0.0
+                for step in range(found - 1, -1, -1):
+                    of_all = float(wrongs[own + step] + rights[own + step]) + SPACING
+                    highest = max(highest, rights[own + step] / of_all)
+                    heights[step] = highest
+                recall[t, label, a, limit] = -1 if wanted == 0 else right[a, kind] / wanted
+                step = 0
+                for r in range(len(recalls)):
+                    while step < found and rights[own + step] / wanted < recalls[r]:
+                        step += 1
+                    told[place, r] = 0 if wanted > 0 else -1
+                    told[place + 1, r] = told[place, r]
+                    if step < found:
+                        told[place, r] = heights[step]
+                        told[place + 1, r] = scores[rows[own + step]]
+                    # A recall of 0 is reached by whatever comes first.
+                    if recalls[r] <= 0 and wanted > 0 and best[limit] > -np.inf:
+                        told[place + 1, r] = best[limit]
+        for t in range(thresholds):
+            for r in range(len(recalls)):
+                for a in range(ranges):
+                    for limit in range(len(limits)):
+                        place = 2 * (kinds * a + thresholds * limit + t)
+                        precision[t, r, label, a, limit] = told[place, r]
+                        best_scores[t, r, label, a, limit] = told[place + 1, r]
+
+
+#: Precision and recall of classes.
+ACCUMULATE = Kernel(_accumulate, "precision and recall")

@@ -1,0 +1,312 @@
+"""What the evaluation of a detector tells: numbers, classes, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastiou.evaluation import detection_kernels as kernels
+from fastiou.evaluation.detection_matching import Matched, falling_keys, in_order
+from fastiou.evaluation.protocols import Protocol, Stat
+from fastiou.runtime import chunks, steps, threads
+from fastiou.runtime.distinct import counted
+from fastiou.runtime.words import described
+from fastiou.tables.frames import Framed
+from fastiou.typing import Array
+
+__all__ = ["ClassScores", "DetectionResult", "Rules"]
+
+#: Work of a detection at one limit and size range, in scores of boxes (see `threads.run`).
+COUNT_WORK = 4
+
+#: What COCO's size ranges are called behind AP and AR.
+SHORT = {"small": "s", "medium": "m", "large": "l"}
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """How was counted.
+
+    Attributes
+    ----------
+    protocol : Protocol
+    kind : str
+        "boxes" or "masks".
+    deviations : dict
+        What departs from the protocol, by what it is about.
+    """
+
+    protocol: Protocol
+    kind: str
+    deviations: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores(Framed):
+    """The scores of each class.
+
+    Attributes
+    ----------
+    label : array of int64 or str
+    name : array of str
+        What the class is called; its label, where nothing else is known.
+    scores : dict of arrays of float64
+        Each number of the summary that is told of a class; -1 where there is no truth.
+    truths, detections : array of int64
+        How many there are to be found, and how many count.
+    """
+
+    label: Array
+    name: Array
+    scores: Mapping[str, Array]
+    truths: Array
+    detections: Array
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns()[name]
+
+    def __repr__(self) -> str:
+        return f"<ClassScores: {len(self):,} classes; {', '.join(self.columns())}>"
+
+    def columns(self) -> dict[str, Array]:
+        """The columns by name."""
+        return {
+            "label": self.label, "name": self.name, **self.scores,
+            "truths": self.truths, "detections": self.detections,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DetectionResult:
+    """Average precision and recall, as arrays and as the numbers of the summary.
+
+    Attributes
+    ----------
+    precision : array of float64, shape (T, R, K, A, M)
+        Precision at each IoU threshold, recall, class, size range and limit of detections, as
+        COCOeval has it; -1 where there is no truth.
+    recall : array of float64, shape (T, K, A, M)
+        The highest recall.
+    scores : array of float64, shape (T, R, K, A, M)
+        The score at which each recall is reached.
+    stats : array of float64
+        The numbers of the summary, in the order of COCOeval's.
+    labels : array, shape (K,)
+        The classes.
+    image_ids : array
+        The images that were scored.
+    deviations : list of str
+        What departs from the protocol.
+    """
+
+    precision: Array
+    recall: Array
+    scores: Array
+    labels: Array
+    image_ids: Array
+    names: Mapping[int | str, str]
+    rules: Rules
+    kept: Matched
+    starts: Array
+
+    @classmethod
+    def of(
+        cls,
+        matched: Matched,
+        rules: Rules,
+        image_ids: Array,
+        labels: Array,
+        names: Mapping[int | str, str],
+    ) -> DetectionResult:
+        """Add up what was matched.
+
+        Parameters
+        ----------
+        matched
+            By numbers of images and classes in their order.
+        rules
+            How to count.
+        image_ids, labels, names
+            The images and classes by these numbers, and what classes are called.
+        """
+        own = matched.detections
+        classes = own["label"].copy(), len(labels)
+        order = in_order(len(own), classes, (own["image"].copy(), len(image_ids)))
+        starts = np.concatenate([[0], np.cumsum(counted(*classes))])
+        keys = falling_keys(chunks.taken(own["score"], order))
+        scratch = np.empty_like(order), np.empty_like(keys)
+        ordered = np.empty_like(own)
+        columns, put = (tuple(rows[name] for name in kernels.KEPT) for rows in (own, ordered))
+        for first, last, work in steps.spans(starts, COUNT_WORK):
+            threads.run(
+                kernels.SORT, work, starts, (order, keys, *scratch), columns, put, first, last
+            )
+        kept = Matched(ordered, matched.truth)
+        weights = np.ones(len(image_ids), np.int64)
+        curves = accumulate(kept, starts, rules.protocol, weights)
+        return cls(*curves, labels, image_ids, names, rules, kept, starts)
+
+    # ---- numbers -------------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> Array:
+        """The numbers of the summary."""
+        return np.array(list(self.as_dict().values()))
+
+    @property
+    def deviations(self) -> list[str]:
+        """What departs from the protocol."""
+        return list(self.rules.deviations.values())
+
+    def as_dict(self, prefix: str = "") -> dict[str, float]:
+        """The numbers of the summary by their names; -1 where there is no truth.
+
+        Parameters
+        ----------
+        prefix
+            What names begin with, such as "val/".
+        """
+        found = stats_of(self.precision, self.recall, self.rules.protocol)
+        return {f"{prefix}{name}": value for name, value in found.items()}
+
+    @property
+    def per_class(self) -> ClassScores:
+        """The scores of each class."""
+        protocol = self.rules.protocol
+        scores = {
+            stat.name: np.array(
+                [mean_of(stat, protocol, self.precision[:, :, [k]], self.recall[:, [k]])
+                 for k in range(len(self.labels))]
+            )
+            for stat in stats_of_protocol(protocol)
+        }  # fmt: skip
+        wanted = truth_counts(self.kept, len(self.labels), np.ones(len(self.image_ids), np.int64))
+        names = [self.names.get(label, str(label)) for label in self.labels.tolist()]
+        return ClassScores(
+            self.labels, np.array(names, np.str_), scores, wanted[:, 0], np.diff(self.starts)
+        )
+
+    def pr_curve(self, label: int | str, iou: float = 0.5) -> tuple[Array, Array, Array]:
+        """The precision-recall curve of a class.
+
+        Parameters
+        ----------
+        label
+            The class.
+        iou
+            The IoU threshold, one of those counted.
+
+        Returns
+        -------
+        tuple of three arrays
+            Recall, the precision there, and the score at which it is reached.
+
+        Raises
+        ------
+        ValueError
+            There is no such class or threshold.
+        """
+        k, t = self._class(label), self._threshold(iou)
+        return (
+            self.rules.protocol.recalls,
+            self.precision[t, :, k, 0, -1],
+            self.scores[t, :, k, 0, -1],
+        )
+
+    def _class(self, label: Any) -> int:
+        named = [number for number, name in self.names.items() if name == label]
+        places = np.flatnonzero(np.isin(self.labels, np.array([label, *named[:1]])))
+        if not len(places):
+            raise ValueError(
+                f"label must be one of {described(self.labels.tolist())}, got {described(label)}"
+            )
+        return int(places[0])
+
+    def _threshold(self, iou: float) -> int:
+        thresholds = self.rules.protocol.thresholds
+        places = np.flatnonzero(np.isclose(thresholds, iou, rtol=0, atol=1e-9))
+        if not len(places):
+            raise ValueError(
+                f"iou must be one of {described(thresholds.tolist())}, got {described(iou)}"
+            )
+        return int(places[0])
+
+    def __repr__(self) -> str:
+        first = [f"{name} {value:.3f}" for name, value in list(self.as_dict().items())[:3]]
+        images, classes = len(self.image_ids), len(self.labels)
+        return (
+            f"<DetectionResult: {', '.join(first)}; {images:,} image{'s' * (images != 1)}, "
+            f"{classes:,} class{'es' * (classes != 1)}>"
+        )
+
+
+# ---- adding up ---------------------------------------------------------------------------------
+
+
+def truth_counts(kept: Matched, classes: int, weights: Array) -> Array:
+    """How many truths are to be found, (class, range), each image counting by its weight."""
+    own, is_wanted = weights[kept.truth["image"]], kept.truth["wanted"]
+    ranges = is_wanted.shape[1]
+    counts = np.empty((classes, ranges), np.int64)
+    for a in range(ranges):
+        counts[:, a] = np.bincount(kept.truth["label"], own * is_wanted[:, a], minlength=classes)
+    return counts
+
+
+def accumulate(
+    kept: Matched, starts: Array, protocol: Protocol, weights: Array
+) -> tuple[Array, Array, Array]:
+    """Precision, recall and scores, each image counting by its weight."""
+    classes, ranges = len(starts) - 1, len(protocol.areas)
+    limits, thresholds = np.array(protocol.max_dets), len(protocol.thresholds)
+    shape = thresholds, len(protocol.recalls), classes, ranges, len(limits)
+    precision, scores, recall = np.empty(shape), np.empty(shape), np.empty((shape[0], *shape[2:]))
+    wanted = truth_counts(kept, classes, weights)
+    detections = tuple(kept.detections[name] for name in kernels.KEPT)
+    # A class has the work of its detections, and of its numbers in the result.
+    each = COUNT_WORK * ranges * len(limits)
+    numbers = thresholds * len(protocol.recalls) // COUNT_WORK
+    work = starts + numbers * np.arange(classes + 1)
+    for first, last, share in steps.spans(work, each):
+        threads.run(
+            kernels.ACCUMULATE, share, starts, detections, weights, wanted,
+            (protocol.recalls, limits, thresholds), (precision, scores, recall), first, last,
+        )  # fmt: skip
+    return precision, recall, scores
+
+
+def stats_of_protocol(protocol: Protocol) -> list[Stat]:
+    """The numbers of the summary, in COCO's order."""
+    stats = [Stat("AP", "precision")]
+    stats += [Stat(f"AP{100 * threshold:g}", "precision", threshold) for threshold in (0.5, 0.75)]
+    others = [name for name in protocol.areas if name != "all"]
+    called = {name: SHORT.get(name, f"_{name}") for name in others}
+    stats += [Stat(f"AP{called[name]}", "precision", area=name) for name in others]
+    stats += [
+        Stat(f"AR{most}", "recall", place=place) for place, most in enumerate(protocol.max_dets)
+    ]
+    return stats + [Stat(f"AR{called[name]}", "recall", area=name) for name in others]
+
+
+def stats_of(precision: Array, recall: Array, protocol: Protocol) -> dict[str, float]:
+    """The numbers of the summary by their names."""
+    return {
+        stat.name: mean_of(stat, protocol, precision, recall)
+        for stat in stats_of_protocol(protocol)
+    }
+
+
+def mean_of(stat: Stat, protocol: Protocol, precision: Array, recall: Array) -> float:
+    """One number of the summary, averaged as COCOeval does; -1 where nothing is known."""
+    values = precision if stat.of == "precision" else recall
+    if stat.threshold is not None:
+        values = values[protocol.thresholds == stat.threshold]
+    values = values[..., list(protocol.areas).index(stat.area), stat.place]
+    known = values[values > -1]
+    return float(np.mean(known)) if known.size else -1.0

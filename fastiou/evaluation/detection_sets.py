@@ -1,0 +1,330 @@
+"""Detections and truth as columns, whatever form they come in: the one place that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastiou.arrays.checks import score_of_each
+from fastiou.arrays.frames import is_frame
+from fastiou.arrays.inputs import Input, plain_array, real_input
+from fastiou.arrays.keys import read_keys
+from fastiou.geometries.boxes import BOX
+from fastiou.geometries.table import convert_members
+from fastiou.runtime.words import described
+from fastiou.tables.box_table import BoxTable, table_of_frame
+from fastiou.typing import Array
+
+if TYPE_CHECKING:
+    from fastiou.geometries.masks.mask_set import Masks
+
+__all__ = ["DetectionSet", "read_detections"]
+
+#: Columns of either side, besides boxes or masks and labels.
+PREDICTED = ("scores",)
+TRUE = ("iscrowd", "ignore", "area")
+
+#: What else a column may be called.
+OTHER_NAMES = {
+    "image_id": "image_ids",
+    "label": "labels",
+    "score": "scores",
+    "areas": "area",
+}
+
+FORMS = (
+    "a dict of columns (boxes or masks, {columns}labels, image_ids), a BoxTable, a data frame, or "
+    "a list of dicts, one for each image"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSet:
+    """Detections or truth.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the argument.
+    boxes : array of float64, shape (N, 4), or None
+        Left, top, width and height.
+    masks : Masks or None
+    images, labels : array of int64 or of str, shape (N,)
+    scores : array of float64, or None
+        Of detections.
+    areas : array of float64
+        NaN where the truth does not tell.
+    iscrowd, ignore : array of bool
+    listed : array
+        The images that are scored, whether or not they have anything.
+    numbered : bool
+        Whether images were not named, but counted.
+    """
+
+    name: str
+    boxes: Array | None
+    masks: Masks | None
+    images: Array
+    labels: Array
+    scores: Array | None
+    areas: Array
+    iscrowd: Array
+    ignore: Array
+    listed: Array
+    numbered: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chosen(self, kept: Array) -> DetectionSet:
+        """Some of the members."""
+
+        def some(column: Any) -> Any:
+            return None if column is None else column[kept]
+
+        names = ("boxes", "masks", "images", "labels", "scores", "areas", "iscrowd", "ignore")
+        return replace(self, **{name: some(getattr(self, name)) for name in names})
+
+
+def read_detections(
+    name: str, value: Any, kind: str, fmt: str, *, scored: bool, next_image: int
+) -> DetectionSet:
+    """An argument of detections or of truth.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    kind
+        "boxes" or "masks".
+    fmt
+        What the numbers of boxes are, where no table tells.
+    scored
+        Whether they are detections.
+    next_image
+        The number of the first image of a list, where its dicts have none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is missing, or of another shape or type.
+    """
+    own = PREDICTED if scored else TRUE
+    if isinstance(value, BoxTable) or is_frame(type(value)):
+        table = value
+        if not isinstance(value, BoxTable):
+            table = table_of_frame(name, value, None, None)
+        return _of_table(name, table, kind, scored=scored)
+    if isinstance(value, Mapping):
+        columns = _named(name, value, kind, own)
+        if "image_ids" not in columns:
+            raise ValueError(
+                f"{name} must have image_ids, one for each of {kind}; a single image is a list of "
+                "one dict"
+            )
+        return _of_columns(name, columns, kind, fmt, scored=scored)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return _of_images(name, value, kind, fmt, scored=scored, next_image=next_image)
+    forms = FORMS.format(columns="scores, " if scored else "")
+    raise TypeError(f"{name} must be {forms}; got {described(value)}")
+
+
+def _named(name: str, value: Mapping[Any, Any], kind: str, own: Sequence[str]) -> dict[str, Any]:
+    """The columns of a dict by their usual names, and no others."""
+    known = {kind, "labels", "image_ids", *own}
+    # Others that belong to COCO's or torchmetrics' dicts and are not read here.
+    unread = {"boxes", "masks", "id", "ids", "size", "orig_size", *PREDICTED, *TRUE}
+    columns: dict[str, Any] = {}
+    for key, column in value.items():
+        usual = OTHER_NAMES.get(key, key)
+        if usual in columns:
+            raise ValueError(f"{name} names {usual} twice: {key!r} is another name of it")
+        if usual in known:
+            if column is not None:
+                columns[usual] = column
+        elif usual not in unread:
+            raise ValueError(
+                f"{name} has a column {described(key)}, which means nothing here; known are "
+                f"{', '.join(sorted(known))}"
+            )
+    for needed in (kind, "labels", *(column for column in own if column == "scores")):
+        if needed not in columns:
+            raise ValueError(
+                f"{name} has no {needed}, but {', '.join(map(str, value)) or 'nothing'}"
+            )
+    return columns
+
+
+def _of_columns(
+    name: str, columns: Mapping[str, Any], kind: str, fmt: str, *, scored: bool
+) -> DetectionSet:
+    """A set of named columns of one length."""
+    boxes, masks, own_areas = _members(f"{name}[{kind!r}]", columns[kind], kind, fmt)
+    count = len(own_areas)
+    images = _key(f"{name}['image_ids']", columns["image_ids"], count)
+    scores, areas = None, own_areas
+    crowd, ignore = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    if scored:
+        scores = _scores(name, columns["scores"], count, f"{name}[{kind!r}]")
+    else:
+        areas = np.full(count, np.nan)
+        if "area" in columns:
+            areas = _areas(f"{name}['area']", columns["area"], count)
+        if "iscrowd" in columns:
+            crowd = _flags(f"{name}['iscrowd']", columns["iscrowd"], count)
+        if "ignore" in columns:
+            ignore = _flags(f"{name}['ignore']", columns["ignore"], count)
+    labels = _key(f"{name}['labels']", columns["labels"], count)
+    return DetectionSet(name, boxes, masks, images, labels, scores, areas, crowd, ignore, images)
+
+
+def _of_images(
+    name: str, value: Sequence[Any], kind: str, fmt: str, *, scored: bool, next_image: int
+) -> DetectionSet:
+    """A set of a list of dicts, one for each image."""
+    parts: list[DetectionSet] = []
+    ids: list[Any] = []
+    for place, entry in enumerate(value):
+        own = f"{name}[{place}]"
+        if not isinstance(entry, Mapping):
+            raise TypeError(f"{own} must be a dict of one image, got {described(entry)}")
+        columns = _named(own, entry, kind, PREDICTED if scored else TRUE)
+        if "image_ids" in columns:
+            ids.append(_one_id(f"{own}['image_id']", columns["image_ids"]))
+        columns["image_ids"] = np.zeros(_count(f"{own}[{kind!r}]", columns[kind]), np.int64)
+        parts.append(_of_columns(own, columns, kind, fmt, scored=scored))
+    if ids and len(ids) != len(parts):
+        raise ValueError(
+            f"{name} has an image_id in {len(ids)} of {len(parts)} dicts: in all, or none"
+        )
+    listed = np.arange(next_image, next_image + len(parts))
+    if ids:
+        listed = _key(f"{name}'s image_id", ids, len(ids))
+    counts = [len(part) for part in parts]
+
+    def joined(column: str, dtype: Any) -> Array:
+        return np.concatenate([np.empty(0, dtype), *(getattr(part, column) for part in parts)])
+
+    labels = [part.labels for part in parts if len(part)]
+    if len({column.dtype.kind for column in labels}) > 1:
+        raise TypeError(f"{name} must have numbers or names for labels, one kind for all, got both")
+    boxes, masks = None, None
+    if kind == "boxes":
+        boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
+    else:
+        masks = _one_set([part.masks for part in parts if part.masks is not None])
+    return DetectionSet(
+        name, boxes, masks, np.repeat(listed, counts),
+        np.concatenate(labels) if labels else np.empty(0, np.int64),
+        joined("scores", np.float64) if scored else None, joined("areas", np.float64),
+        joined("iscrowd", np.bool_), joined("ignore", np.bool_), listed, numbered=not ids,
+    )  # fmt: skip
+
+
+def _of_table(name: str, table: BoxTable, kind: str, *, scored: bool) -> DetectionSet:
+    """A set of a table, which has the keys image and category."""
+    members = table.boxes if kind == "boxes" else table.masks
+    if members is None:
+        raise TypeError(f"{name} must be a table of {kind}, got one of others: {table!r}")
+    lacking = [key for key in ("image", "category") if key not in table.keys]
+    if lacking or (scored and table.scores is None):
+        lacking += ["scores"] if scored and table.scores is None else []
+        raise ValueError(f"{name} must have {' and '.join(lacking)}, got {table!r}")
+    columns = {
+        kind: members,
+        "image_ids": table.keys["image"],
+        "labels": table.keys["category"],
+        "scores": table.scores,
+        "iscrowd": table.iscrowd,
+    }
+    given = {column: values for column, values in columns.items() if values is not None}
+    return _of_columns(name, given, kind, table.fmt, scored=scored)
+
+
+# ---- columns -----------------------------------------------------------------------------------
+
+
+def _members(
+    name: str, value: Any, kind: str, fmt: str
+) -> tuple[Array | None, Masks | None, Array]:
+    """Boxes or masks, checked, and their areas."""
+    if kind == "masks":
+        from fastiou.geometries.masks.mask_set import read_masks
+
+        masks: Masks = read_masks(name, value).array
+        return None, masks, masks.area.astype(np.float64)
+    given: Input = BOX.read(name, value, fmt, batches=False)
+    # In float64, whatever came: COCO knows no other.
+    wide = given._replace(array=given.array.astype(np.float64, copy=False))
+    boxes = convert_members(wide, "xywh") if fmt != "xywh" else np.ascontiguousarray(wide.array)
+    missing = np.isnan(boxes)
+    if missing.any():
+        row = int(missing.any(axis=1).argmax())
+        raise ValueError(f"{name} must be numbers, got NaN in row {row}")
+    return boxes, None, boxes[:, 2] * boxes[:, 3]
+
+
+def _one_set(sets: Sequence[Masks]) -> Masks:
+    """Masks of images of several sizes as one set, padded to the largest."""
+    from fastiou.geometries.masks.mask_set import Masks
+
+    if not sets:
+        return Masks.from_rle([], (0, 0))
+    size = tuple(max(masks.shape[axis] for masks in sets) for axis in (1, 2))
+    return Masks.concatenate([masks.padded((size[0], size[1])) for masks in sets])
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        return len(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an array or a list, got {described(value)}") from None
+
+
+def _one_id(name: str, value: Any) -> Any:
+    """The number or name of one image, which may be in an array or a tensor."""
+    if isinstance(value, str):
+        return value
+    array = plain_array(name, value)
+    if array.size != 1:
+        raise ValueError(f"{name} must be one number or name, got {described(value)}")
+    return array.reshape(-1)[0].item()
+
+
+def _key(name: str, value: Any, count: int) -> Array:
+    (column,) = read_keys(name, list(value) if isinstance(value, tuple) else value, count).columns
+    return column.astype(np.str_) if column.dtype == object else column
+
+
+def _scores(name: str, value: Any, count: int, of: str) -> Array:
+    scores = score_of_each(value, count, of).astype(np.float64)
+    infinite = np.isinf(scores)
+    if infinite.any():
+        raise ValueError(
+            f"{name}['scores'] must be finite, got {scores[infinite][0]} in row "
+            f"{int(infinite.argmax())}"
+        )
+    return scores
+
+
+def _areas(name: str, value: Any, count: int) -> Array:
+    """Areas that may be missing as NaN."""
+    areas = real_input(name, value).array.astype(np.float64)
+    if areas.shape != (count,):
+        raise ValueError(f"{name} must have the shape ({count},), got {areas.shape}")
+    return areas
+
+
+def _flags(name: str, value: Any, count: int) -> Array:
+    """Booleans, or 0 and 1."""
+    flags = plain_array(name, value)
+    if flags.shape == (0,) == (count,):
+        return np.zeros(0, np.bool_)
+    if flags.shape != (count,):
+        raise ValueError(f"{name} must have the shape ({count},), got {flags.shape}")
+    if flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
+        raise ValueError(f"{name} must hold booleans, or 0 and 1, got dtype {flags.dtype}")
+    return flags.astype(np.bool_)

@@ -40,11 +40,16 @@ __all__ = [
     "SKIPPING",
     "MaskFile",
     "Size",
+    "box_fault",
+    "entries_in",
+    "load_json",
+    "mask_fault",
     "mask_size",
     "read_coco_boxes",
     "read_coco_masks",
     "result_texts",
     "size_described",
+    "sizes_of_images",
 ]
 
 #: What is kept of an annotation with a mask.
@@ -109,7 +114,8 @@ class MaskFile(MemberFile):
 # ---- both ----------------------------------------------------------------------------------------
 
 
-def _load(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any]) -> Any:
+def load_json(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """What the text says, each object of it as a hook has it; raises a FileError if it is none."""
     try:
         return json.loads(data.decode("utf-8-sig"), object_hook=hook)
     except json.JSONDecodeError as error:
@@ -120,7 +126,7 @@ def _load(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any]) -> Any
         raise FileError(path, f"cannot be read as JSON ({error})", "COCO JSON") from None
 
 
-def _entries(path: Path, content: Any) -> tuple[str, list[Any]]:
+def entries_in(path: Path, content: Any) -> tuple[str, list[Any]]:
     """The annotations or results, and what messages call their list."""
     entries, label = content, ""
     if isinstance(content, dict):
@@ -138,7 +144,7 @@ def _valid(
     path: Path, content: Any, wanted: Wanted, fault: Callable[[Any], Fault | None]
 ) -> tuple[Listed, dict[int, str]]:
     """The entries without a fault, and what is wrong with others, if these may be left out."""
-    label, entries = _entries(path, content)
+    label, entries = entries_in(path, content)
     faults: dict[int, str] = {}
     for index, entry in enumerate(entries):
         found = fault(entry)
@@ -225,13 +231,13 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     plain = plain_columns(path, data, wanted) if LAYOUTS[wanted.fmt] == 4 else None
     if plain is not None:
         return _box_file(path, plain, plain.boxes, "xywh", plain.rest, wanted)
-    content = _load(path, data, _without_outlines)
-    _, entries = _entries(path, content)
+    content = load_json(path, data, _without_outlines)
+    _, entries = entries_in(path, content)
     first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
     # Five numbers are a rotated box, if it is told which way it turns.
     rotated = LAYOUTS[wanted.fmt] == 5 and type(first) is list and len(first) == 5
     fmt = wanted.fmt if rotated else "xywh"
-    listed, faults = _valid(path, content, wanted, functools.partial(_box_fault, fmt=fmt))
+    listed, faults = _valid(path, content, wanted, functools.partial(box_fault, fmt=fmt))
     numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
     count = LAYOUTS[fmt]
     boxes = np.fromiter(numbers, np.float64, count * len(listed.entries)).reshape(-1, count)
@@ -242,7 +248,7 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 def _box_file(
     path: Path, entries: Entries, boxes: Floats, fmt: str, content: Any, wanted: Wanted
 ) -> BoxFile:
-    sizes = _images(path, content) if wanted.sizes else {}
+    sizes = sizes_of_images(path, content) if wanted.sizes else {}
     listed = ListedNames.in_lists(content, entries)
     told = {each.column: each.names for each in listed}
     return BoxFile(
@@ -251,7 +257,7 @@ def _box_file(
     )  # fmt: skip
 
 
-def _box_fault(entry: Any, fmt: str) -> Fault | None:
+def box_fault(entry: Any, fmt: str) -> Fault | None:
     """What is found in an entry without a valid box, and what is expected."""
     count = LAYOUTS[fmt]
     expected = f'"bbox": [{", ".join(header_of(fmt))}]'
@@ -319,9 +325,9 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     FileError
         The file is broken or something else, or an entry lacks what is to be read.
     """
-    content = _load(path, data, _compact)
-    listed, faults = _valid(path, content, wanted, _mask_fault)
-    images = _images(path, content)
+    content = load_json(path, data, _compact)
+    listed, faults = _valid(path, content, wanted, mask_fault)
+    images = sizes_of_images(path, content)
     if wanted.skip_invalid:
         width = max((size[1] for size in images.values() if size is not None), default=1)
         found = mask_faults([entry["segmentation"] for entry in listed.entries], width)
@@ -346,7 +352,7 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     return MaskFile(label=listed.label, masks=masks, images=images, **shared)
 
 
-def _mask_fault(entry: Any) -> Fault | None:
+def mask_fault(entry: Any) -> Fault | None:
     """What is found in an entry that has no mask of any kind, and what is expected."""
     expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
     if not isinstance(entry, dict):
@@ -362,7 +368,7 @@ def _mask_fault(entry: Any) -> Fault | None:
     return None
 
 
-def _images(path: Path, content: Any) -> dict[int | str, Size | None]:
+def sizes_of_images(path: Path, content: Any) -> dict[int | str, Size | None]:
     """The images that a file lists."""
     listed = content.get("images", []) if isinstance(content, dict) else []
     if not isinstance(listed, list):

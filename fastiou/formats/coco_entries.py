@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,10 @@ __all__ = [
     "Entries",
     "Listed",
     "ListedNames",
+    "PlainText",
     "asked",
     "plain_columns",
+    "plain_objects",
 ]
 
 #: What entries hold besides keys, scores and ids: boxes, masks, and what belongs to them.
@@ -172,30 +174,38 @@ class Listed(Entries):
 
     def scores(self) -> Floats:
         """See `Entries.scores`."""
-        scores = np.empty(len(self.entries))
         for index, entry in enumerate(self.entries):
-            where = self.where(index)
             if "score" not in entry:
                 expected = "one in every entry, as results have"
-                raise FileError(self.path, 'no "score"', expected, where)
-            value = entry["score"]
+                raise FileError(self.path, 'no "score"', expected, self.where(index))
+        return self.numbers("score")
+
+    def numbers(self, name: str) -> Floats:
+        """A field that every entry has, of finite numbers."""
+        numbers = np.empty(len(self.entries))
+        for index, entry in enumerate(self.entries):
+            value = entry[name]
             # Integers beyond all floats are not finite either.
             if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
-                found = f'"score": {described(value)}'
-                raise FileError(self.path, found, "a finite number", where)
-            scores[index] = value
-        return scores
+                found = f'"{name}": {described(value)}'
+                raise FileError(self.path, found, "a finite number", self.where(index))
+            numbers[index] = value
+        return numbers
 
     def crowds(self) -> Booleans:
         """See `Entries.crowds`."""
-        crowds = np.zeros(len(self.entries), np.bool_)
+        return self.flags("iscrowd")
+
+    def flags(self, name: str) -> Booleans:
+        """A field of 0 or 1; 0 where an entry has none."""
+        flags = np.zeros(len(self.entries), np.bool_)
         for index, entry in enumerate(self.entries):
-            value = entry.get("iscrowd", 0)
+            value = entry.get(name, 0)
             if type(value) not in (int, bool) or value not in (0, 1):
-                found = f'"iscrowd": {described(value)}'
+                found = f'"{name}": {described(value)}'
                 raise FileError(self.path, found, "0 or 1", self.where(index))
-            crowds[index] = value
-        return crowds
+            flags[index] = value
+        return flags
 
     def values(self, name: str) -> set[int | str] | None:
         """See `Entries.values`."""
@@ -279,16 +289,10 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
         "score": parser.NUMBER,
         **dict.fromkeys(("area", "segmentation"), parser.PLACE),
     }
-    if not parser.is_utf8(data):
+    text = plain_objects(data, kinds)
+    if text is None:
         return None
-    places = parser.fields_of(data)
-    if places is None:  # no object, but a list
-        places = {"annotations": (parser.after_blanks(data, 0), len(data.rstrip(BLANKS)))}
-    elif "annotations" not in places:
-        return None
-    objects = parser.read_objects(data, places["annotations"][0], kinds)
-    if objects is None or objects.end != places.pop("annotations")[1]:
-        return None
+    objects = text.objects
     needed = {"image_id", "bbox"} | ({"score"} if wanted.scored else set())
     columns = objects.columns
     if objects.count == 0 or not needed <= columns.keys():
@@ -307,8 +311,49 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
         told_crowds = crowds if present is None else crowds[present]
         if not np.isin(told_crowds, (0, 1)).all():
             return None
-    rest = {name: json.loads(data[slice(*place)]) for name, place in places.items()}
+    rest = {name: json.loads(data[slice(*place)]) for name, place in text.rest.items()}
     return Columns(path, objects, rest)
+
+
+@dataclass(frozen=True, eq=False)
+class PlainText:
+    """What the compiled parser makes of a file.
+
+    Attributes
+    ----------
+    label : str
+        What messages call the list of entries.
+    objects : Objects
+        The entries.
+    rest : dict
+        Where the values of other fields stand, as first and last place.
+    """
+
+    label: str
+    objects: Objects
+    rest: dict[str, tuple[int, int]]
+
+
+def plain_objects(data: bytes, kinds: Mapping[str, int]) -> PlainText | None:
+    """Read fields of entries; None where that is left to Python's parser.
+
+    `kinds` is as for `fastiou.parsing.json_columns.read_objects`.
+    """
+    from fastiou.parsing import json_columns as parser
+
+    if not parser.is_utf8(data):
+        return None
+    label = "annotations"
+    places = parser.fields_of(data)
+    if places is None:  # no object, but a list
+        label, places = "", {"": (parser.after_blanks(data, 0), len(data.rstrip(BLANKS)))}
+    elif label not in places:
+        return None
+    first, last = places.pop(label)
+    objects = parser.read_objects(data, first, kinds)
+    if objects is None or objects.end != last:
+        return None
+    return PlainText(label, objects, places)
 
 
 # ---- what entries tell -------------------------------------------------------------------------

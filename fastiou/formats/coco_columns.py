@@ -1,0 +1,348 @@
+"""COCO's truth and results as columns, for evaluation: no object of Python is made for an entry.
+
+Large files that are plain are read by the compiled parser; others by Python's, which also tells
+what is wrong with them. What is given is the same either way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.formats import coco_entries
+from fastiou.formats.coco import (
+    box_fault,
+    entries_in,
+    load_json,
+    mask_fault,
+    sizes_of_images,
+)
+from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed
+from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
+from fastiou.formats.errors import FileError, described
+from fastiou.formats.segmentations import Segmentations
+from fastiou.typing import Array
+
+__all__ = ["CocoColumns", "coco_columns", "columns_of_content", "read_coco_columns"]
+
+#: Fields of entries that can be read, by what they are where an entry lacks them.
+DEFAULTS: dict[str, Any] = {
+    "image_id": 0,
+    "category_id": 0,
+    "id": 0,
+    "bbox": np.nan,
+    "score": np.nan,
+    "area": np.nan,
+    "iscrowd": False,
+    "ignore": False,
+    "segmentation": None,
+}
+
+#: Those that hold whole numbers or names, and those that hold 0 or 1.
+KEYS, FLAGS = ("image_id", "category_id", "id"), ("iscrowd", "ignore")
+
+#: What evaluation cannot do without.
+NEEDED = ("image_id", "category_id")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CocoColumns:
+    """The entries of a file, annotations or results, in the order of the file.
+
+    Attributes
+    ----------
+    path : Path
+        The file, for messages.
+    label : str
+        What messages call the list of entries: "annotations", or "" for a list of results.
+    count : int
+        How many entries there are, N.
+    image_id, category_id, id : array, shape (N,)
+        Whole numbers (int64); or names where one is not a number. 0 where an entry has none.
+    bbox : array of float64, shape (N, 4)
+        Left, top, width and height; NaN where an entry has none.
+    score, area : array of float64, shape (N,)
+        NaN where an entry has none.
+    iscrowd, ignore : array of bool, shape (N,)
+        False where an entry has none.
+    segmentation : Segmentations or None
+        The masks, if they were asked for.
+    present : dict
+        For each field that some entry or every entry lacks, which have it: bool, (N,).
+    image_ids : array, shape (K,)
+        The ids of the list of images, each once; None if the file has no such list.
+    image_sizes : array of int64, shape (K, 2)
+        Height and width of each; -1 where the list does not tell.
+    category_ids : array, shape (C,)
+        The ids of the list of categories, each once; None if the file has no such list.
+    category_names : list of str
+        Their names; where one has none, the id.
+    """
+
+    path: Path
+    label: str
+    count: int
+    image_id: Array
+    category_id: Array
+    id: Array
+    bbox: Floats
+    score: Floats
+    area: Floats
+    iscrowd: Booleans
+    ignore: Booleans
+    segmentation: Segmentations | None
+    present: dict[str, Booleans]
+    image_ids: Array | None = None
+    image_sizes: Integers = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    category_ids: Array | None = None
+    category_names: list[str] = field(default_factory=list)
+    lists: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def has(self, name: str) -> Booleans:
+        """Which entries have a field."""
+        return self.present.get(name, np.ones(self.count, np.bool_))
+
+    def where(self, index: int) -> str:
+        """The place of an entry, for messages."""
+        return f"{self.label}[{index}]"
+
+    def listed(self, name: str) -> Any:
+        """What the file has in another field, such as "images", as Python's objects; or None."""
+        value = self.lists.get(name)
+        return json.loads(value) if isinstance(value, bytes) else value
+
+
+def coco_columns(
+    path: str | Path,
+    needed: Collection[str] = (*NEEDED, "bbox"),
+    optional: Collection[str] = ("area", "iscrowd", "ignore", "id"),
+) -> CocoColumns:
+    """Read a file of COCO's annotations or results.
+
+    Parameters
+    ----------
+    path
+        The file, compressed by gzip or not.
+    needed
+        Fields that every entry must have, among those of `CocoColumns`.
+    optional
+        Fields that are read where entries have them. Others are not looked at.
+
+    Raises
+    ------
+    FileError
+        The file is missing or broken, or an entry lacks what is needed. The message names the
+        file and the entry.
+    """
+    path = Path(path)
+    expected = "COCO JSON"
+    data = read_content(path, expected)
+    check_text(path, data, expected)
+    return read_coco_columns(path, data, needed, optional)
+
+
+def read_coco_columns(
+    path: Path, data: bytes, needed: Collection[str], optional: Collection[str] = ()
+) -> CocoColumns:
+    """As `coco_columns`, of the content of a file."""
+    fields = [name for name in DEFAULTS if name in needed or name in optional]
+    found = _plain_columns(path, data, needed, fields)
+    if found is None:
+        # Only masks, which may be long, are kept from Python's objects as arrays.
+        return columns_of_content(path, load_json(path, data), needed, optional)
+    return found
+
+
+# ---- from objects of Python --------------------------------------------------------------------
+
+
+def columns_of_content(
+    path: Path, content: Any, needed: Collection[str], optional: Collection[str] = ()
+) -> CocoColumns:
+    """As `coco_columns`, of what `json.loads` makes of a file.
+
+    `path` is what messages call it.
+    """
+    label, entries = entries_in(path, content)
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", f"{label}[{index}]")
+    every = Listed(path, label, entries, range(len(entries)))
+    columns: dict[str, Any] = {}
+    present: dict[str, Booleans] = {}
+    for name in DEFAULTS:
+        if name in needed:
+            columns[name] = _column(every, name)
+        elif name in optional:
+            has = np.array([not _is_none(name, entry.get(name)) for entry in entries], np.bool_)
+            chosen = np.flatnonzero(has).tolist()
+            some = Listed(path, label, [entries[index] for index in chosen], chosen)
+            columns[name] = _spread(name, _column(some, name), has)
+            if len(chosen) < len(entries) or not entries:
+                present[name] = has
+        else:
+            columns[name] = _missing(name, len(entries))
+            present[name] = np.zeros(len(entries), np.bool_)
+    if columns["segmentation"] is not None:
+        values = columns["segmentation"]
+        columns["segmentation"] = Segmentations(path, label, values)
+    lists = {}
+    if isinstance(content, dict):
+        lists = {name: value for name, value in content.items() if name != label}
+    return CocoColumns(
+        path=path, label=label, count=len(entries), present=present, lists=lists, **columns,
+        **_images_of(path, lists), **_categories_of(path, lists),
+    )  # fmt: skip
+
+
+def _is_none(name: str, value: Any) -> bool:
+    """Whether a field is not there, by the value that it has."""
+    return value is None or (name in ("bbox", "segmentation") and value == [])
+
+
+def _missing(name: str, count: int) -> Any:
+    """The column of a field that no entry has."""
+    default = DEFAULTS[name]
+    if default is None:
+        return None
+    return np.full((count, 4) if name == "bbox" else count, default, np.array(default).dtype)
+
+
+def _spread(name: str, values: Any, has: Booleans) -> Any:
+    """A column of all entries, of the values of those that have the field."""
+    if len(values) == len(has):
+        return values
+    if name == "segmentation":
+        some = iter(values)
+        return [next(some) if has_it else None for has_it in has.tolist()]
+    if not len(values):
+        return _missing(name, len(has))
+    column = np.full((len(has), *values.shape[1:]), DEFAULTS[name], values.dtype)
+    column[has] = values
+    return column
+
+
+def _column(entries: Listed, name: str) -> Any:
+    """A field of entries that must all have it."""
+    if name in KEYS:
+        return entries.key(name)
+    if name == "score":
+        return entries.scores()
+    if name == "area":
+        return entries.numbers(name)
+    if name in FLAGS:
+        return entries.flags(name)
+    of_boxes = name == "bbox"
+    for index, entry in enumerate(entries.entries):
+        fault = box_fault(entry, "xywh") if of_boxes else mask_fault(entry)
+        if fault is not None:
+            raise FileError(entries.path, *fault, entries.where(index))
+    values = [entry[name] for entry in entries.entries]
+    return np.array(values, np.float64).reshape(-1, 4) if of_boxes else values
+
+
+def _images_of(path: Path, lists: dict[str, Any]) -> dict[str, Any]:
+    """What the list of images tells, as `CocoColumns` has it."""
+    if "images" not in lists:
+        return {}
+    sizes = sizes_of_images(path, lists)
+    told = np.array([size or (-1, -1) for size in sizes.values()], np.int64).reshape(-1, 2)
+    return {"image_ids": _ids(list(sizes)), "image_sizes": told}
+
+
+def _categories_of(path: Path, lists: dict[str, Any]) -> dict[str, Any]:
+    """What the list of categories tells, as `CocoColumns` has it."""
+    if "categories" not in lists:
+        return {}
+    categories = lists["categories"]
+    if not isinstance(categories, list):
+        raise FileError(path, described(categories), "a list of categories", "categories")
+    every = Listed(path, "categories", categories, range(len(categories)))
+    names: dict[int | str, str] = {}
+    for index, entry in enumerate(categories):
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", every.where(index))
+        number = entry.get("id")
+        if type(number) is not str or not number:
+            number = every.whole(index, "id", NUMBER_OR_NAME)
+        name = entry.get("name")
+        if names.setdefault(number, name if type(name) is str else str(number)) != name and (
+            type(name) is str
+        ):
+            found = f"category {number} again, named {described(name)}"
+            raise FileError(
+                path, found, f"{described(names[number])}, as before", every.where(index)
+            )
+    return {"category_ids": _ids(list(names)), "category_names": list(names.values())}
+
+
+def _ids(values: list[int | str]) -> Array:
+    """Numbers or names as a column, as those of entries are."""
+    if any(type(value) is str for value in values):
+        return np.array([str(value) for value in values], np.str_)
+    return np.array(values, np.int64)
+
+
+# ---- from text ---------------------------------------------------------------------------------
+
+
+def _plain_columns(
+    path: Path, data: bytes, needed: Collection[str], fields: list[str]
+) -> CocoColumns | None:
+    """The columns of a large file that is plain; None if it is another."""
+    if len(data) < coco_entries.COMPILED_FROM:
+        return None
+    # Numba takes 0.1 s to import, which files that are small do not need.
+    from fastiou.parsing import json_columns as parser
+
+    kinds = {
+        **dict.fromkeys((*KEYS, *FLAGS), parser.INTEGER),
+        "bbox": parser.FOUR_NUMBERS,
+        **dict.fromkeys(("score", "area"), parser.NUMBER),
+        "segmentation": parser.PLACE,
+    }
+    text = coco_entries.plain_objects(data, {name: kinds[name] for name in fields})
+    if text is None or not text.objects.count:
+        return None
+    objects = text.objects
+    columns: dict[str, Any] = {}
+    present: dict[str, Booleans] = {}
+    for name in DEFAULTS:
+        if name not in objects.columns:
+            if name in needed:
+                return None
+            columns[name] = _missing(name, objects.count)
+            present[name] = np.zeros(objects.count, np.bool_)
+            continue
+        has = objects.present[name]
+        if has is not None:
+            if name in needed:
+                return None
+            present[name] = has
+        column = objects.columns[name]
+        if name in FLAGS:
+            told = column if has is None else column[has]
+            if not ((told == 0) | (told == 1)).all():
+                return None
+            column = column == 1
+        if has is not None and name != "segmentation":
+            column = _spread(name, column[has], has)
+        columns[name] = np.ascontiguousarray(column)
+    if columns["segmentation"] is not None:
+        return None
+    lists = {name: data[slice(*place)] for name, place in text.rest.items()}
+    loaded = {
+        name: json.loads(lists[name]) for name in ("images", "categories") if name in lists
+    }  # fmt: skip
+    return CocoColumns(
+        path=path, label=text.label, count=objects.count, present=present, lists=lists,
+        **columns, **_images_of(path, loaded), **_categories_of(path, loaded),
+    )  # fmt: skip

@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fastiou.formats.coco import MaskFile, mask_size
+from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.sizes import mask_size
 from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 

@@ -31,6 +31,7 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.mask_faults import mask_faults
+from fastiou.formats.sizes import Size, mask_size, size_described
 from fastiou.tables.columns import (
     key_named,
 )
@@ -39,17 +40,16 @@ from fastiou.tables.layouts import LAYOUTS, header_of
 __all__ = [
     "SKIPPING",
     "MaskFile",
-    "Size",
     "box_fault",
     "entries_in",
     "load_json",
     "mask_fault",
-    "mask_size",
     "read_coco_boxes",
     "read_coco_masks",
     "result_texts",
-    "size_described",
     "sizes_of_images",
+    "with_arrays",
+    "without_outlines",
 ]
 
 #: What is kept of an annotation with a mask.
@@ -66,9 +66,6 @@ SKIPPING = "--skip-invalid leaves such annotations out"
 
 #: What was found in an entry, and what was expected.
 Fault = tuple[str, str]
-
-#: Height and width of an image.
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -204,7 +201,8 @@ def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
 # ---- boxes ---------------------------------------------------------------------------------------
 
 
-def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
+def without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same object without its mask."""
     # They are most of a file, and as Python lists would take a hundred times the memory of boxes.
     if "segmentation" in entry:
         entry["segmentation"] = None
@@ -231,7 +229,7 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     plain = plain_columns(path, data, wanted) if LAYOUTS[wanted.fmt] == 4 else None
     if plain is not None:
         return _box_file(path, plain, plain.boxes, "xywh", plain.rest, wanted)
-    content = load_json(path, data, _without_outlines)
+    content = load_json(path, data, without_outlines)
     _, entries = entries_in(path, content)
     first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
     # Five numbers are a rotated box, if it is told which way it turns.
@@ -284,18 +282,24 @@ def box_fault(entry: Any, fmt: str) -> Fault | None:
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
-    """An object of a file with masks, long lists in it as arrays: a quarter of the memory."""
-    if "counts" in entry:
-        entry["counts"] = _as_array(entry["counts"], {int}, np.int64)
+    """An object of a file with masks, without what nobody reads."""
+    entry = with_arrays(entry)
     if "segmentation" not in entry:
         return entry
-    outlines = entry["segmentation"]
-    if type(outlines) is list:
-        entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
     return {
         name: value for name, value in entry.items()
         if name in KEPT or type(value) not in (list, dict)
     }  # fmt: skip
+
+
+def with_arrays(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same object, long lists of masks in it as arrays: a quarter of the memory."""
+    if "counts" in entry:
+        entry["counts"] = _as_array(entry["counts"], {int}, np.int64)
+    outlines = entry.get("segmentation")
+    if type(outlines) is list:
+        entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
+    return entry
 
 
 def _as_array(value: Any, types: set[type], dtype: type) -> Any:
@@ -390,18 +394,3 @@ def sizes_of_images(path: Path, content: Any) -> dict[int | str, Size | None]:
             found = f"image {number} again, {size_described(size)}"
             raise FileError(path, found, f"{size_described(images[number])}, as before", where)
     return images
-
-
-def mask_size(path: Path, name: str, value: Any, where: str, remedy: str = "") -> Size:
-    """The size of an image that `value` says, checked; a remedy ends the message."""
-    from fastiou.geometries.masks.run_lengths import image_size
-
-    try:
-        return image_size(name, value)
-    except (TypeError, ValueError) as error:
-        raise FileError(path, f"{error}{remedy}", None, where) from None
-
-
-def size_described(size: Size | None) -> str:
-    """A size as it may stand in a message."""
-    return "without a size" if size is None else f"{size[0]} × {size[1]} pixels"

@@ -21,11 +21,15 @@ from fastiou.formats.coco import (
     load_json,
     mask_fault,
     sizes_of_images,
+    with_arrays,
+    without_outlines,
 )
-from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed
+from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed, PlainText
 from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.segmentations import Segmentations
+from fastiou.formats.sizes import are_sizes
+from fastiou.parsing.mask_kinds import OTHER, RINGS
 from fastiou.typing import Array
 
 __all__ = ["CocoColumns", "coco_columns", "columns_of_content", "read_coco_columns"]
@@ -156,8 +160,8 @@ def read_coco_columns(
     fields = [name for name in DEFAULTS if name in needed or name in optional]
     found = _plain_columns(path, data, needed, fields)
     if found is None:
-        # Only masks, which may be long, are kept from Python's objects as arrays.
-        return columns_of_content(path, load_json(path, data), needed, optional)
+        hook = with_arrays if "segmentation" in fields else without_outlines
+        return columns_of_content(path, load_json(path, data, hook), needed, optional)
     return found
 
 
@@ -191,9 +195,11 @@ def columns_of_content(
         else:
             columns[name] = _missing(name, len(entries))
             present[name] = np.zeros(len(entries), np.bool_)
-    if columns["segmentation"] is not None:
-        values = columns["segmentation"]
-        columns["segmentation"] = Segmentations(path, label, values)
+    values = columns["segmentation"]
+    if values is not None:
+        columns["segmentation"] = Segmentations(
+            path, lambda row: f"{label}[{row}]", len(entries), dict(enumerate(values))
+        )
     lists = {}
     if isinstance(content, dict):
         lists = {name: value for name, value in content.items() if name != label}
@@ -327,22 +333,83 @@ def _plain_columns(
             if name in needed:
                 return None
             present[name] = has
+        if name == "segmentation":
+            continue
         column = objects.columns[name]
         if name in FLAGS:
             told = column if has is None else column[has]
             if not ((told == 0) | (told == 1)).all():
                 return None
             column = column == 1
-        if has is not None and name != "segmentation":
+        if has is not None:
             column = _spread(name, column[has], has)
         columns[name] = np.ascontiguousarray(column)
-    if columns["segmentation"] is not None:
-        return None
-    lists = {name: data[slice(*place)] for name, place in text.rest.items()}
-    loaded = {
-        name: json.loads(lists[name]) for name in ("images", "categories") if name in lists
-    }  # fmt: skip
+    if "segmentation" in objects.columns:
+        columns["segmentation"], has = _masks_of(path, text, data, "segmentation" in needed)
+        if not has.all():
+            present["segmentation"] = has
+    lists: dict[str, bytes] = {name: data[slice(*place)] for name, place in text.rest.items()}
+    images = _plain_images(lists["images"]) if "images" in lists else {}
+    if images is None:
+        images = _images_of(path, {"images": json.loads(lists["images"])})
+    categories: dict[str, Any] = {}
+    if "categories" in lists:
+        categories = _categories_of(path, {"categories": json.loads(lists["categories"])})
     return CocoColumns(
-        path=path, label=text.label, count=objects.count, present=present, lists=lists,
-        **columns, **_images_of(path, loaded), **_categories_of(path, loaded),
+        path=path, label=text.label, count=objects.count, present=present, lists=dict(lists),
+        **columns, **images, **categories,
     )  # fmt: skip
+
+
+def _plain_images(data: bytes) -> dict[str, Any] | None:
+    """What a list of images tells, as `CocoColumns` has it; None if it is not plain."""
+    from fastiou.parsing import json_columns as parser
+
+    sides = ("height", "width")
+    objects = parser.read_objects(data, 0, dict.fromkeys(("id", *sides), parser.INTEGER))
+    if objects is None or objects.end != len(data) or not objects.count:
+        return None
+    columns = objects.columns
+    if "id" not in columns or any(has is not None for has in objects.present.values()):
+        return None
+    ids = np.ascontiguousarray(columns["id"])
+    if len(np.unique(ids)) < len(ids):
+        return None
+    sizes = np.full((len(ids), 2), -1, np.int64)
+    if not columns.keys().isdisjoint(sides):
+        if not set(sides) <= columns.keys():
+            return None
+        sizes = np.stack([columns[name] for name in sides], axis=1)
+        if not are_sizes(sizes).all():
+            return None
+    return {"image_ids": ids, "image_sizes": sizes}
+
+
+def _masks_of(
+    path: Path, text: PlainText, data: bytes, is_needed: bool
+) -> tuple[Segmentations, Booleans]:
+    """The masks of a text, and which entries have one."""
+    from fastiou.parsing.json_masks import describe_masks
+
+    objects, count = text.objects, text.objects.count
+    has = objects.present["segmentation"]
+    has = np.ones(count, np.bool_) if has is None else has.copy()
+    places = np.where(has[:, None], objects.columns["segmentation"], -1)
+    texts = describe_masks(data, places)
+    is_runs = (texts.kinds != OTHER) & (texts.kinds != RINGS)
+    texts.kinds[is_runs & ~are_sizes(texts.sizes)] = OTHER
+    others: dict[int, Any] = {}
+    for row in np.flatnonzero(texts.kinds == OTHER).tolist():
+        value = None
+        if has[row]:
+            value = json.loads(data[slice(*places[row].tolist())], object_hook=with_arrays)
+            if not is_needed and _is_none("segmentation", value):
+                has[row] = False
+            else:
+                if isinstance(value, list):
+                    value = with_arrays({"segmentation": value})["segmentation"]
+                fault = mask_fault({"segmentation": value})
+                if fault is not None:
+                    raise FileError(path, *fault, f"{text.label}[{row}]")
+        others[row] = value if has[row] else None
+    return Segmentations(path, lambda row: f"{text.label}[{row}]", count, others, texts), has

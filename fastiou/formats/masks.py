@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastiou.formats.coco import SKIPPING, MaskFile, Size, mask_size, size_described
+from fastiou.formats.coco import SKIPPING, MaskFile
 from fastiou.formats.content import Integers
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.mask_faults import OUTLINES, RUNS, fault_described
+from fastiou.formats.sizes import Size, mask_size, size_described
 
 if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks

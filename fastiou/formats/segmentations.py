@@ -1,61 +1,116 @@
-"""The masks of COCO's entries, of which those that are asked for are packed."""
+"""The masks of COCO's entries, of which those that are asked for are packed.
+
+They are objects of Python, or stand in a text: what is plain there is packed straight from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastiou.formats.coco import mask_size, size_described
 from fastiou.formats.content import Booleans, Integers
 from fastiou.formats.errors import FileError
-from fastiou.formats.mask_faults import OUTLINES, RUNS, fault_described
+from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_faults
+from fastiou.formats.sizes import Size, mask_size, size_described
+from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks
+    from fastiou.geometries.masks.run_lengths import RunLengths
+    from fastiou.parsing.json_masks import MaskTexts
 
 __all__ = ["Segmentations"]
 
 #: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
 MASKS_AT_A_TIME = 1024
 
+#: Kinds of objects, behind those of masks in a text.
+RUNS_OF_PYTHON, OUTLINES_OF_PYTHON = 4, 5
 
-class Segmentations:
+#: The kind of objects that is read from a text, by the kind in it.
+OF_PYTHON = {LETTERS: RUNS_OF_PYTHON, NUMBERS: RUNS_OF_PYTHON, RINGS: OUTLINES_OF_PYTHON}
+
+#: What is called with the number of masks packed so far and in all.
+Progress = Callable[[int, int], None]
+
+
+class Segmentations(Sequence[Any]):
     """The values of "segmentation" of the entries of a file.
+
+    As a sequence they are objects of Python: a dict of run lengths, a list of polygons, or None.
 
     Parameters
     ----------
     path
         The file, for messages.
-    label
-        What messages call the list of entries.
-    values
-        For each entry a dict of run lengths, a list of polygons, or None where it has none. Only
-        that it is one of them was checked.
+    where
+        What messages call an entry, by its number.
+    count
+        How many entries there are.
+    objects
+        Objects by the numbers of their entries. Only that each is a dict with a size and counts, a
+        list, or None was checked.
+    texts
+        The masks of all other entries.
+    remedy
+        Ends messages about a mask.
     """
 
-    def __init__(self, path: Path, label: str, values: Sequence[Any]) -> None:
-        self.path = path
-        self.label = label
-        self._values = values
+    def __init__(
+        self,
+        path: Path,
+        where: Callable[[int], str],
+        count: int,
+        objects: Mapping[int, Any],
+        texts: MaskTexts | None = None,
+        remedy: str = "",
+    ) -> None:
+        self._path = path
+        self._where = where
+        self._count = count
+        self._objects = objects
+        self._texts = texts
+        self._remedy = remedy
+        self._kinds = self._kinds_of_all()
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._count
+
+    def __getitem__(self, row: Any) -> Any:
+        """The value of an entry."""
+        if self._texts is None or row in self._objects:
+            return self._objects[row]
+        return json.loads(self._texts.data[slice(*self._texts.places[row].tolist())])
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(self._count))
+
+    def _kinds_of_all(self) -> Integers:
+        kinds = np.empty(self._count, np.int64)
+        if self._texts is not None:
+            kinds[:] = self._texts.kinds
+        for row, value in self._objects.items():
+            if value is None:
+                kinds[row] = OTHER
+            else:
+                is_runs = isinstance(value, Mapping)
+                kinds[row] = RUNS_OF_PYTHON if is_runs else OUTLINES_OF_PYTHON
+        return kinds
 
     @property
     def is_outline(self) -> Booleans:
         """Which are polygons."""
-        return np.array([isinstance(value, list) for value in self._values], np.bool_)
+        return np.isin(self._kinds, (RINGS, OUTLINES_OF_PYTHON))
 
-    def masks(
-        self,
-        rows: Any,
-        sizes: Any,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Masks:
+    # ---- packed --------------------------------------------------------------------------------
+
+    def masks(self, rows: Any, sizes: Any, progress: Progress = lambda done, total: None) -> Masks:
         """Masks of some entries, in the order in which they are asked for.
 
         Those of images of all sizes are padded to the largest, which takes no memory.
@@ -73,73 +128,176 @@ class Segmentations:
         Raises
         ------
         FileError
-            A mask is malformed, or polygons are in an image of unknown size. The message names the
-            file and the entry.
+            A mask is malformed, polygons are in an image of unknown size, or the masks do not fit
+            in memory. The message names the file and the entry.
         """
         from fastiou.geometries.masks.mask_set import Masks, join_sets
+        from fastiou.geometries.masks.packing import pack_runs
 
-        rows = np.asarray(rows, np.int64)
-        sizes = self._sizes_of(rows, np.asarray(sizes, np.int64).reshape(-1, 2))
+        rows, sizes = self._asked(rows, sizes)
         if not len(rows):
             return Masks.from_rle([], (0, 0))
-        distinct, numbers = np.unique(sizes, axis=0, return_inverse=True)
-        largest = tuple(distinct.max(axis=0).tolist())
-        # In NumPy 2.0 alone, the numbers have two dimensions.
-        kinds = 2 * numbers.reshape(-1) + self.is_outline[rows]
-        order = np.argsort(kinds, kind="stable")
-        cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
         sets: list[Masks] = []
-        for kind in range(2 * len(distinct)):
-            for begin in range(cuts[kind], cuts[kind + 1], MASKS_AT_A_TIME):
-                end = min(begin + MASKS_AT_A_TIME, cuts[kind + 1])
-                height, width = distinct[kind // 2].tolist()
-                packed = self._packed(rows[order[begin:end]], (height, width), kind % 2 == 1)
-                sets.append(packed.padded(largest))
-                progress(end, len(rows))
-        return join_sets(sets, order)
+        order = []
+        done = 0
+        for some, runs, first in self._parts(rows, sizes):
+            with self._in_words(rows[some]):
+                sets.append(Masks._of(pack_runs(runs, first)))
+            order.append(some)
+            done += len(some)
+            progress(done, len(rows))
+            del runs
+        with self._in_words(rows):
+            return join_sets(sets, np.concatenate(order))
 
     def measured(self, rows: Any, sizes: Any) -> tuple[Integers, Integers]:
         """Pixels and bounding boxes of masks, (n,) and (n, 4), as `Masks` has them.
 
-        Parameters, rules and errors are those of `masks`; it takes less time and memory.
+        Parameters, rules and errors are those of `masks`. Bits are made only of masks of several
+        polygons.
         """
-        masks = self.masks(rows, sizes)
-        return masks.area, masks.boxes
+        from fastiou.geometries.masks.packing import measure_runs, pack_runs
 
-    def _sizes_of(self, rows: Integers, sizes: Integers) -> Integers:
-        """The sizes of images, those of run lengths included."""
-        sizes = sizes.copy()
-        for i, row in enumerate(rows.tolist()):
-            value, where = self._values[row], f"{self.label}[{row}]"
-            told = None if sizes[i, 0] < 0 else tuple(sizes[i].tolist())
-            if isinstance(value, list):
-                if told is None:
-                    found = "polygons of an image, the size of which is not told"
-                    expected = '"height" and "width" of the image in "images"'
-                    raise FileError(self.path, found, expected, where)
-                continue
-            own = mask_size(self.path, '"segmentation": size', value["size"], where)
-            if told is not None and own != told:
-                found = f'"segmentation" of {size_described(own)}'
-                expected = f"{size_described(told)}, the size of the image"
-                raise FileError(self.path, found, expected, where)
-            sizes[i] = own
-        return sizes
+        rows, sizes = self._asked(rows, sizes)
+        areas, boxes = np.zeros(len(rows), np.int64), np.zeros((len(rows), 4), np.int64)
+        for some, runs, first in self._parts(rows, sizes):
+            with self._in_words(rows[some]):
+                if first is None or len(first) == len(runs.offsets):
+                    boxes[some], areas[some] = measure_runs(runs)
+                else:
+                    packed = pack_runs(runs, first)
+                    boxes[some], areas[some] = packed.boxes, packed.areas
+        return areas, boxes
 
-    def _packed(self, rows: Array, size: tuple[int, int], outlines: bool) -> Masks:
-        """Masks of one kind and size."""
-        from fastiou.geometries.masks.mask_set import Masks
+    def _asked(self, rows: Any, sizes: Any) -> tuple[Integers, Integers]:
+        """Which entries, and the size of the image of each, which run lengths may tell."""
+        rows = np.asarray(rows, np.int64)
+        sizes = np.array(sizes, np.int64).reshape(-1, 2)
+        outlines = self.is_outline[rows]
+        if self._texts is None:
+            doubtful = np.ones(len(rows), np.bool_)
+        else:
+            own = self._texts.sizes[rows]
+            is_known = sizes[:, 0] >= 0
+            doubtful = np.where(outlines, ~is_known, is_known & (own != sizes).any(axis=1))
+            doubtful |= self._kinds[rows] >= OTHER
+            sizes = np.where(is_known[:, None], sizes, own)
+        for i in np.flatnonzero(doubtful).tolist():
+            size = tuple(sizes[i].tolist())
+            sizes[i] = self._size_of(int(rows[i]), size if size[0] >= 0 else None)
+        return rows, sizes
 
-        name = OUTLINES if outlines else RUNS
-        make: Callable[..., Masks] = Masks.from_polygons if outlines else Masks.from_rle
-        where = f"{self.label}[{rows[0]}]"
+    def _size_of(self, row: int, told: Size | None) -> Size:
+        """The size of an image, which may be told already; raises a FileError."""
+        value, where = self[row], self._where(row)
+        if value is None:
+            raise FileError(self._path, 'no "segmentation"', "one to be packed", where)
+        if not isinstance(value, Mapping):
+            if told is None:
+                found = "polygons of an image, the size of which is not told"
+                expected = '"height" and "width" of the image in "images"'
+                raise FileError(self._path, found, expected, where)
+            return told
+        own = mask_size(self._path, '"segmentation": size', value["size"], where, self._remedy)
+        if told not in (None, own):
+            found = f'"segmentation" of {size_described(own)}'
+            expected = f"{size_described(told)}, the size of the image"
+            raise FileError(self._path, found, expected, where)
+        return own
+
+    def _parts(
+        self, rows: Integers, sizes: Integers
+    ) -> Iterator[tuple[Integers, RunLengths, Array | None]]:
+        """Run lengths of some entries at a time.
+
+        With them come their positions among the rows, and which run lengths are of each, if there
+        are several.
+        """
+        kinds = self._kinds[rows]
+        largest = tuple(sizes.max(axis=0, initial=0).tolist())
         try:
-            return make([self._values[row] for row in rows.tolist()], size)
-        except MemoryError as error:
-            raise FileError(self.path, str(error) or "out of memory", None, where) from None
+            for kind in np.unique(kinds).tolist():
+                every = np.flatnonzero(kinds == kind)
+                for begin in range(0, len(every), MASKS_AT_A_TIME):
+                    some = every[begin : begin + MASKS_AT_A_TIME]
+                    with self._in_words(rows[some]):
+                        read = self._read(kind, rows[some], sizes[some], largest)
+                        if read is not None:
+                            yield some, *read
+                            continue
+                    # Python tells what is wrong, or takes what is rare.
+                    distinct, numbers = np.unique(sizes[some], axis=0, return_inverse=True)
+                    for number, size in enumerate(distinct.tolist()):
+                        own = some[numbers.reshape(-1) == number]
+                        with self._in_words(rows[own]):
+                            objects = [self[row] for row in rows[own].tolist()]
+                            read = _read_objects(OF_PYTHON.get(kind, kind), objects, size, largest)
+                        yield own, *read
         except (TypeError, ValueError) as error:
-            if len(rows) > 1:
-                # One by one, since the message counts within what it was given.
-                for row in rows:
-                    self._packed(row[None], size, outlines)
-            raise FileError(self.path, fault_described(name, error), None, where) from None
+            raise self._fault(rows, sizes) or error from None
+
+    def _read(
+        self, kind: int, rows: Integers, sizes: Integers, largest: Size
+    ) -> tuple[RunLengths, Array | None] | None:
+        """Run lengths of masks in the text, all of one kind; None if something is wrong or rare."""
+        if self._texts is None or kind not in OF_PYTHON:
+            return None
+        from fastiou.geometries.masks.polygons import rasterise_corners
+        from fastiou.geometries.masks.run_lengths import RunLengths, decode
+
+        pixels, heights = sizes[:, 0] * sizes[:, 1], np.ascontiguousarray(sizes[:, 0])
+        if kind == RINGS:
+            rings = self._texts.rings(rows)
+            if rings is None:
+                return None
+            of_each = np.repeat(sizes, np.diff(rings.first), axis=0)
+            try:
+                runs = rasterise_corners(str, rings.corners, rings.cuts, of_each, largest)
+            except ValueError:
+                return None
+            return runs, rings.first
+        if kind == LETTERS:
+            counts, offsets, findings = decode(*self._texts.letters(rows), pixels)
+            is_valid = not findings[:, 0].any()
+        else:
+            counts, offsets = self._texts.counts(rows)
+            # Sums of more could overflow.
+            is_valid = counts.max(initial=0) <= pixels.max(initial=0)
+            is_valid = is_valid and (np.add.reduceat(counts, offsets[:-1]) == pixels).all()
+        return (RunLengths(largest, counts, offsets, heights), None) if is_valid else None
+
+    @contextlib.contextmanager
+    def _in_words(self, rows: Integers) -> Iterator[None]:
+        """Raise a FileError where there is not enough memory."""
+        try:
+            yield
+        except MemoryError as error:
+            where = self._where(int(rows[0]))
+            raise FileError(self._path, str(error) or "out of memory", None, where) from None
+
+    def _fault(self, rows: Integers, sizes: Integers) -> FileError | None:
+        """What is to be raised for the first mask that is malformed."""
+        width = int(sizes[:, 1].max())
+        for begin in range(0, len(rows), MASKS_AT_A_TIME):
+            some = rows[begin : begin + MASKS_AT_A_TIME].tolist()
+            faults = mask_faults([self[row] for row in some], width)
+            if faults:
+                first = min(faults)
+                where = self._where(some[first])
+                return FileError(self._path, f"{faults[first]}{self._remedy}", None, where)
+        return None
+
+
+def _read_objects(
+    kind: int, objects: list[Any], size: Size, largest: Size
+) -> tuple[RunLengths, Array | None]:
+    """Run lengths of objects of one kind and size, and which are of each mask."""
+    from fastiou.geometries.masks.polygons import rasterise
+    from fastiou.geometries.masks.run_lengths import read_run_lengths
+
+    first = None
+    if kind == RUNS_OF_PYTHON:
+        runs = read_run_lengths(RUNS, objects, size)
+    else:
+        runs, first = rasterise(OUTLINES, objects, size)
+    return runs._replace(size=largest, heights=runs.heights_of_each), first

@@ -14,10 +14,23 @@ from numba.extending import register_jitable
 
 from fastiou.parsing.decimals import nearest_float
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import address, byte_at, int64_at
+from fastiou.runtime.vectors import address, any_word_at, byte_at, int64_at
 from fastiou.typing import Array
 
-__all__ = ["FAULT", "FOUR_NUMBERS", "INTEGER", "NUMBER", "PLACE", "READ_OBJECTS", "SKIP_VALUE"]
+__all__ = [
+    "FAULT",
+    "FOUR_NUMBERS",
+    "INTEGER",
+    "NUMBER",
+    "PLACE",
+    "READ_OBJECTS",
+    "SKIP_VALUE",
+    "after_blanks",
+    "integer",
+    "is_digit",
+    "number",
+    "plain_letters",
+]
 
 #: What is returned where a text cannot be read.
 FAULT = -1
@@ -37,6 +50,9 @@ LARGEST_EXPONENT = 1 << 40
 
 TEN = np.uint64(10)
 
+#: The least size of a page of memory, from whose start to end all can be read where a byte can.
+PAGE = 4096
+
 # of the bytes that follow
 QUOTE, COMMA, COLON, BACKSLASH, MINUS, PLUS, POINT = (ord(letter) for letter in '",:\\-+.')
 OPENED, CLOSED, LIST_OPENED, LIST_CLOSED = (ord(letter) for letter in "{}[]")
@@ -44,9 +60,13 @@ ZERO, SMALL_E, LARGE_E, SMALL_U = (ord(letter) for letter in "0eEu")
 SMALL_T, SMALL_F, SMALL_N = (ord(letter) for letter in "tfn")
 SPACE, TAB, LINE_FEED, RETURN = (ord(letter) for letter in " \t\n\r")
 
+# eight bytes of one kind
+ONES, UPPER_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+QUOTES, BACKSLASHES = ONES * np.uint64(QUOTE), ONES * np.uint64(BACKSLASH)
+
 
 @register_jitable
-def _after_blanks(text: int, at: int) -> int:
+def after_blanks(text: int, at: int) -> int:
     """Where the next token begins."""
     while True:
         byte = byte_at(text, at)
@@ -57,8 +77,29 @@ def _after_blanks(text: int, at: int) -> int:
 
 
 @register_jitable
-def _is_digit(byte: int) -> bool:
+def is_digit(byte: int) -> bool:
+    """Whether a byte is a digit of ASCII."""
     return 0 <= byte - ZERO <= 9
+
+
+@register_jitable
+def plain_letters(start: int) -> int:
+    """How many letters of a string can be stepped over at an address: none is special. Not all are.
+
+    Eight are read at once, where they lie in one page of memory: those behind the end of a text may
+    not be there.
+    """
+    first = start
+    while start & (PAGE - 1) <= PAGE - 8:
+        word = any_word_at(start, 0)
+        # A byte of 0 has its upper bit set by these, and perhaps one above it.
+        quotes, escapes = word ^ QUOTES, word ^ BACKSLASHES
+        special = (quotes - ONES) & ~quotes | (escapes - ONES) & ~escapes
+        special |= (word - ONES * np.uint64(SPACE)) & ~word
+        if special & UPPER_BITS != np.uint64(0):
+            break
+        start += 8
+    return start - first
 
 
 @register_jitable
@@ -66,6 +107,7 @@ def _after_string(text: int, at: int) -> int:
     """Step over a string, from its quote on."""
     at += 1
     while True:
+        at += plain_letters(text + at)
         byte = byte_at(text, at)
         at += 1
         if byte == QUOTE:
@@ -79,38 +121,38 @@ def _after_string(text: int, at: int) -> int:
                 for _ in range(4):
                     digit = byte_at(text, at)
                     at += 1
-                    if not (_is_digit(digit) or 0 <= (digit | 32) - 97 <= 5):
+                    if not (is_digit(digit) or 0 <= (digit | 32) - 97 <= 5):
                         return FAULT
             elif escaped not in (34, 92, 47, 98, 102, 110, 114, 116):  # " \\ / b f n r t
                 return FAULT
 
 
 @register_jitable
-def _after_digits(text: int, at: int) -> int:
+def after_digits(text: int, at: int) -> int:
     """Step over one digit or more."""
     first = at
-    while _is_digit(byte_at(text, at)):
+    while is_digit(byte_at(text, at)):
         at += 1
     return at if at > first else FAULT
 
 
 @register_jitable
-def _after_number(text: int, at: int) -> int:
+def after_number(text: int, at: int) -> int:
     """Step over a number."""
     if byte_at(text, at) == MINUS:
         at += 1
     if byte_at(text, at) == ZERO:
         at += 1
     else:
-        at = _after_digits(text, at)
+        at = after_digits(text, at)
     if at >= 0 and byte_at(text, at) == POINT:
-        at = _after_digits(text, at + 1)
+        at = after_digits(text, at + 1)
     if at >= 0 and byte_at(text, at) | 32 == SMALL_E:
         at += 1
         sign = byte_at(text, at)
         if sign in (MINUS, PLUS):
             at += 1
-        at = _after_digits(text, at)
+        at = after_digits(text, at)
     return at
 
 
@@ -138,8 +180,8 @@ def _after_value(text: int, at: int) -> int:
         is_opened = False
         if byte == QUOTE:
             at = _after_string(text, at)
-        elif byte == MINUS or _is_digit(byte):
-            at = _after_number(text, at)
+        elif byte == MINUS or is_digit(byte):
+            at = after_number(text, at)
         elif byte in (OPENED, LIST_OPENED):
             if depth == DEEPEST:
                 return FAULT
@@ -154,7 +196,7 @@ def _after_value(text: int, at: int) -> int:
         if at < 0:
             return FAULT
         while depth > 0:
-            at = _after_blanks(text, at)
+            at = after_blanks(text, at)
             byte = byte_at(text, at)
             closing = CLOSED if kinds & 1 else LIST_CLOSED
             if byte == closing:
@@ -166,7 +208,7 @@ def _after_value(text: int, at: int) -> int:
             if not is_opened:
                 if byte != COMMA:
                     return FAULT
-                at = _after_blanks(text, at + 1)
+                at = after_blanks(text, at + 1)
             if kinds & 1:
                 at = _after_name(text, at)
                 if at < 0:
@@ -184,19 +226,19 @@ def _after_name(text: int, at: int) -> int:
     at = _after_string(text, at)
     if at < 0:
         return FAULT
-    at = _after_blanks(text, at)
+    at = after_blanks(text, at)
     if byte_at(text, at) != COLON:
         return FAULT
-    return _after_blanks(text, at + 1)
+    return after_blanks(text, at + 1)
 
 
 @register_jitable
-def _integer(text: int, at: int) -> tuple[int, int]:
+def integer(text: int, at: int) -> tuple[int, int]:
     """A whole number without point and exponent, and where it ends."""
     is_negative = byte_at(text, at) == MINUS
     if is_negative:
         at += 1
-    end = _after_digits(text, at)
+    end = after_digits(text, at)
     if end < 0 or end - at > WHOLE_DIGITS or (end - at > 1 and byte_at(text, at) == ZERO):
         return 0, FAULT
     follows = byte_at(text, end)
@@ -209,14 +251,14 @@ def _integer(text: int, at: int) -> tuple[int, int]:
 
 
 @register_jitable
-def _number(text: int, at: int, powers: int) -> tuple[float, int]:
+def number(text: int, at: int, powers: int) -> tuple[float, int]:
     """A number, as the nearest float, and where it ends."""
     is_negative = byte_at(text, at) == MINUS
     if is_negative:
         at += 1
     first = at
     digits = np.uint64(0)
-    while _is_digit(byte_at(text, at)):
+    while is_digit(byte_at(text, at)):
         digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
         at += 1
     if at == first or (at - first > 1 and byte_at(text, first) == ZERO):
@@ -227,7 +269,7 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
         is_whole = False
         at += 1
         point = at
-        while _is_digit(byte_at(text, at)):
+        while is_digit(byte_at(text, at)):
             digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
             at += 1
         if at == point:
@@ -246,7 +288,7 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
         sign = byte_at(text, at)
         if sign in (MINUS, PLUS):
             at += 1
-        end = _after_digits(text, at)
+        end = after_digits(text, at)
         if end < 0:
             return 0.0, FAULT
         exponent = 0
@@ -337,13 +379,13 @@ def _read_objects(
     start, table = address(text), address(powers)
     unknown = 0
     opening = byte_at(start, at)
-    at = _after_blanks(start, at + 1)
+    at = after_blanks(start, at + 1)
     if opening == LIST_OPENED and byte_at(start, at) == LIST_CLOSED:
         return at, count, unknown
     while True:
         if byte_at(start, at) != OPENED:
             return FAULT, count, unknown
-        at = _after_blanks(start, at + 1)
+        at = after_blanks(start, at + 1)
         found = 0
         is_first = True
         previous = len(ends)
@@ -369,10 +411,10 @@ def _read_objects(
                 if field >= 0:
                     nexts[previous] = field
             previous = field if field >= 0 else previous
-            at = _after_blanks(start, at)
+            at = after_blanks(start, at)
             if byte_at(start, at) != COLON:
                 return FAULT, count, unknown
-            at = _after_blanks(start, at + 1)
+            at = after_blanks(start, at + 1)
             if field < 0:
                 known = False
                 for i in range(unknown):
@@ -390,39 +432,39 @@ def _read_objects(
                 found |= 1 << field
                 kind, column = kinds[field], columns[field]
                 if kind == INTEGER:
-                    integers[column, count], at = _integer(start, at)
+                    integers[column, count], at = integer(start, at)
                 elif kind == PLACE:
                     places[column, count, 0] = at
                     at = _after_value(start, at)
                     places[column, count, 1] = at
                 elif kind == NUMBER:
-                    numbers[column, count], at = _number(start, at, table)
+                    numbers[column, count], at = number(start, at, table)
                 else:
                     if byte_at(start, at) != LIST_OPENED:
                         return FAULT, count, unknown
                     for i in range(4):
-                        at = _after_blanks(start, at + 1)
-                        value, at = _number(start, at, table)
+                        at = after_blanks(start, at + 1)
+                        value, at = number(start, at, table)
                         if at < 0:
                             return FAULT, count, unknown
                         fours[column, count, i] = value
-                        at = _after_blanks(start, at)
+                        at = after_blanks(start, at)
                         if byte_at(start, at) != (COMMA if i < 3 else LIST_CLOSED):
                             return FAULT, count, unknown
                     at += 1
             if at < 0:
                 return FAULT, count, unknown
-            at = _after_blanks(start, at)
+            at = after_blanks(start, at)
             byte = byte_at(start, at)
             if byte == CLOSED:
                 break
             if byte != COMMA:
                 return FAULT, count, unknown
-            at = _after_blanks(start, at + 1)
+            at = after_blanks(start, at + 1)
             is_first = False
         fields[count] = found
         count += 1
-        at = _after_blanks(start, at + 1)
+        at = after_blanks(start, at + 1)
         byte = byte_at(start, at)
         if byte == LIST_CLOSED:
             return at, count, unknown
@@ -430,7 +472,7 @@ def _read_objects(
             return FAULT, count, unknown
         if count == limit:
             return at, count, unknown
-        at = _after_blanks(start, at + 1)
+        at = after_blanks(start, at + 1)
 
 
 #: `(text, at, names, ends, kinds, columns, powers, integers, numbers, fours, places, fields,

@@ -18,6 +18,7 @@ __all__ = [
     "I64",
     "address",
     "always_inlined",
+    "any_word_at",
     "byte_at",
     "deinterleave",
     "float64_at",
@@ -87,12 +88,12 @@ def address(typingctx: Any, array: Any) -> Any:
     return types.int64(array), codegen
 
 
-def _reader(numba_type: Any) -> Any:
+def _reader(numba_type: Any, align: int | None = None) -> Any:
     def read(typingctx: Any, start: Any, index: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             item = context.get_data_type(numba_type)
             pointer = builder.inttoptr(arguments[0], item.as_pointer())
-            return builder.load(builder.gep(pointer, [arguments[1]]))
+            return builder.load(builder.gep(pointer, [arguments[1]]), align=align)
 
         return numba_type(types.int64, types.int64), codegen
 
@@ -114,6 +115,9 @@ uint64_at = intrinsic(_reader(types.uint64))
 
 #: The same for bytes.
 byte_at = intrinsic(_reader(types.uint8))
+
+#: The same for words of 8 bytes at any address.
+any_word_at = intrinsic(_reader(types.uint64, 1))
 
 
 @intrinsic

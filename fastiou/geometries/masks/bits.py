@@ -272,9 +272,16 @@ GATHER = Kernel(_gather, "gather")
 # ---- run lengths -------------------------------------------------------------------------------
 
 
-def _measure_runs(counts: Array, offsets: Array, height: int, boxes: Array) -> None:
-    """Fill the bounding box of each mask (n, 4), all 0 for an empty one."""
+def _measure_runs(
+    counts: Array, offsets: Array, heights: Array, boxes: Array, areas: Array
+) -> None:
+    """Fill the bounding box of each mask (n, 4), all 0 for an empty one, and its pixels (n,).
+
+    `heights` int64, (n,), are those of the images.
+    """
     for k in prange(len(offsets) - 1):
+        height = heights[k]
+        area = np.int64(0)
         left = np.int64(0)
         right = np.int64(0)
         top = height
@@ -285,6 +292,7 @@ def _measure_runs(counts: Array, offsets: Array, height: int, boxes: Array) -> N
             first = position
             position += counts[i]
             if (i - offsets[k]) & 1 and position > first:
+                area += position - first
                 x = first // height
                 last_x = (position - 1) // height
                 if not found:
@@ -301,9 +309,10 @@ def _measure_runs(counts: Array, offsets: Array, height: int, boxes: Array) -> N
         boxes[k, 1] = top if found else 0
         boxes[k, 2] = right
         boxes[k, 3] = bottom
+        areas[k] = area
 
 
-#: Finds the boxes of masks given as run lengths.
+#: Finds the boxes and areas of masks given as run lengths.
 MEASURE_RUNS = Kernel(_measure_runs, "measure-runs")
 
 
@@ -336,13 +345,17 @@ def _fill_runs(
     counts: Array,
     offsets: Array,
     firsts: Array,
-    height: int,
+    heights: Array,
     boxes: Array,
     starts: Array,
     words: Array,
 ) -> None:
-    """Set the pixels of masks, each the union of the runs `firsts[k]` to `firsts[k + 1]`."""
+    """Set the pixels of masks, each the union of the runs `firsts[k]` to `firsts[k + 1]`.
+
+    `heights` int64, (n,), are those of the images of masks.
+    """
     for k in prange(len(firsts) - 1):
+        height = heights[k]
         left, top, right = boxes[k, 0], boxes[k, 1], boxes[k, 2]
         width = right - left
         for part in range(firsts[k], firsts[k + 1]):

@@ -22,6 +22,7 @@ __all__ = [
     "SCORES_PER_WORD",
     "Packed",
     "join",
+    "measure_runs",
     "pack_dense",
     "pack_labels",
     "pack_on_gpu",
@@ -165,22 +166,14 @@ def _join_boxes(findings: Array) -> Array:
 
 def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
     """Masks that are each the union of the runs `firsts[k]` to `firsts[k + 1]`."""
-    height = runs.size[0]
-    number = len(runs.offsets) - 1
-    boxes = np.empty((number, 4), np.int64)
-    for first, last, work in steps.spans(runs.offsets, SCORES_PER_RUN):
-        threads.run(
-            bits.MEASURE_RUNS,
-            work,
-            runs.counts,
-            runs.offsets[first : last + 1],
-            height,
-            boxes[first:last],
-        )
+    boxes, areas = measure_runs(runs)
+    heights = runs.heights_of_each
+    is_union = firsts is not None
     if firsts is None:
-        firsts = np.arange(number + 1)
+        firsts = np.arange(len(runs.offsets))
     else:
         boxes = _union_boxes(boxes, firsts, runs.size)
+        heights = heights[firsts[:-1]]
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     before = SCORES_PER_RUN * runs.offsets[firsts]
@@ -192,12 +185,26 @@ def pack_runs(runs: RunLengths, firsts: Array | None = None) -> Packed:
             runs.counts,
             runs.offsets,
             firsts[first : last + 1],
-            height,
+            heights[first:last],
             boxes[first:last],
             offsets[first:last],
             words,
         )
-    return Packed(runs.size, boxes, offsets, words, areas_of(words, offsets))
+    areas = areas_of(words, offsets) if is_union else areas
+    return Packed(runs.size, boxes, offsets, words, areas)
+
+
+def measure_runs(runs: RunLengths) -> tuple[Array, Array]:
+    """The bounding boxes (n, 4) and the pixels (n,) of masks, as `Packed` has them."""
+    number = len(runs.offsets) - 1
+    boxes, areas = np.empty((number, 4), np.int64), np.empty(number, np.int64)
+    heights = runs.heights_of_each
+    for first, last, work in steps.spans(runs.offsets, SCORES_PER_RUN):
+        threads.run(
+            bits.MEASURE_RUNS, work, runs.counts, runs.offsets[first : last + 1],
+            heights[first:last], boxes[first:last], areas[first:last],
+        )  # fmt: skip
+    return boxes, areas
 
 
 def _union_boxes(boxes: Array, firsts: Array, size: tuple[int, int]) -> Array:

@@ -145,8 +145,9 @@ def _runs(rows: Array, begin: int, ends: Array, first_column: int, height: int, 
     return kept
 
 
-def _measure(corners: Array, cuts: Array, width: int, extents: Array) -> None:
+def _measure(corners: Array, cuts: Array, widths: Array, extents: Array) -> None:
     for ring in prange(len(cuts) - 1):
+        width = widths[ring]
         crossings = 0
         first_column = width
         last_column = -1
@@ -164,15 +165,15 @@ def _measure(corners: Array, cuts: Array, width: int, extents: Array) -> None:
 
 
 #: Fills `extents` with the crossings of each ring, the first column it crosses, and how many.
-#: The corners of a ring lie between `cuts`.
+#: The corners of a ring lie between `cuts`, in an image of such a width.
 MEASURE = Kernel(_measure, "measure")
 
 
 def _fill(
     corners: Array,
     cuts: Array,
-    height: int,
-    width: int,
+    heights: Array,
+    widths: Array,
     extents: Array,
     starts: Array,
     column_starts: Array,
@@ -182,6 +183,7 @@ def _fill(
     for ring in prange(len(cuts) - 1):
         start = starts[ring]
         first_column = extents[ring, 1]
+        height, width = heights[ring], widths[ring]
         # How many crossings begin and end with each column, then where the next one is put.
         ends = columns[column_starts[ring] : column_starts[ring + 1]]
         ends[:] = 0

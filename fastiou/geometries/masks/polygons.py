@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.words import described
 from fastiou.typing import Array
 
-__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise"]
+__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise", "rasterise_corners"]
 
 
 #: Largest absolute coordinate: no image is larger, and five times as much is far from overflow.
@@ -64,47 +64,83 @@ def rasterise(
     MemoryError
         The outlines would not fit in memory.
     """
-    height, width = image_size("size", size)
+    size = image_size("size", size)
     rings, first = _rings(name, polygons)
     lengths = np.fromiter((len(ring) for ring in rings), np.int64, len(rings))
     cuts = np.zeros(len(rings) + 1, np.int64)
     np.cumsum(lengths, out=cuts[1:])
     corners = np.concatenate([np.empty((0, 2)), *rings])
+    sizes = np.empty((len(rings), 2), np.int64)
+    sizes[:] = size
 
+    def where(ring: int) -> str:
+        mask = int(np.searchsorted(first, ring, side="right")) - 1
+        return f"{name}[{mask}][{ring - first[mask]}]"
+
+    return rasterise_corners(where, corners, cuts, sizes, size), first
+
+
+def rasterise_corners(
+    where: Callable[[int], str], corners: Array, cuts: Array, sizes: Array, size: tuple[int, int]
+) -> RunLengths:
+    """Turn rings into run lengths, as `rasterise`.
+
+    Parameters
+    ----------
+    where
+        What messages call a ring, by its number.
+    corners : array of float64, shape (K, 2)
+        The points of all rings in a row.
+    cuts : array of int64, shape (n + 1,)
+        Where those of each ring lie; there are three or more.
+    sizes : array of int64, shape (n, 2)
+        Height and width of the image of each.
+    size
+        The largest height and width.
+
+    Raises
+    ------
+    ValueError
+        A coordinate is not finite or too large, or edges cross too many columns of the image.
+    MemoryError
+        The outlines would not fit in memory.
+    """
+    count = len(cuts) - 1
+    heights, widths = np.ascontiguousarray(sizes.T)
     within = np.abs(corners) <= MAX_COORDINATE  # a NaN is not
     if not within.all():
         corner = int(np.argmin(within.all(axis=1)))
         ring = int(np.searchsorted(cuts, corner, side="right")) - 1
         raise ValueError(
-            f"{_where(name, first, ring)}: coordinates must be finite and at most "
+            f"{where(ring)}: coordinates must be finite and at most "
             f"{MAX_COORDINATE:,} in absolute value, got the point {tuple(corners[corner].tolist())}"
         )
 
-    extents = np.empty((len(rings), 3), np.int64)
+    extents = np.empty((count, 3), np.int64)
     for begin, end, work in steps.spans(cuts, SCORES_PER_CORNER):
         own = cuts[begin : end + 1]
-        threads.run(MEASURE, work, corners, own, width, extents[begin:end])
-    if len(rings) and extents[:, 0].max() > MAX_CROSSINGS:
+        threads.run(MEASURE, work, corners, own, widths[begin:end], extents[begin:end])
+    if count and extents[:, 0].max() > MAX_CROSSINGS:
         ring = int(np.argmax(extents[:, 0] > MAX_CROSSINGS))
         raise ValueError(
-            f"{_where(name, first, ring)}: its edges cross columns of the image "
+            f"{where(ring)}: its edges cross columns of the image "
             f"{extents[ring, 0]:,} times, but at most {MAX_CROSSINGS:,} are accepted"
         )
-    starts = np.zeros(len(rings) + 1, np.int64)
+    starts = np.zeros(count + 1, np.int64)
     np.cumsum(extents[:, 0] + 1, out=starts[1:])
-    column_starts = np.zeros(len(rings) + 1, np.int64)
+    column_starts = np.zeros(count + 1, np.int64)
     np.cumsum(extents[:, 2], out=column_starts[1:])
-    what, instead = f"the outline of {len(rings):,} polygons", "pass fewer at a time"
+    what, instead = f"the outline of {count:,} polygons", "pass fewer at a time"
     int64 = np.dtype(np.int64)
     runs = memory.allocate(
         (int(starts[-1]),), int64, what, instead, besides=8 * int(column_starts[-1])
     )
     columns = memory.allocate((int(column_starts[-1]),), int64, what, instead)
     before = SCORES_PER_CORNER * cuts + SCORES_PER_CROSSING * starts
-    offsets = np.zeros(len(rings) + 1, np.int64)
+    offsets = np.zeros(count + 1, np.int64)
     for begin, end, work in steps.spans(before):
         threads.run(
-            FILL, work, corners, cuts[begin : end + 1], height, width,
+            FILL, work, corners, cuts[begin : end + 1], heights[begin:end], widths[begin:end],
             extents[begin:end], starts[begin : end + 1], column_starts[begin : end + 1], columns,
             runs,
         )  # fmt: skip
@@ -114,12 +150,7 @@ def rasterise(
         numbers = np.add.reduceat(used, starts[begin:end] - starts[begin], dtype=np.int64)
         offsets[begin + 1 : end + 1] = offsets[begin] + np.cumsum(numbers)
         runs[offsets[begin] : offsets[end]] = own[used]
-    return RunLengths((height, width), runs[: offsets[-1]], offsets), first
-
-
-def _where(name: str, first: Array, ring: int) -> str:
-    mask = int(np.searchsorted(first, ring, side="right")) - 1
-    return f"{name}[{mask}][{ring - first[mask]}]"
+    return RunLengths(size, runs[: offsets[-1]], offsets, heights)
 
 
 def _shape_of(value: Any) -> tuple[int, ...] | None:

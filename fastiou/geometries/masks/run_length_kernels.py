@@ -106,7 +106,7 @@ def _decode_one(
 def _decode(
     text: Array,
     cuts: Array,
-    pixels: int,
+    pixels: Array,
     counting: bool,
     sizes: Array,
     counts: Array,
@@ -118,16 +118,17 @@ def _decode(
             sizes[entry] = _count_numbers(text, cuts[entry], cuts[entry + 1])
         else:
             status, where, what = _decode_one(
-                text, cuts[entry], cuts[entry + 1], pixels, counts, starts[entry]
+                text, cuts[entry], cuts[entry + 1], pixels[entry], counts, starts[entry]
             )
             findings[entry, 0] = status
             findings[entry, 1] = where
             findings[entry, 2] = what
 
 
-#: Reads entries, whose characters lie between `cuts`. When `counting`, it fills `sizes` with how
-#: many counts each has, in one fast pass; when not, it fills `counts` from `starts` on, and
-#: `findings` with what is wrong. One kernel does both, since each costs a second to compile.
+#: Reads entries of images of so many pixels, whose characters lie between `cuts`. When
+#: `counting`, it fills `sizes` with how many counts each has, in one fast pass; when not, it fills
+#: `counts` from `starts` on, and `findings` with what is wrong. One kernel does both, since each
+#: costs a second to compile.
 DECODE = Kernel(_decode, "decode")
 
 

@@ -17,7 +17,9 @@ from fastiou.typing import Array
 
 __all__ = [
     "MAX_PIXELS",
+    "MAX_SIDE",
     "RunLengths",
+    "decode",
     "image_size",
     "read_run_lengths",
     "write_run_lengths",
@@ -42,14 +44,23 @@ JOINED_AT_A_TIME = 1 << 26
 
 
 class RunLengths(NamedTuple):
-    """Run lengths of masks of one size, column by column as COCO: zeros, ones, zeros, ..."""
+    """Run lengths of masks, column by column as COCO: zeros, ones, zeros, ..."""
 
-    #: (height, width)
+    #: (height, width), that of the largest if there are several.
     size: tuple[int, int]
     #: (total,): all runs, one mask after another; each is >= 0, and each mask sums to its pixels.
     counts: npt.NDArray[np.int64]
     #: (n + 1,): where each mask's runs begin.
     offsets: npt.NDArray[np.int64]
+    #: (n,): the height of the image of each; None if all have that size.
+    heights: npt.NDArray[np.int64] | None = None
+
+    @property
+    def heights_of_each(self) -> npt.NDArray[np.int64]:
+        """The height of the image of each."""
+        if self.heights is None:
+            return np.full(len(self.offsets) - 1, self.size[0], np.int64)
+        return self.heights
 
 
 # ---- sizes -------------------------------------------------------------------------------------
@@ -124,29 +135,57 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
         values, lists = _mixed(name, values, given)
     cuts = _offsets(map(len, values), len(masks))
     characters = _joined(values, cuts, is_text=is_text)
+    every = np.full(len(masks), pixels, np.int64)
+    counts, offsets, findings = decode(characters, cuts, every, lists)
+    if findings[:, 0].any():
+        i = int(np.argmax(findings[:, 0] != codec.VALID))
+        raise ValueError(f"{name}[{i}]: {_reason(findings[i].tolist(), given)}")
+    return RunLengths(given, counts, offsets)
 
-    lengths = np.zeros(len(masks), np.int64)
-    findings = np.zeros((len(masks), 3), np.int64)
+
+def decode(
+    characters: Array, cuts: Array, pixels: Array, lists: Mapping[int, Array] | None = None
+) -> tuple[Array, Array, Array]:
+    """Read compressed strings.
+
+    Parameters
+    ----------
+    characters : array of uint8
+        Those of all masks in a row.
+    cuts : array of int64, shape (n + 1,)
+        Where those of each mask lie.
+    pixels : array of int64, shape (n,)
+        Pixels of the image of each.
+    lists
+        Counts of masks that were no strings, by their numbers.
+
+    Returns
+    -------
+    tuple
+        Counts and offsets as in `RunLengths`, and what was found in each mask, (n, 3), as `DECODE`
+        has it.
+    """
+    count = len(cuts) - 1
+    lists = lists or {}
+    lengths = np.zeros(count, np.int64)
+    findings = np.zeros((count, 3), np.int64)
     counts = np.empty(0, np.int64)
     offsets = lengths
     for counting in (True, False):
         for first, last, work in steps.spans(cuts, SCORES_PER_CHARACTER):
             threads.run(
-                codec.DECODE, work, characters, cuts[first : last + 1], pixels, counting,
-                lengths[first:last], counts, offsets[first:last], findings[first:last],
+                codec.DECODE, work, characters, cuts[first : last + 1], pixels[first:last],
+                counting, lengths[first:last], counts, offsets[first:last], findings[first:last],
             )  # fmt: skip
         if counting:
             for i, integers in lists.items():
                 lengths[i] = len(integers)
-            offsets = _offsets(lengths, len(masks))
+            offsets = _offsets(lengths, count)
             counts = np.empty(int(offsets[-1]), np.int64)
     for i, integers in lists.items():
         counts[offsets[i] : offsets[i + 1]] = integers
         findings[i] = 0  # it was checked when it was read
-    if findings[:, 0].any():
-        i = int(np.argmax(findings[:, 0] != codec.VALID))
-        raise ValueError(f"{name}[{i}]: {_reason(findings[i].tolist(), given)}")
-    return RunLengths(given, counts, offsets)
+    return counts, offsets, findings
 
 
 def _joined(parts: list[Any], cuts: Array, *, is_text: bool) -> Array:

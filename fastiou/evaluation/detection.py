@@ -135,15 +135,21 @@ class DetectionEvaluator:
         self._check_images(*both)
         self.add(*both)
 
-    def add(self, preds: DetectionSet, target: DetectionSet) -> None:
-        """Match sets that were read and checked."""
+    @property
+    def iou_type(self) -> str:
+        """What is compared."""
+        return next(name for name, kind in KINDS.items() if kind == self._kind)
+
+    def add(
+        self, preds: DetectionSet, target: DetectionSet, notes: Mapping[str, str] | None = None
+    ) -> None:
+        """Match sets that were read and checked, with notes on what departs from the protocol."""
+        self._deviations |= notes or {}
         listed = [each.listed for each in (preds, target) if each.listed is not each.images]
         images = self._numbers(self._images, "image", [preds.images, target.images, *listed])
         labels = self._numbers(self._labels, "label", [preds.labels, target.labels])
         if np.isnan(target.areas).any():
             self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
-        if (target.ignore & ~target.iscrowd).any() and self._protocol.name == "coco":
-            self._deviations["ignore"] = "ignore is not heeded: COCO overwrites it by iscrowd"
         self._parts.append(
             match_detections(
                 preds, target, (images[0], images[1], len(self._images)),

@@ -11,11 +11,12 @@ import numpy as np
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.detection_sets import DetectionSet
 from fastiou.evaluation.protocols import Protocol
+from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.masks import MASK
 from fastiou.metrics import METRICS
 from fastiou.relations.pairs import find_pairs
 from fastiou.runtime import chunks, steps, threads
-from fastiou.runtime.distinct import counted
+from fastiou.runtime.distinct import counted, distinct
 from fastiou.typing import Array
 
 __all__ = ["Matched", "falling_keys", "in_order", "match_detections"]
@@ -235,11 +236,22 @@ def mask_pairs(
     own = np.empty(len(preds), np.int64)
     own[order] = np.repeat(numbers, groups[:, 1] - groups[:, 0])
     true = np.repeat(numbers, groups[:, 3] - groups[:, 2])
-    sets = [each.masks for each in (preds, truth) if each.masks is not None]
+    # Only those are packed whose bounding boxes meet one of their group.
+    corners = [
+        BOX.read(each.name, each.masks.boxes.astype(np.float64), "xyxy", batches=False)
+        for each in (preds, truth)
+        if each.masks is not None
+    ]
+    near = find_pairs(corners[0], corners[1], METRICS["intersection"], 0.5, (own, true))
+    rows, cols = distinct(near.rows), distinct(near.cols)
+    sets = preds.packed(rows), truth.packed(cols)
     size = max(masks.shape[1] for masks in sets), max(masks.shape[2] for masks in sets)
     inputs = [MASK.read(preds.name, masks.padded(size), "", batches=False) for masks in sets]
     pairs = find_pairs(
-        inputs[0], inputs[1], METRICS["iou"], lowest, (own, true), crowd=truth.iscrowd
-    )
-    offsets = np.concatenate([[0], np.cumsum(counted(pairs.rows, len(preds)))])
-    return offsets, pairs.cols, pairs.values.astype(np.float64, copy=False)
+        inputs[0], inputs[1], METRICS["iou"], lowest, (own[rows], true[cols]),
+        crowd=truth.iscrowd[cols],
+    )  # fmt: skip
+    counts = np.zeros(len(preds), np.int64)
+    counts[rows] = counted(pairs.rows, len(rows))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return offsets, cols[pairs.cols], pairs.values.astype(np.float64, copy=False)

@@ -175,6 +175,23 @@ class DetectionResult:
         found = stats_of(self.precision, self.recall, self.rules.protocol)
         return {f"{prefix}{name}": value for name, value in found.items()}
 
+    def summary(self) -> str:
+        """The numbers of the summary as lines of text, and below them what departs from the rules.
+
+        COCOeval prints the same numbers with other words.
+        """
+        protocol = self.rules.protocol
+        ends = f"{protocol.thresholds[0]:.2f}:{protocol.thresholds[-1]:.2f}"
+        width = max(map(len, protocol.areas))
+        lines = []
+        for stat, value in zip(stats_of_protocol(protocol), self.stats.tolist(), strict=True):
+            iou = ends if stat.threshold is None else f"{stat.threshold:.2f}"
+            most = protocol.max_dets[stat.place]
+            lines.append(
+                f"{stat.name:6} IoU {iou:9}  area {stat.area:{width}}  max {most:<4} {value:.3f}"
+            )
+        return "\n".join([*lines, *(f"note: {text}" for text in self.deviations)])
+
     @property
     def per_class(self) -> ClassScores:
         """The scores of each class."""

@@ -19,9 +19,10 @@ from fastiou.tables.box_table import BoxTable, table_of_frame
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
+    from fastiou.formats.segmentations import Segmentations
     from fastiou.geometries.masks.mask_set import Masks
 
-__all__ = ["DetectionSet", "read_detections"]
+__all__ = ["DetectionSet", "FileMasks", "read_detections"]
 
 #: Columns of either side, besides boxes or masks and labels.
 PREDICTED = ("scores",)
@@ -42,6 +43,40 @@ FORMS = (
 
 
 @dataclass(frozen=True, eq=False)
+class FileMasks:
+    """Masks of a file, of which those are packed that are asked for.
+
+    Attributes
+    ----------
+    of : Segmentations
+    rows : array of int64, shape (N,)
+        Which entries.
+    sizes : array of int64, shape (N, 2)
+        Height and width of the image of each.
+    area, boxes : arrays of int64, shape (N,) and (N, 4)
+        As `Masks` has them.
+    """
+
+    of: Segmentations
+    rows: Array
+    sizes: Array
+    area: Array
+    boxes: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: Array) -> FileMasks:
+        return FileMasks(
+            self.of, self.rows[chosen], self.sizes[chosen], self.area[chosen], self.boxes[chosen]
+        )
+
+    def packed(self) -> Masks:
+        """All of them as bits."""
+        return self.of.masks(self.rows, self.sizes)
+
+
+@dataclass(frozen=True, eq=False)
 class DetectionSet:
     """Detections or truth.
 
@@ -51,7 +86,7 @@ class DetectionSet:
         What messages call the argument.
     boxes : array of float64, shape (N, 4), or None
         Left, top, width and height.
-    masks : Masks or None
+    masks : Masks, FileMasks or None
     images, labels : array of int64 or of str, shape (N,)
     scores : array of float64, or None
         Of detections.
@@ -66,7 +101,7 @@ class DetectionSet:
 
     name: str
     boxes: Array | None
-    masks: Masks | None
+    masks: Masks | FileMasks | None
     images: Array
     labels: Array
     scores: Array | None
@@ -78,6 +113,12 @@ class DetectionSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def packed(self, rows: Array) -> Masks:
+        """Some of the masks as bits."""
+        assert self.masks is not None
+        some = self.masks[rows]
+        return some.packed() if isinstance(some, FileMasks) else some
 
     def chosen(self, kept: Array) -> DetectionSet:
         """Some of the members."""
@@ -215,7 +256,7 @@ def _of_images(
     if kind == "boxes":
         boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
     else:
-        masks = _one_set([part.masks for part in parts if part.masks is not None])
+        masks = _one_set([part.packed(np.arange(len(part))) for part in parts])
     return DetectionSet(
         name, boxes, masks, np.repeat(listed, counts),
         np.concatenate(labels) if labels else np.empty(0, np.int64),

@@ -1,0 +1,266 @@
+"""COCO's files, or what `json.loads` makes of them, as sets of detections and truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.inputs import real_input
+from fastiou.evaluation.detection import KINDS, DetectionEvaluator
+from fastiou.evaluation.detection_result import DetectionResult
+from fastiou.evaluation.detection_sets import DetectionSet, FileMasks
+from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.runtime.distinct import distinct
+from fastiou.runtime.words import described
+from fastiou.typing import Array
+
+__all__ = ["coco_sets", "evaluate_coco", "evaluate_coco_files"]
+
+#: Columns of an array of results: image, left, top, width, height, score, class.
+RESULT_COLUMNS = 7
+
+
+def evaluate_coco(gt: Any, dt: Any, **options: Any) -> DetectionResult:
+    """Evaluate results of a detector against COCO's truth, from files.
+
+    Parameters
+    ----------
+    gt : path or dict
+        The truth: a file of COCO's JSON, compressed by gzip or not, or what `json.load` makes of
+        it.
+    dt : path, list of dict, or array of shape (N, 7)
+        The results: a file, or what `json.load` makes of it, or rows of image, left, top, width,
+        height, score and class.
+    **options
+        As `DetectionEvaluator` takes them, but `fmt` and `class_names`, which files tell.
+
+    Returns
+    -------
+    DetectionResult
+        The numbers of pycocotools, to the last bit.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    TypeError, ValueError
+        A file is broken, or lacks what is needed; results are of images that the truth does not
+        list, or of none of its categories.
+
+    Examples
+    --------
+    >>> import fastiou
+    >>> box = {"image_id": 1, "category_id": 3, "bbox": [10, 20, 30, 40]}
+    >>> gt = {
+    ...     "images": [{"id": 1}],
+    ...     "categories": [{"id": 3, "name": "boat"}],
+    ...     "annotations": [{**box, "id": 1, "area": 1200, "iscrowd": 0}],
+    ... }
+    >>> result = fastiou.evaluate_coco(gt, [{**box, "score": 0.8}])
+    >>> print(result.summary().splitlines()[0])
+    AP     IoU 0.50:0.95  area all     max 100  1.000
+    """
+    for path in (gt, dt):
+        if isinstance(path, str | os.PathLike) and not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return evaluate_coco_files(gt, dt, **options)
+    except (FileError, RefusedError) as error:
+        raise ValueError(str(error)) from None
+
+
+def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
+    """What `evaluate_coco` does, with the errors of files."""
+    for name in ("fmt", "class_names"):
+        if name in options:
+            raise TypeError(f"{name} is told by the files, and cannot be given")
+    kind = KINDS[DetectionEvaluator(**options).iou_type]
+    preds, target, names, notes = coco_sets(gt, dt, kind)
+    evaluator = DetectionEvaluator(**options, class_names=names)
+    evaluator.add(preds, target, notes)
+    return evaluator.compute()
+
+
+def coco_sets(
+    gt: Any, dt: Any, kind: str
+) -> tuple[DetectionSet, DetectionSet, dict[Any, str], dict[str, str]]:
+    """Both sets, the names of the classes, and what departs from the protocol.
+
+    Parameters
+    ----------
+    gt, dt
+        As in `evaluate_coco`.
+    kind
+        "boxes" or "masks".
+    """
+    needed = ["image_id", "category_id"]
+    own = ["bbox"] if kind == "boxes" else ["segmentation"]
+    truth = _columns("gt", gt, [*needed, *own], ["area", "iscrowd", "ignore", "id"])
+    # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
+    found = _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
+    notes: dict[str, str] = {}
+    images = truth.image_ids if truth.image_ids is not None else distinct(truth.image_id)
+    labels = truth.category_ids if truth.category_ids is not None else distinct(truth.category_id)
+    _check_images(truth, found, images)
+    kept = _of_listed(truth, "truth", images, labels, notes)
+    found_kept = _of_listed(found, "results", images, labels, notes)
+    if len(found) and not len(found_kept) and len(labels):
+        raise FileError(
+            found.path,
+            f"no result has a category that {truth.path} lists: "
+            f"{described(found.category_id[0].item())} against {described(labels[0].item())}",
+        )
+    _note_ids(truth, notes)
+    target = _set("target", truth, kept, images, kind, truth)
+    preds = _set("preds", found, found_kept, images, kind, truth)
+    names = dict(zip(labels.tolist(), truth.category_names or map(str, labels), strict=True))
+    return preds, target, names, notes
+
+
+def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[str]) -> CocoColumns:
+    """A file, or its content, as columns."""
+    if isinstance(value, str | os.PathLike):
+        return coco_columns(Path(value), needed, optional)
+    if isinstance(value, Mapping | list) and (not isinstance(value, list) or _are_dicts(value)):
+        return columns_of_content(Path(name), value, needed, optional)
+    array = real_input(name, value).array
+    if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or "score" not in needed:
+        expected = "a path or a dict, as json.load makes it"
+        if "score" in needed:
+            expected = "a path, a list of dicts, or an array (N, 7) of results"
+        raise TypeError(f"{name} must be {expected}, got {described(value)}")
+    wide = array.astype(np.float64)
+    keys = wide[:, [0, 6]]
+    if (np.trunc(keys) != keys).any():
+        raise ValueError(f"{name} must hold whole numbers in its first and last column")
+    count = len(wide)
+    images, labels = (np.ascontiguousarray(keys[:, i]).astype(np.int64) for i in range(2))
+    nothing, none = np.full(count, np.nan), np.zeros(count, np.bool_)
+    return CocoColumns(
+        path=Path(name), label="", count=count, image_id=images, category_id=labels,
+        id=np.zeros(count, np.int64), bbox=np.ascontiguousarray(wide[:, 1:5]),
+        score=np.ascontiguousarray(wide[:, 5]), area=nothing, iscrowd=none, ignore=none,
+        segmentation=None, present={"segmentation": none},
+    )  # fmt: skip
+
+
+def _are_dicts(value: list[Any]) -> bool:
+    return not value or isinstance(value[0], Mapping)
+
+
+def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None:
+    """Refuse results of images that the truth does not have."""
+    if not len(found):
+        return
+    if len(images) and found.image_id.dtype.kind != images.dtype.kind:
+        raise FileError(
+            found.path,
+            f"images are {_kind(found.image_id)}, and {_kind(images)} in {truth.path}: "
+            f"{described(found.image_id[0].item())} against {described(images[0].item())}",
+        )
+    unknown = ~np.isin(found.image_id, images)
+    if unknown.any():
+        index = int(unknown.argmax())
+        raise FileError(
+            found.path,
+            f"image_id {described(found.image_id[index].item())} of {int(unknown.sum()):,} of "
+            f"{len(found):,} results is not in {truth.path}",
+            f"one of its {len(images):,} images"
+            + (f", such as {described(images[0].item())}" if len(images) else ""),
+            found.where(index),
+        )
+
+
+def _kind(column: Array) -> str:
+    return "names" if column.dtype.kind == "U" else "numbers"
+
+
+def _of_listed(
+    columns: CocoColumns, what: str, images: Array, labels: Array, notes: dict[str, str]
+) -> Array:
+    """The entries whose image and category are listed; COCO leaves out all others."""
+    kept = np.isin(columns.image_id, images)
+    if not kept.all():
+        notes[f"images of {what}"] = (
+            f"{int((~kept).sum()):,} entries of the {what} are in images that are not listed, and "
+            "left out, as in pycocotools"
+        )
+    if columns.category_id.dtype.kind != labels.dtype.kind:
+        return np.empty(0, np.int64)
+    known = np.isin(columns.category_id, labels)
+    if not known.all():
+        first = columns.category_id[int((~known).argmax())].item()
+        notes[f"categories of {what}"] = (
+            f"{int((~known).sum()):,} entries of the {what} are of categories that are not listed, "
+            f"such as {described(first)}, and left out, as in pycocotools"
+        )
+    return np.flatnonzero(kept & known)
+
+
+def _note_ids(truth: CocoColumns, notes: dict[str, str]) -> None:
+    """Tell where ids make pycocotools lose or change annotations."""
+    ids = truth.id[truth.has("id")]
+    if ids.dtype.kind in "iu" and (ids == 0).any():
+        notes["id 0"] = "an annotation has the id 0: pycocotools loses its match, which counts here"
+    if len(ids) > len(distinct(ids)):
+        notes["ids"] = (
+            "annotations have the same id: pycocotools takes the last for all of them, and here "
+            "each counts"
+        )
+
+
+def _set(
+    name: str, columns: CocoColumns, kept: Array, images: Array, kind: str, truth: CocoColumns
+) -> DetectionSet:
+    """The entries that are scored."""
+    is_found = name == "preds"
+    boxes, masks = columns.bbox, None
+    areas = boxes[:, 2] * boxes[:, 3] if is_found else columns.area
+    # As pycocotools: what the first result has, all have.
+    has_boxes = not is_found or bool(columns.has("bbox")[:1].all())
+    has_masks = columns.segmentation is not None and bool(columns.has("segmentation")[:1].all())
+    if is_found and len(columns):
+        if kind == "masks" and not has_masks:
+            raise FileError(columns.path, 'no "segmentation"', "masks in results", columns.where(0))
+        if not has_boxes and not has_masks:
+            raise FileError(
+                columns.path, 'no "bbox"', "boxes or masks in results", columns.where(0)
+            )
+    if (kind == "masks" or not has_boxes) and columns.segmentation is not None:
+        masks = _masks(columns, kept, truth)
+        if is_found and not has_boxes:
+            areas = np.full(len(columns), np.nan)
+            areas[kept] = masks.area
+        if kind == "boxes":
+            boxes = np.full((len(columns), 4), np.nan)
+            corners = masks.boxes.astype(np.float64)
+            boxes[kept] = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+            masks = None
+    whole = DetectionSet(
+        name, boxes if kind == "boxes" else None, None, columns.image_id, columns.category_id,
+        columns.score if is_found else None, areas, columns.iscrowd, columns.ignore, images,
+    )  # fmt: skip
+    chosen = whole.chosen(kept)
+    lacking = np.isnan(chosen.boxes).any(axis=1) if chosen.boxes is not None else np.zeros(0)
+    if lacking.any():
+        where = columns.where(int(kept[int(lacking.argmax())]))
+        raise FileError(columns.path, 'no "bbox"', "one in every entry, as in the first", where)
+    return replace(chosen, masks=masks)
+
+
+def _masks(columns: CocoColumns, kept: Array, truth: CocoColumns) -> FileMasks:
+    """The masks of some entries."""
+    assert columns.segmentation is not None
+    sizes = np.full((len(kept), 2), -1, np.int64)
+    if truth.image_ids is not None and len(truth.image_ids):
+        order = np.argsort(truth.image_ids, kind="stable")
+        places = np.searchsorted(truth.image_ids[order], columns.image_id[kept])
+        sizes = truth.image_sizes[order[places]]
+    area, boxes = columns.segmentation.measured(kept, sizes)
+    return FileMasks(columns.segmentation, kept, sizes, area, boxes)

@@ -13,7 +13,7 @@ import numpy as np
 from fastiou.arrays.inputs import real_input
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
 from fastiou.evaluation.detection_result import DetectionResult
-from fastiou.evaluation.detection_sets import DetectionSet, FileMasks
+from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.runtime.distinct import distinct
@@ -81,29 +81,36 @@ def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
         if name in options:
             raise TypeError(f"{name} is told by the files, and cannot be given")
     kind = KINDS[DetectionEvaluator(**options).iou_type]
-    preds, target, names, notes = coco_sets(gt, dt, kind)
+    truth, found = coco_columns_of(gt, dt, kind)
+    preds, target, names, notes = coco_sets(truth, found, kind)
+    if options.get("protocol") == "lvis":
+        target, options["class_frequencies"] = _federated(target, truth)
     evaluator = DetectionEvaluator(**options, class_names=names)
     evaluator.add(preds, target, notes)
     return evaluator.compute()
 
 
+def coco_columns_of(gt: Any, dt: Any, kind: str) -> tuple[CocoColumns, CocoColumns]:
+    """The truth and the results, as `evaluate_coco` takes them, of "boxes" or "masks"."""
+    needed = ["image_id", "category_id"]
+    own = ["bbox"] if kind == "boxes" else ["segmentation"]
+    truth = _columns("gt", gt, [*needed, *own], ["area", "iscrowd", "ignore", "id"])
+    # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
+    return truth, _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
+
+
 def coco_sets(
-    gt: Any, dt: Any, kind: str
+    truth: CocoColumns, found: CocoColumns, kind: str
 ) -> tuple[DetectionSet, DetectionSet, dict[Any, str], dict[str, str]]:
     """Both sets, the names of the classes, and what departs from the protocol.
 
     Parameters
     ----------
-    gt, dt
-        As in `evaluate_coco`.
+    truth, found
+        The columns of both.
     kind
         "boxes" or "masks".
     """
-    needed = ["image_id", "category_id"]
-    own = ["bbox"] if kind == "boxes" else ["segmentation"]
-    truth = _columns("gt", gt, [*needed, *own], ["area", "iscrowd", "ignore", "id"])
-    # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
-    found = _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
     notes: dict[str, str] = {}
     images = truth.image_ids if truth.image_ids is not None else distinct(truth.image_id)
     labels = truth.category_ids if truth.category_ids is not None else distinct(truth.category_id)
@@ -121,6 +128,27 @@ def coco_sets(
     preds = _set("preds", found, found_kept, images, kind, truth)
     names = dict(zip(labels.tolist(), truth.category_names or map(str, labels), strict=True))
     return preds, target, names, notes
+
+
+def _federated(target: DetectionSet, truth: CocoColumns) -> tuple[DetectionSet, dict[Any, str]]:
+    """The truth with what LVIS tells of images, and how frequent each class is."""
+    lists: dict[str, tuple[list[Any], list[Any]]] = {name: ([], []) for name in FEDERATED}
+    for index, image in enumerate(truth.listed("images") or ()):
+        for name, (images, labels) in lists.items():
+            if not isinstance(image.get(name), list):
+                raise FileError(
+                    truth.path, f'no "{name}"', "a list in every image, as LVIS has",
+                    f"images[{index}]",
+                )  # fmt: skip
+            images += len(image[name]) * [image["id"]]
+            labels += image[name]
+    absent, unfinished = (
+        (np.array(images, target.images.dtype), np.array(labels, target.labels.dtype))
+        for images, labels in lists.values()
+    )
+    categories = truth.listed("categories") or ()
+    frequencies = {entry["id"]: entry["frequency"] for entry in categories if "frequency" in entry}
+    return replace(target, absent=absent, unfinished=unfinished), frequencies
 
 
 def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[str]) -> CocoColumns:

@@ -14,6 +14,7 @@ from fastiou.arrays.inputs import plain_array
 from fastiou.evaluation.detection_matching import Matched, match_detections
 from fastiou.evaluation.detection_result import DetectionResult, Rules
 from fastiou.evaluation.detection_sets import DetectionSet, read_detections
+from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
 from fastiou.evaluation.protocols import PROTOCOLS, Protocol
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.distinct import numbered
@@ -36,8 +37,9 @@ class DetectionEvaluator:
 
     Parameters
     ----------
-    protocol : {"coco"}
-        The rules: those of COCO's evaluation, as pycocotools has them.
+    protocol : {"coco", "lvis", "voc", "voc07", "openimages"}
+        The rules: those of COCO's evaluation, as pycocotools has them; of LVIS; of PASCAL VOC from
+        2010 on, or at 11 points, as in 2007; or of the challenge of Open Images.
     iou_type : {"bbox", "segm"}
         What is compared: boxes or masks.
     fmt
@@ -52,6 +54,8 @@ class DetectionEvaluator:
         Whether all classes are one.
     class_names : sequence or dict, optional
         Names of the classes 0, 1, ..., or by their labels. Those that never occur are told, too.
+    class_frequencies : dict, optional
+        For "lvis": whether each class is rare, common or frequent, "r", "c" or "f", by its label.
 
     Raises
     ------
@@ -81,6 +85,7 @@ class DetectionEvaluator:
         area_ranges: Mapping[str, Sequence[float]] | None = None,
         class_agnostic: bool = False,
         class_names: Any = None,
+        class_frequencies: Mapping[int | str, str] | None = None,
     ) -> None:
         check_choice("protocol", protocol, PROTOCOLS)
         check_choice("iou_type", iou_type, KINDS)
@@ -90,6 +95,7 @@ class DetectionEvaluator:
         self._fmt = fmt
         self._class_agnostic = true_or_false("class_agnostic", class_agnostic)
         self._names = _class_names(class_names)
+        self._frequencies = dict(class_frequencies or {})
         self._protocol = replace(
             usual,
             thresholds=_thresholds(iou_thresholds, usual.thresholds),
@@ -147,13 +153,29 @@ class DetectionEvaluator:
         self._deviations |= notes or {}
         listed = [each.listed for each in (preds, target) if each.listed is not each.images]
         images = self._numbers(self._images, "image", [preds.images, target.images, *listed])
-        labels = self._numbers(self._labels, "label", [preds.labels, target.labels])
+        more = [target.absent, target.unfinished]
+        labels = self._numbers(
+            self._labels, "label", [preds.labels, target.labels, *(pair[1] for pair in more)]
+        )
+        pardoned = np.zeros(len(preds), np.bool_)
+        if self._protocol.federated:
+            absent, unfinished = (
+                (self._numbers(self._images, "image", [pair[0]])[0], own)
+                for pair, own in zip(more, labels[2:], strict=True)
+            )
+            assert preds.scores is not None
+            kept = were_looked_for((images[0], labels[0]), (images[1], labels[1]), absent)
+            if self._protocol.per_image is not None:
+                kept &= best_of_images(images[0], preds.scores, self._protocol.per_image)
+            kept = np.flatnonzero(kept)
+            preds, images[0], labels[0] = preds.chosen(kept), images[0][kept], labels[0][kept]
+            pardoned = are_pardoned((images[0], labels[0]), unfinished)
         if np.isnan(target.areas).any():
             self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
         self._parts.append(
             match_detections(
                 preds, target, (images[0], images[1], len(self._images)),
-                (labels[0], labels[1], len(self._labels)), self._protocol,
+                (labels[0], labels[1], len(self._labels)), self._protocol, pardoned,
                 class_agnostic=self._class_agnostic,
             )
         )  # fmt: skip
@@ -216,7 +238,7 @@ class DetectionEvaluator:
             labels = {0: 0}
         order = _ranked(labels)
         renumbered = joined.renumbered(images[1], order[1])
-        rules = Rules(self._protocol, self._kind, dict(self._deviations))
+        rules = Rules(self._protocol, self._kind, dict(self._deviations), self._frequencies)
         return DetectionResult.of(
             renumbered, rules, images[0], order[0], {} if self._class_agnostic else names or {}
         )

@@ -38,8 +38,9 @@ FEW = 32
 #: Bits of a digit.
 DIGIT = 11
 
-#: What COCO adds below the line, so that nothing is divided by 0.
-SPACING = float(np.spacing(1))
+#: Which truth a detection takes: the best that is left; the best, which may be taken; or the same,
+#: and if it is, or there is none, a group of objects, which counts once.
+COCO_RULE, VOC_RULE, OPEN_IMAGES_RULE = range(3)
 
 #: Bits of a word.
 WORD = 64
@@ -236,54 +237,48 @@ def _bits_at(words: Array, row: int, first: int, count: int) -> Any:
 
 
 @inlined
-def _boxes(
-    sets: Any, detection: int, first: int, last: int, crowd: Array, cols: Array, values: Array
-) -> int:
+def _boxes(sets: Any, detection: int, first: int, last: int, cols: Array, values: Array) -> int:
     """The truths first to last that overlap a detection, and the score of each.
 
     Parameters
     ----------
     sets
-        Boxes of both, (n, 4) and (m, 4): left, top, width and height.
+        Boxes of both, (n, 4) and (m, 4): left, top, width and height; crowd (m,) bool: which
+        score the share of the detection that they cover; and what is added to widths and heights.
     detection
         The row of the detection.
     first, last
         Rows of the truth.
-    crowd
-        (m,) bool: which are crowds.
     cols, values
         (m,): get rows of the truth, from 0 for `first`, and scores, by COCO's arithmetic.
     """
-    boxes1, boxes2 = sets
+    boxes1, boxes2, crowd, margin = sets
     left1 = boxes1[detection, 0]
     top1 = boxes1[detection, 1]
-    width1 = boxes1[detection, 2]
-    height1 = boxes1[detection, 3]
-    area1 = width1 * height1
+    right1 = left1 + boxes1[detection, 2]
+    bottom1 = top1 + boxes1[detection, 3]
+    area1 = (boxes1[detection, 2] + margin) * (boxes1[detection, 3] + margin)
     count = 0
     for j in range(first, last):
         left2 = boxes2[j, 0]
         top2 = boxes2[j, 1]
-        width2 = boxes2[j, 2]
-        height2 = boxes2[j, 3]
-        width = metrics.smaller(left1 + width1, left2 + width2) - metrics.larger(left1, left2)
-        height = metrics.smaller(top1 + height1, top2 + height2) - metrics.larger(top1, top2)
+        right2 = left2 + boxes2[j, 2]
+        bottom2 = top2 + boxes2[j, 3]
+        width = metrics.smaller(right1, right2) - metrics.larger(left1, left2) + margin
+        height = metrics.smaller(bottom1, bottom2) - metrics.larger(top1, top2) + margin
         if width > 0 and height > 0:
-            area = width * height
-            area2 = width2 * height2
+            area2 = (boxes2[j, 2] + margin) * (boxes2[j, 3] + margin)
             cols[count] = j - first
             if crowd[j]:
-                values[count] = metrics.iof(area, area1, area2)
+                values[count] = metrics.iof(width * height, area1, area2)
             else:
-                values[count] = metrics.iou(area, area1, area2)
+                values[count] = metrics.iou(width * height, area1, area2)
             count += 1
     return count
 
 
 @inlined
-def _pairs(
-    sets: Any, detection: int, first: int, last: int, crowd: Array, cols: Array, values: Array
-) -> int:
+def _pairs(sets: Any, detection: int, first: int, last: int, cols: Array, values: Array) -> int:
     """The same of pairs that were found before.
 
     Parameters
@@ -291,7 +286,7 @@ def _pairs(
     sets
         offsets (n + 1,), columns (pair,) and scores (pair,): the pairs of each detection, ascending
         by column.
-    detection, first, last, crowd, cols, values
+    detection, first, last, cols, values
         As in `_boxes`.
     """
     offsets, columns, scores = sets
@@ -304,10 +299,10 @@ def _pairs(
 
 
 @inlined
-def _by_value(cols: Array, values: Array, found: int, lowest: float) -> int:
-    """Drop what scores less than `lowest`, and put the rest in COCO's order of preference.
+def _by_value(cols: Array, values: Array, found: int, lowest: float, last_first: bool) -> int:
+    """Drop what scores less than `lowest`, and put the rest in order, the highest first.
 
-    The highest comes first; of equal ones, the last.
+    Of equal ones the last comes first, or the first.
     """
     count = 0
     for k in range(found):
@@ -316,7 +311,9 @@ def _by_value(cols: Array, values: Array, found: int, lowest: float) -> int:
         if value < lowest:
             continue
         place = count
-        while place > 0 and values[place - 1] <= value:
+        while place > 0 and (
+            values[place - 1] < value or (last_first and values[place - 1] == value)
+        ):
             values[place] = values[place - 1]
             cols[place] = cols[place - 1]
             place -= 1
@@ -339,11 +336,11 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         room: Array,
         step: Array,
     ) -> None:
-        """Match the detections of each group with its truth, by COCO's rule.
+        """Match the detections of each group with its truth.
 
-        All thresholds and size ranges are matched at once, in bits: a detection takes, of the truth
-        that it overlaps enough, the best that is not taken yet, and what is ignored only where
-        nothing else is left.
+        All thresholds and size ranges are matched at once, in bits. By COCO's rule, a detection
+        takes, of the truth that it overlaps enough, the best that is not taken yet, and what is
+        ignored only where nothing else is left.
 
         Parameters
         ----------
@@ -356,13 +353,14 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
             bool: those that are never wrong, only right. The order tells what stands at the places
             of groups.
         truth
-            areas (m,), ignored (m,) bool and crowd (m,) bool, in the order of the groups.
+            areas (m,), ignored (m,) bool, and shared (m,) bool: what may be taken any number of
+            times; in the order of the groups.
         sets
             What `overlapping` reads.
         rules
             thresholds (t,), ascending, none above what equal boxes score; size ranges (a, 2); the
             bits of each range, (a, word), and of the thresholds below each, (t + 1, word), in all
-            ranges; and at most how many detections of a group count.
+            ranges; at most how many detections of a group count; and one of the rules above.
         kept
             `KEPT`, each (k,) or (k, word): get what is kept of each detection that counts.
         room
@@ -371,8 +369,8 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
             (2,): first group and the one behind the last.
         """
         order, scores, all_keys, areas1, pardoned = detections
-        areas2, always_ignored, crowd = truth
-        thresholds, ranges, range_bits, lower_bits, most = rules
+        areas2, always_ignored, shared = truth
+        thresholds, ranges, range_bits, lower_bits, most, rule = rules
         images, labels, kept_scores, ranks, matched, ignored = kept
         words = matched.shape[1]
         for task in prange(TASKS):
@@ -415,25 +413,34 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                         matched[own, word] = 0
                         ignored[own, word] = 0
                     if last2 > first2:
-                        found = overlapping(sets, row, first2, last2, crowd, cols, values)
-                        near = _by_value(cols, values, found, thresholds[0])
+                        found = overlapping(sets, row, first2, last2, cols, values)
+                        is_coco = rule == COCO_RULE
+                        near = _by_value(cols, values, found, thresholds[0], is_coco)
+                        if rule == VOC_RULE:
+                            near = min(near, 1)
                         for wanted in range(2):
                             for k in range(near):
                                 j = cols[k]
+                                if not is_coco and (hidden[j, 0] != 0) != (wanted == 1):
+                                    continue
                                 below = 0
                                 while below < len(thresholds) and thresholds[below] <= values[k]:
                                     below += 1
                                 for word in range(words):
                                     free = lower_bits[below, word] & ~matched[own, word]
-                                    if not crowd[first2 + j]:
+                                    if not shared[first2 + j]:
                                         free &= ~taken[j, word]
                                     if wanted == 0:
                                         free &= ~hidden[j, word]
+                                    elif rule == OPEN_IMAGES_RULE:
+                                        ignored[own, word] |= free & taken[j, word]
                                     else:
                                         free &= hidden[j, word]
                                         ignored[own, word] |= free
                                     matched[own, word] |= free
                                     taken[j, word] |= free
+                                if not is_coco:
+                                    break
                     for a in range(len(ranges)):
                         area = areas1[row]
                         if area < ranges[a, 0] or area > ranges[a, 1] or pardoned[row]:
@@ -475,16 +482,16 @@ def _accumulate(
         (class, range): how many there are to be found.
     rules
         recalls (r,), ascending; numbers of detections of an image and class that count, (limit,),
-        ascending; and how many thresholds there are.
+        ascending; how many thresholds there are; and what is added to what is divided by.
     results
-        precision and scores (threshold, recall, class, range, limit), recall (threshold, class,
-        range, limit).
+        precision and scores (threshold, recall, class, range, limit), recall and areas under the
+        curve (threshold, class, range, limit).
     first, last
         The classes of this step.
     """
     images, _, scores, ranks, matched, ignored = detections
-    recalls, limits, thresholds = rules
-    precision, best_scores, recall = results
+    recalls, limits, thresholds, spacing = rules
+    precision, best_scores, recall, areas = results
     one = np.uint64(1)
     ranges = truths.shape[1]
     kinds = len(limits) * thresholds
@@ -576,10 +583,14 @@ def _accumulate(
                 own = lists[a] + kind * rooms[a]
                 found = steps[a, kind]
                 highest = 0.0
+                area = 0.0
                 for step in range(found - 1, -1, -1):
-                    of_all = float(wrongs[own + step] + rights[own + step]) + SPACING
+                    of_all = float(wrongs[own + step] + rights[own + step]) + spacing
                     highest = max(highest, rights[own + step] / of_all)
                     heights[step] = highest
+                    before = 0.0 if step == 0 else rights[own + step - 1] / wanted
+                    area += (rights[own + step] / wanted - before) * highest
+                areas[t, label, a, limit] = -1 if wanted == 0 else area
                 recall[t, label, a, limit] = -1 if wanted == 0 else right[a, kind] / wanted
                 step = 0
                 for r in range(len(recalls)):

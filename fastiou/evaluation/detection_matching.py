@@ -123,6 +123,7 @@ def match_detections(
     images: tuple[Array, Array, int],
     labels: tuple[Array, Array, int],
     protocol: Protocol,
+    pardoned: Array,
     *,
     class_agnostic: bool,
 ) -> Matched:
@@ -136,6 +137,8 @@ def match_detections(
         Numbers of the image, and of the class, of each of both, and how many there are.
     protocol
         The rules.
+    pardoned
+        Which detections are never wrong, (N,) bool.
     class_agnostic
         Whether all classes are one.
     """
@@ -153,37 +156,41 @@ def match_detections(
     ranges = np.array(list(protocol.areas.values()))
     thresholds = np.minimum(protocol.thresholds, HIGHEST)
     range_bits, lower_bits = bits_of(len(ranges), len(thresholds))
-    always_ignored = truth.iscrowd  # `ignore` is overwritten by `iscrowd` in COCO
+    always_ignored = truth.iscrowd | truth.ignore if protocol.heeds_ignore else truth.iscrowd
+    # What is ignored by VOC may be taken again and again, as may a crowd.
+    shared = truth.iscrowd if protocol.rule == kernels.COCO_RULE else always_ignored
     areas = np.where(np.isnan(truth.areas), own_areas(truth), truth.areas)
 
-    most = protocol.max_dets[-1]
+    most = protocol.limits[-1]
     sizes = groups[:, 1] - groups[:, 0]
     true_sizes = groups[:, 3] - groups[:, 2]
     starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, most))])
     matched = Matched.empty(int(starts[-1]), len(target), protocol)
     kept = tuple(matched.detections[name] for name in kernels.KEPT)
     kernel = kernels.MATCH_BOXES
-    sets: Any = (preds.boxes, truth.boxes)
+    crowd = truth.iscrowd & (protocol.rule != kernels.VOC_RULE)
+    sets: Any = (preds.boxes, truth.boxes, crowd, protocol.margin)
     if preds.masks is not None:
         kernel = kernels.MATCH_PAIRS
         sets = mask_pairs(preds, truth, order, groups, float(thresholds.min()))
     assert preds.scores is not None
     keys = falling_keys(preds.scores)
-    pardoned = np.zeros(len(preds), np.bool_)
     room = np.array([sizes.max(initial=0), true_sizes.max(initial=0)])
     work = np.concatenate([[0], np.cumsum(sizes * (DETECTION_WORK + true_sizes))])
     for first, last, share in steps.spans(work):
         threads.run(
             kernel, share, groups, starts,
             (order, preds.scores, keys, preds.areas, pardoned),
-            (areas, always_ignored, truth.iscrowd),
-            sets, (thresholds, ranges, range_bits, lower_bits, most), kept, room,
+            (areas, always_ignored, shared),
+            sets, (thresholds, ranges, range_bits, lower_bits, most, protocol.rule), kept, room,
             np.array([first, last]),
         )  # fmt: skip
     outside = (areas[:, None] < ranges[:, 0]) | (areas[:, None] > ranges[:, 1])
     matched.truth["image"] = images[1][true_order]
     matched.truth["label"] = labels[1][true_order]
-    matched.truth["wanted"] = ~(outside | always_ignored[:, None])
+    if protocol.rule != kernels.OPEN_IMAGES_RULE:  # which wants groups to be found, too
+        outside |= always_ignored[:, None]
+    matched.truth["wanted"] = ~outside
     return matched
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,6 @@ __all__ = ["ClassScores", "DetectionResult", "Rules"]
 #: Work of a detection at one limit and size range, in scores of boxes (see `threads.run`).
 COUNT_WORK = 4
 
-#: What COCO's size ranges are called behind AP and AR.
-SHORT = {"small": "s", "medium": "m", "large": "l"}
-
 
 @dataclass(frozen=True, eq=False)
 class Rules:
@@ -37,11 +34,14 @@ class Rules:
         "boxes" or "masks".
     deviations : dict
         What departs from the protocol, by what it is about.
+    frequencies : dict
+        How frequent each class is, as LVIS tells by a letter.
     """
 
     protocol: Protocol
     kind: str
     deviations: Mapping[str, str]
+    frequencies: Mapping[int | str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,8 @@ class DetectionResult:
         The highest recall.
     scores : array of float64, shape (T, R, K, A, M)
         The score at which each recall is reached.
+    areas : array of float64, shape (T, K, A, M)
+        The area under the precision-recall curve, as VOC has it from 2010 on.
     stats : array of float64
         The numbers of the summary, in the order of COCOeval's.
     labels : array, shape (K,)
@@ -106,8 +108,9 @@ class DetectionResult:
     """
 
     precision: Array
-    recall: Array
     scores: Array
+    recall: Array
+    areas: Array
     labels: Array
     image_ids: Array
     names: Mapping[int | str, str]
@@ -172,8 +175,18 @@ class DetectionResult:
         prefix
             What names begin with, such as "val/".
         """
-        found = stats_of(self.precision, self.recall, self.rules.protocol)
-        return {f"{prefix}{name}": value for name, value in found.items()}
+        protocol = self.rules.protocol
+        return {f"{prefix}{stat.name}": self._mean(stat) for stat in protocol.stats}
+
+    def _mean(self, stat: Stat, classes: Any = None) -> float:
+        """One number of the summary, of all classes or of some."""
+        values = getattr(self, stat.of)
+        if stat.frequency is not None:
+            own = [self.rules.frequencies.get(label) for label in self.labels.tolist()]
+            classes = np.flatnonzero(np.array(own, object) == stat.frequency)
+        if classes is not None:
+            values = values.take(classes, axis=-3)
+        return mean_of(stat, self.rules.protocol, values)
 
     def summary(self) -> str:
         """The numbers of the summary as lines of text, and below them what departs from the rules.
@@ -181,12 +194,14 @@ class DetectionResult:
         COCOeval prints the same numbers with other words.
         """
         protocol = self.rules.protocol
-        ends = f"{protocol.thresholds[0]:.2f}:{protocol.thresholds[-1]:.2f}"
+        ends = f"{protocol.thresholds[0]:.2f}"
+        if len(protocol.thresholds) > 1:
+            ends += f":{protocol.thresholds[-1]:.2f}"
         width = max(map(len, protocol.areas))
         lines = []
-        for stat, value in zip(stats_of_protocol(protocol), self.stats.tolist(), strict=True):
+        for stat, value in zip(protocol.stats, self.stats.tolist(), strict=True):
             iou = ends if stat.threshold is None else f"{stat.threshold:.2f}"
-            most = protocol.max_dets[stat.place]
+            most = str((protocol.max_dets or (protocol.per_image or "all",))[stat.place])
             lines.append(
                 f"{stat.name:6} IoU {iou:9}  area {stat.area:{width}}  max {most:<4} {value:.3f}"
             )
@@ -195,14 +210,11 @@ class DetectionResult:
     @property
     def per_class(self) -> ClassScores:
         """The scores of each class."""
-        protocol = self.rules.protocol
+        stats = [stat for stat in self.rules.protocol.stats if stat.frequency is None]
         scores = {
-            stat.name: np.array(
-                [mean_of(stat, protocol, self.precision[:, :, [k]], self.recall[:, [k]])
-                 for k in range(len(self.labels))]
-            )
-            for stat in stats_of_protocol(protocol)
-        }  # fmt: skip
+            stat.name: np.array([self._mean(stat, [k]) for k in range(len(self.labels))])
+            for stat in stats
+        }
         wanted = truth_counts(self.kept, len(self.labels), np.ones(len(self.image_ids), np.int64))
         names = [self.names.get(label, str(label)) for label in self.labels.tolist()]
         return ClassScores(
@@ -278,12 +290,12 @@ def truth_counts(kept: Matched, classes: int, weights: Array) -> Array:
 
 def accumulate(
     kept: Matched, starts: Array, protocol: Protocol, weights: Array
-) -> tuple[Array, Array, Array]:
-    """Precision, recall and scores, each image counting by its weight."""
+) -> tuple[Array, Array, Array, Array]:
+    """Precision, scores, recall and areas, each image counting by its weight."""
     classes, ranges = len(starts) - 1, len(protocol.areas)
-    limits, thresholds = np.array(protocol.max_dets), len(protocol.thresholds)
+    limits, thresholds = np.array(protocol.limits), len(protocol.thresholds)
     shape = thresholds, len(protocol.recalls), classes, ranges, len(limits)
-    precision, scores, recall = np.empty(shape), np.empty(shape), np.empty((shape[0], *shape[2:]))
+    results = tuple(np.empty(own) for own in (shape, shape, *2 * [(shape[0], *shape[2:])]))
     wanted = truth_counts(kept, classes, weights)
     detections = tuple(kept.detections[name] for name in kernels.KEPT)
     # A class has the work of its detections, and of its numbers in the result.
@@ -293,35 +305,22 @@ def accumulate(
     for first, last, share in steps.spans(work, each):
         threads.run(
             kernels.ACCUMULATE, share, starts, detections, weights, wanted,
-            (protocol.recalls, limits, thresholds), (precision, scores, recall), first, last,
+            (protocol.recalls, limits, thresholds, protocol.spacing), results, first, last,
         )  # fmt: skip
-    return precision, recall, scores
+    precision, scores, recall, areas = results
+    return precision, scores, recall, areas
 
 
-def stats_of_protocol(protocol: Protocol) -> list[Stat]:
-    """The numbers of the summary, in COCO's order."""
-    stats = [Stat("AP", "precision")]
-    stats += [Stat(f"AP{100 * threshold:g}", "precision", threshold) for threshold in (0.5, 0.75)]
-    others = [name for name in protocol.areas if name != "all"]
-    called = {name: SHORT.get(name, f"_{name}") for name in others}
-    stats += [Stat(f"AP{called[name]}", "precision", area=name) for name in others]
-    stats += [
-        Stat(f"AR{most}", "recall", place=place) for place, most in enumerate(protocol.max_dets)
-    ]
-    return stats + [Stat(f"AR{called[name]}", "recall", area=name) for name in others]
+def mean_of(stat: Stat, protocol: Protocol, values: Array) -> float:
+    """One number of the summary, averaged as COCOeval does; -1 where nothing is known.
 
-
-def stats_of(precision: Array, recall: Array, protocol: Protocol) -> dict[str, float]:
-    """The numbers of the summary by their names."""
-    return {
-        stat.name: mean_of(stat, protocol, precision, recall)
-        for stat in stats_of_protocol(protocol)
-    }
-
-
-def mean_of(stat: Stat, protocol: Protocol, precision: Array, recall: Array) -> float:
-    """One number of the summary, averaged as COCOeval does; -1 where nothing is known."""
-    values = precision if stat.of == "precision" else recall
+    Parameters
+    ----------
+    stat, protocol
+        Which number.
+    values
+        (T, R, K, A, M) or (T, K, A, M): what is averaged.
+    """
     if stat.threshold is not None:
         values = values[protocol.thresholds == stat.threshold]
     values = values[..., list(protocol.areas).index(stat.area), stat.place]

@@ -28,13 +28,20 @@ __all__ = ["DetectionSet", "FileMasks", "read_detections"]
 PREDICTED = ("scores",)
 TRUE = ("iscrowd", "ignore", "area")
 
-#: What else a column may be called.
+#: What else a column may be called, by COCO, VOC and Open Images.
 OTHER_NAMES = {
     "image_id": "image_ids",
     "label": "labels",
     "score": "scores",
     "areas": "area",
+    "difficult": "ignore",
+    "is_group_of": "iscrowd",
 }
+
+#: Lists of labels of an image that LVIS's truth has.
+FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
+
+NONE = np.empty(0, np.int64)
 
 FORMS = (
     "a dict of columns (boxes or masks, {columns}labels, image_ids), a BoxTable, a data frame, or "
@@ -95,6 +102,9 @@ class DetectionSet:
     iscrowd, ignore : array of bool
     listed : array
         The images that are scored, whether or not they have anything.
+    absent, unfinished : tuple of two arrays
+        Images and labels of LVIS: classes that are known not to be in an image, and those of which
+        not all objects in an image were marked.
     numbered : bool
         Whether images were not named, but counted.
     """
@@ -109,6 +119,8 @@ class DetectionSet:
     iscrowd: Array
     ignore: Array
     listed: Array
+    absent: tuple[Array, Array] = (NONE, NONE)
+    unfinished: tuple[Array, Array] = (NONE, NONE)
     numbered: bool = False
 
     def __len__(self) -> int:
@@ -177,7 +189,7 @@ def _named(name: str, value: Mapping[Any, Any], kind: str, own: Sequence[str]) -
     """The columns of a dict by their usual names, and no others."""
     known = {kind, "labels", "image_ids", *own}
     # Others that belong to COCO's or torchmetrics' dicts and are not read here.
-    unread = {"boxes", "masks", "id", "ids", "size", "orig_size", *PREDICTED, *TRUE}
+    unread = {"boxes", "masks", "id", "ids", "size", "orig_size", *PREDICTED, *TRUE, *FEDERATED}
     columns: dict[str, Any] = {}
     for key, column in value.items():
         usual = OTHER_NAMES.get(key, key)
@@ -228,6 +240,7 @@ def _of_images(
     """A set of a list of dicts, one for each image."""
     parts: list[DetectionSet] = []
     ids: list[Any] = []
+    federated: dict[str, list[Array]] = {column: [] for column in FEDERATED}
     for place, entry in enumerate(value):
         own = f"{name}[{place}]"
         if not isinstance(entry, Mapping):
@@ -237,6 +250,9 @@ def _of_images(
             ids.append(_one_id(f"{own}['image_id']", columns["image_ids"]))
         columns["image_ids"] = np.zeros(_count(f"{own}[{kind!r}]", columns[kind]), np.int64)
         parts.append(_of_columns(own, columns, kind, fmt, scored=scored))
+        for column, lists in federated.items():
+            labels = list(entry.get(column) or ())
+            lists.append(_key(f"{own}[{column!r}]", labels, len(labels)))
     if ids and len(ids) != len(parts):
         raise ValueError(
             f"{name} has an image_id in {len(ids)} of {len(parts)} dicts: in all, or none"
@@ -249,9 +265,13 @@ def _of_images(
     def joined(column: str, dtype: Any) -> Array:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, column) for part in parts)])
 
-    labels = [part.labels for part in parts if len(part)]
-    if len({column.dtype.kind for column in labels}) > 1:
+    classes = [part.labels for part in parts if len(part)]
+    if len({column.dtype.kind for column in classes}) > 1:
         raise TypeError(f"{name} must have numbers or names for labels, one kind for all, got both")
+    absent, unfinished = (
+        (np.repeat(listed, list(map(len, lists))), np.concatenate([*filter(len, lists), NONE]))
+        for lists in federated.values()
+    )
     boxes, masks = None, None
     if kind == "boxes":
         boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
@@ -259,9 +279,10 @@ def _of_images(
         masks = _one_set([part.packed(np.arange(len(part))) for part in parts])
     return DetectionSet(
         name, boxes, masks, np.repeat(listed, counts),
-        np.concatenate(labels) if labels else np.empty(0, np.int64),
+        np.concatenate(classes) if classes else NONE,
         joined("scores", np.float64) if scored else None, joined("areas", np.float64),
-        joined("iscrowd", np.bool_), joined("ignore", np.bool_), listed, numbered=not ids,
+        joined("iscrowd", np.bool_), joined("ignore", np.bool_), listed, absent, unfinished,
+        numbered=not ids,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from fastiou.typing import Array
 __all__ = ["DetectionEvaluator", "average_precision"]
 
 #: What `iou_type` may be, and what is read for it.
-KINDS = {"bbox": "boxes", "segm": "masks"}
+KINDS = {"bbox": "boxes", "segm": "masks", "boundary": "masks"}
 
 
 class DetectionEvaluator:
@@ -40,8 +40,9 @@ class DetectionEvaluator:
     protocol : {"coco", "lvis", "voc", "voc07", "openimages"}
         The rules: those of COCO's evaluation, as pycocotools has them; of LVIS; of PASCAL VOC from
         2010 on, or at 11 points, as in 2007; or of the challenge of Open Images.
-    iou_type : {"bbox", "segm"}
-        What is compared: boxes or masks.
+    iou_type : {"bbox", "segm", "boundary"}
+        What is compared: boxes; masks; or masks and their boundaries, of which a pair scores the
+        lesser IoU.
     fmt
         What the numbers of boxes are, as in `box_iou`, where a table does not tell.
     iou_thresholds : sequence of float, optional
@@ -91,6 +92,8 @@ class DetectionEvaluator:
         check_choice("iou_type", iou_type, KINDS)
         check_choice("fmt", fmt, FORMATS["xyxy"].formats)
         usual = PROTOCOLS[protocol]
+        #: What is compared.
+        self.iou_type = iou_type
         self._kind = KINDS[iou_type]
         self._fmt = fmt
         self._class_agnostic = true_or_false("class_agnostic", class_agnostic)
@@ -141,11 +144,6 @@ class DetectionEvaluator:
         self._check_images(*both)
         self.add(*both)
 
-    @property
-    def iou_type(self) -> str:
-        """What is compared."""
-        return next(name for name, kind in KINDS.items() if kind == self._kind)
-
     def add(
         self, preds: DetectionSet, target: DetectionSet, notes: Mapping[str, str] | None = None
     ) -> None:
@@ -176,7 +174,7 @@ class DetectionEvaluator:
             match_detections(
                 preds, target, (images[0], images[1], len(self._images)),
                 (labels[0], labels[1], len(self._labels)), self._protocol, pardoned,
-                class_agnostic=self._class_agnostic,
+                class_agnostic=self._class_agnostic, by_boundary=self.iou_type == "boundary",
             )
         )  # fmt: skip
 
@@ -238,7 +236,7 @@ class DetectionEvaluator:
             labels = {0: 0}
         order = _ranked(labels)
         renumbered = joined.renumbered(images[1], order[1])
-        rules = Rules(self._protocol, self._kind, dict(self._deviations), self._frequencies)
+        rules = Rules(self._protocol, self.iou_type, dict(self._deviations), self._frequencies)
         return DetectionResult.of(
             renumbered, rules, images[0], order[0], {} if self._class_agnostic else names or {}
         )
@@ -255,8 +253,8 @@ class DetectionEvaluator:
         areas = {name: tuple(map(float, ends)) for name, ends in protocol.areas.items()}
         return repr(
             (
-                protocol.name, self._kind, protocol.thresholds.tolist(), tuple(protocol.max_dets),
-                areas, self._class_agnostic,
+                protocol.name, self.iou_type, protocol.thresholds.tolist(),
+                tuple(protocol.max_dets), areas, self._class_agnostic,
             )
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.detection_sets import DetectionSet
 from fastiou.evaluation.protocols import Protocol
 from fastiou.geometries.boxes import BOX
+from fastiou.geometries.masks.boundaries import boundaries
 from fastiou.geometries.masks.masks import MASK
 from fastiou.metrics import METRICS
 from fastiou.relations.pairs import find_pairs
@@ -23,6 +24,9 @@ __all__ = ["Matched", "falling_keys", "in_order", "match_detections"]
 
 #: The highest threshold, which lets equal boxes match at 1: COCO's.
 HIGHEST = 1 - 1e-10
+
+#: Width of the boundary of masks, in diagonals of the image (Cheng et al. 2021).
+BOUNDARY = 0.02
 
 #: Work of a detection, besides its scores, in scores of boxes (see `threads.run`).
 DETECTION_WORK = 32
@@ -126,6 +130,7 @@ def match_detections(
     pardoned: Array,
     *,
     class_agnostic: bool,
+    by_boundary: bool,
 ) -> Matched:
     """Match the detections of each image and class with its truth, at all thresholds.
 
@@ -141,6 +146,8 @@ def match_detections(
         Which detections are never wrong, (N,) bool.
     class_agnostic
         Whether all classes are one.
+    by_boundary
+        Whether masks are compared by their boundaries, too.
     """
     order = in_order(len(preds), (images[0], images[2]), (labels[0], labels[2]))
     true_order = in_order(len(target), (images[1], images[2]), (labels[1], labels[2]))
@@ -172,7 +179,8 @@ def match_detections(
     sets: Any = (preds.boxes, truth.boxes, crowd, protocol.margin)
     if preds.masks is not None:
         kernel = kernels.MATCH_PAIRS
-        sets = mask_pairs(preds, truth, order, groups, float(thresholds.min()))
+        lowest = float(thresholds.min())
+        sets = mask_pairs(preds, truth, order, groups, lowest, by_boundary=by_boundary)
     assert preds.scores is not None
     keys = falling_keys(preds.scores)
     room = np.array([sizes.max(initial=0), true_sizes.max(initial=0)])
@@ -223,8 +231,20 @@ def own_areas(truth: DetectionSet) -> Array:
     return areas
 
 
+def boundary_widths(sizes: Array) -> Array:
+    """How many pixels wide the boundary of a mask is: 2 % of the diagonal of its image."""
+    diagonals = np.sqrt((sizes.astype(np.float64) ** 2).sum(axis=1))
+    return np.maximum(np.rint(BOUNDARY * diagonals), 1).astype(np.int64)
+
+
 def mask_pairs(
-    preds: DetectionSet, truth: DetectionSet, order: Array, groups: Array, lowest: float
+    preds: DetectionSet,
+    truth: DetectionSet,
+    order: Array,
+    groups: Array,
+    lowest: float,
+    *,
+    by_boundary: bool,
 ) -> tuple[Array, Array, Array]:
     """The truths that overlap each detection, as `detection_kernels.MATCH_PAIRS` reads them.
 
@@ -238,6 +258,8 @@ def mask_pairs(
         (group, 6): the groups.
     lowest
         The lowest threshold.
+    by_boundary
+        Whether a pair scores the least of what masks and their boundaries score.
     """
     numbers = np.arange(len(groups))
     own = np.empty(len(preds), np.int64)
@@ -253,12 +275,31 @@ def mask_pairs(
     rows, cols = distinct(near.rows), distinct(near.cols)
     sets = preds.packed(rows), truth.packed(cols)
     size = max(masks.shape[1] for masks in sets), max(masks.shape[2] for masks in sets)
-    inputs = [MASK.read(preds.name, masks.padded(size), "", batches=False) for masks in sets]
-    pairs = find_pairs(
-        inputs[0], inputs[1], METRICS["iou"], lowest, (own[rows], true[cols]),
-        crowd=truth.iscrowd[cols],
-    )  # fmt: skip
+    kinds = [[masks.padded(size) for masks in sets]]
+    if by_boundary:
+        own_sizes = preds.sizes(rows), truth.sizes(cols)
+        kinds.append(
+            [
+                boundaries(*each)
+                for each in zip(kinds[0], map(boundary_widths, own_sizes), strict=True)
+            ]
+        )
+    found = []
+    for pair_of_sets in kinds:
+        given = [MASK.read(preds.name, masks, "", batches=False) for masks in pair_of_sets]
+        found.append(
+            find_pairs(
+                given[0], given[1], METRICS["iou"], lowest, (own[rows], true[cols]),
+                crowd=truth.iscrowd[cols],
+            )
+        )  # fmt: skip
+    pairs, values = found[0], found[0].values
+    if by_boundary:
+        one, two = (each.rows * len(cols) + each.cols for each in found)
+        _, kept, other = np.intersect1d(one, two, assume_unique=True, return_indices=True)
+        values = np.minimum(values[kept], found[1].values[other])
+        pairs = replace(pairs, rows=pairs.rows[kept], cols=pairs.cols[kept], values=values)
     counts = np.zeros(len(preds), np.int64)
     counts[rows] = counted(pairs.rows, len(rows))
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    return offsets, cols[pairs.cols], pairs.values.astype(np.float64, copy=False)
+    return offsets, cols[pairs.cols], values.astype(np.float64, copy=False)

@@ -30,8 +30,8 @@ class Rules:
     Attributes
     ----------
     protocol : Protocol
-    kind : str
-        "boxes" or "masks".
+    iou_type : str
+        What was compared.
     deviations : dict
         What departs from the protocol, by what it is about.
     frequencies : dict
@@ -39,7 +39,7 @@ class Rules:
     """
 
     protocol: Protocol
-    kind: str
+    iou_type: str
     deviations: Mapping[str, str]
     frequencies: Mapping[int | str, str] = field(default_factory=dict)
 

@@ -107,6 +107,8 @@ class DetectionSet:
         not all objects in an image were marked.
     numbered : bool
         Whether images were not named, but counted.
+    image_sizes : array of int64, shape (N, 2), or None
+        Height and width of the image of each mask, where they are padded.
     """
 
     name: str
@@ -122,6 +124,7 @@ class DetectionSet:
     absent: tuple[Array, Array] = (NONE, NONE)
     unfinished: tuple[Array, Array] = (NONE, NONE)
     numbered: bool = False
+    image_sizes: Array | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -132,13 +135,32 @@ class DetectionSet:
         some = self.masks[rows]
         return some.packed() if isinstance(some, FileMasks) else some
 
+    def sizes(self, rows: Array) -> Array:
+        """Height and width of the images of some of the masks, (n, 2)."""
+        assert self.masks is not None
+        if isinstance(self.masks, FileMasks):
+            return self.masks.sizes[rows]
+        if self.image_sizes is not None:
+            return self.image_sizes[rows]
+        return np.broadcast_to(np.array(self.masks.shape[1:]), (len(rows), 2))
+
     def chosen(self, kept: Array) -> DetectionSet:
         """Some of the members."""
 
         def some(column: Any) -> Any:
             return None if column is None else column[kept]
 
-        names = ("boxes", "masks", "images", "labels", "scores", "areas", "iscrowd", "ignore")
+        names = (
+            "boxes",
+            "masks",
+            "images",
+            "labels",
+            "scores",
+            "areas",
+            "iscrowd",
+            "ignore",
+            "image_sizes",
+        )
         return replace(self, **{name: some(getattr(self, name)) for name in names})
 
 
@@ -272,17 +294,20 @@ def _of_images(
         (np.repeat(listed, list(map(len, lists))), np.concatenate([*filter(len, lists), NONE]))
         for lists in federated.values()
     )
-    boxes, masks = None, None
+    boxes, masks, sizes = None, None, None
     if kind == "boxes":
         boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
     else:
         masks = _one_set([part.packed(np.arange(len(part))) for part in parts])
+        sizes = np.concatenate([
+            np.empty((0, 2), np.int64), *(part.sizes(np.arange(len(part))) for part in parts)
+        ])  # fmt: skip
     return DetectionSet(
         name, boxes, masks, np.repeat(listed, counts),
         np.concatenate(classes) if classes else NONE,
         joined("scores", np.float64) if scored else None, joined("areas", np.float64),
         joined("iscrowd", np.bool_), joined("ignore", np.bool_), listed, absent, unfinished,
-        numbered=not ids,
+        numbered=not ids, image_sizes=sizes,
     )  # fmt: skip
 
 

@@ -110,9 +110,12 @@ class Protocol:
         stats += [Stat(f"AP{short}", self.of, area=name) for name, short in others.items()]
         if self.federated:
             stats += [Stat(f"AP{group}", self.of, frequency=group) for group in FREQUENCIES]
-        for place, most in enumerate(self.max_dets or (self.per_image or "",)):
-            stats.append(Stat(f"AR{most}", "recall", place=place))
-        return stats + [Stat(f"AR{short}", "recall", area=name) for name, short in others.items()]
+        most = f"@{self.per_image}" if self.federated else ""  # as LVIS calls them
+        for place, number in enumerate(self.max_dets or (most,)):
+            stats.append(Stat(f"AR{number}", "recall", place=place))
+        end = "" if self.max_dets else most
+        stats += [Stat(f"AR{short}{end}", "recall", area=name) for name, short in others.items()]
+        return stats
 
 
 def _coco_areas(most: float) -> dict[str, tuple[float, float]]:

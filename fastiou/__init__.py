@@ -45,6 +45,8 @@ load_tbb()
 
 if TYPE_CHECKING:
     from fastiou.config import show_config
+    from fastiou.evaluation.coco_files import evaluate_coco
+    from fastiou.evaluation.detection import DetectionEvaluator, average_precision
     from fastiou.formats.reading import read
     from fastiou.geometries.masks.mask_set import Masks
     from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoxTable",
+    "DetectionEvaluator",
     "Index",
     "LabelOverlap",
     "Masks",
@@ -79,6 +82,7 @@ __all__ = [
     "SoftNMS",
     "TopK",
     "__version__",
+    "average_precision",
     "batched_nms",
     "box_area",
     "box_convert",
@@ -86,6 +90,7 @@ __all__ = [
     "complete_box_iou",
     "confusion_matrix",
     "distance_box_iou",
+    "evaluate_coco",
     "generalized_box_iou",
     "iou_grade",
     "label_iou",
@@ -107,6 +112,7 @@ __all__ = [
 
 _HOMES = {
     "BoxTable": "tables.box_table",
+    "DetectionEvaluator": "evaluation.detection",
     "Index": "relations.index",
     "LabelOverlap": "segmentation.labels",
     "Masks": "geometries.masks.mask_set",
@@ -115,6 +121,7 @@ _HOMES = {
     "Pairs": "relations.pairs",
     "SoftNMS": "relations.soft_nms",
     "TopK": "relations.topk",
+    "average_precision": "evaluation.detection",
     "batched_nms": "relations.soft_nms",
     "box_area": "relations.conversions",
     "box_convert": "relations.conversions",
@@ -122,6 +129,7 @@ _HOMES = {
     "complete_box_iou": "relations.dense",
     "confusion_matrix": "segmentation.confusion",
     "distance_box_iou": "relations.dense",
+    "evaluate_coco": "evaluation.coco_files",
     "generalized_box_iou": "relations.dense",
     "iou_grade": "segmentation.grades",
     "label_iou": "segmentation.labels",

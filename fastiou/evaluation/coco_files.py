@@ -156,7 +156,7 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
     if isinstance(value, str | os.PathLike):
         return coco_columns(Path(value), needed, optional)
     if isinstance(value, Mapping | list) and (not isinstance(value, list) or _are_dicts(value)):
-        return columns_of_content(Path(name), value, needed, optional)
+        return columns_of_content(Path(name), _plain(value), needed, optional)
     array = real_input(name, value).array
     if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or "score" not in needed:
         expected = "a path or a dict, as json.load makes it"
@@ -176,6 +176,26 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
         score=np.ascontiguousarray(wide[:, 5]), area=nothing, iscrowd=none, ignore=none,
         segmentation=None, present={"segmentation": none},
     )  # fmt: skip
+
+
+def _plain(content: Any) -> Any:
+    """Content without NumPy's numbers and arrays, which programs put where JSON has its own."""
+    entries = content.get("annotations") if isinstance(content, Mapping) else content
+    first = entries[0] if isinstance(entries, list) and entries else {}
+    own = [first] if not isinstance(first, Mapping) else list(first.values())
+    nested = [part for value in own if isinstance(value, list | tuple) for part in value]
+    if not any(isinstance(value, np.generic | np.ndarray | tuple) for value in (*own, *nested)):
+        return content
+    plain = [_plain_value(entry) for entry in entries or ()]
+    return {**content, "annotations": plain} if isinstance(content, Mapping) else plain
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain_value(part) for key, part in value.items()}
+    return [_plain_value(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _are_dicts(value: list[Any]) -> bool:

@@ -148,19 +148,19 @@ class DetectionEvaluator:
         self, preds: DetectionSet, target: DetectionSet, notes: Mapping[str, str] | None = None
     ) -> None:
         """Match sets that were read and checked, with notes on what departs from the protocol."""
-        self._deviations |= notes or {}
         listed = [each.listed for each in (preds, target) if each.listed is not each.images]
-        images = self._numbers(self._images, "image", [preds.images, target.images, *listed])
         more = [target.absent, target.unfinished]
-        labels = self._numbers(
-            self._labels, "label", [preds.labels, target.labels, *(pair[1] for pair in more)]
-        )
+        image_columns = [preds.images, target.images, *listed, *(pair[0] for pair in more)]
+        label_columns = [preds.labels, target.labels, *(pair[1] for pair in more)]
+        _check_kinds("image", self._images, image_columns)
+        _check_kinds("label", self._labels, label_columns)
+        images = _numbers(self._images, image_columns)
+        labels = _numbers(self._labels, label_columns)
+        self._are_numbered = preds.numbered
+        self._deviations |= notes or {}
         pardoned = np.zeros(len(preds), np.bool_)
         if self._protocol.federated:
-            absent, unfinished = (
-                (self._numbers(self._images, "image", [pair[0]])[0], own)
-                for pair, own in zip(more, labels[2:], strict=True)
-            )
+            absent, unfinished = zip(images[-2:], labels[-2:], strict=True)
             assert preds.scores is not None
             kept = were_looked_for((images[0], labels[0]), (images[1], labels[1]), absent)
             if self._protocol.per_image is not None:
@@ -279,7 +279,6 @@ class DetectionEvaluator:
                 "images must be named by image_ids in all updates, or in none: "
                 + ("they were not before" if self._are_numbered else "they were before")
             )
-        self._are_numbered = preds.numbered
         for each in both if self._images or preds.numbered else ():
             known, _ = numbered(each.listed)
             twice = [image for image in known.tolist() if image in self._images]
@@ -289,22 +288,6 @@ class DetectionEvaluator:
                 values, counts = np.unique(each.listed, return_counts=True)
                 image = values[counts > 1][0]
                 raise ValueError(f"{each.name} has image {described(image.item())} twice")
-
-    def _numbers(
-        self, known: dict[int | str, int], what: str, columns: Sequence[Array]
-    ) -> list[Array]:
-        """Values of columns as numbers, the same for equal ones in all updates."""
-        filled = [column for column in columns if len(column)]
-        kinds = {column.dtype.kind == "U" for column in filled}
-        kinds |= {isinstance(value, str) for value in list(known)[:1]}
-        if len(kinds) > 1:
-            raise TypeError(f"{what}s must all be numbers, or all names, got both")
-        numbers = []
-        for column in columns:
-            values, places = numbered(column)
-            codes = [known.setdefault(value, len(known)) for value in values.tolist()]
-            numbers.append(np.array(codes, np.int32)[places] if codes else np.empty(0, np.int32))
-        return numbers
 
     def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
         if not isinstance(state, Mapping) or "options" not in state:
@@ -326,13 +309,13 @@ class DetectionEvaluator:
             raise ValueError(f"{name} has image {described(twice)}, which is here, too")
         if images:
             self._are_numbered = are_numbered
-        image_codes, label_codes = (
-            self._numbers(known, what, [values])[0]
-            for known, what, values in (
-                (self._images, "image", _array_of(images)),
-                (self._labels, "label", plain_array(name, state["label_values"])),
-            )
-        )
+        parts = [
+            ("image", self._images, _array_of(images)),
+            ("label", self._labels, plain_array(name, state["label_values"])),
+        ]
+        for what, known, values in parts:
+            _check_kinds(what, known, [values])
+        image_codes, label_codes = (_numbers(known, [values])[0] for _, known, values in parts)
         if self._class_agnostic:
             label_codes = np.zeros(max(len(label_codes), 1), np.int32)
         theirs = Matched(state["detections"], state["truth"])
@@ -446,6 +429,24 @@ def _deviations(usual: Protocol, own: Protocol) -> dict[str, str]:
     if dict(usual.areas) != dict(own.areas):
         found["area_ranges"] = f"size ranges are {dict(own.areas)}"
     return found
+
+
+def _check_kinds(what: str, known: Mapping[int | str, int], columns: Sequence[Array]) -> None:
+    """Refuse numbers beside names."""
+    kinds = {column.dtype.kind == "U" for column in columns if len(column)}
+    kinds |= {isinstance(value, str) for value in list(known)[:1]}
+    if len(kinds) > 1:
+        raise TypeError(f"{what}s must all be numbers, or all names, got both")
+
+
+def _numbers(known: dict[int | str, int], columns: Sequence[Array]) -> list[Array]:
+    """Values of columns as numbers, the same for equal ones in all updates."""
+    numbers = []
+    for column in columns:
+        values, places = numbered(column)
+        codes = [known.setdefault(value, len(known)) for value in values.tolist()]
+        numbers.append(np.array(codes, np.int32)[places] if codes else np.empty(0, np.int32))
+    return numbers
 
 
 def _array_of(values: Sequence[int | str]) -> Array:

@@ -13,6 +13,7 @@ from fastiou.evaluation.detection_matching import Matched, falling_keys, in_orde
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted
+from fastiou.runtime.extras import import_extra
 from fastiou.runtime.words import described
 from fastiou.tables.frames import Framed
 from fastiou.typing import Array
@@ -248,14 +249,48 @@ class DetectionResult:
             self.scores[t, :, k, 0, -1],
         )
 
+    def plot(self) -> Any:
+        """Draw precision over recall, the mean of all classes with truth.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A line for IoU 0.5, one for 0.75, and one for the mean of all thresholds.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        figure_type = import_extra("matplotlib.figure", "plot", "plot()").Figure
+        figure = figure_type(figsize=(6, 5), layout="constrained")
+        axes = figure.add_subplot()
+        protocol = self.rules.protocol
+        curves = self.precision[:, :, :, 0, -1]
+        known = curves[:, :, (curves > -1).all(axis=(0, 1))]
+        lines = {
+            f"IoU {at:g}": known[protocol.thresholds == at]
+            for at in (0.5, 0.75)
+            if at in protocol.thresholds
+        }
+        if len(protocol.thresholds) > 1:
+            lines["all thresholds"] = known
+        for name, values in lines.items():
+            if values.size:
+                axes.plot(protocol.recalls, values.mean(axis=(0, 2)), label=name)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend()
+        return figure
+
     def _class(self, label: Any) -> int:
-        named = [number for number, name in self.names.items() if name == label]
-        places = np.flatnonzero(np.isin(self.labels, np.array([label, *named[:1]])))
-        if not len(places):
-            raise ValueError(
-                f"label must be one of {described(self.labels.tolist())}, got {described(label)}"
-            )
-        return int(places[0])
+        known = self.labels.tolist()
+        if label not in known:
+            label = next((own for own, name in self.names.items() if name == label), label)
+        if label not in known:
+            raise ValueError(f"label must be one of {described(known)}, got {described(label)}")
+        return known.index(label)
 
     def _threshold(self, iou: float) -> int:
         thresholds = self.rules.protocol.thresholds

@@ -142,7 +142,7 @@ PROTOCOLS = {
             per_image=300, federated=True,
         ),
         Protocol("voc", _HALF, _RECALLS, rule=VOC_RULE, margin=1.0, of="areas"),
-        Protocol("voc07", _HALF, np.arange(11) / 10, rule=VOC_RULE, margin=1.0),
+        Protocol("voc07", _HALF, np.arange(0, 1.1, 0.1), rule=VOC_RULE, margin=1.0),
         Protocol("openimages", _HALF, _RECALLS, rule=OPEN_IMAGES_RULE, of="areas"),
     )
 }  # fmt: skip

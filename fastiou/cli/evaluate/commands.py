@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fastiou.cli.evaluate.coco import add_coco, add_lvis
+
 if TYPE_CHECKING:
     import click
 
 __all__ = ["add_evaluation"]
 
 #: What adds each subcommand to the group.
-SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = ()
+SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (add_coco, add_lvis)
 
 
 def add_evaluation(commands: click.Group) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 
-def random_sets(rng: np.random.Generator, *, masks: bool = False) -> tuple[dict[str, Any], list[Any]]:
+def random_sets(
+    rng: np.random.Generator, *, masks: bool = False
+) -> tuple[dict[str, Any], list[Any]]:
     """Truth and results with ties, crowds, areas on borders, empty images and missing classes."""
     size = 24
     images = rng.choice(40, rng.integers(1, 7), replace=False) + int(rng.integers(0, 2))
@@ -32,7 +34,7 @@ def random_sets(rng: np.random.Generator, *, masks: bool = False) -> tuple[dict[
     results = []
     scores = rng.choice([0.1, 0.25, 0.5, 0.5, 0.9], 40)
     for number in range(int(rng.integers(1, 30))):
-        box = rng.integers(0, 9, 4) + [0, 0, 1, 1]
+        box = rng.integers(0, 9, 4) + np.array([0, 0, 1, 1])
         own = {"image_id": int(rng.choice(images)), "category_id": int(rng.choice(labels))}
         if truth and rng.random() < 0.7:
             near = truth[int(rng.integers(len(truth)))]
@@ -55,9 +57,9 @@ def random_mask(rng: np.random.Generator, size: int, box: list[int]) -> np.ndarr
     """A mask that fills most of a box."""
     mask = np.zeros((size, size), np.uint8)
     left, top, width, height = box
-    mask[top : top + height, left : left + width] = rng.random((size, size))[
-        top : top + height, left : left + width
-    ] < 0.9
+    mask[top : top + height, left : left + width] = (
+        rng.random((size, size))[top : top + height, left : left + width] < 0.9
+    )
     return mask
 
 

@@ -1,0 +1,213 @@
+"""The commands `fastiou eval coco` and `fastiou eval lvis`: scores of detectors."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastiou.cli.display import stages
+from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
+from fastiou.cli.options import check_no_input
+from fastiou.cli.outputs import check_output, replaced_at_end
+from fastiou.cli.summary import show_facts
+from fastiou.formats.errors import FileError, RefusedError, import_extra
+
+if TYPE_CHECKING:
+    import click
+    from rich.table import Table
+
+    from fastiou.evaluation.detection_result import DetectionResult
+
+__all__ = ["IOU_TYPES", "add_coco", "add_lvis"]
+
+#: As in `fastiou.evaluation`, which takes long to import: a test holds them together.
+IOU_TYPES = ("bbox", "segm", "boundary")
+
+#: Formats of plots, by the ending of the file.
+PLOTS = (".png", ".svg", ".pdf")
+
+#: Numbers that stand in a table of classes; --json has all.
+SHOWN_OF_CLASSES = ("AP", "AP50", "AP75")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command is asked for; each attribute is the option of that name."""
+
+    iou_type: str
+    max_dets: tuple[int, ...] | None = None
+    class_agnostic: bool = False
+    per_class: bool = False
+    plot: Path | None = None
+    json_path: Path | None = None
+    required: dict[str, float]
+    quiet: bool = False
+    progress: bool | None = None
+
+
+def add_coco(group: click.Group) -> None:
+    """Add the command `coco` to `fastiou eval`."""
+    import click
+
+    @group.command("coco")
+    @_common
+    @click.option(
+        "--max-dets",
+        callback=_numbers_in,
+        metavar="NUMBERS",
+        help="How many detections of an image and class count, with commas between them; AP is of "
+        "the last.  [default: 1,10,100]",
+    )
+    @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
+    def coco(gt: Path, dt: Path, **others: Any) -> None:
+        """Score detections as COCO does: AP and AR of boxes, masks or boundaries.
+
+        GT is the truth and DT what a detector says, both JSON of COCO: annotations, and a list of
+        results. Both may be compressed by gzip. All digits are those of pycocotools.
+
+        \b
+        Examples:
+          fastiou eval coco instances_val2017.json results.json
+          fastiou eval coco instances_val2017.json results.json --iou-type segm
+          fastiou eval coco gt.json results.json --per-class --plot curves.png
+          fastiou eval coco gt.json results.json --require AP=0.5 --json scores.json
+        """  # noqa: D301
+        _score(gt, dt, "coco", Request(**others))
+
+
+def add_lvis(group: click.Group) -> None:
+    """Add the command `lvis` to `fastiou eval`."""
+
+    @group.command("lvis")
+    @_common
+    def lvis(gt: Path, dt: Path, **others: Any) -> None:
+        """Score detections as LVIS does, where not every class is looked for in every image.
+
+        GT is LVIS's truth and DT a list of results, both JSON. At most 300 detections of an image
+        count. All digits are those of LVIS's own evaluation.
+
+        \b
+        Example:
+          fastiou eval lvis lvis_v1_val.json results.json --iou-type segm
+        """  # noqa: D301
+        _score(gt, dt, "lvis", Request(**others))
+
+
+def _common(function: Any) -> Any:
+    """Give a command the arguments and options that both have."""
+    import click
+
+    file = click.Path(path_type=Path)
+    options = (
+        click.argument("gt", type=file),
+        click.argument("dt", type=file),
+        click.option(
+            "--iou-type",
+            type=click.Choice(IOU_TYPES),
+            default=IOU_TYPES[0],
+            show_default=True,
+            help="What is compared: boxes, masks, or masks and their boundaries.",
+        ),
+        click.option("--per-class", is_flag=True, help="Show the scores of each class, too."),
+        click.option(
+            "--plot",
+            type=file,
+            help=f"Draw precision over recall: {', '.join(PLOTS)}.",
+        ),
+        json_option,
+        require_option,
+        click.option("--quiet", is_flag=True, help="Print nothing."),
+        click.option(
+            "--progress/--no-progress",
+            default=None,
+            help="Show the progress of the work, or not.  [default: on a terminal]",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _numbers_in(_: Any, parameter: Any, value: str | None) -> tuple[int, ...] | None:
+    """The numbers that `--max-dets` has."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(int(text) for text in value.split(","))
+    except ValueError:
+        numbers = ()
+    ascending = all(one < two for one, two in itertools.pairwise(numbers))
+    if not numbers or numbers[0] < 1 or not ascending:
+        raise RefusedError(f"--max-dets must be numbers that ascend, such as 1,10,100; got {value}")
+    return numbers
+
+
+def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
+    for path in (request.json_path, request.plot):
+        check_no_input(path, gt, dt)
+    if request.plot is not None:
+        check_output(request.plot, PLOTS)
+        import_extra("matplotlib.figure", "plot", "--plot")
+    for file in (gt, dt):
+        if not file.is_file():
+            raise FileError(file, "no such file" if not file.exists() else "a folder", None)
+    with stages(False if request.quiet else request.progress) as begin:
+        begin("evaluating")
+        from fastiou.evaluation.coco_files import evaluate_coco_files
+
+        result = evaluate_coco_files(
+            gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
+            class_agnostic=request.class_agnostic,
+        )  # fmt: skip
+    if request.json_path is not None:
+        write_json(request.json_path, _content(result))
+    if request.plot is not None:
+        figure = result.plot()
+        with replaced_at_end(request.plot) as out:
+            figure.savefig(out, format=request.plot.suffix[1:].lower(), dpi=150)
+    if not request.quiet:
+        facts = {
+            "images": f"{len(result.image_ids):,}",
+            "classes": f"{len(result.labels):,}",
+            "detections": f"{len(result.kept):,} that count",
+            **{name: _shown(value) for name, value in result.as_dict().items()},
+            **{f"note {number}": text for number, text in enumerate(result.deviations, 1)},
+        }
+        title = f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}"
+        show_facts(title, facts, *([_classes(result)] if request.per_class else []))
+    check_required(result.as_dict(), request.required)
+
+
+def _shown(value: float) -> str:
+    return "-1 (there is no truth)" if value == -1 else f"{value:.4f}"
+
+
+def _content(result: DetectionResult) -> dict[str, Any]:
+    """What is written as JSON."""
+    columns = {name: column.tolist() for name, column in result.per_class.columns().items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return {**result.as_dict(), "classes": rows, "deviations": result.deviations}
+
+
+def _classes(result: DetectionResult) -> Table:
+    """A table of the classes that have truth or detections."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    columns = result.per_class.columns()
+    shown = [name for name in SHOWN_OF_CLASSES if name in columns]
+    table.add_column("class")
+    for name in (*shown, "truths", "detections"):
+        table.add_column(name, justify="right")
+    for row in range(len(result.labels)):
+        counts = [int(columns[name][row]) for name in ("truths", "detections")]
+        if not any(counts):
+            continue
+        scores = [
+            "-" if columns[name][row] == -1 else f"{columns[name][row]:.4f}" for name in shown
+        ]
+        table.add_row(Text(str(columns["name"][row])), *scores, *(f"{count:,}" for count in counts))
+    return table

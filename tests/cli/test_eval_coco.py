@@ -1,0 +1,111 @@
+"""The commands that score detectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_for_tests import run, run_well, words_of
+
+from fastiou.cli.evaluate import coco
+from fastiou.evaluation.detection import KINDS
+
+BOX = {"image_id": 1, "category_id": 3, "bbox": [10, 20, 30, 40]}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
+    content: dict[str, Any] = {
+        "images": [{"id": 1}, {"id": 2}],
+        "categories": [{"id": 3, "name": "boat"}, {"id": 5, "name": "[red] car"}],
+        "annotations": [{**BOX, "id": 1, "area": 1200, "iscrowd": 0}],
+    }
+    gt.write_text(json.dumps(content))
+    dt.write_text(json.dumps([{**BOX, "score": 0.8}, {**BOX, "image_id": 2, "score": 0.9}]))
+    return gt, dt
+
+
+def test_names_are_those_of_the_evaluator() -> None:
+    assert tuple(KINDS) == coco.IOU_TYPES
+
+
+def test_scores_are_shown_and_written(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    result = run_well("eval", "coco", *files, "--json", out, "--per-class")
+    words = words_of(result)
+    assert "images 2" in words
+    assert "AP 0.5000" in words
+    assert "APs -1 (there is no truth)" in words
+    written = json.loads(out.read_text())
+    assert written["AP"] == pytest.approx(0.5)
+    assert written["deviations"] == []
+    assert written["classes"][0]["name"] == "boat"
+    assert (written["classes"][0]["truths"], written["classes"][0]["detections"]) == (1, 2)
+
+
+def test_options_are_passed_on(files: tuple[Path, Path]) -> None:
+    words = words_of(run_well("eval", "coco", *files, "--max-dets", "5,50", "--class-agnostic"))
+    assert "AR50 1.0000" in words
+    assert "note 1 detections of an image and class that count: (5, 50)" in words
+
+
+def test_what_is_required_is_checked(files: tuple[Path, Path]) -> None:
+    assert run("eval", "coco", *files, "--require", "AP=0.4", "--quiet").exit_code == 0
+    result = run("eval", "coco", *files, "--require", "AP50=0.6", "--quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "AP50 is 0.5, and 0.6 is required" in result.stderr
+    result = run("eval", "coco", *files, "--require", "mAP=0.6", "--quiet")
+    assert result.exit_code == 2
+    assert "--require mAP: the scores are AP, AP50" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--max-dets", "10,1"],
+            "--max-dets must be numbers that ascend, such as 1,10,100; got 10,1",
+        ),
+        (["--json", "scores.txt"], ".json"),
+        (["--plot", "curves.gif"], ".png"),
+        (["--iou-type", "segm"], 'no "segmentation"'),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    files: tuple[Path, Path], options: list[str], message: str
+) -> None:
+    result = run("eval", "coco", *files, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_files_that_do_not_fit_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    gt, dt = files
+    for first, second, message in (
+        (gt, tmp_path / "none.json", "no such file"),
+        (dt, gt, "score"),
+        (gt, tmp_path, "a folder"),
+    ):
+        result = run("eval", "coco", first, second)
+        assert result.exit_code == 2, result.output
+        assert message in result.stderr
+    dt.write_text(json.dumps([{**BOX, "image_id": 7, "score": 0.8}]))
+    result = run("eval", "coco", gt, dt)
+    assert "image_id 7 of 1 of 1 results is not in" in result.stderr
+
+
+def test_lvis_needs_its_lists(files: tuple[Path, Path]) -> None:
+    result = run("eval", "lvis", *files)
+    assert result.exit_code == 2
+    assert 'images[0]: no "neg_category_ids", expected a list in every image' in result.stderr
+
+
+def test_curves_are_drawn(files: tuple[Path, Path], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", exc_type=ImportError)
+    plot = tmp_path / "curves.png"
+    run_well("eval", "coco", *files, "--plot", plot, "--quiet")
+    assert plot.read_bytes().startswith(b"\x89PNG")

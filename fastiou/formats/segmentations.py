@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
+    from fastiou.geometries.masks.letters import Letters
     from fastiou.geometries.masks.mask_set import Masks
+    from fastiou.geometries.masks.packing import Packed
     from fastiou.geometries.masks.run_lengths import RunLengths
     from fastiou.parsing.json_masks import MaskTexts
 
@@ -36,8 +38,45 @@ RUNS_OF_PYTHON, OUTLINES_OF_PYTHON = 4, 5
 #: The kind of objects that is read from a text, by the kind in it.
 OF_PYTHON = {LETTERS: RUNS_OF_PYTHON, NUMBERS: RUNS_OF_PYTHON, RINGS: OUTLINES_OF_PYTHON}
 
+#: Pixels of masks that were not measured yet.
+UNKNOWN = -2
+
 #: What is called with the number of masks packed so far and in all.
 Progress = Callable[[int, int], None]
+
+
+class _Part(NamedTuple):
+    """Some masks, before they are packed."""
+
+    #: Which they are of those that were asked for.
+    positions: Integers
+    #: Tells bounding boxes and pixels, as `Packed` has them.
+    measure: Callable[[], tuple[Array, Array]]
+    pack: Callable[[], Packed]
+
+
+def _of_letters(
+    positions: Integers, letters: Letters, boxes: Array, areas: Array, size: Size
+) -> _Part:
+    """Masks whose run lengths stand in a text."""
+    from fastiou.geometries.masks.letters import pack_letters
+
+    return _Part(
+        positions, lambda: (boxes, areas), lambda: pack_letters(letters, boxes, areas, size)
+    )
+
+
+def _of_runs(positions: Integers, runs: RunLengths, first: Array | None) -> _Part:
+    """Masks as run lengths, and which of these are of each mask, if there are several."""
+    from fastiou.geometries.masks.packing import measure_runs, pack_runs
+
+    def measure() -> tuple[Array, Array]:
+        if first is None or len(first) == len(runs.offsets):
+            return measure_runs(runs)
+        packed = pack_runs(runs, first)
+        return packed.boxes, packed.areas
+
+    return _Part(positions, measure, lambda: pack_runs(runs, first))
 
 
 class Segmentations(Sequence[Any]):
@@ -78,6 +117,9 @@ class Segmentations(Sequence[Any]):
         self._texts = texts
         self._remedy = remedy
         self._kinds = self._kinds_of_all()
+        #: Boxes and pixels of the masks that `_measured_letters` knows.
+        self._boxes: Array = np.empty((0, 4), np.int64)
+        self._areas: Array = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return self._count
@@ -132,7 +174,6 @@ class Segmentations(Sequence[Any]):
             in memory. The message names the file and the entry.
         """
         from fastiou.geometries.masks.mask_set import Masks, join_sets
-        from fastiou.geometries.masks.packing import pack_runs
 
         rows, sizes = self._asked(rows, sizes)
         if not len(rows):
@@ -140,13 +181,13 @@ class Segmentations(Sequence[Any]):
         sets: list[Masks] = []
         order = []
         done = 0
-        for some, runs, first in self._parts(rows, sizes):
-            with self._in_words(rows[some]):
-                sets.append(Masks._of(pack_runs(runs, first)))
-            order.append(some)
-            done += len(some)
+        for part in self._parts(rows, sizes):
+            with self._in_words(rows[part.positions]):
+                sets.append(Masks._of(part.pack()))
+            order.append(part.positions)
+            done += len(part.positions)
             progress(done, len(rows))
-            del runs
+            del part
         with self._in_words(rows):
             return join_sets(sets, np.concatenate(order))
 
@@ -156,17 +197,11 @@ class Segmentations(Sequence[Any]):
         Parameters, rules and errors are those of `masks`. Bits are made only of masks of several
         polygons.
         """
-        from fastiou.geometries.masks.packing import measure_runs, pack_runs
-
         rows, sizes = self._asked(rows, sizes)
         areas, boxes = np.zeros(len(rows), np.int64), np.zeros((len(rows), 4), np.int64)
-        for some, runs, first in self._parts(rows, sizes):
-            with self._in_words(rows[some]):
-                if first is None or len(first) == len(runs.offsets):
-                    boxes[some], areas[some] = measure_runs(runs)
-                else:
-                    packed = pack_runs(runs, first)
-                    boxes[some], areas[some] = packed.boxes, packed.areas
+        for part in self._parts(rows, sizes):
+            with self._in_words(rows[part.positions]):
+                boxes[part.positions], areas[part.positions] = part.measure()
         return areas, boxes
 
     def _asked(self, rows: Any, sizes: Any) -> tuple[Integers, Integers]:
@@ -205,26 +240,28 @@ class Segmentations(Sequence[Any]):
             raise FileError(self._path, found, expected, where)
         return own
 
-    def _parts(
-        self, rows: Integers, sizes: Integers
-    ) -> Iterator[tuple[Integers, RunLengths, Array | None]]:
-        """Run lengths of some entries at a time.
-
-        With them come their positions among the rows, and which run lengths are of each, if there
-        are several.
-        """
+    def _parts(self, rows: Integers, sizes: Integers) -> Iterator[_Part]:
+        """Masks of some entries at a time, of one kind each."""
         kinds = self._kinds[rows]
         largest = tuple(sizes.max(axis=0, initial=0).tolist())
         try:
             for kind in np.unique(kinds).tolist():
-                every = np.flatnonzero(kinds == kind)
-                for begin in range(0, len(every), MASKS_AT_A_TIME):
-                    some = every[begin : begin + MASKS_AT_A_TIME]
+                left = np.flatnonzero(kinds == kind)
+                if kind == LETTERS:
+                    boxes, areas = self._measured_letters(rows[left])
+                    is_valid = areas >= 0
+                    some = left[is_valid]
+                    yield _of_letters(
+                        some, self._letters(rows[some]), boxes[is_valid], areas[is_valid], largest
+                    )
+                    left = left[~is_valid]
+                for begin in range(0, len(left), MASKS_AT_A_TIME):
+                    some = left[begin : begin + MASKS_AT_A_TIME]
                     with self._in_words(rows[some]):
                         read = self._read(kind, rows[some], sizes[some], largest)
-                        if read is not None:
-                            yield some, *read
-                            continue
+                    if read is not None:
+                        yield _of_runs(some, *read)
+                        continue
                     # Python tells what is wrong, or takes what is rare.
                     distinct, numbers = np.unique(sizes[some], axis=0, return_inverse=True)
                     for number, size in enumerate(distinct.tolist()):
@@ -232,39 +269,61 @@ class Segmentations(Sequence[Any]):
                         with self._in_words(rows[own]):
                             objects = [self[row] for row in rows[own].tolist()]
                             read = _read_objects(OF_PYTHON.get(kind, kind), objects, size, largest)
-                        yield own, *read
+                        yield _of_runs(own, *read)
         except (TypeError, ValueError) as error:
             raise self._fault(rows, sizes) or error from None
+
+    def _letters(self, rows: Integers) -> Letters:
+        """Run lengths in the text that are strings."""
+        from fastiou.geometries.masks.letters import Letters
+
+        assert self._texts is not None
+        begins = self._texts.starts[rows]
+        ends = begins + self._texts.amounts[rows, 0]
+        return Letters(self._texts.text, begins, ends, self._texts.sizes[rows], doubled=True)
+
+    def _measured_letters(self, rows: Integers) -> tuple[Array, Array]:
+        """Boxes and pixels of masks that `_letters` reads, measured once."""
+        from fastiou.geometries.masks.letters import measure_letters
+
+        if not len(self._areas):
+            self._boxes = np.empty((self._count, 4), np.int64)
+            self._areas = np.full(self._count, UNKNOWN, np.int64)
+        areas = self._areas[rows]
+        is_new = areas == UNKNOWN
+        if is_new.any():
+            new = rows[is_new]
+            self._boxes[new], self._areas[new] = measure_letters(self._letters(new))
+            areas = self._areas[rows]
+        return self._boxes[rows], areas
 
     def _read(
         self, kind: int, rows: Integers, sizes: Integers, largest: Size
     ) -> tuple[RunLengths, Array | None] | None:
         """Run lengths of masks in the text, all of one kind; None if something is wrong or rare."""
-        if self._texts is None or kind not in OF_PYTHON:
+        if self._texts is None or kind not in (NUMBERS, RINGS):
             return None
         from fastiou.geometries.masks.polygons import rasterise_corners
-        from fastiou.geometries.masks.run_lengths import RunLengths, decode
+        from fastiou.geometries.masks.run_lengths import RunLengths
 
-        pixels, heights = sizes[:, 0] * sizes[:, 1], np.ascontiguousarray(sizes[:, 0])
-        if kind == RINGS:
-            rings = self._texts.rings(rows)
-            if rings is None:
-                return None
-            of_each = np.repeat(sizes, np.diff(rings.first), axis=0)
-            try:
-                runs = rasterise_corners(str, rings.corners, rings.cuts, of_each, largest)
-            except ValueError:
-                return None
-            return runs, rings.first
-        if kind == LETTERS:
-            counts, offsets, findings = decode(*self._texts.letters(rows), pixels)
-            is_valid = not findings[:, 0].any()
-        else:
+        if kind == NUMBERS:
             counts, offsets = self._texts.counts(rows)
+            pixels = sizes[:, 0] * sizes[:, 1]
             # Sums of more could overflow.
-            is_valid = counts.max(initial=0) <= pixels.max(initial=0)
-            is_valid = is_valid and (np.add.reduceat(counts, offsets[:-1]) == pixels).all()
-        return (RunLengths(largest, counts, offsets, heights), None) if is_valid else None
+            if counts.max(initial=0) > pixels.max(initial=0):
+                return None
+            if (np.add.reduceat(counts, offsets[:-1]) != pixels).any():
+                return None
+            return RunLengths(largest, counts, offsets, np.ascontiguousarray(sizes[:, 0])), None
+        rings = self._texts.rings(rows)
+        if rings is None:
+            return None
+        of_each = np.repeat(sizes, np.diff(rings.first), axis=0)
+        try:
+            runs = rasterise_corners(str, rings.corners, rings.cuts, of_each, largest)
+        except ValueError:
+            return None
+        return runs, rings.first
 
     @contextlib.contextmanager
     def _in_words(self, rows: Integers) -> Iterator[None]:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastiou.parsing.decimals import powers_of_ten
-from fastiou.parsing.mask_kernels import DESCRIBE, READ_COUNTS, READ_LETTERS, READ_RINGS
+from fastiou.parsing.mask_kernels import DESCRIBE, READ_COUNTS, READ_RINGS
 from fastiou.runtime import steps, threads
-from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
 __all__ = ["MaskTexts", "Rings", "describe_masks"]
 
 # Time in scores of boxes, in which `threads.run` reckons: 0.35 ns each. For a byte of a mask that
-# is described, a letter or a count that is read, and a number of a polygon.
+# is described, a count that is read, and a number of a polygon.
 SCORES_PER_BYTE = 3
-SCORES_PER_LETTER = 6
+SCORES_PER_COUNT = 15
 SCORES_PER_NUMBER = 40
 
 
@@ -55,9 +54,9 @@ class MaskTexts:
     sizes : array of int64, shape (n, 2)
         Height and width that run lengths tell; else -1.
     starts : array of int64, shape (n,)
-        Where the counts of run lengths are, or the polygons.
+        Where the counts of run lengths are (behind the quote of a string), or the polygons.
     amounts : array of int64, shape (n, 2)
-        How many letters or numbers these have, and how many rings.
+        How many letters (a backslash is two) or numbers these have, and how many rings.
     """
 
     data: bytes
@@ -67,32 +66,26 @@ class MaskTexts:
     starts: Array
     amounts: Array
 
-    def letters(self, rows: Array) -> tuple[Array, Array]:
-        """The characters of some masks of the kind `LETTERS`, and where those of each lie."""
-        cuts = _sums(self.amounts[rows, 0])
-        letters = np.empty(int(cuts[-1]), np.uint8)
-        self._read(READ_LETTERS, rows, letters, cuts)
-        letters.flags.writeable = False  # as those of Python's strings, for one kernel
-        return letters, cuts
+    @property
+    def text(self) -> Array:
+        """The text as an array."""
+        return np.frombuffer(self.data, np.uint8)
 
     def counts(self, rows: Array) -> tuple[Array, Array]:
         """The numbers of some masks of the kind `NUMBERS`, and where those of each lie."""
         cuts = _sums(self.amounts[rows, 0])
         counts = np.empty(int(cuts[-1]), np.int64)
-        self._read(READ_COUNTS, rows, counts, cuts)
+        text, starts = self.text, self.starts[rows]
+        for first, last, work in steps.spans(cuts, SCORES_PER_COUNT):
+            threads.run(READ_COUNTS, work, text, starts[first:last], counts, cuts[first : last + 1])
         return counts, cuts
-
-    def _read(self, kernel: Kernel, rows: Array, values: Array, cuts: Array) -> None:
-        text, starts = np.frombuffer(self.data, np.uint8), self.starts[rows]
-        for first, last, work in steps.spans(cuts, SCORES_PER_LETTER):
-            threads.run(kernel, work, text, starts[first:last], values, cuts[first : last + 1])
 
     def rings(self, rows: Array) -> Rings | None:
         """The polygons of some masks of the kind `RINGS`.
 
         None if a number is left to Python's parser.
         """
-        text, starts = np.frombuffer(self.data, np.uint8), self.starts[rows]
+        text, starts = self.text, self.starts[rows]
         cuts, first_rings = (_sums(amounts) for amounts in self.amounts[rows].T)
         numbers = np.empty(int(cuts[-1]))
         ends = np.zeros(int(first_rings[-1]) + 1, np.int64)
@@ -130,12 +123,11 @@ def describe_masks(data: bytes, places: Array) -> MaskTexts:
         data, places, np.empty(count, np.int8), np.empty((count, 2), np.int64),
         np.empty(count, np.int64), np.empty((count, 2), np.int64),
     )  # fmt: skip
-    text = np.frombuffer(data, np.uint8)
     before = _sums(places[:, 1] - places[:, 0])
     for first, last, work in steps.spans(before, SCORES_PER_BYTE):
         own = slice(first, last)
         threads.run(
-            DESCRIBE, work, text, places[own], texts.kinds[own], texts.sizes[own],
+            DESCRIBE, work, texts.text, places[own], texts.kinds[own], texts.sizes[own],
             texts.starts[own], texts.amounts[own],
         )  # fmt: skip
     return texts

@@ -19,10 +19,8 @@ from fastiou.parsing.json_kernels import (
     LIST_OPENED,
     OPENED,
     QUOTE,
-    SMALL_U,
     after_blanks,
     integer,
-    is_digit,
     number,
     plain_letters,
 )
@@ -31,7 +29,7 @@ from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import address, byte_at
 from fastiou.typing import Array
 
-__all__ = ["DESCRIBE", "READ_COUNTS", "READ_LETTERS", "READ_RINGS"]
+__all__ = ["DESCRIBE", "READ_COUNTS", "READ_RINGS"]
 
 #: The two names of run lengths, quotes included.
 SIZE, COUNTS = tuple(b'"size"'), tuple(b'"counts"')
@@ -55,41 +53,19 @@ def _after_name(text: int, at: int, name: tuple[int, ...]) -> int:
 
 
 @register_jitable
-def _escaped(text: int, at: int) -> tuple[int, int]:
-    r"""The letter that an escape stands for, from its backslash on, and where it ends.
-
-    Only \\ and letters of ASCII by their number are read.
-    """
-    if byte_at(text, at + 1) == BACKSLASH:
-        return BACKSLASH, at + 2
-    letter = 0
-    if byte_at(text, at + 1) != SMALL_U:
-        return 0, FAULT
-    for i in range(at + 2, at + 6):
-        digit = byte_at(text, i)
-        letter = 16 * letter + (digit - 48 if is_digit(digit) else (digit | 32) - 87)
-    return letter, at + 6 if letter < 128 else FAULT
-
-
-@register_jitable
-def _measure_letters(text: int, at: int) -> tuple[int, int]:
-    """How many letters a string has, from its quote on, and where it ends."""
-    count = 0
+def _after_letters(text: int, at: int) -> int:
+    """Step over a string that has no escapes but that of a backslash, from its quote on."""
     at += 1
     while True:
-        plain = plain_letters(text + at)
-        count += plain
-        at += plain
+        at += plain_letters(text + at)
         byte = byte_at(text, at)
+        at += 1
         if byte == QUOTE:
-            return count, at + 1
+            return at
         if byte == BACKSLASH:
-            _, at = _escaped(text, at)
-            if at < 0:
-                return 0, FAULT
-        else:
+            if byte_at(text, at) != BACKSLASH:
+                return FAULT
             at += 1
-        count += 1
 
 
 @register_jitable
@@ -139,7 +115,8 @@ def _describe_runs(text: int, at: int) -> tuple[int, int, int, int, int]:
             start = at
             if byte_at(text, at) == QUOTE:
                 kind = LETTERS
-                amount, at = _measure_letters(text, at)
+                at = _after_letters(text, at)
+                start, amount = start + 1, at - start - 2
             elif byte_at(text, at) == LIST_OPENED:
                 kind = NUMBERS
                 amount, at = _measure_counts(text, at)
@@ -191,7 +168,8 @@ def _describe(
     Shapes and dtypes: `text` uint8; `places` int64, (n, 2): where the value of each begins, -1
     where there is none. All others are filled: `kinds` int8, (n,); `sizes` int64, (n, 2): height
     and width of run lengths, else -1; `starts` int64, (n,): where the counts or the rings are;
-    `amounts` int64, (n, 2): how many letters or numbers these have, and how many rings.
+    `amounts` int64, (n, 2): how many letters (a backslash is two) or numbers these have, and how
+    many rings.
     """
     start = address(text)
     for row in prange(len(places)):
@@ -213,23 +191,6 @@ def _describe(
 
 #: `(text, places, kinds, sizes, starts, amounts)`
 DESCRIBE = Kernel(_describe, "describe-masks")
-
-
-def _read_letters(text: Array, starts: Array, letters: Array, cuts: Array) -> None:
-    """Write the letters of strings, whose quotes are at `starts`, between `cuts` (n + 1,)."""
-    start = address(text)
-    for row in prange(len(starts)):
-        at = starts[row] + 1
-        for i in range(cuts[row], cuts[row + 1]):
-            letter = byte_at(start, at)
-            at += 1
-            if letter == BACKSLASH:
-                letter, at = _escaped(start, at - 1)
-            letters[i] = letter
-
-
-#: `(text, starts, letters, cuts)`
-READ_LETTERS = Kernel(_read_letters, "read-letters")
 
 
 def _read_counts(text: Array, starts: Array, counts: Array, cuts: Array) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "PADDING",
     "UNPACK",
     "WRITE_RUNS",
+    "set_pixels",
     "word_rows",
 ]
 
@@ -317,7 +318,7 @@ MEASURE_RUNS = Kernel(_measure_runs, "measure-runs")
 
 
 @register_jitable
-def _set_pixels(
+def set_pixels(
     words: Array,
     start: int,
     width: int,
@@ -373,7 +374,7 @@ def _fill_runs(
                     # column is in another page.
                     columns = max(1, remaining // height) if low == 0 else 1
                     high = min(height, low + remaining)
-                    _set_pixels(words, starts[k] + x - left, width, top >> 6, columns, low, high)
+                    set_pixels(words, starts[k] + x - left, width, top >> 6, columns, low, high)
                     remaining -= (high - low) * columns
                     low = np.int64(0)
                     x += columns

@@ -18,9 +18,11 @@ from fastiou.typing import Array
 
 __all__ = [
     "PIXELS_AT_A_TIME",
+    "SCORES_PER_NEW_WORD",
     "SCORES_PER_RUN",
     "SCORES_PER_WORD",
     "Packed",
+    "allocate_words",
     "join",
     "measure_runs",
     "pack_dense",
@@ -413,6 +415,7 @@ def word_offsets(boxes: Array) -> Array:
 
 
 def allocate_words(count: int, *, zeros: bool = False, besides: int = 0) -> Array:
+    """Words, and the padding behind them, which is 0 in any case."""
     needed = count + bits.PADDING
     room = memory.allocate(
         (needed + 8,), np.uint64, "the bits of masks", "take fewer at a time", zeros=zeros,

@@ -268,7 +268,7 @@ class Masks(Members):
 
     def described(self, file: MaskFile, members: fastiou.Masks) -> str:
         """See `Members.described`."""
-        outlines = sum(isinstance(mask, list) for mask in file.masks)
+        outlines = int(np.count_nonzero(file.packable.is_outline))
         kinds = {"polygons": outlines, "run lengths": len(file) - outlines}
         words = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
         empty = np.count_nonzero(members.area == 0)

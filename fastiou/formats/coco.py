@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fastiou.formats.coco_entries import (
     ListedNames,
     asked,
     plain_columns,
+    plain_images,
 )
 from fastiou.formats.content import (
     BoxFile,
@@ -30,11 +31,10 @@ from fastiou.formats.content import (
     Wanted,
 )
 from fastiou.formats.errors import FileError, described, shortened
-from fastiou.formats.mask_faults import mask_faults
+from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults
+from fastiou.formats.segmentations import Segmentations, masks_in_text, with_arrays
 from fastiou.formats.sizes import Size, mask_size, size_described
-from fastiou.tables.columns import (
-    key_named,
-)
+from fastiou.tables.columns import ID_NAMES, key_named, plain_name
 from fastiou.tables.layouts import LAYOUTS, header_of
 
 __all__ = [
@@ -43,12 +43,10 @@ __all__ = [
     "box_fault",
     "entries_in",
     "load_json",
-    "mask_fault",
     "read_coco_boxes",
     "read_coco_masks",
     "result_texts",
     "sizes_of_images",
-    "with_arrays",
     "without_outlines",
 ]
 
@@ -63,9 +61,7 @@ BLANKS = re.compile(r"[ \t\n\r]*")
 
 #: What an error says of annotations that could be left out.
 SKIPPING = "--skip-invalid leaves such annotations out"
-
-#: What was found in an entry, and what was expected.
-Fault = tuple[str, str]
+REMEDY = f"; {SKIPPING}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,9 +72,9 @@ class MaskFile(MemberFile):
     ----------
     label : str
         What messages call their list: "annotations", or "" for a list of results.
-    masks : list
+    masks : sequence
         For each the value of "segmentation": a dict of run lengths, or a list of polygons. Only
-        that it is one or the other was checked.
+        that it is one or the other was checked. `packable` has them in a form that packs them.
     images : dict
         Size of each image that the file lists by its id, None where the file does not tell. A file
         of one image has it as "".
@@ -87,7 +83,7 @@ class MaskFile(MemberFile):
     """
 
     label: str
-    masks: list[Any]
+    masks: Sequence[Any]
     images: dict[int | str, Size | None]
     places_told: list[str] | None = None
 
@@ -100,6 +96,14 @@ class MaskFile(MemberFile):
             return self.places_told[index]
         place = index if self.skipped is None else int(self.skipped.positions[index])
         return f"{self.label}[{place}]"
+
+    @property
+    def packable(self) -> Segmentations:
+        """The masks, to be packed."""
+        if isinstance(self.masks, Segmentations):
+            return self.masks
+        values = dict(enumerate(self.masks))
+        return Segmentations(self.path, self.where, len(values), values, remedy=REMEDY)
 
     @property
     def image_ids(self) -> list[int | str]:
@@ -228,7 +232,9 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """
     plain = plain_columns(path, data, wanted) if LAYOUTS[wanted.fmt] == 4 else None
     if plain is not None:
-        return _box_file(path, plain, plain.boxes, "xywh", plain.rest, wanted)
+        rest = plain.loaded(*plain.rest)
+        if rest is not None:
+            return _box_file(path, plain, plain.boxes, "xywh", rest, wanted)
     content = load_json(path, data, without_outlines)
     _, entries = entries_in(path, content)
     first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
@@ -286,30 +292,18 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     entry = with_arrays(entry)
     if "segmentation" not in entry:
         return entry
+    # Names that tell a key are not left to be found out.
     return {
-        name: value for name, value in entry.items()
-        if name in KEPT or type(value) not in (list, dict)
-    }  # fmt: skip
+        name: value if name in KEPT or type(value) not in (list, dict) else None
+        for name, value in entry.items()
+        if name in KEPT or type(value) not in (list, dict) or not _tells(name)
+    }
 
 
-def with_arrays(entry: dict[str, Any]) -> dict[str, Any]:
-    """The same object, long lists of masks in it as arrays: a quarter of the memory."""
-    if "counts" in entry:
-        entry["counts"] = _as_array(entry["counts"], {int}, np.int64)
-    outlines = entry.get("segmentation")
-    if type(outlines) is list:
-        entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
-    return entry
-
-
-def _as_array(value: Any, types: set[type], dtype: type) -> Any:
-    """A list of numbers as an array; whatever else it is stays, for a message that names it."""
-    if type(value) is not list or not set(map(type, value)) <= types:
-        return value
-    try:
-        return np.array(value, dtype)
-    except OverflowError:
-        return value
+@functools.cache
+def _tells(name: str) -> bool:
+    """Whether a field tells a key, or what an entry is called."""
+    return key_named(name) is not None or plain_name(name) in ID_NAMES
 
 
 def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
@@ -329,6 +323,9 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     FileError
         The file is broken or something else, or an entry lacks what is to be read.
     """
+    plain = _plain_masks(path, data, wanted)
+    if plain is not None:
+        return plain
     content = load_json(path, data, _compact)
     listed, faults = _valid(path, content, wanted, mask_fault)
     images = sizes_of_images(path, content)
@@ -338,38 +335,50 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         malformed = {listed.positions[index]: fault for index, fault in found.items()}
         listed = listed.without(malformed)
         faults |= malformed
-    # Masks of two images have no common size, so they are always told apart.
-    by = None
-    if wanted.by is not None:
-        by = ("image_id", *(name for name in wanted.by if key_named(name) != "image"))
     for index, entry in enumerate(listed.entries):
         if "image_id" not in entry:
             listed.whole(index, "image_id")  # which says that it is missing
-    # Masks of an image are packed by the size of its number, so only categories have names.
-    named = [
-        each for each in ListedNames.in_lists(content, listed) if each.field == "category_id"
-    ]  # fmt: skip
-    shared = asked(replace(listed, left_out=faults), replace(wanted, by=by), named)
+    shared = _shared(replace(listed, left_out=faults), content, wanted)
     masks = [entry["segmentation"] for entry in listed.entries]
     if shared["keys"]["image"].dtype.kind == "U":
         images = {str(number): size for number, size in images.items()}
     return MaskFile(label=listed.label, masks=masks, images=images, **shared)
 
 
-def mask_fault(entry: Any) -> Fault | None:
-    """What is found in an entry that has no mask of any kind, and what is expected."""
-    expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
-    if not isinstance(entry, dict):
-        return described(entry), "an object"
-    if "segmentation" not in entry:
-        return 'no "segmentation"', expected
-    mask = entry["segmentation"]
-    if not isinstance(mask, list | dict):
-        return f'"segmentation": {described(mask)}', expected
-    for name in ("size", "counts") if isinstance(mask, dict) else ():
-        if name not in mask:
-            return f'"segmentation" has no "{name}"', expected
-    return None
+def _shared(entries: Entries, content: Any, wanted: Wanted) -> dict[str, Any]:
+    """What masks have in common with boxes, as `MemberFile` has it."""
+    # Masks of two images have no common size, so they are always told apart.
+    by = None
+    if wanted.by is not None:
+        by = ("image_id", *(name for name in wanted.by if key_named(name) != "image"))
+    # Masks of an image are packed by the size of its number, so only categories have names.
+    named = [
+        each for each in ListedNames.in_lists(content, entries) if each.field == "category_id"
+    ]  # fmt: skip
+    return asked(entries, replace(wanted, by=by), named)
+
+
+def _plain_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile | None:
+    """The masks of a large file that is plain; None if it is another."""
+    if wanted.skip_invalid:
+        return None
+    plain = plain_columns(path, data, wanted, "segmentation")
+    if plain is None:
+        return None
+    masks = masks_in_text(path, plain.label, data, plain.objects, is_needed=True, remedy=REMEDY)
+    told = plain_images(plain.rest["images"]) if "images" in plain.rest else None
+    content = plain.loaded("categories", *(["images"] if told is None else []))
+    if masks is None or content is None:
+        return None
+    images = sizes_of_images(path, content)
+    if told is not None:
+        numbers, sizes = (column.tolist() for column in told)
+        images = {
+            number: (height, width) if height >= 0 else None
+            for number, (height, width) in zip(numbers, sizes, strict=True)
+        }
+    shared = _shared(plain, content, wanted)
+    return MaskFile(label=plain.label, masks=masks[0], images=images, **shared)
 
 
 def sizes_of_images(path: Path, content: Any) -> dict[int | str, Size | None]:

@@ -19,17 +19,14 @@ from fastiou.formats.coco import (
     box_fault,
     entries_in,
     load_json,
-    mask_fault,
     sizes_of_images,
-    with_arrays,
     without_outlines,
 )
-from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed, PlainText
+from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed
 from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
 from fastiou.formats.errors import FileError, described
-from fastiou.formats.segmentations import Segmentations
-from fastiou.formats.sizes import are_sizes
-from fastiou.parsing.mask_kinds import OTHER, RINGS
+from fastiou.formats.mask_faults import mask_fault
+from fastiou.formats.segmentations import Segmentations, is_no_mask, masks_in_text, with_arrays
 from fastiou.typing import Array
 
 __all__ = ["CocoColumns", "coco_columns", "columns_of_content", "read_coco_columns"]
@@ -211,7 +208,9 @@ def columns_of_content(
 
 def _is_none(name: str, value: Any) -> bool:
     """Whether a field is not there, by the value that it has."""
-    return value is None or (name in ("bbox", "segmentation") and value == [])
+    if name == "segmentation":
+        return is_no_mask(value)
+    return value is None or (name == "bbox" and value == [])
 
 
 def _missing(name: str, count: int) -> Any:
@@ -345,71 +344,24 @@ def _plain_columns(
             column = _spread(name, column[has], has)
         columns[name] = np.ascontiguousarray(column)
     if "segmentation" in objects.columns:
-        columns["segmentation"], has = _masks_of(path, text, data, "segmentation" in needed)
+        masks = masks_in_text(path, text.label, data, objects, "segmentation" in needed)
+        if masks is None:
+            return None
+        columns["segmentation"], has = masks
         if not has.all():
             present["segmentation"] = has
-    lists: dict[str, bytes] = {name: data[slice(*place)] for name, place in text.rest.items()}
-    images = _plain_images(lists["images"]) if "images" in lists else {}
-    if images is None:
-        images = _images_of(path, {"images": json.loads(lists["images"])})
-    categories: dict[str, Any] = {}
-    if "categories" in lists:
-        categories = _categories_of(path, {"categories": json.loads(lists["categories"])})
+    lists = {name: data[slice(*place)] for name, place in text.rest.items()}
+    try:
+        rest = {name: json.loads(lists[name]) for name in lists if name == "categories"}
+        images_told = coco_entries.plain_images(lists["images"]) if "images" in lists else None
+        if images_told is None and "images" in lists:
+            rest["images"] = json.loads(lists["images"])
+    except ValueError:  # a number of thousands of digits
+        return None
+    images = _images_of(path, rest)
+    if images_told is not None:
+        images = {"image_ids": images_told[0], "image_sizes": images_told[1]}
     return CocoColumns(
         path=path, label=text.label, count=objects.count, present=present, lists=dict(lists),
-        **columns, **images, **categories,
+        **columns, **images, **_categories_of(path, rest),
     )  # fmt: skip
-
-
-def _plain_images(data: bytes) -> dict[str, Any] | None:
-    """What a list of images tells, as `CocoColumns` has it; None if it is not plain."""
-    from fastiou.parsing import json_columns as parser
-
-    sides = ("height", "width")
-    objects = parser.read_objects(data, 0, dict.fromkeys(("id", *sides), parser.INTEGER))
-    if objects is None or objects.end != len(data) or not objects.count:
-        return None
-    columns = objects.columns
-    if "id" not in columns or any(has is not None for has in objects.present.values()):
-        return None
-    ids = np.ascontiguousarray(columns["id"])
-    if len(np.unique(ids)) < len(ids):
-        return None
-    sizes = np.full((len(ids), 2), -1, np.int64)
-    if not columns.keys().isdisjoint(sides):
-        if not set(sides) <= columns.keys():
-            return None
-        sizes = np.stack([columns[name] for name in sides], axis=1)
-        if not are_sizes(sizes).all():
-            return None
-    return {"image_ids": ids, "image_sizes": sizes}
-
-
-def _masks_of(
-    path: Path, text: PlainText, data: bytes, is_needed: bool
-) -> tuple[Segmentations, Booleans]:
-    """The masks of a text, and which entries have one."""
-    from fastiou.parsing.json_masks import describe_masks
-
-    objects, count = text.objects, text.objects.count
-    has = objects.present["segmentation"]
-    has = np.ones(count, np.bool_) if has is None else has.copy()
-    places = np.where(has[:, None], objects.columns["segmentation"], -1)
-    texts = describe_masks(data, places)
-    is_runs = (texts.kinds != OTHER) & (texts.kinds != RINGS)
-    texts.kinds[is_runs & ~are_sizes(texts.sizes)] = OTHER
-    others: dict[int, Any] = {}
-    for row in np.flatnonzero(texts.kinds == OTHER).tolist():
-        value = None
-        if has[row]:
-            value = json.loads(data[slice(*places[row].tolist())], object_hook=with_arrays)
-            if not is_needed and _is_none("segmentation", value):
-                has[row] = False
-            else:
-                if isinstance(value, list):
-                    value = with_arrays({"segmentation": value})["segmentation"]
-                fault = mask_fault({"segmentation": value})
-                if fault is not None:
-                    raise FileError(path, *fault, f"{text.label}[{row}]")
-        others[row] = value if has[row] else None
-    return Segmentations(path, lambda row: f"{text.label}[{row}]", count, others, texts), has

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastiou.formats.content import Booleans, Floats, Skipped, Wanted, whole_number_in
+from fastiou.formats.content import (
+    Booleans,
+    Floats,
+    Integers,
+    Skipped,
+    Wanted,
+    whole_number_in,
+)
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.keys import keys_of
+from fastiou.formats.sizes import are_sizes
 from fastiou.tables.columns import ID_NAMES, ColumnsError, key_columns, key_named, plain_name
 from fastiou.typing import Array
 
@@ -33,6 +41,7 @@ __all__ = [
     "PlainText",
     "asked",
     "plain_columns",
+    "plain_images",
     "plain_objects",
 ]
 
@@ -225,15 +234,23 @@ class Listed(Entries):
 
 @dataclass(frozen=True, eq=False)
 class Columns(Entries):
-    """Entries as columns, every one of which has a box and a number of its image."""
+    """Entries as columns, every one of which has a box or a mask, and a number of its image."""
 
     path: Path
+    label: str
     objects: Objects
-    #: The file without its entries.
-    rest: dict[str, Any]
+    #: The values of other fields of the file, as they stand there.
+    rest: dict[str, bytes]
 
     def __len__(self) -> int:
         return self.objects.count
+
+    def loaded(self, *names: str) -> dict[str, Any] | None:
+        """Values of other fields, as objects; None if one has a number of thousands of digits."""
+        try:
+            return {name: json.loads(self.rest[name]) for name in names if name in self.rest}
+        except ValueError:
+            return None
 
     @property
     def boxes(self) -> Floats:
@@ -272,11 +289,11 @@ class Columns(Entries):
         return set(np.unique(self.key(name)).tolist())
 
 
-def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
+def plain_columns(path: Path, data: bytes, wanted: Wanted, member: str = "bbox") -> Columns | None:
     """The entries of a large file that is plain; None if it is another.
 
-    Plain entries have boxes, and numbers for images, categories and ids. What they have besides
-    tells no key.
+    Plain entries have boxes or masks, whichever `member` names, and numbers for images, categories
+    and ids. What they have besides tells no key.
     """
     if len(data) < COMPILED_FROM:
         return None
@@ -285,7 +302,7 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
 
     kinds = {
         **dict.fromkeys(("image_id", "category_id", "id", "iscrowd"), parser.INTEGER),
-        "bbox": parser.FOUR_NUMBERS,
+        "bbox": parser.FOUR_NUMBERS if member == "bbox" else parser.PLACE,
         "score": parser.NUMBER,
         **dict.fromkeys(("area", "segmentation"), parser.PLACE),
     }
@@ -293,13 +310,13 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
     if text is None:
         return None
     objects = text.objects
-    needed = {"image_id", "bbox"} | ({"score"} if wanted.scored else set())
+    needed = {"image_id", member} | ({"score"} if wanted.scored else set())
     columns = objects.columns
     if objects.count == 0 or not needed <= columns.keys():
         return None
-    for name in columns:
-        if objects.present[name] is not None and name not in ("iscrowd", "area", "segmentation"):
-            return None
+    free = {"iscrowd", "area", "bbox", "segmentation"} - {member}
+    if any(objects.present[name] is not None and name not in free for name in columns):
+        return None
     if any(key_named(name) is not None or plain_name(name) in ID_NAMES for name in objects.others):
         return None
     known = {plain_name(name) for name in FIRST}
@@ -311,8 +328,35 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted) -> Columns | None:
         told_crowds = crowds if present is None else crowds[present]
         if not np.isin(told_crowds, (0, 1)).all():
             return None
-    rest = {name: json.loads(data[slice(*place)]) for name, place in text.rest.items()}
-    return Columns(path, objects, rest)
+    rest = {name: data[slice(*place)] for name, place in text.rest.items()}
+    return Columns(path, text.label, objects, rest)
+
+
+def plain_images(data: bytes) -> tuple[Integers, Integers] | None:
+    """The ids of a list of images, (n,), and their heights and widths, (n, 2), -1 if not told.
+
+    None if the list is not plain.
+    """
+    from fastiou.parsing import json_columns as parser
+
+    sides = ("height", "width")
+    objects = parser.read_objects(data, 0, dict.fromkeys(("id", *sides), parser.INTEGER))
+    if objects is None or objects.end != len(data) or not objects.count:
+        return None
+    columns = objects.columns
+    if "id" not in columns or any(has is not None for has in objects.present.values()):
+        return None
+    ids = np.ascontiguousarray(columns["id"])
+    if len(np.unique(ids)) < len(ids):
+        return None
+    sizes = np.full((len(ids), 2), -1, np.int64)
+    if not columns.keys().isdisjoint(sides):
+        if not set(sides) <= columns.keys():
+            return None
+        sizes = np.stack([columns[name] for name in sides], axis=1)
+        if not are_sizes(sizes).all():
+            return None
+    return ids, sizes
 
 
 @dataclass(frozen=True, eq=False)

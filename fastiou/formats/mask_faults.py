@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["OUTLINES", "RUNS", "fault_described", "mask_faults"]
+from fastiou.formats.errors import described
+
+__all__ = ["OUTLINES", "RUNS", "Fault", "fault_described", "mask_fault", "mask_faults"]
+
+#: What was found in an entry, and what was expected.
+Fault = tuple[str, str]
 
 #: Masks that are checked at a time.
 MASKS_AT_A_TIME = 1024
@@ -17,6 +22,22 @@ OUTLINES, RUNS = "polygons", "entries"
 def fault_described(name: str, error: Exception) -> str:
     """What is said of one malformed mask, in the words of the file."""
     return " ".join(str(error).replace(f"{name}[0]", '"segmentation"').split())
+
+
+def mask_fault(entry: Any) -> Fault | None:
+    """What is found in an entry that has no mask of any kind, and what is expected."""
+    expected = '"segmentation": polygons, or run lengths with "size" and "counts"'
+    if not isinstance(entry, dict):
+        return described(entry), "an object"
+    if "segmentation" not in entry:
+        return 'no "segmentation"', expected
+    mask = entry["segmentation"]
+    if not isinstance(mask, list | dict):
+        return f'"segmentation": {described(mask)}', expected
+    for name in ("size", "counts") if isinstance(mask, dict) else ():
+        if name not in mask:
+            return f'"segmentation" has no "{name}"', expected
+    return None
 
 
 def mask_faults(masks: Sequence[Any], width: int) -> dict[int, str]:

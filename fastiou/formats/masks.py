@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastiou.formats.coco import SKIPPING, MaskFile
+from fastiou.formats.coco import REMEDY, MaskFile
 from fastiou.formats.content import Integers
 from fastiou.formats.errors import FileError, RefusedError
-from fastiou.formats.mask_faults import OUTLINES, RUNS, fault_described
 from fastiou.formats.sizes import Size, mask_size, size_described
 
 if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks
 
 __all__ = ["mask_sizes", "pack_masks"]
-
-#: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
-MASKS_AT_A_TIME = 1024
 
 
 def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
@@ -44,6 +39,9 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
         A size is missing or malformed, two sizes of one image differ, or an image is not listed
         though images are.
     """
+    quick = _sizes_of_texts(files)
+    if quick is not None:
+        return quick
     # For each image its size, and where that was found.
     known: dict[int | str, tuple[Size | None, str]] = {}
     for file in files:
@@ -67,8 +65,8 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
             mask = file.masks[index]
             if isinstance(mask, list):
                 continue
-            name, remedy = '"segmentation": size', f"; {SKIPPING}"
-            size = mask_size(file.path, name, mask["size"], file.where(index), remedy)
+            name = '"segmentation": size'
+            size = mask_size(file.path, name, mask["size"], file.where(index), REMEDY)
             before, origin = known.get(number, (None, ""))
             if before not in (None, size):
                 found = f'"segmentation" of {size_described(size)}'
@@ -78,6 +76,38 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
                 known[number] = size, f"{file.path.name}:{file.where(index)}"
     which = '"images"' + (" of either file" if len(files) > 1 else "")
     return tuple(_sizes_of(file, known, which) for file in files)
+
+
+def _sizes_of_texts(files: Sequence[MaskFile]) -> tuple[Integers, ...] | None:
+    """The same for masks in texts, of all at once; None if some are not, or something is wrong."""
+    told: dict[int | str, Size] = {}
+    names: set[int | str] = set()
+    for file in files:
+        names |= file.images.keys()
+        for number, size in file.images.items():
+            if size is not None and told.setdefault(number, size) != size:
+                return None
+    found = []
+    for file in files:
+        own = file.packable.sizes
+        if own is None or "image" not in file.keys:
+            return None
+        numbers, each = np.unique(file.keys["image"], return_inverse=True)
+        if names and not names.issuperset(numbers.tolist()):
+            return None
+        has_own = own[:, 0] >= 0
+        new, where = np.unique(each[has_own], return_index=True)
+        for number, size in zip(numbers[new].tolist(), own[has_own][where].tolist(), strict=True):
+            told.setdefault(number, tuple(size))
+        found.append((numbers.tolist(), each, own, has_own))
+    sizes = []
+    for numbers, each, own, has_own in found:
+        known = np.array([told.get(number, (-1, -1)) for number in numbers], np.int64)
+        every = known.reshape(-1, 2)[each]
+        if (every < 0).any() or (every[has_own] != own[has_own]).any():
+            return None
+        sizes.append(every)
+    return tuple(sizes)
 
 
 def _image(number: int | str) -> str:
@@ -122,7 +152,6 @@ def pack_masks(files: Sequence[MaskFile], progress: Callable[[int, int], None]) 
     RefusedError
         No image can be as high as the highest and as wide as the widest.
     """
-    from fastiou.geometries.masks.mask_set import Masks, join_sets
     from fastiou.geometries.masks.run_lengths import image_size
 
     several = [file.path.name for file in files if "image" in file.keys]
@@ -142,40 +171,11 @@ def pack_masks(files: Sequence[MaskFile], progress: Callable[[int, int], None]) 
     packed = []
     done = 0
     for file, own in zip(files, sizes, strict=True):
-        distinct, numbers = np.unique(own, axis=0, return_inverse=True)
-        is_outline = np.array([isinstance(mask, list) for mask in file.masks], np.bool_)
-        # In NumPy 2.0 alone, the numbers have two dimensions.
-        kinds = 2 * numbers.reshape(-1) + is_outline
-        order = np.argsort(kinds, kind="stable")
-        cuts = np.searchsorted(kinds[order], np.arange(2 * len(distinct) + 1)).tolist()
-        sets: list[Masks] = []
-        for kind, (first, last) in enumerate(itertools.pairwise(cuts)):
-            for begin in range(first, last, MASKS_AT_A_TIME):
-                some = order[begin : min(begin + MASKS_AT_A_TIME, last)]
-                masks = _masks(file, some, distinct[kind // 2].tolist(), kind % 2 == 1)
-                sets.append(masks.padded(largest))
-                done += len(some)
-                progress(done, len(every))
-                del masks
-        packed.append(join_sets(sets, order) if sets else Masks.from_rle([], largest))
+
+        def report(some: int, of_file: int, before: int = done) -> None:
+            progress(before + some, len(every))
+
+        masks = file.packable.masks(np.arange(len(file)), own, report)
+        packed.append(masks.padded(largest))
+        done += len(file)
     return packed
-
-
-def _masks(file: MaskFile, positions: Integers, size: list[int], outlines: bool) -> Masks:
-    from fastiou.geometries.masks.mask_set import Masks
-
-    name = OUTLINES if outlines else RUNS
-    make: Callable[..., Masks] = Masks.from_polygons if outlines else Masks.from_rle
-    height, width = size
-    try:
-        return make([file.masks[position] for position in positions], (height, width))
-    except MemoryError as error:
-        where = file.where(int(positions[0]))
-        raise FileError(file.path, str(error) or "out of memory", None, where) from None
-    except (TypeError, ValueError) as error:
-        if len(positions) > 1:
-            # One by one, since the message counts within what it was given.
-            for position in range(len(positions)):
-                _masks(file, positions[position : position + 1], size, outlines)
-        message = f"{fault_described(name, error)}; {SKIPPING}"
-        raise FileError(file.path, message, None, file.where(int(positions[0]))) from None

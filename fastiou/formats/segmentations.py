@@ -15,8 +15,8 @@ import numpy as np
 
 from fastiou.formats.content import Booleans, Integers
 from fastiou.formats.errors import FileError
-from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_faults
-from fastiou.formats.sizes import Size, mask_size, size_described
+from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_fault, mask_faults
+from fastiou.formats.sizes import Size, are_sizes, mask_size, size_described
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
 from fastiou.typing import Array
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks
     from fastiou.geometries.masks.packing import Packed
     from fastiou.geometries.masks.run_lengths import RunLengths
+    from fastiou.parsing.json_columns import Objects
     from fastiou.parsing.json_masks import MaskTexts
 
-__all__ = ["Segmentations"]
+__all__ = ["Segmentations", "is_no_mask", "masks_in_text", "with_arrays"]
 
 #: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
 MASKS_AT_A_TIME = 1024
@@ -149,6 +150,14 @@ class Segmentations(Sequence[Any]):
     def is_outline(self) -> Booleans:
         """Which are polygons."""
         return np.isin(self._kinds, (RINGS, OUTLINES_OF_PYTHON))
+
+    @property
+    def sizes(self) -> Integers | None:
+        """Height and width that run lengths tell, (n, 2), -1 for polygons; None if that is rare."""
+        if self._texts is None or any(value is not None for value in self._objects.values()):
+            return None
+        sizes: Integers = self._texts.sizes
+        return sizes
 
     # ---- packed --------------------------------------------------------------------------------
 
@@ -360,3 +369,87 @@ def _read_objects(
     else:
         runs, first = rasterise(OUTLINES, objects, size)
     return runs._replace(size=largest, heights=runs.heights_of_each), first
+
+
+# ---- read --------------------------------------------------------------------------------------
+
+
+def with_arrays(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same object, long lists of masks in it as arrays: a quarter of the memory."""
+    if "counts" in entry:
+        entry["counts"] = _as_array(entry["counts"], {int}, np.int64)
+    outlines = entry.get("segmentation")
+    if type(outlines) is list:
+        entry["segmentation"] = [_as_array(ring, {int, float}, np.float64) for ring in outlines]
+    return entry
+
+
+def _as_array(value: Any, types: set[type], dtype: type) -> Any:
+    """A list of numbers as an array; whatever else it is stays, for a message that names it."""
+    if type(value) is not list or not set(map(type, value)) <= types:
+        return value
+    try:
+        return np.array(value, dtype)
+    except OverflowError:
+        return value
+
+
+def is_no_mask(value: Any) -> bool:
+    """Whether the value of "segmentation" says that there is none."""
+    return value is None or (isinstance(value, list) and not value)
+
+
+def masks_in_text(
+    path: Path, label: str, data: bytes, objects: Objects, is_needed: bool, remedy: str = ""
+) -> tuple[Segmentations, Booleans] | None:
+    """The masks of entries in a text, and which entries have one.
+
+    Parameters
+    ----------
+    path, label
+        The file, and what messages call the list of entries.
+    data
+        The text.
+    objects
+        Where the masks are in it, as `read_objects` has it.
+    is_needed
+        Whether every entry must have a mask.
+    remedy
+        Ends messages about a mask.
+
+    Returns
+    -------
+    tuple or None
+        None if Python's parser tells why it cannot be read.
+    """
+    from fastiou.parsing.json_masks import describe_masks
+
+    has = objects.present["segmentation"]
+    has = np.ones(objects.count, np.bool_) if has is None else has.copy()
+    places = objects.columns["segmentation"]
+    places = np.where(has[:, None], places, -1) if not has.all() else places
+    texts = describe_masks(data, np.ascontiguousarray(places))
+    is_runs = (texts.kinds != OTHER) & (texts.kinds != RINGS)
+    texts.kinds[is_runs & ~are_sizes(texts.sizes)] = OTHER
+    others: dict[int, Any] = {}
+    for row in np.flatnonzero(texts.kinds == OTHER).tolist():
+        others[row] = None
+        if not has[row]:
+            continue
+        try:
+            value = json.loads(data[slice(*places[row].tolist())], object_hook=with_arrays)
+        except ValueError:  # a number of thousands of digits
+            return None
+        if not is_needed and is_no_mask(value):
+            has[row] = False
+            continue
+        entry = with_arrays({"segmentation": value})
+        fault = mask_fault(entry)
+        if fault is not None:
+            return None
+        others[row] = entry["segmentation"]
+
+    def where(row: int) -> str:
+        return f"{label}[{row}]"
+
+    return Segmentations(path, where, objects.count, others, texts, remedy), has

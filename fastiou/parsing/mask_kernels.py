@@ -37,6 +37,9 @@ SIZE, COUNTS = tuple(b'"size"'), tuple(b'"counts"')
 #: The last byte that numbers have besides blanks, and commas.
 SMALL_E = ord("e")
 
+#: Bytes of a number and the blanks around it. Of some thousands of digits Python makes no number.
+LONGEST = 1000
+
 #: Numbers of the shortest ring, of three points.
 FEWEST = 6
 
@@ -142,13 +145,17 @@ def _describe_rings(text: int, at: int) -> tuple[int, int]:
             return 0, 0
         own = 1
         at += 1
+        begin = at
         while True:
             byte = byte_at(text, at)
             at += 1
-            if byte == COMMA:
+            if byte in (COMMA, LIST_CLOSED):
+                if at - begin > LONGEST:
+                    return 0, 0
+                begin = at
+                if byte == LIST_CLOSED:
+                    break
                 own += 1
-            elif byte == LIST_CLOSED:
-                break
             elif byte > SMALL_E or byte in (LIST_OPENED, QUOTE):
                 return 0, 0
         if own < FEWEST or own & 1:

@@ -12,7 +12,7 @@ import fastiou
 from fastiou.cli.display import Clock
 from fastiou.cli.members import Masks
 from fastiou.cli.options import MatchOptions
-from fastiou.formats import masks
+from fastiou.formats import segmentations
 from fastiou.formats.errors import FileError
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.table import read_masks
@@ -127,7 +127,7 @@ def two_files(tmp_path, rng):
 def test_masks_of_all_forms_meet_within_image_and_category(
     two_files, tmp_path, monkeypatch, at_a_time
 ):
-    monkeypatch.setattr(masks, "MASKS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(segmentations, "MASKS_AT_A_TIME", at_a_time)
     a, b, truth, results = two_files
     out = tmp_path / "pairs.npz"
     shown = run_well("match", a, b, "--geometry", "mask", "--threshold", 0.3, "--out", out)

@@ -14,7 +14,7 @@ import pytest
 from test_io import npy_bytes, npz_bytes
 
 import fastiou
-from fastiou.formats import masks, pieces
+from fastiou.formats import pieces, segmentations
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import FileError
 from fastiou.formats.masks import pack_masks
@@ -384,14 +384,15 @@ PACK = """
 import resource, sys
 from pathlib import Path
 import fastiou
-from fastiou.formats import masks
+from fastiou.formats import segmentations
+from fastiou.formats.masks import pack_masks
 from fastiou.formats.table import read_masks
 
-masks.MASKS_AT_A_TIME = 2
+segmentations.MASKS_AT_A_TIME = 2
 file = read_masks(Path(sys.argv[1]))
 warm = fastiou.Masks.from_rle([{"size": [9, 9], "counts": [0, 81]}] * 3)[[2, 0]]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-(packed,) = masks.pack_masks([file], lambda *_: None)
+(packed,) = pack_masks([file], lambda *_: None)
 print(packed.area.tolist())
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
@@ -414,7 +415,7 @@ def test_masks_are_held_once(tmp_path, sizes):
 
 
 def test_masks_of_mixed_sizes_keep_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(masks, "MASKS_AT_A_TIME", 2)
+    monkeypatch.setattr(segmentations, "MASKS_AT_A_TIME", 2)
     rng = np.random.default_rng(0)
     entries = []
     for number in range(15):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,29 @@ def test_fields_that_are_missing() -> None:
     assert found.has("area").tolist() == [False, True]
     assert found.has("bbox").tolist() == [True, False]
     assert found.has("category_id").tolist() == [False, False]
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(100_000, marks=pytest.mark.thorough)])
+def test_damaged_files_of_columns(count: int) -> None:
+    """Both parsers read the same columns, or say the same."""
+    dice = random.Random(0)
+    entry = {"image_id": 3, "category_id": 1, "id": 5, "bbox": [1, 2, 3, 4], "iscrowd": 1}
+    content = {
+        "images": [{"id": 3, "height": 4, "width": 5}, {"id": 1, "height": 7, "width": 0}],
+        "annotations": [{**entry, "area": 2.5, "ignore": 0}, {**entry, "id": 7, "area": 1e-3}],
+        "categories": [{"id": 2, "name": "a"}, {"id": 1, "name": "b"}],
+    }
+    contents = [json.dumps(content).encode(), json.dumps([ENTRY, OTHER], indent=1).encode()]
+    pieces = [bytes([byte]) for byte in b'0123456789.eE+-,:"\\{}[] \n\ttrufalsn\0\x7f\xff'] + [b""]
+    read_by_both = 0
+    for _ in range(count):
+        data = dice.choice(contents)
+        for _ in range(dice.choice((1, 1, 2, 3))):
+            first = dice.randrange(len(data))
+            last = first + dice.choice((0, 1, 1, 2, 9))
+            data = data[:first] + dice.choice(pieces) + data[last:]
+        read_by_both += not isinstance(both(data, dice.choice([("bbox",), ("score",), ()])), str)
+    assert read_by_both > count / 100
 
 
 def test_names_in_place_of_numbers() -> None:

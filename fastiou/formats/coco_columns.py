@@ -303,7 +303,7 @@ def _plain_columns(
     path: Path, data: bytes, needed: Collection[str], fields: list[str]
 ) -> CocoColumns | None:
     """The columns of a large file that is plain; None if it is another."""
-    if len(data) < coco_entries.COMPILED_FROM:
+    if not coco_entries.is_large(data):
         return None
     # Numba takes 0.1 s to import, which files that are small do not need.
     from fastiou.parsing import json_columns as parser

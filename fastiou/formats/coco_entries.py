@@ -6,7 +6,9 @@ as fast what is plain. It gives up on whatever is not, and the objects tell what
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ __all__ = [
     "ListedNames",
     "PlainText",
     "asked",
+    "is_large",
     "plain_columns",
     "plain_images",
     "plain_objects",
@@ -71,6 +74,9 @@ SKIPS_NAMED = 3
 #: Bytes from which on a file is read by the compiled parser, which takes 3 s to compile: in this
 #: time, Python's reads 30 MB, and from disk the other is loaded in a tenth of a second.
 COMPILED_FROM = 1 << 22
+
+#: A file may be so many times smaller once the parser is compiled.
+READY = 64
 
 #: What may stand around values of JSON.
 BLANKS = b" \t\n\r"
@@ -153,6 +159,10 @@ class Listed(Entries):
     def key(self, name: str) -> Array:
         """See `Entries.key`."""
         entries = self.entries
+        values = [entry.get(name) for entry in entries]
+        if set(map(type, values)) == {int}:  # a bool is none
+            with contextlib.suppress(OverflowError):  # which is told below
+                return np.array(values, np.int64)
         texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
         if not texts:
             values = [self.whole(index, name, NUMBER_OR_NAME) for index in range(len(entries))]
@@ -289,13 +299,20 @@ class Columns(Entries):
         return set(np.unique(self.key(name)).tolist())
 
 
+def is_large(data: bytes) -> bool:
+    """Whether a file is large enough for the compiled parser."""
+    parser = sys.modules.get("fastiou.parsing.json_columns")
+    is_compiled = parser is not None and parser.is_compiled()
+    return len(data) >= (COMPILED_FROM // READY if is_compiled else COMPILED_FROM)
+
+
 def plain_columns(path: Path, data: bytes, wanted: Wanted, member: str = "bbox") -> Columns | None:
     """The entries of a large file that is plain; None if it is another.
 
     Plain entries have boxes or masks, whichever `member` names, and numbers for images, categories
     and ids. What they have besides tells no key.
     """
-    if len(data) < COMPILED_FROM:
+    if not is_large(data):
         return None
     # Numba takes 0.1 s to import, which files that are small do not need.
     from fastiou.parsing import json_columns as parser
@@ -387,17 +404,25 @@ def plain_objects(data: bytes, kinds: Mapping[str, int]) -> PlainText | None:
 
     if not parser.is_utf8(data):
         return None
+    found: list[Objects] = []
+
+    def read(at: int) -> int:
+        objects = parser.read_objects(data, at, kinds)
+        if objects is None:
+            return parser.FAULT
+        found.append(objects)
+        return objects.end
+
     label = "annotations"
-    places = parser.fields_of(data)
+    places = parser.fields_of(data, {label: read})
     if places is None:  # no object, but a list
-        label, places = "", {"": (parser.after_blanks(data, 0), len(data.rstrip(BLANKS)))}
-    elif label not in places:
+        label, places, found = "", {}, []
+        if read(parser.after_blanks(data, 0)) != len(data.rstrip(BLANKS)):
+            return None
+    if not found:
         return None
-    first, last = places.pop(label)
-    objects = parser.read_objects(data, first, kinds)
-    if objects is None or objects.end != last:
-        return None
-    return PlainText(label, objects, places)
+    places.pop(label, None)
+    return PlainText(label, found[0], places)
 
 
 # ---- what entries tell -------------------------------------------------------------------------

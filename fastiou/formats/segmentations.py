@@ -6,6 +6,7 @@ They are objects of Python, or stand in a text: what is plain there is packed st
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,9 @@ RUNS_OF_PYTHON, OUTLINES_OF_PYTHON = 4, 5
 #: The kind of objects that is read from a text, by the kind in it.
 OF_PYTHON = {LETTERS: RUNS_OF_PYTHON, NUMBERS: RUNS_OF_PYTHON, RINGS: OUTLINES_OF_PYTHON}
 
+#: Sides that are larger belong to no image.
+LARGEST_SIDE = 1 << 32
+
 #: Pixels of masks that were not measured yet.
 UNKNOWN = -2
 
@@ -69,13 +73,10 @@ def _of_letters(
 
 def _of_runs(positions: Integers, runs: RunLengths, first: Array | None) -> _Part:
     """Masks as run lengths, and which of these are of each mask, if there are several."""
-    from fastiou.geometries.masks.packing import measure_runs, pack_runs
+    from fastiou.geometries.masks.packing import measure_runs, measure_unions, pack_runs
 
     def measure() -> tuple[Array, Array]:
-        if first is None or len(first) == len(runs.offsets):
-            return measure_runs(runs)
-        packed = pack_runs(runs, first)
-        return packed.boxes, packed.areas
+        return measure_runs(runs) if first is None else measure_unions(runs, first)
 
     return _Part(positions, measure, lambda: pack_runs(runs, first))
 
@@ -217,19 +218,31 @@ class Segmentations(Sequence[Any]):
         """Which entries, and the size of the image of each, which run lengths may tell."""
         rows = np.asarray(rows, np.int64)
         sizes = np.array(sizes, np.int64).reshape(-1, 2)
-        outlines = self.is_outline[rows]
-        if self._texts is None:
-            doubtful = np.ones(len(rows), np.bool_)
-        else:
-            own = self._texts.sizes[rows]
-            is_known = sizes[:, 0] >= 0
-            doubtful = np.where(outlines, ~is_known, is_known & (own != sizes).any(axis=1))
-            doubtful |= self._kinds[rows] >= OTHER
-            sizes = np.where(is_known[:, None], sizes, own)
+        own, is_told = self._own_sizes(rows)
+        is_known = sizes[:, 0] >= 0
+        # Run lengths tell their size, which is that of the image; polygons need that to be told.
+        doubtful = np.where(own[:, 0] >= 0, is_known & (own != sizes).any(axis=1), ~is_known)
+        doubtful |= ~is_told
+        sizes = np.where(is_known[:, None], sizes, own)
         for i in np.flatnonzero(doubtful).tolist():
             size = tuple(sizes[i].tolist())
             sizes[i] = self._size_of(int(rows[i]), size if size[0] >= 0 else None)
         return rows, sizes
+
+    def _own_sizes(self, rows: Integers) -> tuple[Integers, Booleans]:
+        """The sizes that run lengths tell, -1 for polygons; and which of these are as usual."""
+        own = np.full((len(rows), 2), -1) if self._texts is None else self._texts.sizes[rows]
+        is_told = self._kinds[rows] != OTHER
+        some = np.flatnonzero(self._kinds[rows] == RUNS_OF_PYTHON)
+        if len(some):
+            told = [self._objects[row]["size"] for row in rows[some].tolist()]
+            is_told[some] = False
+            if set(map(type, told)) <= {list, tuple} and set(map(len, told)) == {2}:
+                sides = list(itertools.chain.from_iterable(told))
+                if set(map(type, sides)) == {int} and max(sides) <= LARGEST_SIDE:
+                    own[some] = np.array(sides, np.int64).reshape(-1, 2)
+                    is_told[some] = are_sizes(own[some])
+        return own, is_told
 
     def _size_of(self, row: int, told: Size | None) -> Size:
         """The size of an image, which may be told already; raises a FileError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastiou.parsing.json_kernels import (
 from fastiou.typing import Array
 
 __all__ = [
+    "FAULT",
     "FOUR_NUMBERS",
     "INTEGER",
     "NUMBER",
@@ -29,12 +30,14 @@ __all__ = [
     "Objects",
     "after_blanks",
     "fields_of",
+    "is_compiled",
     "is_utf8",
     "read_objects",
 ]
 
-#: Objects read by one call of the kernel, which takes 10 ms.
-PORTION = 1 << 16
+#: The most objects that are read by one call of the kernel, and about how many bytes: it takes some
+#: hundredths of a second.
+PORTION, PORTION_BYTES = 1 << 16, 1 << 25
 
 #: Bytes that stay in a cache while they are counted, and what is counted.
 BLOCK, BRACE = 1 << 17, ord("{")
@@ -76,6 +79,11 @@ class Objects:
     end: int
 
 
+def is_compiled() -> bool:
+    """Whether the kernel that reads objects is compiled or loaded already."""
+    return bool(READ_OBJECTS.serial.signatures)
+
+
 def is_utf8(data: bytes) -> bool:
     """Whether all of a text can be decoded, which the loops over its bytes do not ask."""
     if data.isascii():
@@ -90,10 +98,20 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def fields_of(data: bytes) -> dict[str, tuple[int, int]] | None:
+def fields_of(
+    data: bytes, read: Mapping[str, Callable[[int], int]] | None = None
+) -> dict[str, tuple[int, int]] | None:
     """Where the values of the fields of a JSON object stand, as first and last place, by name.
 
     None if it cannot be read here: it is no JSON object, names a field twice, or is of a rare kind.
+
+    Parameters
+    ----------
+    data
+        JSON, for which `is_utf8` holds.
+    read
+        What reads the values of some fields. It is given where a value begins, and returns where
+        that ends, or `FAULT`.
     """
     text = np.frombuffer(data, np.uint8)
     at = after_blanks(data, 0)
@@ -105,9 +123,12 @@ def fields_of(data: bytes) -> dict[str, tuple[int, int]] | None:
         name = NAME.match(data, at)
         if name is None:
             return None
-        end = int(SKIP_VALUE.serial(text, name.end()))
         word = name[1].decode()
-        if end == FAULT or word in found:
+        if word in found:
+            return None
+        step = read.get(word) if read else None
+        end = step(name.end()) if step else int(SKIP_VALUE.serial(text, name.end()))
+        if end == FAULT:
             return None
         found[word] = name.end(), end
         at = after_blanks(data, end)
@@ -173,13 +194,14 @@ def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | No
         FOUR_NUMBERS: np.empty((counts[FOUR_NUMBERS], most, 4)),
         PLACE: np.empty((counts[PLACE], most, 2), np.int64),
     }
+    portion = max(1, min(PORTION, PORTION_BYTES * most // len(text)))
     fields, nexts = np.empty(most, np.int64), np.zeros(len(names) + 1, np.int64)
     unknown = np.empty((OTHERS, 2), np.int64)
     others: set[str] = set()
     count = 0
     while True:
         at, count, more = READ_OBJECTS.serial(
-            text, at, *fixed, *arrays.values(), fields, unknown, nexts, count, count + PORTION
+            text, at, *fixed, *arrays.values(), fields, unknown, nexts, count, count + portion
         )
         if at == FAULT:
             return None

@@ -25,6 +25,7 @@ __all__ = [
     "allocate_words",
     "join",
     "measure_runs",
+    "measure_unions",
     "pack_dense",
     "pack_labels",
     "pack_on_gpu",
@@ -206,6 +207,26 @@ def measure_runs(runs: RunLengths) -> tuple[Array, Array]:
             bits.MEASURE_RUNS, work, runs.counts, runs.offsets[first : last + 1],
             heights[first:last], boxes[first:last], areas[first:last],
         )  # fmt: skip
+    return boxes, areas
+
+
+def measure_unions(runs: RunLengths, firsts: Array) -> tuple[Array, Array]:
+    """The same of masks that are each the union of the runs `firsts[k]` to `firsts[k + 1]`.
+
+    Only those of several are packed for it.
+    """
+    boxes, areas = measure_runs(runs)
+    parts = np.diff(firsts)
+    several = np.flatnonzero(parts > 1)
+    boxes = _union_boxes(boxes, firsts, runs.size)
+    areas = areas[firsts[:-1]]
+    if len(several):
+        chosen = np.flatnonzero(np.repeat(parts > 1, parts))
+        lengths = np.diff(runs.offsets)[chosen]
+        offsets = running_sum(lengths)
+        places = np.repeat(runs.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        some = RunLengths(runs.size, runs.counts[places], offsets, runs.heights_of_each[chosen])
+        areas[several] = pack_runs(some, running_sum(parts[several])).areas
     return boxes, areas
 
 

@@ -233,7 +233,9 @@ def _of_listed(
     columns: CocoColumns, what: str, images: Array, labels: Array, notes: dict[str, str]
 ) -> Array:
     """The entries whose image and category are listed; COCO leaves out all others."""
-    kept = np.isin(columns.image_id, images)
+    kept = np.ones(len(columns), np.bool_)
+    if what == "truth":  # results in other images were refused
+        kept = np.isin(columns.image_id, images)
     if not kept.all():
         notes[f"images of {what}"] = (
             f"{int((~kept).sum()):,} entries of the {what} are in images that are not listed, and "
@@ -294,10 +296,10 @@ def _set(
         name, boxes if kind == "boxes" else None, None, columns.image_id, columns.category_id,
         columns.score if is_found else None, areas, columns.iscrowd, columns.ignore, images,
     )  # fmt: skip
-    chosen = whole.chosen(kept)
-    lacking = np.isnan(chosen.boxes).any(axis=1) if chosen.boxes is not None else np.zeros(0)
+    chosen = whole if len(kept) == len(columns) else whole.chosen(kept)
+    lacking = np.isnan(np.zeros(0) if chosen.boxes is None else chosen.boxes)
     if lacking.any():
-        where = columns.where(int(kept[int(lacking.argmax())]))
+        where = columns.where(int(kept[int(lacking.any(axis=1).argmax())]))
         raise FileError(columns.path, 'no "bbox"', "one in every entry, as in the first", where)
     return replace(chosen, masks=masks)
 

@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 
 from fastiou import metrics
 from fastiou.runtime.kernel import Kernel, inlined, named
-from fastiou.runtime.vectors import heap_array, heap_rows
+from fastiou.runtime.vectors import address, heap_array, heap_rows, uint64_at
 from fastiou.typing import Array
 
 __all__ = [
@@ -122,6 +122,16 @@ GROUPS = Kernel(_groups, "groups of detections")
 
 
 @register_jitable
+def _falling_key(scores: int, i: int) -> Any:
+    """An integer that falls with a score, of which the address is given."""
+    sign = np.uint64(1) << np.uint64(63)
+    bits = uint64_at(scores, i)
+    if bits >= sign and bits != sign:  # negative, and not -0, which is 0
+        return bits
+    return ~(bits | sign)
+
+
+@register_jitable
 def _sort_by_key(
     members: Array,
     keys: Array,
@@ -194,18 +204,19 @@ def _sort(
     starts
         (class + 1,): where each class begins in the order.
     order
-        members (n,), keys (n,) and scratch for both: the members by class, and what falls with
-        their scores.
+        members (n,), their scores (n,), keys (n,) and scratch for members and keys.
     columns, sorted_columns
         `KEPT`, each (n,) or (n, word), as they are, and as they are put.
     first, last
         The classes.
     """
-    members, keys, spare, spare_keys = order
+    members, member_scores, keys, spare, spare_keys = order
     images, labels, scores, ranks, matched, ignored = columns
     images2, labels2, scores2, ranks2, matched2, ignored2 = sorted_columns
     for label in prange(first, last):
         places = heap_array(starts, 1 << DIGIT)
+        for i in range(starts[label], starts[label + 1]):
+            keys[i] = _falling_key(address(member_scores), i)
         _sort_by_key(members, keys, spare, spare_keys, places, starts[label], starts[label + 1])
         for i in range(starts[label], starts[label + 1]):
             member = members[i]
@@ -349,9 +360,8 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         starts
             (group + 1,): where each group begins in what is kept.
         detections
-            order (n,), scores (n,), keys (n,), which fall with them, areas (n,) and pardoned (n,)
-            bool: those that are never wrong, only right. The order tells what stands at the places
-            of groups.
+            order (n,), scores (n,), areas (n,) and pardoned (n,) bool: those that are never wrong,
+            only right. The order tells what stands at the places of groups.
         truth
             areas (m,), ignored (m,) bool, and shared (m,) bool: what may be taken any number of
             times; in the order of the groups.
@@ -368,14 +378,14 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         step
             (2,): first group and the one behind the last.
         """
-        order, scores, all_keys, areas1, pardoned = detections
+        order, scores, areas1, pardoned = detections
         areas2, always_ignored, shared = truth
         thresholds, ranges, range_bits, lower_bits, most, rule = rules
         images, labels, kept_scores, ranks, matched, ignored = kept
         words = matched.shape[1]
         for task in prange(TASKS):
             members, spare = heap_array(order, room[0]), heap_array(order, room[0])
-            keys, spare_keys = heap_array(all_keys, room[0]), heap_array(all_keys, room[0])
+            keys, spare_keys = heap_array(matched, room[0]), heap_array(matched, room[0])
             places = heap_array(order, 1 << DIGIT)
             cols, values = heap_array(order, room[1]), heap_array(areas2, room[1])
             taken, hidden = heap_rows(matched, room[1], words), heap_rows(matched, room[1], words)
@@ -388,7 +398,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                 size = last - first
                 for i in range(size):
                     members[i] = order[first + i]
-                    keys[i] = all_keys[members[i]]
+                    keys[i] = _falling_key(address(scores), members[i])
                 if size > 1:
                     _sort_by_key(members, keys, spare, spare_keys, places, 0, size)
                 if size > 0:

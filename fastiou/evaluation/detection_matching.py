@@ -20,7 +20,7 @@ from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted, distinct
 from fastiou.typing import Array
 
-__all__ = ["Matched", "falling_keys", "in_order", "match_detections"]
+__all__ = ["Matched", "in_order", "match_detections"]
 
 #: The highest threshold, which lets equal boxes match at 1: COCO's.
 HIGHEST = 1 - 1e-10
@@ -182,13 +182,12 @@ def match_detections(
         lowest = float(thresholds.min())
         sets = mask_pairs(preds, truth, order, groups, lowest, by_boundary=by_boundary)
     assert preds.scores is not None
-    keys = falling_keys(preds.scores)
     room = np.array([sizes.max(initial=0), true_sizes.max(initial=0)])
     work = np.concatenate([[0], np.cumsum(sizes * (DETECTION_WORK + true_sizes))])
     for first, last, share in steps.spans(work):
         threads.run(
             kernel, share, groups, starts,
-            (order, preds.scores, keys, preds.areas, pardoned),
+            (order, preds.scores, preds.areas, pardoned),
             (areas, always_ignored, shared),
             sets, (thresholds, ranges, range_bits, lower_bits, most, protocol.rule), kept, room,
             np.array([first, last]),
@@ -213,13 +212,6 @@ def bits_of(ranges: int, thresholds: int) -> tuple[Array, Array]:
         bit = np.uint64(1) << np.uint64(number % kernels.WORD)
         bits[[part[number] for part in parts], number // kernels.WORD] |= bit
     return bits[:ranges], bits[ranges:]
-
-
-def falling_keys(scores: Array) -> Array:
-    """Integers in the opposite order of the scores, float64: the highest has the lowest."""
-    bits = (scores + 0.0).view(np.uint64)  # -0 is 0
-    sign = np.uint64(1 << 63)
-    return np.where(bits < sign, ~(bits | sign), bits)
 
 
 def own_areas(truth: DetectionSet) -> Array:

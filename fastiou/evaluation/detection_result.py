@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
-from fastiou.evaluation.detection_matching import Matched, falling_keys, in_order
+from fastiou.evaluation.detection_matching import Matched, in_order
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted
@@ -143,14 +143,12 @@ class DetectionResult:
         classes = own["label"].copy(), len(labels)
         order = in_order(len(own), classes, (own["image"].copy(), len(image_ids)))
         starts = np.concatenate([[0], np.cumsum(counted(*classes))])
-        keys = falling_keys(chunks.taken(own["score"], order))
-        scratch = np.empty_like(order), np.empty_like(keys)
+        keys = np.empty((2, len(own)), np.uint64)
+        scratch = chunks.taken(own["score"], order), keys[0], np.empty_like(order), keys[1]
         ordered = np.empty_like(own)
         columns, put = (tuple(rows[name] for name in kernels.KEPT) for rows in (own, ordered))
         for first, last, work in steps.spans(starts, COUNT_WORK):
-            threads.run(
-                kernels.SORT, work, starts, (order, keys, *scratch), columns, put, first, last
-            )
+            threads.run(kernels.SORT, work, starts, (order, *scratch), columns, put, first, last)
         kept = Matched(ordered, matched.truth)
         weights = np.ones(len(image_ids), np.int64)
         curves = accumulate(kept, starts, rules.protocol, weights)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastiou.evaluation.detection_matching import falling_keys
 from fastiou.typing import Array
 
 __all__ = ["are_pardoned", "best_of_images", "were_looked_for"]
@@ -12,7 +11,7 @@ __all__ = ["are_pardoned", "best_of_images", "were_looked_for"]
 
 def best_of_images(images: Array, scores: Array, most: int) -> Array:
     """Which detections are among the best of their image, (N,) bool; of equal ones, the first."""
-    order = np.lexsort((falling_keys(scores), images))
+    order = np.lexsort((-scores, images))
     ordered = images[order]
     ranks = np.arange(len(order)) - np.searchsorted(ordered, ordered)
     best = np.empty(len(order), np.bool_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted, distinct
 from fastiou.typing import Array
 
-__all__ = ["Matched", "in_order", "match_detections"]
+__all__ = ["Matched", "in_order", "match_detections", "views"]
 
 #: The highest threshold, which lets equal boxes match at 1: COCO's.
 HIGHEST = 1 - 1e-10
@@ -85,6 +86,17 @@ class Matched:
             np.concatenate([part.detections for part in parts]),
             np.concatenate([part.truth for part in parts]),
         )
+
+
+def views(rows: Array) -> tuple[Array, ...]:
+    """What is kept of detections, as kernels take it: a view of each field.
+
+    They are of two rows at least. NumPy takes a view of fewer for contiguous, for which kernels
+    would be compiled once more.
+    """
+    if len(rows) < 2:
+        rows = np.concatenate([rows, np.zeros(2, rows.dtype)])
+    return tuple(rows[name] for name in kernels.KEPT)
 
 
 def in_order(count: int, *keys: tuple[Array, int]) -> Array:
@@ -172,8 +184,9 @@ def match_detections(
     sizes = groups[:, 1] - groups[:, 0]
     true_sizes = groups[:, 3] - groups[:, 2]
     starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, most))])
-    matched = Matched.empty(int(starts[-1]), len(target), protocol)
-    kept = tuple(matched.detections[name] for name in kernels.KEPT)
+    total = int(starts[-1])
+    matched = Matched.empty(max(total, 2), len(target), protocol)
+    kept = views(matched.detections)
     kernel = kernels.MATCH_BOXES
     crowd = truth.iscrowd & (protocol.rule != kernels.VOC_RULE)
     sets: Any = (preds.boxes, truth.boxes, crowd, protocol.margin)
@@ -198,9 +211,10 @@ def match_detections(
     if protocol.rule != kernels.OPEN_IMAGES_RULE:  # which wants groups to be found, too
         outside |= always_ignored[:, None]
     matched.truth["wanted"] = ~outside
-    return matched
+    return Matched(matched.detections[:total], matched.truth)
 
 
+@functools.cache
 def bits_of(ranges: int, thresholds: int) -> tuple[Array, Array]:
     """The bits of each size range, (a, word), and of the lowest 0, 1, ... thresholds in all."""
     numbers = np.arange(ranges * thresholds)

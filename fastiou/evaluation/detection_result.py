@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
-from fastiou.evaluation.detection_matching import Matched, in_order
+from fastiou.evaluation.detection_matching import Matched, in_order, views
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted
@@ -145,11 +145,11 @@ class DetectionResult:
         starts = np.concatenate([[0], np.cumsum(counted(*classes))])
         keys = np.empty((2, len(own)), np.uint64)
         scratch = chunks.taken(own["score"], order), keys[0], np.empty_like(order), keys[1]
-        ordered = np.empty_like(own)
-        columns, put = (tuple(rows[name] for name in kernels.KEPT) for rows in (own, ordered))
+        ordered = np.empty(max(len(own), 2), own.dtype)
+        columns, put = views(own), views(ordered)
         for first, last, work in steps.spans(starts, COUNT_WORK):
             threads.run(kernels.SORT, work, starts, (order, *scratch), columns, put, first, last)
-        kept = Matched(ordered, matched.truth)
+        kept = Matched(ordered[: len(own)], matched.truth)
         weights = np.ones(len(image_ids), np.int64)
         curves = accumulate(kept, starts, rules.protocol, weights)
         return cls(*curves, labels, image_ids, names, rules, kept, starts)
@@ -330,7 +330,7 @@ def accumulate(
     shape = thresholds, len(protocol.recalls), classes, ranges, len(limits)
     results = tuple(np.empty(own) for own in (shape, shape, *2 * [(shape[0], *shape[2:])]))
     wanted = truth_counts(kept, classes, weights)
-    detections = tuple(kept.detections[name] for name in kernels.KEPT)
+    detections = views(kept.detections)
     # A class has the work of its detections, and of its numbers in the result.
     each = COUNT_WORK * ranges * len(limits)
     numbers = thresholds * len(protocol.recalls) // COUNT_WORK

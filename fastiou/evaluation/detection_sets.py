@@ -260,29 +260,76 @@ def _of_images(
     name: str, value: Sequence[Any], kind: str, fmt: str, *, scored: bool, next_image: int
 ) -> DetectionSet:
     """A set of a list of dicts, one for each image."""
-    parts: list[DetectionSet] = []
+    own = PREDICTED if scored else TRUE
+    entries: list[dict[str, Any]] = []
     ids: list[Any] = []
     federated: dict[str, list[Array]] = {column: [] for column in FEDERATED}
     for place, entry in enumerate(value):
-        own = f"{name}[{place}]"
+        where = f"{name}[{place}]"
         if not isinstance(entry, Mapping):
-            raise TypeError(f"{own} must be a dict of one image, got {described(entry)}")
-        columns = _named(own, entry, kind, PREDICTED if scored else TRUE)
+            raise TypeError(f"{where} must be a dict of one image, got {described(entry)}")
+        columns = _named(where, entry, kind, own)
         if "image_ids" in columns:
-            ids.append(_one_id(f"{own}['image_id']", columns["image_ids"]))
-        columns["image_ids"] = np.zeros(_count(f"{own}[{kind!r}]", columns[kind]), np.int64)
-        parts.append(_of_columns(own, columns, kind, fmt, scored=scored))
+            ids.append(_one_id(f"{where}['image_id']", columns.pop("image_ids")))
+        entries.append(columns)
         for column, lists in federated.items():
             labels = list(entry.get(column) or ())
-            lists.append(_key(f"{own}[{column!r}]", labels, len(labels)))
-    if ids and len(ids) != len(parts):
+            lists.append(_key(f"{where}[{column!r}]", labels, len(labels)) if labels else NONE)
+    if ids and len(ids) != len(entries):
         raise ValueError(
-            f"{name} has an image_id in {len(ids)} of {len(parts)} dicts: in all, or none"
+            f"{name} has an image_id in {len(ids)} of {len(entries)} dicts: in all, or none"
         )
-    listed = np.arange(next_image, next_image + len(parts))
+    listed = np.arange(next_image, next_image + len(entries))
     if ids:
         listed = _key(f"{name}'s image_id", ids, len(ids))
-    counts = [len(part) for part in parts]
+    absent, unfinished = (
+        (np.repeat(listed, list(map(len, lists))), np.concatenate([*filter(len, lists), NONE]))
+        for lists in federated.values()
+    )
+    found = _at_once(name, entries, kind, fmt, scored=scored)
+    if found is None:
+        parts = []
+        for place, columns in enumerate(entries):
+            where = f"{name}[{place}]"
+            columns["image_ids"] = np.full(_count(f"{where}[{kind!r}]", columns[kind]), place)
+            parts.append(_of_columns(where, columns, kind, fmt, scored=scored))
+        found = _joined(name, parts, kind, scored=scored)
+    return replace(
+        found, images=listed[found.images], listed=listed, absent=absent, unfinished=unfinished,
+        numbered=not ids,
+    )  # fmt: skip
+
+
+def _at_once(
+    name: str, entries: Sequence[Mapping[str, Any]], kind: str, fmt: str, *, scored: bool
+) -> DetectionSet | None:
+    """A set of columns joined before they are checked; None where one must be looked at by itself.
+
+    Eight images take 0.4 ms so, and 1.6 one by one.
+    """
+    if kind != "boxes" or not entries or any(each.keys() != entries[0].keys() for each in entries):
+        return None
+    try:
+        columns = {
+            column: [plain_array(column, each[column]) for each in entries] for column in entries[0]
+        }
+        counts = [len(boxes) for boxes in columns[kind]]
+        for column, arrays in columns.items():
+            ndim = 2 if column == kind else 1
+            kinds = {array.dtype.kind for array in arrays}
+            if len(kinds) > 1 or not kinds <= set("biuf"):
+                return None
+            if any(array.ndim != ndim for array in arrays) or list(map(len, arrays)) != counts:
+                return None
+        joined: dict[str, Any] = {name: np.concatenate(own) for name, own in columns.items()}
+        joined["image_ids"] = np.repeat(np.arange(len(entries)), counts)
+        return _of_columns(name, joined, kind, fmt, scored=scored)
+    except (TypeError, ValueError):
+        return None
+
+
+def _joined(name: str, parts: Sequence[DetectionSet], kind: str, *, scored: bool) -> DetectionSet:
+    """Several sets as one."""
 
     def joined(column: str, dtype: Any) -> Array:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, column) for part in parts)])
@@ -290,10 +337,6 @@ def _of_images(
     classes = [part.labels for part in parts if len(part)]
     if len({column.dtype.kind for column in classes}) > 1:
         raise TypeError(f"{name} must have numbers or names for labels, one kind for all, got both")
-    absent, unfinished = (
-        (np.repeat(listed, list(map(len, lists))), np.concatenate([*filter(len, lists), NONE]))
-        for lists in federated.values()
-    )
     boxes, masks, sizes = None, None, None
     if kind == "boxes":
         boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
@@ -303,11 +346,10 @@ def _of_images(
             np.empty((0, 2), np.int64), *(part.sizes(np.arange(len(part))) for part in parts)
         ])  # fmt: skip
     return DetectionSet(
-        name, boxes, masks, np.repeat(listed, counts),
+        name, boxes, masks, joined("images", np.int64),
         np.concatenate(classes) if classes else NONE,
         joined("scores", np.float64) if scored else None, joined("areas", np.float64),
-        joined("iscrowd", np.bool_), joined("ignore", np.bool_), listed, absent, unfinished,
-        numbered=not ids, image_sizes=sizes,
+        joined("iscrowd", np.bool_), joined("ignore", np.bool_), NONE, image_sizes=sizes,
     )  # fmt: skip
 
 

@@ -21,15 +21,14 @@ from fastiou.cli.summary import show_facts
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.reading import read_file, table_of_file
-from fastiou.formats.table import COMPARED
-from fastiou.formats.written import TARGETS, About, Target, fitted, numbered_classes
+from fastiou.formats.table import COMPARED, NORMALIZED
+from fastiou.formats.written.target import About, Target
+from fastiou.formats.written.targets import TARGETS, fitted
+from fastiou.formats.written.yolo import numbered_classes
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
 
 __all__ = ["ConvertOptions", "convert_file"]
-
-#: Formats whose boxes are parts of the image, from 0 to 1.
-NORMALIZED = ("yolo", "yolo-seg")
 
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {
@@ -81,10 +80,10 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     """
     target = _target(out, options)
     check_no_input(out, path)
-    if target.ending:
+    if not target.is_folder:
         # What NumPy and pyarrow write is told by its ending again; text may have any.
         is_any = options.to is not None and target.texts is not None
-        check_output(out, (out.suffix.lower() if is_any else target.ending,))
+        check_output(out, (out.suffix.lower(),) if is_any else target.endings)
     with stages(False if options.quiet else options.progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
@@ -92,8 +91,8 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             _check(file, options)
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options)
-            table = fitted(_scaled(table, file, target, sizes), target, options.drop)
             about = About(sizes, file.files, file.classes)
+            table = fitted(_scaled(table, file, target, sizes), target, options.drop, about)
         with clock.stage("writing"):
             _write(table, target, out, about)
     # Told even with --quiet, since the result lacks something.
@@ -105,7 +104,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             {
                 "boxes": f"{len(table):,} from {path.name} ({file.format}, {file.fmt})",
                 "written": f"{target.name}, {table.fmt}: {shortened(', '.join(table.columns()))}",
-                **(_classes_told(table, file, about) if target.name == "yolo" else {}),
+                **_classes_told(table, file, target, about),
                 "written to": str(out),
             },
         )
@@ -125,8 +124,12 @@ def _read(path: Path, options: ConvertOptions) -> BoxFile:
     return file
 
 
-def _classes_told(table: BoxTable, file: BoxFile, about: About) -> dict[str, str]:
-    """What a summary says of the numbers of classes in YOLO's labels, where these have names."""
+def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) -> dict[str, str]:
+    """What a summary says of the names of classes, where IN and OUT do not tell them the same."""
+    if "category" in target.named and about.classes:
+        return {"classes": f"by their names in {file.classes_in or 'the list of categories'}"}
+    if target.units != "parts":
+        return {}
     _, names = numbered_classes(table.keys["category"], about)
     if not names:
         return {}
@@ -144,14 +147,11 @@ def _target(out: Path, options: ConvertOptions) -> Target:
     if options.to is not None:
         return TARGETS[options.to]
     ending = out.suffix.lower()
-    for target in TARGETS.values():
-        if ending and target.ending == ending != ".txt":
-            return target
-    known = ", ".join(
-        dict.fromkeys(t.ending for t in TARGETS.values() if t.ending not in ("", ".txt"))
-    )
+    known = {end: row for row in TARGETS.values() for end in row.endings if end != ".txt"}
+    if ending in known:
+        return known[ending]
     found = f"{ending} does not tell the format" if ending else "the name has no ending"
-    raise FileError(out, found, f"{known}, or --to {' or '.join(TARGETS)}")
+    raise FileError(out, found, f"{', '.join(known)}, or --to {' or '.join(TARGETS)}")
 
 
 def _check(file: BoxFile, options: ConvertOptions) -> None:
@@ -186,19 +186,20 @@ def _scaled(table: BoxTable, file: BoxFile, target: Target, sizes: Array | None)
     """The boxes in pixels where sizes are known, or else where the target asks for pixels."""
     is_part = file.format in NORMALIZED
     if sizes is None:
-        if target.in_pixels and is_part:
+        if target.units == "pixels" and is_part:
             raise RefusedError(
                 f"{target.name} has pixels, and {file.path.name} parts of the image: --image-size "
                 "W,H tells its size"
             )
-        if target.name == "yolo" and not is_part:
+        if target.units == "parts" and not is_part:
             raise RefusedError(
-                "yolo has parts of the image: --image-size W,H tells the size of the images"
+                f"{target.name} has parts of the image: --image-size W,H tells the size of the "
+                "images"
             )
         return table
     if not is_part:
         return table
-    return table.changed(boxes=table.boxes * np.concatenate([sizes, sizes], axis=1))
+    return table.changed(boxes=table.boxes * np.tile(sizes, table.boxes.shape[1] // 2))
 
 
 def _left_out(file: BoxFile) -> list[str]:
@@ -213,8 +214,8 @@ def _left_out(file: BoxFile) -> list[str]:
 
 def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
     if target.texts is not None:
-        files = target.texts(table, about)
-        if target.ending:
+        files = target.texts(target, table, about)
+        if not target.is_folder:
             for _, lines in files:
                 write_lines(out, lines)
             return
@@ -234,7 +235,7 @@ def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
             columns["scores"] = table.scores
         write_columns(out, columns)
     else:
-        write_columns(out, table.columns())
+        write_columns(out, table.columns(), endings=target.endings)
 
 
 def _with_scores(table: BoxTable) -> Array:

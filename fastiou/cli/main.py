@@ -25,7 +25,7 @@ from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
 from fastiou.formats.errors import RefusedError, import_extra, shortened
 from fastiou.formats.table import FORMATS, formats_of
-from fastiou.formats.written import TARGETS
+from fastiou.formats.written.targets import TARGETS
 from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 
@@ -196,8 +196,8 @@ def commands() -> click.Group:
         "--image-size",
         callback=_size_in,
         metavar="WIDTH,HEIGHT",
-        help="Size of all images, by which the numbers of yolo and yolo-seg become pixels; needed "
-        "for masks of yolo-seg.",
+        help="Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become "
+        "pixels; needed for masks of yolo-seg.",
     )
     @click.option("--out", type=file, help=f"Write what is found: {', '.join(OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
@@ -396,12 +396,20 @@ def commands() -> click.Group:
 
         \b
         Formats of OUT:
-          .csv .jsonl .parquet  all columns; any layout of boxes
+          .csv .jsonl .parquet .arrow .feather
+                                all columns; any layout of boxes
           .npz                  boxes, fmt, scores; groups, where images are numbers
           .npy                  corners, and scores last
           .json                 COCO: results where there are scores, else annotations
           --to mot              frame, id, x, y, w, h, conf, which is 1 without scores
+          --to visdrone-vid     the same with a class from 0 to 11
+          --to kitti-tracking   frame, id, type, box, score
+          --to retinanet        path, x1, y1, x2, y2, class, score
           --to yolo             a folder of labels, and classes.txt for names
+          --to yolo-obb         the same with corners, which --format yolo-obb reads
+          --to voc, labelme, kitti, visdrone, dota
+                                a folder with a file for each image
+          --to dota-results     a folder with a file for each class
 
         Boxes of yolo are parts of the image: its size makes them of pixels, and pixels of them.
         COCO's annotations, VOC and labelme tell the sizes of images, and --image-size tells one for

@@ -181,21 +181,35 @@ def _write_parquet(
             writer.write_table(arrow.table(arrays, schema=schema), row_group_size=BLOCK)
 
 
+def _write_arrow(
+    file: BinaryIO, found: dict[str, npt.NDArray[Any]], progress: Progress | None
+) -> None:
+    arrow = _arrow()
+    ipc = importlib.import_module("pyarrow.ipc")
+    schema = arrow.schema([(name, arrow.array(col[:0]).type) for name, col in found.items()])
+    with ipc.new_file(file, schema) as writer:
+        for block in _blocks(list(found.values()), progress):
+            arrays = [arrow.array(column) for column in block]
+            writer.write_batch(arrow.record_batch(arrays, schema=schema))
+
+
 def _arrow() -> ModuleType:
-    return import_extra("pyarrow", "parquet", "writing .parquet")
+    return import_extra("pyarrow", "parquet", "writing .parquet and .arrow")
 
 
 _WRITERS: dict[str, Callable[[BinaryIO, dict[str, npt.NDArray[Any]], Progress | None], None]] = {
     ".npz": _write_npz,
     ".csv": _write_csv,
     ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+    ".feather": _write_arrow,
 }
 
 #: What is in no pair, as .npz has it: of label images, with the frames.
 UNMATCHED = ("unmatched_rows", "unmatched_cols", "unmatched_row_frames", "unmatched_col_frames")
 
 #: Name endings of the files that pairs are written to.
-OUTPUTS = tuple(_WRITERS)
+OUTPUTS = (".npz", ".csv", ".parquet")
 
 
 def check_output(path: Path, endings: Sequence[str] = OUTPUTS) -> None:
@@ -229,7 +243,7 @@ def check_output(path: Path, endings: Sequence[str] = OUTPUTS) -> None:
             pass
     except OSError as error:
         raise FileError(path, f"the folder cannot be written to: {error.strerror}") from None
-    if suffix == ".parquet":
+    if suffix in (".parquet", ".arrow", ".feather"):
         _arrow()
 
 
@@ -277,25 +291,30 @@ def write_pairs(
 
 
 def write_columns(
-    path: Path, columns: dict[str, npt.NDArray[Any]], progress: Progress | None = None
+    path: Path,
+    columns: dict[str, npt.NDArray[Any]],
+    progress: Progress | None = None,
+    endings: Sequence[str] = OUTPUTS,
 ) -> None:
     """Write columns, by name.
 
     Parameters
     ----------
     path
-        A file that ends in one of `OUTPUTS`.
+        A file that ends in one of `endings`.
     columns
         They are written in blocks, never copied as a whole.
     progress
         Called with the number of rows written so far and in all.
+    endings
+        How its name may end: `OUTPUTS`, .arrow or .feather.
 
     Raises
     ------
     FileError
         As `check_output`, or there is no room.
     """
-    check_output(path)
+    check_output(path, endings)
     write = _WRITERS[path.suffix.lower()]
     with replaced_at_end(path) as file:
         write(file, columns, progress)

@@ -191,10 +191,13 @@ def read_folder(
         names = np.empty(0, np.str_)
         return replace(empty, keys=dict.fromkeys(wanted.by or ("image",), names))
     first = files[0][1]
-    key = next(name for name in ("image", "video", "file") if name not in first.keys)
     lengths = [len(file) for _, file in files]
     names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
-    keys: dict[str, Array] = {key: names}
+    keys: dict[str, Array] = {}
+    # The names of DOTA's results tell the class, which the reader has taken from there.
+    if first.format != "dota-results" or "category" not in first.keys:
+        key = next(name for name in ("image", "video", "file") if name not in first.keys)
+        keys[key] = names
     keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
     columns = _joined_columns(keys, [file for _, file in files])
     members = _joined_members(files)

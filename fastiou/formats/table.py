@@ -54,6 +54,7 @@ __all__ = [
     "COMPARED",
     "EXPECTED",
     "FORMATS",
+    "NORMALIZED",
     "READERS",
     "SCALED",
     "Format",
@@ -281,7 +282,7 @@ FORMATS = {row.name: row for row in _ROWS}
 
 
 #: The formats whose coordinates are normalized by the image size.
-NORMALIZED = ("yolo", "yolo-seg")
+NORMALIZED = ("yolo", "yolo-seg", "yolo-obb")
 
 #: Those and such as may not tell the size of images.
 SCALED = (*NORMALIZED, "labelme")
@@ -417,7 +418,7 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         return f"is number {place + 1:,}" + ("" if line is None else f" in line {line:,}")
 
     if wanted.image_size is not None and file.format in NORMALIZED:
-        scale = np.tile(np.array(wanted.image_size, np.float64), 2)
+        scale = np.tile(np.array(wanted.image_size, np.float64), file.boxes.shape[1] // 2)
         file = replace(file, boxes=file.boxes * scale)
     note = inverted_note(file, where)
     return file if note is None else replace(file, notes=(*file.notes, note))

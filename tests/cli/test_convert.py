@@ -8,6 +8,7 @@ import pytest
 from command_for_tests import run, run_well, words_of
 
 import fastiou
+from fastiou.formats.written.targets import TARGETS
 
 #: A number that has no short decimal form, and a name that CSV must quote.
 BOXES = np.array([[0, 0, 4, 4], [0.1, 1 / 3, 4, 3], [5, 5, 1e-3, 4e5]])
@@ -195,7 +196,7 @@ def refused(arguments, *messages):
         (NAMED, "o.txt", ("--to", "mot", "--drop", "category"), "mot needs whole numbers for"),
         ({"image_id": [1, 2, 3], "id": ["x", "y", "z"]}, "o.txt", ("--to", "mot"),
          "mot needs whole numbers for id, got 'x'"),
-        (NUMBERS, "out", (), "the name has no ending, expected .csv, .jsonl, .parquet, .npz, "),
+        (NUMBERS, "out", (), "the name has no ending, expected .csv, .jsonl, .parquet, .arrow, "),
         (NUMBERS, "out.txt", (), ".txt does not tell the format, expected .csv"),
         (NUMBERS, "out.xml", (), ".xml does not tell the format, expected .csv"),
         (NUMBERS, "out", ("--to", "csv"), "the name has no ending, expected .csv"),
@@ -233,26 +234,30 @@ def test_labels_that_would_not_be_read_back_are_refused(tmp_path, name):
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("out", "options"), [
-    ("labels", ("--to", "yolo", "--image-size", "5,5")),
-    ("out.npz", ("--drop", "category")),
-    ("out.txt", ("--to", "mot", "--drop", "category")),
-    ("out.json", ()),
-])  # fmt: skip
-def test_no_boxes_are_written_as_none(tmp_path, out, options):
-    path = tmp_path / "in.csv"
-    path.write_text("image,category,x1,y1,x2,y2\n")
-    run_well("convert", path, tmp_path / out, *options)
-    assert (tmp_path / out).exists()
-
-
-@pytest.mark.parametrize(("out", "options"), [("out.npz", ()), ("out.txt", ("--to", "mot"))])
-def test_a_folder_of_empty_labels_is_written_as_none(tmp_path, out, options):
+@pytest.mark.parametrize("target", [name for name, row in TARGETS.items() if row.can_be_empty])
+def test_no_boxes_are_written_as_none(tmp_path, target):
+    if target in ("parquet", "arrow"):
+        pytest.importorskip("pyarrow", exc_type=ImportError)
+    path, out = tmp_path / "in.csv", tmp_path / f"out{TARGETS[target].endings[0]}"
+    path.write_text("image,x1,y1,x2,y2\n")
+    run_well("convert", path, out, *(["--drop", "image"] if target == "npy" else []))
+    assert len(fastiou.read(out)) == 0
     folder = tmp_path / "labels"
     folder.mkdir()
     (folder / "a.txt").touch()
-    run_well("convert", folder, tmp_path / out, *options)
-    assert (tmp_path / out).exists()
+    run_well("convert", folder, out, *(["--drop", "image"] if target == "npy" else []))
+    assert len(fastiou.read(out)) == 0
+
+
+@pytest.mark.parametrize("target", [n for n, row in TARGETS.items() if not row.can_be_empty])
+def test_no_boxes_are_refused_where_nothing_would_tell_them(tmp_path, target):
+    path = tmp_path / "in.csv"
+    path.write_text("image,category,x1,y1,x2,y2\n")
+    options = ["--drop", "category"] if target == "mot" else []
+    refused(
+        ("convert", path, tmp_path / "out.txt", "--to", target, "--image-size", "5,5", *options),
+        f"{target} cannot tell that there are no boxes: --to csv or parquet or arrow or npz or",
+    )
 
 
 def test_sizes_of_images_are_those_of_all_files_of_a_folder(tmp_path):

@@ -127,7 +127,7 @@ def test_numbers_of_yolo_become_pixels(tmp_path: Path) -> None:
     run_well("match", labels, pixels, "--image-size", "400x200", "--out", out)
     assert out.read_text().splitlines()[1:] == ["0,0,1.0,1"]
     result = run("match", pixels, pixels, "--image-size", "400,200")
-    assert "--image-size is for files of yolo or yolo-seg or labelme, not of" in result.stderr
+    assert "--image-size is for files of yolo or yolo-seg or yolo-obb or labelme," in result.stderr
     for wrong in ("400", "0,1", "a,b", "400,200,3", "-1,4"):
         result = run("match", labels, pixels, "--image-size", wrong)
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

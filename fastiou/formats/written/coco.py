@@ -1,0 +1,84 @@
+"""Tables as COCO's JSON, and as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from fastiou.formats.written.target import About, Target, Texts, check_boxes, rows_of
+from fastiou.tables.box_table import BoxTable
+from fastiou.typing import Array
+
+__all__ = ["coco_texts", "json_lines"]
+
+
+def json_lines(target: Target, table: BoxTable, about: About) -> Texts:
+    """An object for each box, with the columns of CSV."""
+    _check_no_nan(target, table)
+    yield "", (json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(table.columns()))
+
+
+def _check_no_nan(target: Target, table: BoxTable) -> None:
+    """Raise a RefusedError if there is NaN, which JSON does not have."""
+    wrong = np.isnan(table.boxes).any(axis=1)
+    check_boxes(target, table, wrong, "numbers that are not NaN, which .csv can have")
+
+
+def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
+    """A list of results where there are scores, else annotations with their images."""
+    _check_no_nan(target, table)
+    names = {"image": "image_id", "category": "category_id"}
+    keys = dict(table.keys)
+    if "category" in keys and about.classes:  # names of numbers that the file tells become these
+        keys["category"] = _numbers_of(keys["category"], about.classes)
+    columns = {names[key]: values for key, values in keys.items()}
+    extras = {"id": table.ids, "iscrowd": table.iscrowd, "score": table.scores}
+    columns |= {name: column for name, column in extras.items() if column is not None}
+    if table.scores is not None:
+        entries = _entries(columns, table.boxes)
+        yield "", _listed("[", entries, "]\n")
+        return
+    count = len(table)
+    zeros = np.zeros(count, np.int64)
+    columns = {"id": np.arange(1, count + 1), "iscrowd": zeros, **columns}
+    columns["iscrowd"] = columns["iscrowd"].astype(np.int64)
+    columns["area"] = np.prod(table.boxes[:, 2:], axis=1)
+    own, firsts = np.unique(table.keys["image"], return_index=True)
+    known = np.zeros((len(own), 2), np.int64) if about.sizes is None else about.sizes[firsts]
+    images = []
+    for value, (width, height) in zip(own.tolist(), known.tolist(), strict=True):
+        file = about.files.get(value, value)
+        name = {"file_name": file} if isinstance(file, str) else {}
+        sides = {"width": width, "height": height} if width else {}
+        images.append({"id": value, **name, **sides})
+    head = {"images": images}
+    if "category" in keys:
+        classes = np.unique(keys["category"]).tolist()
+        head["categories"] = [
+            {"id": value, "name": about.classes.get(value, str(value))} for value in classes
+        ]
+    start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['
+    yield "", _listed(start, _entries(columns, table.boxes), "]}\n")
+
+
+def _numbers_of(classes: Array, known: Mapping[int | str, str]) -> Array:
+    """Classes by their numbers, where all are names of which these are known."""
+    numbers = {name: number for number, name in known.items()}
+    used, each = np.unique(classes, return_inverse=True)
+    if not set(used.tolist()) <= numbers.keys():
+        return classes
+    return np.array([numbers[name] for name in used.tolist()])[each]
+
+
+def _entries(columns: dict[str, Array], boxes: Array) -> Iterator[str]:
+    for row, box in zip(rows_of(columns), boxes.tolist(), strict=True):
+        yield json.dumps({**row, "bbox": box}, ensure_ascii=False)
+
+
+def _listed(start: str, entries: Iterator[str], end: str) -> Iterator[str]:
+    yield start
+    for place, entry in enumerate(entries):
+        yield (",\n" if place else "\n") + entry
+    yield "\n" + end

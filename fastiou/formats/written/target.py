@@ -1,0 +1,243 @@
+"""What a format that tables are written in has a place for, and what all of them share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from fastiou.formats.errors import RefusedError, shortened
+from fastiou.formats.folders import BESIDE
+from fastiou.tables.box_table import BoxTable
+from fastiou.typing import Array
+
+__all__ = [
+    "ANY_TEXT",
+    "About",
+    "ImageFile",
+    "Names",
+    "Target",
+    "Texts",
+    "check_boxes",
+    "files_of_images",
+    "is_text",
+    "number",
+    "rows_of",
+]
+
+#: The text of each file by its name, "" for the only one, in parts.
+Texts = Iterator[tuple[str, Iterator[str]]]
+
+#: Endings of images, which names of their files of annotations do not have.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+#: What no name has that a reader gives back as it was written: control characters, ends of lines, a
+#: byte order mark, and halves of characters.
+UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """What is known of the images and classes of a table, besides their values.
+
+    Attributes
+    ----------
+    sizes : array of int64, shape (N, 2), or None
+        Width and height of the image of each box, 0 where they are not known; None if none is.
+    files : dict
+        The name of the file of each image, where it is known.
+    classes : dict
+        The name of each category by its number, where it is known.
+    """
+
+    sizes: Array | None = None
+    files: Mapping[int | str, str] = field(default_factory=dict)
+    classes: Mapping[int | str, str] = field(default_factory=dict)
+
+    def names_of(self, key: str, values: Array) -> Array:
+        """Numbers of images or categories by their names, if these are known of all."""
+        known = {"image": self.files, "category": self.classes}.get(key, {})
+        used, each = np.unique(values, return_inverse=True)
+        if values.dtype.kind == "U" or not set(used.tolist()) <= known.keys() or not len(used):
+            return values
+        return np.array([known[value] for value in used.tolist()], np.str_)[each]
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is read back as it is written: of one line, without blanks around it."""
+    return bool(name) and name == name.strip() and UNREADABLE.search(name) is None
+
+
+class Names(NamedTuple):
+    """Which names a format has a place for.
+
+    Attributes
+    ----------
+    fits : function
+        Tells whether one is read back as it is written.
+    words : str
+        The same in words.
+    """
+
+    fits: Callable[[str], bool]
+    words: str
+
+
+#: What any text has a place for.
+ANY_TEXT = Names(is_text, "names of one line, without blanks around them")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format that tables are written in: a row of the table.
+
+    Attributes
+    ----------
+    name : str
+        As the option `--format` has it.
+    endings : tuple of str
+        Those of its files, by which it is told; none of folders.
+    keys : tuple of str or None
+        The keys that it has a place for; None for any.
+    others : tuple of str
+        Which of "score", "id" and "iscrowd" it has a place for.
+    fmt : str
+        Layout of its boxes; "" for any.
+    needs : tuple of str
+        The keys that it cannot be without.
+    whole : tuple of str
+        The keys that must be whole numbers.
+    named : tuple of str
+        The keys that it has as names, also where they are numbers.
+    names : Names
+        What its names are like.
+    units : {"pixels", "parts", ""}
+        Whether its boxes are in pixels, or parts of the image, and in nothing else.
+    can_be_empty : bool
+        Whether a file without boxes is read as one.
+    texts : function or None
+        Makes the text of each file of a table. None of what NumPy and pyarrow write.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    keys: tuple[str, ...] | None
+    others: tuple[str, ...]
+    texts: Callable[[Target, BoxTable, About], Texts] | None = None
+    fmt: str = ""
+    needs: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    names: Names = ANY_TEXT
+    units: str = ""
+    can_be_empty: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it has a file for each image."""
+        return not self.endings
+
+
+def check_boxes(
+    target: Target, table: BoxTable, wrong: Array, needed: str, meaning: str = ""
+) -> None:
+    """Raise a RefusedError if a box is not what a format needs.
+
+    Parameters
+    ----------
+    target, table
+        The format, and what is to be written.
+    wrong
+        Which boxes are not.
+    needed
+        What they should be.
+    meaning
+        What their numbers are.
+    """
+    if wrong.any():
+        row = int(wrong.argmax())
+        numbers = ", ".join(map(number, table.boxes[row].tolist()))
+        told = f" ({meaning})" if meaning else ""
+        raise RefusedError(f"{target.name} needs {needed}: box {row + 1} is {numbers}{told}")
+
+
+def number(value: float) -> str:
+    """A number as it is read back, without needless zeros."""
+    return repr(value).removesuffix(".0")
+
+
+def rows_of(columns: Mapping[str, Array]) -> Iterator[dict[str, object]]:
+    """The columns row by row, as values of Python."""
+    lists = [column.tolist() for column in columns.values()]
+    for values in zip(*lists, strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+# ---- a file for each image ---------------------------------------------------------------------
+
+
+class ImageFile(NamedTuple):
+    """A file of annotations of an image.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    image : int or str
+        The image, by the name of its file where that is known.
+    places : array of int64
+        The boxes in it.
+    size : tuple of int
+        Width and height of the image, 0 where they are not known.
+    """
+
+    name: str
+    image: int | str
+    places: Array
+    size: tuple[int, int]
+
+
+def files_of_images(
+    target: Target, table: BoxTable, about: About, ending: str
+) -> Iterator[ImageFile]:
+    """The files of a folder with one for each image.
+
+    Raises
+    ------
+    RefusedError
+        An image cannot give a file its name, or two would have the same.
+    """
+    images = table.keys["image"]
+    order = np.argsort(images, kind="stable")
+    own, firsts = np.unique(images[order], return_index=True)
+    has_names = all(image in about.files for image in own.tolist())
+    files: dict[str, int | str] = {}
+    places_of = np.split(order, firsts[1:]) if len(own) else []
+    for image, places in zip(own.tolist(), places_of, strict=True):
+        # Folders inside the first are no part of names, which those in lists of COCO may have.
+        named = PurePosixPath(about.files[image]).name if has_names else image
+        file = _file_of(target, named, ending)
+        if file in files:
+            raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
+        files[file] = image
+        size = (0, 0) if about.sizes is None else tuple(about.sizes[places[0]].tolist())
+        yield ImageFile(file, named, places, size)
+
+
+def _file_of(target: Target, image: int | str, ending: str) -> str:
+    """The name of the file of annotations of an image."""
+    name = str(image)
+    plain = PurePosixPath(name)
+    file = f"{plain.stem if plain.suffix.lower() in IMAGE_ENDINGS else name}{ending}"
+    # Files that begin with a point, or have the name of one beside labels, are not read back.
+    unread = file.startswith(".") or file.lower() in BESIDE
+    if unread or UNREADABLE.search(name) or any(mark in name for mark in "/\\"):
+        raise RefusedError(
+            f"{target.name} needs images whose names can be those of files, got "
+            f"{shortened(repr(image))}"
+        )
+    return file

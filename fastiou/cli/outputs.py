@@ -194,7 +194,7 @@ def _write_arrow(
 
 
 def _arrow() -> ModuleType:
-    return import_extra("pyarrow", "parquet", "writing .parquet and .arrow")
+    return import_extra("pyarrow", "parquet", "writing .arrow and .parquet")
 
 
 _WRITERS: dict[str, Callable[[BinaryIO, dict[str, npt.NDArray[Any]], Progress | None], None]] = {

@@ -21,6 +21,8 @@ from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 
 __all__ = [
+    "LARGEST",
+    "LARGEST_SIDE",
     "is_dota",
     "is_labelme",
     "is_voc",
@@ -31,6 +33,8 @@ __all__ = [
     "read_voc",
     "read_yolo_masks",
     "read_yolo_outlines",
+    "without_scores",
+    "xml_root",
 ]
 
 #: The largest number: integers beyond all floats are refused, too.
@@ -55,9 +59,30 @@ LEAST_POINTS = {"rectangle": 2, "circle": 2, "polygon": 3}
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def _without_scores(path: Path, wanted: Wanted, what: str) -> None:
+def without_scores(path: Path, wanted: Wanted, what: str) -> None:
+    """Raise a FileError if scores are wanted of a format that has none."""
     if wanted.scored:
         raise FileError(path, f"{what} has no scores", "a format with scores")
+
+
+def xml_root(path: Path, data: bytes, tag: str, expected: str) -> ElementTree.Element:
+    """The root of an XML file.
+
+    Raises
+    ------
+    FileError
+        It is no XML, is not called so, or defines entities.
+    """
+    if b"<!ENTITY" in data:
+        raise FileError(path, "the XML defines entities", f"{expected}, without")
+    try:
+        root = ElementTree.fromstring(data)  # noqa: S314 (no entities)
+    except (ElementTree.ParseError, ValueError) as error:
+        line = getattr(error, "position", (None,))[0]
+        raise FileError(path, f"not XML ({error})", expected, line) from None
+    if root.tag != tag:
+        raise FileError(path, f"XML of <{shortened(root.tag)}>", expected)
+    return root
 
 
 def _keys(path: Path, names: list[Any], wanted: Wanted) -> dict[str, Array]:
@@ -75,16 +100,8 @@ def is_voc(data: bytes) -> bool:
 
 def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the boxes of an image in Pascal VOC's XML, as `fastiou.formats.table.read_boxes`."""
-    _without_scores(path, wanted, "Pascal VOC XML")
-    if b"<!ENTITY" in data:
-        raise FileError(path, "the XML defines entities", "an annotation without")
-    try:
-        root = ElementTree.fromstring(data)  # noqa: S314 (no entities)
-    except (ElementTree.ParseError, ValueError) as error:
-        line = getattr(error, "position", (None,))[0]
-        raise FileError(path, f"not XML ({error})", "an annotation of Pascal VOC", line) from None
-    if root.tag != "annotation":
-        raise FileError(path, f"XML of <{shortened(root.tag)}>", "an annotation of Pascal VOC")
+    without_scores(path, wanted, "Pascal VOC XML")
+    root = xml_root(path, data, "annotation", "an annotation of Pascal VOC")
     boxes, names = [], []
     others: dict[str, None] = {}
     difficult = 0
@@ -189,7 +206,7 @@ def _others(shapes: list[Shape]) -> tuple[str, ...]:
 
 def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read rectangles of an image, and bounds of polygons and circles, in labelme's JSON."""
-    _without_scores(path, wanted, "labelme's JSON")
+    without_scores(path, wanted, "labelme's JSON")
     content, shapes = labelme_shapes(path, data)
     boxes = []
     for shape in shapes:
@@ -209,7 +226,7 @@ def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 
 def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     """Read the polygons and rectangles of an image in labelme's JSON as masks."""
-    _without_scores(path, wanted, "labelme's JSON")
+    without_scores(path, wanted, "labelme's JSON")
     content, shapes = labelme_shapes(path, data)
     sides = [content.get("imageHeight"), content.get("imageWidth")]
     if None in sides:
@@ -293,7 +310,7 @@ def _classes(path: Path, classes: list[int], wanted: Wanted) -> dict[str, Array]
 
 def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the bounds of the outlines in a YOLO label file."""
-    _without_scores(path, wanted, "YOLO's outlines")
+    without_scores(path, wanted, "YOLO's outlines")
     rows = [len(cells) for cells in sample_of(data, headed=False).cells]
     if set(rows) == {9} and not wanted.format_told:
         found = "outlines of four points each, or oriented boxes"
@@ -312,7 +329,7 @@ def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 
 def read_yolo_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     """Read the outlines in a YOLO label file as masks of images of a size that is told."""
-    _without_scores(path, wanted, "YOLO's outlines")
+    without_scores(path, wanted, "YOLO's outlines")
     if wanted.image_size is None:
         found = "outlines that are normalized by the image size"
         raise FileError(path, found, "--image-size WIDTH,HEIGHT")
@@ -345,7 +362,7 @@ def is_dota(sample: Sample) -> bool:
 
 def read_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the quadrilaterals of a label file of DOTA: corners, class, and how difficult."""
-    _without_scores(path, wanted, "a label file of DOTA")
+    without_scores(path, wanted, "a label file of DOTA")
     members: list[list[float]] = []
     names, are_graded = [], False
     for line, cells in cells_of(text_lines(data), None):

@@ -47,6 +47,7 @@ from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, 
 from fastiou.formats.suspicions import inverted_note
 from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
+from fastiou.formats.tools import is_cvat, is_via, read_cvat, read_via, stranger
 from fastiou.tables.columns import HEADERS
 from fastiou.tables.layouts import LAYOUTS
 
@@ -112,13 +113,20 @@ def _is_json(name: str) -> Callable[[bytes, Wanted], bool]:
 def _json_format(data: bytes) -> str:
     if is_labelme(data):
         return "labelme"
+    if stranger(data) is not None:
+        return ""
+    if is_via(data):
+        return "via"
     return "jsonl" if is_json_lines(data) else "coco"
 
 
 def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     """The formats of rows that the first rows of a text follow: CSV if none."""
     if data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return ["voc"] if is_voc(data) else []
+        others = {"voc": is_voc(data), "cvat": is_cvat(data)}
+        return [name for name, fit in others.items() if fit]
+    if stranger(data) is not None:
+        return []
     try:
         sample = sample_of(data)
     except (csv.Error, UnicodeDecodeError):
@@ -126,8 +134,8 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     # A file whose later rows break the rules is refused with the line, not taken for another.
     for rows in (sample, sample.head):
         fits = [layout.format for layout in LAYOUTS_OF_ROWS if rows.cells and layout.is_in(rows)]
-        others = {"yolo-seg": is_yolo_outlines(rows), "dota": is_dota(rows)}
-        fits += [name for name, fit in others.items() if fit]
+        fitting = {"yolo-seg": is_yolo_outlines(rows), "dota": is_dota(rows)}
+        fits += [name for name, fit in fitting.items() if fit]
         if is_csv(rows, wanted):
             fits.append("csv")
         if fits == ["mot"] and has_classes_later(data, sample):
@@ -219,6 +227,15 @@ _ROWS = (
         "",
     ),
     Format(
+        "cvat",
+        {"box": read_cvat},
+        _is_text("cvat"),
+        True,
+        "cvat",
+        "XML of CVAT for images: boxes, and bounds of polygons",
+        "",
+    ),
+    Format(
         "jsonl",
         {"box": read_json_lines},
         _is_json("jsonl"),
@@ -244,6 +261,15 @@ _ROWS = (
         True,
         "labelme",
         "JSON of labelme: rectangles, and bounds of polygons and circles",
+        "",
+    ),
+    Format(
+        "via",
+        {"box": read_via},
+        _is_json("via"),
+        True,
+        "via",
+        "JSON of VIA: rectangles, and bounds of polygons and circles",
         "",
     ),
     Format(
@@ -403,6 +429,8 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         row = recognized(path, data, wanted, "box")
     else:
         row, wanted = FORMATS[format_], replace(wanted, format_told=True)
+    if row is None and (known := stranger(data)) is not None:
+        raise FileError(path, *known)
     if row is None and kind == "text":
         raise FileError(path, "XML or HTML", "an annotation of Pascal VOC, or another format")
     expected = _boxes_expected(kind)
@@ -488,6 +516,8 @@ def _read_masks(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     hint = f" ({COMPARED})" if kind in ("PNG", "TIFF", "NPY") else ""
     check_text(path, data, f"COCO JSON with masks{hint}")
     row = FORMATS[format_] if format_ else recognized(path, data, wanted, "mask")
+    if row is None and (known := stranger(data)) is not None:
+        raise FileError(path, *known)
     file: MaskFile = (row or FORMATS["coco"]).readers["mask"](path, data, wanted)
     return file
 

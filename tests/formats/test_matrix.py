@@ -62,6 +62,20 @@ VOC = (
 )
 SHAPE = {"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": "rectangle"}
 
+CVAT = (
+    '<annotations><version>1.1</version><image id="0" name="a.jpg" width="64" height="48">'
+    '<box label="car" occluded="0" xtl="1" ytl="2" xbr="3.5" ybr="4"/></image></annotations>'
+)
+VIA = {
+    "a.jpg123": {
+        "filename": "a.jpg", "size": 123, "file_attributes": {},
+        "regions": [{
+            "shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+            "region_attributes": {"class": "car"},
+        }],
+    },
+}  # fmt: skip
+
 #: For each name the format, what such a file holds, and how one is made. The formats of rows and
 #: tables of text have more samples in test_recognition.
 SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
@@ -80,6 +94,11 @@ SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
     "dota": ("dota", ("box",), lambda: b"10 20 60 10 70 50 15 60 plane 0\n"),
     "dota-results": ("dota-results", ("box",), lambda: b"P1 0.9 10 20 60 10 70 50 15 60\n"),
     "voc": ("voc", ("box",), VOC.encode),
+    "cvat": ("cvat", ("box",), CVAT.encode),
+    "via": ("via", ("box",), lambda: json.dumps(VIA).encode()),
+    "via, project": (
+        "via", ("box",), lambda: json.dumps({"_via_img_metadata": VIA}, indent=1).encode(),
+    ),
     "labelme": ("labelme", ("box",), lambda: json.dumps({"shapes": [SHAPE]}).encode()),
     "jsonl": ("jsonl", ("box",), lambda: b'{"x": 1, "y": 2, "w": 3, "h": 4}\n' * 2),
     "jsonl, lists": (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_matrix import CVAT, VIA
 from test_recognition import LABELME, LINES, SAMPLES, VOC
 
 from fastiou.formats.content import BoxFile
@@ -56,6 +57,8 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     **{name: content.encode for name, (_, content) in SAMPLES.items()},
     "voc": VOC.encode,
     "labelme": json.dumps(LABELME).encode,
+    "cvat": CVAT.encode,
+    "via": json.dumps(VIA).encode,
     "jsonl": LINES.encode,
     "yolo-seg": "2 0.1 0.5 0.3 0.1 0.2 0.9\n0 0 0 1 0 1 1 0 1\n".encode,
     "npy": _npy,

@@ -123,7 +123,7 @@ def test_what_could_be_several_formats_is_refused(tmp_path: Path) -> None:
         "1,10,20,110,120\n2,10,20,110,120\n",
         "0 .5 .5 .2 .2\n0 320 240 50 50\n",
         "3 .5 .5 .2 .2\n3 .5 .5 0 .1\n",
-        "<annotations><image name='a'/></annotations>",
+        "<images><image name='a'/></images>",
     ],
 )
 @pytest.mark.parametrize("scored", [False, True])

@@ -146,7 +146,7 @@ def test_what_is_told_of_files_is_a_warning_in_python(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected image_size=\(width, height\)"):
         fastiou.read(outlines, geometry="mask")
     assert fastiou.read(outlines, geometry="mask", image_size=(40, 20)).masks.shape == (1, 20, 40)
-    with pytest.raises(ValueError, match="image_size is for files of yolo or yolo-seg or labelme"):
+    with pytest.raises(ValueError, match="yolo or yolo-seg or yolo-obb or labelme"):
         fastiou.read(write(tmp_path, "pixels", PIXELS), image_size=(400, 200))
     for wrong in (5, (1, 2, 3), (0, 4), (1.5, 2)):
         with pytest.raises((ValueError, TypeError), match="image_size"):

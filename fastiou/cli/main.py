@@ -189,6 +189,8 @@ def commands() -> click.Group:
     @click.option("--format-a", type=formats, help="Format of A.")
     @click.option("--format-b", type=formats, help="Format of B.")
     @boxes
+    @click.option("--boxes-a", type=click.Choice(list(LAYOUTS)), help="Layout of A.")
+    @click.option("--boxes-b", type=click.Choice(list(LAYOUTS)), help="Layout of B.")
     @by
     @no_groups
     @skip_invalid
@@ -273,6 +275,9 @@ def commands() -> click.Group:
         """  # noqa: D301
         if top is not None and others["method"] != "topk":
             raise RefusedError(f"--top is for --method topk, not for {others['method']}")
+        for name, value in (("--format-b", format_b), ("--boxes-b", others["boxes_b"])):
+            if b is None and value is not None:
+                raise RefusedError(f"{name} is for a second file, and there is none")
         options = MatchOptions(
             top=1 if top is None else top,
             format_a=format_a or format_,

@@ -117,18 +117,18 @@ def _read(
         kind = _kind_of(path_a, data, options)
         kind.check(options, options.format_a, options.format_b)
     by_score = METHODS[options.method].by_score
-    wanted = options.wanted(ids=options.out is not None)
+    wanted_a, wanted_b = options.wanted_of_each(ids=options.out is not None)
     try:
-        a = kind.read(path_a, data, options.format_a, replace(wanted, scored=by_score))
+        a = kind.read(path_a, data, options.format_a, replace(wanted_a, scored=by_score))
     except FileError as error:
-        words = _order_of_files(kind, path_a, data, path_b, options, wanted) if by_score else ""
+        words = _order_of_files(kind, path_a, data, path_b, options) if by_score else ""
         if not words:
             raise
         raise RefusedError(f"{error}; {words}") from None
     del data  # which may take as much memory as that of B will
     b = None
     if path_b is not None:
-        b = kind.read(path_b, None, options.format_b, replace(wanted, crowded=by_score))
+        b = kind.read(path_b, None, options.format_b, replace(wanted_b, crowded=by_score))
     return kind, a, b
 
 
@@ -138,24 +138,24 @@ def _order_of_files(
     data: bytes | None,
     path_b: Path | None,
     options: MatchOptions,
-    wanted: Wanted,
 ) -> str:
     """What is said where A lacks nothing but scores, which only the second file may do without."""
 
-    def can_read(path: Path, content: bytes | None, format_: str | None, *, scored: bool) -> bool:
+    def can_read(path: Path, content: bytes | None, format_: str | None, wanted: Wanted) -> bool:
         try:
-            asked = vars(replace(wanted, scored=scored))
-            READERS[kind.name](path, content, format=format_, **asked)
+            READERS[kind.name](path, content, format=format_, **vars(wanted))
         except (FileError, ImportError):
             return False
         return True
 
-    if not can_read(path_a, data, options.format_a, scored=False):
+    wanted_a, wanted_b = options.wanted_of_each()
+    if not can_read(path_a, data, options.format_a, wanted_a):
         return ""
     words = f"--method {options.method} takes the detections first, and the truth behind them"
     # Not from a pipe, which gives its content but once.
     is_there = path_b is not None and (path_b.is_file() or path_b.is_dir())
-    if path_b is not None and is_there and can_read(path_b, None, options.format_b, scored=True):
+    scored = replace(wanted_b, scored=True)
+    if path_b is not None and is_there and can_read(path_b, None, options.format_b, scored):
         words += f": {path_b.name} has scores, name it first"
     return words
 
@@ -167,7 +167,7 @@ def _kind_of(path: Path, data: bytes | None, options: MatchOptions) -> Kind:
         if data is None:
             told.add("csv" if holds_boxes(path) else "labels")
         else:
-            row = recognized(path, data, options.wanted(), *KINDS)
+            row = recognized(path, data, options.wanted_of_each()[0], *KINDS)
             told.add(row.name if row is not None else None)
     return KINDS["box" if told.isdisjoint(formats_of("labels")) else "labels"]
 

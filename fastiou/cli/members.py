@@ -156,14 +156,21 @@ class Members(Kind):
             A layout was asked for, and all files tell others; or one file is normalized and the
             other is not, so that nothing can match.
         """
-        told = {file.fmt for file in files if isinstance(file, BoxFile)}
+        boxes = [file for file in files if isinstance(file, BoxFile)]
+        told = {file.fmt for file in boxes}
         if options.boxes is not None and told and options.boxes not in told:
             names, layouts = (" and ".join(words) for words in (_names(files), sorted(told)))
             raise RefusedError(
                 f"--boxes {options.boxes} is for files that do not tell their layout: {names} "
                 f"tell {layouts}"
             )
-        boxes = [file for file in files if isinstance(file, BoxFile)]
+        for side, file in zip("ab", boxes, strict=False):
+            layout = getattr(options, f"boxes_{side}", None)
+            if layout not in (None, file.fmt):
+                raise RefusedError(
+                    f"--boxes-{side} {layout} is for a file that does not tell its layout: "
+                    f"{file.path.name} tells {file.fmt}"
+                )
         apart = scales_apart(*boxes) if len(boxes) == 2 else None
         words = []
         if apart is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,9 @@ class Options:
 
     def wanted(self, **more: Any) -> Wanted:
         """What to read of a file."""
-        boxes = self.boxes or USUAL_LAYOUT
-        told = self.boxes is not None
         return Wanted(
-            boxes, told=told, by=self.by, skip_invalid=self.skip_invalid,
-            image_size=self.image_size, **more,
+            self.boxes or USUAL_LAYOUT, told=self.boxes is not None, by=self.by,
+            skip_invalid=self.skip_invalid, image_size=self.image_size, **more,
         )  # fmt: skip
 
     @property
@@ -70,7 +68,18 @@ class MatchOptions(Options):
     geometry: str = "auto"
     format_a: str | None = None
     format_b: str | None = None
+    boxes_a: str | None = None
+    boxes_b: str | None = None
     plot: Path | None = None
+
+    def layouts(self) -> tuple[str | None, str | None]:
+        """The layouts that were asked for of A and of B."""
+        return self.boxes_a or self.boxes, self.boxes_b or self.boxes
+
+    def wanted_of_each(self, **more: Any) -> tuple[Wanted, Wanted]:
+        """What to read of A and of B."""
+        a, b = (replace(self, boxes=layout).wanted(**more) for layout in self.layouts())
+        return a, b
 
 
 @dataclass(frozen=True, kw_only=True)

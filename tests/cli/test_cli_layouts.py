@@ -124,3 +124,29 @@ def test_a_name_of_few_columns_is_not_that_of_more(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text(text(BOXES, "cx,cy,w,h,other\n"))
     assert read_boxes(path).fmt == "cxcywh"
+
+
+def test_each_file_may_have_a_layout_of_its_own(tmp_path):
+    sizes, corners = tmp_path / "sizes.csv", tmp_path / "corners.csv"
+    sizes.write_text("100,20,30,40\n90,90,5,5\n")
+    corners.write_text("100,20,130,60\n90,90,95,95\n")
+    out = tmp_path / "out.csv"
+    for files, options in (
+        ((sizes, corners), ("--boxes-a", "xywh")),
+        ((corners, sizes), ("--boxes-b", "xywh")),
+        ((sizes, corners), ("--boxes", "xywh", "--boxes-b", "xyxy")),
+    ):
+        run_well("match", *files, *options, "--out", out)
+        assert out.read_text() == "rows,cols,values\n0,0,1.0\n1,1,1.0\n"
+    centres = tmp_path / "named.csv"
+    centres.write_text("cx,cy,w,h\n1,2,3,4\n")
+    for arguments, message in (
+        ((corners, centres, "--boxes-b", "xywh"), "its layout: named.csv tells cxcywh"),
+        ((centres, corners, "--boxes-a", "xyxy"), "--boxes-a xyxy is for a file that does not"),
+        ((corners, "--boxes-b", "xywh"), "--boxes-b is for a second file, and there is none"),
+        ((corners, "--format-b", "csv"), "--format-b is for a second file, and there is none"),
+        ((sizes, corners, "--boxes-b", "xywh"), "sizes.csv:1: as xyxy, most boxes are inverted"),
+    ):
+        result = run("match", *arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -306,7 +307,7 @@ class Index:
         """The groups of both sets together, as `pairs` makes them.
 
         So are numbers compared with names, one of several columns that tell a key, and names of
-        images without their endings. `way` is how messages write the argument as a table.
+        images in another form. `way` is how messages write the argument as a table.
         """
         assert self._table is not None
         first, second = (keyed_by(own, self._names) for own in (table, self._table))
@@ -318,6 +319,9 @@ class Index:
 
         grouping = common_groups(first, second, sides, sides, by)
         assert grouping is not None
+        if grouping.compared:
+            words = f"a and the index have {grouping.compared} in common"
+            warnings.warn(words, stacklevel=4)
         return grouping
 
     def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array]:

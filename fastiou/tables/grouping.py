@@ -26,6 +26,14 @@ __all__ = [
 #: The ending of the name of an image.
 ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
+#: What names of images may lack to be compared, from what says most on.
+FORMS = [
+    (*lacking, *case)
+    for case in ((), ("capitals",))
+    for lacking in ((), ("folders",), ("endings",), ("folders", "endings"))
+    if lacking or case
+]
+
 #: Names of columns of results, which no key may have.
 RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
 
@@ -62,6 +70,8 @@ class Grouping:
         Whether there is but one set.
     values : dict
         For each key what tells it in the first set.
+    compared : str
+        How names of images are compared, "" where it is as they are written.
     """
 
     keys: tuple[str, ...]
@@ -71,6 +81,7 @@ class Grouping:
     aside: str = ""
     of_one: bool = False
     values: dict[str, Array] = field(default_factory=dict)
+    compared: str = ""
 
     def described(self) -> str:
         """How many groups, by what."""
@@ -141,15 +152,15 @@ def common_groups(
     if not common:
         return None
     codes = np.zeros(sum(map(len, both)), np.int64)
-    count = 1
+    count, compared = 1, ""
     told: dict[str, Array] = {}
     for key in common:
         others = [other for other in common if other != key]
         values = _columns_of(key, both, called, lambda name: by((name, *others)))  # noqa: B023
         told[key] = values[0]
-        if key == "image" and (plain := _without_endings(values)) is not None:
-            values = plain
-            aside = "; ".join(filter(None, [aside, "names of images without their endings"]))
+        if key == "image" and (alike := _alike(values)) is not None:
+            values, compared = alike
+            aside = "; ".join(filter(None, [aside, compared]))
         joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
         parts = joined[: len(a)], joined[len(a) :]
@@ -164,7 +175,9 @@ def common_groups(
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
-    return Grouping(common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told)
+    return Grouping(
+        common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told, compared
+    )
 
 
 def _columns_of(
@@ -195,7 +208,7 @@ def _columns_of(
         if not shared and key == "image":
             shared = [
                 (one, other) for one, other in every
-                if _without_endings([one[1], other[1]]) is not None
+                if _alike([one[1], other[1]]) is not None
             ]  # fmt: skip
         is_open = len(shared) > 1
     if is_open:
@@ -211,23 +224,44 @@ def _columns_of(
     return [values for _, values in shared[0]]
 
 
-def _without_endings(values: Sequence[Array]) -> list[Array] | None:
-    """Names of images without .jpg and the like, if without these alone some are in both sets.
+def _parts(name: str) -> list[str]:
+    """The folders in the name of a file, and its own."""
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
 
-    Folders of annotations name their images so. Where two names would become one, None.
+
+def _alike(values: Sequence[Array]) -> tuple[list[Array], str] | None:
+    """Names of images in another form, if none is in both sets as it is written, and some are then.
+
+    The forms lack .jpg and the like, which folders of annotations do not have; folders in front,
+    where one set has more of them than the other; and capital letters. A form by which two images
+    of a set would become one is not taken.
+
+    Returns
+    -------
+    tuple or None
+        The names of both, and how they are compared.
     """
     if len(values) < 2 or any(column.dtype.kind != "U" for column in values):
         return None
     if np.isin(values[0], values[1]).any():
         return None
-    plain = []
-    for column in values:
-        names, inverse = np.unique(column, return_inverse=True)
-        stems = [ENDING.sub("", name) for name in names.tolist()]
-        if len(set(stems)) < len(stems):
-            return None
-        plain.append(np.array(stems, np.str_)[inverse])
-    return plain if np.isin(plain[0], plain[1]).any() else None
+    own = [np.unique(column, return_inverse=True) for column in values]
+    split = [[_parts(name) for name in names.tolist()] for names, _ in own]
+    depth = min((len(parts) for each in split for parts in each), default=1)
+    for lacking in FORMS:
+        forms = []
+        for each in split:
+            names = ["/".join(parts[-depth:] if "folders" in lacking else parts) for parts in each]
+            if "endings" in lacking:
+                names = [ENDING.sub("", name) for name in names]
+            forms.append([name.lower() for name in names] if "capitals" in lacking else names)
+        if all(len({*names}) == len(names) for names in forms) and {*forms[0]} & {*forms[1]}:
+            plain = [
+                np.array(names, np.str_)[inverse]
+                for names, (_, inverse) in zip(forms, own, strict=True)
+            ]
+            return plain, f"names of images without their {' and '.join(lacking)}"
+    return None
 
 
 def _without_folders(one: Array, other: Array) -> list[Array]:

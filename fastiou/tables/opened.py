@@ -172,7 +172,8 @@ def opened(
     Warns
     -----
     UserWarning
-        One table is normalized by the image size and the other is not.
+        One table is normalized by the image size and the other is not; or names of images are in
+        common only without their folders, endings or capitals.
     """
     if _known.get(type(a)) is _known.get(type(b)) is False:
         return Opened(a, b, fmt, groups)
@@ -336,4 +337,6 @@ def _groups(
     grouping = common_groups(first, None if itself else second, names, names, by)
     if grouping is None:
         return {}, None
+    if grouping.compared:  # between the public function and this one is another
+        warnings.warn(f"{' and '.join(names)} have {grouping.compared} in common", stacklevel=4)
     return grouping.values, grouping.codes_a if itself else grouping.codes

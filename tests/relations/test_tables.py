@@ -293,6 +293,7 @@ def test_what_does_not_go_together_is_refused(both: tuple[BoxTable, BoxTable]) -
     assert len(fastiou.pairs(a[:0], b)) == len(index.pairs(a[:0])) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.* names of images without their endings")
 def test_an_index_compares_names_as_pairs_does(both: tuple[BoxTable, BoxTable]) -> None:
     a, b = both
     images = b.keys["image"]

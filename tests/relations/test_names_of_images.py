@@ -1,0 +1,80 @@
+"""Names of images that are the same but for folders, endings or capitals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_for_tests import run, run_well
+
+import fastiou
+
+BOX = [0, 0, 5, 5]
+
+
+def table_of(names: list[str]) -> fastiou.BoxTable:
+    return fastiou.BoxTable([BOX] * len(names), keys={"image": names})
+
+
+def file_of(path: Path, names: list[str]) -> Path:
+    path.write_text("image,x1,y1,x2,y2\n" + "".join(f"{name},0,0,5,5\n" for name in names))
+    return path
+
+
+#: Names in A and in B, what they lack where they are compared, and the pairs.
+ALIKE = [
+    (["a.jpg", "b.jpg"], ["a", "c"], "endings", [(0, 0)]),
+    (["images/a.jpg", "images/b.jpg"], ["b.jpg"], "folders", [(1, 0)]),
+    (["a.jpg"], ["val/a.jpg", "val/b.jpg"], "folders", [(0, 0)]),
+    (["data/val/a.jpg"], ["val/a.jpg", "train/a.jpg"], "folders", [(0, 0)]),
+    (["C:\\x\\a.jpg"], ["a.jpg"], "folders", [(0, 0)]),
+    (["./a.jpg"], ["a.jpg"], "folders", [(0, 0)]),
+    (["val/a.png"], ["a"], "folders and endings", [(0, 0)]),
+    (["A.JPG", "B.JPG"], ["a.jpg", "b.jpg"], "capitals", [(0, 0), (1, 1)]),
+    (["val/A.JPG"], ["a"], "folders and endings and capitals", [(0, 0)]),
+]
+
+#: Names that are not the same, or would be those of two images.
+APART = [
+    (["val/a.jpg"], ["train/a.jpg"]),
+    (["x/a.jpg", "y/a.jpg"], ["a.jpg"]),
+    (["IMG.jpg", "Img.jpg"], ["img.jpg"]),
+    (["a.jpg", "a.png"], ["a"]),
+    (["xa.jpg"], ["a.jpg"]),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "lacking", "pairs"), ALIKE)
+def test_they_are_compared_and_it_is_told(
+    tmp_path: Path, a: list[str], b: list[str], lacking: str, pairs: list[tuple[int, int]]
+) -> None:
+    words = f"names of images without their {lacking}"
+    with pytest.warns(UserWarning, match=f"a and b have {words} in common") as caught:
+        found = fastiou.pairs(table_of(a), table_of(b))
+    assert caught[0].filename == __file__
+    assert list(zip(found.rows.tolist(), found.cols.tolist(), strict=True)) == pairs
+    with pytest.warns(UserWarning, match=f"a and the index have {words} in common") as caught:
+        found = fastiou.Index(table_of(b)).pairs(table_of(a))
+    assert caught[0].filename == __file__
+    assert list(zip(found.rows.tolist(), found.cols.tolist(), strict=True)) == pairs
+    out = tmp_path / "out.csv"
+    files = file_of(tmp_path / "a.csv", a), file_of(tmp_path / "b.csv", b)
+    result = run_well("match", *files, "--out", out, "--quiet")
+    assert f"({words})" in result.stderr
+    rows = [f"{row},{col},1.0,{a[row]}" for row, col in pairs]
+    assert out.read_text().splitlines()[1:] == rows
+
+
+@pytest.mark.parametrize(("a", "b"), APART)
+def test_what_could_be_another_image_is_refused(tmp_path: Path, a: list[str], b: list[str]) -> None:
+    with pytest.raises(ValueError, match="no image in common"):
+        fastiou.pairs(table_of(a), table_of(b))
+    result = run("match", file_of(tmp_path / "a.csv", a), file_of(tmp_path / "b.csv", b))
+    assert result.exit_code == 2
+    assert "no image in common" in result.stderr
+
+
+def test_names_in_common_are_compared_as_they_stand() -> None:
+    found = fastiou.pairs(table_of(["a.jpg", "b.jpg"]), table_of(["a.jpg", "val/b.jpg"]))
+    np.testing.assert_array_equal(found.rows, [0])

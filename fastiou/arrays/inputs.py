@@ -158,6 +158,12 @@ def _different_parts(name: str, value: Any) -> str | None:
     """That arrays or lists in a list have different shapes, and what to do with boxes of images."""
     if not isinstance(value, list | tuple):
         return None
+    if any(map(_is_rectangle, (value, *value[:1]))):
+        rectangles = name if not _is_rectangle(value) else f"[{name}]"
+        return (
+            "it has rectangles as of cv2.minAreaRect: [(*middle, *size, angle) for middle, size, "
+            f"angle in {rectangles}] with fmt='cxcywhr-cw' is an array of them"
+        )
     first = None
     for part in value:
         try:
@@ -172,6 +178,33 @@ def _different_parts(name: str, value: Any) -> str | None:
                 hint = f"; np.concatenate({name}) joins images, and groups= keeps them apart"
             return f"it has parts of the shapes {first} and {shape}{hint}"
     return None
+
+
+def _is_rectangle(value: Any) -> bool:
+    """Whether a value is ((x, y), (w, h), angle)."""
+    try:
+        return isinstance(value, tuple) and [np.shape(part) for part in value] == [(2,), (2,), ()]
+    except (TypeError, ValueError, RuntimeError):
+        return False
+
+
+def _held(name: str, array: Array) -> str:
+    """What an array holds that is no array of numbers, and what makes one of it."""
+    if array.dtype.names:
+        fields = shortened(", ".join(array.dtype.names))
+        return (
+            f"records with the fields {fields}: np.stack([{name}[field] for field in "
+            f"{name}.dtype.names], axis=-1) makes an array of them"
+        )
+    first = array.reshape(-1)[0] if array.dtype == object and array.size else None
+    if isinstance(first, dict):
+        names = shortened(", ".join(map(str, first)))
+        columns = name if array.ndim == 0 else f"pandas.DataFrame({name})"
+        what = "a dict" if array.ndim == 0 else "dicts"
+        if array.ndim == 0 and "boxes" in first:  # of a detector
+            return f"a dict with {names}: pass {name}['boxes']"
+        return f"{what} with {names}: BoxTable.from_frame({columns}) takes columns by their names"
+    return f"dtype {described_dtype(array.dtype)}"
 
 
 def plain_array(name: str, value: Any) -> Array:
@@ -193,9 +226,7 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
         array = array.astype(np.float64)
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
-        raise TypeError(
-            f"{name} must hold booleans, {kinds}, got dtype {described_dtype(array.dtype)}"
-        )
+        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, array)}")
     if array is given.array:
         return given
     return given._replace(array=array)

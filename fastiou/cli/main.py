@@ -147,6 +147,13 @@ def commands() -> click.Group:
         is_flag=True,
         help="Leave out annotations of COCO files that are invalid, and say which.",
     )
+    image_size = click.option(
+        "--image-size",
+        callback=_size_in,
+        metavar="WIDTH,HEIGHT",
+        help="Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become "
+        "pixels; needed for masks of yolo-seg.",
+    )
     quiet = click.option(
         "--quiet", is_flag=True, help="Print errors and notes alone, such as what was not used."
     )
@@ -194,13 +201,7 @@ def commands() -> click.Group:
     @by
     @no_groups
     @skip_invalid
-    @click.option(
-        "--image-size",
-        callback=_size_in,
-        metavar="WIDTH,HEIGHT",
-        help="Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become "
-        "pixels; needed for masks of yolo-seg.",
-    )
+    @image_size
     @click.option("--out", type=file, help=f"Write what is found: {', '.join(OUTPUTS)}.")
     @click.option("--plot", type=file, help=f"Draw a histogram: {', '.join(PLOTS)}.")
     @quiet
@@ -322,6 +323,7 @@ def commands() -> click.Group:
     @by
     @no_groups
     @skip_invalid
+    @image_size
     @click.option(
         "--out",
         type=file,

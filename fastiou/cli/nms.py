@@ -13,7 +13,13 @@ import fastiou
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.kinds import refusals
 from fastiou.cli.members import MEMBERS, Members
-from fastiou.cli.options import NmsOptions, check_no_input, check_skips, check_threshold
+from fastiou.cli.options import (
+    NmsOptions,
+    check_no_input,
+    check_scaled,
+    check_skips,
+    check_threshold,
+)
 from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries, write_lines
 from fastiou.cli.summary import show_facts, timing, with_share
 from fastiou.formats.coco import result_texts
@@ -113,6 +119,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options.skip_invalid, file.format)
+            check_scaled(options, file.format)
             if ending in AS_IT_IS:
                 if file.format not in AS_IT_IS[ending]:
                     expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"

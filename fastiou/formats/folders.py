@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,11 @@ ENDINGS = (
 #: Files beside annotations that hold none.
 BESIDE = ("classes.txt", "predefined_classes.txt", "readme.txt")
 
+#: Lists of images that may lie there, how many lines tell so, and how each of them ends.
+LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
+IMAGES_LOOKED_AT = 8
+IMAGE = re.compile(rb"\.(jpe?g|png|bmp|tiff?|webp)\s*$", re.IGNORECASE)
+
 #: Formats whose classes are numbers, and files in the folder that name them, a line each.
 CLASSED, CLASS_FILES = ("yolo", "yolo-seg", "yolo-obb"), ("classes.txt", "obj.names")
 
@@ -58,6 +64,8 @@ def files_in(path: Path) -> dict[str, Path]:
         stem = _stem(file.name)
         if stem is None or file.name.startswith(".") or file.name.lower() in BESIDE:
             continue
+        if _is_list_of_images(file):
+            continue
         check_regular(file)
         name = file.relative_to(path).with_name(stem)
         if file.relative_to(file.parent.parent) in (TRUTH, DETECTIONS) and len(name.parts) > 2:
@@ -70,6 +78,16 @@ def files_in(path: Path) -> dict[str, Path]:
         found[name] = file
     shared = Path(os.path.commonpath([name.parent for name in found])) if found else Path()
     return {name.relative_to(shared).as_posix(): file for name, file in found.items()}
+
+
+def _is_list_of_images(path: Path) -> bool:
+    """Whether it is one of the lists of images that YOLO has beside labels."""
+    if path.name.lower() not in LISTS or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        lines = file.read(PIECE).splitlines()[:IMAGES_LOOKED_AT]
+    named = [line for line in lines if line.strip()]
+    return bool(named) and all(IMAGE.search(line) for line in named)
 
 
 def _walk(path: Path, seen: set[str]) -> Iterator[Path]:
@@ -228,6 +246,11 @@ def read_folder(
                 kept[key] = columns.get(key, {})
         keys, columns = chosen, kept
     unused = dict.fromkeys(name for _, file in files for name in file.unused)
+    unused |= {
+        f"{file.name} (a list of images)": None
+        for file in _walk(path, {os.path.realpath(path)})
+        if _is_list_of_images(file)
+    }
     if any((file.parent.parent / DETECTIONS).is_file() for file in named.values()
            if file.parts[-2:] == TRUTH.parts):  # fmt: skip
         unused[f"{DETECTIONS.as_posix()} beside {TRUTH.as_posix()}"] = None

@@ -20,7 +20,14 @@ from fastiou.tables.columns import LISTS, ColumnsError, Meaning, meaning_of, pla
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
-__all__ = ["is_json_lines", "read_arrow", "read_json_lines", "read_parquet"]
+__all__ = [
+    "is_json_lines",
+    "is_json_list",
+    "read_arrow",
+    "read_json_lines",
+    "read_json_list",
+    "read_parquet",
+]
 
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
@@ -42,7 +49,6 @@ def is_json_lines(data: bytes) -> bool:
 
 def read_json_lines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from lines of JSON objects, as `fastiou.formats.table.read_boxes`."""
-    names: dict[str, None] = {}
     entries: list[dict[str, Any]] = []
     lines: list[int] = []
     for number, line in enumerate(text_lines(data), 1):
@@ -54,23 +60,66 @@ def read_json_lines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
             raise FileError(path, f"not JSON ({error})", "an object a line", number) from None
         if not isinstance(entry, dict):
             raise FileError(path, described(entry), "an object a line", number)
-        names.update(dict.fromkeys(entry))
         entries.append(entry)
         lines.append(number)
-    meaning = _meaning(path, list(names), wanted)
-    listed = list(names)
+    return _of_objects(path, "jsonl", entries, lines, wanted)
+
+
+def _of_objects(
+    path: Path,
+    format_: str,
+    entries: list[dict[str, Any]],
+    places: Sequence[int | str],
+    wanted: Wanted,
+) -> BoxFile:
+    """Boxes of objects, of which messages know the places in the file."""
+    listed = list(dict.fromkeys(name for entry in entries for name in entry))
+    meaning = _meaning(path, listed, wanted)
 
     def column(place: int) -> list[Any]:
         name = listed[place]
-        for entry, line in zip(entries, lines, strict=True):
+        for entry, where in zip(entries, places, strict=True):
             if entry.get(name) is None:
-                raise FileError(path, f'no "{name}"', "one in every line", line)
+                unit = "line" if format_ == "jsonl" else "object"
+                raise FileError(path, f'no "{name}"', f"one in every {unit}", where)
         return [entry[name] for entry in entries]
 
     def has_all(place: int) -> bool:
         return all(entry.get(listed[place]) is not None for entry in entries)
 
-    return _file(path, "jsonl", listed, column, has_all, meaning, wanted, lines)
+    return _file(path, format_, listed, column, has_all, meaning, wanted, places)
+
+
+def is_json_list(data: bytes) -> bool:
+    """Whether it is a list whose first entry names the columns of a box, and is none of COCO's."""
+    beginning = data[: 1 << 16].decode("utf-8-sig", "replace").lstrip()
+    if not beginning.startswith("["):
+        return False
+    try:
+        entry, _ = json.JSONDecoder().raw_decode(beginning[1:].lstrip())
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(entry, dict) or {"bbox", "segmentation"} & entry.keys():
+        return False
+    try:
+        meaning_of(list(entry), "xyxy")
+    except ColumnsError:
+        return False
+    return True
+
+
+def read_json_list(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+    """Read boxes from a list of JSON objects, as `fastiou.formats.table.read_boxes`."""
+    try:
+        entries = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise FileError(path, f"not JSON ({error})", "a list of objects") from None
+    if not isinstance(entries, list):
+        raise FileError(path, described(entries), "a list of objects")
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", f"[{place}]")
+    return _of_objects(path, "json", entries, [f"[{n}]" for n in range(len(entries))], wanted)
 
 
 def read_parquet(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -126,10 +175,10 @@ def _file(
     has_all: Callable[[int], bool],
     meaning: Meaning,
     wanted: Wanted,
-    lines: list[int] | None,
+    places: Sequence[int | str] | None,
 ) -> BoxFile:
     def where(name: str, row: int) -> int | str:
-        return lines[row] if lines is not None else f"{name}[{row}]"
+        return places[row] if places is not None else f"{name}[{row}]"
 
     def numbers(place: int, *, nan: bool) -> Floats:
         name, values = names[place], column(place)

@@ -43,7 +43,14 @@ from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
 from fastiou.formats.images import could_be_boxes, looks_like_labels, read_labels
 from fastiou.formats.numpy_files import read_npy_boxes, read_npz_boxes
 from fastiou.formats.pieces import read_pieces
-from fastiou.formats.records import is_json_lines, read_arrow, read_json_lines, read_parquet
+from fastiou.formats.records import (
+    is_json_lines,
+    is_json_list,
+    read_arrow,
+    read_json_lines,
+    read_json_list,
+    read_parquet,
+)
 from fastiou.formats.suspicions import inverted_note
 from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
@@ -117,6 +124,8 @@ def _json_format(data: bytes) -> str:
         return ""
     if is_via(data):
         return "via"
+    if is_json_list(data):
+        return "json"
     return "jsonl" if is_json_lines(data) else "coco"
 
 
@@ -243,6 +252,15 @@ _ROWS = (
         "jsonl",
         "a JSON object a line, with the columns of .csv",
         "a JSON object a line, with the columns of .csv",
+    ),
+    Format(
+        "json",
+        {"box": read_json_list},
+        _is_json("json"),
+        True,
+        "json",
+        "a list of JSON objects with the columns of .csv",
+        "a list of JSON objects with the columns of .csv",
     ),
     Format(
         "parquet",
@@ -433,7 +451,7 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         raise FileError(path, *known)
     if row is None and kind == "text":
         raise FileError(path, "XML or HTML", "an annotation of Pascal VOC, or another format")
-    expected = _boxes_expected(kind)
+    expected = _boxes_expected(kind, wanted)
     if row is None or row.is_text:
         check_text(path, data, expected)
     if row is None:
@@ -452,12 +470,14 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     return file if note is None else replace(file, notes=(*file.notes, note))
 
 
-def _boxes_expected(kind: str) -> str:
+def _boxes_expected(kind: str, wanted: Wanted) -> str:
     """What is said to be expected in place of a file of another kind than those with boxes."""
     if kind in ("PNG", "TIFF"):
         return f"boxes ({COMPARED})"
     *others, last = formats_of("box")
-    labels = f", or {LABELS_EXPECTED}" if kind in IMAGES else ""
+    # Who takes scores reads boxes alone.
+    could_be_labels = kind in IMAGES and not wanted.takes_scores
+    labels = f", or {LABELS_EXPECTED}" if could_be_labels else ""
     return f"boxes as {', '.join(others)} or {last}{labels}"
 
 

@@ -40,6 +40,7 @@ from fastiou.formats.text import (
     sample_of,
     score_comes_second,
     text_lines,
+    without_empty_images,
 )
 from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.layouts import LAYOUTS
@@ -55,6 +56,9 @@ ID = "\0id"
 #: Formats that have a row of text for each box.
 ROWS_OF_TEXT = ("csv", "jsonl", *(layout.format for layout in LAYOUTS_OF_ROWS))
 
+
+#: A row of KITTI that marks a region in which objects do not count.
+DONT_CARE = re.compile(rb"^[ \t]*(?:\d+[ \t]+-?\d+[ \t]+)?DontCare[ \t]", re.MULTILINE)
 
 #: Formats whose scores lie between 0 and 1.
 SCORED_TO_ONE = ("yolo", "visdrone", "visdrone-vid")
@@ -214,7 +218,14 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         )  # fmt: skip
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
+        data = without_empty_images(data, layout.format)
         file = _read(path, data, wanted, lay_out)
+        if "kitti" in layout.format and (count := len(DONT_CARE.findall(data))):
+            rows = "row is" if count == 1 else "rows are"
+            rule = "to be ignored by the rule of kitti"
+            file = replace(
+                file, notes=(*file.notes, f"{count:,} {rows} DontCare, {rule}: taken along")
+            )
         if layout.format == "dota-results" and (wanted.by is None or "category" in wanted.by):
             file = _with_class_of_name(file, wanted)
         if not wanted.format_told:
@@ -277,6 +288,7 @@ def line_of(data: bytes, format_: str, row: int) -> int | None:
     row
         The position, from 0 on.
     """
+    data = without_empty_images(data, format_)
     lines = cells_of(text_lines(data), None)
     if format_ != "jsonl":
         lines = sample_of(data, headed=format_ == "csv").rows(data)
@@ -503,6 +515,7 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     chosen
         Positions of rows, in any order; they come in the order of the file.
     """
+    data = without_empty_images(data, format_)
     lines = list(text_lines(data, newline=""))
     skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
     if format_ != "jsonl":

@@ -31,6 +31,7 @@ __all__ = [
     "sample_of",
     "score_comes_second",
     "text_lines",
+    "without_empty_images",
 ]
 
 #: What is looked at to tell a format: so many bytes and rows.
@@ -43,8 +44,11 @@ MANY_ROWS = 20
 COMMA = re.compile(r"[-+]?\d*,\d+")
 EXCEL = re.compile(r"sep=(.)", re.IGNORECASE)
 
+#: A row of RetinaNet for an image without objects.
+EMPTY_IMAGE = re.compile(rb'^("[^"\r\n]*"|[^,"\r\n]+),,,,,,?[ \t]*$', re.MULTILINE)
+
 #: What may stand between cells, besides white space.
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 
 
 def text_lines(data: bytes, newline: str | None = None) -> io.TextIOWrapper:
@@ -163,7 +167,7 @@ def sample_of(data: bytes, *, headed: bool = True) -> Sample:
 
 def _delimiter_in(line: str) -> str | None:
     """What stands between the cells of a row, None for white space."""
-    for mark in ";\t":
+    for mark in ";\t|":
         cells = line.split(mark)
         if len(cells) > 1 and all("," not in c or COMMA.fullmatch(c.strip()) for c in cells):
             return mark
@@ -468,11 +472,23 @@ def _is_kitti(sample: Sample, name: int) -> bool:
     return named and corners and all(len(row) >= 14 for row in boxes) and len(frames) > 0
 
 
+def without_empty_images(data: bytes, format_: str) -> bytes:
+    """The content of a file without the rows that RetinaNet has for images without objects.
+
+    Other lines keep their numbers.
+    """
+    return EMPTY_IMAGE.sub(b"", data) if format_ == "retinanet" else data
+
+
 def _is_retinanet(sample: Sample) -> bool:
-    """Whether rows are the name of an image, two corners, the name of a class, perhaps a score."""
-    if sample.delimiter is None:
+    """Whether rows are the name of an image, two corners, the name of a class, perhaps a score.
+
+    Images without objects have a row without the others.
+    """
+    rows = [row for row in sample.cells if any(row[1:]) or not row[0]]
+    if sample.delimiter is None or not sample.cells:
         return False
-    for row in sample.cells:
+    for row in rows:
         corners = [number_in(cell) for cell in row[1:5]]
         if len(row) not in (6, 7) or None in corners:
             return False
@@ -482,7 +498,7 @@ def _is_retinanet(sample: Sample) -> bool:
         score = number_in(row[6]) if len(row) == 7 else 0
         if not (in_order and names and score is not None and 0 <= score <= 1):
             return False
-    return bool(sample.cells)
+    return True
 
 
 def _is_dota_results(sample: Sample) -> bool:

@@ -118,6 +118,9 @@ ID_NAMES = ("id", "annotationid", "annid", "objectid", "trackid", "track", "inst
 #: Words for a box that stand before the name of a number.
 BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 
+#: The unit behind the name of a number.
+PIXELS = re.compile("(?<=.)(px|pix|pixels?)$")
+
 #: Names of a column with all numbers of a box, and the names beside it in entries of COCO.
 LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
 COCO_KEY, COCO_OTHERS = "imageid", {"categoryid", "iscrowd", "segmentation"}
@@ -172,9 +175,12 @@ class Meaning:
 
 
 def plain_name(name: str) -> str:
-    """A name by its letters and digits."""
+    """A name by its letters and digits.
+
+    The number of a box is so called without a word for a box in front, and pixels behind.
+    """
     plain = "".join(filter(str.isalnum, name.lower()))
-    without = BOX_WORDS.sub("", plain)
+    without = PIXELS.sub("", BOX_WORDS.sub("", plain))
     return without if without in _NUMBERS else plain
 
 

@@ -314,3 +314,40 @@ def test_boxes_of_images_in_a_list_are_told_how_to_join(kind: type, parts: list[
 def test_parts_of_different_shapes_are_told(given: list[Any], shapes: str) -> None:
     with pytest.raises(ValueError, match=f"^boxes1 cannot .* it has parts of the shapes {shapes}"):
         fastiou.box_iou(given, BOX)
+
+
+RECORDS = np.array([(1, 2, 3, 4)], dtype=[(name, "f4") for name in ("x1", "y1", "x2", "y2")])
+RECTANGLE = ((1.0, 2.0), (3.0, 4.0), 30.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        (
+            [RECTANGLE, RECTANGLE],
+            ValueError,
+            r"for middle, size, angle in boxes1\] with fmt='cx",
+        ),
+        (RECTANGLE, ValueError, r"for middle, size, angle in \[boxes1\]\] with fmt='cxcywhr-cw'"),
+        (RECORDS, TypeError, r"got records with the fields x1, y1, x2, y2: np.stack\(\[boxes1\["),
+        (RECORDS.view(np.recarray), TypeError, "got records with the fields x1, y1, x2, y2"),
+        ([{"x1": 1}], TypeError, r"got dicts with x1: BoxTable.from_frame\(pandas.DataFrame\(boxe"),
+        ({"x1": [1]}, TypeError, r"got a dict with x1: BoxTable.from_frame\(boxes1\) takes"),
+        ({"boxes": 1, "labels": 2}, TypeError, r"with boxes, labels: pass boxes1\['boxes'\]"),
+    ],
+)
+def test_what_holds_boxes_otherwise_is_told_with_the_way(
+    value: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        fastiou.box_iou(value, [[0, 0, 1, 1]])
+
+
+def test_what_messages_advise_of_records_and_rectangles_works() -> None:
+    boxes1 = RECORDS
+    array = np.stack([boxes1[field] for field in boxes1.dtype.names], axis=-1)
+    assert array.tolist() == [[1, 2, 3, 4]]
+    turned = [(*middle, *size, angle) for middle, size, angle in [RECTANGLE]]
+    assert fastiou.box_iou(turned, turned, "cxcywhr-cw").tolist() == [[1]]
+    with pytest.raises(ValueError, match=r"BoxTable\.from_frame takes boxes by the names"):
+        fastiou.nms([{"x1": 1, "y1": 2}], [0.5])

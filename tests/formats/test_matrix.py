@@ -104,6 +104,7 @@ SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
     "jsonl, lists": (
         "jsonl", ("box",), lambda: b'{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}\n',
     ),
+    "json": ("json", ("box",), lambda: b'[{"image": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4}]'),
     "npy": ("npy", ("box",), lambda: npy_bytes(BOXES)),
     "npy, integers": ("npy", ("box",), lambda: npy_bytes(BOXES.astype(int))),
     "npy, scores": ("npy", ("box",), lambda: npy_bytes(np.c_[BOXES, [0.5, 0.25]])),

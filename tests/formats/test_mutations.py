@@ -60,6 +60,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "cvat": CVAT.encode,
     "via": json.dumps(VIA).encode,
     "jsonl": LINES.encode,
+    "json": json.dumps([json.loads(line) for line in LINES.splitlines()]).encode,
     "yolo-seg": "2 0.1 0.5 0.3 0.1 0.2 0.9\n0 0 0 1 0 1 1 0 1\n".encode,
     "npy": _npy,
     "npz": _npz,

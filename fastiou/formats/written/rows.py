@@ -49,7 +49,7 @@ def is_word(name: str) -> bool:
 def is_cell(name: str) -> bool:
     """Whether a name between commas is read back, wherever in a row it stands."""
     begins = name[:1] not in "#<" and kind_of(name.encode("utf-8", "replace")) == "text"
-    return is_text(name) and begins and number_in(name) is None and not re.search(r"[;\t]", name)
+    return is_text(name) and begins and number_in(name) is None and not re.search(r"[;|\t]", name)
 
 
 def _column(table: BoxTable, name: str, usual: float) -> Array:

@@ -118,9 +118,9 @@ def _is_csv_cell(name: str) -> bool:
 
 
 #: Names between blanks or commas, and those of CSV.
-WORDS = Names(is_word, "names without blanks, commas and semicolons that are no numbers")
+WORDS = Names(is_word, "names without blanks, commas, semicolons and bars that are no numbers")
 XML_TEXTS = Names(is_xml_text, ANY_TEXT.words)
-CELLS = Names(is_cell, "names without semicolons that are no numbers")
+CELLS = Names(is_cell, "names without semicolons and bars that are no numbers")
 CSV_CELLS = Names(
     _is_csv_cell, "names of one line that are no other numbers, without blanks around them"
 )

@@ -240,6 +240,8 @@ def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
                         hint = "; where 'segmentation' holds the mask, pass a list of these"
                     elif "boxes" in mask:  # what detectors of torchvision return
                         hint = "; boxes of images are joined, and groups= keeps them apart"
+                    elif "counts" not in mask:  # a box, say
+                        hint = "; BoxTable.from_frame takes boxes by the names of their columns"
                     raise ValueError(
                         f"{name}[{i}] must be a dict with 'size' and 'counts', got one without "
                         f"{key!r}{hint}"

@@ -1,0 +1,135 @@
+"""Files as people have them: other delimiters, units in headers, rows that mean nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_for_tests import run, run_well
+from images_for_tests import image_bytes
+
+import fastiou
+from fastiou.formats.errors import FileError
+from fastiou.formats.table import read_boxes
+
+
+def read(path: Path, content: str, **wanted: Any) -> Any:
+    path.write_text(content)
+    return read_boxes(path, **wanted)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("empty", ["c.jpg,,,,,", '"c, d.jpg",,,,,', "c.jpg,,,,,,"])
+def test_retinanet_has_rows_for_images_without_objects(
+    tmp_path: Path, place: int, empty: str
+) -> None:
+    rows = ["a.jpg,1,2,31,42,cat,0.5", "b.jpg,1,2,31,42,cat,0.25"]
+    rows.insert(place, empty)
+    path, out = tmp_path / "found.csv", tmp_path / "kept.txt"
+    file = read(path, "\n".join(rows) + "\n", scored=True)
+    assert file.format == "retinanet"
+    assert file.keys["image"].tolist() == ["a.jpg", "b.jpg"]
+    run_well("nms", path, "--out", out)
+    assert out.read_text().splitlines() == [row for row in rows if row != empty]
+    rows[-1] = "b.jpg,1,2,x,42,cat,0.25" if place < 2 else rows[-1]
+    if place < 2:
+        with pytest.raises(FileError, match=r"found.csv:3: column 4 \(x2\) holds 'x'"):
+            read(path, "\n".join(rows) + "\n")
+
+
+def test_bars_stand_between_cells(tmp_path: Path) -> None:
+    assert read(tmp_path / "a", "1|2|31|42\n5|6|7|8.5\n").boxes.tolist()[1] == [5, 6, 7, 8.5]
+    for content in ("image|x1|y1|x2|y2\na|5|6|7|8\n", "image | x1 | y1 | x2 | y2\na b | 5|6|7|8\n"):
+        file = read(tmp_path / "a", content)
+        assert file.boxes.tolist() == [[5, 6, 7, 8]]
+        assert file.keys["image"].tolist()[0].startswith("a")
+    assert read(tmp_path / "a", "0,5|1,5|2,5|3,5\n").boxes.tolist() == [[0.5, 1.5, 2.5, 3.5]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x1 (px),y1 (px),x2 (px),y2 (px)",
+        "x1[px],y1_px,X2 pixels,y2 (pixel)",
+        "bbox_x1 [px],y1,x2,y2",
+    ],
+)
+def test_names_of_columns_may_tell_pixels(tmp_path: Path, header: str) -> None:
+    file = read(tmp_path / "a", f"{header},image\n1,2,3,4,a\n")
+    assert (file.fmt, file.boxes.tolist(), file.unused) == ("xyxy", [[1, 2, 3, 4]], ())
+
+
+def test_lists_of_records(tmp_path: Path) -> None:
+    records = [
+        {"image": "a.jpg", "label": "cat", "x": 1, "y": 2, "w": 3, "h": 4, "score": 0.5},
+        {"image": "b.jpg", "label": "cat", "x": 1, "y": 2, "w": 3, "h": 4.5, "score": 1},
+    ]
+    for indent in (None, 2):
+        file = read(tmp_path / "a", json.dumps(records, indent=indent), scored=True)
+        assert (file.format, file.fmt) == ("json", "xywh")
+        assert file.boxes.tolist() == [[1, 2, 3, 4], [1, 2, 3, 4.5]]
+        assert file.scores.tolist() == [0.5, 1]
+        assert list(file.keys) == ["image", "category"]
+    for wrong, message in (
+        ([*records, 5], r"a:\[2\]: 5, expected an object"),
+        ([*records, {"x": 1}], r'a:\[2\]: no "y", expected one in every object'),
+        ([{**records[0], "w": "3"}], r'a:\[0\]: w: "3", expected a number'),
+        ([{**records[0], "x": None}], r'a:\[0\]: no "x", expected one in every object'),
+    ):
+        with pytest.raises(FileError, match=message):
+            read(tmp_path / "a", json.dumps(wrong))
+    with pytest.raises(FileError, match="not JSON"):
+        read(tmp_path / "a", json.dumps(records)[:-1])
+    # Entries of COCO are no records.
+    entry = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "x": 1, "y": 2, "w": 3, "h": 4}
+    assert read(tmp_path / "a", json.dumps([entry])).format == "coco"
+
+
+@pytest.mark.parametrize("before", ["", "0 -1 "])
+def test_what_kitti_does_not_care_for_is_told(tmp_path: Path, before: str) -> None:
+    rest = "-1 -1 -10 0 0 30 40 -1 -1 -1 -1000 -1000 -1000 -10\n"
+    rows = [f"{before}{name} {rest}" for name in ("Car", "DontCare", "DontCare")]
+    file = read(tmp_path / "a", "".join(rows), by=())
+    told = ("2 rows are DontCare, to be ignored by the rule of kitti: taken along",)
+    assert (len(file), file.notes) == (3, told)
+    assert read(tmp_path / "a", rows[0]).notes == ()
+
+
+def test_lists_of_images_lie_beside_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "labels").mkdir(parents=True)
+    (folder / "labels" / "a.txt").write_text("0 .5 .5 .1 .1\n")
+    (folder / "train.txt").write_text("data/images/a.jpg\ndata/images/b.PNG\n")
+    table = fastiou.read(folder)
+    assert table.keys["image"].tolist() == ["a"]
+    assert table.unused == ("train.txt (a list of images)",)
+    (folder / "train.txt").write_text("0 .5 .5 .1 .1\n")  # labels of train.jpg
+    assert fastiou.read(folder).keys["image"].tolist() == ["labels/a", "train"]
+
+
+def test_only_who_reads_label_images_is_told_of_them(tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="images need the extra images")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(image_bytes(np.zeros((9, 8, 3), np.uint8), "JPEG"))
+    with pytest.raises(ValueError, match="a JPEG image, expected boxes as") as caught:
+        fastiou.read(path)
+    assert "label image" not in str(caught.value)
+    for arguments in (("nms", path), ("convert", path, tmp_path / "out.csv")):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "a JPEG image, expected boxes as" in result.stderr
+        assert "label image" not in result.stderr
+    assert "or a label image" in run("match", path, path).stderr
+
+
+def test_suppression_makes_pixels_of_parts(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.txt", tmp_path / "kept.csv"
+    path.write_text("0 0.5 0.5 0.5 0.5 0.9\n0 0.5 0.5 0.5 0.45 0.8\n0 0.1 0.1 0.1 0.1 0.7\n")
+    run_well("nms", path, "--image-size", "640,480", "--out", out)
+    assert [row.split(",")[0] for row in out.read_text().splitlines()] == ["kept", "0", "2"]
+    path.write_text("1,2,3,4,0.5\n")
+    result = run("nms", path, "--image-size", "640,480")
+    assert "--image-size is for files of yolo or yolo-seg or yolo-obb or labelme," in result.stderr

@@ -77,7 +77,7 @@ VIA = {
 }  # fmt: skip
 
 #: For each name the format, what such a file holds, and how one is made. The formats of rows and
-#: tables of text have more samples in test_recognition.
+#: tables of text have more samples in files_for_tests.
 SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
     "csv": ("csv", ("box",), lambda: b"10,20,110,220.5\n0,0,30,40\n"),
     "csv, header": ("csv", ("box",), lambda: b"image,x,y,w,h\na,10,20,100,200.5\n"),

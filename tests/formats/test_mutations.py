@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files_for_tests import LABELME, LINES, SAMPLES, VOC
 from test_matrix import CVAT, VIA
-from test_recognition import LABELME, LINES, SAMPLES, VOC
 
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError

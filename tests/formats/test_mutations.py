@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +122,68 @@ def test_damaged_files(tmp_path: Path, name: str, count: int) -> None:
             assert {len(column) for column in columns if column is not None} <= {len(file)}
     assert read > 0
     assert not [words for words in said if "\n" in words or len(words) > 700 + len(str(path))]
+
+
+#: Reads files in a process that may take 2 GiB more than what reading at all takes, and says by how
+#: many MB its peak grew, and how long the slowest file took.
+LIMITED = """
+import resource, sys, time
+from pathlib import Path
+
+from fastiou.formats.errors import FileError
+from fastiou.formats.table import read_boxes, read_masks
+
+def read(path):
+    asked = {}, {"scored": True, "ids": True}, {"by": ("image",)}
+    for function, options in [*((read_boxes, each) for each in asked), (read_masks, {})]:
+        try:
+            function(path, **options)
+        except FileError:
+            pass
+
+folder = Path(sys.argv[1])
+for path in sorted(folder.glob("whole*")):  # which imports what the formats need
+    read(path)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+most = pages * resource.getpagesize() + (2 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
+for path in sorted(folder.glob("damaged*")):
+    began = time.perf_counter()
+    try:
+        read(path)
+    except BaseException:
+        print(path, path.read_bytes(), file=sys.stderr)
+        raise
+    slowest = max(slowest, time.perf_counter() - began)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, slowest)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory and tells its use")
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(tuple(CONTENTS), id="all"),
+        *(pytest.param((name,), id=name, marks=pytest.mark.thorough) for name in CONTENTS),
+    ],
+)
+def test_damaged_files_take_little_memory_and_time(tmp_path: Path, names: tuple[str, ...]) -> None:
+    count = 4 if len(names) > 1 else 1000
+    for place, name in enumerate(names):
+        if name in ("parquet", "arrow") and importlib.util.find_spec("pyarrow") is None:
+            continue
+        content, dice = CONTENTS[name](), random.Random(name)
+        (tmp_path / f"whole{place}").write_bytes(content)
+        for number in range(count):
+            (tmp_path / f"damaged{place}-{number}").write_bytes(mutated(content, dice))
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path], check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    growth, slowest = map(float, found.stdout.split())
+    assert growth < 200
+    assert slowest < 10
 
 
 def test_every_format_of_boxes_is_damaged() -> None:

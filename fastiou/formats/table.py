@@ -30,6 +30,7 @@ from fastiou.formats.annotations import (
 from fastiou.formats.coco import MaskFile, read_coco_boxes, read_coco_masks
 from fastiou.formats.content import (
     IMAGES,
+    TEXTS,
     BoxFile,
     Wanted,
     check_text,
@@ -368,9 +369,13 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
     FileError
         It could be of several formats.
     """
-    fits = [
-        row for row in _ROWS if not row.readers.keys().isdisjoint(held) and row.fits(data, wanted)
-    ]
+    rows = [row for row in _ROWS if not row.readers.keys().isdisjoint(held)]
+    kind = kind_of(data)
+    if kind in TEXTS:  # told together, since each of them would look at all of it
+        told = [_json_format(data)] if kind == "JSON" else _text_formats(data, wanted)
+        fits = [row for row in rows if row.name in told]
+    else:
+        fits = [row for row in rows if row.fits(data, wanted)]
     # Integers in .npy that cannot be boxes are labels.
     is_open = could_be_boxes(data, wanted)
     fits = [row for row in fits if row.name != "npy" or is_open or FORMATS["labels"] not in fits]

@@ -136,8 +136,9 @@ def _cvat_bounds(path: Path, shape: ElementTree.Element, where: str) -> list[flo
 def is_via(data: bytes) -> bool:
     """Whether it is a JSON object with regions, as VIA writes it."""
     words = (b'"regions"', b'"filename"', b'"file_attributes"')
+    beginning = data[: 16 * BEGINNING]  # outlines may stand in front of the last of the words
     return data[:4096].lstrip().startswith(b"{") and (
-        b'"_via_img_metadata"' in data or all(word in data for word in words)
+        b'"_via_img_metadata"' in beginning or all(word in beginning for word in words)
     )
 
 

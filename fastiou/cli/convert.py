@@ -95,8 +95,8 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             table = fitted(_scaled(table, file, target, sizes), target, options.drop, about)
         with clock.stage("writing"):
             _write(table, target, out, about)
-    # Told even with --quiet, since the result lacks something.
-    for words in _left_out(file):
+    # Told even with --quiet, since the result lacks something, or has what is not meant to count.
+    for words in (*file.notes, *_left_out(file)):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
     if not options.quiet:
         show_facts(

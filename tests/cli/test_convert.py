@@ -310,6 +310,13 @@ def test_columns_that_are_not_used_are_named(tmp_path):
     assert result.stdout == ""
 
 
+def test_what_is_marked_to_be_ignored_is_told(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1,1,10,20,30,40,0,7,1\n1,2,10,20,30,40,1,7,1\n")
+    result = run_well("convert", path, tmp_path / "out.csv", "--quiet")
+    assert "1 row has conf 0, to be ignored by the rule of mot: taken along" in result.stderr
+
+
 @pytest.mark.parametrize("method", ["pairs", "greedy", "topk", "coco"])
 def test_tables_give_what_the_command_gives(tmp_path, method):
     rng = np.random.default_rng(3)

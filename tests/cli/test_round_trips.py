@@ -211,3 +211,58 @@ def test_nan_has_no_place_in_json(tmp_path: Path) -> None:
         result = run("convert", path, tmp_path / out)
         assert result.exit_code == 2
         assert "numbers that are not NaN, which .csv can have: box 1 is 1, 2, nan" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "image", "category", "message"),
+    [
+        ("kitti", "a", "traffic light", "kitti needs names for category without blanks, commas, "),
+        ("kitti", "a", "3", "semicolons and bars, and no numbers, got '3'"),
+        ("dota-results", "a b", "car", "dota-results needs names for image without blanks, commas"),
+        ("dota-results", "a", "a.b", "classes whose names can be those of files, got 'a.b'"),
+        ("retinanet", "a;b", "car", "retinanet needs names for image without semicolons and bars"),
+        ("visdrone", "a", "12", "visdrone needs classes from 0 to 11, got 12"),
+        ("visdrone", "a", "car", "visdrone needs whole numbers for category, got 'car'"),
+        ("voc", "a/b", "car", "voc needs images whose names can be those of files, got 'a/b'"),
+        ("kitti-tracking", "a", "car", "kitti-tracking needs whole numbers for image, got 'a'"),
+        ("visdrone-vid", "1", "0", "visdrone-vid needs a class above 0: without one it could be"),
+        ("mot", "1", "", "mot has no place for category: --drop category leaves it out"),
+    ],
+)
+def test_what_has_no_place_is_told(
+    tmp_path: Path, target: str, image: str, category: str, message: str
+) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.txt"
+    category = category or "1"
+    path.write_text(f"image,category,score,x1,y1,x2,y2\n{image},{category},0.5,1,2,30,40\n")
+    drop = ["--drop", "score"] if target == "voc" else []
+    result = run("convert", path, out, "--to", target, *drop)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "box", "message"),
+    [
+        ("kitti", "30,2,1,40", "kitti needs corners in order: box 1 is 30, 2, 1, 40"),
+        ("labelme", "nan,2,1,40", "labelme needs corners in order: box 1 is nan, 2, 1, 40"),
+        ("retinanet", "1,2,1,40", "retinanet needs corners in order, and a width and height: box"),
+        ("voc", "1,2,nan,40", "voc needs numbers that are not NaN: box 1 is 1, 2, nan, 40"),
+        (
+            "visdrone",
+            "1,2,1,40",
+            "visdrone needs a positive width and height: box 1 is 1, 2, 0, 38",
+        ),
+        ("mot", "0,0,1,40", "mot needs boxes in pixels, of which some are wider and higher than 1"),
+        ("yolo-obb", "1,2,90,40", "yolo-obb needs numbers between 0 and 1, or not far from these"),
+    ],
+)
+def test_what_boxes_must_be_is_told(tmp_path: Path, target: str, box: str, message: str) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.txt"
+    keys = {"mot": "1,1", "visdrone": "p,1"}.get(target, "p,car")
+    path.write_text(f"image,category,x1,y1,x2,y2\n{keys},{box}\n")
+    drop = ["--drop", "category"] if target == "mot" else []
+    result = run("convert", path, out, "--to", target, "--image-size", "20,20", *drop)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -80,7 +80,7 @@ class Names(NamedTuple):
     fits : function
         Tells whether one is read back as it is written.
     words : str
-        The same in words.
+        The same in words, behind "names".
     """
 
     fits: Callable[[str], bool]
@@ -88,7 +88,7 @@ class Names(NamedTuple):
 
 
 #: What any text has a place for.
-ANY_TEXT = Names(is_text, "names of one line, without blanks around them")
+ANY_TEXT = Names(is_text, "of one line, without blanks around them")
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,9 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
         )
         if unfit is not None:
             found = shortened(repr(unfit))
-            raise RefusedError(f"{target.name} needs {target.names.words} for {name}, got {found}")
+            raise RefusedError(
+                f"{target.name} needs names for {name} {target.names.words}, got {found}"
+            )
     fmt = target.fmt or BOX_COLUMNS[header_of(table.fmt)]
     try:
         return kept.convert(fmt)
@@ -118,12 +120,10 @@ def _is_csv_cell(name: str) -> bool:
 
 
 #: Names between blanks or commas, and those of CSV.
-WORDS = Names(is_word, "names without blanks, commas, semicolons and bars that are no numbers")
+WORDS = Names(is_word, "without blanks, commas, semicolons and bars, and no numbers")
 XML_TEXTS = Names(is_xml_text, ANY_TEXT.words)
-CELLS = Names(is_cell, "names without semicolons and bars that are no numbers")
-CSV_CELLS = Names(
-    _is_csv_cell, "names of one line that are no other numbers, without blanks around them"
-)
+CELLS = Names(is_cell, "without semicolons and bars, and no numbers")
+CSV_CELLS = Names(_is_csv_cell, "of one line, without blanks around them, and no other numbers")
 
 #: By name.
 TARGETS = {

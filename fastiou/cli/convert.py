@@ -18,7 +18,7 @@ from fastiou.cli.outputs import (
     write_lines,
 )
 from fastiou.cli.summary import show_facts
-from fastiou.formats.content import BoxFile
+from fastiou.formats.content import BoxFile, Wanted, looks_like_sizes, looks_normalized
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.reading import read_file, table_of_file
 from fastiou.formats.table import COMPARED, NORMALIZED
@@ -240,8 +240,18 @@ def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
 
 def _with_scores(table: BoxTable) -> Array:
     """What .npy holds: boxes, and scores last, which are told from sides by being small."""
+    array = np.asarray(table.boxes)
+    if len(table) and looks_like_sizes(array, Wanted()):
+        raise RefusedError(
+            "npy needs corners in order, of most boxes: others are taken for sizes; npz takes any"
+        )
     if table.scores is None:
-        return np.asarray(table.boxes)
+        return array
     if ((table.scores < 0) | (table.scores > 1)).any():
         raise RefusedError("npy needs scores between 0 and 1; npz takes any")
-    return np.column_stack([table.boxes, table.scores])
+    array = np.column_stack([array, table.scores])
+    if looks_normalized(array, Wanted()):
+        raise RefusedError(
+            "npy needs boxes that are no class, cx, cy, w and h, which YOLO has; npz takes any"
+        )
+    return array

@@ -320,8 +320,8 @@ class Index:
         grouping = common_groups(first, second, sides, sides, by)
         assert grouping is not None
         if grouping.compared:
-            words = f"a and the index have {grouping.compared} in common"
-            warnings.warn(words, stacklevel=4)
+            words = "no image of a and the index is named the same: compared are"
+            warnings.warn(f"{words} {grouping.compared}", stacklevel=4)
         return grouping
 
     def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array]:

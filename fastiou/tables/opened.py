@@ -338,5 +338,6 @@ def _groups(
     if grouping is None:
         return {}, None
     if grouping.compared:  # between the public function and this one is another
-        warnings.warn(f"{' and '.join(names)} have {grouping.compared} in common", stacklevel=4)
+        words = f"no image of {' and '.join(names)} is named the same: compared are"
+        warnings.warn(f"{words} {grouping.compared}", stacklevel=4)
     return grouping.values, grouping.codes_a if itself else grouping.codes

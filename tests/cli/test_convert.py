@@ -213,6 +213,16 @@ def test_what_would_be_lost_is_refused(tmp_path, columns, out, options, message)
     refused(("convert", source(tmp_path, **columns), tmp_path / out, *options), message)
 
 
+def test_arrays_that_would_be_read_as_others_are_refused(tmp_path):
+    path, out = tmp_path / "in.csv", tmp_path / "out.npy"
+    path.write_text("x1,y1,x2,y2\n50,60,20,10\n100,80,30,20\n")
+    refused(("convert", path, out), "npy needs corners in order, of most boxes: others are taken")
+    path.write_text("x1,y1,x2,y2,score\n0,0.1,0.5,0.6,0.5\n")
+    refused(("convert", path, out), "npy needs boxes that are no class, cx, cy, w and h, which")
+    run_well("convert", path, tmp_path / "out.npz")
+    assert fastiou.read(tmp_path / "out.npz").boxes.tolist() == [[0, 0.1, 0.5, 0.6]]
+
+
 def test_names_that_are_no_files_are_refused(tmp_path):
     for names, message in (
         (["a/b", "c", "d"], "yolo needs images whose names can be those of files, got 'a/b'"),

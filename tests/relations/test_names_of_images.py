@@ -50,11 +50,11 @@ def test_they_are_compared_and_it_is_told(
     tmp_path: Path, a: list[str], b: list[str], lacking: str, pairs: list[tuple[int, int]]
 ) -> None:
     words = f"names of images without their {lacking}"
-    with pytest.warns(UserWarning, match=f"a and b have {words} in common") as caught:
+    with pytest.warns(UserWarning, match=f"no image of a and b is named .* {words}$") as caught:
         found = fastiou.pairs(table_of(a), table_of(b))
     assert caught[0].filename == __file__
     assert list(zip(found.rows.tolist(), found.cols.tolist(), strict=True)) == pairs
-    with pytest.warns(UserWarning, match=f"a and the index have {words} in common") as caught:
+    with pytest.warns(UserWarning, match=f"no image of a and the index .* {words}$") as caught:
         found = fastiou.Index(table_of(b)).pairs(table_of(a))
     assert caught[0].filename == __file__
     assert list(zip(found.rows.tolist(), found.cols.tolist(), strict=True)) == pairs

@@ -14,20 +14,14 @@ from fastiou.formats.written.target import (
     Texts,
     check_boxes,
     files_of_images,
-    is_text,
     number,
 )
 from fastiou.tables.box_table import BoxTable
 
-__all__ = ["is_xml_text", "labelme_texts", "voc_texts"]
+__all__ = ["labelme_texts", "voc_texts"]
 
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-def is_xml_text(name: str) -> bool:
-    """Whether XML has a place for a name."""
-    return is_text(name) and "\ufffe" not in name and "\uffff" not in name
 
 
 def voc_texts(target: Target, table: BoxTable, about: About) -> Texts:

@@ -36,8 +36,8 @@ Texts = Iterator[tuple[str, Iterator[str]]]
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 #: What no name has that a reader gives back as it was written: control characters, ends of lines, a
-#: byte order mark, and halves of characters.
-UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+#: byte order mark, halves of characters, and what is none.
+UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from fastiou.formats.content import number_in, whole_number_in
 from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.keys import is_written_as_name
-from fastiou.formats.written.annotations import is_xml_text, labelme_texts, voc_texts
+from fastiou.formats.written.annotations import labelme_texts, voc_texts
 from fastiou.formats.written.coco import coco_texts, json_lines
 from fastiou.formats.written.rows import (
     dota_result_texts,
@@ -26,7 +26,7 @@ from fastiou.formats.written.rows import (
     visdrone_texts,
     visdrone_video_texts,
 )
-from fastiou.formats.written.target import ANY_TEXT, About, Names, Target, is_text
+from fastiou.formats.written.target import About, Names, Target, is_text
 from fastiou.formats.written.yolo import yolo_texts
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.columns import BOX_COLUMNS
@@ -121,7 +121,6 @@ def _is_csv_cell(name: str) -> bool:
 
 #: Names between blanks or commas, and those of CSV.
 WORDS = Names(is_word, "without blanks, commas, semicolons and bars, and no numbers")
-XML_TEXTS = Names(is_xml_text, ANY_TEXT.words)
 CELLS = Names(is_cell, "without semicolons and bars, and no numbers")
 CSV_CELLS = Names(_is_csv_cell, "of one line, without blanks around them, and no other numbers")
 
@@ -178,7 +177,7 @@ TARGETS = {
         ),
         Target(
             "voc", (), ("image", "category"), (), voc_texts, fmt="xyxy",
-            needs=("image", "category"), named=("category",), units="pixels", names=XML_TEXTS,
+            needs=("image", "category"), named=("category",), units="pixels",
         ),
         Target(
             "labelme", (), ("image", "category"), (), labelme_texts, fmt="xyxy",

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from fastiou.config import show_config
     from fastiou.evaluation.coco_files import evaluate_coco
     from fastiou.evaluation.detection import DetectionEvaluator, average_precision
+    from fastiou.evaluation.tracking import TrackingEvaluator, tracking_metrics
+    from fastiou.evaluation.tracking_result import TrackingMetrics
     from fastiou.formats.reading import read
     from fastiou.geometries.masks.mask_set import Masks
     from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
@@ -81,6 +83,8 @@ __all__ = [
     "Pairs",
     "SoftNMS",
     "TopK",
+    "TrackingEvaluator",
+    "TrackingMetrics",
     "__version__",
     "average_precision",
     "batched_nms",
@@ -108,6 +112,7 @@ __all__ = [
     "soft_nms",
     "thresholded_iou",
     "topk",
+    "tracking_metrics",
 ]
 
 _HOMES = {
@@ -122,6 +127,8 @@ _HOMES = {
     "SoftNMS": "relations.soft_nms",
     "TopK": "relations.topk",
     "average_precision": "evaluation.detection",
+    "TrackingEvaluator": "evaluation.tracking",
+    "TrackingMetrics": "evaluation.tracking_result",
     "batched_nms": "relations.soft_nms",
     "box_area": "relations.conversions",
     "box_convert": "relations.conversions",
@@ -147,6 +154,7 @@ _HOMES = {
     "soft_nms": "relations.soft_nms",
     "thresholded_iou": "segmentation.soft",
     "topk": "relations.topk",
+    "tracking_metrics": "evaluation.tracking",
 }
 
 

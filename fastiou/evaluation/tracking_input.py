@@ -1,0 +1,305 @@
+"""The truth and the tracks of a sequence as columns: of files, arrays, tables and data frames."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.frames import frame_columns, is_frame
+from fastiou.arrays.inputs import plain_array, real_input
+from fastiou.formats.content import check_text, kind_of, number_in
+from fastiou.formats.errors import FileError
+from fastiou.formats.pieces import read_pieces
+from fastiou.formats.reading import read
+from fastiou.parsing.number_rows import rows_of_numbers
+from fastiou.runtime.words import described, shortened
+from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
+from fastiou.tables.columns import plain_name
+from fastiou.typing import Array
+
+__all__ = [
+    "DISTRACTORS",
+    "PEDESTRIAN",
+    "TrackColumns",
+    "frames_told",
+    "is_path",
+    "read_columns",
+    "sequence_name",
+]
+
+#: The class that is scored, and for each benchmark those whose tracks are left out: persons on
+#: vehicles, static persons, distractors and reflections, and in MOT20 vehicles without motor, too.
+PEDESTRIAN = 1
+DISTRACTORS = {"mot17": (2, 7, 8, 12), "mot20": (2, 7, 8, 12, 6)}
+
+#: The classes of MOTChallenge.
+CLASSES = range(1, 14)
+
+#: Columns of a row, as MOTChallenge has them.
+NAMES = ("frame", "id", "x", "y", "w", "h", "conf", "class", "visibility")
+EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, conf and class"
+FEWEST = 6
+
+#: Whole numbers below it are floats that differ from all others.
+EXACT = 1 << 53
+
+
+@dataclass(frozen=True, eq=False)
+class TrackColumns:
+    """The boxes of one side of a sequence.
+
+    Attributes
+    ----------
+    name : str
+        The argument, for messages.
+    path : Path or None
+        The file that they come from.
+    data : bytes
+        Its content, where it is text without a header.
+    frames, ids : array of int64, shape (N,)
+    boxes : array of float64, shape (N, 4)
+        Left, top, width and height.
+    marks : array of int64, shape (N,)
+        0 for boxes of the truth that do not count.
+    classes : array of int64, shape (N,)
+        1 where nothing else is known.
+    """
+
+    name: str
+    path: Path | None
+    data: bytes
+    frames: Array
+    ids: Array
+    boxes: Array
+    marks: Array
+    classes: Array
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def error(self, row: int, found: str, expected: str) -> Exception:
+        """What is raised where a row cannot be used."""
+        return _error(self.name, self.path, self.data, row, found, expected)
+
+
+def is_path(value: Any) -> bool:
+    """Whether an argument names a file or a folder."""
+    return isinstance(value, str | os.PathLike)
+
+
+def sequence_name(path: Path) -> str:
+    """What a file of a sequence is called: SEQ of SEQ/gt/gt.txt, of SEQ.txt and of SEQ.txt.gz."""
+    name = path.name.removesuffix(".gz")
+    folder = path.absolute().parent
+    if name == "gt.txt" and folder.name == "gt":
+        return folder.parent.name
+    return Path(name).stem
+
+
+def frames_told(path: Path) -> int | None:
+    """How many frames a sequence has by its seqinfo.ini, beside the folder gt of gt.txt.
+
+    Raises
+    ------
+    FileError
+        There is one, and it does not tell.
+    """
+    folder = path.absolute().parent
+    told = folder.parent / "seqinfo.ini"
+    if folder.name != "gt" or not told.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(told.read_text(encoding="utf-8-sig"))
+        frames = int(parser["Sequence"]["seqLength"])
+    except (OSError, KeyError, ValueError, configparser.Error):
+        raise FileError(told, "no seqLength", "[Sequence] with seqLength=N") from None
+    return frames
+
+
+def read_columns(name: str, value: Any, benchmark: str | None) -> TrackColumns:
+    """Read one side of a sequence.
+
+    Parameters
+    ----------
+    name
+        "gt" or "tracks": which argument it is.
+    value
+        A file; an array, (N, 6) or wider; a data frame or a table.
+    benchmark
+        The benchmark that classes are for, or None.
+
+    Raises
+    ------
+    FileError
+        The file cannot be used.
+    TypeError, ValueError
+        Another argument cannot.
+    """
+    path: Path | None = None
+    data = b""
+    if is_path(value):
+        path = Path(value)
+        if path.is_dir():
+            raise FileError(path, "this is a folder", "a file of one sequence")
+        data = read_pieces(path, kind_of)
+        rows = _rows_of_text(path, data)
+        if rows is None:
+            data = b""
+            rows = _rows_of_table(name, _other_file(path))
+    elif isinstance(value, BoxTable):
+        rows = _rows_of_table(name, value)
+    elif is_frame(type(value)) and has_names(value):
+        rows = _rows_of_frame(name, value)
+    else:
+        rows = real_input(name, value).array
+        if rows.size == 0:
+            rows = np.empty((0, FEWEST))
+        if rows.ndim != 2 or rows.shape[1] < FEWEST:
+            raise ValueError(
+                f"{name} must have the shape (N, 6) or more columns ({EXPECTED}), got {rows.shape}"
+            )
+    return _checked(name, path, data, rows, benchmark)
+
+
+# ---- where they come from ----------------------------------------------------------------------
+
+
+def _error(
+    name: str, path: Path | None, data: bytes, row: int, found: str, expected: str
+) -> Exception:
+    if path is None:
+        return ValueError(f"{name}: row {row} has {found}, expected {expected}")
+    if not data:
+        return FileError(path, f"row {row + 1} has {found}", expected)
+    lines = (n for n, line in enumerate(data.split(b"\n"), 1) if line.strip())
+    line = next(n for count, n in enumerate(lines) if count == row)
+    return FileError(path, found, expected, line)
+
+
+def _rows_of_text(path: Path, data: bytes) -> Array | None:
+    """Rows of numbers, (N, columns); None where the first row holds names, or it is no text."""
+    if not data.strip():
+        return np.empty((0, FEWEST))
+    if kind_of(data) != "text":
+        return None
+    check_text(path, data, EXPECTED)
+    start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    body = data[start:] if start else data
+    first = next(line for line in body[:4096].lstrip().splitlines() if line.strip())
+    text = first.decode()
+    delimiter = next((mark for mark in ",;" if mark in text), None)
+    cells = _cells(text, delimiter)
+    if number_in(cells[0]) is None:
+        return None
+    if len(cells) < FEWEST:
+        raise FileError(path, f"{len(cells)} numbers in a row", EXPECTED, 1)
+
+    def other(place: int, line: bytes) -> list[float]:
+        cells = _cells(line.decode(), delimiter)
+        numbers = [number_in(cell) for cell in cells]
+        known = [number for number in numbers if number is not None]
+        where = body.count(b"\n", 0, place) + 1
+        if len(cells) != width:
+            raise FileError(path, f"{len(cells)} cells", f"{width}, as in the first row", where)
+        if len(known) < width:
+            bad = cells[numbers.index(None)]
+            raise FileError(path, f"{shortened(bad)!r}", "a number", where)
+        return known
+
+    width = len(cells)
+    return rows_of_numbers(body, delimiter, width, other)
+
+
+def _cells(line: str, delimiter: str | None) -> list[str]:
+    cells = [cell.strip() for cell in line.split(delimiter)]
+    return cells[:-1] if len(cells) > 1 and not cells[-1] else cells
+
+
+def _other_file(path: Path) -> BoxTable:
+    try:
+        return read(path)
+    except ValueError as error:
+        message = str(error).removeprefix(str(path)).lstrip(": ")
+        raise FileError(path, message) from None
+
+
+def _rows_of_frame(name: str, frame: Any) -> Array:
+    """Rows of a data frame with names of columns: those of tracks come before other ids."""
+    columns = frame_columns(frame) or []
+    tracks = [plain_name(label) in ("trackid", "track") for label, _ in columns]
+    ids = None
+    if any(tracks):
+        ids = plain_array(name, columns[tracks.index(True)][1])
+    return _rows_of_table(name, table_of_frame(name, frame, None, None), ids)
+
+
+def _rows_of_table(name: str, table: BoxTable, ids: Array | None = None) -> Array:
+    ids = table.ids if ids is None else ids
+    frames, classes = table.keys.get("image"), table.keys.get("category")
+    for what, column in (("frame", frames), ("id", ids)):
+        if column is None:
+            raise ValueError(f"{name} has no column {what}: {EXPECTED}")
+        if np.asarray(column).dtype.kind not in "iuf":
+            raise ValueError(f"{name} must have numbers in the column {what}, got names")
+    if table.boxes is None:
+        raise TypeError(f"{name} must have boxes, got masks")
+    count = len(table)
+    marks = np.ones(count) if table.scores is None else plain_array(name, table.scores)
+    named = classes is None or np.asarray(classes).dtype.kind not in "iuf"
+    rows = [np.asarray(frames), np.asarray(ids), *np.asarray(table.convert("xywh").boxes).T, marks]
+    return np.stack([*rows, np.ones(count) if named else np.asarray(classes)], axis=1)
+
+
+# ---- checks ------------------------------------------------------------------------------------
+
+
+def _checked(
+    name: str, path: Path | None, data: bytes, rows: Array, benchmark: str | None
+) -> TrackColumns:
+    is_truth = name == "gt"
+    count, width = rows.shape
+    used = rows[:, :8].astype(np.float64, copy=False)
+
+    def check(good: Array, column: int, expected: str) -> None:
+        if not good.all():
+            row = int(np.argmin(good))
+            found = f"{NAMES[column]} {_number(used[row, column])}"
+            raise _error(name, path, data, row, found, expected)
+
+    for column in range(FEWEST):
+        check(np.isfinite(used[:, column]), column, "a finite number")
+    for column in (0, 1):
+        whole = (used[:, column] == np.floor(used[:, column])) & (np.abs(used[:, column]) < EXACT)
+        check(whole, column, "a whole number below 2**53")
+    check(used[:, 0] >= 0, 0, "a frame of 0 or more")
+
+    marks = classes = np.ones(count, np.int64)
+    if is_truth and width > 6:
+        given = used[:, 6]
+        # TrackEval rounds them down, and so leaves out truth of confidence 0.9 without a word.
+        check(given == np.trunc(given), 6, "0 for a box that does not count, or 1")
+        marks = given.astype(np.int64)
+    if benchmark is not None and is_truth:
+        if width < 8 and count:
+            raise _error(
+                name, path, data, 0, f"{width} numbers", f"a class as the 8th, for {benchmark}"
+            )
+        if count:
+            check(np.isin(used[:, 7], CLASSES), 7, f"one of the classes 1 to 13 of {benchmark}")
+            classes = used[:, 7].astype(np.int64)
+    elif benchmark is not None and width > 7:
+        check(used[:, 7] < 2, 7, f"1, since {benchmark} scores pedestrians alone, or -1")
+    return TrackColumns(
+        name, path, data, used[:, 0].astype(np.int64), used[:, 1].astype(np.int64), used[:, 2:6],
+        marks, classes,
+    )  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return described(int(value)) if value.is_integer() else described(float(value))

@@ -18,7 +18,7 @@ METRICS = ("HOTA", "CLEAR", "Identity")
 #: Names of what `SequenceCounts` holds.
 HOTA_ROWS = ("HOTA_TP", "HOTA_FN", "HOTA_FP", "AssA", "AssRe", "AssPr", "LocA")
 CLEAR_COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "MT", "PT", "ML", "Frag", "CLR_Frames")
-IDENTITY_COUNTS = ("IDTP", "IDFP", "IDFN")
+IDENTITY_COUNTS = ("IDTP", "IDFN", "IDFP")
 COUNTS = ("Dets", "GT_Dets", "IDs", "GT_IDs", "Frames")
 
 #: Scores of HOTA by alpha, in the order of TrackEval.

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, whole_number
-from fastiou.evaluation.tracking_folders import sequences_in
-from fastiou.evaluation.tracking_input import (
-    DISTRACTORS,
-    TrackColumns,
+from fastiou.evaluation.tracking_folders import (
     frames_told,
     is_path,
-    read_columns,
     sequence_name,
+    sequences_in,
 )
+from fastiou.evaluation.tracking_input import DISTRACTORS, TrackColumns, read_columns
 from fastiou.evaluation.tracking_result import METRICS, TrackingMetrics, result_of
 from fastiou.evaluation.tracking_sequence import SequenceCounts, count_sequence
 from fastiou.formats.errors import FileError
@@ -63,10 +61,10 @@ class TrackingEvaluator:
     >>> evaluator.update(truth, [[1, 1, 0, 0, 10, 20], [2, 1, 2, 0, 10, 20]], sequence="a")
     >>> evaluator.update(truth, [[1, 1, 0, 0, 10, 20], [2, 5, 2, 0, 10, 20]], sequence="b")
     >>> print(evaluator.compute().summary())
-    sequence    MOTA    MOTP    IDF1  IDSW  CLR_FP  CLR_FN  MT  ML  Frag
-    a         1.0000  1.0000  1.0000     0       0       0   1   0     0
-    b         0.5000  1.0000  0.5000     1       0       0   1   0     0
-    COMBINED  0.7500  1.0000  0.7500     1       0       0   2   0     0
+    sequence    MOTA    IDF1  IDSW  CLR_FP  CLR_FN
+    a         1.0000  1.0000     0       0       0
+    b         0.5000  0.5000     1       0       0
+    COMBINED  0.7500  0.7500     1       0       0
     """
 
     def __init__(

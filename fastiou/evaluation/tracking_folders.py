@@ -1,13 +1,15 @@
-"""Folders of several sequences, laid out as MOTChallenge has them."""
+"""Files of sequences, in folders laid out as MOTChallenge has them."""
 
 from __future__ import annotations
 
+import configparser
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastiou.formats.errors import FileError
 
-__all__ = ["Sequences", "sequences_in"]
+__all__ = ["Sequences", "frames_told", "is_path", "sequence_name", "sequences_in"]
 
 #: Endings of files of sequences.
 ENDINGS = (".txt", ".txt.gz")
@@ -20,6 +22,41 @@ class Sequences(NamedTuple):
     files: dict[str, tuple[Path, Path]]
     #: Files of tracks for which there is no truth.
     left_out: tuple[Path, ...]
+
+
+def is_path(value: Any) -> bool:
+    """Whether an argument names a file or a folder."""
+    return isinstance(value, str | os.PathLike)
+
+
+def sequence_name(path: Path) -> str:
+    """What a file of a sequence is called: SEQ of SEQ/gt/gt.txt, of SEQ.txt and of SEQ.txt.gz."""
+    name = path.name.removesuffix(".gz")
+    folder = path.absolute().parent
+    if name == "gt.txt" and folder.name == "gt":
+        return folder.parent.name
+    return Path(name).stem
+
+
+def frames_told(path: Path) -> int | None:
+    """How many frames a sequence has by its seqinfo.ini, beside the folder gt of gt.txt.
+
+    Raises
+    ------
+    FileError
+        There is one, and it does not tell.
+    """
+    folder = path.absolute().parent
+    told = folder.parent / "seqinfo.ini"
+    if folder.name != "gt" or not told.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(told.read_text(encoding="utf-8-sig"))
+        frames = int(parser["Sequence"]["seqLength"])
+    except (OSError, KeyError, ValueError, configparser.Error):
+        raise FileError(told, "no seqLength", "[Sequence] with seqLength=N") from None
+    return frames
 
 
 def sequences_in(gt: Path, tracks: Path) -> Sequences:

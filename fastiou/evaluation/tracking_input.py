@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import plain_array, real_input
+from fastiou.evaluation.tracking_folders import is_path
 from fastiou.formats.content import check_text, kind_of, number_in
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
@@ -26,10 +25,7 @@ __all__ = [
     "DISTRACTORS",
     "PEDESTRIAN",
     "TrackColumns",
-    "frames_told",
-    "is_path",
     "read_columns",
-    "sequence_name",
 ]
 
 #: The class that is scored, and for each benchmark those whose tracks are left out: persons on
@@ -85,41 +81,6 @@ class TrackColumns:
     def error(self, row: int, found: str, expected: str) -> Exception:
         """What is raised where a row cannot be used."""
         return _error(self.name, self.path, self.data, row, found, expected)
-
-
-def is_path(value: Any) -> bool:
-    """Whether an argument names a file or a folder."""
-    return isinstance(value, str | os.PathLike)
-
-
-def sequence_name(path: Path) -> str:
-    """What a file of a sequence is called: SEQ of SEQ/gt/gt.txt, of SEQ.txt and of SEQ.txt.gz."""
-    name = path.name.removesuffix(".gz")
-    folder = path.absolute().parent
-    if name == "gt.txt" and folder.name == "gt":
-        return folder.parent.name
-    return Path(name).stem
-
-
-def frames_told(path: Path) -> int | None:
-    """How many frames a sequence has by its seqinfo.ini, beside the folder gt of gt.txt.
-
-    Raises
-    ------
-    FileError
-        There is one, and it does not tell.
-    """
-    folder = path.absolute().parent
-    told = folder.parent / "seqinfo.ini"
-    if folder.name != "gt" or not told.is_file():
-        return None
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(told.read_text(encoding="utf-8-sig"))
-        frames = int(parser["Sequence"]["seqLength"])
-    except (OSError, KeyError, ValueError, configparser.Error):
-        raise FileError(told, "no seqLength", "[Sequence] with seqLength=N") from None
-    return frames
 
 
 def read_columns(name: str, value: Any, benchmark: str | None) -> TrackColumns:

@@ -27,11 +27,8 @@ BY_ALPHA = (
     "HOTA_FN", "HOTA_FP",
 )  # fmt: skip
 
-#: What `summary` shows.
-SHOWN = (
-    "HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "CLR_FP", "CLR_FN", "MT", "ML",
-    "Frag",
-)  # fmt: skip
+#: What `summary` shows: it fits in 80 columns.
+SHOWN = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "IDF1", "IDSW", "CLR_FP", "CLR_FN")
 
 
 class TrackingMetrics(Framed):

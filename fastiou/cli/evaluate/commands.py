@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastiou.cli.evaluate.coco import add_coco, add_lvis
+from fastiou.cli.evaluate.mot import add_mot
 
 if TYPE_CHECKING:
     import click
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["add_evaluation"]
 
 #: What adds each subcommand to the group.
-SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (add_coco, add_lvis)
+SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (add_coco, add_lvis, add_mot)
 
 
 def add_evaluation(commands: click.Group) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import plain_array, real_input
+from fastiou.evaluation import tracking_kernels as kernels
 from fastiou.evaluation.tracking_folders import is_path
 from fastiou.formats.content import check_text, kind_of, number_in
 from fastiou.formats.errors import FileError
@@ -41,9 +42,6 @@ NAMES = ("frame", "id", "x", "y", "w", "h", "conf", "class", "visibility")
 EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, conf and class"
 FEWEST = 6
 
-#: Whole numbers below it are floats that differ from all others.
-EXACT = 1 << 53
-
 
 @dataclass(frozen=True, eq=False)
 class TrackColumns:
@@ -57,9 +55,9 @@ class TrackColumns:
         The file that they come from.
     data : bytes
         Its content, where it is text without a header.
+    rows : array of float64, shape (N, 6) or wider
+        As they came: left, top, width and height from the third column on.
     frames, ids : array of int64, shape (N,)
-    boxes : array of float64, shape (N, 4)
-        Left, top, width and height.
     marks : array of int64, shape (N,)
         0 for boxes of the truth that do not count.
     classes : array of int64, shape (N,)
@@ -69,9 +67,9 @@ class TrackColumns:
     name: str
     path: Path | None
     data: bytes
+    rows: Array
     frames: Array
     ids: Array
-    boxes: Array
     marks: Array
     classes: Array
 
@@ -145,7 +143,7 @@ def _error(
 
 def _rows_of_text(path: Path, data: bytes) -> Array | None:
     """Rows of numbers, (N, columns); None where the first row holds names, or it is no text."""
-    if not data.strip():
+    if not data or data.isspace():
         return np.empty((0, FEWEST))
     if kind_of(data) != "text":
         return None
@@ -223,43 +221,52 @@ def _rows_of_table(name: str, table: BoxTable, ids: Array | None = None) -> Arra
 def _checked(
     name: str, path: Path | None, data: bytes, rows: Array, benchmark: str | None
 ) -> TrackColumns:
-    is_truth = name == "gt"
+    rows = np.ascontiguousarray(rows, np.float64)
     count, width = rows.shape
-    used = rows[:, :8].astype(np.float64, copy=False)
-
-    def check(good: Array, column: int, expected: str) -> None:
-        if not good.all():
-            row = int(np.argmin(good))
-            found = f"{NAMES[column]} {_number(used[row, column])}"
+    is_truth = name == "gt"
+    used = min(width, 6 + is_truth + (is_truth and benchmark is not None))
+    whole = np.empty((4, count), np.int64)
+    if not kernels.SPLIT.serial(rows, used, whole):
+        raise _first_error(name, path, data, rows[:, :used])
+    frames, ids, marks, classes = whole
+    if benchmark is not None and count:
+        found, expected = "", ""
+        row = 0
+        if is_truth and width < 8:
+            found, expected = f"{width} numbers", f"a class as the 8th, for {benchmark}"
+        elif is_truth and not {int(classes.min()), int(classes.max())} <= {*CLASSES}:
+            row = int(np.argmax((classes < CLASSES[0]) | (classes > CLASSES[-1])))
+            found = f"class {classes[row]}"
+            expected = f"one of the classes 1 to 13 of {benchmark}"
+        elif not is_truth and width > 7 and not (rows[:, 7] < PEDESTRIAN + 1).all():
+            row = int(np.argmin(rows[:, 7] < PEDESTRIAN + 1))
+            found = f"class {_number(rows[row, 7])}"
+            expected = f"1, since {benchmark} scores pedestrians alone, or -1"
+        if found:
             raise _error(name, path, data, row, found, expected)
+    return TrackColumns(name, path, data, rows, frames, ids, marks, classes)
 
-    for column in range(FEWEST):
-        check(np.isfinite(used[:, column]), column, "a finite number")
-    for column in (0, 1):
-        whole = (used[:, column] == np.floor(used[:, column])) & (np.abs(used[:, column]) < EXACT)
-        check(whole, column, "a whole number below 2**53")
-    check(used[:, 0] >= 0, 0, "a frame of 0 or more")
 
-    marks = classes = np.ones(count, np.int64)
-    if is_truth and width > 6:
-        given = used[:, 6]
-        # TrackEval rounds them down, and so leaves out truth of confidence 0.9 without a word.
-        check(given == np.trunc(given), 6, "0 for a box that does not count, or 1")
-        marks = given.astype(np.int64)
-    if benchmark is not None and is_truth:
-        if width < 8 and count:
-            raise _error(
-                name, path, data, 0, f"{width} numbers", f"a class as the 8th, for {benchmark}"
-            )
-        if count:
-            check(np.isin(used[:, 7], CLASSES), 7, f"one of the classes 1 to 13 of {benchmark}")
-            classes = used[:, 7].astype(np.int64)
-    elif benchmark is not None and width > 7:
-        check(used[:, 7] < 2, 7, f"1, since {benchmark} scores pedestrians alone, or -1")
-    return TrackColumns(
-        name, path, data, used[:, 0].astype(np.int64), used[:, 1].astype(np.int64), used[:, 2:6],
-        marks, classes,
-    )  # fmt: skip
+def _first_error(name: str, path: Path | None, data: bytes, rows: Array) -> Exception:
+    """What is wrong in the first row that cannot be used."""
+    finite = np.isfinite(rows)
+    whole = finite & (rows == np.trunc(rows)) & (np.abs(rows) < kernels.EXACT)
+    good = finite.copy()
+    places = [column for column in (0, 1, 6, 7) if column < rows.shape[1]]
+    good[:, places] &= whole[:, places]
+    good[:, 0] &= rows[:, 0] >= 0
+    row = int(np.argmin(good.all(axis=1)))
+    column = int(np.argmin(good[row]))
+    expected = "a whole number below 2**53"
+    if not finite[row, column]:
+        expected = "a finite number"
+    elif column == 0 and whole[row, 0]:
+        expected = "a frame of 0 or more"
+    elif column == 6:
+        # TrackEval rounds down, and so leaves out truth of confidence 0.9 without a word.
+        expected = "0 for a box that does not count, or 1"
+    found = f"{NAMES[column]} {_number(rows[row, column])}"
+    return _error(name, path, data, row, found, expected)
 
 
 def _number(value: float) -> str:

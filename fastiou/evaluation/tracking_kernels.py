@@ -16,6 +16,7 @@ from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
 __all__ = [
+    "ARRANGE",
     "CLEAR",
     "COUNT_PAIRS",
     "FILL_PAIRS",
@@ -24,13 +25,48 @@ __all__ = [
     "NUMBER_PAIRS",
     "ORDER",
     "POTENTIAL",
+    "SPLIT",
 ]
 
 #: What TrackEval adds to whatever it compares with, so that rounding changes nothing.
 EPS = float(np.finfo(np.float64).eps)
 
+#: Whole numbers below it are floats that differ from all others.
+EXACT = float(1 << 53)
+
 #: How much more a pair has to score than others to be taken at once, where scores may be 1000.
 MARGIN = 1e-9
+
+
+def _split(rows: Array, used: int, whole: Array) -> bool:
+    """Take columns of whole numbers out of rows; False if any number of a row cannot be used.
+
+    `rows` float64, (n, columns): frame, id, four of a box, mark and class, of which the first
+    `used` are looked at; `whole` int64, (4, n): frames, ids, marks and classes. The latter two are
+    1 where they are not looked at.
+    """
+    is_good = True
+    frames, ids, marks, classes = whole[0], whole[1], whole[2], whole[3]
+    for i in range(len(rows)):
+        frame, own = rows[i, 0], rows[i, 1]
+        mark = rows[i, 6] if used > 6 else 1.0
+        class_ = rows[i, 7] if used > 7 else 1.0
+        frames[i] = np.int64(frame)
+        ids[i] = np.int64(own)
+        marks[i] = np.int64(mark)
+        classes[i] = np.int64(class_)
+        # Of what is not finite, or not whole, the integer is another number.
+        is_good &= (frame >= 0) & (max(frame, abs(own)) < EXACT)
+        is_good &= max(abs(mark), abs(class_)) < EXACT
+        is_good &= (frames[i] == frame) & (ids[i] == own)
+        is_good &= (marks[i] == mark) & (classes[i] == class_)
+        # Infinity times 0 is not a number.
+        is_good &= 0 * rows[i, 2] + 0 * rows[i, 3] + 0 * rows[i, 4] + 0 * rows[i, 5] == 0
+    return is_good
+
+
+#: `(rows, used, whole) -> is_good`
+SPLIT = Kernel(_split, "split-rows")
 
 
 def _order(frames: Array, starts: Array, order: Array) -> None:
@@ -72,35 +108,49 @@ def _first_twice(starts: Array, ids: Array, seen: Array) -> int:
 FIRST_TWICE = Kernel(_first_twice, "first-twice")
 
 
-@register_jitable
-def _overlap(boxes1: Array, i: int, boxes2: Array, j: int) -> float:
-    """The IoU of two boxes (left, top, right, bottom, area), with the bits that TrackEval has."""
-    width = min(boxes1[i, 2], boxes2[j, 2]) - max(boxes1[i, 0], boxes2[j, 0])
-    height = min(boxes1[i, 3], boxes2[j, 3]) - max(boxes1[i, 1], boxes2[j, 1])
-    if not (width > 0 and height > 0):
-        return 0.0
-    area1, area2 = boxes1[i, 4], boxes2[j, 4]
-    intersection = width * height
-    union = area1 + area2 - intersection
-    if area1 <= EPS or area2 <= EPS or union <= EPS:
-        return 0.0
-    return intersection / union
+def _arrange(rows: Array, order: Array, boxes: Array) -> None:
+    """Put the boxes of rows into an order, as columns.
+
+    `rows` float64, (n, columns): left, top, width and height from the third column on; `order`
+    (n,); `boxes` (5, n) gets left, top, right, bottom and area.
+    """
+    for i in range(len(order)):
+        row = order[i]
+        left, top = rows[row, 2], rows[row, 3]
+        right, bottom = left + rows[row, 4], top + rows[row, 5]
+        boxes[0, i] = left
+        boxes[1, i] = top
+        boxes[2, i] = right
+        boxes[3, i] = bottom
+        # Not the width times the height, which differs from what TrackEval has by rounding.
+        boxes[4, i] = (right - left) * (bottom - top)
+
+
+#: `(rows, order, boxes)`
+ARRANGE = Kernel(_arrange, "arrange-boxes")
 
 
 def _count_pairs(
     boxes1: Array, boxes2: Array, row_starts: Array, col_starts: Array, counts: Array, first: int,
     last: int,
 ) -> None:  # fmt: skip
-    """Count the boxes of `boxes2` in the same frame that each of `boxes1` overlaps.
+    """Count the boxes of `boxes2` in the same frame that each of `boxes1` meets.
 
-    `boxes1` (n, 5) and `boxes2` (m, 5): left, top, right, bottom, area; `counts` (n,) is filled for
+    `boxes1` (5, n) and `boxes2` (5, m): left, top, right, bottom, area; `counts` (n,) is filled for
     the frames from `first` to `last`.
     """
     for frame in numba.prange(first, last):
+        begin, end = col_starts[frame], col_starts[frame + 1]
+        lefts, tops = boxes2[0, begin:end], boxes2[1, begin:end]
+        rights, bottoms = boxes2[2, begin:end], boxes2[3, begin:end]
         for i in range(row_starts[frame], row_starts[frame + 1]):
+            left, top, right, bottom = boxes1[0, i], boxes1[1, i], boxes1[2, i], boxes1[3, i]
             count = 0
-            for j in range(col_starts[frame], col_starts[frame + 1]):
-                count += _overlap(boxes1, i, boxes2, j) > 0
+            for j in range(len(lefts)):
+                meets = (min(right, rights[j]) > max(left, lefts[j])) & (
+                    min(bottom, bottoms[j]) > max(top, tops[j])
+                )
+                count += 1 if meets else 0
             counts[i] = count
 
 
@@ -112,19 +162,29 @@ def _fill_pairs(
     boxes1: Array, boxes2: Array, row_starts: Array, col_starts: Array, starts: Array, cols: Array,
     values: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Fill in the pairs that `_count_pairs` has counted.
+    """Fill in the pairs that `_count_pairs` has counted, with the bits that TrackEval's IoU has.
 
     `starts` (n + 1,); `cols` and `values` (pairs,) are filled.
     """
     for frame in numba.prange(first, last):
         for i in range(row_starts[frame], row_starts[frame + 1]):
+            left, top, right, bottom = boxes1[0, i], boxes1[1, i], boxes1[2, i], boxes1[3, i]
             place = starts[i]
             for j in range(col_starts[frame], col_starts[frame + 1]):
-                value = _overlap(boxes1, i, boxes2, j)
-                if value > 0:
-                    cols[place] = j
-                    values[place] = value
-                    place += 1
+                width = min(right, boxes2[2, j]) - max(left, boxes2[0, j])
+                height = min(bottom, boxes2[3, j]) - max(top, boxes2[1, j])
+                if not (width > 0 and height > 0):
+                    continue
+                area1, area2 = boxes1[4, i], boxes2[4, j]
+                intersection = width * height
+                union = area1 + area2 - intersection
+                value = intersection / union
+                # Not a number where the areas are infinite.
+                if not (area1 > EPS and area2 > EPS and union > EPS and value > 0):
+                    value = 0.0
+                cols[place] = j
+                values[place] = value
+                place += 1
 
 
 #: `(boxes1, boxes2, row_starts, col_starts, starts, cols, values, first, last)`

@@ -13,7 +13,7 @@ from fastiou.evaluation.assignment import ASSIGN, work_arrays
 from fastiou.evaluation.tracking_input import DISTRACTORS, PEDESTRIAN, TrackColumns
 from fastiou.relations.match import match_pairs
 from fastiou.relations.pairs import Pairs
-from fastiou.runtime import memory, steps, threads
+from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
@@ -156,32 +156,30 @@ def _side(starts: Array, ids: Array) -> _Side:
     return _Side(starts, ids, np.bincount(ids, minlength=count))
 
 
-def _corners(boxes: Array) -> Array:
-    """Boxes (left, top, width, height) as (left, top, right, bottom, area)."""
-    result = np.empty((len(boxes), 5))
-    result[:, :2] = boxes[:, :2]
-    np.add(boxes[:, :2], boxes[:, 2:], out=result[:, 2:4])
-    # Not the width times the height, which differs from what TrackEval has by rounding.
-    np.multiply(result[:, 2] - boxes[:, 0], result[:, 3] - boxes[:, 1], out=result[:, 4])
-    return result
+def _arranged(own: TrackColumns, frames: Array, count: int) -> tuple[_Side, Array, Array]:
+    """One side sorted by frame; its boxes, (5, n), as kernels have them; and the order."""
+    starts, order = _sorted_by(frames, count)
+    side = _side(starts, chunks.taken(own.ids, order))
+    place = kernels.FIRST_TWICE.serial(starts, side.ids, np.full(len(side.sizes), -1))
+    if place >= 0:
+        row = int(order[place])
+        found = f"id {own.ids[row]} for the second time in frame {own.frames[row]}"
+        raise own.error(row, found, "each id at most once in a frame")
+    boxes = np.empty((5, len(order)))
+    kernels.ARRANGE.serial(own.rows, order, boxes)
+    return side, boxes, order
 
 
 def _prepared(truth: TrackColumns, tracks: TrackColumns, benchmark: str | None) -> _Overlaps:
     """The boxes that count, and which of them overlap."""
     both, count = _from_zero(np.concatenate([truth.frames, tracks.frames]))
-    sides, boxes, orders = [], [], []
-    for own, frames in ((truth, both[: len(truth)]), (tracks, both[len(truth) :])):
-        starts, order = _sorted_by(frames, count)
-        _check_distinct(own, starts, order)
-        sides.append((starts, own.ids[order]))
-        boxes.append(_corners(own.boxes[order]))
-        orders.append(order)
-    rows, cols = (_side(*side) for side in sides)
-    found = _overlaps(rows, cols, *boxes)
-    kept = truth.marks[orders[0]] != 0
+    rows, boxes1, order = _arranged(truth, both[: len(truth)], count)
+    cols, boxes2, _ = _arranged(tracks, both[len(truth) :], count)
+    found = _overlaps(rows, cols, boxes1, boxes2)
+    kept = chunks.taken(truth.marks, order) != 0
     dropped = np.zeros(len(cols), np.bool_)
     if benchmark is not None:
-        classes = truth.classes[orders[0]]
+        classes = chunks.taken(truth.classes, order)
         kept &= classes == PEDESTRIAN
         scores = np.where(found.values < 0.5 - kernels.EPS, 0, found.values)
         partners = _assigned(found, scores)
@@ -190,16 +188,6 @@ def _prepared(truth: TrackColumns, tracks: TrackColumns, benchmark: str | None) 
     if kept.all() and not dropped.any():
         return found
     return _kept(found, kept, ~dropped)
-
-
-def _check_distinct(boxes: TrackColumns, starts: Array, order: Array) -> None:
-    """Raise an error if an id is twice in a frame."""
-    ids, count = _from_zero(boxes.ids)
-    place = kernels.FIRST_TWICE.serial(starts, ids[order], np.full(count, -1))
-    if place >= 0:
-        row = int(order[place])
-        found = f"id {boxes.ids[row]} for the second time in frame {boxes.frames[row]}"
-        raise boxes.error(row, found, "each id at most once in a frame")
 
 
 def _overlaps(truth: _Side, tracks: _Side, boxes1: Array, boxes2: Array) -> _Overlaps:

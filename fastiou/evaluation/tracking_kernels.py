@@ -171,6 +171,8 @@ def _fill_pairs(
             left, top, right, bottom = boxes1[0, i], boxes1[1, i], boxes1[2, i], boxes1[3, i]
             place = starts[i]
             for j in range(col_starts[frame], col_starts[frame + 1]):
+                if place == starts[i + 1]:
+                    break
                 width = min(right, boxes2[2, j]) - max(left, boxes2[0, j])
                 height = min(bottom, boxes2[3, j]) - max(top, boxes2[1, j])
                 if not (width > 0 and height > 0):

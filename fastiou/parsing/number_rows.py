@@ -20,8 +20,8 @@ PORTION = 1 << 16
 #: Bytes of a text from which on its lines are counted.
 COUNTED_FROM = 1 << 26
 
-#: The most digits of a number that fit in 64 bits.
-MOST_DIGITS = 19
+#: The most digits of a number that fit in 64 bits, and of one that is a float.
+MOST_DIGITS, SAFE_DIGITS = 19, 15
 
 #: What is returned for a place where there is no plain number.
 FAULT = -1
@@ -41,7 +41,7 @@ def _after_blanks(text: int, at: int) -> int:
     """Where the next byte is that is neither a blank nor a tab nor a carriage return."""
     while True:
         byte = byte_at(text, at)
-        if byte != SPACE and byte != TAB and byte != RETURN:
+        if byte > SPACE or (byte != SPACE and byte != TAB and byte != RETURN):
             return at
         at += 1
 
@@ -61,7 +61,11 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
         digit = np.int64(byte_at(text, at)) - ZERO
     count = at - first
     power = 0
-    if byte_at(text, at) == POINT:
+    byte = byte_at(text, at)
+    if byte != POINT and byte | 32 != SMALL_E and 0 < count <= SAFE_DIGITS:
+        whole = np.float64(np.int64(digits))
+        return (-whole if sign == MINUS else whole), at
+    if byte == POINT:
         at += 1
         point = at
         digit = np.int64(byte_at(text, at)) - ZERO

@@ -162,10 +162,7 @@ def _facts(result: TrackingMetrics, metrics: tuple[str, ...]) -> dict[str, str]:
             f"{words} {result[name]:,}"
             for words, name in (("TP", "CLR_TP"), ("FP", "CLR_FP"), ("FN", "CLR_FN"))
         )
-        facts["ids tracked"] = ", ".join(
-            f"{words} {result[name]:,}"
-            for words, name in (("mostly", "MT"), ("partly", "PT"), ("hardly", "ML"))
-        )
+        facts["ids"] = ", ".join(f"{name} {result[name]:,}" for name in ("MT", "PT", "ML"))
     return facts
 
 

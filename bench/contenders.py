@@ -79,6 +79,7 @@ LIBRARIES = {
     "scipy, dense": Library("scipy"),
     "scipy, sparse": Library("shapely"),
     "lapx": Library("lap", distribution="lapx"),
+    "trackers": Library("trackers"),
 }
 
 

@@ -16,6 +16,7 @@ from bench.pixel_peers import PIXEL_WORKLOADS
 from bench.quadrilateral_peers import QUADRILATERAL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
 from bench.single_calls import single_calls
+from bench.track_peers import TRACK_WORKLOADS
 
 __all__ = [
     "LIBRARIES",
@@ -39,6 +40,7 @@ WORKLOADS: dict[str, Workload] = {
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,
+    **TRACK_WORKLOADS,
 }
 WORKLOADS |= single_calls(WORKLOADS)
 

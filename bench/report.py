@@ -78,6 +78,7 @@ COLOURS = {
     "scipy, dense": "#7f7f7f",
     "scipy, sparse": "#17a2a2",
     "lapx": "#b8860b",
+    "trackers": "#5f9ea0",
 }
 BOUND_COLOUR = "#5b6470"
 

@@ -7,7 +7,6 @@ overlap are kept by row: those of row i are `starts[i]` to `starts[i + 1]` in `c
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba.extending import register_jitable
 
@@ -139,7 +138,7 @@ def _count_pairs(
     `boxes1` (5, n) and `boxes2` (5, m): left, top, right, bottom, area; `counts` (n,) is filled for
     the frames from `first` to `last`.
     """
-    for frame in numba.prange(first, last):
+    for frame in range(first, last):
         begin, end = col_starts[frame], col_starts[frame + 1]
         lefts, tops = boxes2[0, begin:end], boxes2[1, begin:end]
         rights, bottoms = boxes2[2, begin:end], boxes2[3, begin:end]
@@ -166,7 +165,7 @@ def _fill_pairs(
 
     `starts` (n + 1,); `cols` and `values` (pairs,) are filled.
     """
-    for frame in numba.prange(first, last):
+    for frame in range(first, last):
         for i in range(row_starts[frame], row_starts[frame + 1]):
             left, top, right, bottom = boxes1[0, i], boxes1[1, i], boxes1[2, i], boxes1[3, i]
             place = starts[i]

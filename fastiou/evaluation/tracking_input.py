@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ CLASSES = range(1, 14)
 NAMES = ("frame", "id", "x", "y", "w", "h", "conf", "class", "visibility")
 EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, conf and class"
 FEWEST = 6
+
+#: The first line of a text that is not blank.
+FIRST_LINE = re.compile(rb"\S[^\n]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,14 +154,16 @@ def _rows_of_text(path: Path, data: bytes) -> Array | None:
     check_text(path, data, EXPECTED)
     start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     body = data[start:] if start else data
-    first = next(line for line in body[:4096].lstrip().splitlines() if line.strip())
-    text = first.decode()
+    first = FIRST_LINE.search(body)
+    assert first is not None  # it is not blank
+    text = first[0].decode()
     delimiter = next((mark for mark in ",;" if mark in text), None)
     cells = _cells(text, delimiter)
     if number_in(cells[0]) is None:
         return None
     if len(cells) < FEWEST:
-        raise FileError(path, f"{len(cells)} numbers in a row", EXPECTED, 1)
+        line = body.count(b"\n", 0, first.start()) + 1
+        raise FileError(path, f"{len(cells)} numbers in a row", EXPECTED, line)
 
     def other(place: int, line: bytes) -> list[float]:
         cells = _cells(line.decode(), delimiter)
@@ -176,7 +182,8 @@ def _rows_of_text(path: Path, data: bytes) -> Array | None:
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
-    cells = [cell.strip() for cell in line.split(delimiter)]
+    # Python's white space has bytes that no other program takes for it.
+    cells = [cell.strip() for cell in line.split(delimiter)] or [""]
     return cells[:-1] if len(cells) > 1 and not cells[-1] else cells
 
 

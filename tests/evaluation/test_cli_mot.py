@@ -105,3 +105,13 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, text):
     assert result.exit_code == 2
     assert result.stderr.startswith(f"fastiou: {path}:")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_command_tells_what_was_left_out(tmp_path):
+    header = "frame,id,x,y,w,h,conf,class,visibility\n#1,1,0,0,10,20,1,1,1\n"
+    gt = written(tmp_path / "gt.csv", header.replace("#", "") + GT.replace("1,1,0", "3,1,0"))
+    commented = written(tmp_path / "a.csv", "#1,9,0,0,10,20,1,1,1\n" + header.replace("#", ""))
+    result = run_well("eval", "mot", gt, commented, "--quiet")
+    assert result.stderr == (
+        f"fastiou: {commented}: 1 row that begins with # left out as comment\n"
+    )

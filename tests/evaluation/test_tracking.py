@@ -114,6 +114,41 @@ def test_several_sequences_are_combined_as_in_trackeval(rng):
         assert_same(result.sequences[name], *oracle.scores(gt, tracks))
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(3000))
+def test_many_scenes_as_the_oracle_has_them(seed):
+    rng = np.random.default_rng(seed)
+    benchmark = [None, "mot17", "mot20"][seed % 3]
+    gt, tracks = oracle.random_scene(
+        rng, ids=int(rng.integers(1, 15)), frames=int(rng.integers(1, 15)),
+        size=float(rng.choice([5, 12, 30, 100])), whole=bool(rng.random() < 0.6),
+        classes=benchmark is not None,
+    )  # fmt: skip
+    if rng.random() < 0.4:
+        tracks += [[row[0], row[1] + 5000, *row[2:]] for row in tracks if rng.random() < 0.7]
+        tracks = [tracks[place] for place in rng.permutation(len(tracks))]
+    if not gt and benchmark is not None:
+        return
+    result = fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
+    assert_same(result.sequences["sequence"], *oracle.scores(gt, tracks, benchmark))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sequence", ["MOT17-02", "MOT17-04"])
+def test_mot17_has_the_digits_of_a_port_of_trackeval(real_data, tmp_path, sequence):
+    peer = pytest.importorskip("trackers.eval", exc_type=ImportError)
+    files = []
+    for path in of_mot17(real_data, sequence):
+        files.append(tmp_path / path.stem)
+        files[-1].write_bytes(gzip.decompress(path.read_bytes()))
+    result = fastiou.tracking_metrics(*files, benchmark="mot17")
+    known = peer.evaluate_mot_sequence(*files, ["HOTA", "CLEAR", "Identity"])
+    for part in (known.HOTA, known.CLEAR, known.Identity):
+        for name, value in part.to_dict().items():
+            if name in result.values and not name.startswith("HOTA_"):
+                assert result[name] == pytest.approx(value, rel=1e-12), name
+
+
 # ---- assignments -------------------------------------------------------------------------------
 
 

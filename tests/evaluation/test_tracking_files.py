@@ -257,6 +257,34 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, rng):
+    path, tracks = tmp_path / "gt.txt", array(TRACKS)
+    marks = [b",", b"\n", b"-", b"e", b"9" * 25, b"nan", b"1e400", b" ", b"\r", b"\xc3", b'"', b"_"]
+    read, messages = 0, []
+    for n in range(400):
+        text = bytearray(GT.encode())
+        for _ in range(rng.integers(1, 4)):
+            place = int(rng.integers(len(text)))
+            way = rng.integers(4)
+            if way == 0:
+                text[place] = rng.integers(256)
+            elif way == 1:
+                del text[place : place + int(rng.integers(1, 9))]
+            elif way == 2:
+                text[place:place] = marks[rng.integers(len(marks))]
+            else:
+                text = text[:place]
+            text = text or bytearray(b"\x1f")
+        path.write_bytes(bytes(text))
+        try:
+            fastiou.tracking_metrics(path, tracks, benchmark=(None, "mot17")[n % 2])
+            read += 1
+        except ValueError as error:
+            messages.append(str(error))
+    assert 0 < read < 200
+    assert all(message.startswith(f"{path}:") and "\n" not in message for message in messages)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +120,11 @@ def _score(
     if gt.is_dir():
         found = sequences_in(gt, tracks)
     evaluator = fastiou.TrackingEvaluator(metrics, benchmark)
-    with stages(False if quiet else progress) as begin:
+    with (
+        stages(False if quiet else progress) as begin,
+        warnings.catch_warnings(record=True) as said,
+    ):
+        warnings.simplefilter("always")
         update = begin("scoring")
         for done, (name, files) in enumerate(found.files.items()):
             update(done, len(found.files), name)
@@ -126,6 +132,8 @@ def _score(
                 evaluator.update(*files, sequence=name)
             except ValueError as error:
                 raise RefusedError(str(error)) from None
+    for warning in said:
+        print(f"fastiou: {warning.message}", file=sys.stderr, flush=True)
     result = evaluator.compute()
     if json_path is not None:
         write_json(json_path, _content(result))

@@ -18,6 +18,7 @@ from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
 from fastiou.formats.reading import read
 from fastiou.parsing.number_rows import rows_of_numbers
+from fastiou.runtime import steps
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.columns import plain_name
@@ -233,8 +234,9 @@ def _checked(
     is_truth = name == "gt"
     used = min(width, 6 + is_truth + (is_truth and benchmark is not None))
     whole = np.empty((4, count), np.int64)
-    if not kernels.SPLIT.serial(rows, used, whole):
-        raise _first_error(name, path, data, rows[:, :used])
+    for first, last, _ in steps.ranges(count, width):
+        if not kernels.SPLIT.serial(rows, used, whole, first, last):
+            raise _first_error(name, path, data, rows[:, :used])
     frames, ids, marks, classes = whole
     if benchmark is not None and count:
         found, expected = "", ""

@@ -37,8 +37,8 @@ EXACT = float(1 << 53)
 MARGIN = 1e-9
 
 
-def _split(rows: Array, used: int, whole: Array) -> bool:
-    """Take columns of whole numbers out of rows; False if any number of a row cannot be used.
+def _split(rows: Array, used: int, whole: Array, first: int, last: int) -> bool:
+    """Take whole numbers out of rows from `first` to `last`; False if any cannot be used.
 
     `rows` float64, (n, columns): frame, id, four of a box, mark and class, of which the first
     `used` are looked at; `whole` int64, (4, n): frames, ids, marks and classes. The latter two are
@@ -46,7 +46,7 @@ def _split(rows: Array, used: int, whole: Array) -> bool:
     """
     is_good = True
     frames, ids, marks, classes = whole[0], whole[1], whole[2], whole[3]
-    for i in range(len(rows)):
+    for i in range(first, last):
         frame, own = rows[i, 0], rows[i, 1]
         mark = rows[i, 6] if used > 6 else 1.0
         class_ = rows[i, 7] if used > 7 else 1.0
@@ -64,38 +64,31 @@ def _split(rows: Array, used: int, whole: Array) -> bool:
     return is_good
 
 
-#: `(rows, used, whole) -> is_good`
+#: `(rows, used, whole, first, last) -> is_good`
 SPLIT = Kernel(_split, "split-rows")
 
 
-def _order(frames: Array, starts: Array, order: Array) -> None:
-    """Sort boxes by frame; those of one frame keep their order.
+def _order(numbers: Array, ends: Array, order: Array, first: int, last: int) -> None:
+    """Sort boxes by number; those of one number keep their order.
 
-    `frames` (n,), from 0 on; `starts` (frames + 1,), zeros to begin with, and `order` (n,) are
-    filled.
+    `numbers` (n,), from 0 on; `ends` (numbers,): where the next box of each is put; `order` (n,)
+    gets the boxes from `first` to `last`.
     """
-    for frame in frames:
-        starts[frame + 1] += 1
-    for frame in range(len(starts) - 1):
-        starts[frame + 1] += starts[frame]
-    for i in range(len(frames)):
-        order[starts[frames[i]]] = i
-        starts[frames[i]] += 1
-    for frame in range(len(starts) - 1, 0, -1):
-        starts[frame] = starts[frame - 1]
-    starts[0] = 0
+    for i in range(first, last):
+        order[ends[numbers[i]]] = i
+        ends[numbers[i]] += 1
 
 
-#: `(frames, starts, order)`
-ORDER = Kernel(_order, "order-frames")
+#: `(numbers, ends, order, first, last)`
+ORDER = Kernel(_order, "order-boxes")
 
 
-def _first_twice(starts: Array, ids: Array, seen: Array) -> int:
-    """The first box whose id is in its frame already; -1 if there is none.
+def _first_twice(starts: Array, ids: Array, seen: Array, first: int, last: int) -> int:
+    """The first box whose id is in its frame already, of the frames from `first` to `last`, or -1.
 
     `starts` (frames + 1,); `ids` (n,), from 0 on; `seen` (ids,), all -1 to begin with.
     """
-    for frame in range(len(starts) - 1):
+    for frame in range(first, last):
         for i in range(starts[frame], starts[frame + 1]):
             if seen[ids[i]] == frame:
                 return i
@@ -103,17 +96,17 @@ def _first_twice(starts: Array, ids: Array, seen: Array) -> int:
     return -1
 
 
-#: `(starts, ids, seen) -> place`
+#: `(starts, ids, seen, first, last) -> place`
 FIRST_TWICE = Kernel(_first_twice, "first-twice")
 
 
-def _arrange(rows: Array, order: Array, boxes: Array) -> None:
+def _arrange(rows: Array, order: Array, boxes: Array, first: int, last: int) -> None:
     """Put the boxes of rows into an order, as columns.
 
     `rows` float64, (n, columns): left, top, width and height from the third column on; `order`
-    (n,); `boxes` (5, n) gets left, top, right, bottom and area.
+    (n,); `boxes` (5, n) gets left, top, right, bottom and area, from `first` to `last`.
     """
-    for i in range(len(order)):
+    for i in range(first, last):
         row = order[i]
         left, top = rows[row, 2], rows[row, 3]
         right, bottom = left + rows[row, 4], top + rows[row, 5]
@@ -125,7 +118,7 @@ def _arrange(rows: Array, order: Array, boxes: Array) -> None:
         boxes[4, i] = (right - left) * (bottom - top)
 
 
-#: `(rows, order, boxes)`
+#: `(rows, order, boxes, first, last)`
 ARRANGE = Kernel(_arrange, "arrange-boxes")
 
 
@@ -194,16 +187,15 @@ FILL_PAIRS = Kernel(_fill_pairs, "fill-frame-pairs")
 
 def _keep_pairs(
     starts: Array, cols: Array, values: Array, row_places: Array, col_places: Array,
-    new_starts: Array, new_cols: Array, new_values: Array,
+    new_starts: Array, new_cols: Array, new_values: Array, place: int, first: int, last: int,
 ) -> int:  # fmt: skip
-    """Keep the pairs of boxes that are kept; how many they are.
+    """Keep the pairs of boxes that are kept, of the rows from `first` to `last`; how many in all.
 
     `row_places` (n,) and `col_places` (m,): the new place of each box, -1 for none; `new_starts`
-    (rows kept + 1,), `new_cols` and `new_values` (pairs,) are filled.
+    (rows kept + 1,), `new_cols` and `new_values` (pairs,) are filled, from pair number `place` on.
     """
-    place = 0
     new_starts[0] = 0
-    for i in range(len(row_places)):
+    for i in range(first, last):
         if row_places[i] < 0:
             continue
         for k in range(starts[i], starts[i + 1]):
@@ -216,23 +208,24 @@ def _keep_pairs(
     return place
 
 
-#: `(starts, cols, values, row_places, col_places, new_starts, new_cols, new_values) -> count`
+#: `(starts, cols, values, row_places, col_places, new_starts, new_cols, new_values, place, first,
+#: last) -> place`
 KEEP_PAIRS = Kernel(_keep_pairs, "keep-frame-pairs")
 
 
 def _number_pairs(
     starts: Array, cols: Array, id_starts: Array, order: Array, col_ids: Array, numbers: Array,
-    seen: Array, seen_as: Array, row_id_of: Array, col_id_of: Array,
+    seen: Array, seen_as: Array, row_id_of: Array, col_id_of: Array, count: int, first: int,
+    last: int,
 ) -> int:  # fmt: skip
-    """Number the pairs of ids that overlap in any frame; how many they are.
+    """Number the pairs of ids that overlap in any frame, of the ids of rows from `first` to `last`.
 
     `order` (n,): the rows sorted by id, those of one id from `id_starts[id]` on, (ids + 1,);
     `col_ids` (m,); `numbers` (pairs,) gets the number of each pair's ids; `seen` and `seen_as`
     (ids of columns,), the first all -1, are worked on; `row_id_of` and `col_id_of` (pairs,) get the
-    ids of each number.
+    ids of each number. There are `count` numbers so far; returns how many there are then.
     """
-    count = 0
-    for own in range(len(id_starts) - 1):
+    for own in range(first, last):
         for place in range(id_starts[own], id_starts[own + 1]):
             row = order[place]
             for k in range(starts[row], starts[row + 1]):
@@ -247,8 +240,8 @@ def _number_pairs(
     return count
 
 
-#: `(starts, cols, id_starts, order, col_ids, numbers, seen, seen_as, row_id_of, col_id_of)
-#: -> count`
+#: `(starts, cols, id_starts, order, col_ids, numbers, seen, seen_as, row_id_of, col_id_of,
+#: count, first, last) -> count`
 NUMBER_PAIRS = Kernel(_number_pairs, "number-id-pairs")
 
 

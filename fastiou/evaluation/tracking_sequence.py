@@ -14,6 +14,7 @@ from fastiou.evaluation.tracking_input import DISTRACTORS, PEDESTRIAN, TrackColu
 from fastiou.relations.match import match_pairs
 from fastiou.relations.pairs import Pairs
 from fastiou.runtime import chunks, memory, steps
+from fastiou.runtime.distinct import counted
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
@@ -28,8 +29,9 @@ CUTS = ALPHAS - kernels.EPS
 #: rounding adds up to in an assignment.
 MARGIN = 1e-12
 
-#: Work of a pair in the loops over pairs, and of a pair that is assigned, in scores of boxes.
-PAIR_WORK, ASSIGNED_WORK = 4, 16
+#: Work in scores of boxes: of a pair in the loops over pairs, of a pair that is assigned, and of a
+#: box that is looked up where it lies.
+PAIR_WORK, ASSIGNED_WORK, BOX_WORK = 4, 16, 64
 
 #: Floats of a matrix of costs that is kept ready.
 COSTS = 1 << 14
@@ -146,8 +148,10 @@ def _from_zero(values: Array) -> tuple[Array, int]:
 
 def _sorted_by(numbers: Array, count: int) -> tuple[Array, Array]:
     """Where the boxes of each number begin, (count + 1,), and the boxes in that order, (n,)."""
-    starts, order = np.zeros(count + 1, np.int64), np.empty(len(numbers), np.int64)
-    kernels.ORDER.serial(numbers, starts, order)
+    starts = np.concatenate([[0], np.cumsum(counted(numbers, count))])
+    ends, order = starts[:-1].copy(), np.empty(len(numbers), np.int64)
+    for first, last, _ in steps.ranges(len(numbers), BOX_WORK):
+        kernels.ORDER.serial(numbers, ends, order, first, last)
     return starts, order
 
 
@@ -160,13 +164,16 @@ def _arranged(own: TrackColumns, frames: Array, count: int) -> tuple[_Side, Arra
     """One side sorted by frame; its boxes, (5, n), as kernels have them; and the order."""
     starts, order = _sorted_by(frames, count)
     side = _side(starts, chunks.taken(own.ids, order))
-    place = kernels.FIRST_TWICE.serial(starts, side.ids, np.full(len(side.sizes), -1))
-    if place >= 0:
-        row = int(order[place])
-        found = f"id {own.ids[row]} for the second time in frame {own.frames[row]}"
-        raise own.error(row, found, "each id at most once in a frame")
+    seen = np.full(len(side.sizes), -1)
+    for first, last, _ in steps.spans(starts, BOX_WORK):
+        place = kernels.FIRST_TWICE.serial(starts, side.ids, seen, first, last)
+        if place >= 0:
+            row = int(order[place])
+            found = f"id {own.ids[row]} for the second time in frame {own.frames[row]}"
+            raise own.error(row, found, "each id at most once in a frame")
     boxes = np.empty((5, len(order)))
-    kernels.ARRANGE.serial(own.rows, order, boxes)
+    for first, last, _ in steps.ranges(len(order), BOX_WORK):
+        kernels.ARRANGE.serial(own.rows, order, boxes, first, last)
     return side, boxes, order
 
 
@@ -218,10 +225,15 @@ def _kept(found: _Overlaps, rows: Array, cols: Array) -> _Overlaps:
     )
     starts = np.empty(len(truth) + 1, np.int64)
     new_cols, values = np.empty_like(found.cols), np.empty_like(found.values)
-    count = kernels.KEEP_PAIRS.serial(
-        found.starts, found.cols, found.values, np.where(rows, before[0][:-1], -1),
-        np.where(cols, before[1][:-1], -1), starts, new_cols, values,
-    )  # fmt: skip
+    row_places, col_places = (
+        np.where(kept, places[:-1], -1) for kept, places in zip((rows, cols), before, strict=True)
+    )
+    count = 0
+    for first, last, _ in steps.spans(found.starts, BOX_WORK):
+        count = kernels.KEEP_PAIRS.serial(
+            found.starts, found.cols, found.values, row_places, col_places, starts, new_cols,
+            values, count, first, last,
+        )  # fmt: skip
     return _Overlaps(truth, tracks, starts, new_cols[:count], values[:count])
 
 
@@ -265,15 +277,17 @@ class _Together(NamedTuple):
 def _numbered(found: _Overlaps) -> _Together:
     truth, tracks = found.truth, found.tracks
     id_starts, order = _sorted_by(truth.ids, len(truth.sizes))
-    count = len(found.cols)
-    numbers = np.empty(count, np.int64)
+    pairs, ids = len(found.cols), len(tracks.sizes)
+    numbers = np.empty(pairs, np.int64)
     # No more pairs of ids than pairs of boxes.
-    row_id_of, col_id_of = np.empty(count, np.int64), np.empty(count, np.int64)
-    seen, seen_as = np.full(len(tracks.sizes), -1), np.empty(len(tracks.sizes), np.int64)
-    count = kernels.NUMBER_PAIRS.serial(
-        found.starts, found.cols, id_starts, order, tracks.ids, numbers, seen, seen_as, row_id_of,
-        col_id_of,
-    )  # fmt: skip
+    row_id_of, col_id_of = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+    seen, seen_as = np.full(ids, -1), np.empty(ids, np.int64)
+    count = 0
+    for first, last, _ in steps.spans(id_starts, BOX_WORK):
+        count = kernels.NUMBER_PAIRS.serial(
+            found.starts, found.cols, id_starts, order, tracks.ids, numbers, seen, seen_as,
+            row_id_of, col_id_of, count, first, last,
+        )  # fmt: skip
     return _Together(numbers, row_id_of[:count].copy(), col_id_of[:count].copy())
 
 

@@ -85,7 +85,7 @@ class TrackingEvaluator:
         rules = "" if self._benchmark is None else f" by {self._benchmark}"
         return (
             f"<TrackingEvaluator: {', '.join(self._metrics)}{rules}; "
-            f"{len(self._counts):,} sequences>"
+            f"{len(self._counts):,} sequence{'' if len(self._counts) == 1 else 's'}>"
         )
 
     def update(
@@ -220,7 +220,7 @@ class TrackingEvaluator:
         >>> evaluator = fastiou.TrackingEvaluator()
         >>> evaluator.update([[1, 7, 0, 0, 10, 20]], [], sequence="a")
         >>> fastiou.TrackingEvaluator.from_state(evaluator.state())
-        <TrackingEvaluator: HOTA, CLEAR, Identity; 1 sequences>
+        <TrackingEvaluator: HOTA, CLEAR, Identity; 1 sequence>
         """
         keys = ("sequences", *SequenceCounts._fields, *OPTIONS)
         lacking = [key for key in keys if key not in state]

@@ -42,7 +42,10 @@ CLASSES = range(1, 14)
 #: Columns of a row, as MOTChallenge has them.
 NAMES = ("frame", "id", "x", "y", "w", "h", "conf", "class", "visibility")
 EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, conf and class"
-FEWEST = 6
+FEWEST, USED = 6, 8
+
+#: Marks and classes are kept in 8 bits.
+SMALL = 1 << 7
 
 #: The first line of a text that is not blank.
 FIRST_LINE = re.compile(rb"\S[^\n]*")
@@ -63,9 +66,9 @@ class TrackColumns:
     rows : array of float64, shape (N, 6) or wider
         As they came: left, top, width and height from the third column on.
     frames, ids : array of int64, shape (N,)
-    marks : array of int64, shape (N,)
+    marks : array of int8, shape (N,)
         0 for boxes of the truth that do not count.
-    classes : array of int64, shape (N,)
+    classes : array of int8, shape (N,)
         1 where nothing else is known.
     """
 
@@ -179,7 +182,7 @@ def _rows_of_text(path: Path, data: bytes) -> Array | None:
         return known
 
     width = len(cells)
-    return rows_of_numbers(body, delimiter, width, other)
+    return rows_of_numbers(body, delimiter, width, other, kept=USED)
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:
@@ -233,11 +236,11 @@ def _checked(
     count, width = rows.shape
     is_truth = name == "gt"
     used = min(width, 6 + is_truth + (is_truth and benchmark is not None))
-    whole = np.empty((4, count), np.int64)
+    whole, flags = np.empty((2, count), np.int64), np.empty((2, count), np.int8)
     for first, last, _ in steps.ranges(count, width):
-        if not kernels.SPLIT.serial(rows, used, whole, first, last):
+        if not kernels.SPLIT.serial(rows, used, whole, flags, first, last):
             raise _first_error(name, path, data, rows[:, :used])
-    frames, ids, marks, classes = whole
+    (frames, ids), (marks, classes) = whole, flags
     if benchmark is not None and count:
         found, expected = "", ""
         row = 0
@@ -263,6 +266,7 @@ def _first_error(name: str, path: Path | None, data: bytes, rows: Array) -> Exce
     good = finite.copy()
     places = [column for column in (0, 1, 6, 7) if column < rows.shape[1]]
     good[:, places] &= whole[:, places]
+    good[:, 6:] &= np.abs(rows[:, 6:]) < SMALL
     good[:, 0] &= rows[:, 0] >= 0
     row = int(np.argmin(good.all(axis=1)))
     column = int(np.argmin(good[row]))
@@ -274,6 +278,8 @@ def _first_error(name: str, path: Path | None, data: bytes, rows: Array) -> Exce
     elif column == 6:
         # TrackEval rounds down, and so leaves out truth of confidence 0.9 without a word.
         expected = "0 for a box that does not count, or 1"
+    elif column == 7:
+        expected = "one of the classes 1 to 13"
     found = f"{NAMES[column]} {_number(rows[row, column])}"
     return _error(name, path, data, row, found, expected)
 

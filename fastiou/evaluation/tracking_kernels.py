@@ -37,26 +37,25 @@ EXACT = float(1 << 53)
 MARGIN = 1e-9
 
 
-def _split(rows: Array, used: int, whole: Array, first: int, last: int) -> bool:
+def _split(rows: Array, used: int, whole: Array, flags: Array, first: int, last: int) -> bool:
     """Take whole numbers out of rows from `first` to `last`; False if any cannot be used.
 
     `rows` float64, (n, columns): frame, id, four of a box, mark and class, of which the first
-    `used` are looked at; `whole` int64, (4, n): frames, ids, marks and classes. The latter two are
-    1 where they are not looked at.
+    `used` are looked at; `whole` int64, (2, n): frames and ids; `flags` int8, (2, n): marks and
+    classes, 1 where they are not looked at.
     """
     is_good = True
-    frames, ids, marks, classes = whole[0], whole[1], whole[2], whole[3]
+    frames, ids, marks, classes = whole[0], whole[1], flags[0], flags[1]
     for i in range(first, last):
         frame, own = rows[i, 0], rows[i, 1]
         mark = rows[i, 6] if used > 6 else 1.0
         class_ = rows[i, 7] if used > 7 else 1.0
         frames[i] = np.int64(frame)
         ids[i] = np.int64(own)
-        marks[i] = np.int64(mark)
-        classes[i] = np.int64(class_)
+        marks[i] = np.int8(np.int64(mark))
+        classes[i] = np.int8(np.int64(class_))
         # Of what is not finite, or not whole, the integer is another number.
         is_good &= (frame >= 0) & (max(frame, abs(own)) < EXACT)
-        is_good &= max(abs(mark), abs(class_)) < EXACT
         is_good &= (frames[i] == frame) & (ids[i] == own)
         is_good &= (marks[i] == mark) & (classes[i] == class_)
         # Infinity times 0 is not a number.
@@ -64,7 +63,7 @@ def _split(rows: Array, used: int, whole: Array, first: int, last: int) -> bool:
     return is_good
 
 
-#: `(rows, used, whole, first, last) -> is_good`
+#: `(rows, used, whole, flags, first, last) -> is_good`
 SPLIT = Kernel(_split, "split-rows")
 
 

@@ -17,8 +17,8 @@ __all__ = ["rows_of_numbers"]
 #: Rows read by one call of the kernel, which takes 10 ms.
 PORTION = 1 << 16
 
-#: Bytes of a text from which on its lines are counted.
-COUNTED_FROM = 1 << 26
+#: Bytes of a text by which it is judged how many rows there are, and by how much more room is made.
+SAMPLE, MARGIN = 1 << 16, 1.1
 
 #: The most digits of a number that fit in 64 bits, and of one that is a float.
 MOST_DIGITS, SAFE_DIGITS = 19, 15
@@ -100,16 +100,18 @@ def _number(text: int, at: int, powers: int) -> tuple[float, int]:
 
 
 def _read_rows(
-    text: Array, at: int, delimiter: int, powers: Array, values: Array, row: int, limit: int
-) -> tuple[int, int, bool]:
+    text: Array, at: int, delimiter: int, width: int, powers: Array, values: Array, row: int,
+    limit: int,
+) -> tuple[int, int, bool]:  # fmt: skip
     """Read rows from a place on, into `values` from number `row` on, up to `limit`.
 
     `text` is uint8, (N,), with a 0 behind it; `powers` as `powers_of_ten`; `values` float64,
-    (rows, width). A `delimiter` of 0 is any white space. Returns where it ended, which row comes
-    next, and whether the line there is none that can be read here.
+    (rows, kept), for the first of the `width` numbers of a row. A `delimiter` of 0 is any white
+    space. Returns where it ended, which row comes next, and whether the line there is none that can
+    be read here.
     """
     start, table, size = address(text), address(powers), len(text)
-    width = values.shape[1]
+    kept = values.shape[1]
     while row < limit:
         at = _after_blanks(start, at)
         while byte_at(start, at) == LINE_FEED:
@@ -121,7 +123,8 @@ def _read_rows(
             value, at = _number(start, at, table)
             if at < 0:
                 return line, row, True
-            values[row, column] = value
+            if column < kept:
+                values[row, column] = value
             behind = at
             at = _after_blanks(start, at)
             byte = byte_at(start, at)
@@ -139,12 +142,17 @@ def _read_rows(
     return at, row, False
 
 
-#: `(text, at, delimiter, powers, values, row, limit) -> at, row, is_fault`
+#: `(text, at, delimiter, width, powers, values, row, limit) -> at, row, is_fault`
 READ_ROWS = Kernel(_read_rows, "read-rows")
 
 
 def rows_of_numbers(
-    data: bytes, delimiter: str | None, width: int, other: Callable[[int, bytes], list[float]]
+    data: bytes,
+    delimiter: str | None,
+    width: int,
+    other: Callable[[int, bytes], list[float]],
+    *,
+    kept: int | None = None,
 ) -> Array:
     """Read a text of rows of numbers.
 
@@ -159,27 +167,33 @@ def rows_of_numbers(
     other
         What reads a line that is written in an unusual way, or raises: it gets the line, and the
         place where it begins.
+    kept
+        How many numbers of a row are kept, by default all. The others are read, too.
 
     Returns
     -------
-    ndarray of float64, shape (rows, width)
+    ndarray of float64, shape (rows, kept)
         Each number is the nearest float, as Python's `float` has it.
     """
+    kept = width if kept is None else min(kept, width)
     text = np.frombuffer(data, np.uint8)
-    # No more rows than there are lines; of a text that is not large, than fit in it: to count its
-    # lines takes half as long as to read it, and pages that are not written to take no memory.
-    most = data.count(b"\n") + 1 if len(data) > COUNTED_FROM else len(data) // (2 * width) + 1
-    values = np.empty((most, width))
+    # By the lines of the beginning: to count all takes half as long as to read them.
+    beginning = data[:SAMPLE]
+    rate = (beginning.count(b"\n") + 1) / max(len(beginning), 1)
+    values = np.empty((int(MARGIN * rate * len(data)) + 1, kept))
     mark = 0 if delimiter is None else ord(delimiter)
     at = row = 0
     powers = powers_of_ten()
     while True:
         limit = min(row + PORTION, len(values))
-        at, row, is_fault = READ_ROWS.serial(text, at, mark, powers, values, row, limit)
+        at, row, is_fault = READ_ROWS.serial(text, at, mark, width, powers, values, row, limit)
         if is_fault:
             end = data.find(b"\n", at)
             end = len(data) if end < 0 else end
-            values[row] = other(at, data[at:end])
+            values[row] = other(at, data[at:end])[:kept]
             at, row = end, row + 1
-        elif at >= len(data) or row == len(values):
+        elif at >= len(data):
             return values[:row]
+        if row == len(values):
+            rest = int(MARGIN * row / max(at, 1) * (len(data) - at)) + 1
+            values = np.concatenate([values, np.empty((rest, kept))])

@@ -1,7 +1,9 @@
 """HOTA, CLEAR and Identity: against an oracle, the numbers of TrackEval, and rule by rule."""
 
+import copy
 import gzip
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -426,6 +428,16 @@ def test_a_result_is_a_data_frame():
     assert isinstance(frame, pandas.DataFrame)
     assert frame["sequence"].tolist() == ["sequence", "COMBINED"]
     assert frame["IDSW"].dtype == np.int64
+
+
+def test_results_and_evaluators_are_copied_and_pickled():
+    evaluator = fastiou.TrackingEvaluator()
+    evaluator.update(rows((1, 1)), rows((1, 1)), sequence="a")
+    assert repr(evaluator) == "<TrackingEvaluator: HOTA, CLEAR, Identity; 1 sequence>"
+    again = copy.deepcopy(pickle.loads(pickle.dumps(evaluator)))
+    result = pickle.loads(pickle.dumps(evaluator.compute()))
+    assert again.compute().as_dict() == copy.copy(result).as_dict() == result.as_dict()
+    assert list(result) == list(result.values)
 
 
 def test_nothing_is_printed(capsys):

@@ -66,6 +66,14 @@ def test_rows_are_read_in_portions(monkeypatch):
     np.testing.assert_array_equal(read[:, 1], np.arange(100) / 8)
 
 
+def test_there_may_be_more_rows_than_their_beginning_promises():
+    long = "".join(f"{n}.000000000000000,{n}\n" for n in range(4000))
+    short = "".join(f"{n % 10},1\n" for n in range(100_000))
+    read = number_rows.rows_of_numbers((long + short).encode(), ",", 2, lambda *_: [], kept=1)
+    expected = [*range(4000), *(n % 10 for n in range(100_000))]
+    np.testing.assert_array_equal(read, np.array(expected, float)[:, None])
+
+
 def test_an_empty_file_is_a_tracker_that_found_nothing(tmp_path):
     gt, tracks = written(tmp_path / "gt.txt", GT), written(tmp_path / "tracks.txt", "")
     result = fastiou.tracking_metrics(gt, tracks)
@@ -242,6 +250,7 @@ REFUSED = [
     (GT + "3,1e300,0,0,10,20,1,1,1\n", "a.txt:4: id 1"),
     (GT + "\n2,1,0,0,10,20,1,1,1\n", "a.txt:5: id 1 for the second time in frame 2, expected"),
     (GT + "3,1,0,0,10,20,0.9,1,1\n", "a.txt:4: conf 0.9, expected 0 for a box that does not"),
+    (GT + "3,1,0,0,10,20,300,1,1\n", "a.txt:4: conf 300, expected 0 for a box that does not"),
     ('{"a": 1}', "a.txt: "),
     ("\x00\x01", "a.txt: "),
     ("é\n", "a.txt:"),
@@ -309,6 +318,12 @@ def test_a_benchmark_asks_for_its_classes(benchmark):
     gt, tracks = array(GT), array(TRACKS)
     with pytest.raises(ValueError, match="gt: row 0 has 6 numbers, expected a class as the 8th, f"):
         fastiou.tracking_metrics(gt[:, :6], tracks, benchmark=benchmark)
+    for class_ in (200, 1.5):
+        gt[1, 7] = class_
+        with pytest.raises(
+            ValueError, match=f"gt: row 1 has class {class_}, expected one of the cl"
+        ):
+            fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
     gt[1, 7] = 14
     with pytest.raises(ValueError, match=f"gt: row 1 has class 14, expected one of .* {benchmark}"):
         fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
@@ -317,6 +332,19 @@ def test_a_benchmark_asks_for_its_classes(benchmark):
         ValueError, match=f"tracks: row 1 has class 2, expected 1, since {benchmark}"
     ):
         fastiou.tracking_metrics(array(GT), tracks, benchmark=benchmark)
+
+
+def test_tables_that_are_no_tracks():
+    boxes = [[0, 0, 1, 1]]
+    with pytest.raises(ValueError, match="gt has no column id: rows of frame, id, x, y, width"):
+        fastiou.tracking_metrics(fastiou.BoxTable(boxes, keys={"image": [1]}), boxes)
+    named = fastiou.BoxTable(boxes, keys={"image": ["a.jpg"]}, ids=[1])
+    with pytest.raises(ValueError, match="gt must have numbers in the column frame, got names"):
+        fastiou.tracking_metrics(named, boxes)
+    masks = fastiou.Masks.from_dense(np.ones((1, 2, 2), bool))
+    table = fastiou.BoxTable(masks=masks, keys={"image": [1]}, ids=[1])
+    with pytest.raises(TypeError, match="gt must have boxes, got masks"):
+        fastiou.tracking_metrics(table, boxes)
 
 
 def test_other_arguments_that_are_refused(tmp_path):

@@ -121,13 +121,13 @@ class TrackingEvaluator:
         except FileError as error:
             raise ValueError(in_python(str(error))) from None
 
-    def merge(self, *others: TrackingEvaluator) -> None:
+    def merge(self, *others: TrackingEvaluator | Mapping[str, Any]) -> None:
         """Add the sequences of other evaluators.
 
         Parameters
         ----------
         others
-            Evaluators of the same metrics and benchmark, with other sequences.
+            Evaluators of the same metrics and benchmark, with other sequences; or their states.
 
         Raises
         ------
@@ -146,9 +146,12 @@ class TrackingEvaluator:
         <TrackingMetrics: 2 sequences; HOTA 1.0000, MOTA 1.0000, IDF1 1.0000, IDSW 0>
         """
         found = dict(self._counts)
-        for other in others:
+        for given in others:
+            other = self.from_state(given) if isinstance(given, Mapping) else given
             if not isinstance(other, TrackingEvaluator):
-                raise TypeError(f"merge takes TrackingEvaluators, got {described(other)}")
+                raise TypeError(
+                    f"merge takes TrackingEvaluators and their states, got {described(other)}"
+                )
             for what in OPTIONS:
                 own, theirs = (getattr(each, f"_{what}") for each in (self, other))
                 if own != theirs:
@@ -177,7 +180,7 @@ class TrackingEvaluator:
         return result_of(self._counts, self._metrics)
 
     def state(self) -> dict[str, Array]:
-        """What is known of all sequences as plain arrays, from which `from_state` goes on.
+        """What is known of all sequences as plain arrays, for `merge` and `from_state`.
 
         Returns
         -------
@@ -201,7 +204,7 @@ class TrackingEvaluator:
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Array]) -> TrackingEvaluator:
+    def from_state(cls, state: Mapping[str, Any]) -> TrackingEvaluator:
         """An evaluator that has the sequences of a state.
 
         Parameters

@@ -324,8 +324,7 @@ def test_order_of_rows_of_updates_and_ranks_change_no_bit(rng):
             gt, tracks = scenes[name]
             ranks[rng.integers(3)].update(gt, tracks, sequence=str(name))
         first, *others = (ranks[n] for n in rng.permutation(3))
-        restored = [fastiou.TrackingEvaluator.from_state(other.state()) for other in others]
-        first.merge(*restored)
+        first.merge(fastiou.TrackingEvaluator.from_state(others[0].state()), others[1].state())
         assert bits(first.compute().as_dict()) == expected
 
 
@@ -386,7 +385,9 @@ def test_evaluators_of_other_options_are_not_merged():
         one.merge(fastiou.TrackingEvaluator(benchmark="mot17"))
     with pytest.raises(ValueError, match="with metrics="):
         one.merge(fastiou.TrackingEvaluator("HOTA"))
-    with pytest.raises(TypeError, match="merge takes TrackingEvaluators"):
+    with pytest.raises(TypeError, match="merge takes TrackingEvaluators and their states, got"):
+        one.merge([])
+    with pytest.raises(ValueError, match="it lacks sequences"):
         one.merge({})
     with pytest.raises(ValueError, match="there is no sequence to score"):
         one.compute()

@@ -209,8 +209,9 @@ def _overlaps(truth: _Side, tracks: _Side, boxes1: Array, boxes2: Array) -> _Ove
     count = int(starts[-1])
     memory.check(16 * count, "the pairs of boxes that overlap", "score fewer frames at once")
     cols, values = np.empty(count, np.int64), np.empty(count)
+    flags = np.empty(int(np.diff(tracks.starts).max(initial=0)) + 8, np.uint8)
     for first, last, _ in steps.spans(before):
-        kernels.FILL_PAIRS.serial(*arguments, starts, cols, values, first, last)
+        kernels.FILL_PAIRS.serial(*arguments, starts, cols, values, flags, first, last)
     return _Overlaps(truth, tracks, starts, cols, values)
 
 

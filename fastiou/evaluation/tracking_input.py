@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,10 @@ FEWEST, USED = 6, 8
 
 #: Marks and classes are kept in 8 bits.
 SMALL = 1 << 7
+
+#: Bytes below which a file is read at once, which takes a quarter of the time; and how such begin
+#: that are compressed by gzip.
+READ_AT_ONCE, GZIP = 1 << 26, b"\x1f\x8b"
 
 #: The first line of a text that is not blank.
 FIRST_LINE = re.compile(rb"\S[^\n]*")
@@ -114,7 +120,7 @@ def read_columns(name: str, value: Any, benchmark: str | None) -> TrackColumns:
         path = Path(value)
         if path.is_dir():
             raise FileError(path, "this is a folder", "a file of one sequence")
-        data = read_pieces(path, kind_of)
+        data = _content(path)
         rows = _rows_of_text(path, data)
         if rows is None:
             data = b""
@@ -132,6 +138,17 @@ def read_columns(name: str, value: Any, benchmark: str | None) -> TrackColumns:
                 f"{name} must have the shape (N, 6) or more columns ({EXPECTED}), got {rows.shape}"
             )
     return _checked(name, path, data, rows, benchmark)
+
+
+def _content(path: Path) -> bytes:
+    """The whole file, decompressed."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size < READ_AT_ONCE:
+            data = path.read_bytes()
+            if not data.startswith(GZIP):
+                return data
+    return read_pieces(path, kind_of)
 
 
 # ---- where they come from ----------------------------------------------------------------------

@@ -70,11 +70,12 @@ METHODS: dict[str, Callable[[LabelOverlap, MatchOptions], LabelOverlap]] = {
     "pairs": _all_pairs,
     "greedy": _matched,
     "optimal": _matched,
+    "most": _matched,
     "topk": _topk,
 }
 
 #: Methods by which each label has at most one partner.
-MATCHES = ("greedy", "optimal")
+MATCHES = ("greedy", "optimal", "most")
 
 
 # ---- images --------------------------------------------------------------------------------------

@@ -227,6 +227,7 @@ def commands() -> click.Group:
           greedy   matches, each box in at most one: the best pair first, then
                    the best of what is left
           optimal  matches with the highest sum of values
+          most     as many matches as there can be, then the highest sum
           coco     matches by the rule of COCO's evaluation: A are detections with
                    scores, the best first, and B is the truth, in which iscrowd
                    tells crowds
@@ -240,20 +241,21 @@ def commands() -> click.Group:
         Rows, cols and values are written, rows and cols being positions in A and B from 0 on,
         sorted by row and then col; by topk, by row and then from the best on. Behind them stand the
         keys, such as image and category, and id_a and id_b where the files tell ids. With greedy,
-        optimal and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and .parquet
-        leave what is unmatched out.
+        optimal, most and coco, .npz has unmatched_rows and unmatched_cols besides; .csv and
+        .parquet leave what is unmatched out.
 
-        With greedy, optimal and coco the summary shows precision, recall and F1, over all images:
-        A is the truth and B the prediction, by coco the other way round, and there without crowds.
+        With greedy, optimal, most and coco the summary shows precision, recall and F1, over all
+        images: A is the truth and B the prediction, by coco the other way round, and there without
+        crowds.
 
         Masks (--geometry mask) are the polygons and run lengths of COCO files, or outlines of
         labelme or YOLO, one image a file. Only those of the
         same image are compared, whose size is that of the run lengths or stands in either file.
 
         Of label images each pixel holds the number of its object, 0 for none. Rows and cols of the
-        result are labels, and frames tells the image in A, counted from 0. With greedy and optimal
-        the labels of each image are matched one to one; .npz then has unmatched_row_frames and
-        unmatched_col_frames, too. Labels have no scores, and so no coco. Images in folders are
+        result are labels, and frames tells the image in A, counted from 0. With greedy, optimal
+        and most the labels of each image are matched one to one; .npz then has unmatched_row_frames
+        and unmatched_col_frames, too. Labels have no scores, and so no coco. Images in folders are
         compared by name. PNG of colours, as of COCO's panoptic segmentation, are read with
         --format panoptic. Metrics of masks and labels: iou, iof, ios, dice, intersection.
 

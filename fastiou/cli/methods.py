@@ -122,6 +122,7 @@ METHODS = {
     "pairs": Method("pairs found", "pairs", "pairs", _pairs),
     "greedy": Method("matches", "matches", "match", _match),
     "optimal": Method("matches", "matches", "match", _match, imports=("scipy.sparse",)),
+    "most": Method("matches", "matches", "match", _match),
     "coco": Method("matches", "matches", "match", _match_by_score, by_score=True),
     "topk": Method(
         "kept",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -25,7 +26,7 @@ from fastiou.typing import Array
 __all__ = ["Match", "match", "match_pairs"]
 
 
-METHODS = ["greedy", "optimal", "coco"]
+METHODS = ["greedy", "optimal", "most", "coco"]
 
 #: The highest threshold of COCO's matching, which lets equal boxes match at 1.
 COCO_HIGHEST = 1 - 1e-10
@@ -106,13 +107,14 @@ def match(
         What to match them with.
     threshold : float
         Smallest score of a match, as in `pairs`.
-    method : {"greedy", "optimal", "coco"}
+    method : {"greedy", "optimal", "most", "coco"}
         "greedy" takes the pair with the highest score, then the highest among those left, and so
         on; of equal scores the lowest row, then the lowest column. "optimal" has the highest total
-        score that any matching has. "coco" is the rule of COCO's evaluation: detections `a`, by
-        descending `scores`, each take the box of the ground truth `b` that scores highest with them
-        among those left, the last of equal ones, and a crowd only if nothing else is left. Crowds
-        may be taken any number of times.
+        score that any matching has. "most" has as many matches as any matching has, and of these
+        matchings the highest total score. "coco" is the rule of COCO's evaluation: detections `a`,
+        by descending `scores`, each take the box of the ground truth `b` that scores highest with
+        them among those left, the last of equal ones, and a crowd only if nothing else is left.
+        Crowds may be taken any number of times.
     scores : array_like of float, shape (N,), optional
         How sure each of `a` is; for "coco" alone, which needs them. Of equal ones, the lowest row
         comes first.
@@ -157,8 +159,17 @@ def match(
     >>> rows, cols, values, *_ = fastiou.match(a, b, method="optimal")
     >>> rows, cols, values
     (array([0, 1]), array([1, 0]), array([0.6 , 0.75]))
+
     >>> fastiou.match(a, b, method="coco", scores=[0.3, 0.8])
     <Match: 2 matched; unmatched: 0 rows, 1 cols>
+
+    The highest total can have fewer matches than there could be:
+
+    >>> a, b = [[0, 0, 10, 1], [6, 0, 16, 1]], [[5, 0, 15, 1], [14, 0, 24, 1]]
+    >>> fastiou.match(a, b, 0.1, method="optimal")
+    <Match: 1 matched; unmatched: 1 rows, 1 cols>
+    >>> fastiou.match(a, b, 0.1, method="most")
+    <Match: 2 matched; unmatched: 0 rows, 0 cols>
     """
     if (
         type(a) is np.ndarray
@@ -203,7 +214,9 @@ def match(
         minimum = min(minimum, float(result_dtype(set1, set2).type(COCO_HIGHEST)))
     if ranks is None:
         known = small.checked_groups(groups, set1.size, set2.size, False)
-        few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
+        few = None
+        if method != "most":
+            few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
         if few is not None:
             return sourced(Match(*(hand_back(part, set1, set2) for part in few)), source)
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
@@ -224,7 +237,7 @@ def match_pairs(pairs: Pairs, method: str) -> tuple[Array, Array, Array, Array, 
     pairs : Pairs
         NumPy arrays, sorted by row and column, with values above 0. The order within rows may
         change.
-    method : {"greedy", "optimal"}
+    method : {"greedy", "optimal", "most"}
         As in `match`.
 
     Returns
@@ -232,7 +245,7 @@ def match_pairs(pairs: Pairs, method: str) -> tuple[Array, Array, Array, Array, 
     tuple of five arrays
         As the attributes of `Match`.
     """
-    return _parts((_greedy if method == "greedy" else _optimal)(pairs))
+    return _parts({"greedy": _greedy, "optimal": _optimal, "most": _most}[method](pairs))
 
 
 class _Found(NamedTuple):
@@ -303,6 +316,37 @@ def _optimal(pairs: Pairs) -> _Found:
         _run(assign.OPTIMAL, arrays, bids)
     partners, matched, holders = assign.OPTIMAL_RESULT.serial(is_turned, arrays)
     return _Found(partners, matched, holders >= 0)
+
+
+def _most(pairs: Pairs) -> _Found:
+    """The largest number of matches, and of these matchings the highest total.
+
+    Every score is raised by so much that no total makes up for a match less.
+    """
+    if not len(pairs):
+        return _optimal(pairs)
+    rows, cols, values, shape, tested = (
+        pairs.rows, pairs.cols, pairs.values, pairs.shape, pairs.tested,
+    )  # fmt: skip
+    low, high = map(float, chunks.extremes(values))
+    # A power of two: scores of metrics with units come to 1 at most, and no bit of them is lost.
+    scale = 2.0 ** -math.frexp(high)[1]
+    most = min(
+        np.count_nonzero(counted(numbers, size))
+        for numbers, size in ((rows, shape[0]), (cols, shape[1]))
+    )
+    # Of k matches the total is at most k × high, and of k + 1 at least (k + 1) × low. A whole
+    # number, so that a score of float32 keeps all its bits.
+    raise_by = math.ceil(most * (high - low) * scale + 1)
+    raised = np.empty(len(values))
+    for own in chunks.slices(len(values)):
+        raised[own] = values[own].astype(np.float64) * scale + raise_by
+    found = _optimal(Pairs(rows, cols, raised, shape, tested))
+    matched = np.empty(shape[0], values.dtype)
+    for own in chunks.slices(len(values)):
+        kept = own.start + np.flatnonzero(found.partners[rows[own]] == cols[own])
+        matched[rows[kept]] = values[kept]
+    return _Found(found.partners, matched, found.taken)
 
 
 def _start_in_steps(offsets: Array, cols: Array, values: Array, size2: int) -> tuple[bool, Any]:

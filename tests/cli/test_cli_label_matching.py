@@ -184,7 +184,7 @@ def test_the_rule_of_coco_is_not_for_labels(tmp_path):
         assert (result.exit_code, result.stderr) == (
             2,
             "fastiou: --method coco is for boxes and masks, which have scores and crowds; label "
-            "images have pairs, greedy, optimal, topk\n",
+            "images have pairs, greedy, optimal, most, topk\n",
         )
 
 

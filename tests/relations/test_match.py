@@ -25,7 +25,7 @@ from fastiou.relations.pairs import Pairs
 #: Few are many here: other tests compare what one call does for a few.
 pytestmark = pytest.mark.general_way
 
-METHODS = ["greedy", "optimal", "coco"]
+METHODS = ["greedy", "optimal", "most", "coco"]
 
 
 def assert_match(found: fastiou.Match, rows: Any, cols: Any, scores: Array) -> None:
@@ -53,6 +53,16 @@ def best_total(scores: Array, threshold: float) -> float:
         np.float64
     )
     return float(gated[linear_sum_assignment(gated, maximize=True)].sum())
+
+
+def assert_most(found: fastiou.Match, scores: Array, threshold: float) -> None:
+    """As many as there can be, and of these matchings the highest total."""
+    gated = np.where(scores >= threshold, scores.astype(np.float64) + len(scores), 0)
+    best = linear_sum_assignment(gated, maximize=True)
+    kept = gated[best] > 0
+    assert len(found) == np.count_nonzero(kept)
+    assert found.values.sum() == pytest.approx(scores[best][kept].sum(), rel=1e-6)
+    assert_match(found, found.rows, found.cols, scores)
 
 
 def assert_optimal(found: fastiou.Match, scores: Array, threshold: float) -> None:
@@ -150,6 +160,8 @@ def test_clusters_of_tied_boxes(rng: np.random.Generator, method: str) -> None:
         found = fastiou.match(a, b, 0.4, method=method, **options)
         if method == "optimal":
             assert_optimal(found, scores, 0.4)
+        elif method == "most":
+            assert_most(found, scores, 0.4)
         elif method == "greedy":
             assert_match(found, *reference.greedy_match(scores, 0.4), scores)
         else:
@@ -257,6 +269,47 @@ def test_optimal_equals_the_dense_solver(
         assert len(np.unique(partners[rows])) == len(rows)
         total = scores[rows, partners[rows]].astype(np.float64).sum()
         assert total == pytest.approx(best_total(scores, 1e-300), rel=0, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [0, 2, 5])
+@pytest.mark.parametrize("unit", [1, 12345.0])
+def test_most_equals_the_dense_solver(
+    rng: np.random.Generator, levels: int, dtype: type, unit: float
+) -> None:
+    """The number first, then the total: 600 cases, also of scores that have units."""
+    for _ in range(50):
+        shape = tuple(rng.integers(1, 41, 2))
+        scores = rng.random(shape) * 0.9 + 0.1
+        if levels:
+            scores = (scores * levels).round() / levels
+        scores = np.where(rng.random(shape) < rng.choice([0.03, 0.1, 0.4, 1]), scores, 0)
+        scores = (scores * unit).astype(dtype)
+        given = scores[scores > 0].min(initial=1.0)
+        rows, cols, values, *_ = assignment.match_pairs(sparse_pairs(scores), "most")
+        assert len(np.unique(cols)) == len(rows)
+        np.testing.assert_array_equal(values, scores[rows, cols])
+        assert values.dtype == dtype
+        assert (values >= given).all()
+        weights = np.where(scores > 0, scores.astype(np.float64) / unit + 100, 0)
+        best = linear_sum_assignment(weights, maximize=True)
+        kept = scores[best] > 0
+        assert len(rows) == np.count_nonzero(kept)
+        total = scores[best][kept].astype(np.float64).sum()
+        assert values.astype(np.float64).sum() == pytest.approx(total, rel=1e-9)
+
+
+def test_most_takes_two_lower_scores_for_one() -> None:
+    a, b = [[0, 0, 10, 1], [6, 0, 16, 1]], [[5, 0, 15, 1], [14, 0, 24, 1]]
+    assert [len(fastiou.match(a, b, 0.1, method=m)) for m in ("greedy", "optimal", "most")] == [
+        1,
+        1,
+        2,
+    ]
+    found = fastiou.match(np.array(a, np.float32), np.array(b, np.float32), 0.1, method="most")
+    assert_match(found, [0, 1], [0, 1], fastiou.box_iou(np.float32(a), np.float32(b)))
+    empty = fastiou.match(np.empty((0, 4)), b, method="most")
+    assert (len(empty), empty.unmatched_cols.tolist()) == (0, [0, 1])
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -559,7 +612,11 @@ BOX = [[0, 0, 1, 1]]
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"method": "best"}, ValueError, "method must be one of 'greedy', 'optimal', 'coco', got"),
+        (
+            {"method": "best"},
+            ValueError,
+            "method must be one of 'greedy', 'optimal', 'most', 'coco'",
+        ),
         ({"method": None}, ValueError, "method must be one of"),
         ({"metric": "no"}, ValueError, "metric must be one of"),
         ({"fmt": "no"}, ValueError, "fmt must be one of"),
@@ -569,6 +626,7 @@ BOX = [[0, 0, 1, 1]]
         ({"scores": [1]}, ValueError, "scores must be None with method='greedy': only 'coco'"),
         ({"iscrowd": [0]}, ValueError, "iscrowd must be None with method='greedy': only 'coco'"),
         ({"scores": [1], "method": "optimal"}, ValueError, "None with method='optimal'"),
+        ({"iscrowd": [1], "method": "most"}, ValueError, "None with method='most'"),
         ({"method": "coco"}, ValueError, "scores must be given with method='coco'"),
         (
             {"method": "coco", "scores": [1, 2]},

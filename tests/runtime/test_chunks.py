@@ -211,6 +211,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         _match("optimal"),
         lambda rng: tuple(_pile(rng, 90)[:n].astype(float) for n in (90, 20)),
     ),
+    "most": (_match("most"), lambda rng: (_pile(rng, 90), _pile(rng, 90)[:70])),
     "greedy": (_match("greedy"), lambda rng: (_pile(rng, 90), _pile(rng, 90))),
     "coco": (
         _match("coco", scores=np.arange(90) % 7 / 7),

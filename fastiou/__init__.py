@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from fastiou.config import show_config
     from fastiou.evaluation.coco_files import evaluate_coco
     from fastiou.evaluation.detection import DetectionEvaluator, average_precision
+    from fastiou.evaluation.instances import (
+        InstanceEvaluator,
+        InstanceMatching,
+        instance_matching,
+    )
     from fastiou.evaluation.tracking import TrackingEvaluator, tracking_metrics
     from fastiou.evaluation.tracking_result import TrackingMetrics
     from fastiou.formats.reading import read
@@ -76,6 +81,8 @@ __all__ = [
     "BoxTable",
     "DetectionEvaluator",
     "Index",
+    "InstanceEvaluator",
+    "InstanceMatching",
     "LabelOverlap",
     "Masks",
     "Match",
@@ -96,6 +103,7 @@ __all__ = [
     "distance_box_iou",
     "evaluate_coco",
     "generalized_box_iou",
+    "instance_matching",
     "iou_grade",
     "label_iou",
     "label_overlap",
@@ -119,6 +127,8 @@ _HOMES = {
     "BoxTable": "tables.box_table",
     "DetectionEvaluator": "evaluation.detection",
     "Index": "relations.index",
+    "InstanceEvaluator": "evaluation.instances",
+    "InstanceMatching": "evaluation.instances",
     "LabelOverlap": "segmentation.labels",
     "Masks": "geometries.masks.mask_set",
     "Match": "relations.match",
@@ -138,6 +148,7 @@ _HOMES = {
     "distance_box_iou": "relations.dense",
     "evaluate_coco": "evaluation.coco_files",
     "generalized_box_iou": "relations.dense",
+    "instance_matching": "evaluation.instances",
     "iou_grade": "segmentation.grades",
     "label_iou": "segmentation.labels",
     "label_overlap": "segmentation.labels",

@@ -31,6 +31,7 @@ __all__ = [
     "LabelOverlap",
     "count_pairs",
     "flat_bits",
+    "label_areas",
     "label_form",
     "label_images",
     "label_iou",
@@ -152,8 +153,8 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
     given1, given2 = label_images("labels1", labels1, "labels2", labels2)
     rows, cols, counts = count_pairs(given1.array, given2.array)
-    kernel, (areas1, places1), (areas2, places2) = (
-        scorer(metric), _areas(rows, counts), _areas(cols, counts),
+    kernel, (_, areas1, places1), (_, areas2, places2) = (
+        scorer(metric), label_areas(rows, counts), label_areas(cols, counts),
     )  # fmt: skip
     parts = np.empty(len(rows), rows.dtype), np.empty(len(cols), cols.dtype), np.empty(len(counts))
     end = 0
@@ -170,12 +171,16 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
 
 
-def _areas(labels: Array, counts: Array) -> tuple[Array, Array]:
-    """The pixels of each label, and for each entry the place of its label among these."""
+def label_areas(labels: Array, counts: Array) -> tuple[Array, Array, Array]:
+    """What one image has: its labels, ascending, their pixels as float64, and places of entries.
+
+    `labels` and `counts` are a column and the counts of `count_pairs`. A place tells which of the
+    labels an entry has.
+    """
     known, places = distinct.numbered(labels)
     if len(labels) <= chunks.PIECE:
-        return np.bincount(places, weights=counts), places
-    return distinct.sums_of(places, counts, len(known)).astype(np.float64), places
+        return known, np.bincount(places, weights=counts), places
+    return known, distinct.sums_of(places, counts, len(known)).astype(np.float64), places
 
 
 # ---- images ------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from fastiou.typing import Array
 __all__ = [
     "CHUNK",
     "COLLECT",
+    "COLLECT_FEW",
     "CONFUSE",
     "DENSE",
     "FEWEST_SLOTS",
@@ -228,6 +229,32 @@ def _collect(
 
 
 COLLECT = Kernel(_collect, "collect")
+
+
+def _collect_few(
+    labels1: Array, labels2: Array, forms: Array, size: int, table: Array, columns: Array
+) -> int:
+    """Count all pixels in one list; return how long it is, -1 where it has no place.
+
+    Parameters
+    ----------
+    labels1, labels2
+        (pixel,) signed integers: both images.
+    forms, size, table
+        As in `_empty`; the table is (slot, 3) int64.
+    columns
+        (3, entry) int64: gets the list, in no order, with repetitions.
+    """
+    ranges = stack_array(columns, 4)
+    for place in range(4):
+        ranges[place] = 0
+    end, _, found = _collect_range(
+        labels1, labels2, 0, len(labels1), size, table, forms, columns, 0, ranges
+    )
+    return found if end == len(labels1) else -1
+
+
+COLLECT_FEW = Kernel(_collect_few, "collect-few")
 
 
 def _confuse(

@@ -14,6 +14,7 @@ from fastiou.runtime import chunks, distinct, memory, steps, threads
 from fastiou.segmentation.label_kernels import (
     CHUNK,
     COLLECT,
+    COLLECT_FEW,
     DENSE,
     FEWEST_SLOTS,
     MOST_SLOTS,
@@ -53,6 +54,13 @@ PAIR_WORK = 32
 
 #: Fewer pixels are one part.
 PIXELS_PER_TASK = 1 << 14
+
+#: Up to so many pixels, one task counts all of them in one list if their pairs are few. Tasks,
+#: lists and merges take 0.1 ms more, as long as counting 640 × 480 pixels.
+FEW_PIXELS = 1 << 19
+
+#: Slots of its table, and entries of its list.
+FEW_SLOTS, FEW_ENTRIES = 1 << 12, 3 * CHUNK
 
 #: Entries of a bucket from which on it is sorted in pieces: one kernel would take too long.
 LARGE_BUCKET = 1 << 22
@@ -228,9 +236,33 @@ def _labels(column: Array, dtype: np.dtype[Any]) -> Array:
 def count_pairs(array1: Array, array2: Array) -> tuple[Array, Array, Array]:
     """Both labels and the pixels of every pair that occurs, sorted by label."""
     forms = np.array([*label_form(array1.dtype), *label_form(array2.dtype)], np.int64)
-    lists = _listed_pairs(*flat_bits(array1, array2), forms)
-    rows, cols, counts = lists.columns[0, :, : lists.lengths[0]]
+    flat1, flat2 = flat_bits(array1, array2)
+    few = _few_pairs(flat1, flat2, forms) if len(flat1) <= FEW_PIXELS else None
+    if few is None:
+        lists = _listed_pairs(flat1, flat2, forms)
+        few = lists.columns[0, :, : lists.lengths[0]]
+    rows, cols, counts = few
     return _labels(rows, array1.dtype), _labels(cols, array2.dtype), counts
+
+
+def _few_pairs(labels1: Array, labels2: Array, forms: Array) -> Array | None:
+    """Columns of all pairs of a small image, sorted; None where they are too many."""
+    table = np.zeros((FEW_SLOTS, 3), np.int64)
+    columns = np.empty((3, FEW_ENTRIES), np.int64)
+    found = COLLECT_FEW.serial(labels1, labels2, forms, FEWEST_SLOTS, table, columns)
+    return None if found < 0 else _sorted(columns[:, :found])
+
+
+def _sorted(columns: Array) -> Array:
+    """Labels and counts (3, entry) sorted, and the counts of equal labels added up."""
+    rows, cols, _ = columns = columns[:, np.lexsort((columns[1], columns[0]))]
+    is_new = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
+    if is_new.all():
+        return columns
+    starts = np.concatenate([[0], 1 + np.flatnonzero(is_new)])
+    columns[2, : len(starts)] = np.add.reduceat(columns[2], starts)
+    columns[:2, : len(starts)] = columns[:2, starts]
+    return columns[:, : len(starts)]
 
 
 def _listed_pairs(labels1: Array, labels2: Array, forms: Array) -> _Lists:

@@ -31,6 +31,7 @@ def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def begin() -> None:
         monkeypatch.setattr(chunks, "PIECE", FEW)
         monkeypatch.setattr(distinct, "FEW", 10)
+        monkeypatch.setattr(labels, "FEW_PIXELS", 0)
         monkeypatch.setattr(labels, "SORTED_BY_NUMPY", 20)
         monkeypatch.setattr(labels, "LARGE_BUCKET", 30)
         monkeypatch.setattr(run_lengths, "JOINED_AT_A_TIME", 100)

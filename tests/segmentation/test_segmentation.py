@@ -142,6 +142,7 @@ def small_lists(monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], No
     """Tables and lists that overflow at once, and merges by the kernels from 100 entries on."""
     monkeypatch.setattr(segmentation, "FEWEST_SLOTS", 64)
     monkeypatch.setattr(segmentation, "MOST_SLOTS", 256)
+    monkeypatch.setattr(segmentation, "FEW_PIXELS", 0)
     monkeypatch.setattr(segmentation, "SORTED_BY_NUMPY", 100)
     fixed_steps(70_001 * segmentation.LABEL_WORK)
     monkeypatch.setattr(segmentation, "PIXELS_PER_TASK", 5_000)
@@ -170,6 +171,7 @@ def test_keys_of_63_bits(
     widths: tuple[int, int],
 ) -> None:
     """Few pixels, whose labels together have all bits of a key, merged by the kernels."""
+    monkeypatch.setattr(segmentation, "FEW_PIXELS", 0)
     monkeypatch.setattr(segmentation, "SORTED_BY_NUMPY", 0)
     images = []
     for width in widths:
@@ -220,6 +222,7 @@ def test_memory_is_that_of_the_pairs(rng: np.random.Generator) -> None:
 
 
 def test_lists_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "FEW_PIXELS", 0)
     monkeypatch.setattr(memory, "_available_memory", lambda: 1000)
     monkeypatch.setattr(memory, "KEPT_BYTES", 1 << 16)
     with pytest.raises(MemoryError, match=r"pairs of labels needs .*; overlap parts of the images"):

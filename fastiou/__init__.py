@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         InstanceMatching,
         instance_matching,
     )
+    from fastiou.evaluation.panoptic import PanopticEvaluator, PanopticQuality, panoptic_quality
     from fastiou.evaluation.tracking import TrackingEvaluator, tracking_metrics
     from fastiou.evaluation.tracking_result import TrackingMetrics
     from fastiou.formats.reading import read
@@ -88,6 +89,8 @@ __all__ = [
     "Match",
     "MeanIoU",
     "Pairs",
+    "PanopticEvaluator",
+    "PanopticQuality",
     "SoftNMS",
     "TopK",
     "TrackingEvaluator",
@@ -114,6 +117,7 @@ __all__ = [
     "mean_iou",
     "nms",
     "pairs",
+    "panoptic_quality",
     "read",
     "show_config",
     "soft_iou",
@@ -134,6 +138,8 @@ _HOMES = {
     "Match": "relations.match",
     "MeanIoU": "segmentation.confusion",
     "Pairs": "relations.pairs",
+    "PanopticEvaluator": "evaluation.panoptic",
+    "PanopticQuality": "evaluation.panoptic",
     "SoftNMS": "relations.soft_nms",
     "TopK": "relations.topk",
     "average_precision": "evaluation.detection",
@@ -159,6 +165,7 @@ _HOMES = {
     "mean_iou": "segmentation.confusion",
     "nms": "relations.nms",
     "pairs": "relations.pairs",
+    "panoptic_quality": "evaluation.panoptic",
     "read": "formats.reading",
     "show_config": "config",
     "soft_iou": "segmentation.soft",

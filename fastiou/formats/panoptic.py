@@ -1,0 +1,214 @@
+"""COCO's panoptic files: JSON of segments, and PNG whose colours are their ids."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastiou.formats.content import read_content
+from fastiou.formats.errors import FileError, described
+from fastiou.formats.images import read_labels
+from fastiou.parsing.png_kernels import UNFILTER
+from fastiou.runtime import threads
+from fastiou.typing import Array
+
+__all__ = ["PanopticFile", "PanopticImage", "id_images", "read_ids", "read_panoptic"]
+
+
+#: What a file should be.
+EXPECTED = (
+    "COCO's panoptic JSON: an object with annotations, each with image_id, file_name and "
+    "segments_info"
+)
+
+#: How a PNG begins, and how its first chunk does: 13 bytes of width, height and kind.
+SIGNATURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+
+#: Of the kind: 8 bits, RGB, and neither another compression, filter nor interlacing.
+RGB = bytes([8, 2, 0, 0, 0])
+
+#: Pixels of the largest image that is read here; Pillow refuses larger ones.
+MOST_PIXELS = 1 << 26
+
+#: Threads that read images ahead, at most.
+MOST_READERS = 8
+
+#: Pillow's warnings are kept quiet by what all threads share.
+_pillow_lock = threading.Lock()
+
+
+class PanopticImage(NamedTuple):
+    """An image of a panoptic file."""
+
+    #: Its PNG.
+    path: Path
+    #: As the file tells them.
+    segments: list[Any]
+
+
+class PanopticFile(NamedTuple):
+    """A panoptic file, without pixels."""
+
+    path: Path
+    images: dict[int | str, PanopticImage]
+    #: As the file tells them; None where it does not.
+    categories: list[Any] | None
+
+
+# ---- JSON --------------------------------------------------------------------------------------
+
+
+def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> PanopticFile:
+    """Read what a JSON file tells of its images.
+
+    Parameters
+    ----------
+    path
+        The file, compressed by gzip or not.
+    folder
+        Where its PNG lie; by default in a folder beside it and of its name, without the ending.
+
+    Raises
+    ------
+    FileError
+        It is missing, broken or something else, or there is no such folder.
+    """
+    data = read_content(path, EXPECTED)
+    try:
+        content = json.loads(data.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise FileError(
+            path, f"not JSON: {error.msg} (column {error.colno})", EXPECTED, error.lineno
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise FileError(path, f"cannot be read as JSON ({error})", EXPECTED) from None
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise FileError(path, described(content), EXPECTED)
+    categories = content.get("categories")
+    if categories is not None and not isinstance(categories, list):
+        raise FileError(path, described(categories), "a list", "categories")
+    place = _folder_of(path) if folder is None else Path(folder)
+    if not place.is_dir():
+        hint = "" if folder is not None else ", or name the folder of the PNG"
+        raise FileError(place, "no such folder", f"the PNG of {path.name}{hint}")
+    images: dict[int | str, PanopticImage] = {}
+    for number, entry in enumerate(content["annotations"]):
+        where = f"annotations[{number}]"
+        if not isinstance(entry, dict):
+            raise FileError(path, described(entry), "an object", where)
+        for key, kinds in (("image_id", int | str), ("file_name", str), ("segments_info", list)):
+            if not isinstance(entry.get(key), kinds):
+                found = described(entry[key]) if key in entry else f"no {key}"
+                raise FileError(path, found, f"{key}, as panoptic annotations have it", where)
+        image = entry["image_id"]
+        if image in images:
+            raise FileError(path, f"the image {image} again", "each image once", where)
+        images[image] = PanopticImage(place / entry["file_name"], entry["segments_info"])
+    return PanopticFile(path, images, categories)
+
+
+def _folder_of(path: Path) -> Path:
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return plain.with_suffix("")
+
+
+# ---- PNG ---------------------------------------------------------------------------------------
+
+
+def read_ids(path: Path) -> Array:
+    """The ids of the pixels of a PNG: R + 256 G + 65536 B, int32 (H, W).
+
+    Raises
+    ------
+    FileError
+        It is missing, broken or something else.
+    ImportError
+        It is of an unusual kind, for which Pillow is needed.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        what = "no such file" if missing else f"cannot be read: {error.strerror or error}"
+        raise FileError(path, what) from None
+    numbers = _plain_ids(data)
+    if numbers is not None:
+        return numbers
+    with _pillow_lock:
+        return read_labels(path, data, "panoptic").read(0)
+
+
+def _plain_ids(data: bytes) -> Array | None:
+    """The ids of a plain PNG of 8 bits and three colours; None for any other, and a broken one."""
+    if not data.startswith(SIGNATURE) or data[24:29] != RGB:
+        return None
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    if not 0 < width * height <= MOST_PIXELS:
+        return None
+    parts, at = [], 33
+    while True:
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IEND":
+            break
+        content = data[at + 8 : at + 8 + size]
+        check = data[at + 8 + size : at + 12 + size]
+        if kind == b"tRNS" or check != zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big"):
+            return None
+        if kind == b"IDAT":
+            parts.append(content)
+        at += 12 + size
+    length = height * (3 * width + 1)
+    unpacking = zlib.decompressobj()
+    try:
+        rows = unpacking.decompress(b"".join(parts), length + 1)
+    except zlib.error:
+        return None
+    if len(rows) != length or not unpacking.eof:
+        return None
+    numbers = np.empty((height, width), np.int32)
+    known = UNFILTER.serial(np.frombuffer(rows, np.uint8), numbers)
+    return numbers if known < 0 else None
+
+
+# ---- images of two files -----------------------------------------------------------------------
+
+
+def id_images(truth: PanopticFile, found: PanopticFile) -> Iterator[tuple[int | str, Array, Array]]:
+    """The images of the first file in its order: id, and the ids of the pixels in both files.
+
+    They are read ahead on a few threads. Images that only the second file has are left out.
+
+    Raises
+    ------
+    FileError
+        The second file lacks an image, a PNG cannot be used, or two have different sizes.
+    """
+    for image in truth.images:
+        if image not in found.images:
+            raise FileError(found.path, f"no annotation of the image {image}", "one of each image")
+    UNFILTER.serial(np.zeros(4, np.uint8), np.empty((1, 1), np.int32))  # compiled once, here
+    pairs = [(image, truth.images[image].path, found.images[image].path) for image in truth.images]
+    readers = min(MOST_READERS, threads.thread_count())
+    pool = ThreadPoolExecutor(readers, thread_name_prefix="fastiou-read")
+    waiting: deque[tuple[Future[Array], Future[Array]]] = deque()
+    try:
+        left = iter(pairs)
+        for image, _, path in pairs:
+            while len(waiting) <= readers and (ahead := next(left, None)) is not None:
+                waiting.append((pool.submit(read_ids, ahead[1]), pool.submit(read_ids, ahead[2])))
+            true, pred = (future.result() for future in waiting.popleft())
+            if true.shape != pred.shape:
+                sizes = [" × ".join(map(str, array.shape)) + " pixels" for array in (pred, true)]
+                raise FileError(path, sizes[0], f"{sizes[1]}, as the truth of the image {image}")
+            yield image, true, pred
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

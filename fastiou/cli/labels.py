@@ -21,7 +21,7 @@ from fastiou.typing import Array
 if TYPE_CHECKING:
     from fastiou.segmentation.labels import LabelOverlap
 
-__all__ = ["Labels"]
+__all__ = ["Labels", "described_file", "read_frames"]
 
 #: Labels of foreground in binary masks, and what is said where there are no others.
 FOREGROUND, SEVERAL = {1, 255}, -1
@@ -124,7 +124,7 @@ class Labels(Kind):
             for done, (number_a, number_b) in enumerate(shared.numbers):
                 update(done, len(shared.numbers))
                 with clock.apart("reading", "matching"):
-                    one, other = _read_frames(a, b, number_a, number_b)
+                    one, other = read_frames(a, b, number_a, number_b)
                 pixels += one.size
                 found = compare(one, other, options.metric)
                 tested += len(found.values)
@@ -161,8 +161,8 @@ class Labels(Kind):
 
         def describe() -> dict[str, str]:
             facts = {
-                "objects in A": f"{objects_a:,} from {_described(a)}",
-                "objects in B": f"{objects_b:,} from {_described(b)}",
+                "objects in A": f"{objects_a:,} from {described_file(a)}",
+                "objects in B": f"{objects_b:,} from {described_file(b)}",
                 "frames": f"{len(shared.numbers):,}" + (" by name" if a.names else ""),
             }
             for side, names in (("A", shared.only_a), ("B", shared.only_b)):
@@ -179,7 +179,8 @@ class Labels(Kind):
         )
 
 
-def _read_frames(a: LabelFile, b: LabelFile, number_a: int, number_b: int) -> tuple[Array, Array]:
+def read_frames(a: LabelFile, b: LabelFile, number_a: int, number_b: int) -> tuple[Array, Array]:
+    """A frame of each of two files, which must have the same size."""
     one, other = a.read(number_a), b.read(number_b)
     if one.shape != other.shape:
         where = None if b.count == 1 else f"frame {number_b}"
@@ -212,7 +213,8 @@ def _of_one_type(parts: Sequence[tuple[Array, ...]], count: int) -> Sequence[tup
     return parts
 
 
-def _described(file: LabelFile) -> str:
+def described_file(file: LabelFile) -> str:
+    """A file or folder as summaries name it."""
     if not file.names:
         return f"{file.path.name} ({file.kind})"
     ignored = f", {file.ignored:,} other files left out" if file.ignored else ""

@@ -195,7 +195,8 @@ def id_images(truth: PanopticFile, found: PanopticFile) -> Iterator[tuple[int | 
     for image in truth.images:
         if image not in found.images:
             raise FileError(found.path, f"no annotation of the image {image}", "one of each image")
-    UNFILTER.serial(np.zeros(4, np.uint8), np.empty((1, 1), np.int32))  # compiled once, here
+    # Compiled here, once, and not by several readers.
+    UNFILTER.serial(np.frombuffer(bytes(4), np.uint8), np.empty((1, 1), np.int32))
     pairs = [(image, truth.images[image].path, found.images[image].path) for image in truth.images]
     readers = min(MOST_READERS, threads.thread_count())
     pool = ThreadPoolExecutor(readers, thread_name_prefix="fastiou-read")

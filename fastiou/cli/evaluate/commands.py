@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastiou.cli.evaluate.coco import add_coco, add_lvis
+from fastiou.cli.evaluate.labels import add_labels
 from fastiou.cli.evaluate.mot import add_mot
+from fastiou.cli.evaluate.panoptic import add_panoptic
 
 if TYPE_CHECKING:
     import click
@@ -14,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["add_evaluation"]
 
 #: What adds each subcommand to the group.
-SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (add_coco, add_lvis, add_mot)
+SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (
+    add_coco,
+    add_lvis,
+    add_mot,
+    add_panoptic,
+    add_labels,
+)
 
 
 def add_evaluation(commands: click.Group) -> None:

@@ -397,7 +397,10 @@ def evaluate_files(
     FileError
         A file cannot be used, or the prediction has no segments of an image.
     """
-    evaluator = PanopticEvaluator(truth.categories)
+    try:
+        evaluator = PanopticEvaluator(truth.categories)
+    except (TypeError, ValueError) as error:
+        raise FileError(truth.path, str(error)) from None
     for number, (image, true, pred) in enumerate(id_images(truth, found)):
         try:
             evaluator.update(

@@ -17,7 +17,7 @@ import numpy as np
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.images import read_labels
-from fastiou.parsing.png_kernels import UNFILTER
+from fastiou.parsing.png_kernels import COLOUR_NUMBERS
 from fastiou.runtime import threads
 from fastiou.typing import Array
 
@@ -124,8 +124,35 @@ def _folder_of(path: Path) -> Path:
 # ---- PNG ---------------------------------------------------------------------------------------
 
 
-def read_ids(path: Path) -> Array:
+class _Blocks:
+    """Memory of images that are done, for those that come: new pages cost as much as reading."""
+
+    def __init__(self) -> None:
+        self._free: deque[Array] = deque()  # whose operations are atomic
+
+    def take(self, size: int) -> Array:
+        """So many int32, not initialised."""
+        try:
+            block = self._free.pop()
+        except IndexError:
+            block = np.empty(0, np.int32)
+        return block if size <= len(block) <= 4 * size else np.empty(size, np.int32)
+
+    def give(self, block: Array) -> None:
+        """Give back what was taken, or an image made of it."""
+        if block.flags.c_contiguous and block.dtype == np.int32:
+            self._free.append(block.reshape(-1))
+
+
+def read_ids(path: Path, blocks: _Blocks | None = None) -> Array:
     """The ids of the pixels of a PNG: R + 256 G + 65536 B, int32 (H, W).
+
+    Parameters
+    ----------
+    path
+        The file.
+    blocks
+        Memory for it, if there is some.
 
     Raises
     ------
@@ -140,14 +167,14 @@ def read_ids(path: Path) -> Array:
         missing = isinstance(error, FileNotFoundError)
         what = "no such file" if missing else f"cannot be read: {error.strerror or error}"
         raise FileError(path, what) from None
-    numbers = _plain_ids(data)
+    numbers = _plain_ids(data, blocks or _Blocks())
     if numbers is not None:
         return numbers
     with _pillow_lock:
         return read_labels(path, data, "panoptic").read(0)
 
 
-def _plain_ids(data: bytes) -> Array | None:
+def _plain_ids(data: bytes, blocks: _Blocks) -> Array | None:
     """The ids of a plain PNG of 8 bits and three colours; None for any other, and a broken one."""
     if not data.startswith(SIGNATURE) or data[24:29] != RGB:
         return None
@@ -166,17 +193,14 @@ def _plain_ids(data: bytes) -> Array | None:
         if kind == b"IDAT":
             parts.append(content)
         at += 12 + size
-    length = height * (3 * width + 1)
-    unpacking = zlib.decompressobj()
-    try:
-        rows = unpacking.decompress(b"".join(parts), length + 1)
-    except zlib.error:
-        return None
-    if len(rows) != length or not unpacking.eof:
-        return None
-    numbers = np.empty((height, width), np.int32)
-    known = UNFILTER.serial(np.frombuffer(rows, np.uint8), numbers)
-    return numbers if known < 0 else None
+    packed = np.frombuffer(b"".join(parts), np.uint8)
+    size = height * (3 * width + 1)
+    scratch, numbers = blocks.take(size // 4 + 1), blocks.take(height * width)
+    rows = scratch.view(np.uint8)[:size].reshape(height, -1)
+    numbers = numbers[: height * width].reshape(height, width)
+    is_read = COLOUR_NUMBERS.serial(packed, rows, numbers)
+    blocks.give(scratch)
+    return numbers if is_read else None
 
 
 # ---- images of two files -----------------------------------------------------------------------
@@ -185,7 +209,8 @@ def _plain_ids(data: bytes) -> Array | None:
 def id_images(truth: PanopticFile, found: PanopticFile) -> Iterator[tuple[int | str, Array, Array]]:
     """The images of the first file in its order: id, and the ids of the pixels in both files.
 
-    They are read ahead on a few threads. Images that only the second file has are left out.
+    They are read ahead on a few threads. Images that only the second file has are left out. The
+    memory of both is used again when the next ones are asked for.
 
     Raises
     ------
@@ -196,20 +221,26 @@ def id_images(truth: PanopticFile, found: PanopticFile) -> Iterator[tuple[int | 
         if image not in found.images:
             raise FileError(found.path, f"no annotation of the image {image}", "one of each image")
     # Compiled here, once, and not by several readers.
-    UNFILTER.serial(np.frombuffer(bytes(4), np.uint8), np.empty((1, 1), np.int32))
+    COLOUR_NUMBERS.serial(
+        np.frombuffer(bytes(6), np.uint8), np.empty((1, 4), np.uint8), np.empty((1, 1), np.int32)
+    )
     pairs = [(image, truth.images[image].path, found.images[image].path) for image in truth.images]
     readers = min(MOST_READERS, threads.thread_count())
     pool = ThreadPoolExecutor(readers, thread_name_prefix="fastiou-read")
     waiting: deque[tuple[Future[Array], Future[Array]]] = deque()
+    blocks = _Blocks()
     try:
         left = iter(pairs)
         for image, _, path in pairs:
             while len(waiting) <= readers and (ahead := next(left, None)) is not None:
-                waiting.append((pool.submit(read_ids, ahead[1]), pool.submit(read_ids, ahead[2])))
+                one, other = (pool.submit(read_ids, each, blocks) for each in ahead[1:])
+                waiting.append((one, other))
             true, pred = (future.result() for future in waiting.popleft())
             if true.shape != pred.shape:
                 sizes = [" × ".join(map(str, array.shape)) + " pixels" for array in (pred, true)]
                 raise FileError(path, sizes[0], f"{sizes[1]}, as the truth of the image {image}")
             yield image, true, pred
+            blocks.give(true)
+            blocks.give(pred)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

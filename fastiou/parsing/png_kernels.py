@@ -1,14 +1,15 @@
-"""PNG of colours to numbers: the filters of rows, undone in a compiled loop."""
+"""PNG of colours to numbers, in one compiled call: unpacked, and the filters of rows undone."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba.extending import register_jitable
 
+from fastiou.parsing.inflate import inflate
 from fastiou.runtime.kernel import Kernel
 from fastiou.typing import Array
 
-__all__ = ["UNFILTER"]
+__all__ = ["COLOUR_NUMBERS"]
 
 
 #: The lower bits and the highest of three bytes, which are added without carrying into the next.
@@ -47,42 +48,75 @@ def _half(left: int, up: int) -> int:
     return found
 
 
-def _unfilter(data: Array, numbers: Array) -> int:
-    """Undo the filters of an image of three bytes a pixel; return -1, or the row of an unknown one.
+@register_jitable
+def _undo(kind: int, row: Array, above: Array, numbers: Array) -> None:
+    """Undo the filter of a row.
+
+    Parameters
+    ----------
+    kind
+        The filter.
+    row
+        (3 × width,) uint8.
+    above, numbers
+        (width,) int32: the row above, and this one, whose differences become numbers.
+    """
+    width = len(numbers)
+    for x in range(width):
+        numbers[x] = (
+            np.int32(row[3 * x])
+            | np.int32(row[3 * x + 1]) << np.int32(8)
+            | np.int32(row[3 * x + 2]) << np.int32(16)
+        )
+    if kind == UP:
+        for x in range(width):
+            numbers[x] = _added(numbers[x], above[x])
+    elif kind == SUB:
+        left = np.int32(0)
+        for x in range(width):
+            left = np.int32(_added(numbers[x], left))
+            numbers[x] = left
+    elif kind == AVERAGE:
+        left = np.int32(0)
+        for x in range(width):
+            left = np.int32(_added(numbers[x], _half(left, above[x])))
+            numbers[x] = left
+    elif kind == PAETH:
+        left, corner = np.int32(0), np.int32(0)
+        for x in range(width):
+            up = above[x]
+            # In the middle of a segment all neighbours are equal.
+            guess = left if left == up and up == corner else np.int32(_nearest(left, up, corner))
+            left = np.int32(_added(numbers[x], guess))
+            numbers[x] = left
+            corner = up
+
+
+def _colour_numbers(data: Array, rows: Array, numbers: Array) -> bool:
+    """Read the pixels of an image of three bytes each; tell whether they could be read.
 
     Parameters
     ----------
     data
-        (height × (3 width + 1),) uint8: the rows, each behind a byte that tells its filter.
+        (n,) uint8: the packed rows.
+    rows
+        (height, 1 + 3 × width) uint8: scratch; gets the rows, each behind a byte that tells its
+        filter.
     numbers
         (height, width) int32: gets the first byte of each pixel + 256 × the second + 65536 × the
         third.
     """
     height, width = numbers.shape
-    at = 0
+    if inflate(data, rows.reshape(-1)) != rows.size:
+        return False
+    above = np.zeros(width, np.int32)
     for y in range(height):
-        kind = data[at]
-        at += 1
+        kind = rows[y, 0]
         if kind > PAETH:
-            return y
-        left, corner = 0, 0
-        for x in range(width):
-            number = np.int64(data[at] | data[at + 1] << 8 | data[at + 2] << 16)
-            at += 3
-            up = np.int64(numbers[y - 1, x]) if y > 0 else 0
-            if kind == UP:
-                number = _added(number, up)
-            elif kind == SUB:
-                number = _added(number, left)
-            elif kind == PAETH:
-                # In the middle of a segment all neighbours are equal.
-                is_flat = left == up and up == corner
-                number = _added(number, left if is_flat else _nearest(left, up, corner))
-            elif kind == AVERAGE:
-                number = _added(number, _half(left, up))
-            numbers[y, x] = number
-            left, corner = number, up
-    return -1
+            return False
+        _undo(kind, rows[y, 1:], above, numbers[y])
+        above = numbers[y]
+    return True
 
 
-UNFILTER = Kernel(_unfilter, "unfilter")
+COLOUR_NUMBERS = Kernel(_colour_numbers, "colour-numbers")

@@ -213,7 +213,7 @@ def test_png_of_every_filter(rng: np.random.Generator, tmp_path: Path, filters: 
         rng.integers(0, 1 << 24, (9, 1)),
     ):
         data = png_of(ids, filters)
-        numbers = files._plain_ids(data)
+        numbers = files._plain_ids(data, files._Blocks())
         assert numbers is not None
         np.testing.assert_array_equal(numbers, ids)
         path.write_bytes(data)

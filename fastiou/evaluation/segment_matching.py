@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastiou.evaluation.segment_kernels import (
+    ABSENT,
+    LAST_CROWD,
+    MATCH_SEGMENTS,
+    TOO_SMALL,
+    UNKNOWN,
+    VOID,
+)
 from fastiou.runtime.words import described
-from fastiou.segmentation.labels import count_pairs, label_areas
+from fastiou.segmentation.labels import count_pairs
 from fastiou.typing import Array
 
 __all__ = ["MatchedSegments", "Segments", "match_segments", "segments_of"]
-
-
-#: The id of pixels that belong to no segment.
-VOID = 0
 
 
 class Segments(NamedTuple):
@@ -138,73 +142,41 @@ def match_segments(true: Array, pred: Array, truth: Segments, found: Segments) -
         that its segments cannot have.
     """
     rows, cols, counts = count_pairs(true, pred)
-    ids, areas, pred_numbers = label_areas(cols, counts)
-    behind = int(len(ids) > 0 and ids[0] == VOID)
-    order = np.argsort(found.ids)
-    if not np.array_equal(found.ids[order], ids[behind:]):
-        _refuse_ids(found.ids, ids[behind:])
-    # From here on the predicted segments are in the order of their ids.
-    areas, pred_numbers, categories = areas[behind:], pred_numbers - behind, found.categories[order]
-    size = len(areas)
-    on_void = np.flatnonzero((rows == VOID) & (pred_numbers >= 0))
-    forgiven = np.zeros(size)
-    forgiven[pred_numbers[on_void]] = counts[on_void]
-
-    true_order = np.argsort(truth.ids)
-    true_ids = truth.ids[true_order]
-    places = np.searchsorted(true_ids, rows)
-    is_known = places < len(true_ids)
-    is_known[is_known] = true_ids[places[is_known]] == rows[is_known]
-    is_known &= pred_numbers >= 0
-    true_areas = truth.areas
-    if np.isnan(true_areas).any():
-        true_areas = _areas_by_pixels(truth, rows, counts)
-    own = np.flatnonzero(is_known)
-    true_numbers, pred_numbers, shared = true_order[places[own]], pred_numbers[own], counts[own]
-
-    same = truth.categories[true_numbers] == categories[pred_numbers]
-    fits = np.flatnonzero(same & ~truth.crowds[true_numbers])
-    one, other = true_numbers[fits], pred_numbers[fits]
-    unions = areas[other] + true_areas[one] - shared[fits] - forgiven[other]
-    if (unions <= 0).any():
-        first = one[unions <= 0][0]
+    if np.uint64 in (rows.dtype, cols.dtype):
+        raise ValueError("true and pred must hold ids below 2**63")
+    order1, order2 = np.argsort(truth.ids), np.argsort(found.ids)
+    true_categories, pred_categories = truth.categories[order1], found.categories[order2]
+    ids = found.ids[order2]
+    matched, ious = np.empty(len(counts), np.int64), np.empty(len(counts))
+    is_missed, is_spurious = np.empty(len(order1), np.bool_), np.empty(len(order2), np.bool_)
+    count, fault, place = MATCH_SEGMENTS.serial(
+        (rows, cols, counts),
+        (truth.ids[order1], true_categories, _crowds_of(truth)[order1], truth.areas[order1]),
+        (ids, pred_categories),
+        (matched, ious, is_missed, is_spurious),
+    )
+    if fault == UNKNOWN:
         raise ValueError(
-            f"true_segments tells the area {true_areas[first]:g} of the segment "
-            f"{truth.ids[first]}, which has more pixels"
+            f"pred has pixels of the segment {place}, which pred_segments does not have"
         )
-    ious = shared[fits] / unions
-    hits = ious > 0.5
-    matched, ious = truth.categories[one[hits]], ious[hits]
-    is_missed = ~truth.crowds
-    is_missed[one[hits]] = False
-    is_spurious = np.ones(size, np.bool_)
-    is_spurious[other[hits]] = False
+    if fault == ABSENT:
+        raise ValueError(f"pred_segments has the segment {ids[place]}, of which pred has no pixels")
+    if fault == TOO_SMALL:
+        number = order1[place]
+        raise ValueError(
+            f"true_segments tells the area {truth.areas[number]:g} of the segment "
+            f"{truth.ids[number]}, which has more pixels"
+        )
+    return MatchedSegments(
+        matched[:count], ious[:count], pred_categories[is_spurious], true_categories[is_missed]
+    )
 
+
+def _crowds_of(truth: Segments) -> Array:
+    """Which segments are crowds, and which of these the last of their category."""
+    kinds = truth.crowds.astype(np.int64)
     if truth.crowds.any():
         crowds = np.flatnonzero(truth.crowds)
         last = dict(zip(truth.categories[crowds].tolist(), crowds.tolist(), strict=True))
-        forgives = np.zeros(len(truth.ids), np.bool_)
-        forgives[list(last.values())] = True
-        on_crowd = np.flatnonzero(same & forgives[true_numbers])
-        forgiven += np.bincount(pred_numbers[on_crowd], weights=shared[on_crowd], minlength=size)
-    is_spurious &= forgiven / areas <= 0.5
-    return MatchedSegments(matched, ious, categories[is_spurious], truth.categories[is_missed])
-
-
-def _areas_by_pixels(truth: Segments, rows: Array, counts: Array) -> Array:
-    """The areas of the truth, counted where they are not told."""
-    ids, areas, _ = label_areas(rows, counts)
-    pixels = dict(zip(ids.tolist(), areas.tolist(), strict=True))
-    counted = np.array([pixels.get(number, 0.0) for number in truth.ids.tolist()])
-    return np.where(np.isnan(truth.areas), counted, truth.areas)
-
-
-def _refuse_ids(told: Array, occurring: Array) -> None:
-    """Raise the error that tells which segment of the prediction has no pixels, or no entry."""
-    unknown = sorted(set(occurring.tolist()) - set(told.tolist()))
-    if unknown:
-        raise ValueError(
-            f"pred has pixels of the segment {unknown[0]}, which pred_segments does not have"
-        )
-    absent = sorted(set(told.tolist()) - set(occurring.tolist()))
-    raise ValueError(f"pred_segments has the segment {absent[0]}, of which pred has no pixels")
+        kinds[list(last.values())] = LAST_CROWD
+    return kinds

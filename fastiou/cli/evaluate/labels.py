@@ -132,7 +132,7 @@ def evaluate_labels(
                 try:
                     evaluator.update(one, two)
                 except (TypeError, ValueError) as error:
-                    raise FileError(_path_of(truth, found, str(error)), str(error)) from None
+                    raise _fault(truth, found, (number, other), str(error)) from None
     result = evaluator.compute()
     numbers = result.as_dict()
     if not quiet:
@@ -154,9 +154,11 @@ def evaluate_labels(
     check_required(numbers, required)
 
 
-def _path_of(truth: LabelFile, found: LabelFile, message: str) -> Path:
-    """The file that a message about an argument is about."""
-    return found.path if message.startswith("pred ") else truth.path
+def _fault(truth: LabelFile, found: LabelFile, numbers: tuple[int, int], message: str) -> FileError:
+    """The error of what is said of an argument, which begins with its name."""
+    file, number = (found, numbers[1]) if message.startswith("pred ") else (truth, numbers[0])
+    where = file.names[number] if file.names else None if file.count == 1 else f"frame {number}"
+    return FileError(file.path, message.removeprefix("pred ").removeprefix("true "), None, where)
 
 
 def _table(result: InstanceMatching) -> Any:

@@ -14,7 +14,7 @@ The package is built in floors. Imports only go down::
     arrays      any library's arrays in, and results back in kind
     cpu, cuda   relations as loops; they know no geometry, which comes as an argument
     geometry    what a geometry is
-    parsing     text to columns, in compiled loops
+    parsing     text to columns, and packed PNG to numbers, in compiled loops
     runtime     compiling, threads, steps, memory
     metrics     the formulas
 

@@ -19,6 +19,7 @@ import fastiou
 from fastiou import Masks
 from fastiou.runtime import kernel as compilation
 from fastiou.runtime import steps, threads
+from fastiou.segmentation import labels as label_images
 
 Rng = np.random.Generator
 Work = Callable[[], Any]
@@ -127,6 +128,10 @@ CUT: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         lambda labels: fastiou.label_overlap(*labels),
         lambda rng: np.repeat(rng.integers(0, 9, (2, 700, 60)), 10, axis=2),
     ),
+    "instance_matching": (
+        lambda labels: fastiou.instance_matching(*labels, [0.1, 0.5]),
+        lambda rng: np.repeat(rng.integers(0, 9, (2, 700, 60)), 10, axis=2),
+    ),
     "confusion_matrix": (
         lambda labels: fastiou.confusion_matrix(*labels, 30),
         lambda rng: rng.integers(0, 30, (2, 700, 600)),
@@ -152,6 +157,7 @@ def test_every_long_call_is_cut_by_time(
     work, prepare = CUT[name]
     given = prepare(rng)
     monkeypatch.setattr(steps, "STEP", 30_000)
+    monkeypatch.setattr(label_images, "FEW_PIXELS", 0)  # so small an image is counted in one go
     run = threads.run
     taken: list[tuple[float, str]] = []
 

@@ -67,6 +67,7 @@ LIBRARIES = {
     "np.unique": Library(),
     "np.unique int32": Library(),
     "np.bincount": Library(),
+    "stardist's formula": Library("scipy"),
     "scipy COO": Library("scipy"),
     "shapely STRtree": Library("shapely"),
     "shapely, tree ready": Library("shapely"),

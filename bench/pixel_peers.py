@@ -115,6 +115,45 @@ def _coo() -> Contender:
     return Contender(set_up, read)
 
 
+# ---- objects of label images -------------------------------------------------------------------
+
+#: What matches score at least: those of the Data Science Bowl 2018.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+def _instance_matching() -> Contender:
+    def set_up(scene: Scene) -> Call:
+        import fastiou
+
+        return lambda: fastiou.instance_matching(*scene, THRESHOLDS)
+
+    return Contender(set_up, lambda result: result.tp.astype(float))
+
+
+def _assignment() -> Contender:
+    """The procedure of stardist: dense scores of all objects, and an assignment by threshold."""
+
+    def set_up(scene: Scene) -> Call:
+        from scipy.optimize import linear_sum_assignment
+
+        keys, span = _joint_key(scene, np.int64)
+        height = int(scene.array1.max()) + 1
+
+        def call() -> Array:
+            shared = np.bincount(keys().reshape(-1), minlength=height * span).reshape(height, span)
+            unions = shared.sum(0) + shared.sum(1)[:, np.newaxis] - shared
+            scores = (shared / np.maximum(unions, 1)).astype(np.float32)[1:, 1:]
+            found = []
+            for threshold in THRESHOLDS.tolist():
+                costs = -(scores >= threshold).astype(float) - scores / (2 * min(scores.shape))
+                found.append(np.count_nonzero(scores[linear_sum_assignment(costs)] >= threshold))
+            return np.array(found)
+
+        return call
+
+    return Contender(set_up, lambda result: result.astype(float))
+
+
 # ---- soft IoU ----------------------------------------------------------------------------------
 
 SMOOTH = 1e-6
@@ -172,6 +211,24 @@ PIXEL_WORKLOADS: dict[str, Workload] = {
         "pixels per side. np.unique and np.bincount count a joint key of both labels, which is "
         "made within the time: as int64, or as int32, which holds it up to some 46,000 labels. "
         "np.bincount makes a table of all labels by all labels. The bound is reading both images.",
+    ),
+    "instance-matching": Workload(
+        "Objects of two label images matched at ten thresholds",
+        "pixels per side",
+        labels,
+        (256, 512, 1_024, 2_048),
+        {
+            "read": read_bound(lambda scene: scene),
+            "fastiou": _instance_matching(),
+            "stardist's formula": _assignment(),
+        },
+        0.0,
+        (1_024,),
+        ("pixels", lambda size: size**2),
+        "The images of label-overlap. The formula of stardist is that of its matching, in NumPy "
+        "and SciPy: a dense table of all objects by all objects, and an assignment for each "
+        "threshold. The bound is reading both images.",
+        functions=("instance_matching",),
     ),
     "soft-iou": Workload(
         "Soft IoU of two float32 arrays",

@@ -64,10 +64,8 @@ def test_files_of_several_frames(rng, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--require", "AP=0.99"], "AP is 0."),
-        (["--require", "no=1"], "--require must name one of AP, AJI, n_true, n_pred, AP@0.5"),
-        (["--require", "AP"], "--require must be NAME=NUMBER, got 'AP'"),
-        (["--require", "AP=x"], "--require must be NAME=NUMBER, got 'AP=x'"),
+        (["--require", "no=1"], "--require no: the scores are AP, AJI, n_true, n_pred, AP@0.5"),
+        (["--require", "AP"], "--require must be NAME=VALUE, got 'AP'"),
         (["--threshold", "0"], "thresholds must be greater than 0 and at most 1, got 0.0"),
     ],
 )
@@ -76,6 +74,13 @@ def test_options_that_are_refused(rng, tmp_path, options, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_is_required(rng, tmp_path):
+    result = run("eval", "labels", *folders(tmp_path, *cells(rng)), "--require", "AP=0.99")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("fastiou: AP is 0.")
+    assert result.stderr.endswith(", and 0.99 is required\n")
 
 
 def test_images_that_are_refused(rng, tmp_path):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastiou.arrays.checks import whole_number
 from fastiou.evaluation.paired_images import ImageNames, paired_images
 from fastiou.evaluation.panoptic_result import (
     PanopticAverage,
@@ -65,11 +66,7 @@ def _categories_of(value: Any) -> _Categories:
         if not isinstance(category, Mapping) or "id" not in category:
             raise TypeError(f"categories must hold dicts with id, got {described(category)}")
         number, thing = category["id"], category.get("isthing", -1)
-        if isinstance(number, bool) or not hasattr(number, "__index__"):
-            raise TypeError(
-                f"categories must have integers as id, got {described(number)} in category "
-                f"{position}"
-            )
+        number = whole_number(f"id of category {position}", number)
         if thing not in (-1, 0, 1):
             raise ValueError(
                 f"categories must have 0 or 1 as isthing, got {described(thing)} in category "
@@ -77,7 +74,7 @@ def _categories_of(value: Any) -> _Categories:
             )
         if number in ids:
             raise ValueError(f"categories has the id {number} twice")
-        ids.append(number.__index__())
+        ids.append(number)
         things.append(int(thing))
         names.append(str(category.get("name", "")))
     return _Categories(np.array(ids, np.int64), np.array(things, np.int8), np.array(names, np.str_))

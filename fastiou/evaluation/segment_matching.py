@@ -80,7 +80,8 @@ def segments_of(name: str, value: Any) -> Segments:
         areas = np.array([math.nan if area is None else area for area in told], np.float64)
     except (TypeError, ValueError):
         areas = np.empty(0)
-    if areas.shape != ids.shape or (areas < 0).any() or np.isinf(areas).any():
+    is_told = not np.isnan(areas).any() or np.isnan(areas).sum() == told.count(None)
+    if areas.shape != ids.shape or (areas < 0).any() or np.isinf(areas).any() or not is_told:
         _refuse(name, "area", told)
     if len(ids) and ids.min() <= VOID:
         raise ValueError(

@@ -84,7 +84,7 @@ def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> P
     """
     data = read_content(path, EXPECTED)
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise FileError(
             path, f"not JSON: {error.msg} (column {error.colno})", EXPECTED, error.lineno
@@ -114,6 +114,11 @@ def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> P
             raise FileError(path, f"the image {image} again", "each image once", where)
         images[image] = PanopticImage(place / entry["file_name"], entry["segments_info"])
     return PanopticFile(path, images, categories)
+
+
+def _refuse_constant(name: str) -> None:
+    """What Python reads as a number, and JSON does not have."""
+    raise ValueError(f"{name} is no number")
 
 
 def _folder_of(path: Path) -> Path:
@@ -167,6 +172,8 @@ def read_ids(path: Path, blocks: _Blocks | None = None) -> Array:
         missing = isinstance(error, FileNotFoundError)
         what = "no such file" if missing else f"cannot be read: {error.strerror or error}"
         raise FileError(path, what) from None
+    except ValueError:  # a byte of 0 in the name
+        raise FileError(path, "no name of a file") from None
     numbers = _plain_ids(data, blocks or _Blocks())
     if numbers is not None:
         return numbers

@@ -168,6 +168,15 @@ def test_labels_of_any_size_and_shape(rng: np.random.Generator) -> None:
     assert fastiou.instance_matching(*(iter(images) for images in stack)).n_images == 2
 
 
+def test_tensors(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    true, pred = (image.astype(np.int32) for image in cells(rng, 48))
+    expected = fastiou.instance_matching([true, true], [pred, true], THRESHOLDS)
+    tensors = torch.from_numpy(true), torch.from_numpy(pred)
+    found = fastiou.instance_matching([tensors[0]] * 2, [tensors[1], true], THRESHOLDS)
+    assert found.as_dict() == expected.as_dict()
+
+
 # ---- order, split and threads ------------------------------------------------------------------
 
 

@@ -314,6 +314,27 @@ def test_more_files_that_are_refused(rng: np.random.Generator, tmp_path: Path) -
         fastiou.panoptic_quality(truth, [[1]])
 
 
+def test_changed_bytes_are_told(rng: np.random.Generator, tmp_path: Path) -> None:
+    """300 changed files: a number or one clear error, and nothing else."""
+    truth, pred = written(tmp_path, [drawn_image(rng) for _ in range(2)])
+    for path in (truth, pred):
+        data = path.read_bytes()
+        for place in rng.integers(0, len(data), 150):
+            changed = bytearray(data)
+            changed[place] = rng.choice([0, 34, 44, 45, 57, 91, 93, 101, 123, 125, 200])
+            path.write_bytes(bytes(changed))
+            with contextlib.suppress(ValueError):
+                assert 0 <= fastiou.panoptic_quality(truth, pred).pq <= 1
+        for end in rng.integers(0, len(data) - 1, 20):
+            path.write_bytes(data[:end])
+            with pytest.raises(ValueError, match=r"\.json"):
+                fastiou.panoptic_quality(truth, pred)
+        path.write_bytes(data)
+    truth.write_text(truth.read_text().replace('"area": ', '"area": NaN, "are": ', 1))
+    with pytest.raises(ValueError, match=r"gt\.json: cannot be read as JSON \(NaN is no number\)"):
+        fastiou.panoptic_quality(truth, pred)
+
+
 # ---- errors of arrays --------------------------------------------------------------------------
 
 
@@ -334,6 +355,12 @@ ONE = [[7]]
         ([segment(7)] * 2, [segment(7)], ValueError, "true_segments has the id 7 twice"),
         ([segment(7, iscrowd=2)], [segment(7)], ValueError, "0 or 1 as iscrowd, got 2 in segment"),
         ([segment(7, area=-1)], [segment(7)], ValueError, "a number of pixels as area, got -1 in"),
+        (
+            [segment(7, area=float("nan"))],
+            [segment(7)],
+            ValueError,
+            "as area, got nan in segm",
+        ),
         ([segment(7, area="x")], [segment(7)], TypeError, "a number of pixels as area, got 'x'"),
         ([segment(7, area=0)], [segment(7)], ValueError, "the area 0 of the segment 7, which has"),
         ([segment(7, 9)], [segment(7)], ValueError, "true_segments has the category 9, which cat"),
@@ -357,7 +384,7 @@ def test_segments_that_are_refused(
         ((ONE, ONE), {"pred_folder": "a"}, ValueError, "pred_folder must be None with arrays"),
         ((ONE, ONE), {"categories": 3}, TypeError, "categories must be a list of dicts with id"),
         ((ONE, ONE), {"categories": [{}]}, TypeError, "categories must hold dicts with id, got"),
-        ((ONE, ONE), {"categories": {1.5: 1}}, TypeError, "integers as id, got 1.5 in category 0"),
+        ((ONE, ONE), {"categories": {1.5: 1}}, TypeError, "id of category 0 must be an integer"),
         ((ONE, ONE), {"categories": {1: 7}}, ValueError, "0 or 1 as isthing, got 7 in category 0"),
         ((ONE, ONE), {"categories": [{"id": 1}] * 2}, ValueError, "categories has the id 1 twice"),
         (([np.array(ONE)], ONE), {}, ValueError, "true holds several images and pred is one"),

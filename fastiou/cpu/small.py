@@ -8,6 +8,7 @@ left to these: then a kernel says that it could not.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -79,6 +80,7 @@ class SmallKernels(NamedTuple):
     #: unmatched_cols) -> int`: the matches, and how many; -1 where it could not.
     greedy: Kernel
     optimal: Kernel
+    most: Kernel
     #: `(members, layout, groups, set2, grid, limit, offsets, cols, values) -> int` fills the pairs
     #: of each row with a set that a grid was built over (see `cpu.walk`), sorted by column, and
     #: (n + 1,) where rows begin. Groups are (n,) int32 or (1,), as those of the set, and -1 for
@@ -121,6 +123,34 @@ def match_optimally(offsets: Array, cols: Array, values: Array, size2: int) -> A
         assign.fill(state, 0)
         find_optimal(arrays, bids, state, NO_PAUSE)
     return optimal_result(is_turned, arrays)
+
+
+@inlined
+def match_most(offsets: Array, cols: Array, values: Array, size2: int) -> Any:
+    """The same of a matching of as many as there can be; see `relations.match` for how."""
+    size1, count = len(offsets) - 1, offsets[-1]
+    matched, seen = heap_array(values, size1), heap_array(cols, size2)
+    assign.fill(seen, 0)
+    rows_met = cols_met = 0
+    low, high = np.inf, 0.0
+    for row in range(size1):
+        rows_met += offsets[row + 1] > offsets[row]
+        for k in range(offsets[row], offsets[row + 1]):
+            cols_met += seen[cols[k]] == 0
+            seen[cols[k]] = 1
+            low, high = min(low, np.float64(values[k])), max(high, np.float64(values[k]))
+    raised = np.empty(count, np.float64)
+    if count > 0:
+        scale = 2.0 ** -math.frexp(high)[1]
+        raise_by = math.ceil(min(rows_met, cols_met) * (high - low) * scale + 1)
+        for k in range(count):
+            raised[k] = np.float64(values[k]) * scale + raise_by
+    partners, _, holders = match_optimally(offsets, cols, raised, size2)
+    for row in range(size1):
+        for k in range(offsets[row], offsets[row + 1]):
+            if cols[k] == partners[row]:
+                matched[row] = values[k]
+    return partners, matched, holders
 
 
 @inlined
@@ -449,6 +479,7 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         kernel(nms, "nms"),
         kernel(matching(match_greedily), "greedy"),
         kernel(matching(match_optimally), "optimal"),
+        kernel(matching(match_most), "most"),
         kernel(built_pairs, "built-pairs"),
         kernel(fill_columns, "columns"),
     )

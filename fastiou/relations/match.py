@@ -175,7 +175,7 @@ def match(
         type(a) is np.ndarray
         and type(b) is np.ndarray
         and type(method) is str
-        and method in ("greedy", "optimal")
+        and method in ("greedy", "optimal", "most")
         and scores is None
         and iscrowd is None
     ):
@@ -214,9 +214,7 @@ def match(
         minimum = min(minimum, float(result_dtype(set1, set2).type(COCO_HIGHEST)))
     if ranks is None:
         known = small.checked_groups(groups, set1.size, set2.size, False)
-        few = None
-        if method != "most":
-            few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
+        few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
         if few is not None:
             return sourced(Match(*(hand_back(part, set1, set2) for part in few)), source)
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")

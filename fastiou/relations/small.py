@@ -336,8 +336,7 @@ def matches(
     numbers = np.empty(3 * count1 + count2, np.int64)
     rows, cols, left = numbers[:count1], numbers[count1 : 2 * count1], numbers[2 * count1 :]
     values = np.empty(count1, a.dtype)
-    kernel = kind.kernels.greedy if method == "greedy" else kind.kernels.optimal
-    count = kernel(
+    count = getattr(kind.kernels, method)(
         a, b, kind.layout, *codes, least_from(a.dtype, threshold), rows, cols, values,
         left[:count1], left[count1:],
     )  # fmt: skip

@@ -48,6 +48,7 @@ def relations(rng: np.random.Generator, a: Array, b: Array, **options: Any) -> d
         "greedy": lambda: fastiou.match(a, b, 0.1, **options),
         "greedy in groups": lambda: fastiou.match(a, b, 0.1, groups=groups, **options),
         "optimal": lambda: fastiou.match(a, b, 0.1, method="optimal", **options),
+        "most": lambda: fastiou.match(a, b, 0.1, method="most", **options),
         "nms": lambda: fastiou.nms(a, scores, 0.3, **options),
         "nms in groups": lambda: fastiou.nms(a, scores, 0.3, groups=groups[0], **options),
         "nms of some": lambda: fastiou.nms(
@@ -155,7 +156,7 @@ def test_what_one_call_is_for(rng: np.random.Generator) -> None:
         assert small.pairs(one, other, False, 0.5, "iou", fmt, None) is not None
         assert small.topk(one, other, 2, 0.0, "iou", fmt, None) is not None
         assert small.nms(one, one, one[:, 0].copy(), 0.5, None, "iou", fmt, 0.0) is not None
-        for method in ("greedy", "optimal"):
+        for method in ("greedy", "optimal", "most"):
             assert small.matches(one, other, 0.5, method, "iou", fmt, None) is not None
         assert small.aligned(one, one, fmt, "iou") is not None
         assert small.dense(one, other, fmt, "iou", None, lambda: None) is not None

@@ -13,6 +13,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from fastiou.parsing.decimals import nearest_float
+from fastiou.runtime.bit_vectors import count_zeros_below
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import address, any_word_at, byte_at, int64_at
 from fastiou.typing import Array
@@ -84,19 +85,21 @@ def is_digit(byte: int) -> bool:
 
 @register_jitable
 def plain_letters(start: int) -> int:
-    """How many letters of a string can be stepped over at an address: none is special. Not all are.
+    """How many letters of a string follow at an address before one that is special.
 
     Eight are read at once, where they lie in one page of memory: those behind the end of a text may
-    not be there.
+    not be there. Where a page ends, fewer may be told.
     """
     first = start
     while start & (PAGE - 1) <= PAGE - 8:
         word = any_word_at(start, 0)
-        # A byte of 0 has its upper bit set by these, and perhaps one above it.
+        # Of the bytes with their upper bit set by these, the first is 0.
         quotes, escapes = word ^ QUOTES, word ^ BACKSLASHES
         special = (quotes - ONES) & ~quotes | (escapes - ONES) & ~escapes
         special |= (word - ONES * np.uint64(SPACE)) & ~word
-        if special & UPPER_BITS != np.uint64(0):
+        special &= UPPER_BITS
+        if special != np.uint64(0):
+            start += count_zeros_below(special) >> 3
             break
         start += 8
     return start - first
@@ -182,6 +185,13 @@ def _after_value(text: int, at: int) -> int:
             at = _after_string(text, at)
         elif byte == MINUS or is_digit(byte):
             at = after_number(text, at)
+            if depth > 0 and kinds & 1 == 0:  # the numbers that follow in the list
+                while at >= 0 and byte_at(text, at) == COMMA:
+                    follows = at + 2 if byte_at(text, at + 1) == SPACE else at + 1
+                    byte = byte_at(text, follows)
+                    if not (byte == MINUS or is_digit(byte)):
+                        break
+                    at = after_number(text, follows)
         elif byte in (OPENED, LIST_OPENED):
             if depth == DEEPEST:
                 return FAULT

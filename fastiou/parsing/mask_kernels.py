@@ -6,6 +6,7 @@ or one that is rare, is told apart and left to Python's parser.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
@@ -17,16 +18,21 @@ from fastiou.parsing.json_kernels import (
     FAULT,
     LIST_CLOSED,
     LIST_OPENED,
+    ONES,
     OPENED,
+    PAGE,
     QUOTE,
+    QUOTES,
+    UPPER_BITS,
     after_blanks,
     integer,
     number,
     plain_letters,
 )
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
+from fastiou.runtime.bit_vectors import count_ones, count_zeros_below, low_bits
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import address, byte_at
+from fastiou.runtime.vectors import address, any_word_at, byte_at
 from fastiou.typing import Array
 
 __all__ = ["DESCRIBE", "READ_COUNTS", "READ_RINGS"]
@@ -36,6 +42,10 @@ SIZE, COUNTS = tuple(b'"size"'), tuple(b'"counts"')
 
 #: The last byte that numbers have besides blanks, and commas.
 SMALL_E = ord("e")
+
+# eight bytes of one kind, and what lifts a bracket to 128
+COMMAS = ONES * np.uint64(COMMA)
+BELOW_BRACKETS = ONES * np.uint64(128 - LIST_OPENED)
 
 #: Bytes of a number and the blanks around it. Of some thousands of digits Python makes no number.
 LONGEST = 1000
@@ -136,6 +146,40 @@ def _describe_runs(text: int, at: int) -> tuple[int, int, int, int, int]:
 
 
 @register_jitable
+def _describe_ring(text: int, at: int) -> tuple[int, int]:
+    """How many numbers a ring has, from behind its bracket on, and where it ends."""
+    numbers, passed = 1, 0
+    while True:
+        while (text + at) & (PAGE - 1) <= PAGE - 8:  # see `plain_letters`
+            word = any_word_at(text + at, 0)
+            quotes, commas = word ^ QUOTES, word ^ COMMAS
+            # Brackets, braces and letters but E, and quotes. The first of these is told right.
+            special = (word + BELOW_BRACKETS) | word | (quotes - ONES) & ~quotes
+            special &= UPPER_BITS
+            # The upper bits of the bytes that are commas, all told right.
+            commas = ~((commas | UPPER_BITS) - ONES | commas) & UPPER_BITS
+            if special != np.uint64(0):
+                plain = count_zeros_below(special) >> 3
+                numbers += count_ones(commas & low_bits(8 * plain))
+                at += plain
+                break
+            found = count_ones(commas)
+            numbers += found
+            passed = passed + 8 if found == 0 else 0
+            if passed > LONGEST:
+                return 0, FAULT
+            at += 8
+        byte = byte_at(text, at)
+        at += 1
+        if byte == COMMA:
+            numbers += 1
+        elif byte == LIST_CLOSED:
+            return numbers, at
+        elif byte > SMALL_E or byte in (LIST_OPENED, QUOTE):
+            return 0, FAULT
+
+
+@register_jitable
 def _describe_rings(text: int, at: int) -> tuple[int, int]:
     """How many numbers and rings a list of rings has, from its bracket on; 0 if it is another."""
     numbers, rings = 0, 0
@@ -143,21 +187,7 @@ def _describe_rings(text: int, at: int) -> tuple[int, int]:
         at = after_blanks(text, at + 1)
         if byte_at(text, at) != LIST_OPENED:
             return 0, 0
-        own = 1
-        at += 1
-        begin = at
-        while True:
-            byte = byte_at(text, at)
-            at += 1
-            if byte in (COMMA, LIST_CLOSED):
-                if at - begin > LONGEST:
-                    return 0, 0
-                begin = at
-                if byte == LIST_CLOSED:
-                    break
-                own += 1
-            elif byte > SMALL_E or byte in (LIST_OPENED, QUOTE):
-                return 0, 0
+        own, at = _describe_ring(text, at + 1)
         if own < FEWEST or own & 1:
             return 0, 0
         numbers += own

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ from fastiou.parsing.json_columns import (
     is_utf8,
     read_objects,
 )
+from fastiou.parsing.json_kernels import FAULT, SKIP_VALUE
+from fastiou.parsing.mask_kernels import DESCRIBE
 
 KINDS = {"id": INTEGER, "image_id": INTEGER, "score": NUMBER, "bbox": FOUR_NUMBERS, "mask": PLACE}
 
@@ -271,6 +276,38 @@ def test_zeros_have_the_sign_that_json_gives() -> None:
     np.testing.assert_array_equal(
         np.signbit(found.columns["score"]), np.signbit(expected), strict=True
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects a page as Linux does")
+def test_nothing_is_read_behind_the_last_page() -> None:
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 2 * page)
+    room = np.frombuffer(memory, np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    second = ctypes.c_void_p(room.ctypes.data + page)
+    assert libc.mprotect(second, ctypes.c_size_t(page), 0) == 0
+    try:
+        for text in (
+            b'"abc\\"defghijklmnopqrstuvwxyz"',
+            b'"abcdefghijk',
+            b"[[1, 2.5, -3e5, 4]]",
+            b"[[",
+        ):
+            for shift in range(12):
+                own = text + bytes(1) * (1 + shift)
+                room[page - len(own) : page] = np.frombuffer(own, np.uint8)
+                start = page - len(own)
+                end = SKIP_VALUE.serial(room[:page], start)
+                whole = text.endswith((b'z"', b"]]"))
+                assert end == (start + len(text) if whole else FAULT)
+                if text.endswith(b"]]"):  # only JSON is described
+                    kinds, starts = np.empty(1, np.int8), np.empty(1, np.int64)
+                    sizes, amounts = np.empty((1, 2), np.int64), np.empty((1, 2), np.int64)
+                    places = np.array([[start, end]])
+                    DESCRIBE.serial(room[:page], places, kinds, sizes, starts, amounts)
+                    assert amounts.tolist() == [[0, 0]]
+    finally:
+        assert libc.mprotect(second, ctypes.c_size_t(page), mmap.PROT_READ | mmap.PROT_WRITE) == 0
 
 
 def test_large_exponents_of_numbers_with_many_zeros() -> None:

@@ -55,46 +55,59 @@ def _measure_one(
     text: int, at: int, end: int, doubled: int, height: int, width: int, box: Array
 ) -> int:
     """Fill the bounding box of one mask, and return its pixels; -1 if it is malformed."""
-    left, top, right, bottom = -1, height, 0, 0
-    area, index = 0, 0
+    left, top, right, bottom = width, height, 0, 0
+    area, total, signs = 0, 0, 0
     x, y = 0, 0
-    before, before_that = 0, 0
+    zeros, ones = 0, 0
+    is_first = True
     while at < end:
-        count, at = _number(text, at, end, doubled)
+        number, at = _number(text, at, end, doubled)
         if at < 0:
             return -1
-        if index > 2:
-            count += before_that
-        before_that, before = before, count
-        if count < 0:
-            return -1
-        first = y
+        count = number + zeros
+        zeros = 0 if is_first else count  # the third count is no difference yet
+        is_first = False
+        signs |= count
+        total += count
         y += count
-        if index & 1 and count > 0:
-            area += count
-            if left < 0:
-                left = x
-            if y > height:  # from the bottom of one column to the top of the next
-                top, bottom = 0, height
-                right = x + (y - 1) // height + 1
-            else:
-                top, bottom = min(top, first), max(bottom, y)
-                right = x + 1
-        if y >= height > 0:
-            y -= height
-            x += 1
-            if y >= height:
-                x += y // height
-                y %= height
-        if x > width or (x == width and y > 0) or (y > 0 and height == 0):
+        if y >= height:
+            x, y = _wrapped(x, y, height)
+        if at >= end:
+            break
+        number, at = _number(text, at, end, doubled)
+        if at < 0:
             return -1
-        index += 1
-    if x != width and width * height > 0:
+        ones += number
+        signs |= ones
+        total += ones
+        if ones > 0:
+            area += ones
+            left = min(left, x)
+            top = min(top, y)
+            y += ones
+            right = x + 1
+            bottom = max(bottom, y)
+            if y >= height:
+                if y > height:  # from the bottom of one column to the top of the next
+                    top, bottom = 0, height
+                    right += (y - 1) // max(height, 1)
+                x, y = _wrapped(x, y, height)
+    # Whatever lies outside makes the sum wrong, or another count negative.
+    if signs < 0 or total != height * width:
         return -1
-    found = left >= 0
-    box[0], box[1] = max(left, 0), top if found else 0
-    box[2], box[3] = right, bottom
+    if area == 0:
+        left, top = 0, 0
+    box[0], box[1], box[2], box[3] = left, top, right, bottom
     return area
+
+
+@register_jitable
+def _wrapped(x: int, y: int, height: int) -> tuple[int, int]:
+    """Column and row of a pixel that is below the end of a column."""
+    y -= height
+    if y < height:
+        return x + 1, y
+    return x + 1 + y // max(height, 1), y % max(height, 1)
 
 
 def _measure_letters(
@@ -133,34 +146,34 @@ def _fill_letters(
     """
     start = address(text)
     for k in prange(len(begins)):
-        left, top, width = boxes[k, 0], boxes[k, 1], boxes[k, 2] - boxes[k, 0]
+        left, top, width = boxes[k, 0], boxes[k, 1] >> 6, boxes[k, 2] - boxes[k, 0]
         height = sizes[k, 0]
         at, end = begins[k], ends[k]
-        index = 0
         x, y = np.int64(0), np.int64(0)
-        before, before_that = np.int64(0), np.int64(0)
+        zeros, ones = np.int64(0), np.int64(0)
+        is_first = True
         while at < end:
-            count, at = _number(start, at, end, doubled)
-            if index > 2:
-                count += before_that
-            before_that, before = before, count
-            if index & 1:
-                while count > 0:
-                    # Whole columns together: see `bits.FILL_RUNS`.
-                    columns = max(1, count // height) if y == 0 else 1
-                    high = min(height, y + count)
-                    set_pixels(words, starts[k] + x - left, width, top >> 6, columns, y, high)
-                    count -= (high - y) * columns
-                    y = high
-                    if y == height:
-                        y = np.int64(0)
-                        x += columns
-            else:
-                y += count
-                if y >= height > 0:
-                    x += y // height
-                    y %= height
-            index += 1
+            number, at = _number(start, at, end, doubled)
+            y += number + zeros
+            zeros = 0 if is_first else number + zeros
+            is_first = False
+            if y >= height:
+                x, y = _wrapped(x, y, height)
+            if at >= end:
+                break
+            number, at = _number(start, at, end, doubled)
+            ones += number
+            count = ones
+            while count > 0:
+                # Whole columns together: see `bits.FILL_RUNS`.
+                columns = max(1, count // height) if y == 0 and count > height else 1
+                high = min(height, y + count)
+                set_pixels(words, starts[k] + x - left, width, top, columns, y, high)
+                count -= (high - y) * columns
+                y = high
+                if y == height:
+                    y = np.int64(0)
+                    x += columns
 
 
 #: `(text, begins, ends, doubled, sizes, boxes, starts, words)`

@@ -1,0 +1,112 @@
+"""Run lengths in a text, measured and packed letter by letter: as their counts are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastiou import Masks
+from fastiou.geometries.masks.letters import Letters, measure_letters, pack_letters
+
+
+def letters_of(texts: list[bytes], sizes: list[tuple[int, int]], *, doubled: bool) -> Letters:
+    if doubled:
+        texts = [text.replace(b"\\", b"\\\\") for text in texts]
+    ends = np.cumsum([len(text) for text in texts])
+    begins = ends - [len(text) for text in texts]
+    text = np.frombuffer(b"".join(texts) + b"\0", np.uint8)
+    return Letters(text, begins, ends, np.array(sizes, np.int64).reshape(-1, 2), doubled)
+
+
+def check(texts: list[bytes], sizes: list[tuple[int, int]]) -> list[bool]:
+    """Which are valid: these are as `Masks.from_rle` has them, and it refuses the others."""
+    largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
+    for doubled in (False, True):
+        letters = letters_of(texts, sizes, doubled=doubled)
+        boxes, areas = measure_letters(letters)
+        valid = []
+        for i, (text, size) in enumerate(zip(texts, sizes, strict=True)):
+            entry = {"size": list(size), "counts": text}
+            try:
+                expected = Masks.from_rle([entry])
+            except ValueError:
+                assert areas[i] == -1
+                continue
+            valid.append(i)
+            assert areas[i] == expected.area[0]
+            assert boxes[i].tolist() == expected.boxes[0].tolist()
+        own = Letters(
+            letters.text, letters.begins[valid], letters.ends[valid], letters.sizes[valid], doubled
+        )
+        packed = Masks._of(pack_letters(own, boxes[valid], areas[valid], largest))
+        for place, i in enumerate(valid):
+            one = Masks.from_rle([{"size": list(sizes[i]), "counts": texts[i]}])
+            assert packed[place] == one.padded(largest)
+    return [bool(area >= 0) for area in areas]
+
+
+def encoded(counts: list[int]) -> bytes:
+    """COCO's code, for any counts."""
+    text = b""
+    for i, count in enumerate(counts):
+        number = count - counts[i - 2] if i > 2 else count
+        while True:
+            letter = number & 31
+            number >>= 5
+            more = number != (-1 if letter & 16 else 0)
+            text += bytes([48 + letter + 32 * more])
+            if not more:
+                break
+    return text
+
+
+SIZES = st.tuples(st.integers(0, 9) | st.integers(60, 200), st.integers(0, 9) | st.just(70))
+
+
+@given(st.lists(st.tuples(SIZES, st.lists(st.integers(0, 1000), max_size=12)), min_size=1))
+def test_any_counts(masks: list[Any]) -> None:
+    """Runs of none, and of many columns, which end as the image does."""
+    texts, sizes = [], []
+    for (height, width), counts in masks:
+        left = height * width
+        kept = []
+        for count in counts:
+            kept.append(min(count, left))
+            left -= kept[-1]
+        texts.append(encoded([*kept, left]))
+        sizes.append((height, width))
+    assert all(check(texts, sizes))
+
+
+@given(
+    st.lists(
+        st.tuples(SIZES, st.lists(st.integers(-5, 60), max_size=9) | st.binary(max_size=9)),
+        min_size=1,
+    )
+)
+def test_whatever_is_malformed(masks: list[Any]) -> None:
+    texts = [value if isinstance(value, bytes) else encoded(value) for _, value in masks]
+    # Where a backslash is doubled, no other may stand alone at the end.
+    check(texts, [size for size, _ in masks])
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_valid"),
+    [
+        ([48], True), ([0, 48], True), ([0, 0, 0, 48], True), ([47], False), ([49], False),
+        ([50, -2], False), ([10, -5, 43], False), ([-1, 49], False), ([], False),
+        ([2**34, 48 - 2**34], False), ([0] * 40 + [48], True), ([1] * 48, True),
+    ],
+)  # fmt: skip
+def test_sums(counts: list[int], is_valid: bool) -> None:
+    assert check([encoded(counts)], [(6, 8)]) == [is_valid]
+
+
+def test_numbers_that_are_too_long() -> None:
+    assert check([b"PPPPPPPP0", b"PPPPPPP0", b"P", b"0P", b"`1", b"`1" * 3], [(6, 8)] * 6)[:4] == (
+        [False] * 4
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
+from fastiou.evaluation.curve_kernels import ACCUMULATE
 from fastiou.evaluation.detection_matching import Matched, in_order, views
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
@@ -337,7 +338,7 @@ def accumulate(
     work = starts + numbers * np.arange(classes + 1)
     for first, last, share in steps.spans(work, each):
         threads.run(
-            kernels.ACCUMULATE, share, starts, detections, weights, wanted,
+            ACCUMULATE, share, starts, detections, weights, wanted,
             (protocol.recalls, limits, thresholds, protocol.spacing), results, first, last,
         )  # fmt: skip
     precision, scores, recall, areas = results

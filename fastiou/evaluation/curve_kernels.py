@@ -1,0 +1,190 @@
+"""The loops of detection scores: what matches add up to, as curves of precision and recall.
+
+Bits tell what is matched and what is ignored, as `detection_kernels` has them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numba.extending import register_jitable
+
+from fastiou.evaluation.detection_kernels import WORD
+from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.vectors import heap_array, heap_rows
+from fastiou.typing import Array
+
+__all__ = ["ACCUMULATE"]
+
+
+@register_jitable
+def _bits_at(words: Array, row: int, first: int, count: int) -> Any:
+    """Some bits of a row, at most 64, as a number."""
+    word, low = first // WORD, first % WORD
+    bits = words[row, word] >> np.uint64(low)
+    if low + count > WORD:
+        bits |= words[row, word + 1] << np.uint64(WORD - low)
+    if count < WORD:
+        bits &= (np.uint64(1) << np.uint64(count)) - np.uint64(1)
+    return bits
+
+
+def _accumulate(
+    starts: Array,
+    detections: Any,
+    weights: Array,
+    truths: Array,
+    rules: Any,
+    results: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Precision and recall of classes, as COCO adds them up.
+
+    Parameters
+    ----------
+    starts
+        (class + 1,): where the detections of each class begin.
+    detections
+        `KEPT`, each (n,) or (n, word), by class and falling score.
+    weights
+        (image,) int64: how often each image counts.
+    truths
+        (class, range): how many there are to be found.
+    rules
+        recalls (r,), ascending; numbers of detections of an image and class that count, (limit,),
+        ascending; how many thresholds there are; and what is added to what is divided by.
+    results
+        precision and scores (threshold, recall, class, range, limit), recall and areas under the
+        curve (threshold, class, range, limit).
+    first, last
+        The classes of this step.
+    """
+    images, _, scores, ranks, matched, ignored = detections
+    recalls, limits, thresholds, spacing = rules
+    precision, best_scores, recall, areas = results
+    one = np.uint64(1)
+    ranges = truths.shape[1]
+    kinds = len(limits) * thresholds
+    for label in prange(first, last):
+        begin, end = starts[label], starts[label + 1]
+        # Where the lists of each range begin, one for each limit and threshold.
+        rooms, lists = heap_array(starts, ranges), heap_array(starts, ranges + 1)
+        lists[0] = 0
+        for a in range(ranges):
+            rooms[a] = min(truths[label, a], end - begin)
+            lists[a + 1] = lists[a] + kinds * rooms[a]
+        # What is right, and has been wrong, whenever there is one more right, and its row.
+        rights, wrongs, rows = (
+            heap_array(ranks, lists[ranges]), heap_array(ranks, lists[ranges]),
+            heap_array(ranks, lists[ranges]),
+        )  # fmt: skip
+        right, steps = heap_rows(starts, ranges, kinds), heap_rows(starts, ranges, kinds)
+        # Wrong so far, where another threshold has a match and where none has. What the limit
+        # before counts, too, is counted there.
+        wrong, wrong_always = (
+            heap_rows(starts, ranges, kinds), heap_rows(starts, ranges, len(limits) + 1),
+        )  # fmt: skip
+        best = heap_array(recalls, len(limits) + 1)  # the first score, -inf before
+        for limit in range(len(limits) + 1):
+            best[limit] = -np.inf
+        for a in range(ranges):
+            for kind in range(kinds):
+                right[a, kind] = 0
+                wrong[a, kind] = 0
+                steps[a, kind] = 0
+            for limit in range(len(limits) + 1):
+                wrong_always[a, limit] = 0
+        for row in range(begin, end):
+            weight = weights[images[row]]
+            # Without branches, which would be guessed wrongly as often as not. What no limit counts
+            # goes behind the last.
+            lowest = 0
+            for limit in range(len(limits)):
+                lowest += ranks[row] >= limits[limit]
+            if weight == 0:
+                continue
+            best[lowest] = max(best[lowest], scores[row])
+            is_matched = False
+            for word in range(matched.shape[1]):
+                is_matched |= matched[row, word] != 0
+            if not is_matched:
+                for a in range(ranges):
+                    is_ignored = np.int64(_bits_at(ignored, row, a * thresholds, 1))
+                    wrong_always[a, lowest] += weight * (1 - is_ignored)
+                continue
+            if lowest == len(limits):
+                continue
+            for a in range(ranges):
+                for low in range(0, thresholds, WORD):
+                    count = min(thresholds - low, WORD)
+                    matches = _bits_at(matched, row, a * thresholds + low, count)
+                    counts = ~_bits_at(ignored, row, a * thresholds + low, count)
+                    errors = ~matches & counts
+                    for t in range(count):
+                        kind = lowest * thresholds + low + t
+                        wrong[a, kind] += weight * np.int64((errors >> np.uint64(t)) & one)
+                    hits = matches & counts
+                    t = low
+                    while hits != 0:
+                        if hits & one:
+                            all_wrong = 0
+                            for limit in range(len(limits)):
+                                kind = limit * thresholds + t
+                                all_wrong += wrong[a, kind] + wrong_always[a, limit]
+                                if limit >= lowest:
+                                    place = lists[a] + kind * rooms[a] + steps[a, kind]
+                                    right[a, kind] += weight
+                                    rights[place] = right[a, kind]
+                                    wrongs[place] = all_wrong
+                                    rows[place] = row
+                                    steps[a, kind] += 1
+                        hits >>= one
+                        t += 1
+        for limit in range(1, len(limits)):
+            best[limit] = max(best[limit], best[limit - 1])
+        heights = heap_array(recalls, min(end - begin, lists[ranges]) + 1)
+        # What is told of all ranges and limits lies together in the results.
+        told = heap_rows(recalls, 2 * ranges * kinds, len(recalls))
+        for a in range(ranges):
+            wanted = truths[label, a]
+            for kind in range(kinds):
+                limit, t = kind // thresholds, kind % thresholds
+                place = 2 * (kinds * a + kind)
+                own = lists[a] + kind * rooms[a]
+                found = steps[a, kind]
+                highest = 0.0
+                area = 0.0
+                for step in range(found - 1, -1, -1):
+                    of_all = float(wrongs[own + step] + rights[own + step]) + spacing
+                    highest = max(highest, rights[own + step] / of_all)
+                    heights[step] = highest
+                    before = 0.0 if step == 0 else rights[own + step - 1] / wanted
+                    area += (rights[own + step] / wanted - before) * highest
+                areas[t, label, a, limit] = -1 if wanted == 0 else area
+                recall[t, label, a, limit] = -1 if wanted == 0 else right[a, kind] / wanted
+                step = 0
+                for r in range(len(recalls)):
+                    while step < found and rights[own + step] / wanted < recalls[r]:
+                        step += 1
+                    told[place, r] = 0 if wanted > 0 else -1
+                    told[place + 1, r] = told[place, r]
+                    if step < found:
+                        told[place, r] = heights[step]
+                        told[place + 1, r] = scores[rows[own + step]]
+                    # A recall of 0 is reached by whatever comes first.
+                    if recalls[r] <= 0 and wanted > 0 and best[limit] > -np.inf:
+                        told[place + 1, r] = best[limit]
+        for t in range(thresholds):
+            for r in range(len(recalls)):
+                for a in range(ranges):
+                    for limit in range(len(limits)):
+                        place = 2 * (kinds * a + thresholds * limit + t)
+                        precision[t, r, label, a, limit] = told[place, r]
+                        best_scores[t, r, label, a, limit] = told[place + 1, r]
+
+
+#: Precision and recall of classes.
+ACCUMULATE = Kernel(_accumulate, "precision and recall")

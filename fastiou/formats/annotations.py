@@ -104,10 +104,10 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     root = xml_root(path, data, "annotation", "an annotation of Pascal VOC")
     boxes, names = [], []
     others: dict[str, None] = {}
-    difficult = 0
+    difficult: list[bool] = []
     for number, entry in enumerate(root.iterfind("object"), 1):
         others |= {str(child.tag): None for child in entry if child.tag not in VOC_NAMES}
-        difficult += (entry.findtext("difficult") or "").strip() == "1"
+        difficult.append((entry.findtext("difficult") or "").strip() == "1")
         where = f"object {number}"
         name = (entry.findtext("name") or "").strip()
         if not name:
@@ -124,8 +124,8 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
              for side in ("height", "width")]  # fmt: skip
     return BoxFile(
         path=path, format="voc", fmt="xyxy", keys=_keys(path, names, wanted),
-        unused=tuple(others), notes=_difficult_told(difficult),
-        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        unused=tuple(others), notes=_difficult_told(sum(difficult)),
+        ignored=np.array(difficult, np.bool_), boxes=np.array(boxes, np.float64).reshape(-1, 4),
         **_of_one_image(root.findtext("filename"), sides),
     )  # fmt: skip
 

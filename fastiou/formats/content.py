@@ -235,6 +235,8 @@ class MemberFile(ABC):
         How sure each is, if that was asked for.
     crowds : array of bool, shape (N,), or None
         Which are crowds, if that was asked for and the format can tell.
+    ignored : array of bool, shape (N,), or None
+        Which are to be ignored by the rule of the format, if it can tell.
     ids : array, shape (N,), or None
         What the file calls each, such as the number of an annotation or a track, if that was asked
         for and is there.
@@ -256,6 +258,7 @@ class MemberFile(ABC):
     keys: dict[str, Array] = field(default_factory=dict)
     scores: Floats | None = None
     crowds: Booleans | None = None
+    ignored: Booleans | None = None
     ids: Array | None = None
     columns: dict[str, dict[str, Array]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()

@@ -264,6 +264,7 @@ def read_folder(
         columns=columns,
         scores=_joined([file.scores for _, file in files]),
         crowds=_joined([file.crowds for _, file in files]),
+        ignored=_joined([file.ignored for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
     )
 

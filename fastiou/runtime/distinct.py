@@ -95,6 +95,9 @@ def _numbered_by_table(
     values: npt.NDArray[Any], low: int, high: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """What `numbered` does, of integers from `low` to `high`."""
+    if values.itemsize < 8:  # whose differences may be greater than their type can hold
+        known, numbers = _numbered_by_table(values.astype(np.int64), low, high)
+        return known.astype(values.dtype), numbers
     lowest = values.dtype.type(low)
     occurs = np.zeros(high - low + 1, np.bool_)
     for own in chunks.slices(len(values)):

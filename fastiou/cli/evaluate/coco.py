@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastiou.evaluation.detection_result import DetectionResult
 
-__all__ = ["IOU_TYPES", "add_coco", "add_lvis"]
+__all__ = ["IOU_TYPES", "Request", "add_coco", "add_lvis", "check", "common", "show"]
 
 #: As in `fastiou.evaluation`, which takes long to import: a test holds them together.
 IOU_TYPES = ("bbox", "segm", "boundary")
@@ -36,7 +36,7 @@ SHOWN_OF_CLASSES = ("AP", "AP50", "AP75")
 class Request:
     """What a command is asked for; each attribute is the option of that name."""
 
-    iou_type: str
+    iou_type: str = IOU_TYPES[0]
     max_dets: tuple[int, ...] | None = None
     class_agnostic: bool = False
     per_class: bool = False
@@ -52,7 +52,7 @@ def add_coco(group: click.Group) -> None:
     import click
 
     @group.command("coco")
-    @_common
+    @common
     @click.option(
         "--max-dets",
         callback=_numbers_in,
@@ -81,7 +81,7 @@ def add_lvis(group: click.Group) -> None:
     """Add the command `lvis` to `fastiou eval`."""
 
     @group.command("lvis")
-    @_common
+    @common
     def lvis(gt: Path, dt: Path, **others: Any) -> None:
         """Score detections as LVIS does, where not every class is looked for in every image.
 
@@ -95,8 +95,8 @@ def add_lvis(group: click.Group) -> None:
         _score(gt, dt, "lvis", Request(**others))
 
 
-def _common(function: Any) -> Any:
-    """Give a command the arguments and options that both have."""
+def common(function: Any, *, boxes_alone: bool = False) -> Any:
+    """Give a command the arguments and options that all have that score detectors."""
     import click
 
     file = click.Path(path_type=Path)
@@ -126,7 +126,8 @@ def _common(function: Any) -> Any:
         ),
     )
     for option in reversed(options):
-        function = option(function)
+        if not (boxes_alone and option is options[2]):
+            function = option(function)
     return function
 
 
@@ -144,12 +145,17 @@ def _numbers_in(_: Any, parameter: Any, value: str | None) -> tuple[int, ...] | 
     return numbers
 
 
-def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
+def check(gt: Path, dt: Path, request: Request) -> None:
+    """Refuse at once what could not be written at the end."""
     for path in (request.json_path, request.plot):
         check_no_input(path, gt, dt)
     if request.plot is not None:
         check_output(request.plot, PLOTS)
         import_extra("matplotlib.figure", "plot", "--plot")
+
+
+def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
+    check(gt, dt, request)
     for file in (gt, dt):
         if not file.is_file():
             raise FileError(file, "no such file" if not file.exists() else "a folder", None)
@@ -161,6 +167,11 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
             gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
             class_agnostic=request.class_agnostic,
         )  # fmt: skip
+    show(result, f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}", request)
+
+
+def show(result: DetectionResult, title: str, request: Request) -> None:
+    """Write and print the scores that were asked for, and end where one is too low."""
     if request.json_path is not None:
         write_json(request.json_path, _content(result))
     if request.plot is not None:
@@ -175,7 +186,6 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
             **{name: _shown(value) for name, value in result.as_dict().items()},
             **{f"note {number}": text for number, text in enumerate(result.deviations, 1)},
         }
-        title = f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}"
         show_facts(title, facts, *([_classes(result)] if request.per_class else []))
     check_required(result.as_dict(), request.required)
 

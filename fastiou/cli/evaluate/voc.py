@@ -1,0 +1,138 @@
+"""The command `fastiou eval voc`: scores of detectors by PASCAL VOC's rules."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastiou.cli.display import stages
+from fastiou.cli.evaluate.coco import Request, check, common, show
+from fastiou.formats.content import BoxFile
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.groups import common_groups
+from fastiou.formats.reading import read_file
+from fastiou.typing import Array
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["add_voc"]
+
+#: Protocols by the year of the challenge.
+YEARS = {"2007": "voc07", "2010": "voc"}
+
+#: Layouts that have corners.
+LAYOUTS = ("xyxy", "xywh", "cxcywh")
+
+
+def add_voc(group: click.Group) -> None:
+    """Add the command `voc` to `fastiou eval`."""
+    import click
+
+    @group.command("voc")
+    @functools.partial(common, boxes_alone=True)
+    @click.option(
+        "--year",
+        type=click.Choice(list(YEARS)),
+        default="2010",
+        show_default=True,
+        help="Precision at 11 recalls, as in 2007, or the area under the curve, as from 2010 on.",
+    )
+    @click.option(
+        "--iou", type=float, default=0.5, show_default=True, help="The least IoU of a match."
+    )
+    @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
+    def voc(gt: Path, dt: Path, year: str, iou: float, **others: Any) -> None:
+        """Score detections as PASCAL VOC does: AP of each class, and their mean.
+
+        GT is the truth and DT what a detector says, with scores. Both may be files or folders of
+        any format that has boxes, images and classes, such as VOC's XML, YOLO's labels and CSV.
+        Objects that VOC's XML marks as difficult are ignored. Widths and heights include the last
+        pixel, as in VOC's own kit.
+
+        \b
+        Examples:
+          fastiou eval voc VOC2007/Annotations detections.csv --year 2007
+          fastiou eval voc truth.csv detections.csv --per-class
+        """  # noqa: D301
+        _score(gt, dt, YEARS[year], iou, Request(**others))
+
+
+def _score(gt: Path, dt: Path, protocol: str, iou: float, request: Request) -> None:
+    check(gt, dt, request)
+    if not 0 < iou <= 1:
+        raise RefusedError(f"--iou must be greater than 0 and at most 1, got {iou}")
+    with stages(False if request.quiet else request.progress) as begin:
+        begin("evaluating")
+        truth, found = (_read(path) for path in (gt, dt))
+        if found.scores is None:
+            raise FileError(dt, "no scores", "a score of each detection")
+        for file in (truth, found):
+            for note in file.notes:
+                if "by the rule of voc" not in note:
+                    print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
+        from fastiou.evaluation.detection import average_precision
+
+        images, _ = _numbers(truth, found, "image")
+        labels, names = _numbers(truth, found, "category")
+        preds = {
+            "boxes": _corners(found), "scores": found.scores, "labels": labels[1],
+            "image_ids": images[1],
+        }  # fmt: skip
+        target = {
+            "boxes": _corners(truth), "labels": labels[0], "image_ids": images[0],
+            "ignore": truth.ignored, "area": np.zeros(len(truth)),  # there are no size ranges
+        }  # fmt: skip
+        result = average_precision(
+            preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[iou],
+            class_agnostic=request.class_agnostic, class_names=names,
+        )  # fmt: skip
+    show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
+
+
+def _read(path: Path) -> BoxFile:
+    if not path.exists():
+        raise FileError(path, "no such file or folder")
+    file = read_file(path, "box", None, None)
+    assert isinstance(file, BoxFile)
+    lacking = [key for key in ("image", "category") if key not in file.keys]
+    if lacking:
+        raise FileError(path, f"no {' and no '.join(lacking)} of boxes ({file.format})", "both")
+    if file.fmt not in LAYOUTS:
+        raise FileError(path, f"boxes as {file.fmt}", f"boxes as {', '.join(LAYOUTS)}")
+    return file
+
+
+def _corners(file: BoxFile) -> Array:
+    """The boxes as left, top, width and height."""
+    from fastiou.relations.conversions import box_convert
+
+    return np.asarray(box_convert(np.asarray(file.boxes, np.float64), file.fmt, "xywh"))
+
+
+def _numbers(
+    truth: BoxFile, found: BoxFile, key: str
+) -> tuple[tuple[Array, Array], dict[int | str, str]]:
+    """Numbers of a key in both files, the same for equal values, and the values by number."""
+    files = [
+        replace(
+            file, keys={key: file.keys[key]},
+            columns={name: own for name, own in file.columns.items() if name == key},
+        )
+        for file in (truth, found)
+    ]  # fmt: skip
+    grouping = common_groups(*files)
+    assert grouping is not None
+    if grouping.compared:
+        print(f"fastiou: {grouping.compared}", file=sys.stderr, flush=True)
+    names: dict[int | str, str] = {}
+    for file, codes in zip(files, grouping.codes, strict=True):
+        values, places = np.unique(codes, return_index=True)
+        for code, place in zip(values.tolist(), places.tolist(), strict=True):
+            names.setdefault(code, str(file.keys[key][place]))
+    return grouping.codes, names

@@ -1,0 +1,70 @@
+"""The command that scores detectors by PASCAL VOC's rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_for_tests import run, run_well, words_of
+
+OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult>
+<bndbox><xmin>{box[0]}</xmin><ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>"""
+
+CSV = "image,class,score,x1,y1,x2,y2\n"
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    folder = tmp_path / "Annotations"
+    folder.mkdir()
+    for image, objects in {
+        "000001": [("cat", 0, (10, 10, 50, 50)), ("dog", 0, (60, 60, 90, 90))],
+        "000002": [("cat", 1, (10, 10, 50, 50))],
+    }.items():
+        texts = [OBJECT.format(name=name, difficult=hard, box=box) for name, hard, box in objects]
+        xml = f"<annotation><filename>{image}.jpg</filename>{''.join(texts)}</annotation>"
+        (folder / f"{image}.xml").write_text(xml)
+    return folder
+
+
+def test_difficult_objects_are_ignored_and_names_of_images_compared(
+    truth: Path, tmp_path: Path
+) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text(
+        CSV + "000001.jpg,cat,0.9,10,10,50,50\n000002.jpg,cat,0.95,10,10,50,50\n"
+        "000001.jpg,dog,0.4,60,60,90,92\n000003.jpg,dog,0.8,1,1,9,9\n"
+    )
+    words = words_of(run_well("eval", "voc", truth, found, "--per-class"))
+    assert "AP50 0.7500" in words  # of the cat 1, and of the dog 0.5
+    assert "images 3" in words
+    assert "cat 1.0000 1 1" in " ".join(words.replace("┃", " ").split())
+    words = words_of(run_well("eval", "voc", truth, found, "--iou", "0.99", "--year", "2007"))
+    assert "AP99 0.5000" in words
+
+
+def test_corners_include_the_last_pixel(truth: Path, tmp_path: Path) -> None:
+    """Of 41 × 41 pixels 41 × 21 are 0.512; without the last pixel they would be half."""
+    found = tmp_path / "found.csv"
+    found.write_text(CSV + "000001,cat,0.9,10,10,50,30\n000001,dog,0.9,60,60,90,90\n")
+    assert "AP51 1.0000" in words_of(run_well("eval", "voc", truth, found, "--iou", "0.51"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,class,x1,y1,x2,y2\n000001,cat,1,1,2,2\n", "no scores"),
+        ("score,x1,y1,x2,y2\n0.5,1,1,2,2\n", "no image and no category of boxes"),
+        (CSV + "a,cat,0.5,1,1,2,2\n", "no image in common"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    truth: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text(text)
+    result = run("eval", "voc", truth, found)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert run("eval", "voc", truth, tmp_path / "none").exit_code == 2
+    assert "--iou must be" in run("eval", "voc", truth, found, "--iou", "0").stderr

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from fastiou.parsing.json_kernels import (
     READ_OBJECTS,
     SKIP_VALUE,
 )
+from fastiou.runtime import threads
 from fastiou.typing import Array
 
 __all__ = [
@@ -41,6 +46,12 @@ PORTION, PORTION_BYTES = 1 << 16, 1 << 25
 
 #: Bytes that stay in a cache while they are counted, and what is counted.
 BLOCK, BRACE = 1 << 17, ord("{")
+
+#: Bytes from which on half of a text is read by another thread, which takes 0.1 ms to start.
+PART = 1 << 22
+
+#: What seems to stand between two objects of a list.
+BETWEEN = re.compile(rb"\}[ \t\n\r]*(,)[ \t\n\r]*\{")
 
 #: Names of other fields that are kept.
 OTHERS = 64
@@ -152,7 +163,35 @@ def _count_braces(text: Array) -> int:
     return sum(int(np.count_nonzero(text[first : first + BLOCK] == BRACE)) for first in parts)
 
 
-def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | None:
+def _cuts(data: bytes, at: int) -> list[int]:
+    """Where a list may be cut for several threads: commas that seem to stand between objects."""
+    size = len(data) - at
+    parts = min(threads.thread_count(), size // PART) if size >= 2 * PART else 1
+    found = (BETWEEN.search(data, at + size * part // parts) for part in range(1, parts))
+    cuts = [match.start(1) for match in found if match is not None]
+    return [cut for cut, before in zip(cuts, [at, *cuts], strict=False) if cut > before]
+
+
+Read = TypeVar("Read")
+
+
+def _on_threads(
+    read: Callable[[int], Read], parts: int, is_given_up: threading.Event
+) -> list[Read]:
+    """What is read of all parts, each on a thread of its own."""
+    if parts == 1:
+        return [read(0)]
+    with ThreadPoolExecutor(parts - 1) as pool:
+        try:
+            others = [pool.submit(read, part) for part in range(1, parts)]
+            return [read(0), *(other.result() for other in others)]
+        finally:
+            is_given_up.set()  # where Ctrl-C has ended the first
+
+
+def read_objects(
+    data: bytes, at: int, kinds: Mapping[str, int], *, cut: bool = True
+) -> Objects | None:
     """Read fields of the objects of a list.
 
     Parameters
@@ -164,6 +203,8 @@ def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | No
     kinds
         The fields that are read, and what each is: `INTEGER`, `NUMBER`, `FOUR_NUMBERS` (a list), or
         `PLACE` (anything).
+    cut
+        Whether a large list may be read on several threads.
 
     Returns
     -------
@@ -187,27 +228,52 @@ def read_objects(data: bytes, at: int, kinds: Mapping[str, int]) -> Objects | No
         powers_of_ten(),
     )
     # No more objects than braces. What is not written to takes no memory.
-    most = _count_braces(text[at:])
+    cuts = [at, *(_cuts(data, at) if cut else ()), len(data)]
+    braces = [_count_braces(text[first:last]) for first, last in itertools.pairwise(cuts)]
+    most = sum(braces)
     arrays = {
         INTEGER: np.empty((counts[INTEGER], most), np.int64),
         NUMBER: np.empty((counts[NUMBER], most)),
         FOUR_NUMBERS: np.empty((counts[FOUR_NUMBERS], most, 4)),
         PLACE: np.empty((counts[PLACE], most, 2), np.int64),
     }
+    fields = np.empty(most, np.int64)
     portion = max(1, min(PORTION, PORTION_BYTES * most // len(text)))
-    fields, nexts = np.empty(most, np.int64), np.zeros(len(names) + 1, np.int64)
-    unknown = np.empty((OTHERS, 2), np.int64)
-    others: set[str] = set()
-    count = 0
-    while True:
-        at, count, more = READ_OBJECTS.serial(
-            text, at, *fixed, *arrays.values(), fields, unknown, nexts, count, count + portion
-        )
-        if at == FAULT:
-            return None
-        others |= {data[first:last].decode() for first, last in unknown[:more].tolist()}
-        if data[at] == ord("]"):
-            break
+    is_given_up = threading.Event()
+
+    def read(part: int) -> tuple[int, int, set[str]]:
+        """Read a part, and tell where it ended, how many objects it has, and what names."""
+        place, stop = cuts[part], cuts[part + 1]
+        before = sum(braces[:part])
+        count, end = before, before + braces[part]
+        nexts, unknown = np.zeros(len(names) + 1, np.int64), np.empty((OTHERS, 2), np.int64)
+        others: set[str] = set()
+        while not is_given_up.is_set():
+            place, count, more = READ_OBJECTS.serial(
+                text, place, *fixed, *arrays.values(), fields, unknown, nexts, count,
+                min(count + portion, end), stop,
+            )  # fmt: skip
+            if place == FAULT:
+                break
+            others |= {data[first:last].decode() for first, last in unknown[:more].tolist()}
+            if data[place] == ord("]") or place >= stop or count == end:
+                return int(place), int(count) - before, others
+        return FAULT, 0, others
+
+    found = _on_threads(read, len(braces), is_given_up)
+    ends = [end for end, _, _ in found]
+    if ends[:-1] != cuts[1:-1] or data[ends[-1] : ends[-1] + 1] != b"]":
+        # Something is wrong or rare, or what looked like the end of an object was none.
+        return None if len(cuts) == 2 else read_objects(data, at, kinds, cut=False)
+    count = found[0][1]
+    for part, (_, own, _) in enumerate(found[1:], 1):
+        first = sum(braces[:part])
+        if first > count:
+            for array in (*arrays.values(), fields[None]):
+                array[:, count : count + own] = array[:, first : first + own].copy()
+        count += own
+    others = {name for _, _, names_found in found for name in names_found}
+    at = ends[-1]
     fields = fields[:count]
     in_any, in_all = (int(way.reduce(fields)) if count else 0 for way in WAYS)
     values: dict[str, Array] = {}

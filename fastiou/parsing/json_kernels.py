@@ -372,6 +372,7 @@ def _read_objects(
     nexts: Array,
     count: int,
     limit: int,
+    stop: int,
 ) -> tuple[int, int, int]:
     """Read objects of a list into columns, from number `count` on, to its end or to a limit.
 
@@ -384,7 +385,8 @@ def _read_objects(
 
     `at` is the place of the opening bracket of the list, or of a comma in it. Returns where it
     ended, how many objects there are now, and how many other fields. It ended at the closing
-    bracket, at the comma before an object beyond the limit, or with `FAULT`.
+    bracket, at the comma before an object beyond the limit, at the first comma from the place
+    `stop` on, or with `FAULT`.
     """
     start, table = address(text), address(powers)
     unknown = 0
@@ -480,11 +482,11 @@ def _read_objects(
             return at, count, unknown
         if byte != COMMA:
             return FAULT, count, unknown
-        if count == limit:
+        if count == limit or at >= stop:
             return at, count, unknown
         at = after_blanks(start, at + 1)
 
 
 #: `(text, at, names, ends, kinds, columns, powers, integers, numbers, fours, places, fields,
-#: others, nexts, count, limit) -> end, count, unknown`
+#: others, nexts, count, limit, stop) -> end, count, unknown`
 READ_OBJECTS = Kernel(_read_objects, "read-objects")

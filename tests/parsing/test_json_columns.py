@@ -9,6 +9,7 @@ import random
 import sys
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -316,3 +317,50 @@ def test_large_exponents_of_numbers_with_many_zeros() -> None:
     found = check(f'[{{"score": 0.{zeros}1e402}}]'.encode())
     assert found is not None
     assert found.columns["score"].tolist() == [10.0]
+
+
+# ---- several threads -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("several_threads")
+@pytest.mark.parametrize("misleading", [False, True], ids=["plain", "misleading"])
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
+def test_parts_of_a_list_are_read_on_several_threads(
+    monkeypatch: pytest.MonkeyPatch, *, misleading: bool, nested: bool
+) -> None:
+    """Whatever stands where the list is cut."""
+    numba.set_num_threads(2)
+    monkeypatch.setattr(json_columns, "PART", 64)
+    entries = [
+        {
+            "id": i, "score": i / 7, "name": "a}, {b" if misleading else "a",
+            **({"mask": {"size": [{"a": 1}, {"b": 2}]}} if nested else {}),
+            **({"iscrowd": 1} if i % 3 == 0 else {}),
+        }
+        for i in range(100)
+    ]  # fmt: skip
+    kinds = {"id": INTEGER, "score": NUMBER, "iscrowd": INTEGER}
+    calls = []
+    original = json_columns._on_threads
+    monkeypatch.setattr(
+        json_columns,
+        "_on_threads",
+        lambda read, parts, event: calls.append(parts) or original(read, parts, event),
+    )
+    for indent in (None, 2):
+        data = json.dumps(entries, indent=indent).encode()
+        objects = json_columns.read_objects(data, 0, kinds)
+        assert objects is not None
+        assert objects.count == 100
+        assert objects.end == len(data)
+        assert objects.columns["id"].tolist() == list(range(100))
+        assert objects.columns["score"].tolist() == [i / 7 for i in range(100)]
+        assert objects.present["iscrowd"].tolist() == [i % 3 == 0 for i in range(100)]
+        assert objects.others == {"name", *(["mask"] if nested else [])}
+        for at in range(0, len(data), 97):  # damaged anywhere
+            broken = data[:at] + b"?" + data[at + 1 :]
+            for threads_too in (True, False):
+                found = json_columns.read_objects(broken, 0, kinds, cut=threads_too)
+                plain = json_columns.read_objects(broken, 0, kinds, cut=False)
+                assert (found is None) == (plain is None)
+    assert calls[0] == 2

@@ -26,9 +26,13 @@ from fastiou.formats.written.target import About, Target
 from fastiou.formats.written.targets import TARGETS, fitted
 from fastiou.formats.written.yolo import numbered_classes
 from fastiou.tables.box_table import BoxTable
+from fastiou.tables.scales import Scale
 from fastiou.typing import Array
 
 __all__ = ["ConvertOptions", "convert_file"]
+
+#: Formats that do not tell whether their boxes are in pixels.
+TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {
@@ -96,7 +100,10 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
         with clock.stage("writing"):
             _write(table, target, out, about)
     # Told even with --quiet, since the result lacks something, or has what is not meant to count.
-    for words in (*file.notes, *_left_out(file)):
+    notes = list(file.notes)
+    if _is_part(file) and file.format not in NORMALIZED and (sizes is not None or target.units):
+        notes.append("the boxes lie between 0 and 1, and are taken for parts of the image")
+    for words in (*notes, *_left_out(file)):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
     if not options.quiet:
         show_facts(
@@ -182,9 +189,20 @@ def _sizes_of_each(file: BoxFile, options: ConvertOptions) -> Array | None:
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 
+def _is_part(file: BoxFile) -> bool:
+    """Whether boxes are parts of the image, by the format or, in tables, by their numbers."""
+    if file.format in NORMALIZED or file.format not in TABLES:
+        return file.format in NORMALIZED
+    return (
+        bool(len(file))
+        and file.boxes.shape[1] % 2 == 0
+        and Scale(file.boxes, file.fmt).is_normalized
+    )
+
+
 def _scaled(table: BoxTable, file: BoxFile, target: Target, sizes: Array | None) -> BoxTable:
     """The boxes in pixels where sizes are known, or else where the target asks for pixels."""
-    is_part = file.format in NORMALIZED
+    is_part = _is_part(file)
     if sizes is None:
         if target.units == "pixels" and is_part:
             raise RefusedError(

@@ -223,6 +223,26 @@ def test_arrays_that_would_be_read_as_others_are_refused(tmp_path):
     assert fastiou.read(tmp_path / "out.npz").boxes.tolist() == [[0, 0.1, 0.5, 0.6]]
 
 
+@pytest.mark.parametrize("target", ["voc", "coco", "kitti", "yolo", "csv"])
+def test_tables_of_parts_of_the_image_are_told_by_their_numbers(tmp_path, target):
+    path = tmp_path / "in.csv"  # as of Open Images
+    path.write_text("ImageID,LabelName,XMin,XMax,YMin,YMax\na,car,0.25,0.5,0.5,0.75\n")
+    ending = {"coco": ".json", "csv": ".csv"}.get(target, "")
+    if target not in ("csv", "yolo"):
+        refused(
+            ("convert", path, tmp_path / f"a{ending}", "--to", target),
+            f"{target} has pixels, and in.csv parts of the image: --image-size W,H tells its size",
+        )
+    out = tmp_path / f"out{ending}"
+    size = "--image-size", "640,480"
+    result = run_well("convert", path, out, "--to", target, "--quiet", *size)
+    assert "the boxes lie between 0 and 1, and are taken for parts of the image" in result.stderr
+    asked = {"image_size": (640, 480)} if target == "yolo" else {}
+    boxes = fastiou.read(out, **asked).convert("xyxy").boxes
+    assert boxes.tolist() == [[160, 240, 320, 360]]
+    assert "0 and 1" not in run_well("convert", path, tmp_path / "b.csv").stderr
+
+
 def test_names_that_are_no_files_are_refused(tmp_path):
     for names, message in (
         (["a/b", "c", "d"], "yolo needs images whose names can be those of files, got 'a/b'"),

@@ -350,6 +350,29 @@ def test_masks_that_are_rare_are_read_by_python() -> None:
     assert both_masks(text.encode()).area.tolist() == [0, 5]
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("1e400", '"segmentation"[0]: coordinates must be finite'),
+        ("NaN", '"segmentation"[0]: coordinates must be finite'),
+        ("-Infinity", '"segmentation"[0]: coordinates must be finite'),
+        ('"1"', '"segmentation"[0] must be a ring'),
+        ("true", ""),
+        ("01", "not JSON"),
+        ("1.", "not JSON"),
+        ("1e-400", ""),
+        ("-0.0", ""),
+        ("123456789012345678901234567890e-29", ""),
+        ("[" * 70 + "]" * 70, '"segmentation"[0]'),
+        ("[" * 100_000, "cannot be read as JSON"),
+    ],
+)
+def test_numbers_of_polygons(number: str, message: str) -> None:
+    content = json.dumps({"images": IMAGES, "annotations": masked([TRIANGLE], RUNS)})
+    found = both_masks(content.replace("6.5", number, 1).encode())
+    assert (message in found) if message else len(found) == 2
+
+
 def test_masks_that_are_not_needed() -> None:
     entries = masked([TRIANGLE], None, [], RUNS)
     entries.append({"image_id": 1})

@@ -10,11 +10,14 @@ import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.curve_kernels import ACCUMULATE
+from fastiou.evaluation.detection_analysis import chosen_places, images_of_slices, part_of
 from fastiou.evaluation.detection_matching import Matched, in_order, views
+from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted
 from fastiou.runtime.extras import import_extra
+from fastiou.runtime.progress import Progress
 from fastiou.runtime.words import described
 from fastiou.tables.frames import Framed
 from fastiou.typing import Array
@@ -247,6 +250,128 @@ class DetectionResult:
             self.precision[t, :, k, 0, -1],
             self.scores[t, :, k, 0, -1],
         )
+
+    # ---- parts and resamples -------------------------------------------------------------------
+
+    def subset(self, images: Any = None, labels: Any = None) -> DetectionResult:
+        """The result of some images, some classes, or both.
+
+        Parameters
+        ----------
+        images : list or array, optional
+            Ids of images; all if not given.
+        labels : list or array, optional
+            Classes, by their labels or names; all if not given.
+
+        Returns
+        -------
+        DetectionResult
+            That of evaluating only these, bit for bit. Classes stay, whether or not the images have
+            them. Where a protocol limits the detections of an image, all classes have had part in
+            that.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An image or a class is not here, or named twice.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 4]]
+        >>> target = {"boxes": boxes, "labels": [1, 1], "image_ids": [5, 6]}
+        >>> preds = {"boxes": boxes[:1], "labels": [1], "image_ids": [5], "scores": [0.9]}
+        >>> result = fastiou.average_precision(preds, target)
+        >>> [round(result.subset([image]).as_dict()["AP"], 6) for image in (5, 6)]
+        [1.0, 0.0]
+        """
+        own_images = chosen_places("images", images, self.image_ids, {})
+        own = chosen_places("labels", labels, self.labels, self.names)
+        counts = len(self.image_ids), len(self.labels)
+        kept, starts = part_of(self.kept, own_images, own, counts)
+        weights = np.ones(len(own_images), np.int64)
+        curves = accumulate(kept, starts, self.rules.protocol, weights)
+        return DetectionResult(
+            *curves, self.labels[own], self.image_ids[own_images], self.names, self.rules, kept,
+            starts,
+        )  # fmt: skip
+
+    def slices(self, groups: Any) -> dict[Any, DetectionResult]:
+        """The results of groups of images, such as day and night.
+
+        Parameters
+        ----------
+        groups : dict, list or array
+            Ids of the images of each group by its name; or the name of a group for each image, in
+            the order of `image_ids`.
+
+        Returns
+        -------
+        dict of DetectionResult
+            By the names of the groups. An image may be in several groups of a dict, or in none.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An image is not here, or there are not as many names as images.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> boxes = [[0, 0, 4, 4], [0, 0, 4, 4]]
+        >>> target = {"boxes": boxes, "labels": [1, 1], "image_ids": [5, 6]}
+        >>> preds = {"boxes": boxes[:1], "labels": [1], "image_ids": [5], "scores": [0.9]}
+        >>> result = fastiou.average_precision(preds, target)
+        >>> for name, part in result.slices(["day", "night"]).items():
+        ...     print(name, part)
+        day <DetectionResult: AP 1.000, AP50 1.000, AP75 1.000; 1 image, 1 class>
+        night <DetectionResult: AP 0.000, AP50 0.000, AP75 0.000; 1 image, 1 class>
+        """
+        return {
+            name: self.subset(images)
+            for name, images in images_of_slices(groups, self.image_ids).items()
+        }
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        seed: int = 0,
+        confidence: float = 0.95,
+        progress: bool | Progress = False,
+    ) -> Bootstrap:
+        """How far the numbers of the summary may be trusted: their intervals over resamples.
+
+        A resample has as many images as there are, drawn with replacement. An image that is drawn
+        twice counts twice.
+
+        Parameters
+        ----------
+        n : int
+            How many resamples.
+        seed : int
+            The same seed draws the same images.
+        confidence : float
+            The share of the resamples whose numbers lie in the interval.
+        progress : bool or callable
+            Whether to show how far it has come, or what to call with resamples done and in all.
+
+        Returns
+        -------
+        Bootstrap
+            Its `samples`, `intervals` and `std` have the names of `as_dict`. The same for any
+            number of threads.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not one of those accepted, or there are no images.
+        """
+        size = len(self.image_ids)
+        return bootstrap_of(self._weighted, self.as_dict(), size, n, seed, confidence, progress)
+
+    def _weighted(self) -> Weighted:
+        frequencies = [self.rules.frequencies.get(label) for label in self.labels.tolist()]
+        return Weighted(self.kept, self.starts, self.rules.protocol, frequencies)
 
     def plot(self) -> Any:
         """Draw precision over recall, the mean of all classes with truth.

@@ -11,6 +11,7 @@ import numpy as np
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.curve_kernels import ACCUMULATE
 from fastiou.evaluation.detection_analysis import chosen_places, images_of_slices, part_of
+from fastiou.evaluation.detection_comparison import Comparison, Side, compared
 from fastiou.evaluation.detection_matching import Matched, in_order, views
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
@@ -368,6 +369,61 @@ class DetectionResult:
         """
         size = len(self.image_ids)
         return bootstrap_of(self._weighted, self.as_dict(), size, n, seed, confidence, progress)
+
+    def compare(
+        self,
+        other: DetectionResult,
+        n: int = 0,
+        seed: int = 0,
+        confidence: float = 0.95,
+        progress: bool | Progress = False,
+    ) -> Comparison:
+        """By how much another detector is better, on the same images.
+
+        Parameters
+        ----------
+        other : DetectionResult
+            The result of the other, by the same protocol and of the same truth.
+        n : int
+            How many resamples of the images to draw, the same for both; none by default.
+        seed, confidence, progress
+            As in `bootstrap`.
+
+        Returns
+        -------
+        Comparison
+            Its `differences` are those of the other less one's own, by the names of `as_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not one of those accepted; the images, the truth or options differ.
+
+        Examples
+        --------
+        >>> import fastiou
+        >>> target = {"boxes": [[0, 0, 4, 4], [5, 5, 9, 9]], "labels": [1, 1], "image_ids": [5, 6]}
+        >>> preds = {**target, "scores": [0.9, 0.8]}
+        >>> right = fastiou.average_precision(preds, target)
+        >>> half = fastiou.average_precision({**preds, "labels": [1, 2]}, target)
+        >>> comparison = half.compare(right)
+        >>> comparison
+        <Comparison: AP +0.495>
+        >>> comparison.per_class["AP"].round(3).tolist()
+        [0.495, nan]
+        """
+        if not isinstance(other, DetectionResult):
+            raise TypeError(f"other must be a DetectionResult, got {described(other)}")
+        return compared(self._side(), other._side(), n, seed, confidence, progress)
+
+    def _side(self) -> Side:
+        protocol = self.rules.protocol
+        options = (
+            protocol.name, self.rules.iou_type, tuple(protocol.thresholds.tolist()),
+            tuple(protocol.max_dets), tuple(protocol.areas.items()),
+        )  # fmt: skip
+        columns = self.per_class.columns()
+        return Side(options, self.image_ids, self.as_dict(), columns, self._weighted)
 
     def _weighted(self) -> Weighted:
         frequencies = [self.rules.frequencies.get(label) for label in self.labels.tolist()]

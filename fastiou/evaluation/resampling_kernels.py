@@ -6,6 +6,7 @@ from typing import Any
 
 from numba import prange
 
+from fastiou import metrics
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import heap_array, heap_rows
 from fastiou.typing import Array
@@ -108,16 +109,16 @@ def _resample(
                     weight = weight_of[event]
                     change += weight * (((code >> 1) & 3) - 1)
                     right += weight * (code & HIT)
-                    value = right / (float(so_far[event] + change) + spacing)
+                    value = right / (float(max(so_far[event] + change, 1)) + spacing)
                     point = reached[min(right, wanted)]
-                    if value > highest[point, t]:
-                        highest[point, t] = value
+                    # Without a branch, which would be guessed wrongly as often as not.
+                    highest[point, t] = metrics.larger(highest[point, t], value)
             mean = heap_array(precision, thresholds)
             for t in range(thresholds):
                 mean[t] = highest[points, t]
             for point in range(points - 1, 0, -1):
                 for t in range(thresholds):
-                    highest[point, t] = max(highest[point, t], highest[point + 1, t])
+                    highest[point, t] = metrics.larger(highest[point, t], highest[point + 1, t])
                     mean[t] += highest[point, t]
             for t in range(thresholds):
                 precision[sample, a, t, label] = mean[t] / points

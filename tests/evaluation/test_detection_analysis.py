@@ -224,3 +224,68 @@ def test_options_of_the_bootstrap_are_checked(options: dict[str, Any], message: 
 def test_without_images_there_is_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="there are no images that could be drawn"):
         fi.DetectionEvaluator().compute().bootstrap(10)
+
+
+# ---- comparison --------------------------------------------------------------------------------
+
+
+def two_results(seed: int = 6) -> tuple[Any, Any]:
+    """A detector and a better one, on the same truth."""
+    preds, target = columns_of(seed)
+    better = {**preds, "boxes": preds["boxes"].copy()}
+    near = np.arange(len(preds["boxes"])) % 2 == 0
+    better["scores"] = np.where(near, preds["scores"], preds["scores"] / 2)
+    better["boxes"][near] = np.round(better["boxes"][near] / 2) * 2
+    return evaluated(preds, target), evaluated(better, target)
+
+
+def test_a_comparison_has_the_differences_of_all_numbers_and_of_classes() -> None:
+    one, two = two_results()
+    comparison = one.compare(two)
+    for name, value in one.as_dict().items():
+        assert comparison.differences[name] == two.as_dict()[name] - value
+    np.testing.assert_array_equal(
+        comparison.per_class["AP"], two.per_class["AP"] - one.per_class["AP"]
+    )
+    assert comparison.per_class["name"].tolist() == ["c2", "c5", "c7"]
+    assert list(comparison.columns()) == ["number", "value", "other", "difference"]
+    assert "<ClassDifferences: 3 classes; label, name, AP" in repr(comparison.per_class)
+
+
+def test_resamples_of_a_comparison_are_of_the_same_images() -> None:
+    one, two = two_results()
+    comparison = one.compare(two, n=100, seed=3)
+    samples = [each.bootstrap(100, seed=3).samples["AP"] for each in (one, two)]
+    np.testing.assert_array_equal(comparison.samples["AP"], samples[1] - samples[0])
+    share = comparison.other_is_better["AP"]
+    assert share == (samples[1] > samples[0]).mean()
+    low, high = comparison.intervals["AP"]
+    assert low < high
+    text = repr(comparison)
+    assert f"95 % between {low:+.3f} and {high:+.3f}, higher in {100 * share:.3g} % of 100" in text
+    assert len(comparison.columns()["other_is_better"]) == 12
+    itself = one.compare(one, n=20)
+    assert set(itself.differences.values()) == {0.0}
+    assert itself.other_is_better["AP"] == 0
+
+
+def test_only_like_results_are_compared() -> None:
+    preds, target = columns_of(7)
+    result = evaluated(preds, target)
+    with pytest.raises(TypeError, match="other must be a DetectionResult, got 7"):
+        result.compare(7)
+    with pytest.raises(ValueError, match="other must have the same protocol and options"):
+        result.compare(evaluated(preds, target, max_dets=[5]))
+    with pytest.raises(ValueError, match="other must be of the same images, got 29 beside 30"):
+        result.compare(result.subset(range(29)))
+    less = rows_of(target, np.arange(1, len(target["boxes"])))
+    with pytest.raises(ValueError, match="other must be of the same truth, got"):
+        result.compare(evaluated(preds, less))
+
+
+def test_classes_of_one_side_alone_are_told() -> None:
+    preds, target = columns_of(8)
+    more = {**preds, "labels": np.where(np.arange(len(preds["labels"])) < 5, 9, preds["labels"])}
+    comparison = evaluated(preds, target).compare(evaluated(more, target))
+    assert comparison.per_class["label"].tolist() == [2, 5, 7, 9]
+    assert np.isnan(comparison.per_class["AP"]).tolist() == [False, False, False, True]

@@ -77,11 +77,12 @@ def part_of(
         new = np.full(count, -1, np.int32)
         new[chosen] = np.arange(len(chosen), dtype=np.int32)
         numbers.append(new)
-    both = (
-        rows[(numbers[0][rows["image"]] >= 0) & (numbers[1][rows["label"]] >= 0)]
+    found, true = (
+        np.flatnonzero((numbers[0][rows["image"]] >= 0) & (numbers[1][rows["label"]] >= 0))
         for rows in (kept.detections, kept.truth)
     )
-    part = Matched(*both).renumbered(*numbers)
+    details = kept.details.chosen(found, true) if kept.details is not None else None
+    part = Matched(kept.detections[found], kept.truth[true], details).renumbered(*numbers)
     sizes = counted(part.detections["label"], len(labels))
     return part, np.concatenate([[0], np.cumsum(sizes)])
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
+from fastiou.evaluation.detection_details import Details
 from fastiou.evaluation.detection_sets import DetectionSet
 from fastiou.evaluation.protocols import Protocol
 from fastiou.geometries.boxes import BOX
@@ -47,10 +48,13 @@ class Matched:
         label; matched and ignored, bits as `detection_kernels` has them.
     truth : structured array, shape (M,)
         Numbers of the image and the label; wanted, whether it is to be found in each size range.
+    details : Details or None
+        Pairs whatever their classes, where they were asked for.
     """
 
     detections: Array
     truth: Array
+    details: Details | None = None
 
     def __len__(self) -> int:
         return len(self.detections)
@@ -75,16 +79,18 @@ class Matched:
         for rows in both:
             rows["image"] = images[rows["image"]]
             rows["label"] = labels[rows["label"]]
-        return Matched(*both)
+        return Matched(*both, self.details)
 
     @classmethod
     def joined(cls, parts: Sequence[Matched]) -> Matched:
         """All of several, one behind the other."""
         if len(parts) == 1:
             return parts[0]
+        details = [part.details for part in parts if part.details is not None]
         return cls(
             np.concatenate([part.detections for part in parts]),
             np.concatenate([part.truth for part in parts]),
+            Details.joined(details) if details else None,
         )
 
 

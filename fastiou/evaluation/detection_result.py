@@ -12,7 +12,9 @@ from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.curve_kernels import ACCUMULATE
 from fastiou.evaluation.detection_analysis import chosen_places, images_of_slices, part_of
 from fastiou.evaluation.detection_comparison import Comparison, Side, compared
+from fastiou.evaluation.detection_errors import Scored
 from fastiou.evaluation.detection_matching import Matched, in_order, views
+from fastiou.evaluation.detection_mistakes import Mistakes
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
 from fastiou.runtime import chunks, steps, threads
@@ -89,7 +91,7 @@ class ClassScores(Framed):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DetectionResult:
+class DetectionResult(Mistakes):
     """Average precision and recall, as arrays and as the numbers of the summary.
 
     Attributes
@@ -155,6 +157,11 @@ class DetectionResult:
         for first, last, work in steps.spans(starts, COUNT_WORK):
             threads.run(kernels.SORT, work, starts, (order, *scratch), columns, put, first, last)
         kept = Matched(ordered[: len(own)], matched.truth)
+        if matched.details is not None:
+            # In the order of images, as they came: whatever order images came in.
+            true = np.lexsort((matched.details.true, matched.truth["image"]))
+            details = matched.details.chosen(order, true)
+            kept = Matched(ordered[: len(own)], matched.truth[true], details)
         weights = np.ones(len(image_ids), np.int64)
         curves = accumulate(kept, starts, rules.protocol, weights)
         return cls(*curves, labels, image_ids, names, rules, kept, starts)
@@ -220,10 +227,14 @@ class DetectionResult:
             for stat in stats
         }
         wanted = truth_counts(self.kept, len(self.labels), np.ones(len(self.image_ids), np.int64))
-        names = [self.names.get(label, str(label)) for label in self.labels.tolist()]
         return ClassScores(
-            self.labels, np.array(names, np.str_), scores, wanted[:, 0], np.diff(self.starts)
+            self.labels, self._class_names(), scores, wanted[:, 0], np.diff(self.starts)
         )
+
+    def _class_names(self) -> Array:
+        """What classes are called; their labels, where nothing else is known."""
+        names = [self.names.get(label, str(label)) for label in self.labels.tolist()]
+        return np.array(names, np.str_)
 
     def pr_curve(self, label: int | str, iou: float = 0.5) -> tuple[Array, Array, Array]:
         """The precision-recall curve of a class.
@@ -251,6 +262,10 @@ class DetectionResult:
             self.precision[t, :, k, 0, -1],
             self.scores[t, :, k, 0, -1],
         )
+
+    def _scored(self) -> Scored:
+        names = self._class_names()
+        return Scored(self.kept, self.rules.protocol, self.image_ids, self.labels, names)
 
     # ---- parts and resamples -------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.box_peers import BOX_WORKLOADS
 from bench.contenders import LIBRARIES, Call, Contender, Library, Workload, available
+from bench.detection_peers import DETECTION_WORKLOADS
 from bench.few_peers import FEW_WORKLOADS
 from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
@@ -40,6 +41,7 @@ WORKLOADS: dict[str, Workload] = {
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,
+    **DETECTION_WORKLOADS,
     **TRACK_WORKLOADS,
 }
 WORKLOADS |= single_calls(WORKLOADS)

@@ -94,8 +94,8 @@ def coco_columns_of(gt: Any, dt: Any, kind: str) -> tuple[CocoColumns, CocoColum
     """The truth and the results, as `evaluate_coco` takes them, of "boxes" or "masks"."""
     needed = ["image_id", "category_id"]
     own = ["bbox"] if kind == "boxes" else ["segmentation"]
-    # Results of masks may be scored as boxes, and those of masks have the areas of their boxes. They
-    # are read first, since the compiled parser then serves a small file of truth, too.
+    # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
+    # They are read first, since the compiled parser then serves a small file of truth, too.
     found = _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
     return _columns("gt", gt, [*needed, *own], ["area", "iscrowd", "ignore", "id"]), found
 

@@ -440,7 +440,11 @@ def _mean_precision(
         of which nothing is left to be found has 0, so that the mean is of the same classes.
     """
     rows = np.flatnonzero(counts)
-    rows = rows[np.lexsort((-scores[rows], labels[rows]))]
+    classes, falling = labels[rows], -scores[rows]
+    rises = np.diff(falling) >= 0
+    if not ((np.diff(classes) > 0) | ((np.diff(classes) == 0) & rises)).all():
+        rows = rows[np.lexsort((falling, classes))]
+    all_hits = is_right[rows]
     sizes = counted(labels[rows], len(wanted))
     ends = np.cumsum(sizes)
     values = []
@@ -448,7 +452,7 @@ def _mean_precision(
         if wanted[k] == 0:
             values.append(0.0)
             continue
-        hits = is_right[rows[ends[k] - sizes[k] : ends[k]]]
+        hits = all_hits[ends[k] - sizes[k] : ends[k]]
         right = np.cumsum(hits)
         precision = right / (np.arange(1, len(hits) + 1) + np.spacing(1))
         highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)

@@ -206,6 +206,18 @@ def test_numbers_without_truth_stay_unknown() -> None:
     assert np.isnan(bootstrap.std["APs"])
 
 
+def test_parts_without_classes_detections_or_truth_are_resampled() -> None:
+    preds, target = columns_of(5)
+    result = evaluated(preds, target)
+    assert np.isnan(result.subset(labels=[]).bootstrap(5).samples["AP"]).all()
+    nothing = rows_of(preds, np.zeros(0, int))
+    assert (evaluated(nothing, target).bootstrap(5).samples["AP"] == 0).all()
+    none = rows_of(target, np.zeros(0, int))
+    assert np.isnan(evaluated(preds, none).bootstrap(5).samples["AP"]).all()
+    one = result.subset([3])
+    np.testing.assert_allclose(one.bootstrap(5).samples["AP"], one.as_dict()["AP"], atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

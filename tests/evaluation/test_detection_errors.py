@@ -179,6 +179,34 @@ def test_details_do_not_change_the_numbers() -> None:
     np.testing.assert_array_equal(one.precision, two.precision)
 
 
+def test_places_are_those_given_where_lvis_leaves_detections_out() -> None:
+    box = [[0.0, 0, 9, 9]]
+    target = [{"boxes": box, "labels": [1], "image_id": 5, "neg_category_ids": [2]}]
+    preds = [
+        {"boxes": 3 * box, "labels": [9, 2, 1], "scores": [0.9, 0.8, 0.7], "image_id": 5}
+    ]  # fmt: skip
+    result = fi.average_precision(preds, target, fmt="xywh", protocol="lvis", details=True)
+    matches = result.matches
+    assert matches["detection"].tolist() == [1, 2]
+    assert matches["label"].tolist() == [2, 1]
+    assert matches["matched"].tolist() == [False, True]
+    assert result.errors().counts["Cls"] == 1
+
+
+def test_all_classes_may_be_one() -> None:
+    preds, target = columns_of(5)
+    result = detailed(preds, target, class_agnostic=True)
+    matrix = result.confusion_matrix(score=0).matrix
+    assert matrix.shape == (2, 2)
+    alike = [{**each, "labels": np.ones_like(each["labels"])} for each in (preds, target)]
+    names = {"class_names": None}
+    expected = detailed(*alike, **names).errors()
+    assert result.errors().counts == expected.counts
+    np.testing.assert_array_equal(
+        matrix, detailed(*alike, **names).confusion_matrix(score=0).matrix
+    )
+
+
 @pytest.mark.parametrize("iou_type", ["segm", "boundary"])
 def test_masks_have_the_pairs_of_their_iou(iou_type: str) -> None:
     rng = np.random.default_rng(0)
@@ -328,22 +356,32 @@ def test_each_error_is_told() -> None:
     assert repr(errors).startswith("<Errors: AP 0.25")
 
 
-def test_errors_have_the_published_numbers(real_data: Path) -> None:
-    """Those of hotcoco's `tide_errors` on val2014_100."""
-    folder = real_data / "coco"
-    result = fi.evaluate_coco(
-        folder / "instances_val2014_100.json.gz",
-        folder / "instances_val2014_fakebbox100_results.json.gz", details=True,
-    )  # fmt: skip
+#: hotcoco's `tide_errors` of val2014_100: counts and costs of Cls, Loc, Both, Dupe, Bkg and Miss,
+#: and costs of FalsePos and FalseNeg.
+PUBLISHED = {
+    "bbox": (
+        [83, 1, 0, 1, 0, 97],
+        [0.16757478265235964, 0.0024988213107025085, 0, 0.0002059922591449508, 0,
+         0.0822873572044746, 0.0740315185515134, 0.1804492737113526],
+    ),
+    "segm": (
+        [76, 82, 7, 0, 4, 109],
+        [0.137072161093196, 0.12596110748798303, 0.0035071058126220815, 0, 0.0029661639633350896,
+         0.07602614333560555, 0.09400580359649276, 0.24723165031290292],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_errors_have_the_published_numbers(real_data: Path, iou_type: str) -> None:
+    gt = real_data / "coco" / "instances_val2014_100.json.gz"
+    dt = real_data / "coco" / f"instances_val2014_fake{iou_type}100_results.json.gz"
+    result = fi.evaluate_coco(gt, dt, iou_type=iou_type, details=True)
     errors = result.errors()
+    counts, costs = PUBLISHED[iou_type]
     assert errors.ap == pytest.approx(result.as_dict()["AP50"], abs=1e-15)
-    assert errors.counts == {"Cls": 83, "Loc": 1, "Both": 0, "Dupe": 1, "Bkg": 0, "Miss": 97}
-    expected = {
-        "Cls": 0.16757478265235964, "Loc": 0.0024988213107025085, "Both": 0,
-        "Dupe": 0.0002059922591449508, "Bkg": 0, "Miss": 0.0822873572044746,
-        "FalsePos": 0.0740315185515134, "FalseNeg": 0.1804492737113526,
-    }  # fmt: skip
-    assert errors.costs == pytest.approx(expected, abs=1e-12)
+    assert list(errors.counts.items()) == list(zip(KINDS, counts, strict=True))
+    np.testing.assert_allclose(list(errors.costs.values()), costs, rtol=0, atol=1e-12)
 
 
 def test_nothing_has_no_errors() -> None:

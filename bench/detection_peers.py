@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contenders import Array, Call, Contender, Workload
+from bench.contenders import Array, Call, Contender, Workload, read_bound
 
 __all__ = ["DETECTION_WORKLOADS"]
 
@@ -143,6 +143,7 @@ DETECTION_WORKLOADS: dict[str, Workload] = {
         (50, 5_000),
         {
             "fastiou": Contender(_fastiou_arrays, _numbers),
+            "read": read_bound(lambda scene: [*scene.preds.values(), *scene.target.values()]),
             "hotcoco": Contender(_hotcoco(loaded=True), _numbers),
         },
         0.0,
@@ -158,6 +159,7 @@ DETECTION_WORKLOADS: dict[str, Workload] = {
         (50, 5_000),
         {
             "fastiou": Contender(_fastiou_files, _numbers),
+            "read": read_bound(lambda scene: [np.fromfile(scene.dt, np.uint8)]),
             "hotcoco": Contender(_hotcoco(loaded=False), _numbers),
             "pycocotools": Contender(_pycocotools, _numbers, 50),
         },

@@ -79,6 +79,7 @@ COLOURS = {
     "scipy, sparse": "#17a2a2",
     "lapx": "#b8860b",
     "trackers": "#5f9ea0",
+    "stardist's formula": "#9a6324",
 }
 BOUND_COLOUR = "#5b6470"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contenders import Array, Call, Contender, Workload
+from bench.contenders import Array, Call, Contender, Workload, read_bound
 
 __all__ = ["TRACK_WORKLOADS"]
 
@@ -88,6 +88,9 @@ TRACK_WORKLOADS: dict[str, Workload] = {
         (100, 1_000),
         {
             "fastiou": Contender(_fastiou, _scores),
+            "read": read_bound(
+                lambda scene: [np.fromfile(path, np.uint8) for path in (scene.gt, scene.tracks)]
+            ),
             "trackers": Contender(_trackers, _scores_of_trackers),
         },
         1e-12,

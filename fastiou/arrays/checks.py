@@ -21,6 +21,7 @@ __all__ = [
     "check_one_shape",
     "crowd_array",
     "finite_number",
+    "flag_array",
     "least_number",
     "refuse_infinite",
     "score_array",
@@ -42,19 +43,24 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 def crowd_array(value: Any, count: int, of: str) -> Array:
     """The argument `iscrowd` as booleans, one for each of `count` members of the argument `of`."""
-    crowd = plain_array("iscrowd", value)
+    return flag_array("iscrowd", value, count, of)
+
+
+def flag_array(name: str, value: Any, count: int, of: str) -> Array:
+    """An argument as booleans, one for each of `count` members of the argument `of`."""
+    crowd = plain_array(name, value)
     if crowd.shape == (0,) == (count,):  # an empty list, whatever its dtype
         return np.empty(0, np.bool_)
     if crowd.shape != (count,) or crowd.dtype.kind not in "biu":
         raise ValueError(
-            f"iscrowd must be {count} booleans, one for each of {of}, "
+            f"{name} must be {count} booleans, one for each of {of}, "
             f"got shape {crowd.shape} and dtype {described_dtype(crowd.dtype)}"
         )
     flags = crowd.astype(np.bool_)
     if (crowd != flags).any():
         first = int((crowd != flags).argmax())
         raise ValueError(
-            f"iscrowd must hold booleans, or 0 and 1, got {crowd[first]} at position {first}"
+            f"{name} must hold booleans, or 0 and 1, got {crowd[first]} at position {first}"
         )
     return flags
 

@@ -34,6 +34,21 @@ BINARY = (
 NAMES_SHOWN = 3
 
 
+def few_labels(image: Array) -> list[int]:
+    """The label of the only object of an image; `SEVERAL` where there are more, or none is told."""
+    low, high = int(image.min(initial=0)), int(image.max(initial=0))
+    if low != 0 or high not in FOREGROUND:
+        return [SEVERAL] if high or low else []
+    return [high] if ((image == 0) | (image == high)).all() else [SEVERAL]
+
+
+def warn_of_binary(file: LabelFile, labels: set[int]) -> None:
+    """Tell that images are binary masks, if these are all labels in them."""
+    if labels and labels <= FOREGROUND:
+        words = f"each image has one object, of the label {max(labels)}: {BINARY}"
+        print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
+
+
 # ---- methods -------------------------------------------------------------------------------------
 
 
@@ -146,9 +161,8 @@ class Labels(Kind):
                     left = labels[~np.isin(labels, taken)]
                     side.append((left, np.full(len(left), number_a)))
             for file, labels_seen in zip((a, b), seen, strict=True):
-                if matches and labels_seen and labels_seen <= FOREGROUND:
-                    words = f"each image has one object, of the label {max(labels_seen)}: {BINARY}"
-                    print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
+                if matches:
+                    warn_of_binary(file, labels_seen)
             rows, cols, values, frames = _concatenated(
                 _of_one_type(parts, 2), [np.int64, np.int64, np.float64, np.int64]
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,11 +18,11 @@ from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
 from fastiou.cli.nms import AS_IT_IS, SUPPRESSIONS, nms_file
-from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOptions
+from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOptions, size_in
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
-from fastiou.formats.errors import RefusedError, import_extra, shortened
+from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.table import FORMATS, formats_of
 from fastiou.formats.written.targets import TARGETS
 from fastiou.tables.columns import names_of_keys
@@ -63,16 +62,6 @@ def _keys_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]
 def _names_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]:
     """The names that `--drop` has."""
     return tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value else ()
-
-
-def _size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
-    """Width and height, as `--image-size` has them."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"\s*([1-9]\d{0,8})\s*[,x×]\s*([1-9]\d{0,8})\s*", value)
-    if found is None:
-        raise RefusedError(f"--image-size must be WIDTH,HEIGHT in pixels, got {shortened(value)!r}")
-    return int(found[1]), int(found[2])
 
 
 def commands() -> click.Group:
@@ -149,7 +138,7 @@ def commands() -> click.Group:
     )
     image_size = click.option(
         "--image-size",
-        callback=_size_in,
+        callback=size_in,
         metavar="WIDTH,HEIGHT",
         help="Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become "
         "pixels; needed for masks of yolo-seg.",
@@ -389,7 +378,7 @@ def commands() -> click.Group:
     )
     @click.option(
         "--image-size",
-        callback=_size_in,
+        callback=size_in,
         metavar="W,H",
         help="Width and height of all images in pixels, where no file tells them.",
     )

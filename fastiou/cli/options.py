@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fastiou.formats.content import Wanted
-from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.table import SCALED
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_scaled",
     "check_skips",
     "check_threshold",
+    "size_in",
 ]
 
 #: As in `fastiou.metrics`, which takes long to import: a test holds them together.
@@ -130,3 +132,13 @@ def check_no_input(written: Path | None, *inputs: Path) -> None:
     real = os.path.realpath
     if written is not None and real(written) in [real(path) for path in inputs]:
         raise FileError(written, "this is an input, and would be overwritten")
+
+
+def size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
+    """Width and height, as `--image-size` has them."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*([1-9]\d{0,8})\s*[,x×]\s*([1-9]\d{0,8})\s*", value)
+    if found is None:
+        raise RefusedError(f"--image-size must be WIDTH,HEIGHT in pixels, got {shortened(value)!r}")
+    return int(found[1]), int(found[2])

@@ -20,7 +20,7 @@ from fastiou.evaluation.federated import are_pardoned, best_of_images, were_look
 from fastiou.evaluation.protocols import PROTOCOLS, Protocol
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.distinct import numbered
-from fastiou.runtime.words import described
+from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
 __all__ = ["DetectionEvaluator", "average_precision"]
@@ -149,6 +149,7 @@ class DetectionEvaluator:
             read_detections("preds", preds, self._kind, self._fmt, scored=True, next_image=seen),
             read_detections("target", target, self._kind, self._fmt, scored=False, next_image=seen),
         )
+        both = _paired(*both)
         self._check_images(*both)
         self.add(*both)
 
@@ -178,6 +179,7 @@ class DetectionEvaluator:
             preds, images[0], labels[0] = preds.chosen(kept), images[0][kept], labels[0][kept]
             places[:1] = [own[kept] for own in places[:1]]
             pardoned = are_pardoned((images[0], labels[0]), unfinished)
+        _check_sizes(preds, target, images)
         if np.isnan(target.areas).any():
             self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
         numbers = (images[0], images[1], len(self._images))
@@ -281,18 +283,10 @@ class DetectionEvaluator:
     def _check_images(self, preds: DetectionSet, target: DetectionSet) -> None:
         """Refuse images that were there before, and those of a list that do not fit together."""
         both = preds, target
-        if preds.numbered != target.numbered or (
-            preds.numbered and len(preds.listed) != len(target.listed)
-        ):
-            lists = [each for each in both if each.numbered]
-            if len(lists) == 2:
-                raise ValueError(
-                    f"preds and target must have a dict for each image, got {len(preds.listed)} "
-                    f"and {len(target.listed)}"
-                )
-            other = target if lists[0] is preds else preds
+        if preds.numbered and len(preds.listed) != len(target.listed):
             raise ValueError(
-                f"{lists[0].name} must have an image_id in each dict, as {other.name} has"
+                f"preds and target must have a dict for each image, got {len(preds.listed)} and "
+                f"{len(target.listed)}"
             )
         if self._images and preds.numbered != self._are_numbered:
             raise ValueError(
@@ -452,12 +446,44 @@ def _deviations(usual: Protocol, own: Protocol) -> dict[str, str]:
     return found
 
 
+def _paired(preds: DetectionSet, target: DetectionSet) -> tuple[DetectionSet, DetectionSet]:
+    """Both sets, with the names of images in both where one of two lists has them."""
+    if preds.numbered == target.numbered:
+        return preds, target
+    lists = [each for each in (preds, target) if each.numbered]
+    other = target if lists[0] is preds else preds
+    if other.listed is other.images or len(other.listed) != len(lists[0].listed):
+        raise ValueError(f"{lists[0].name} must have an image_id in each dict, as {other.name} has")
+    places = np.searchsorted(lists[0].listed, lists[0].images)
+    named = replace(
+        lists[0], images=other.listed[places], listed=other.listed, numbered=False
+    )  # fmt: skip
+    return (named, target) if lists[0] is preds else (preds, named)
+
+
 def _check_kinds(what: str, known: Mapping[int | str, int], columns: Sequence[Array]) -> None:
     """Refuse numbers beside names."""
     kinds = {column.dtype.kind == "U" for column in columns if len(column)}
     kinds |= {isinstance(value, str) for value in list(known)[:1]}
     if len(kinds) > 1:
         raise TypeError(f"{what}s must all be numbers, or all names, got both")
+
+
+def _check_sizes(preds: DetectionSet, target: DetectionSet, images: Sequence[Array]) -> None:
+    """Refuse masks of one image that have two sizes."""
+    if preds.image_sizes is None or target.image_sizes is None:
+        return
+    known = np.zeros((1 + max(int(own.max(initial=0)) for own in images[:2]), 2), np.int64)
+    known[images[1]] = target.image_sizes
+    theirs = known[images[0]]
+    wrong = (theirs[:, 0] > 0) & (theirs != preds.image_sizes).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"masks of image {described(preds.images[row].item())} must have one size, got "
+            f"{sides(tuple(preds.image_sizes[row].tolist()))} in preds and "
+            f"{sides(tuple(theirs[row].tolist()))} in target"
+        )
 
 
 def _numbers(known: dict[int | str, int], columns: Sequence[Array]) -> list[Array]:

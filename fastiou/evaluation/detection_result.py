@@ -189,6 +189,13 @@ class DetectionResult(Mistakes):
         protocol = self.rules.protocol
         return {f"{prefix}{stat.name}": self._mean(stat) for stat in protocol.stats}
 
+    def __getitem__(self, name: str) -> float:
+        """A number of the summary by its name."""
+        found = self.as_dict()
+        if name not in found:
+            raise KeyError(f"there is no {described(name)}, but {', '.join(found)}")
+        return found[name]
+
     def _mean(self, stat: Stat, classes: Any = None) -> float:
         """One number of the summary, of all classes or of some."""
         values = getattr(self, stat.of)

@@ -222,8 +222,8 @@ def _named(name: str, value: Mapping[Any, Any], kind: str, own: Sequence[str]) -
                 columns[usual] = column
         elif usual not in unread:
             raise ValueError(
-                f"{name} has a column {described(key)}, which means nothing here; known are "
-                f"{', '.join(sorted(known))}"
+                f"{name} has a column {described(key)}, which means nothing here; leave it out: "
+                f"known are {', '.join(sorted(known - {'image_ids'}))} and image_id or image_ids"
             )
     for needed in (kind, "labels", *(column for column in own if column == "scores")):
         if needed not in columns:
@@ -368,6 +368,7 @@ def _of_table(name: str, table: BoxTable, kind: str, *, scored: bool) -> Detecti
         "labels": table.keys["category"],
         "scores": table.scores,
         "iscrowd": table.iscrowd,
+        "ignore": table.ignore,
     }
     given = {column: values for column, values in columns.items() if values is not None}
     return _of_columns(name, given, kind, table.fmt, scored=scored)

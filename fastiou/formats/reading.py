@@ -163,9 +163,13 @@ def table_of_file(file: MemberFile) -> BoxTable:
     elif isinstance(file, MaskFile):
         (masks,) = pack_masks([file], lambda done, total: None)
         columns = {"masks": masks}
-    crowds = file.crowds if file.crowds is not None and file.crowds.any() else None
+    crowds, ignored = (
+        flags if flags is not None and flags.any() else None
+        for flags in (file.crowds, file.ignored)
+    )
     return BoxTable.of_columns(
-        scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, unused=file.unused,
+        scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, ignore=ignored,
+        unused=file.unused,
         key_columns=file.columns, **columns,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastiou.arrays.checks import check_choice, crowd_array, score_of_each
+from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_of_each
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from fastiou.geometries.masks.mask_set import Masks
 
 __all__ = ["BoxTable", "has_names", "table_of_frame"]
+
+#: Columns with a value, or some, for each member.
+MEMBER_COLUMNS = ("boxes", "masks", "scores", "ids", "iscrowd", "ignore")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +66,8 @@ class BoxTable(Framed):
         What each is called: whole numbers or names.
     iscrowd : array_like of bool, shape (N,), optional
         Which are crowds, for ``match(method="coco")``.
+    ignore : array_like of bool, shape (N,), optional
+        Which are to be ignored, as VOC's difficult objects are; for scores of detectors alone.
     grouped : tuple of str, optional
         Names of the keys that are groups; all if not given. See `by`.
     unused : tuple of str
@@ -78,7 +83,7 @@ class BoxTable(Framed):
     keys : dict of arrays
         int64, or text.
     ids : array or None
-    iscrowd : array of bool, or None
+    iscrowd, ignore : array of bool, or None
     grouped, unused : tuple of str
     key_columns : dict of dicts of arrays
         For each key the columns of the file or the frame that tell it, by their names. Where they
@@ -111,6 +116,7 @@ class BoxTable(Framed):
     keys: Mapping[str, Any] = field(default_factory=dict)
     ids: Any = None
     iscrowd: Any = None
+    ignore: Any = None
     grouped: tuple[str, ...] | None = None
     unused: tuple[str, ...] = ()
     key_columns: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
@@ -145,6 +151,8 @@ class BoxTable(Framed):
             checked["ids"] = _key("ids", self.ids, count)
         if self.iscrowd is not None:
             checked["iscrowd"] = crowd_array(self.iscrowd, count, "the table")
+        if self.ignore is not None:
+            checked["ignore"] = flag_array("ignore", self.ignore, count, "the table")
         checked["grouped"], _ = _chosen(self.grouped, checked["keys"], {})
         vars(self).update(checked)
 
@@ -153,7 +161,7 @@ class BoxTable(Framed):
         """A table of columns that were checked, by the names of the parameters."""
         table = object.__new__(cls)
         keys = columns["keys"]
-        usual: dict[str, Any] = dict.fromkeys(("boxes", "masks", "scores", "ids", "iscrowd"))
+        usual: dict[str, Any] = dict.fromkeys(MEMBER_COLUMNS)
         usual |= {"fmt": "", "grouped": tuple(keys), "unused": (), "key_columns": {}}
         vars(table).update(usual | columns)
         return table
@@ -224,7 +232,7 @@ class BoxTable(Framed):
             if self.grouped != tuple(self.keys):
                 groups = f" (grouped by {', '.join(self.grouped or ()) or 'none'})"
             words.append(f"keys {', '.join(self.keys)}{groups}")
-        words += [name for name in ("ids", "iscrowd") if getattr(self, name) is not None]
+        words += [name for name in ("ids", "iscrowd", "ignore") if getattr(self, name) is not None]
         if self.unused:
             words.append(f"not used: {', '.join(self.unused)}")
         return f"<BoxTable: {shortened('; '.join(words), 200)}>"
@@ -235,8 +243,7 @@ class BoxTable(Framed):
         def some(column: Any) -> Any:
             return None if column is None else column[chosen]
 
-        names = ("boxes", "masks", "scores", "ids", "iscrowd")
-        columns = {name: some(getattr(self, name)) for name in names}
+        columns = {name: some(getattr(self, name)) for name in MEMBER_COLUMNS}
         keys = {key: values[chosen] for key, values in self.keys.items()}
         told = {
             key: {name: values[chosen] for name, values in by_name.items()}

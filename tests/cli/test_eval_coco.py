@@ -42,8 +42,8 @@ def test_scores_are_shown_and_written(files: tuple[Path, Path], tmp_path: Path) 
     written = json.loads(out.read_text())
     assert written["AP"] == pytest.approx(0.5)
     assert written["deviations"] == []
-    assert written["classes"][0]["name"] == "boat"
-    assert (written["classes"][0]["truths"], written["classes"][0]["detections"]) == (1, 2)
+    assert written["per_class"][0]["name"] == "boat"
+    assert (written["per_class"][0]["truths"], written["per_class"][0]["detections"]) == (1, 2)
 
 
 def test_options_are_passed_on(files: tuple[Path, Path]) -> None:

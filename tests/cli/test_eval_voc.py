@@ -54,7 +54,10 @@ def test_corners_include_the_last_pixel(truth: Path, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("image,class,x1,y1,x2,y2\n000001,cat,1,1,2,2\n", "no scores"),
-        ("score,x1,y1,x2,y2\n0.5,1,1,2,2\n", "no image and no category of boxes"),
+        (
+            "score,x1,y1,x2,y2\n0.5,1,1,2,2\n",
+            "nothing tells the image and the category of boxes; keys: none",
+        ),
         (CSV + "a,cat,0.5,1,1,2,2\n", "no image in common"),
     ],
 )
@@ -68,3 +71,21 @@ def test_files_that_do_not_fit_are_refused(
     assert message in result.stderr
     assert run("eval", "voc", truth, tmp_path / "none").exit_code == 2
     assert "--iou must be" in run("eval", "voc", truth, found, "--iou", "0").stderr
+
+
+def test_boxes_that_are_parts_of_images_need_their_size(truth: Path, tmp_path: Path) -> None:
+    """The last pixel of a part of an image would be a whole image."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "000001.txt").write_text("0 0.3 0.3 0.4 0.4 0.9\n")
+    (labels / "classes.txt").write_text("cat\n")
+    result = run("eval", "voc", truth, labels)
+    assert result.exit_code == 2
+    assert "pass --image-size WIDTH,HEIGHT" in result.stderr
+    words = words_of(run_well("eval", "voc", truth, labels, "--image-size", "100,100"))
+    assert "AP50 0.5000" in words
+    found = tmp_path / "found.csv"
+    found.write_text(CSV + "".join(f"000001,cat,0.9,0.1,0.1,0.{i},0.5\n" for i in range(2, 9)))
+    result = run("eval", "voc", truth, found)
+    assert result.exit_code == 2
+    assert "--image-size" in result.stderr

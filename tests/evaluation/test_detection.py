@@ -730,3 +730,35 @@ def test_curves_are_drawn() -> None:
     pytest.importorskip("matplotlib", exc_type=ImportError)
     figure = fi.average_precision(found(BOX), truth(BOX), fmt="xywh").plot()
     assert len(figure.axes[0].lines) == 3
+
+
+# ---- what was asked for first ------------------------------------------------------------------
+
+
+def test_detections_without_ids_are_those_of_the_truth_in_order() -> None:
+    preds = [{"boxes": [BOX], "scores": [0.5], "labels": [1]}] * 2
+    target = [{"boxes": [BOX], "labels": [1], "image_id": image} for image in ("b", "a")]
+    evaluator = fi.DetectionEvaluator(fmt="xywh")
+    evaluator.update(preds, target)
+    result = evaluator.compute()
+    assert result.image_ids.tolist() == ["a", "b"]
+    assert result["AP"] == NEARLY_ONE
+    with pytest.raises(KeyError, match="there is no 'mAP', but AP, AP50"):
+        result["mAP"]
+
+
+def test_masks_of_an_image_have_one_size() -> None:
+    preds = [{"masks": np.ones((1, 20, 20)), "scores": [0.5], "labels": [1]}]
+    target = [{"masks": np.ones((1, 30, 20)), "labels": [1]}]
+    message = r"masks of image 0 must have one size, got 20 × 20 in preds and 30 × 20 in target"
+    with pytest.raises(ValueError, match=message):
+        fi.average_precision(preds, target, iou_type="segm")
+
+
+def test_difficult_objects_of_tables_are_ignored() -> None:
+    keys = {"image": [1, 1], "category": ["cat", "cat"]}
+    boxes = [[0, 0, 9, 9], [50, 50, 60, 60]]
+    truth_table = fi.BoxTable(boxes, keys=keys, ignore=[False, True])
+    found_table = fi.BoxTable(boxes, keys=keys, scores=[0.5, 0.9])
+    assert fi.average_precision(found_table, truth_table, protocol="voc")["AP50"] == 1
+    assert fi.average_precision(found_table[:1], truth_table, protocol="voc")["AR50"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,13 +162,22 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
             raise FileError(file, "no such file" if not file.exists() else "a folder", None)
     with stages(False if request.quiet else request.progress) as begin:
         begin("evaluating")
-        from fastiou.evaluation.coco_files import evaluate_coco_files
-
-        result = evaluate_coco_files(
+        result = _evaluated(
             gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
             class_agnostic=request.class_agnostic,
         )  # fmt: skip
     show(result, f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}", request)
+
+
+def _evaluated(gt: Path, dt: Path, **options: Any) -> DetectionResult:
+    from fastiou.evaluation.coco_files import evaluate_coco_files
+
+    try:
+        return evaluate_coco_files(gt, dt, **options)
+    except FileError as error:
+        if "not JSON" not in str(error):
+            raise
+        raise RefusedError(f"{error}; fastiou convert makes it of other files of boxes") from None
 
 
 def show(result: DetectionResult, title: str, request: Request) -> None:
@@ -178,7 +188,10 @@ def show(result: DetectionResult, title: str, request: Request) -> None:
         figure = result.plot()
         with replaced_at_end(request.plot) as out:
             figure.savefig(out, format=request.plot.suffix[1:].lower(), dpi=150)
-    if not request.quiet:
+    if request.quiet:  # what departs from the rules is told even so
+        for text in result.deviations:
+            print(f"fastiou: note: {text}", file=sys.stderr, flush=True)
+    else:
         facts = {
             "images": f"{len(result.image_ids):,}",
             "classes": f"{len(result.labels):,}",
@@ -198,7 +211,7 @@ def _content(result: DetectionResult) -> dict[str, Any]:
     """What is written as JSON."""
     columns = {name: column.tolist() for name, column in result.per_class.columns().items()}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return {**result.as_dict(), "classes": rows, "deviations": result.deviations}
+    return {**result.as_dict(), "per_class": rows, "deviations": result.deviations}
 
 
 def _classes(result: DetectionResult) -> Table:

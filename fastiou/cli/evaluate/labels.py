@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
 from fastiou.cli.kinds import refusals
-from fastiou.cli.labels import described_file, read_frames
+from fastiou.cli.labels import (
+    FOREGROUND,
+    described_file,
+    few_labels,
+    read_frames,
+    warn_of_binary,
+)
 from fastiou.cli.options import check_no_input
 from fastiou.cli.summary import show_facts, timing
 from fastiou.formats.errors import FileError
@@ -120,16 +126,21 @@ def evaluate_labels(
                 thresholds or THRESHOLDS, criterion=criterion, by_image=by_image
             )
         pixels = 0
+        seen: tuple[set[int], set[int]] = (set(), set())
         with clock.stage("matching") as update:
             for done, (number, other) in enumerate(shared.numbers):
                 update(done, len(shared.numbers))
                 with clock.apart("reading", "matching"):
                     one, two = read_frames(truth, found, number, other)
                 pixels += one.size
+                for own, image in zip(seen, (one, two), strict=True):
+                    own.update(few_labels(image) if own <= FOREGROUND else ())
                 try:
                     evaluator.update(one, two)
                 except (TypeError, ValueError) as error:
                     raise _fault(truth, found, (number, other), str(error)) from None
+    for file, own in zip((truth, found), seen, strict=True):
+        warn_of_binary(file, own)
     result = evaluator.compute()
     numbers = result.as_dict()
     if not quiet:

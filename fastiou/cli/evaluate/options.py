@@ -113,9 +113,12 @@ def check_required(values: Mapping[str, float], required: Mapping[str, float]) -
     for name in required:
         if name not in values:
             raise RefusedError(f"--require {name}: the scores are {', '.join(values)}")
-    low = {name: least for name, least in required.items() if not values[name] >= least}
+    # A perfect precision of COCO is 0.9999999999999998.
+    low = {name: least for name, least in required.items() if not values[name] >= least - 1e-9}
     for name, least in low.items():
         message = f"{name} is {values[name]:.6g}, and {least:.6g} is required"
+        if least > 1 and abs(values[name]) <= 1:
+            message += "; shares are from 0 to 1, and no percentages"
         print(f"fastiou: {message}", file=sys.stderr, flush=True)
     if low:
         raise SystemExit(TOO_LOW)

@@ -12,10 +12,13 @@ import numpy as np
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.coco import Request, check, common, show
+from fastiou.cli.options import size_in
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
 from fastiou.formats.reading import read_file
+from fastiou.formats.suspicions import scales_apart
+from fastiou.formats.table import SCALED
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -46,8 +49,21 @@ def add_voc(group: click.Group) -> None:
     @click.option(
         "--iou", type=float, default=0.5, show_default=True, help="The least IoU of a match."
     )
+    @click.option(
+        "--image-size",
+        callback=size_in,
+        metavar="WIDTH,HEIGHT",
+        help="Size of all images, by which the numbers of YOLO become pixels.",
+    )
     @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
-    def voc(gt: Path, dt: Path, year: str, iou: float, **others: Any) -> None:
+    def voc(
+        gt: Path,
+        dt: Path,
+        year: str,
+        iou: float,
+        image_size: tuple[int, int] | None,
+        **others: Any,
+    ) -> None:
         """Score detections as PASCAL VOC does: AP of each class, and their mean.
 
         GT is the truth and DT what a detector says, with scores. Both may be files or folders of
@@ -60,21 +76,31 @@ def add_voc(group: click.Group) -> None:
           fastiou eval voc VOC2007/Annotations detections.csv --year 2007
           fastiou eval voc truth.csv detections.csv --per-class
         """  # noqa: D301
-        _score(gt, dt, YEARS[year], iou, Request(**others))
+        _score(gt, dt, YEARS[year], iou, image_size, Request(**others))
 
 
-def _score(gt: Path, dt: Path, protocol: str, iou: float, request: Request) -> None:
+def _score(
+    gt: Path,
+    dt: Path,
+    protocol: str,
+    iou: float,
+    image_size: tuple[int, int] | None,
+    request: Request,
+) -> None:
     check(gt, dt, request)
     if not 0 < iou <= 1:
         raise RefusedError(f"--iou must be greater than 0 and at most 1, got {iou}")
     with stages(False if request.quiet else request.progress) as begin:
         begin("evaluating")
-        truth, found = (_read(path) for path in (gt, dt))
+        truth, found = (_read(path, image_size) for path in (gt, dt))
+        apart = scales_apart(truth, found)
+        if apart is not None:
+            raise RefusedError(apart[0])
         if found.scores is None:
             raise FileError(dt, "no scores", "a score of each detection")
         for file in (truth, found):
             for note in file.notes:
-                if "by the rule of voc" not in note:
+                if file.ignored is None:  # else it tells that difficult objects are taken along
                     print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
         from fastiou.evaluation.detection import average_precision
 
@@ -95,14 +121,23 @@ def _score(gt: Path, dt: Path, protocol: str, iou: float, request: Request) -> N
     show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
 
 
-def _read(path: Path) -> BoxFile:
+def _read(path: Path, image_size: tuple[int, int] | None) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
-    file = read_file(path, "box", None, None)
+    file = read_file(path, "box", None, None, image_size=image_size)
     assert isinstance(file, BoxFile)
     lacking = [key for key in ("image", "category") if key not in file.keys]
     if lacking:
-        raise FileError(path, f"no {' and no '.join(lacking)} of boxes ({file.format})", "both")
+        known = ", ".join(file.keys) or "none"
+        raise FileError(
+            path, f"nothing tells the {' and the '.join(lacking)} of boxes; keys: {known}",
+            "image and category, as columns or by the names of files",
+        )  # fmt: skip
+    if file.format in SCALED and image_size is None:
+        raise FileError(
+            path, f"{file.format}, whose boxes are parts of the image",
+            "pixels, of which the last belongs to a box: pass --image-size WIDTH,HEIGHT",
+        )  # fmt: skip
     if file.fmt not in LAYOUTS:
         raise FileError(path, f"boxes as {file.fmt}", f"boxes as {', '.join(LAYOUTS)}")
     return file
@@ -126,10 +161,15 @@ def _numbers(
         )
         for file in (truth, found)
     ]  # fmt: skip
-    grouping = common_groups(*files)
+    try:
+        grouping = common_groups(*files)
+    except RefusedError as error:
+        # Nothing here is compared without regard to a key.
+        raise RefusedError(str(error).partition(" (--by")[0]) from None
     assert grouping is not None
     if grouping.compared:
-        print(f"fastiou: {grouping.compared}", file=sys.stderr, flush=True)
+        words = f"{truth.path.name} and {found.path.name} are compared by {grouping.compared}"
+        print(f"fastiou: {words}", file=sys.stderr, flush=True)
     names: dict[int | str, str] = {}
     for file, codes in zip(files, grouping.codes, strict=True):
         values, places = np.unique(codes, return_index=True)

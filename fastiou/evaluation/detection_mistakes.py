@@ -39,10 +39,12 @@ class Mistakes:
         Pairs of an image with an IoU of at least `iou` are matched whatever their classes, the
         highest IoU first, and each detection and truth once. Of equal IoU the higher score comes
         first, then the place in the image. A detection without a match that overlaps ignored truth
-        enough is left out. The matrices of ultralytics and of supervision are transposed in the
-        former, whose thresholds are exclusive, and may differ where a detection or a truth has
-        several partners: a detection that loses its best one gets no other there, and supervision
-        prefers partners of the same class.
+        enough is left out.
+
+        ultralytics has the prediction in rows, limits that must be exceeded, and no other partner
+        for a detection whose best truth has gone to another. supervision has an IoU that must be
+        exceeded, and matches what is of the same class first. hotcoco lets the highest score choose
+        first.
 
         Parameters
         ----------

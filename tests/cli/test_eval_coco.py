@@ -71,6 +71,8 @@ def test_what_is_required_is_checked(files: tuple[Path, Path]) -> None:
         ),
         (["--json", "scores.txt"], ".json"),
         (["--plot", "curves.gif"], ".png"),
+        (["--confusion", "classes.txt"], ".csv"),
+        (["--bootstrap", "0"], "--bootstrap"),
         (["--iou-type", "segm"], 'no "segmentation"'),
     ],
 )
@@ -109,3 +111,34 @@ def test_curves_are_drawn(files: tuple[Path, Path], tmp_path: Path) -> None:
     plot = tmp_path / "curves.png"
     run_well("eval", "coco", *files, "--plot", plot, "--quiet")
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_errors_intervals_and_the_confusion_matrix_are_told(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, matrix = tmp_path / "scores.json", tmp_path / "classes.csv"
+    result = run_well(
+        "eval",
+        "coco",
+        *files,
+        "--errors",
+        "--bootstrap",
+        "20",
+        "--json",
+        out,
+        "--confusion",
+        matrix,
+    )
+    words = words_of(result)
+    assert "AP 0.5000 (" in words
+    assert "APs -1 (there is no truth)" in words
+    assert "Bkg" in words
+    assert matrix.read_text().splitlines() == [
+        "truth,boat,[red] car,background", "boat,1,0,0", "[red] car,0,0,0", "background,1,0,0",
+    ]  # fmt: skip
+    written = json.loads(out.read_text())
+    assert written["errors"]["counts"]["Bkg"] == 1
+    assert written["errors"]["costs"]["Bkg"] == pytest.approx(0.5)
+    assert written["intervals"]["resamples"] == 20
+    assert len(written["intervals"]["AP"]) == 2
+    assert "APs" not in written["intervals"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import sys
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import click
     from rich.table import Table
 
+    from fastiou.evaluation.detection_errors import ConfusionMatrix, Errors
+    from fastiou.evaluation.detection_resampling import Bootstrap
     from fastiou.evaluation.detection_result import DetectionResult
 
 __all__ = ["IOU_TYPES", "Request", "add_coco", "add_lvis", "check", "common", "show"]
@@ -46,6 +50,9 @@ class Request:
     required: dict[str, float]
     quiet: bool = False
     progress: bool | None = None
+    errors: bool = False
+    confusion: Path | None = None
+    bootstrap: int | None = None
 
 
 def add_coco(group: click.Group) -> None:
@@ -62,6 +69,24 @@ def add_coco(group: click.Group) -> None:
         "the last.  [default: 1,10,100]",
     )
     @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
+    @click.option(
+        "--errors",
+        is_flag=True,
+        help="Show kinds of errors, and what each costs in average precision, as TIDE does.",
+    )
+    @click.option(
+        "--confusion",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write which class was taken for which, at an IoU of 0.5 and scores from 0.25 on, to "
+        "a file that ends in .csv.",
+    )
+    @click.option(
+        "--bootstrap",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Show between which numbers each score lies in 95 % of N resamples of the images.",
+    )
     def coco(gt: Path, dt: Path, **others: Any) -> None:
         """Score detections as COCO does: AP and AR of boxes, masks or boundaries.
 
@@ -74,6 +99,7 @@ def add_coco(group: click.Group) -> None:
           fastiou eval coco instances_val2017.json results.json --iou-type segm
           fastiou eval coco gt.json results.json --per-class --plot curves.png
           fastiou eval coco gt.json results.json --require AP=0.5 --json scores.json
+          fastiou eval coco gt.json results.json --errors --confusion classes.csv --bootstrap 1000
         """  # noqa: D301
         _score(gt, dt, "coco", Request(**others))
 
@@ -148,15 +174,18 @@ def _numbers_in(_: Any, parameter: Any, value: str | None) -> tuple[int, ...] | 
 
 def check(gt: Path, dt: Path, request: Request) -> None:
     """Refuse at once what could not be written at the end."""
-    for path in (request.json_path, request.plot):
+    for path in (request.json_path, request.plot, request.confusion):
         check_no_input(path, gt, dt)
     if request.plot is not None:
         check_output(request.plot, PLOTS)
         import_extra("matplotlib.figure", "plot", "--plot")
+    if request.confusion is not None:
+        check_output(request.confusion, (".csv",))
 
 
 def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
     check(gt, dt, request)
+    errors, intervals = None, None
     for file in (gt, dt):
         if not file.is_file():
             raise FileError(file, "no such file" if not file.exists() else "a folder", None)
@@ -165,8 +194,15 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
         result = _evaluated(
             gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
             class_agnostic=request.class_agnostic,
+            details=request.errors or request.confusion is not None,
         )  # fmt: skip
-    show(result, f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}", request)
+        if request.errors:
+            errors = result.errors()
+        if request.bootstrap is not None:
+            begin("drawing images")
+            intervals = result.bootstrap(request.bootstrap)
+    title = f"{dt.name} scored by {gt.name}: {protocol}, {request.iou_type}"
+    show(result, title, request, errors, intervals)
 
 
 def _evaluated(gt: Path, dt: Path, **options: Any) -> DetectionResult:
@@ -180,10 +216,18 @@ def _evaluated(gt: Path, dt: Path, **options: Any) -> DetectionResult:
         raise RefusedError(f"{error}; fastiou convert makes it of other files of boxes") from None
 
 
-def show(result: DetectionResult, title: str, request: Request) -> None:
+def show(
+    result: DetectionResult,
+    title: str,
+    request: Request,
+    errors: Errors | None = None,
+    intervals: Bootstrap | None = None,
+) -> None:
     """Write and print the scores that were asked for, and end where one is too low."""
     if request.json_path is not None:
-        write_json(request.json_path, _content(result))
+        write_json(request.json_path, _content(result, errors, intervals))
+    if request.confusion is not None:
+        _write_matrix(request.confusion, result.confusion_matrix())
     if request.plot is not None:
         figure = result.plot()
         with replaced_at_end(request.plot) as out:
@@ -196,22 +240,62 @@ def show(result: DetectionResult, title: str, request: Request) -> None:
             "images": f"{len(result.image_ids):,}",
             "classes": f"{len(result.labels):,}",
             "detections": f"{len(result.kept):,} that count",
-            **{name: _shown(value) for name, value in result.as_dict().items()},
+            **{name: _shown(name, value, intervals) for name, value in result.as_dict().items()},
             **{f"note {number}": text for number, text in enumerate(result.deviations, 1)},
         }
-        show_facts(title, facts, *([_classes(result)] if request.per_class else []))
+        tables = [_classes(result)] if request.per_class else []
+        tables += [_kinds(errors)] if errors is not None else []
+        show_facts(title, facts, *tables)
     check_required(result.as_dict(), request.required)
 
 
-def _shown(value: float) -> str:
-    return "-1 (there is no truth)" if value == -1 else f"{value:.4f}"
+def _shown(name: str, value: float, intervals: Bootstrap | None) -> str:
+    if value == -1:
+        return "-1 (there is no truth)"
+    if intervals is None:
+        return f"{value:.4f}"
+    low, high = intervals.intervals[name]
+    return f"{value:.4f} ({low:.4f} to {high:.4f})"
 
 
-def _content(result: DetectionResult) -> dict[str, Any]:
+def _content(
+    result: DetectionResult, errors: Errors | None, intervals: Bootstrap | None
+) -> dict[str, Any]:
     """What is written as JSON."""
     columns = {name: column.tolist() for name, column in result.per_class.columns().items()}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return {**result.as_dict(), "per_class": rows, "deviations": result.deviations}
+    content = {**result.as_dict(), "per_class": rows, "deviations": result.deviations}
+    if errors is not None:
+        content["errors"] = {"AP": errors.ap, "counts": errors.counts, "costs": errors.costs}
+    if intervals is not None:
+        ends = {name: own for name, own in intervals.intervals.items() if own[0] == own[0]}
+        content["intervals"] = {"resamples": len(intervals), **ends}
+    return content
+
+
+def _write_matrix(path: Path, matrix: ConfusionMatrix) -> None:
+    """Write a confusion matrix with a row for each true class, and a column for each predicted."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["truth", *matrix.names])
+    for name, row in zip(matrix.names, matrix.matrix.tolist(), strict=True):
+        writer.writerow([name, *row])
+    with replaced_at_end(path) as out:
+        out.write(text.getvalue().encode())
+
+
+def _kinds(errors: Errors) -> Table:
+    """A table of kinds of errors."""
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("error")
+    table.add_column("count", justify="right")
+    table.add_column("AP50 lost", justify="right")
+    for kind, cost in errors.costs.items():
+        count = f"{errors.counts[kind]:,}" if kind in errors.counts else "-"
+        table.add_row(kind, count, "-" if errors.ap == -1 else f"{cost:.4f}")
+    return table
 
 
 def _classes(result: DetectionResult) -> Table:

@@ -14,6 +14,7 @@ from fastiou.arrays.inputs import real_input
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
 from fastiou.evaluation.detection_result import DetectionResult
 from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks
+from fastiou.evaluation.protocols import FREQUENCIES
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.runtime.distinct import distinct
@@ -134,11 +135,18 @@ def coco_sets(
 def _federated(target: DetectionSet, truth: CocoColumns) -> tuple[DetectionSet, dict[Any, str]]:
     """The truth with what LVIS tells of images, and how frequent each class is."""
     lists: dict[str, tuple[list[Any], list[Any]]] = {name: ([], []) for name in FEDERATED}
+    kind = str if target.labels.dtype.kind == "U" else int
     for index, image in enumerate(truth.listed("images") or ()):
         for name, (images, labels) in lists.items():
             if not isinstance(image.get(name), list):
                 raise FileError(
                     truth.path, f'no "{name}"', "a list in every image, as LVIS has",
+                    f"images[{index}]",
+                )  # fmt: skip
+            wrong = next((label for label in image[name] if type(label) is not kind), None)
+            if wrong is not None or (image[name] and _largest(image[name]) >= 2**63):
+                raise FileError(
+                    truth.path, f'"{name}": {described(image[name])}', "ids of categories",
                     f"images[{index}]",
                 )  # fmt: skip
             images += len(image[name]) * [image["id"]]
@@ -147,9 +155,21 @@ def _federated(target: DetectionSet, truth: CocoColumns) -> tuple[DetectionSet, 
         (np.array(images, target.images.dtype), np.array(labels, target.labels.dtype))
         for images, labels in lists.values()
     )
-    categories = truth.listed("categories") or ()
-    frequencies = {entry["id"]: entry["frequency"] for entry in categories if "frequency" in entry}
+    frequencies: dict[Any, str] = {}
+    for index, entry in enumerate(truth.listed("categories") or ()):
+        if "frequency" in entry:
+            frequencies[entry["id"]] = entry["frequency"]
+            if entry["frequency"] not in FREQUENCIES:
+                raise FileError(
+                    truth.path, f'"frequency": {described(entry["frequency"])}',
+                    f"one of {', '.join(FREQUENCIES)}", f"categories[{index}]",
+                )  # fmt: skip
     return replace(target, absent=absent, unfinished=unfinished), frequencies
+
+
+def _largest(labels: Sequence[Any]) -> int:
+    """The largest of numbers, without their signs; 0 of names."""
+    return max((abs(label) for label in labels if type(label) is int), default=0)
 
 
 def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[str]) -> CocoColumns:
@@ -157,7 +177,11 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
     if isinstance(value, str | os.PathLike):
         return coco_columns(Path(value), needed, optional)
     if isinstance(value, Mapping | list) and (not isinstance(value, list) or _are_dicts(value)):
-        return columns_of_content(Path(name), _plain(value), needed, optional)
+        try:
+            return columns_of_content(Path(name), value, needed, optional)
+        except (FileError, TypeError, ValueError):
+            # Programs put NumPy's numbers and arrays where JSON has its own.
+            return columns_of_content(Path(name), _plain_value(value), needed, optional)
     array = real_input(name, value).array
     if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or "score" not in needed:
         expected = "a path or a dict, as json.load makes it"
@@ -165,6 +189,10 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
             expected = "a path, a list of dicts, or an array (N, 7) of results"
         raise TypeError(f"{name} must be {expected}, got {described(value)}")
     wide = array.astype(np.float64)
+    finite = np.isfinite(wide).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin())
+        raise ValueError(f"{name} must be finite, got {wide[row].tolist()} in row {row}")
     keys = wide[:, [0, 6]]
     if (np.trunc(keys) != keys).any():
         raise ValueError(f"{name} must hold whole numbers in its first and last column")
@@ -177,18 +205,6 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
         score=np.ascontiguousarray(wide[:, 5]), area=nothing, iscrowd=none, ignore=none,
         segmentation=None, present={"segmentation": none},
     )  # fmt: skip
-
-
-def _plain(content: Any) -> Any:
-    """Content without NumPy's numbers and arrays, which programs put where JSON has its own."""
-    entries = content.get("annotations") if isinstance(content, Mapping) else content
-    first = entries[0] if isinstance(entries, list) and entries else {}
-    own = [first] if not isinstance(first, Mapping) else list(first.values())
-    nested = [part for value in own if isinstance(value, list | tuple) for part in value]
-    if not any(isinstance(value, np.generic | np.ndarray | tuple) for value in (*own, *nested)):
-        return content
-    plain = [_plain_value(entry) for entry in entries or ()]
-    return {**content, "annotations": plain} if isinstance(content, Mapping) else plain
 
 
 def _plain_value(value: Any) -> Any:

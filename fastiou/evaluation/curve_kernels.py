@@ -134,7 +134,8 @@ def _accumulate(
                             for limit in range(len(limits)):
                                 kind = limit * thresholds + t
                                 all_wrong += wrong[a, kind] + wrong_always[a, limit]
-                                if limit >= lowest:
+                                # More than there are to be found would be a damaged state.
+                                if limit >= lowest and steps[a, kind] < rooms[a]:
                                     place = lists[a] + kind * rooms[a] + steps[a, kind]
                                     right[a, kind] += weight
                                     rights[place] = right[a, kind]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +18,10 @@ from fastiou.evaluation.detection_pairs import details_of
 from fastiou.evaluation.detection_result import DetectionResult, Rules
 from fastiou.evaluation.detection_sets import DetectionSet, read_detections
 from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
-from fastiou.evaluation.protocols import PROTOCOLS, Protocol
+from fastiou.evaluation.protocols import FREQUENCIES, PROTOCOLS, Protocol
+from fastiou.geometries.masks.mask_set import Masks
 from fastiou.geometries.table import FORMATS
-from fastiou.runtime.distinct import numbered
+from fastiou.runtime.distinct import distinct, numbered
 from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
@@ -35,7 +37,7 @@ class DetectionEvaluator:
     Each `update` matches the detections of some images with their truth, and keeps about 40 bytes a
     detection; boxes and masks are not kept. `compute` adds them up, as often as asked. The result
     is the same, bit for bit, in whatever order images come, and however they are split among
-    evaluators that are merged.
+    evaluators that are merged, provided that images have ids.
 
     Parameters
     ----------
@@ -105,8 +107,9 @@ class DetectionEvaluator:
         self._fmt = fmt
         self._class_agnostic = true_or_false("class_agnostic", class_agnostic)
         self._names = _class_names(class_names)
+        self._are_listed = not isinstance(class_names, Mapping)
         self._details = true_or_false("details", details)
-        self._frequencies = dict(class_frequencies or {})
+        self._frequencies = _class_frequencies(class_frequencies)
         self._protocol = replace(
             usual,
             thresholds=_thresholds(iou_thresholds, usual.thresholds),
@@ -149,9 +152,12 @@ class DetectionEvaluator:
             read_detections("preds", preds, self._kind, self._fmt, scored=True, next_image=seen),
             read_detections("target", target, self._kind, self._fmt, scored=False, next_image=seen),
         )
+        if not any(len(each.listed) for each in both):
+            return
         both = _paired(*both)
         self._check_images(*both)
-        self.add(*both)
+        with self._unchanged_on_errors():
+            self.add(*both)
 
     def add(
         self, preds: DetectionSet, target: DetectionSet, notes: Mapping[str, str] | None = None
@@ -167,8 +173,11 @@ class DetectionEvaluator:
         labels = _numbers(self._labels, label_columns)
         self._are_numbered = preds.numbered
         self._deviations |= notes or {}
+        if self._class_agnostic:  # of equal scores, those of the lower class come first
+            places = _ranked(self._labels)[1]
+            labels = [places[own] for own in labels]
         pardoned = np.zeros(len(preds), np.bool_)
-        places = [places_in_images(own) for own in images[:2]] if self._details else []
+        in_images = [places_in_images(own) for own in images[:2]] if self._details else []
         if self._protocol.federated:
             absent, unfinished = zip(images[-2:], labels[-2:], strict=True)
             assert preds.scores is not None
@@ -177,10 +186,15 @@ class DetectionEvaluator:
                 kept &= best_of_images(images[0], preds.scores, self._protocol.per_image)
             kept = np.flatnonzero(kept)
             preds, images[0], labels[0] = preds.chosen(kept), images[0][kept], labels[0][kept]
-            places[:1] = [own[kept] for own in places[:1]]
+            in_images[:1] = [own[kept] for own in in_images[:1]]
             pardoned = are_pardoned((images[0], labels[0]), unfinished)
         _check_sizes(preds, target, images)
-        if np.isnan(target.areas).any():
+        if self.iou_type == "boundary" and (preds.padded or target.padded):
+            raise ValueError(
+                "iou_type='boundary' needs the size of each image, which a table of masks does not "
+                "tell: pass files to evaluate_coco, or a list of a dict for each image"
+            )
+        if np.isnan(target.areas).any() and len(self._protocol.areas) > 1:
             self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
         numbers = (images[0], images[1], len(self._images))
         classes = (labels[0], labels[1], len(self._labels))
@@ -190,7 +204,13 @@ class DetectionEvaluator:
         part = match_detections(preds, target, numbers, classes, self._protocol, pardoned, **rules)
         if self._details:
             details = details_of(
-                preds, target, numbers, classes, (places[0], places[1]), self._protocol, **rules
+                preds,
+                target,
+                numbers,
+                classes,
+                (in_images[0], in_images[1]),
+                self._protocol,
+                **rules,
             )
             part = replace(part, details=details)
         self._parts.append(part)
@@ -209,9 +229,10 @@ class DetectionEvaluator:
         TypeError, ValueError
             Something else, an image that is here, too, or other options.
         """
-        for place, other in enumerate(others):
-            state = other.state() if isinstance(other, DetectionEvaluator) else other
-            self._take_in(f"others[{place}]", state)
+        with self._unchanged_on_errors():
+            for place, other in enumerate(others):
+                state = other.state() if isinstance(other, DetectionEvaluator) else other
+                self._take_in(f"others[{place}]", state)
 
     def state(self) -> dict[str, Any]:
         """All that was counted so far, as plain arrays: to be sent, saved and merged.
@@ -246,8 +267,14 @@ class DetectionEvaluator:
         images = _ranked(self._images)
         labels: dict[int | str, int] = dict(self._labels)
         names = self._names
-        if names is not None and isinstance(next(iter(labels), 0), str):
+        are_names = isinstance(next(iter(labels), 0), str)
+        if names is not None and self._are_listed and are_names:
             names = {name: name for name in names.values()}
+        if names and labels and isinstance(next(iter(names)), str) != are_names:
+            raise ValueError(
+                "class_names must be by label, as labels are: numbers, or names; got "
+                f"{described(next(iter(names)))} for {described(next(iter(labels)))}"
+            )
         for label in names or ():
             labels.setdefault(label, len(labels))
         if self._class_agnostic:
@@ -260,6 +287,22 @@ class DetectionEvaluator:
         )
 
     # ---- parts ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _unchanged_on_errors(self) -> Iterator[None]:
+        """Leave everything as it is where something goes wrong, or Ctrl-C comes."""
+        sizes = [(known, len(known)) for known in (self._images, self._labels)]
+        parts, were_numbered = len(self._parts), self._are_numbered
+        deviations = dict(self._deviations)
+        try:
+            yield
+        except BaseException:
+            for known, size in sizes:
+                while len(known) > size:
+                    known.popitem()
+            del self._parts[parts:]
+            self._are_numbered, self._deviations = were_numbered, deviations
+            raise
 
     def _joined(self) -> Matched:
         """All that was matched so far."""
@@ -277,6 +320,7 @@ class DetectionEvaluator:
                 protocol.name, self.iou_type, protocol.thresholds.tolist(),
                 tuple(protocol.max_dets), areas, self._class_agnostic,
                 *(["details"] if self._details else []),
+                *sorted(map(str, self._frequencies.items())),
             )
         )  # fmt: skip
 
@@ -303,8 +347,29 @@ class DetectionEvaluator:
                 image = values[counts > 1][0]
                 raise ValueError(f"{each.name} has image {described(image.item())} twice")
 
+    def _check_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Refuse a state that was damaged."""
+        usual = Matched.empty(0, 0, self._protocol)
+        sizes = {"image": "image_ids", "label": "label_values"}
+        for part in ("detections", "truth"):
+            rows = state[part]
+            if not isinstance(rows, np.ndarray) or rows.dtype != getattr(usual, part).dtype:
+                raise ValueError(f"{name}[{part!r}] is not what state() gives: {described(rows)}")
+            for column, values in sizes.items():
+                known = 1 if column == "label" and self._class_agnostic else len(state[values])
+                numbers = rows[column]
+                if len(numbers) and not 0 <= numbers.min() <= numbers.max() < known:
+                    raise ValueError(f"{name}[{part!r}] has a wrong number of {column}")
+        detections = state["detections"]
+        if not np.isfinite(detections["score"]).all() or (detections["rank"] < 0).any():
+            raise ValueError(f"{name}['detections'] has a score or a rank that cannot be")
+        for values in sizes.values():
+            if len(distinct(np.asarray(state[values]))) < len(state[values]):
+                raise ValueError(f"{name}[{values!r}] has a value twice")
+
     def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
-        if not isinstance(state, Mapping) or "options" not in state:
+        needed = ("options", "detections", "truth", "image_ids", "label_values", "are_numbered")
+        if not isinstance(state, Mapping) or not all(part in state for part in needed):
             raise TypeError(
                 f"{name} must be a DetectionEvaluator, or what its state() gives, got "
                 f"{described(state)}"
@@ -312,6 +377,7 @@ class DetectionEvaluator:
         options = str(state["options"])
         if options != self._options():
             raise ValueError(f"{name} has other options: {options}, and not {self._options()}")
+        self._check_state(name, state)
         images = plain_array(name, state["image_ids"]).tolist()
         are_numbered = bool(state["are_numbered"])
         if self._images and images and are_numbered != self._are_numbered:
@@ -333,7 +399,7 @@ class DetectionEvaluator:
         if self._class_agnostic:
             label_codes = np.zeros(max(len(label_codes), 1), np.int32)
         details = Details.of_state(state) if self._details else None
-        theirs = Matched(state["detections"], state["truth"], details)
+        theirs = Matched(state["detections"].copy(), state["truth"].copy(), details)
         self._parts.append(theirs.renumbered(image_codes, label_codes))
         for line in np.asarray(state["deviations"]).tolist():
             key, _, text = line.partition(": ")
@@ -428,10 +494,26 @@ def _class_names(given: Any) -> dict[int | str, str] | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
+        kinds = {type(label) for label in given}
+        if len(kinds) > 1 or not kinds <= {int, str}:
+            raise TypeError(
+                f"class_names must be by labels, all numbers or all names, got {described(given)}"
+            )
         return {label: str(name) for label, name in given.items()}
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TypeError(f"class_names must be a list or a dict of names, got {described(given)}")
     return {number: str(name) for number, name in enumerate(given)}
+
+
+def _class_frequencies(given: Any) -> dict[int | str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not set(given.values()) <= set(FREQUENCIES):
+        accepted = ", ".join(map(repr, FREQUENCIES))
+        raise ValueError(
+            f"class_frequencies must be a dict of {accepted} by label, got {described(given)}"
+        )
+    return dict(given)
 
 
 def _deviations(usual: Protocol, own: Protocol) -> dict[str, str]:
@@ -472,6 +554,14 @@ def _check_kinds(what: str, known: Mapping[int | str, int], columns: Sequence[Ar
 def _check_sizes(preds: DetectionSet, target: DetectionSet, images: Sequence[Array]) -> None:
     """Refuse masks of one image that have two sizes."""
     if preds.image_sizes is None or target.image_sizes is None:
+        both = (preds, target)
+        given = [each.masks for each in both if isinstance(each.masks, Masks) and not each.padded]
+        if len(given) == 2 and given[0].shape[1:] != given[1].shape[1:] and len(target):
+            raise ValueError(
+                f"masks must have one size, got {sides(given[0].shape[1:])} in preds and "
+                f"{sides(given[1].shape[1:])} in target; masks of images of several sizes are a "
+                "list of a dict for each image"
+            )
         return
     known = np.zeros((1 + max(int(own.max(initial=0)) for own in images[:2]), 2), np.int64)
     known[images[1]] = target.image_sizes

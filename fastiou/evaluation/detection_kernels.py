@@ -418,7 +418,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                         for wanted in range(2):
                             for k in range(near):
                                 j = cols[k]
-                                if not is_coco and (hidden[j, 0] != 0) != (wanted == 1):
+                                if not is_coco and always_ignored[first2 + j] != (wanted == 1):
                                     continue
                                 below = 0
                                 while below < len(thresholds) and thresholds[below] <= values[k]:
@@ -427,13 +427,15 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                                     free = lower_bits[below, word] & ~matched[own, word]
                                     if not shared[first2 + j]:
                                         free &= ~taken[j, word]
-                                    if wanted == 0:
+                                    if is_coco and wanted == 0:
                                         free &= ~hidden[j, word]
-                                    elif rule == OPEN_IMAGES_RULE:
-                                        ignored[own, word] |= free & taken[j, word]
-                                    else:
+                                    elif is_coco:
                                         free &= hidden[j, word]
                                         ignored[own, word] |= free
+                                    elif rule == OPEN_IMAGES_RULE and wanted == 1:
+                                        ignored[own, word] |= free & taken[j, word]
+                                    else:
+                                        ignored[own, word] |= free & hidden[j, word]
                                     matched[own, word] |= free
                                     taken[j, word] |= free
                                 if not is_coco:

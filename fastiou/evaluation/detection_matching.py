@@ -22,7 +22,7 @@ from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.distinct import counted, distinct
 from fastiou.typing import Array
 
-__all__ = ["Matched", "in_order", "match_detections", "views"]
+__all__ = ["Matched", "in_order", "kinds_of_truth", "mask_pairs", "match_detections", "views"]
 
 #: The highest threshold, which lets equal boxes match at 1: COCO's.
 HIGHEST = 1 - 1e-10
@@ -181,9 +181,7 @@ def match_detections(
     ranges = np.array(list(protocol.areas.values()))
     thresholds = np.minimum(protocol.thresholds, HIGHEST)
     range_bits, lower_bits = bits_of(len(ranges), len(thresholds))
-    always_ignored = truth.iscrowd | truth.ignore if protocol.heeds_ignore else truth.iscrowd
-    # What is ignored by VOC may be taken again and again, as may a crowd.
-    shared = truth.iscrowd if protocol.rule == kernels.COCO_RULE else always_ignored
+    crowd, always_ignored, shared = kinds_of_truth(truth, protocol)
     areas = np.where(np.isnan(truth.areas), own_areas(truth), truth.areas)
 
     most = protocol.limits[-1]
@@ -194,12 +192,13 @@ def match_detections(
     matched = Matched.empty(max(total, 2), len(target), protocol)
     kept = views(matched.detections)
     kernel = kernels.MATCH_BOXES
-    crowd = truth.iscrowd & (protocol.rule != kernels.VOC_RULE)
     sets: Any = (preds.boxes, truth.boxes, crowd, protocol.margin)
     if preds.masks is not None:
         kernel = kernels.MATCH_PAIRS
         lowest = float(thresholds.min())
-        sets = mask_pairs(preds, truth, order, groups, lowest, by_boundary=by_boundary)
+        sets = mask_pairs(
+            preds, truth, order, groups, lowest, crowd=crowd, by_boundary=by_boundary
+        )  # fmt: skip
     assert preds.scores is not None
     room = np.array([sizes.max(initial=0), true_sizes.max(initial=0)])
     work = np.concatenate([[0], np.cumsum(sizes * (DETECTION_WORK + true_sizes))])
@@ -234,12 +233,23 @@ def bits_of(ranges: int, thresholds: int) -> tuple[Array, Array]:
     return bits[:ranges], bits[ranges:]
 
 
+def kinds_of_truth(truth: DetectionSet, protocol: Protocol) -> tuple[Array, Array, Array]:
+    """Which truth scores as a crowd, which is ignored or a group, and which may be taken again."""
+    crowd = truth.iscrowd
+    if protocol.federated:  # LVIS has no crowds
+        crowd = np.zeros_like(crowd)
+    ignored = crowd | truth.ignore if protocol.heeds_ignore else crowd
+    if protocol.rule == kernels.VOC_RULE:
+        return np.zeros_like(crowd), ignored, ignored
+    return crowd, ignored, crowd
+
+
 def own_areas(truth: DetectionSet) -> Array:
     """The areas of boxes or masks."""
     if truth.masks is not None:
         return truth.masks.area.astype(np.float64)
     assert truth.boxes is not None
-    areas: Array = truth.boxes[:, 2] * truth.boxes[:, 3]
+    areas: Array = np.maximum(truth.boxes[:, 2], 0) * np.maximum(truth.boxes[:, 3], 0)
     return areas
 
 
@@ -256,6 +266,7 @@ def mask_pairs(
     groups: Array,
     lowest: float,
     *,
+    crowd: Array,
     by_boundary: bool,
 ) -> tuple[Array, Array, Array]:
     """The truths that overlap each detection, as `detection_kernels.MATCH_PAIRS` reads them.
@@ -270,6 +281,8 @@ def mask_pairs(
         (group, 6): the groups.
     lowest
         The lowest threshold.
+    crowd
+        Which of the truth score the share of the detection that they cover.
     by_boundary
         Whether a pair scores the least of what masks and their boundaries score.
     """
@@ -302,7 +315,7 @@ def mask_pairs(
         found.append(
             find_pairs(
                 given[0], given[1], METRICS["iou"], lowest, (own[rows], true[cols]),
-                crowd=truth.iscrowd[cols],
+                crowd=crowd[cols],
             )
         )  # fmt: skip
     pairs, values = found[0], found[0].values

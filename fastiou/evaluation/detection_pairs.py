@@ -6,7 +6,7 @@ import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.detection_details import LOWEST, PAIR, Details
-from fastiou.evaluation.detection_matching import in_order, mask_pairs
+from fastiou.evaluation.detection_matching import in_order, kinds_of_truth, mask_pairs
 from fastiou.evaluation.detection_sets import DetectionSet
 from fastiou.evaluation.protocols import Protocol
 from fastiou.geometries.boxes import BOX
@@ -41,7 +41,7 @@ def details_of(
     true = in_order(len(target), (images[1], images[2]), (labels[1], labels[2]))
     preds, truth = preds.chosen(found), target.chosen(true)
     own, other = images[0][found], images[1][true]
-    crowd = truth.iscrowd & (protocol.rule != kernels.VOC_RULE)
+    crowd, _, shared = kinds_of_truth(truth, protocol)
     if preds.masks is None:
         sides = []
         for each in (preds, truth):
@@ -58,14 +58,11 @@ def details_of(
             order, own, one, np.arange(len(truth)), other, two, groups
         )  # fmt: skip
         offsets, cols, values = mask_pairs(
-            preds, truth, order, groups[:count], LOWEST, by_boundary=by_boundary
+            preds, truth, order, groups[:count], LOWEST, crowd=crowd, by_boundary=by_boundary
         )
         rows = np.repeat(np.arange(len(preds)), np.diff(offsets))
     pairs = np.empty(len(rows), PAIR)
     pairs["detection"], pairs["truth"], pairs["iou"] = rows, cols, values
-    shared = truth.iscrowd
-    if protocol.rule != kernels.COCO_RULE:
-        shared = shared | truth.ignore
     return Details(places[0][found], places[1][true], shared, pairs)
 
 

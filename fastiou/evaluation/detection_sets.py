@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import score_of_each
-from fastiou.arrays.frames import is_frame
+from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import Input, plain_array, real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.geometries.boxes import BOX
@@ -108,7 +108,9 @@ class DetectionSet:
     numbered : bool
         Whether images were not named, but counted.
     image_sizes : array of int64, shape (N, 2), or None
-        Height and width of the image of each mask, where they are padded.
+        Height and width of the image of each mask, where they are known.
+    padded : bool
+        Whether masks may be padded to a size that is not that of their image.
     """
 
     name: str
@@ -125,6 +127,7 @@ class DetectionSet:
     unfinished: tuple[Array, Array] = (NONE, NONE)
     numbered: bool = False
     image_sizes: Array | None = None
+    padded: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -189,12 +192,22 @@ def read_detections(
     """
     own = PREDICTED if scored else TRUE
     if isinstance(value, BoxTable) or is_frame(type(value)):
-        table = value
-        if not isinstance(value, BoxTable):
-            table = table_of_frame(name, value, None, None)
-        return _of_table(name, table, kind, scored=scored)
+        if isinstance(value, BoxTable):
+            return _of_table(name, value, kind, {}, scored=scored)
+        flags = {
+            OTHER_NAMES.get(label, label): column
+            for label, column in frame_columns(value) or ()
+            if not scored and OTHER_NAMES.get(label, label) in TRUE
+        }
+        table = table_of_frame(name, value, None, None)
+        return _of_table(name, table, kind, flags, scored=scored)
     if isinstance(value, Mapping):
         columns = _named(name, value, kind, own)
+        if any(column in value for column in FEDERATED):
+            raise ValueError(
+                f"{name} has {' or '.join(FEDERATED)}, which belong to images: pass a list of a "
+                "dict for each image"
+            )
         if "image_ids" not in columns:
             raise ValueError(
                 f"{name} must have image_ids, one for each of {kind}; a single image is a list of "
@@ -273,7 +286,8 @@ def _of_images(
             ids.append(_one_id(f"{where}['image_id']", columns.pop("image_ids")))
         entries.append(columns)
         for column, lists in federated.items():
-            labels = list(entry.get(column) or ())
+            own_labels = entry.get(column)
+            labels = [] if own_labels is None else plain_array(where, own_labels).tolist()
             lists.append(_key(f"{where}[{column!r}]", labels, len(labels)) if labels else NONE)
     if ids and len(ids) != len(entries):
         raise ValueError(
@@ -353,8 +367,10 @@ def _joined(name: str, parts: Sequence[DetectionSet], kind: str, *, scored: bool
     )  # fmt: skip
 
 
-def _of_table(name: str, table: BoxTable, kind: str, *, scored: bool) -> DetectionSet:
-    """A set of a table, which has the keys image and category."""
+def _of_table(
+    name: str, table: BoxTable, kind: str, flags: Mapping[str, Any], *, scored: bool
+) -> DetectionSet:
+    """A set of a table, which has the keys image and category, and other columns of the truth."""
     members = table.boxes if kind == "boxes" else table.masks
     if members is None:
         raise TypeError(f"{name} must be a table of {kind}, got one of others: {table!r}")
@@ -369,9 +385,11 @@ def _of_table(name: str, table: BoxTable, kind: str, *, scored: bool) -> Detecti
         "scores": table.scores,
         "iscrowd": table.iscrowd,
         "ignore": table.ignore,
+        **flags,
     }
     given = {column: values for column, values in columns.items() if values is not None}
-    return _of_columns(name, given, kind, table.fmt, scored=scored)
+    found = _of_columns(name, given, kind, table.fmt, scored=scored)
+    return replace(found, padded=kind == "masks")
 
 
 # ---- columns -----------------------------------------------------------------------------------
@@ -384,6 +402,11 @@ def _members(
     if kind == "masks":
         from fastiou.geometries.masks.mask_set import read_masks
 
+        if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
+            raise TypeError(
+                f"{name} must be an array (N, H, W), Masks or run lengths, got nested lists; "
+                "polygons become masks by Masks.from_polygons(polygons, (height, width))"
+            )
         masks: Masks = read_masks(name, value).array
         return None, masks, masks.area.astype(np.float64)
     given: Input = BOX.read(name, value, fmt, batches=False)
@@ -426,6 +449,8 @@ def _one_id(name: str, value: Any) -> Any:
 
 def _key(name: str, value: Any, count: int) -> Array:
     (column,) = read_keys(name, list(value) if isinstance(value, tuple) else value, count).columns
+    if column.dtype == np.uint64:
+        raise ValueError(f"{name} must be less than 2**63, got {column.max()}")
     return column.astype(np.str_) if column.dtype == object else column
 
 
@@ -445,6 +470,10 @@ def _areas(name: str, value: Any, count: int) -> Array:
     areas = real_input(name, value).array.astype(np.float64)
     if areas.shape != (count,):
         raise ValueError(f"{name} must have the shape ({count},), got {areas.shape}")
+    wrong = (areas < 0) | np.isinf(areas)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name} must be finite and at least 0, got {areas[row]} in row {row}")
     return areas
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastiou.evaluation.detection_kernels import COCO_RULE, OPEN_IMAGES_RULE, VOC_RULE
 from fastiou.typing import Array
 
-__all__ = ["PROTOCOLS", "Protocol", "Stat"]
+__all__ = ["FREQUENCIES", "PROTOCOLS", "Protocol", "Stat"]
 
 #: Areas of COCO's size ranges, inclusive at both ends.
 SMALL, MEDIUM = 32.0**2, 96.0**2
@@ -143,6 +143,8 @@ PROTOCOLS = {
         ),
         Protocol("voc", _HALF, _RECALLS, rule=VOC_RULE, margin=1.0, of="areas"),
         Protocol("voc07", _HALF, np.arange(0, 1.1, 0.1), rule=VOC_RULE, margin=1.0),
-        Protocol("openimages", _HALF, _RECALLS, rule=OPEN_IMAGES_RULE, of="areas"),
+        Protocol(
+            "openimages", _HALF, _RECALLS, rule=OPEN_IMAGES_RULE, heeds_ignore=False, of="areas"
+        ),
     )
 }  # fmt: skip

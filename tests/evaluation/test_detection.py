@@ -762,3 +762,175 @@ def test_difficult_objects_of_tables_are_ignored() -> None:
     found_table = fi.BoxTable(boxes, keys=keys, scores=[0.5, 0.9])
     assert fi.average_precision(found_table, truth_table, protocol="voc")["AP50"] == 1
     assert fi.average_precision(found_table[:1], truth_table, protocol="voc")["AR50"] == 1
+
+
+# ---- what a reviewer broke ---------------------------------------------------------------------
+
+
+def test_classes_that_are_one_keep_their_order() -> None:
+    """Whichever came first."""
+    gt = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 2}, {"id": 1}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [4, 0, 10, 10], "area": 100},
+            {"id": 2, "image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10], "area": 100},
+        ],
+    }
+    for entry in gt["annotations"]:
+        entry["iscrowd"] = 0
+    dt = [
+        {"image_id": 1, "category_id": 2, "bbox": [2, 0, 10, 10], "score": 0.5},
+        {"image_id": 1, "category_id": 2, "bbox": [-1, 0, 10, 10], "score": 0.4},
+    ]
+    expected = of_pycocotools(gt, dt, "bbox", use_cats=False)
+    result = fi.evaluate_coco(gt, dt, class_agnostic=True)
+    np.testing.assert_array_equal(result.stats, expected.stats)
+    assert result["AP50"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("options", [{"class_agnostic": True}, {"protocol": "voc"}], ids=str)
+def test_order_and_split_change_no_bit_by_other_rules(options: dict[str, Any]) -> None:
+    for seed in range(4):
+        pairs = images_of(6, seed)
+        whole = fi.DetectionEvaluator(fmt="xywh", **options)
+        whole.update([preds for preds, _ in pairs], [target for _, target in pairs])
+        ranks = [fi.DetectionEvaluator(fmt="xywh", **options) for _ in range(2)]
+        for number, (preds, target) in enumerate(reversed(pairs)):
+            ranks[number % 2].update([preds], [target])
+        ranks[1].merge(ranks[0].state())
+        np.testing.assert_array_equal(ranks[1].compute().precision, whole.compute().precision)
+
+
+def test_size_ranges_of_voc_are_ranges() -> None:
+    result = fi.average_precision(
+        found([0, 0, 100, 100]), truth([0, 0, 100, 100]), fmt="xywh", protocol="voc",
+        area_ranges={"small": (0, 1024)},
+    )  # fmt: skip
+    assert (result["AP"], result["APs"]) == (1, -1)
+
+
+def test_columns_of_frames_are_heeded() -> None:
+    pd = pytest.importorskip("pandas", exc_type=ImportError)
+    boxes = {"x1": [0, 50], "y1": [0, 50], "x2": [9, 60], "y2": [9, 60]}
+    both = {"image": [1, 1], "label": ["cat", "cat"], **boxes}
+    preds = pd.DataFrame({**both, "score": [0.5, 0.9]})
+    target = pd.DataFrame({**both, "difficult": [1, 0], "area": [5000, 5000]})
+    result = fi.average_precision(preds, target, protocol="voc")
+    assert result.per_class["truths"].tolist() == [1]
+    assert fi.average_precision(preds, target)["APs"] == -1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [0, 2, 5, 6])
+def test_results_as_an_array_are_finite(value: float, column: int) -> None:
+    rows = np.array([[1, *BOX, 0.8, 3]] * 2)
+    rows[1, column] = value
+    with pytest.raises(ValueError, match=r"dt must be finite, got .* in row 1"):
+        fi.evaluate_coco(GT, rows)
+
+
+def test_numbers_of_numpy_may_be_anywhere() -> None:
+    entry = {"image_id": np.int64(1), "category_id": 3, "bbox": np.array(BOX), "score": 0.8}
+    result = fi.evaluate_coco(GT, [{**DT[0], "image_id": 2}, entry])
+    assert result["AR100"] == 1
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "options", "message"),
+    [
+        ([{"masks": [[[0, 0, 4, 0, 4, 4]]], "labels": [1], "scores": [1]}],
+         [{"masks": np.ones((1, 5, 5)), "labels": [1]}], {"iou_type": "segm"},
+         "polygons become masks by Masks.from_polygons"),
+        ({"masks": np.ones((1, 4, 4)), "labels": [1], "scores": [1], "image_ids": [1]},
+         {"masks": np.ones((1, 8, 8)), "labels": [1], "image_ids": [1]}, {"iou_type": "segm"},
+         "masks must have one size, got 4 × 4 in preds and 8 × 8 in target"),
+        (found(BOX), truth(BOX, neg_category_ids=[]), {"protocol": "lvis"},
+         "which belong to images"),
+        (found(BOX, labels=np.array([2**63], np.uint64)), truth(BOX), {},
+         r"must be less than 2\*\*63"),
+        (found(BOX), truth(BOX, area=[-1]), {}, "must be finite and at least 0, got -1"),
+        (found(BOX), truth(BOX), {"class_names": {"a": "A"}}, "class_names must be by label"),
+        (found(BOX), truth(BOX), {"class_names": {1.5: "A"}}, "class_names must be by labels"),
+        (found(BOX), truth(BOX), {"class_frequencies": {1: "often"}}, "class_frequencies must be"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused(
+    preds: Any, target: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        fi.average_precision(preds, target, **{"fmt": "xywh", **options})
+
+
+def test_lists_of_lvis_may_be_arrays_and_it_has_no_crowds() -> None:
+    preds = [{"boxes": [BOX] * 2, "labels": [1, 2], "scores": [0.9, 0.8], "image_id": 1}]
+    target = [
+        {"boxes": [BOX], "labels": [1], "image_id": 1, "neg_category_ids": np.array([2]),
+         "iscrowd": [1]},
+    ]  # fmt: skip
+    result = fi.average_precision(preds, target, protocol="lvis", fmt="xywh")
+    assert result["AP"] == NEARLY_ONE
+    assert result.per_class["detections"].tolist() == [1, 1]
+
+
+def test_classes_that_are_names_have_names() -> None:
+    labels = {"labels": ["cat"]}
+    result = fi.average_precision(
+        found(BOX, **labels), truth(BOX, **labels), fmt="xywh",
+        class_names={"cat": "Cat (felis)", "dog": "Dog"},
+    )  # fmt: skip
+    assert result.labels.tolist() == ["cat", "dog"]
+    assert result.per_class["name"].tolist() == ["Cat (felis)", "Dog"]
+
+
+def test_an_update_that_is_interrupted_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastiou.evaluation import detection
+
+    evaluator = _evaluator_of_one()
+    more = found(BOX, image_ids=[2], labels=[7]), truth(BOX, image_ids=[2], labels=[7])
+    with monkeypatch.context() as patch:
+        patch.setattr(detection, "match_detections", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluator.update(*more)
+    assert evaluator.compute().labels.tolist() == [1]
+    evaluator.update(*more)
+    evaluator.update([], [])
+    assert evaluator.compute().labels.tolist() == [1, 7]
+
+
+def test_damaged_states_are_refused_and_change_nothing() -> None:
+    good = fi.DetectionEvaluator(fmt="xywh")
+    good.update(found(BOX, BOX, image_ids=[2, 3]), truth(BOX, BOX, image_ids=[2, 3]))
+    for part, change in (
+        ("detections", lambda rows: rows["score"].__setitem__(0, np.nan)),
+        ("detections", lambda rows: rows["image"].__setitem__(0, 9)),
+        ("detections", lambda rows: rows["rank"].__setitem__(0, -1)),
+        ("truth", lambda rows: rows["label"].__setitem__(0, -1)),
+        ("image_ids", lambda values: values.__setitem__(0, 3)),
+    ):
+        state = good.state()
+        change(state[part])
+        evaluator = _evaluator_of_one()
+        with pytest.raises(ValueError, match=r"others\[1\]"):
+            evaluator.merge(fi.DetectionEvaluator(fmt="xywh"), state)
+        evaluator.merge(good)
+        assert evaluator.compute().image_ids.tolist() == [1, 2, 3]
+    state = good.state()
+    state["truth"] = state["truth"][:1]  # which nothing shows
+    evaluator.merge(fi.DetectionEvaluator(fmt="xywh"))
+    other = _evaluator_of_one()
+    other.merge(state)
+    state["detections"]["matched"] = 0  # no longer theirs
+    assert other.compute()["AR100"] == 1
+    with pytest.raises(TypeError, match="must be a DetectionEvaluator"):
+        other.merge({"options": 1})
+
+
+def test_boundaries_of_tables_are_refused() -> None:
+    masks = fi.Masks.from_dense(np.ones((1, 20, 20)))
+    keys = {"image": [1], "category": [1]}
+    preds = fi.BoxTable(masks=masks, keys=keys, scores=[0.5])
+    target = fi.BoxTable(masks=masks.padded((50, 50)), keys=keys)
+    assert fi.average_precision(preds, target, iou_type="segm")["AP"] == NEARLY_ONE
+    with pytest.raises(ValueError, match="needs the size of each image"):
+        fi.average_precision(preds, target, iou_type="boundary")

@@ -145,7 +145,7 @@ def common(function: Any, *, boxes_alone: bool = False) -> Any:
         ),
         json_option,
         require_option,
-        click.option("--quiet", is_flag=True, help="Print nothing."),
+        click.option("--quiet", is_flag=True, help="Print errors and notes alone."),
         click.option(
             "--progress/--no-progress",
             default=None,
@@ -167,7 +167,7 @@ def _numbers_in(_: Any, parameter: Any, value: str | None) -> tuple[int, ...] | 
     except ValueError:
         numbers = ()
     ascending = all(one < two for one, two in itertools.pairwise(numbers))
-    if not numbers or numbers[0] < 1 or not ascending:
+    if not numbers or numbers[0] < 1 or not ascending or numbers[-1] >= 2**31:
         raise RefusedError(f"--max-dets must be numbers that ascend, such as 1,10,100; got {value}")
     return numbers
 

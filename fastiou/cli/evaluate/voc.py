@@ -112,7 +112,7 @@ def _score(
         }  # fmt: skip
         target = {
             "boxes": _corners(truth), "labels": labels[0], "image_ids": images[0],
-            "ignore": truth.ignored, "area": np.zeros(len(truth)),  # there are no size ranges
+            "ignore": truth.ignored,
         }  # fmt: skip
         result = average_precision(
             preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[iou],

@@ -317,11 +317,9 @@ def errors_of(scored: Scored, iou: Any, background: Any) -> Errors:
     kind_of[is_open & ~overlapping] = KINDS.index("Bkg")
 
     # Of all detections that would be right if mended, the one with the highest score.
-    curable = (
-        is_wrong & (truth_of >= 0) & np.isin(kind_of, [KINDS.index(k) for k in ("Cls", "Loc")])
-    )
-    curable &= ~is_used[truth_of]
-    rows = np.flatnonzero(curable)
+    curable = np.isin(kind_of, [KINDS.index(kind) for kind in ("Cls", "Loc")])
+    rows = np.flatnonzero(is_wrong & curable & (truth_of >= 0))
+    rows = rows[~is_used[truth_of[rows]]]
     details = scored.details
     order = np.lexsort((details.found[rows], -found["score"][rows], truth_of[rows]))
     rows = rows[order]
@@ -341,7 +339,8 @@ def errors_of(scored: Scored, iou: Any, background: Any) -> Errors:
         is_mended = is_kind & mended
         new_labels = labels
         if kind == "Cls":
-            new_labels = np.where(is_mended, truth["label"][truth_of], labels)
+            new_labels = labels.copy()
+            new_labels[is_mended] = truth["label"][truth_of[is_mended]]
         counts = own_counts
         if kind == "Miss":
             counts = own_counts - counted(truth["label"][is_missed], classes)

@@ -393,6 +393,14 @@ def test_nothing_has_no_errors() -> None:
     assert set(errors.costs.values()) == {-1}
 
 
+def test_without_truth_all_detections_are_on_the_background() -> None:
+    preds, target = columns_of(0)
+    result = detailed(preds, rows_of(target, np.zeros(0, int)))
+    errors = result.errors()
+    assert (errors.ap, errors.counts["Bkg"]) == (-1, len(result.kept))
+    assert result.confusion_matrix().matrix[:-1].sum() == 0
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -381,7 +381,7 @@ def _kinds_of_wrong(
     used = is_used[pairs["truth"]]
     enough = min(least, 1 - 1e-10)
     tests: list[tuple[str, Array, Callable[[Array], Array]]] = [
-        ("Loc", is_same, lambda values: (values >= lowest) & (values < enough)),
+        ("Loc", is_same, lambda values: (values >= lowest) & (values <= least)),
         ("Cls", ~is_same, lambda values: values >= enough),
         ("Dupe", is_same & used, lambda values: values >= enough),
     ]

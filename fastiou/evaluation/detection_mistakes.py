@@ -80,12 +80,13 @@ class Mistakes:
         """What kinds of errors there are, and what each costs, as TIDE counts them.
 
         A detection that matches no truth of its class is, by the first that holds: Loc, if the best
-        truth of its class overlaps it by `background` or more, and less than `iou`; Cls, if one of
-        another class overlaps it by `iou`; Dupe, if one of its class does, which another has; Bkg,
-        if none overlaps it by more than `background`; and Both, else. Miss is truth that is not
-        found, and of which no detection is Loc or Cls. What an error costs is the average precision
-        at `iou` that is gained by mending all of its kind: of the detections of a truth that would
-        be right, the best becomes so, and the others go; Dupe, Bkg and Both go; Miss is left out.
+        truth of its class overlaps it by `background` or more, and `iou` or less; Cls, if one of
+        another class overlaps it by `iou` or more; Dupe, if one of its class does, which another
+        detection has; Bkg, if none overlaps it by more than `background`; and Both, else. Miss is
+        truth that is not found, and of which no detection is Loc or Cls. What an error costs is the
+        average precision at `iou` that is gained by mending all of its kind: of the detections of a
+        truth that would be right, the best becomes so, and the others go; Dupe, Bkg and Both go;
+        Miss is left out.
 
         Parameters
         ----------
@@ -107,8 +108,8 @@ class Mistakes:
         -----
         D. Bolya, S. Foley, J. Hays, J. Hoffman: TIDE: A General Toolbox for Identifying Object
         Detection Errors, ECCV 2020. Unlike the package tidecv: detections that match ignored truth
-        are no errors; the mean is of all classes that have truth, and no others; as many detections
-        count as by the protocol; and an IoU of exactly `iou` is that of a match, and not of Loc.
+        are no errors; the mean is of all classes that have truth, and no others; and as many
+        detections count as by the protocol.
 
         Examples
         --------

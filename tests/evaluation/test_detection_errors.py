@@ -69,7 +69,7 @@ class Oracle:
     def kind(self, i: int) -> tuple[str, int]:
         """What is wrong with a detection, by TIDE, and with regard to which truth."""
         same, own = self.best(i, lambda j: self.same(i, j))
-        if 0.1 <= own < 0.5:
+        if 0.1 <= own <= 0.5:
             return "Loc", same
         other, value = self.best(i, lambda j: not self.same(i, j))
         if value >= 0.5:

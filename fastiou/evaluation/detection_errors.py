@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,12 @@ class Errors(Framed):
     ap: float
     counts: Mapping[str, int]
     costs: Mapping[str, float]
-    each: Table
+    make_each: Callable[[], Table]
+
+    @functools.cached_property
+    def each(self) -> Table:
+        """A row for each error, made when first asked for."""
+        return self.make_each()
 
     def columns(self) -> dict[str, Array]:
         """A row for each kind, with how many there are, -1 where none is counted, and the cost."""
@@ -356,8 +362,8 @@ def errors_of(scored: Scored, iou: Any, background: Any) -> Errors:
     numbers = {kind: int((kind_of[is_wrong] == n).sum()) for n, kind in enumerate(KINDS)}
     numbers["Miss"] = int(is_missed.sum())
     costs = {kind: value - base if base != -1 else -1.0 for kind, value in costs.items()}
-    each = _each(scored, np.flatnonzero(is_wrong), kind_of, truth_of, iou_of, is_missed)
-    return Errors(base, numbers, costs, each)
+    arguments = scored, np.flatnonzero(is_wrong), kind_of, truth_of, iou_of, is_missed
+    return Errors(base, numbers, costs, functools.partial(_each, *arguments))
 
 
 def _is_ignored(scored: Scored) -> Array:
@@ -386,12 +392,30 @@ def _kinds_of_wrong(
         ("Dupe", is_same & used, lambda values: values >= enough),
     ]
     for kind, which, test in tests:
-        own = pairs[which]
-        own = own[np.lexsort((scored.details.true[own["truth"]], -own["iou"], own["detection"]))]
-        rows = own["detection"]
-        best = own[np.concatenate([[True], rows[1:] != rows[:-1]])[: len(rows)]]
+        best = _best_of_each(pairs[which])
         best = best[test(best["iou"])]
         yield kind, best["detection"], best["truth"], best["iou"]
+
+
+def _best_of_each(pairs: Array) -> Array:
+    """The pair of each detection with the highest IoU, and the first of equal ones.
+
+    Parameters
+    ----------
+    pairs
+        (p,): by detection and truth.
+    """
+    if not len(pairs):
+        return pairs
+    starts = _starts(pairs["detection"])
+    highest = np.maximum.reduceat(pairs["iou"], starts)
+    best = pairs[pairs["iou"] == np.repeat(highest, np.diff(starts, append=len(pairs)))]
+    return best[_starts(best["detection"])]
+
+
+def _starts(rows: Array) -> Array:
+    """Where equal ones begin, in an array in order."""
+    return np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])[: len(rows)])
 
 
 def _each(

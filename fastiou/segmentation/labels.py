@@ -253,7 +253,7 @@ def count_pairs(array1: Array, array2: Array) -> tuple[Array, Array, Array]:
     if few is None:
         lists = _listed_pairs(flat1, flat2, forms)
         few = lists.columns[0, :, : lists.lengths[0]]
-    rows, cols, counts = few
+    rows, cols, counts = map(np.ascontiguousarray, few)  # which JAX asks for
     return _labels(rows, array1.dtype), _labels(cols, array2.dtype), counts
 
 

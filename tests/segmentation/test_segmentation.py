@@ -830,6 +830,13 @@ def test_torch(rng: np.random.Generator) -> None:
         fastiou.thresholded_iou(target, target.float())
 
 
+def test_results_are_contiguous(rng: np.random.Generator) -> None:
+    """As other libraries need arrays that they share."""
+    image = rng.integers(0, 3, (9, 11))
+    for part in (*fastiou.label_overlap(image, image), *fastiou.label_iou(image, image)):
+        assert part.flags.c_contiguous
+
+
 def test_jax(rng: np.random.Generator) -> None:
     jax = pytest.importorskip("jax", reason="jax is not installed")
     image = jax.numpy.asarray(rng.integers(0, 3, (9, 11)), dtype="int32")

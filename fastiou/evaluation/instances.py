@@ -251,6 +251,8 @@ class InstanceEvaluator:
         ValueError
             Other settings, or an image that was there before.
         """
+        names_of_all: list[str] = []
+        rows: list[tuple[Array, Array]] = []
         for other in others:
             if not isinstance(other, InstanceEvaluator | Mapping):
                 raise TypeError(
@@ -269,8 +271,15 @@ class InstanceEvaluator:
                     raise ValueError(
                         f"others must have the same {name}, got {state[name]} and {own[name]}"
                     )
-            self._images.add(str(name) for name in state["images"])
-            self._rows += zip(state["counts"], state["score_sums"], strict=True)
+            names_of_all += map(str, state["images"])
+            counts = np.array(state["counts"])
+            if counts.shape != (len(state["images"]), 4 + len(self._thresholds)) or (
+                (counts < 0).any() or (counts[:, 4:] > counts[:, :2].min(axis=1)[:, None]).any()
+            ):
+                raise ValueError("others must be states whose counts can be, got others")
+            rows += zip(counts, np.array(state["score_sums"]), strict=True)
+        self._images.add(names_of_all)
+        self._rows += rows
 
     def state(self) -> dict[str, Array]:
         """All that this evaluator knows, as plain arrays, for `merge` in another process.

@@ -184,6 +184,8 @@ class PanopticEvaluator:
             Other categories, or an image that was there before.
         """
         own = self.state()
+        names_of_all: list[str] = []
+        found: list[MatchedSegments] = []
         for other in others:
             if not isinstance(other, PanopticEvaluator | Mapping):
                 raise TypeError(
@@ -199,12 +201,18 @@ class PanopticEvaluator:
                     raise ValueError(
                         f"others must have the same {name}, got {state[name]} and {own[name]}"
                     )
-            self._images.add(str(name) for name in state["images"])
-            self._found.append(
-                MatchedSegments(
-                    *(np.asarray(state[name]) for name in ("matched", "ious", "spurious", "missed"))
-                )
+            names_of_all += map(str, state["images"])
+            found.append(
+                MatchedSegments(*(np.array(state[name]) for name in MatchedSegments._fields))
             )
+            ious = found[-1].ious
+            if ious.shape != found[-1].matched.shape or not ((ious > 0.5) & (ious <= 1)).all():
+                raise ValueError(
+                    "others must be states with an IoU above 0.5 for each match, got "
+                    f"{described(ious.tolist())}"
+                )
+        self._images.add(names_of_all)
+        self._found += found
 
     def state(self) -> dict[str, Array]:
         """All that this evaluator knows, as plain arrays, for `merge` in another process.
@@ -228,7 +236,7 @@ class PanopticEvaluator:
             "categories": known.ids,
             "isthing": known.things,
             "images": np.array(self._images.all, np.str_),
-            **self._found[0]._asdict(),
+            **{name: part.copy() for name, part in self._found[0]._asdict().items()},
         }
 
     def compute(self) -> PanopticQuality:

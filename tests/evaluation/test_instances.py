@@ -303,3 +303,16 @@ def test_what_evaluators_refuse() -> None:
         with pytest.raises(error, match=message):
             evaluator.merge(other)  # type: ignore[arg-type]
     assert evaluator.compute().n_images == 0
+
+
+def test_damaged_states_are_refused_and_change_nothing() -> None:
+    good = fastiou.InstanceEvaluator([0.5])
+    good.update(np.eye(4, dtype=int), np.eye(4, dtype=int), image="a")
+    evaluator = fastiou.InstanceEvaluator([0.5])
+    state = good.state()
+    state["counts"][0, 4] = 500
+    state["images"] = np.array(["b"])
+    with pytest.raises(ValueError, match="counts can be"):
+        evaluator.merge(good, state)
+    evaluator.merge(good)
+    assert evaluator.compute().n_true == 1

@@ -411,3 +411,17 @@ def test_lists_of_segments_are_as_many_as_images() -> None:
         fastiou.PanopticEvaluator().merge(fastiou.PanopticEvaluator({1: True}))
     with pytest.raises(ValueError, match="others must be states with categories, isthing, images"):
         fastiou.PanopticEvaluator().merge({"images": np.empty(0)})
+
+
+def test_damaged_states_are_refused_and_change_nothing() -> None:
+    good = fastiou.PanopticEvaluator()
+    image = np.array([[1, 1], [2, 2]])
+    segments = [{"id": 1, "category_id": 1}, {"id": 2, "category_id": 1}]
+    good.update(image, image, segments, segments, image="a")
+    evaluator = fastiou.PanopticEvaluator()
+    state = good.state()
+    state["ious"][:] = 9
+    with pytest.raises(ValueError, match=r"an IoU above 0\.5 for each match"):
+        evaluator.merge(good, state)
+    evaluator.merge(good)
+    assert evaluator.compute().pq == good.compute().pq == 1

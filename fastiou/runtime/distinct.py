@@ -101,12 +101,12 @@ def _numbered_by_table(
     lowest = values.dtype.type(low)
     occurs = np.zeros(high - low + 1, np.bool_)
     for own in chunks.slices(len(values)):
-        occurs[values[own] - lowest] = True
+        occurs[(values[own] - lowest).view(np.int64)] = True
     known = np.flatnonzero(occurs)
     places = np.cumsum(occurs) - 1
     numbers = np.empty(len(values), np.int64)
     for own in chunks.slices(len(values)):
-        np.take(places, values[own] - lowest, out=numbers[own], mode="clip")
+        np.take(places, (values[own] - lowest).view(np.int64), out=numbers[own], mode="clip")
     return known.astype(values.dtype) + lowest, numbers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,15 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.arrays.checks import check_choice, threshold_number, true_or_false, whole_number
+from fastiou.arrays.checks import check_choice, true_or_false
 from fastiou.arrays.inputs import plain_array
 from fastiou.evaluation.detection_details import Details, places_in_images
 from fastiou.evaluation.detection_matching import Matched, match_detections
+from fastiou.evaluation.detection_options import (
+    area_ranges_of,
+    class_frequencies_of,
+    class_names_of,
+    deviations_of,
+    max_dets_of,
+    thresholds_of,
+)
 from fastiou.evaluation.detection_pairs import details_of
 from fastiou.evaluation.detection_result import DetectionResult, Rules
 from fastiou.evaluation.detection_sets import DetectionSet, read_detections
 from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
-from fastiou.evaluation.protocols import FREQUENCIES, PROTOCOLS, Protocol
+from fastiou.evaluation.protocols import PROTOCOLS
 from fastiou.geometries.masks.mask_set import Masks
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.distinct import distinct, numbered
@@ -106,17 +113,17 @@ class DetectionEvaluator:
         self._kind = KINDS[iou_type]
         self._fmt = fmt
         self._class_agnostic = true_or_false("class_agnostic", class_agnostic)
-        self._names = _class_names(class_names)
+        self._names = class_names_of(class_names)
         self._are_listed = not isinstance(class_names, Mapping)
         self._details = true_or_false("details", details)
-        self._frequencies = _class_frequencies(class_frequencies)
+        self._frequencies = class_frequencies_of(class_frequencies)
         self._protocol = replace(
             usual,
-            thresholds=_thresholds(iou_thresholds, usual.thresholds),
-            max_dets=_max_dets(max_dets, usual.max_dets),
-            areas=_area_ranges(area_ranges, usual.areas),
+            thresholds=thresholds_of(iou_thresholds, usual.thresholds),
+            max_dets=max_dets_of(max_dets, usual.max_dets),
+            areas=area_ranges_of(area_ranges, usual.areas),
         )
-        self._deviations = _deviations(usual, self._protocol)
+        self._deviations = deviations_of(usual, self._protocol)
         self._images: dict[int | str, int] = {}
         self._labels: dict[int | str, int] = {}
         self._parts: list[Matched] = []
@@ -436,96 +443,6 @@ def average_precision(preds: Any, target: Any, **options: Any) -> DetectionResul
     evaluator = DetectionEvaluator(**options)
     evaluator.update(preds, target)
     return evaluator.compute()
-
-
-# ---- options -----------------------------------------------------------------------------------
-
-
-def _thresholds(given: Any, usual: Array) -> Array:
-    if given is None:
-        return usual
-    values = np.atleast_1d(plain_array("iou_thresholds", given)).astype(np.float64)
-    if values.ndim != 1 or not len(values):
-        raise ValueError(f"iou_thresholds must be some numbers, got {described(given)}")
-    for value in values.tolist():
-        threshold_number(value, 1.0, name="iou_thresholds")
-    if (np.diff(values) <= 0).any():
-        raise ValueError(f"iou_thresholds must ascend, got {described(given)}")
-    return values
-
-
-def _max_dets(given: Any, usual: tuple[int, ...]) -> tuple[int, ...]:
-    if given is None:
-        return usual
-    values = given if isinstance(given, Sequence) else np.atleast_1d(given).tolist()
-    numbers = tuple(
-        whole_number("max_dets", value, lowest=1, highest=2**31 - 1) for value in values
-    )
-    if not numbers or any(one >= two for one, two in itertools.pairwise(numbers)):
-        raise ValueError(f"max_dets must be some integers that ascend, got {described(given)}")
-    return numbers
-
-
-def _area_ranges(
-    given: Mapping[str, Sequence[float]] | None, usual: Mapping[str, tuple[float, float]]
-) -> Mapping[str, tuple[float, float]]:
-    if given is None:
-        return usual
-    if not isinstance(given, Mapping):
-        raise TypeError(
-            f"area_ranges must be a dict of (least, greatest) by name, got {described(given)}"
-        )
-    ranges = {"all": usual["all"]}
-    for name, ends in given.items():
-        try:
-            low, high = map(float, ends)
-        except (TypeError, ValueError):
-            low, high = np.nan, np.nan
-        if not low <= high:
-            raise ValueError(
-                f"area_ranges[{name!r}] must be two numbers, least and greatest, got "
-                f"{described(ends)}"
-            )
-        ranges[str(name)] = low, high
-    return ranges
-
-
-def _class_names(given: Any) -> dict[int | str, str] | None:
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        kinds = {type(label) for label in given}
-        if len(kinds) > 1 or not kinds <= {int, str}:
-            raise TypeError(
-                f"class_names must be by labels, all numbers or all names, got {described(given)}"
-            )
-        return {label: str(name) for label, name in given.items()}
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"class_names must be a list or a dict of names, got {described(given)}")
-    return {number: str(name) for number, name in enumerate(given)}
-
-
-def _class_frequencies(given: Any) -> dict[int | str, str]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping) or not set(given.values()) <= set(FREQUENCIES):
-        accepted = ", ".join(map(repr, FREQUENCIES))
-        raise ValueError(
-            f"class_frequencies must be a dict of {accepted} by label, got {described(given)}"
-        )
-    return dict(given)
-
-
-def _deviations(usual: Protocol, own: Protocol) -> dict[str, str]:
-    """What departs from a protocol, by what it is about."""
-    found = {}
-    if not np.array_equal(usual.thresholds, own.thresholds):
-        found["iou_thresholds"] = f"IoU thresholds are {own.thresholds.tolist()}"
-    if usual.max_dets != own.max_dets:
-        found["max_dets"] = f"detections of an image and class that count: {own.max_dets}"
-    if dict(usual.areas) != dict(own.areas):
-        found["area_ranges"] = f"size ranges are {dict(own.areas)}"
-    return found
 
 
 def _paired(preds: DetectionSet, target: DetectionSet) -> tuple[DetectionSet, DetectionSet]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import stages
-from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
+from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.options import check_no_input
 from fastiou.cli.outputs import check_output, replaced_at_end
 from fastiou.cli.summary import show_facts
@@ -143,14 +143,7 @@ def common(function: Any, *, boxes_alone: bool = False) -> Any:
             type=file,
             help=f"Draw precision over recall: {', '.join(PLOTS)}.",
         ),
-        json_option,
-        require_option,
-        click.option("--quiet", is_flag=True, help="Print errors and notes alone."),
-        click.option(
-            "--progress/--no-progress",
-            default=None,
-            help="Show the progress of the work, or not.  [default: on a terminal]",
-        ),
+        shared_options,
     )
     for option in reversed(options):
         if not (boxes_alone and option is options[2]):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import LOADING, Clock, stages
-from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
+from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.kinds import refusals
 from fastiou.cli.labels import (
     FOREGROUND,
@@ -63,14 +63,7 @@ def add_labels(group: click.Group) -> None:
         "--format", "format_", type=click.Choice(["labels", "panoptic"]),
         help="Whether a pixel is a label, or the colour of a PNG is one.",
     )  # fmt: skip
-    @json_option
-    @require_option
-    @click.option("--quiet", is_flag=True, help="Print nothing.")
-    @click.option(
-        "--progress/--no-progress",
-        default=None,
-        help="Show the progress of the work, or not.  [default: on a terminal]",
-    )
+    @shared_options
     def labels(true: Path, pred: Path, **options: Any) -> None:
         """Score the objects of label images PRED against those of TRUE, as stardist does.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastiou
 from fastiou.cli.display import stages
-from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
+from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.options import check_no_input
 from fastiou.cli.summary import show_facts
 from fastiou.evaluation.tracking_folders import Sequences, sequence_name, sequences_in
@@ -56,14 +56,7 @@ def add_mot(group: click.Group) -> None:
         help=f"Those that are wanted, of {','.join(METRICS)}.  [default: all]",
     )
     @click.option("--per-sequence", is_flag=True, help="Show the scores of each sequence, too.")
-    @json_option
-    @require_option
-    @click.option("--quiet", is_flag=True, help="Print nothing.")
-    @click.option(
-        "--progress/--no-progress",
-        default=None,
-        help="Show the progress of the work, or not.  [default: on a terminal]",
-    )
+    @shared_options
     def mot(gt: Path, tracks: Path, **others: Any) -> None:
         """Score trackers of several objects: HOTA, CLEAR (MOTA) and Identity (IDF1).
 

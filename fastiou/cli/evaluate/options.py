@@ -1,4 +1,4 @@
-"""Options that all subcommands of `fastiou eval` have: `--json` and `--require`."""
+"""Options that all subcommands of `fastiou eval` have, and what they do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastiou.formats.errors import RefusedError, shortened
 if TYPE_CHECKING:
     import click
 
-__all__ = ["check_required", "json_option", "require_option", "write_json"]
+__all__ = ["check_required", "shared_options", "write_json"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -22,7 +22,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 TOO_LOW = 1
 
 
-def json_option(function: Function) -> Function:
+def _json_option(function: Function) -> Function:
     """Give a command the option `--json`, a path or None, as `json_path`."""
     import click
 
@@ -37,7 +37,7 @@ def json_option(function: Function) -> Function:
     return decorate(function)
 
 
-def require_option(function: Function) -> Function:
+def _require_option(function: Function) -> Function:
     """Give a command the option `--require`, a dict of lowest values by name, as `required`."""
     import click
 
@@ -50,6 +50,19 @@ def require_option(function: Function) -> Function:
         help="A score that must be at least so high, else the exit code is 1; any number of times.",
     )
     return decorate(function)
+
+
+def shared_options(function: Function) -> Function:
+    """Give a command `--json`, `--require`, `--quiet` and `--progress`."""
+    import click
+
+    quiet = click.option("--quiet", is_flag=True, help="Print errors and notes alone.")
+    progress = click.option(
+        "--progress/--no-progress",
+        default=None,
+        help="Show the progress of the work, or not.  [default: on a terminal]",
+    )
+    return _json_option(_require_option(quiet(progress(function))))
 
 
 def _writable(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -101,7 +114,7 @@ def check_required(values: Mapping[str, float], required: Mapping[str, float]) -
     values
         The scores by name.
     required
-        The lowest values, as `require_option` has them.
+        The lowest values, as `shared_options` has them.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import LOADING, Clock, stages
-from fastiou.cli.evaluate.options import check_required, json_option, require_option, write_json
+from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.options import check_no_input
 from fastiou.cli.summary import show_facts
 
@@ -33,14 +33,7 @@ def add_panoptic(group: click.Group) -> None:
         help="PNG of the prediction.  [default: PRED, beside PRED.json]",
     )  # fmt: skip
     @click.option("--per-class", is_flag=True, help="Show each category that occurs, too.")
-    @json_option
-    @require_option
-    @click.option("--quiet", is_flag=True, help="Print nothing.")
-    @click.option(
-        "--progress/--no-progress",
-        default=None,
-        help="Show the progress of the work, or not.  [default: on a terminal]",
-    )
+    @shared_options
     def panoptic(truth: Path, found: Path, **options: Any) -> None:
         """Panoptic quality of a prediction in COCO's panoptic format, as panopticapi computes it.
 

@@ -91,7 +91,10 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as slow that have kernels compiled for an unusual metric or method."""
+    """Mark tests as slow that have kernels compiled for an unusual metric or method.
+
+    On several threads they are thorough: that is the same loop, compiled once more.
+    """
     for item in items:
         if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
             continue
@@ -101,7 +104,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or method == "gaussian"
             or (method == "linear" and metric not in (None, "iou"))
         ):
-            item.add_marker(pytest.mark.slow)
+            on_threads = item.callspec.params.get("any_threads") == "threads"
+            item.add_marker(pytest.mark.thorough if on_threads else pytest.mark.slow)
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

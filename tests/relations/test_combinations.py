@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from combinations_for_tests import GEOMETRIES_AND_METRICS, RELATIONS, SAMPLES, case_of
 
 from fastiou.geometries.table import ROWS
 
-#: What compiles quickly enough for every run. The rest is run once before a change lands.
+#: What compiles quickly enough for every run.
 USUAL = {("box", "iou"), ("rotated box", "iou"), ("mask", "dice")}
 
 
-@pytest.mark.parametrize("relation", RELATIONS)
+def _mark(geometry: str, metric: str, relation: str) -> Any:
+    """Relations call the metric alike: all of them with one that is not symmetric tell enough."""
+    if (geometry, metric) in USUAL:
+        return ()
+    return pytest.mark.slow if relation == "dense" or metric == "iof" else pytest.mark.thorough
+
+
 @pytest.mark.parametrize(
-    ("geometry", "metric_name"),
+    ("geometry", "metric_name", "relation"),
     [
-        pytest.param(*pair, marks=() if pair in USUAL else pytest.mark.slow)
+        pytest.param(*pair, relation, marks=_mark(*pair, relation))
         for pair in GEOMETRIES_AND_METRICS
+        for relation in RELATIONS
     ],
 )
 def test_relations_agree_with_the_dense_result(

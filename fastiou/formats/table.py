@@ -58,6 +58,7 @@ from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, 
 from fastiou.formats.tools import is_cvat, is_via, read_cvat, read_via, stranger
 from fastiou.tables.columns import HEADERS
 from fastiou.tables.layouts import LAYOUTS
+from fastiou.typing import Array
 
 __all__ = [
     "COMPARED",
@@ -415,35 +416,8 @@ def read_boxes(
         The file is missing, broken or of another format, or has no scores though they are to be
         read.
     """
-    path = Path(path)
-    asked = Wanted(**wanted)
-    if data is None and path.is_dir():
-        asked = replace(asked, skip_invalid=False)
-        return read_folder(
-            path,
-            asked,
-            lambda file, each: _read_in_folder(file, format, each),
-            BoxFile(
-                path=path,
-                format="empty",
-                fmt=asked.fmt,
-                boxes=np.empty((0, LAYOUTS[asked.fmt])),
-                scores=np.empty(0) if asked.scored else None,
-            ),
-        )
-    data = read_content(path, EXPECTED["box"]) if data is None else data
-    return _read_boxes(path, data, format, asked)
-
-
-def _content_in_folder(path: Path) -> bytes | None:
-    """A file of a folder; None where it is empty, since its image has no objects."""
-    data = read_pieces(path, kind_of)
-    return data if data and not data.isspace() else None
-
-
-def _read_in_folder(path: Path, format_: str | None, wanted: Wanted) -> BoxFile | None:
-    data = _content_in_folder(path)
-    return None if data is None else _read_boxes(path, data, format_, wanted)
+    file: BoxFile = _read("box", Path(path), data, format, Wanted(**wanted))
+    return file
 
 
 def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) -> BoxFile:
@@ -516,24 +490,8 @@ def read_masks(
         The file is missing, broken or of another format, or has no scores though they are to be
         read.
     """
-    path, asked = Path(path), Wanted(**wanted)
-    if data is None and path.is_dir():
-        return read_folder(
-            path,
-            replace(asked, skip_invalid=False),
-            lambda file, each: _read_masks_in_folder(file, format, each),
-            MaskFile(
-                path=path, format="empty", label="", masks=[], images={},
-                scores=np.empty(0) if asked.scored else None,
-            ),
-        )  # fmt: skip
-    data = read_content(path, EXPECTED["mask"]) if data is None else data
-    return _read_masks(path, data, format, asked)
-
-
-def _read_masks_in_folder(path: Path, format_: str | None, wanted: Wanted) -> MaskFile | None:
-    data = _content_in_folder(path)
-    return None if data is None else _read_masks(path, data, format_, wanted)
+    file: MaskFile = _read("mask", Path(path), data, format, Wanted(**wanted))
+    return file
 
 
 def _read_masks(path: Path, data: bytes, format_: str | None, wanted: Wanted) -> MaskFile:
@@ -545,6 +503,44 @@ def _read_masks(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         raise FileError(path, *known)
     file: MaskFile = (row or FORMATS["coco"]).readers["mask"](path, data, wanted)
     return file
+
+
+#: What reads the content of a file of each kind, and what a folder is whose files are all empty.
+_CONTENTS: dict[str, tuple[Callable[..., Any], Callable[[Path, Wanted], Any]]] = {
+    "box": (
+        _read_boxes,
+        lambda path, wanted: BoxFile(
+            path=path, format="empty", fmt=wanted.fmt,
+            boxes=np.empty((0, LAYOUTS[wanted.fmt])), scores=_no_scores(wanted),
+        ),
+    ),
+    "mask": (
+        _read_masks,
+        lambda path, wanted: MaskFile(
+            path=path, format="empty", label="", masks=[], images={}, scores=_no_scores(wanted)
+        ),
+    ),
+}  # fmt: skip
+
+
+def _no_scores(wanted: Wanted) -> Array | None:
+    return np.empty(0) if wanted.scored else None
+
+
+def _read(kind: str, path: Path, data: bytes | None, format_: str | None, wanted: Wanted) -> Any:
+    """Read a file of a kind, or a folder of such files."""
+    read, empty = _CONTENTS[kind]
+    if data is not None or not path.is_dir():
+        content = read_content(path, EXPECTED[kind]) if data is None else data
+        return read(path, content, format_, wanted)
+
+    def in_folder(file: Path, each: Wanted) -> Any:
+        """What one holds; None where it is empty, since its image has no objects."""
+        own = read_pieces(file, kind_of)
+        return read(file, own, format_, each) if own and not own.isspace() else None
+
+    wanted = replace(wanted, skip_invalid=False)
+    return read_folder(path, wanted, in_folder, empty(path, wanted))
 
 
 #: What reads each kind of content, with the arguments of `read_boxes`.

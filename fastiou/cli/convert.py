@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastiou.cli.display import Clock, stages
-from fastiou.cli.options import check_no_input, check_skips
+from fastiou.cli.options import check_no_input, check_scaled, check_skips
 from fastiou.cli.outputs import (
     check_output,
     folder_at_end,
@@ -18,11 +19,13 @@ from fastiou.cli.outputs import (
     write_lines,
 )
 from fastiou.cli.summary import show_facts
-from fastiou.formats.content import BoxFile, Wanted, looks_like_sizes, looks_normalized
+from fastiou.formats.coco import MaskFile
+from fastiou.formats.content import BoxFile, MemberFile, Wanted, looks_like_sizes, looks_normalized
 from fastiou.formats.errors import FileError, RefusedError, shortened
+from fastiou.formats.masks import mask_sizes
 from fastiou.formats.reading import read_file, table_of_file
 from fastiou.formats.table import COMPARED, NORMALIZED
-from fastiou.formats.written.target import About, Target
+from fastiou.formats.written.target import About, MasksToWrite, Target
 from fastiou.formats.written.targets import TARGETS, fitted
 from fastiou.formats.written.yolo import numbered_classes
 from fastiou.tables.box_table import BoxTable
@@ -36,7 +39,7 @@ TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {
-    "--geometry mask compares masks": "masks are not converted",
+    "--geometry mask compares masks": "--geometry mask converts masks",
     COMPARED: f"label images are not converted; {COMPARED}",
 }
 
@@ -48,6 +51,7 @@ CLASSES_SHOWN = 3
 class ConvertOptions:
     """What `fastiou convert` is asked for; each attribute is the option of that name."""
 
+    geometry: str = "box"
     format: str | None = None
     to: str | None = None
     boxes: str | None = None
@@ -91,17 +95,20 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     with stages(False if options.quiet else options.progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            file = _read(path, options)
+            file, masks = _read(path, options, target)
             _check(file, options)
             table = table_of_file(file)
-            sizes = _sizes_of_each(file, options)
-            about = About(sizes, file.files, file.classes)
-            table = fitted(_scaled(table, file, target, sizes), target, options.drop, about)
+            sizes = _sizes_of_each(file, options, masks)
+            about = About(sizes, file.files, file.classes, masks)
+            if masks is None:
+                table = _scaled(table, file, target, sizes)
+            table = fitted(table, target, options.drop, about)
         with clock.stage("writing"):
             _write(table, target, out, about)
     # Told even with --quiet, since the result lacks something, or has what is not meant to count.
     notes = list(file.notes)
-    if _is_part(file) and file.format not in NORMALIZED and (sizes is not None or target.units):
+    is_told = masks is not None or file.format in NORMALIZED
+    if not is_told and _is_part(file) and (sizes is not None or target.units):
         notes.append("the boxes lie between 0 and 1, and are taken for parts of the image")
     for words in (*notes, *_left_out(file)):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
@@ -109,8 +116,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
         show_facts(
             "fastiou convert",
             {
-                "boxes": f"{len(table):,} from {path.name} ({file.format}, {file.fmt})",
-                "written": f"{target.name}, {table.fmt}: {shortened(', '.join(table.columns()))}",
+                **_facts(table, file, target, masks),
                 **_classes_told(table, file, target, about),
                 "written to": str(out),
             },
@@ -118,17 +124,51 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     return table
 
 
-def _read(path: Path, options: ConvertOptions) -> BoxFile:
-    skip = options.skip_invalid
+def _facts(
+    table: BoxTable, file: BoxFile, target: Target, masks: MasksToWrite | None
+) -> dict[str, str]:
+    """What a summary says of what was read and written."""
+    source = f"{len(table):,} from {file.path.name} ({file.format}"
+    if masks is not None:
+        kept = [*table.keys, *(["score"] if table.scores is not None else [])]
+        return {"masks": f"{source})", "written": f"{target.name}: {', '.join(kept)}"}
+    listed = shortened(", ".join(table.columns()))
+    return {"boxes": f"{source}, {file.fmt})", "written": f"{target.name}, {table.fmt}: {listed}"}
+
+
+def _bounds(file: MaskFile, options: ConvertOptions) -> tuple[BoxFile, MasksToWrite]:
+    """The bounding boxes of masks, and the masks."""
+    check_scaled(options.image_size, file.format)
+    (sizes,) = mask_sizes(file)
+    masks = file.packable
+    areas, boxes = masks.measured(np.arange(len(file)), sizes)
+    shared = {each.name: getattr(file, each.name) for each in fields(MemberFile)}
+    of_boxes = BoxFile(**shared, fmt="xyxy", boxes=boxes.astype(np.float64), sizes=file.images)
+    return of_boxes, MasksToWrite(file.path, masks, areas, file.where)
+
+
+def _read(
+    path: Path, options: ConvertOptions, target: Target
+) -> tuple[BoxFile, MasksToWrite | None]:
+    """The boxes of a file, or its masks and their bounds."""
+    kind = "mask" if target.masks == "alone" else options.geometry
+    if kind == "mask" and not target.masks:
+        known = ", ".join(row.name for row in TARGETS.values() if row.masks)
+        raise RefusedError(f"{target.name} has no place for masks, which {known} have")
+    wanted: dict[str, Any] = {"skip_invalid": options.skip_invalid, "sizes": True}
+    if kind == "mask":
+        wanted["image_size"] = options.image_size
     try:
-        file = read_file(path, "box", options.format, options.boxes, skip_invalid=skip, sizes=True)
+        file = read_file(path, kind, options.format, options.boxes, **wanted)
+        if isinstance(file, MaskFile):
+            return _bounds(file, options)
     except FileError as error:
         message = str(error)
         for option, words in IN_PLACE.items():
             message = message.replace(option, words)
         raise RefusedError(message) from None
     assert isinstance(file, BoxFile)
-    return file
+    return file, None
 
 
 def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) -> dict[str, str]:
@@ -170,10 +210,12 @@ def _check(file: BoxFile, options: ConvertOptions) -> None:
     check_skips(options.skip_invalid, file.format)
 
 
-def _sizes_of_each(file: BoxFile, options: ConvertOptions) -> Array | None:
+def _sizes_of_each(
+    file: BoxFile, options: ConvertOptions, masks: MasksToWrite | None
+) -> Array | None:
     """Width and height of the image of each box, 0 where they are not known; None if none is."""
     known = {image: size for image, size in file.sizes.items() if size is not None}
-    if options.image_size is not None:
+    if options.image_size is not None and masks is None:
         if known:
             raise RefusedError(
                 f"--image-size is for files that do not tell the sizes of images: {file.path.name} "

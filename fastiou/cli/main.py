@@ -366,9 +366,10 @@ def commands() -> click.Group:
     )
     @click.option(
         "--format",
-        type=click.Choice(formats_of("box")),
+        type=click.Choice(dict.fromkeys((*formats_of("box"), *formats_of("mask")))),
         help="Format of IN.  [default: by content]",
     )
+    @geometry(["box", "mask"], "What to convert; yolo-seg is of masks.")
     @boxes
     @click.option(
         "--drop",
@@ -405,6 +406,7 @@ def commands() -> click.Group:
           --to retinanet        path, x1, y1, x2, y2, class, score
           --to yolo             a folder of labels, and classes.txt for names
           --to yolo-obb         the same with corners, which --format yolo-obb reads
+          --to yolo-seg         the same with outlines, of masks
           --to voc, labelme, kitti, visdrone, dota
                                 a folder with a file for each image
           --to dota-results     a folder with a file for each class
@@ -413,12 +415,14 @@ def commands() -> click.Group:
         COCO's annotations, VOC and labelme tell the sizes of images, and --image-size tells one for
         all. Where COCO's lists tell names of images and categories, the files of yolo have the
         names of images, and its classes are places in classes.txt, in the order of category_id.
+        Masks go to yolo-seg and, with --geometry mask, to labelme and COCO.
 
         \b
         Examples:
           fastiou convert results.json results.csv
           fastiou convert annotations/ truth.json
           fastiou convert instances.json labels --to yolo
+          fastiou convert instances.json labels --to yolo-seg --drop id,iscrowd
           fastiou convert labels truth.parquet --image-size 1920,1080
           fastiou convert detections.csv detections.txt --to mot --drop category
         """  # noqa: D301

@@ -77,7 +77,7 @@ class Members(Kind):
         """See `Kind.find`."""
         files = (a,) if b is None else (a, b)
         check_skips(options.skip_invalid, *(file.format for file in files))
-        check_scaled(options, *(file.format for file in files))
+        check_scaled(options.image_size, *(file.format for file in files))
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)
         self.warn(grouping, files, options)

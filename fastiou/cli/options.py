@@ -117,9 +117,9 @@ def check_skips(skip_invalid: bool, *formats: str) -> None:
         )
 
 
-def check_scaled(options: Options, *formats: str) -> None:
+def check_scaled(image_size: tuple[int, int] | None, *formats: str) -> None:
     """Raise a RefusedError if a size of images is told and no file needs it."""
-    if options.image_size is not None and {*SCALED}.isdisjoint(formats):
+    if image_size is not None and {*SCALED}.isdisjoint(formats):
         raise RefusedError(
             f"--image-size is for files of {' or '.join(SCALED)}, not of the format "
             f"{' or '.join(dict.fromkeys(formats))}"

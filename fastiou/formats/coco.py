@@ -254,11 +254,14 @@ def _box_file(
 ) -> BoxFile:
     sizes = sizes_of_images(path, content) if wanted.sizes else {}
     listed = ListedNames.in_lists(content, entries)
+    names = _names(listed)
+    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **names, **asked(entries, wanted, listed))
+
+
+def _names(listed: Sequence[ListedNames]) -> dict[str, Any]:
+    """What the lists of images and categories tell of these, as `MemberFile` has it."""
     told = {each.column: each.names for each in listed}
-    return BoxFile(
-        fmt=fmt, boxes=boxes, sizes=sizes, files=told.get("file_name", {}),
-        classes=told.get("category_name", {}), **asked(entries, wanted, listed),
-    )  # fmt: skip
+    return {"files": told.get("file_name", {}), "classes": told.get("category_name", {})}
 
 
 def box_fault(entry: Any, fmt: str) -> Fault | None:
@@ -352,10 +355,10 @@ def _shared(entries: Entries, content: Any, wanted: Wanted) -> dict[str, Any]:
     if wanted.by is not None:
         by = ("image_id", *(name for name in wanted.by if key_named(name) != "image"))
     # Masks of an image are packed by the size of its number, so only categories have names.
-    named = [
-        each for each in ListedNames.in_lists(content, entries) if each.field == "category_id"
-    ]  # fmt: skip
-    return asked(entries, replace(wanted, by=by), named)
+    listed = ListedNames.in_lists(content, entries)
+    named = [each for each in listed if each.field == "category_id"]
+    names = _names(listed) if wanted.sizes else {}
+    return names | asked(entries, replace(wanted, by=by), named)
 
 
 def _plain_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile | None:
@@ -366,7 +369,9 @@ def _plain_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile | None:
     if plain is None:
         return None
     masks = masks_in_text(path, plain.label, data, plain.objects, is_needed=True, remedy=REMEDY)
-    told = plain_images(plain.rest["images"]) if "images" in plain.rest else None
+    # What else images have, such as their names, Python reads where it is asked for.
+    is_quick = "images" in plain.rest and not wanted.sizes
+    told = plain_images(plain.rest["images"]) if is_quick else None
     content = plain.loaded("categories", *(["images"] if told is None else []))
     if masks is None or content is None:
         return None

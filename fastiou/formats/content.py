@@ -251,6 +251,11 @@ class MemberFile(ABC):
         What was left out as invalid.
     classes_in : str
         Name of the file beside that tells the names of classes, if one does.
+    files : dict
+        The name of the file of each image, where the file tells it. A file of one image has it as
+        "".
+    classes : dict
+        The name of each category by its number, where the file tells it.
     """
 
     path: Path
@@ -265,6 +270,8 @@ class MemberFile(ABC):
     notes: tuple[str, ...] = ()
     skipped: Skipped | None = None
     classes_in: str = ""
+    files: Mapping[int | str, str] = field(default_factory=dict)
+    classes: Mapping[int | str, str] = field(default_factory=dict)
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -285,18 +292,12 @@ class BoxFile(MemberFile):
     boxes : array of float64, shape (N, numbers of the layout)
     sizes : dict
         Height and width of each image that the file lists, None where it does not tell; if that was
-        asked for. A file of one image has it as "", here and below.
-    files : dict
-        The name of the file of each image, where the file tells it.
-    classes : dict
-        The name of each category by its number, where the file tells it.
+        asked for. A file of one image has it as "".
     """
 
     fmt: str
     boxes: Floats
     sizes: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
-    files: Mapping[int | str, str] = field(default_factory=dict)
-    classes: Mapping[int | str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -231,8 +231,7 @@ def read_folder(
         }
         keys["category"] = columns["category"]["category_name"]
         members |= {"classes_in": beside}
-        if isinstance(first, BoxFile):
-            members["classes"] = dict(enumerate(names_of))
+        members["classes"] = dict(enumerate(names_of))
     if wanted.by is not None:
         by = wanted.by
         if isinstance(first, MaskFile):  # masks of two images have no common size

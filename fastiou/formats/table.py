@@ -501,6 +501,12 @@ def _read_masks(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     row = FORMATS[format_] if format_ else recognized(path, data, wanted, "mask")
     if row is None and (known := stranger(data)) is not None:
         raise FileError(path, *known)
+    if row is None and kind == "text":
+        of_boxes = recognized(path, data, wanted, "box")
+        if of_boxes is not None:
+            *others, last = formats_of("mask")
+            expected = f"masks as {', '.join(others)} or {last}"
+            raise FileError(path, f"{of_boxes.name}, which has boxes alone", expected)
     file: MaskFile = (row or FORMATS["coco"]).readers["mask"](path, data, wanted)
     return file
 

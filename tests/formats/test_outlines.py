@@ -100,7 +100,7 @@ def test_folders_of_outlines(tmp_path: Path) -> None:
             r'shapes\[0\]: "shape_type": "circle", expected polygon or rectangle for masks',
         ),
         (YOLO, {"scored": True, "image_size": SIZE}, "has no scores"),
-        ("0 0.1 0.2 0.3\n", {}, "not JSON"),
+        ("0 0.1 0.2 0.3\n", {}, "csv, which has boxes alone, expected masks as yolo-seg"),
     ],
 )
 def test_what_is_no_mask_is_told(tmp_path: Path, content: Any, told: Any, message: str) -> None:

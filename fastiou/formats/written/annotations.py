@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from fastiou.formats.written.outlines import outlines_of
 from fastiou.formats.written.target import (
     About,
     Target,
@@ -17,6 +19,7 @@ from fastiou.formats.written.target import (
     number,
 )
 from fastiou.tables.box_table import BoxTable
+from fastiou.typing import Array
 
 __all__ = ["labelme_texts", "voc_texts"]
 
@@ -54,20 +57,24 @@ def _add(parent: ElementTree.Element, name: str, text: str | None = None) -> Ele
 
 
 def labelme_texts(target: Target, table: BoxTable, about: About) -> Texts:
-    """A JSON file for each image, with rectangles."""
+    """A JSON file for each image, with rectangles, or polygons of masks."""
     wrong = ~(table.boxes[:, 2:] >= table.boxes[:, :2]).all(axis=1)
     check_boxes(target, table, wrong, "corners in order")
     classes = table.keys["category"]
+    points_of: Sequence[Array] = table.boxes.reshape(-1, 2, 2)
+    shape = "rectangle"
+    if about.masks is not None:
+        points_of, shape = outlines_of(target, about), "polygon"
     for file in files_of_images(target, table, about, ".json"):
-        corners = table.boxes[file.places].reshape(-1, 2, 2).tolist()
+        own = [points_of[place].tolist() for place in file.places.tolist()]
         width, height = file.size
         content: dict[str, Any] = {
             "version": "5.0.0",
             "flags": {},
             "shapes": [
-                {"label": name, "points": points, "group_id": None, "shape_type": "rectangle",
+                {"label": name, "points": points, "group_id": None, "shape_type": shape,
                  "flags": {}}
-                for name, points in zip(classes[file.places].tolist(), corners, strict=True)
+                for name, points in zip(classes[file.places].tolist(), own, strict=True)
             ],
             "imagePath": str(file.image),
             "imageData": None,

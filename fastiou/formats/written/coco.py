@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fastiou.formats.written.outlines import as_json
 from fastiou.formats.written.target import About, Target, Texts, check_boxes, rows_of
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
@@ -37,14 +38,15 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
     extras = {"id": table.ids, "iscrowd": table.iscrowd, "score": table.scores}
     columns |= {name: column for name, column in extras.items() if column is not None}
     if table.scores is not None:
-        entries = _entries(columns, table.boxes)
-        yield "", _listed("[", entries, "]\n")
+        yield "", _listed("[", _entries(columns, table.boxes, about), "]\n")
         return
     count = len(table)
     zeros = np.zeros(count, np.int64)
     columns = {"id": np.arange(1, count + 1), "iscrowd": zeros, **columns}
     columns["iscrowd"] = columns["iscrowd"].astype(np.int64)
-    columns["area"] = np.prod(table.boxes[:, 2:], axis=1)
+    columns["area"] = (
+        np.prod(table.boxes[:, 2:], axis=1) if about.masks is None else about.masks.areas
+    )
     own, firsts = np.unique(table.keys["image"], return_index=True)
     known = np.zeros((len(own), 2), np.int64) if about.sizes is None else about.sizes[firsts]
     images = []
@@ -60,7 +62,7 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
             {"id": value, "name": about.classes.get(value, str(value))} for value in classes
         ]
     start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['
-    yield "", _listed(start, _entries(columns, table.boxes), "]}\n")
+    yield "", _listed(start, _entries(columns, table.boxes, about), "]}\n")
 
 
 def _numbers_of(classes: Array, known: Mapping[int | str, str]) -> Array:
@@ -72,9 +74,11 @@ def _numbers_of(classes: Array, known: Mapping[int | str, str]) -> Array:
     return np.array([numbers[name] for name in used.tolist()])[each]
 
 
-def _entries(columns: dict[str, Array], boxes: Array) -> Iterator[str]:
-    for row, box in zip(rows_of(columns), boxes.tolist(), strict=True):
-        yield json.dumps({**row, "bbox": box}, ensure_ascii=False)
+def _entries(columns: dict[str, Array], boxes: Array, about: About) -> Iterator[str]:
+    masks = [None] * len(boxes) if about.masks is None else about.masks.segmentations
+    for row, box, mask in zip(rows_of(columns), boxes.tolist(), masks, strict=True):
+        outline = {} if mask is None else {"segmentation": as_json(mask)}
+        yield json.dumps({**row, "bbox": box, **outline}, ensure_ascii=False)
 
 
 def _listed(start: str, entries: Iterator[str], end: str) -> Iterator[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.folders import BESIDE
+from fastiou.formats.segmentations import Segmentations
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
 
@@ -19,6 +20,7 @@ __all__ = [
     "ANY_TEXT",
     "About",
     "ImageFile",
+    "MasksToWrite",
     "Names",
     "Target",
     "Texts",
@@ -40,6 +42,31 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
+class MasksToWrite(NamedTuple):
+    """Masks in the order of a table.
+
+    Attributes
+    ----------
+    path : Path
+        Where they come from.
+    segmentations : Segmentations
+        Their values of "segmentation".
+    areas : array of int64, shape (N,)
+        Pixels of each.
+    place : function
+        The place of a mask in the file.
+    """
+
+    path: Path
+    segmentations: Segmentations
+    areas: Array
+    place: Callable[[int], str]
+
+    def where(self, row: int) -> str:
+        """The place of a mask, for messages."""
+        return f"{self.place(row)} of {self.path.name}"
+
+
 @dataclass(frozen=True, eq=False)
 class About:
     """What is known of the images and classes of a table, besides their values.
@@ -52,11 +79,14 @@ class About:
         The name of the file of each image, where it is known.
     classes : dict
         The name of each category by its number, where it is known.
+    masks : MasksToWrite or None
+        The masks, of which the boxes are the bounds, if masks are written.
     """
 
     sizes: Array | None = None
     files: Mapping[int | str, str] = field(default_factory=dict)
     classes: Mapping[int | str, str] = field(default_factory=dict)
+    masks: MasksToWrite | None = None
 
     def names_of(self, key: str, values: Array) -> Array:
         """Numbers of images or categories by their names, if these are known of all."""
@@ -119,6 +149,8 @@ class Target:
         Whether its boxes are in pixels, or parts of the image, and in nothing else.
     can_be_empty : bool
         Whether a file without boxes is read as one.
+    masks : {"", "too", "alone"}
+        Whether it has a place for masks, too, or for nothing else.
     texts : function or None
         Makes the text of each file of a table. None of what NumPy and pyarrow write.
     """
@@ -135,6 +167,7 @@ class Target:
     names: Names = ANY_TEXT
     units: str = ""
     can_be_empty: bool = False
+    masks: str = ""
 
     @property
     def is_folder(self) -> bool:

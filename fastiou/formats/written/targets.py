@@ -138,7 +138,7 @@ TARGETS = {
         Target("npy", (".npy",), (), ("score",), fmt="xyxy", can_be_empty=True),
         Target(
             "coco", (".json",), ("image", "category"), ("score", "id", "iscrowd"), coco_texts,
-            fmt="xywh", needs=("image",), units="pixels", can_be_empty=True,
+            fmt="xywh", needs=("image",), units="pixels", can_be_empty=True, masks="too",
         ),
         Target(
             "mot", (".txt",), ("image",), ("score", "id"), mot_texts,
@@ -156,6 +156,10 @@ TARGETS = {
         Target(
             "yolo", (), ("image", "category"), ("score",), yolo_texts,
             fmt="cxcywh", needs=("image", "category"), units="parts",
+        ),
+        Target(
+            "yolo-seg", (), ("image", "category"), (), yolo_texts,
+            needs=("image", "category"), units="parts", masks="alone",
         ),
         Target(
             "yolo-obb", (), ("image", "category"), ("score",), yolo_texts,
@@ -181,7 +185,7 @@ TARGETS = {
         ),
         Target(
             "labelme", (), ("image", "category"), (), labelme_texts, fmt="xyxy",
-            needs=("image", "category"), named=("category",), units="pixels",
+            needs=("image", "category"), named=("category",), units="pixels", masks="too",
         ),
         Target(
             "dota", (), ("image", "category"), (), dota_texts, fmt="xyxyxyxy",

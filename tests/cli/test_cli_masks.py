@@ -436,7 +436,7 @@ BAD = {
     "broken": (b'{"annotations": [', ":1: not JSON"),
     "an image": (b"\x89PNG\r\n\x1a\n", ": a PNG image, expected COCO JSON with masks (fast"),
     "boxes": (b"PK\x03\x04", ": a .npz file, expected COCO JSON with masks\n"),
-    "text": (b"1,2,3,4\n", ":1: not JSON"),
+    "text": (b"1,2,3,4\n", ": csv, which has boxes alone, expected masks as yolo-seg, labelme"),
     "not UTF-8": (b"\xff", ":1: byte 0xff is not UTF-8 but Latin-1 or another encoding, expected"),
 }
 

@@ -14,6 +14,12 @@ from fastiou.arrays.inputs import real_input
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
 from fastiou.evaluation.detection_result import DetectionResult
 from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks
+from fastiou.evaluation.keypoint_sets import (
+    extents,
+    keypoints_fault,
+    labelled_counts,
+    lacking_box,
+)
 from fastiou.evaluation.protocols import FREQUENCIES
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
@@ -81,9 +87,14 @@ def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
     for name in ("fmt", "class_names"):
         if name in options:
             raise TypeError(f"{name} is told by the files, and cannot be given")
-    kind = KINDS[DetectionEvaluator(**options).iou_type]
+    asked = DetectionEvaluator(**options)
+    kind = KINDS[asked.iou_type]
     truth, found = coco_columns_of(gt, dt, kind)
     preds, target, names, notes = coco_sets(truth, found, kind)
+    for columns in (truth, found):
+        fault = keypoints_fault(columns.keypoints, asked.sigmas)
+        if fault is not None:
+            raise FileError(columns.path, *fault)
     if options.get("protocol") == "lvis":
         target, options["class_frequencies"] = _federated(target, truth)
     evaluator = DetectionEvaluator(**options, class_names=names)
@@ -92,9 +103,13 @@ def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
 
 
 def coco_columns_of(gt: Any, dt: Any, kind: str) -> tuple[CocoColumns, CocoColumns]:
-    """The truth and the results, as `evaluate_coco` takes them, of "boxes" or "masks"."""
+    """The truth and the results, as `evaluate_coco` takes them, for one of `KINDS`."""
     needed = ["image_id", "category_id"]
-    own = ["bbox"] if kind == "boxes" else ["segmentation"]
+    own = [{"boxes": "bbox", "masks": "segmentation"}.get(kind, kind)]
+    if kind == "keypoints":
+        found = _columns("dt", dt, [*needed, "score", *own], ["bbox", "segmentation"])
+        told = ["area", "iscrowd", "id", "bbox", "num_keypoints"]
+        return _columns("gt", gt, [*needed, *own], told), found
     # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
     # They are read first, since the compiled parser then serves a small file of truth, too.
     found = _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
@@ -111,7 +126,7 @@ def coco_sets(
     truth, found
         The columns of both.
     kind
-        "boxes" or "masks".
+        "boxes", "masks" or "keypoints".
     """
     notes: dict[str, str] = {}
     images = truth.image_ids if truth.image_ids is not None else distinct(truth.image_id)
@@ -183,9 +198,12 @@ def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[st
             # Programs put NumPy's numbers and arrays where JSON has its own.
             return columns_of_content(Path(name), _plain_value(value), needed, optional)
     array = real_input(name, value).array
-    if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or "score" not in needed:
+    are_boxes = "score" in needed and "keypoints" not in needed
+    if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or not are_boxes:
         expected = "a path or a dict, as json.load makes it"
         if "score" in needed:
+            expected = "a path or a list of dicts"
+        if are_boxes:
             expected = "a path, a list of dicts, or an array (N, 7) of results"
         raise TypeError(f"{name} must be {expected}, got {described(value)}")
     wide = array.astype(np.float64)
@@ -292,14 +310,15 @@ def _set(
     # As pycocotools: what the first result has, all have.
     has_boxes = not is_found or bool(columns.has("bbox")[:1].all())
     has_masks = columns.segmentation is not None and bool(columns.has("segmentation")[:1].all())
+    is_told = has_boxes or has_masks or kind == "keypoints"
     if is_found and len(columns):
         if kind == "masks" and not has_masks:
             raise FileError(columns.path, 'no "segmentation"', "masks in results", columns.where(0))
-        if not has_boxes and not has_masks:
+        if not is_told:
             raise FileError(
                 columns.path, 'no "bbox"', "boxes or masks in results", columns.where(0)
             )
-    if (kind == "masks" or not has_boxes) and columns.segmentation is not None:
+    if (kind == "masks" or not has_boxes) and has_masks:
         masks = _masks(columns, kept, truth)
         if is_found and not has_boxes:
             areas = np.full(len(columns), np.nan)
@@ -313,12 +332,36 @@ def _set(
         name, boxes if kind == "boxes" else None, None, columns.image_id, columns.category_id,
         columns.score if is_found else None, areas, columns.iscrowd, columns.ignore, images,
     )  # fmt: skip
+    if kind == "keypoints":
+        whole = _with_keypoints(whole, columns, are_measured=has_boxes or has_masks)
     chosen = whole if len(kept) == len(columns) else whole.chosen(kept)
-    lacking = np.isnan(np.zeros(0) if chosen.boxes is None else chosen.boxes)
+    needed = chosen.boxes if kind == "boxes" else chosen.areas[:, None] if is_found else None
+    lacking = np.isnan(np.zeros(0) if needed is None else needed)
     if lacking.any():
         where = columns.where(int(kept[int(lacking.any(axis=1).argmax())]))
         raise FileError(columns.path, 'no "bbox"', "one in every entry, as in the first", where)
-    return replace(chosen, masks=masks)
+    return chosen if kind == "keypoints" else replace(chosen, masks=masks)
+
+
+def _with_keypoints(
+    whole: DetectionSet, columns: CocoColumns, *, are_measured: bool
+) -> DetectionSet:
+    """A set with its keypoints, those of results with areas if nothing has measured these."""
+    keypoints = columns.keypoints
+    assert keypoints is not None
+    if whole.scores is not None:
+        areas = whole.areas if are_measured else extents(keypoints)
+        return replace(whole, keypoints=keypoints, areas=areas)
+    row = lacking_box(keypoints, columns.bbox, columns.area)
+    if row is not None:
+        raise FileError(
+            columns.path, 'no "bbox"', "one where no keypoint is labelled, or there is no area",
+            columns.where(row),
+        )  # fmt: skip
+    counts = np.where(
+        columns.has("num_keypoints"), columns.num_keypoints, labelled_counts("", None, keypoints)
+    )
+    return replace(whole, keypoints=keypoints, boxes=columns.bbox, ignore=counts == 0)
 
 
 def _masks(columns: CocoColumns, kept: Array, truth: CocoColumns) -> FileMasks:

@@ -19,13 +19,15 @@ from fastiou.evaluation.detection_options import (
     class_names_of,
     deviations_of,
     max_dets_of,
+    sigmas_of,
     thresholds_of,
 )
 from fastiou.evaluation.detection_pairs import details_of
 from fastiou.evaluation.detection_result import DetectionResult, Rules
 from fastiou.evaluation.detection_sets import DetectionSet, read_detections
 from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
-from fastiou.evaluation.protocols import PROTOCOLS
+from fastiou.evaluation.keypoint_sets import keypoints_fault
+from fastiou.evaluation.protocols import KEYPOINTS, PROTOCOLS
 from fastiou.geometries.masks.mask_set import Masks
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.distinct import distinct, numbered
@@ -35,7 +37,7 @@ from fastiou.typing import Array
 __all__ = ["DetectionEvaluator", "average_precision"]
 
 #: What `iou_type` may be, and what is read for it.
-KINDS = {"bbox": "boxes", "segm": "masks", "boundary": "masks"}
+KINDS = {"bbox": "boxes", "segm": "masks", "boundary": "masks", "keypoints": "keypoints"}
 
 
 class DetectionEvaluator:
@@ -51,9 +53,10 @@ class DetectionEvaluator:
     protocol : {"coco", "lvis", "voc", "voc07", "openimages"}
         The rules: those of COCO's evaluation, as pycocotools has them; of LVIS; of PASCAL VOC from
         2010 on, or at 11 points, as in 2007; or of the challenge of Open Images.
-    iou_type : {"bbox", "segm", "boundary"}
-        What is compared: boxes; masks; or masks and their boundaries, of which a pair scores the
-        lesser IoU.
+    iou_type : {"bbox", "segm", "boundary", "keypoints"}
+        What is compared: boxes; masks; masks and their boundaries, of which a pair scores the
+        lesser IoU; or keypoints, by COCO's rules for them, of which a pair scores its similarity
+        (OKS).
     fmt
         What the numbers of boxes are, as in `box_iou`, where a table does not tell.
     iou_thresholds : sequence of float, optional
@@ -71,7 +74,10 @@ class DetectionEvaluator:
     details : bool
         Whether to keep the pairs of each image, whatever their classes, for `matches`,
         `confusion_matrix` and `errors` of the result: 24 bytes for each with an IoU of at least
-        0.1, 8 for each detection and 9 for each truth.
+        0.1, 8 for each detection and 9 for each truth. Not of keypoints.
+    sigmas : sequence of float, optional
+        How far apart two people mark each keypoint, as a part of the square root of the area;
+        those of COCO's 17 keypoints if not given.
 
     Raises
     ------
@@ -103,11 +109,19 @@ class DetectionEvaluator:
         class_names: Any = None,
         class_frequencies: Mapping[int | str, str] | None = None,
         details: bool = False,
+        sigmas: Any = None,
     ) -> None:
         check_choice("protocol", protocol, PROTOCOLS)
         check_choice("iou_type", iou_type, KINDS)
+        if iou_type == "keypoints":
+            if protocol != "coco":
+                raise ValueError(f"keypoints need protocol='coco', got {described(protocol)}")
+            if details:
+                raise ValueError(
+                    "details are of boxes and masks: mistakes of keypoints are not told"
+                )
         check_choice("fmt", fmt, FORMATS["xyxy"].formats)
-        usual = PROTOCOLS[protocol]
+        usual = KEYPOINTS if iou_type == "keypoints" else PROTOCOLS[protocol]
         #: What is compared.
         self.iou_type = iou_type
         self._kind = KINDS[iou_type]
@@ -122,7 +136,10 @@ class DetectionEvaluator:
             thresholds=thresholds_of(iou_thresholds, usual.thresholds),
             max_dets=max_dets_of(max_dets, usual.max_dets),
             areas=area_ranges_of(area_ranges, usual.areas),
+            sigmas=sigmas_of(sigmas, usual.sigmas),
         )
+        #: How far apart two people mark each keypoint; empty where no keypoints are compared.
+        self.sigmas = self._protocol.sigmas
         self._deviations = deviations_of(usual, self._protocol)
         self._images: dict[int | str, int] = {}
         self._labels: dict[int | str, int] = {}
@@ -142,12 +159,15 @@ class DetectionEvaluator:
         Parameters
         ----------
         preds : dict, BoxTable, data frame, or list of dict
-            Columns "boxes" (N, 4), or "masks", "scores", "labels" and "image_ids"; or a dict of the
-            first three for each image, with "image_id" or, in all, without: such images are
-            counted. Arrays of any library.
+            Columns "boxes" (N, 4), "masks", or "keypoints" (N, K, 3); "scores", "labels" and
+            "image_ids"; or a dict of the first three for each image, with "image_id" or, in all,
+            without: such images are counted. Arrays of any library. Keypoints have the areas of
+            "boxes", if there are any, and else those of the boxes around them.
         target : the same
             The truth, without scores. It may have "iscrowd", "ignore" and "area". Areas that are
-            missing are those of the boxes or masks.
+            missing are those of the boxes or masks. Keypoints, whose third number is above 0 where
+            they are labelled, need "area" or "boxes", and boxes where none is labelled; they may
+            have "num_keypoints", and are ignored where it is 0.
 
         Raises
         ------
@@ -196,13 +216,18 @@ class DetectionEvaluator:
             in_images[:1] = [own[kept] for own in in_images[:1]]
             pardoned = are_pardoned((images[0], labels[0]), unfinished)
         _check_sizes(preds, target, images)
+        for each in (preds, target):
+            fault = keypoints_fault(each.keypoints, self.sigmas)
+            if fault is not None:
+                raise ValueError(f"{each.name} must have {fault[1]}, got {fault[0]}")
         if self.iou_type == "boundary" and (preds.padded or target.padded):
             raise ValueError(
                 "iou_type='boundary' needs the size of each image, which a table of masks does not "
                 "tell: pass files to evaluate_coco, or a list of a dict for each image"
             )
         if np.isnan(target.areas).any() and len(self._protocol.areas) > 1:
-            self._deviations["areas"] = "areas that the truth lacks are those of its " + self._kind
+            members = "masks" if self._kind == "masks" else "boxes"
+            self._deviations["areas"] = "areas that the truth lacks are those of its " + members
         numbers = (images[0], images[1], len(self._images))
         classes = (labels[0], labels[1], len(self._labels))
         rules: Any = {
@@ -327,6 +352,7 @@ class DetectionEvaluator:
                 protocol.name, self.iou_type, protocol.thresholds.tolist(),
                 tuple(protocol.max_dets), areas, self._class_agnostic,
                 *(["details"] if self._details else []),
+                *([protocol.sigmas] if protocol.sigmas else []),
                 *sorted(map(str, self._frequencies.items())),
             )
         )  # fmt: skip

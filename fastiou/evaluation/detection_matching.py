@@ -12,6 +12,7 @@ import numpy as np
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.detection_details import Details
 from fastiou.evaluation.detection_sets import DetectionSet
+from fastiou.evaluation.keypoint_pairs import keypoint_pairs
 from fastiou.evaluation.protocols import Protocol
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.boundaries import boundaries
@@ -193,9 +194,14 @@ def match_detections(
     kept = views(matched.detections)
     kernel = kernels.MATCH_BOXES
     sets: Any = (preds.boxes, truth.boxes, crowd, protocol.margin)
-    if preds.masks is not None:
+    lowest = float(thresholds.min())
+    if preds.keypoints is not None:
         kernel = kernels.MATCH_PAIRS
-        lowest = float(thresholds.min())
+        sets = keypoint_pairs(
+            preds, truth, order, groups, lowest, areas=areas, sigmas=protocol.sigmas, most=most
+        )
+    elif preds.masks is not None:
+        kernel = kernels.MATCH_PAIRS
         sets = mask_pairs(
             preds, truth, order, groups, lowest, crowd=crowd, by_boundary=by_boundary
         )  # fmt: skip
@@ -248,7 +254,8 @@ def own_areas(truth: DetectionSet) -> Array:
     """The areas of boxes or masks."""
     if truth.masks is not None:
         return truth.masks.area.astype(np.float64)
-    assert truth.boxes is not None
+    if truth.boxes is None:  # keypoints, which all have areas then
+        return truth.areas
     areas: Array = np.maximum(truth.boxes[:, 2], 0) * np.maximum(truth.boxes[:, 3], 0)
     return areas
 

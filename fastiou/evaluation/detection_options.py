@@ -20,6 +20,7 @@ __all__ = [
     "class_names_of",
     "deviations_of",
     "max_dets_of",
+    "sigmas_of",
     "thresholds_of",
 ]
 
@@ -49,6 +50,21 @@ def max_dets_of(given: Any, usual: tuple[int, ...]) -> tuple[int, ...]:
     if not numbers or any(one >= two for one, two in itertools.pairwise(numbers)):
         raise ValueError(f"max_dets must be some integers that ascend, got {described(given)}")
     return numbers
+
+
+def sigmas_of(given: Any, usual: tuple[float, ...]) -> tuple[float, ...]:
+    """The argument `sigmas`, or those of the protocol, which has none if it is not of keypoints."""
+    if given is None:
+        return usual
+    if not usual:
+        raise ValueError("sigmas are of keypoints: they need iou_type='keypoints'")
+    values = np.asarray(plain_array("sigmas", given))
+    if values.ndim != 1 or not len(values) or values.dtype.kind not in "iuf":
+        raise ValueError(f"sigmas must be a number for each keypoint, got {described(given)}")
+    wide = values.astype(np.float64)
+    if not (np.isfinite(wide) & (wide > 0)).all():
+        raise ValueError(f"sigmas must be finite and greater than 0, got {described(given)}")
+    return tuple(wide.tolist())
 
 
 def area_ranges_of(
@@ -113,4 +129,6 @@ def deviations_of(usual: Protocol, own: Protocol) -> dict[str, str]:
         found["max_dets"] = f"detections of an image and class that count: {own.max_dets}"
     if dict(usual.areas) != dict(own.areas):
         found["area_ranges"] = f"size ranges are {dict(own.areas)}"
+    if usual.sigmas != own.sigmas:
+        found["sigmas"] = f"sigmas of keypoints are {list(own.sigmas)}"
     return found

@@ -12,6 +12,13 @@ from fastiou.arrays.checks import score_of_each
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import Input, plain_array, real_input
 from fastiou.arrays.keys import read_keys
+from fastiou.evaluation.keypoint_sets import (
+    extents,
+    joined_keypoints,
+    labelled_counts,
+    lacking_box,
+    read_keypoints,
+)
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.table import convert_members
 from fastiou.runtime.words import described
@@ -27,6 +34,15 @@ __all__ = ["DetectionSet", "FileMasks", "read_detections"]
 #: Columns of either side, besides boxes or masks and labels.
 PREDICTED = ("scores",)
 TRUE = ("iscrowd", "ignore", "area")
+
+#: Further columns of keypoints, of both sides and of the truth.
+OF_KEYPOINTS, TRUE_KEYPOINTS = ("boxes",), ("num_keypoints",)
+
+#: Columns of models and files that may be there, and are not read.
+UNREAD = {
+    *("boxes", "masks", "id", "ids", "size", "orig_size"),
+    *("keypoints", "keypoints_scores", "num_keypoints"),
+}
 
 #: What else a column may be called, by COCO, VOC and Open Images.
 OTHER_NAMES = {
@@ -92,7 +108,7 @@ class DetectionSet:
     name : str
         What messages call the argument.
     boxes : array of float64, shape (N, 4), or None
-        Left, top, width and height.
+        Left, top, width and height. Those of keypoints may be missing, as NaN.
     masks : Masks, FileMasks or None
     images, labels : array of int64 or of str, shape (N,)
     scores : array of float64, or None
@@ -111,6 +127,8 @@ class DetectionSet:
         Height and width of the image of each mask, where they are known.
     padded : bool
         Whether masks may be padded to a size that is not that of their image.
+    keypoints : array of float64, shape (N, K, 3), or None
+        x, y, and a number above 0 where it is labelled.
     """
 
     name: str
@@ -128,6 +146,7 @@ class DetectionSet:
     numbered: bool = False
     image_sizes: Array | None = None
     padded: bool = False
+    keypoints: Array | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -163,6 +182,7 @@ class DetectionSet:
             "iscrowd",
             "ignore",
             "image_sizes",
+            "keypoints",
         )
         return replace(self, **{name: some(getattr(self, name)) for name in names})
 
@@ -177,7 +197,7 @@ def read_detections(
     name, value
         The argument.
     kind
-        "boxes" or "masks".
+        "boxes", "masks" or "keypoints".
     fmt
         What the numbers of boxes are, where no table tells.
     scored
@@ -190,8 +210,13 @@ def read_detections(
     TypeError, ValueError
         Something is missing, or of another shape or type.
     """
-    own = PREDICTED if scored else TRUE
+    own = _columns_of(kind, scored=scored)
     if isinstance(value, BoxTable) or is_frame(type(value)):
+        if kind == "keypoints":
+            raise TypeError(
+                f"{name} must be a dict of columns or a list of dicts, since tables have no "
+                f"keypoints; got {described(value)}"
+            )
         if isinstance(value, BoxTable):
             return _of_table(name, value, kind, {}, scored=scored)
         flags = {
@@ -220,11 +245,19 @@ def read_detections(
     raise TypeError(f"{name} must be {forms}; got {described(value)}")
 
 
+def _columns_of(kind: str, *, scored: bool) -> tuple[str, ...]:
+    """The columns of a side besides members and keys."""
+    own = PREDICTED if scored else TRUE
+    if kind != "keypoints":
+        return own
+    return (*own, *OF_KEYPOINTS, *(() if scored else TRUE_KEYPOINTS))
+
+
 def _named(name: str, value: Mapping[Any, Any], kind: str, own: Sequence[str]) -> dict[str, Any]:
     """The columns of a dict by their usual names, and no others."""
     known = {kind, "labels", "image_ids", *own}
     # Others that belong to COCO's or torchmetrics' dicts and are not read here.
-    unread = {"boxes", "masks", "id", "ids", "size", "orig_size", *PREDICTED, *TRUE, *FEDERATED}
+    unread = {*UNREAD, *PREDICTED, *TRUE, *FEDERATED}
     columns: dict[str, Any] = {}
     for key, column in value.items():
         usual = OTHER_NAMES.get(key, key)
@@ -250,7 +283,19 @@ def _of_columns(
     name: str, columns: Mapping[str, Any], kind: str, fmt: str, *, scored: bool
 ) -> DetectionSet:
     """A set of named columns of one length."""
-    boxes, masks, own_areas = _members(f"{name}[{kind!r}]", columns[kind], kind, fmt)
+    keypoints = None
+    if kind == "keypoints":
+        keypoints = read_keypoints(f"{name}['keypoints']", columns[kind], scored=scored)
+        boxes, masks, own_areas = None, None, extents(keypoints)
+        if "boxes" in columns:
+            boxes, _, own_areas = _members(f"{name}['boxes']", columns["boxes"], "boxes", fmt)
+            if len(own_areas) != len(keypoints):
+                raise ValueError(
+                    f"{name} must have a box for each of keypoints, got {len(own_areas)} for "
+                    f"{len(keypoints)}"
+                )
+    else:
+        boxes, masks, own_areas = _members(f"{name}[{kind!r}]", columns[kind], kind, fmt)
     count = len(own_areas)
     images = _key(f"{name}['image_ids']", columns["image_ids"], count)
     scores, areas = None, own_areas
@@ -265,15 +310,26 @@ def _of_columns(
             crowd = _flags(f"{name}['iscrowd']", columns["iscrowd"], count)
         if "ignore" in columns:
             ignore = _flags(f"{name}['ignore']", columns["ignore"], count)
+    if keypoints is not None and not scored:
+        ignore = labelled_counts(name, columns.get("num_keypoints"), keypoints) == 0
+        row = lacking_box(keypoints, boxes, areas)
+        if row is not None:
+            raise ValueError(
+                f"{name} must have boxes where no keypoint is labelled, or area is not told: "
+                f"there is none in row {row}"
+            )
     labels = _key(f"{name}['labels']", columns["labels"], count)
-    return DetectionSet(name, boxes, masks, images, labels, scores, areas, crowd, ignore, images)
+    return DetectionSet(
+        name, boxes, masks, images, labels, scores, areas, crowd, ignore, images,
+        keypoints=keypoints,
+    )  # fmt: skip
 
 
 def _of_images(
     name: str, value: Sequence[Any], kind: str, fmt: str, *, scored: bool, next_image: int
 ) -> DetectionSet:
     """A set of a list of dicts, one for each image."""
-    own = PREDICTED if scored else TRUE
+    own = _columns_of(kind, scored=scored)
     entries: list[dict[str, Any]] = []
     ids: list[Any] = []
     federated: dict[str, list[Array]] = {column: [] for column in FEDERATED}
@@ -351,9 +407,17 @@ def _joined(name: str, parts: Sequence[DetectionSet], kind: str, *, scored: bool
     classes = [part.labels for part in parts if len(part)]
     if len({column.dtype.kind for column in classes}) > 1:
         raise TypeError(f"{name} must have numbers or names for labels, one kind for all, got both")
-    boxes, masks, sizes = None, None, None
+    boxes, masks, sizes, keypoints = None, None, None, None
     if kind == "boxes":
         boxes = np.concatenate([np.empty((0, 4)), *(part.boxes for part in parts)])
+    elif kind == "keypoints":
+        keypoints = joined_keypoints(
+            name, [part.keypoints for part in parts if part.keypoints is not None and len(part)]
+        )
+        if any(part.boxes is not None for part in parts):
+            none = np.full((len(keypoints), 4), np.nan)  # of which as many are taken as lack boxes
+            given = [none[: len(part)] if part.boxes is None else part.boxes for part in parts]
+            boxes = np.concatenate(given)
     else:
         masks = _one_set([part.packed(np.arange(len(part))) for part in parts])
         sizes = np.concatenate([
@@ -364,6 +428,7 @@ def _joined(name: str, parts: Sequence[DetectionSet], kind: str, *, scored: bool
         np.concatenate(classes) if classes else NONE,
         joined("scores", np.float64) if scored else None, joined("areas", np.float64),
         joined("iscrowd", np.bool_), joined("ignore", np.bool_), NONE, image_sizes=sizes,
+        keypoints=keypoints,
     )  # fmt: skip
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fastiou.evaluation.detection_kernels import COCO_RULE, OPEN_IMAGES_RULE, VOC_RULE
 from fastiou.typing import Array
 
-__all__ = ["FREQUENCIES", "PROTOCOLS", "Protocol", "Stat"]
+__all__ = ["FREQUENCIES", "KEYPOINTS", "PROTOCOLS", "Protocol", "Stat"]
 
 #: Areas of COCO's size ranges, inclusive at both ends.
 SMALL, MEDIUM = 32.0**2, 96.0**2
@@ -78,6 +78,10 @@ class Protocol:
     of : {"precision", "areas"}
         Whether average precision is the mean of what is read at recalls, or the area under the
         curve.
+    recall_at : tuple of float
+        Thresholds of which the summary tells recall by itself, at the last limit of detections.
+    sigmas : tuple of float
+        How far apart two people mark each keypoint, where keypoints are compared.
     """
 
     name: str
@@ -92,6 +96,8 @@ class Protocol:
     federated: bool = False
     heeds_ignore: bool = True
     of: str = "precision"
+    recall_at: tuple[float, ...] = ()
+    sigmas: tuple[float, ...] = ()
 
     @property
     def limits(self) -> tuple[int, ...]:
@@ -111,8 +117,12 @@ class Protocol:
         if self.federated:
             stats += [Stat(f"AP{group}", self.of, frequency=group) for group in FREQUENCIES]
         most = f"@{self.per_image}" if self.federated else ""  # as LVIS calls them
-        for place, number in enumerate(self.max_dets or (most,)):
-            stats.append(Stat(f"AR{number}", "recall", place=place))
+        if self.recall_at:
+            stats.append(Stat("AR", "recall"))
+            stats += [Stat(f"AR{100 * at:g}", "recall", at) for at in self.recall_at]
+        else:
+            for place, number in enumerate(self.max_dets or (most,)):
+                stats.append(Stat(f"AR{number}", "recall", place=place))
         end = "" if self.max_dets else most
         stats += [Stat(f"AR{short}{end}", "recall", area=name) for name, short in others.items()]
         return stats
@@ -148,3 +158,20 @@ PROTOCOLS = {
         ),
     )
 }  # fmt: skip
+
+#: Standard deviations of the places of a person's keypoints, as parts of the square root of the
+#: area, by COCO: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+_SIGMAS = np.array([
+    0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89,
+    0.89,
+]) / 10  # fmt: skip
+
+#: COCO's protocol for keypoints, which has no small objects.
+KEYPOINTS = replace(
+    PROTOCOLS["coco"],
+    max_dets=(20,),
+    areas={name: ends for name, ends in _coco_areas(1e5**2).items() if name != "small"},
+    heeds_ignore=True,  # of truth without labelled keypoints
+    recall_at=(0.5, 0.75),
+    sigmas=tuple(_SIGMAS.tolist()),
+)

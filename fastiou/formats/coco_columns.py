@@ -22,7 +22,7 @@ from fastiou.formats.coco import (
     sizes_of_images,
     without_outlines,
 )
-from fastiou.formats.coco_entries import NUMBER_OR_NAME, Listed
+from fastiou.formats.coco_entries import LARGEST, NUMBER_OR_NAME, Listed
 from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.mask_faults import mask_fault
@@ -42,10 +42,15 @@ DEFAULTS: dict[str, Any] = {
     "iscrowd": False,
     "ignore": False,
     "segmentation": None,
+    "keypoints": None,
+    "num_keypoints": 0,
 }
 
 #: Those that hold whole numbers or names, and those that hold 0 or 1.
 KEYS, FLAGS = ("image_id", "category_id", "id"), ("iscrowd", "ignore")
+
+#: Numbers of a keypoint: x, y, and above 0 where it is labelled.
+POINT = 3
 
 #: What evaluation cannot do without.
 NEEDED = ("image_id", "category_id")
@@ -73,6 +78,11 @@ class CocoColumns:
         False where an entry has none.
     segmentation : Segmentations or None
         The masks, if they were asked for.
+    keypoints : array of float64, shape (N, K, 3), or None
+        x, y, and a number above 0 where it is labelled, if they were asked for. NaN where an entry
+        has none.
+    num_keypoints : array of int64, shape (N,)
+        How many are labelled; 0 where an entry does not tell.
     present : dict
         For each field that some entry or every entry lacks, which have it: bool, (N,).
     image_ids : array, shape (K,)
@@ -98,6 +108,8 @@ class CocoColumns:
     ignore: Booleans
     segmentation: Segmentations | None
     present: dict[str, Booleans]
+    keypoints: Floats | None = None
+    num_keypoints: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     image_ids: Array | None = None
     image_sizes: Integers = field(default_factory=lambda: np.empty((0, 2), np.int64))
     category_ids: Array | None = None
@@ -210,7 +222,7 @@ def _is_none(name: str, value: Any) -> bool:
     """Whether a field is not there, by the value that it has."""
     if name == "segmentation":
         return is_no_mask(value)
-    return value is None or (name == "bbox" and value == [])
+    return value is None or (name in ("bbox", "keypoints") and value == [])
 
 
 def _missing(name: str, count: int) -> Any:
@@ -230,7 +242,8 @@ def _spread(name: str, values: Any, has: Booleans) -> Any:
         return [next(some) if has_it else None for has_it in has.tolist()]
     if not len(values):
         return _missing(name, len(has))
-    column = np.full((len(has), *values.shape[1:]), DEFAULTS[name], values.dtype)
+    default = np.nan if DEFAULTS[name] is None else DEFAULTS[name]
+    column = np.full((len(has), *values.shape[1:]), default, values.dtype)
     column[has] = values
     return column
 
@@ -245,6 +258,11 @@ def _column(entries: Listed, name: str) -> Any:
         return entries.numbers(name)
     if name in FLAGS:
         return entries.flags(name)
+    if name == "num_keypoints":
+        rows = range(len(entries))
+        return np.array([entries.whole(row, name) for row in rows], np.int64)
+    if name == "keypoints":
+        return _keypoints(entries)
     of_boxes = name == "bbox"
     for index, entry in enumerate(entries.entries):
         fault = box_fault(entry, "xywh") if of_boxes else mask_fault(entry)
@@ -252,6 +270,28 @@ def _column(entries: Listed, name: str) -> Any:
             raise FileError(entries.path, *fault, entries.where(index))
     values = [entry[name] for entry in entries.entries]
     return np.array(values, np.float64).reshape(-1, 4) if of_boxes else values
+
+
+def _keypoints(entries: Listed) -> Floats:
+    """The keypoints of entries that must all have as many."""
+    width = 0
+    for index, entry in enumerate(entries.entries):
+        value: Any = entry.get("keypoints")
+        expected = f'"keypoints": a list of {width or "3 * K"} finite numbers'
+        found = None
+        if "keypoints" not in entry:
+            found = 'no "keypoints"'
+        elif type(value) is not list or not {type(part) for part in value} <= {int, float}:
+            found = f'"keypoints": {described(value)}'
+        elif not value or len(value) % POINT or (width and len(value) != width):
+            found = f'"keypoints": {len(value)} numbers'
+        elif not all(-LARGEST <= part <= LARGEST for part in value):
+            found = f'"keypoints": {described(value)}'
+        if found is not None:
+            raise FileError(entries.path, found, expected, entries.where(index))
+        width = len(value)
+    values = [entry["keypoints"] for entry in entries.entries]
+    return np.array(values, np.float64).reshape(len(values), width // POINT, POINT)
 
 
 def _images_of(path: Path, lists: dict[str, Any]) -> dict[str, Any]:
@@ -309,10 +349,10 @@ def _plain_columns(
     from fastiou.parsing import json_columns as parser
 
     kinds = {
-        **dict.fromkeys((*KEYS, *FLAGS), parser.INTEGER),
+        **dict.fromkeys((*KEYS, *FLAGS, "num_keypoints"), parser.INTEGER),
         "bbox": parser.FOUR_NUMBERS,
         **dict.fromkeys(("score", "area"), parser.NUMBER),
-        "segmentation": parser.PLACE,
+        **dict.fromkeys(("segmentation", "keypoints"), parser.PLACE),
     }
     text = coco_entries.plain_objects(data, {name: kinds[name] for name in fields})
     if text is None or not text.objects.count:
@@ -335,6 +375,12 @@ def _plain_columns(
         if name == "segmentation":
             continue
         column = objects.columns[name]
+        if name == "keypoints":
+            told = column if has is None else np.where(has[:, None], column, -1)
+            columns[name] = _keypoints_in_text(data, told)
+            if columns[name] is None:
+                return None
+            continue
         if name in FLAGS:
             told = column if has is None else column[has]
             if not ((told == 0) | (told == 1)).all():
@@ -365,3 +411,13 @@ def _plain_columns(
         path=path, label=text.label, count=objects.count, present=present, lists=dict(lists),
         **columns, **images, **_categories_of(path, rest),
     )  # fmt: skip
+
+
+def _keypoints_in_text(data: bytes, places: Array) -> Floats | None:
+    """The keypoints that stand at some places; None if that is left to Python's parser."""
+    from fastiou.parsing.number_lists import lists_of_numbers
+
+    numbers = lists_of_numbers(data, np.ascontiguousarray(places))
+    if numbers is None or numbers.shape[1] % POINT:
+        return None
+    return numbers.reshape(len(numbers), -1, POINT)

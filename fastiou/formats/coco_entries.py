@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fastiou.parsing.json_columns import Objects
 
 __all__ = [
+    "LARGEST",
     "NUMBER_OR_NAME",
     "Columns",
     "Entries",

@@ -52,6 +52,32 @@ def test_options_are_passed_on(files: tuple[Path, Path]) -> None:
     assert "note 1 detections of an image and class that count: (5, 50)" in words
 
 
+def test_keypoints_are_scored(tmp_path: Path) -> None:
+    gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
+    entry = {**BOX, "keypoints": [1, 2, 2, 5, 9, 1]}
+    content = {
+        "images": [{"id": 1}], "categories": [{"id": 3, "name": "boat"}],
+        "annotations": [{**entry, "id": 1, "area": 1200, "iscrowd": 0, "num_keypoints": 2}],
+    }  # fmt: skip
+    gt.write_text(json.dumps(content))
+    dt.write_text(json.dumps([{**entry, "score": 0.8}]))
+    options = (gt, dt, "--iou-type", "keypoints")
+    words = words_of(run_well("eval", "coco", *options, "--sigmas", "0.1,0.2", "--per-class"))
+    assert "AP 1.0000" in words
+    assert "ARl -1 (there is no truth)" in words
+    assert "note 1 sigmas of keypoints are [0.1, 0.2]" in words
+    for others, message in (
+        ((), "gt.json: 2 keypoints of each, expected 17, one for each of sigmas"),
+        (("--sigmas", "0.1,x"), "--sigmas must be numbers above 0, such as"),
+        (("--errors",), "--errors is of boxes and masks, and not of keypoints"),
+    ):
+        result = run("eval", "coco", *options, *others)
+        assert result.exit_code != 0
+        assert message in " ".join(result.stderr.split())
+    result = run("eval", "coco", gt, dt, "--sigmas", "0.1,0.2")
+    assert "--sigmas is of keypoints" in result.stderr
+
+
 def test_what_is_required_is_checked(files: tuple[Path, Path]) -> None:
     assert run("eval", "coco", *files, "--require", "AP=0.4", "--quiet").exit_code == 0
     result = run("eval", "coco", *files, "--require", "AP50=0.6", "--quiet")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["IOU_TYPES", "Request", "add_coco", "add_lvis", "check", "common", "show"]
 
 #: As in `fastiou.evaluation`, which takes long to import: a test holds them together.
-IOU_TYPES = ("bbox", "segm", "boundary")
+IOU_TYPES = ("bbox", "segm", "boundary", "keypoints")
 
 #: Formats of plots, by the ending of the file.
 PLOTS = (".png", ".svg", ".pdf")
@@ -43,6 +46,7 @@ class Request:
 
     iou_type: str = IOU_TYPES[0]
     max_dets: tuple[int, ...] | None = None
+    sigmas: tuple[float, ...] | None = None
     class_agnostic: bool = False
     per_class: bool = False
     plot: Path | None = None
@@ -60,13 +64,20 @@ def add_coco(group: click.Group) -> None:
     import click
 
     @group.command("coco")
-    @common
+    @functools.partial(common, iou_types=IOU_TYPES)
     @click.option(
         "--max-dets",
         callback=_numbers_in,
         metavar="NUMBERS",
         help="How many detections of an image and class count, with commas between them; AP is of "
-        "the last.  [default: 1,10,100]",
+        "the last.  [default: 1,10,100; of keypoints 20]",
+    )
+    @click.option(
+        "--sigmas",
+        callback=_sigmas_in,
+        metavar="NUMBERS",
+        help="How far apart two people mark each keypoint, with commas between them.  [default: "
+        "those of COCO's 17]",
     )
     @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
     @click.option(
@@ -88,7 +99,7 @@ def add_coco(group: click.Group) -> None:
         help="Show between which numbers each score lies in 95 % of N resamples of the images.",
     )
     def coco(gt: Path, dt: Path, **others: Any) -> None:
-        """Score detections as COCO does: AP and AR of boxes, masks or boundaries.
+        """Score detections as COCO does: AP and AR of boxes, masks, boundaries or keypoints.
 
         GT is the truth and DT what a detector says, both JSON of COCO: annotations, and a list of
         results. Both may be compressed by gzip. All digits are those of pycocotools.
@@ -97,6 +108,7 @@ def add_coco(group: click.Group) -> None:
         Examples:
           fastiou eval coco instances_val2017.json results.json
           fastiou eval coco instances_val2017.json results.json --iou-type segm
+          fastiou eval coco person_keypoints_val2017.json results.json --iou-type keypoints
           fastiou eval coco gt.json results.json --per-class --plot curves.png
           fastiou eval coco gt.json results.json --require AP=0.5 --json scores.json
           fastiou eval coco gt.json results.json --errors --confusion classes.csv --bootstrap 1000
@@ -108,7 +120,7 @@ def add_lvis(group: click.Group) -> None:
     """Add the command `lvis` to `fastiou eval`."""
 
     @group.command("lvis")
-    @common
+    @functools.partial(common, iou_types=IOU_TYPES[:3])
     def lvis(gt: Path, dt: Path, **others: Any) -> None:
         """Score detections as LVIS does, where not every class is looked for in every image.
 
@@ -122,8 +134,11 @@ def add_lvis(group: click.Group) -> None:
         _score(gt, dt, "lvis", Request(**others))
 
 
-def common(function: Any, *, boxes_alone: bool = False) -> Any:
-    """Give a command the arguments and options that all have that score detectors."""
+def common(function: Any, *, iou_types: Sequence[str] = ()) -> Any:
+    """Give a command the arguments and options that all have that score detectors.
+
+    `iou_types` is what `--iou-type` may be; without, there is no such option.
+    """
     import click
 
     file = click.Path(path_type=Path)
@@ -132,10 +147,15 @@ def common(function: Any, *, boxes_alone: bool = False) -> Any:
         click.argument("dt", type=file),
         click.option(
             "--iou-type",
-            type=click.Choice(IOU_TYPES),
+            type=click.Choice(iou_types),
             default=IOU_TYPES[0],
             show_default=True,
-            help="What is compared: boxes, masks, or masks and their boundaries.",
+            help="What is compared: boxes, masks, "
+            + (
+                "masks and their boundaries, or keypoints."
+                if "keypoints" in iou_types
+                else "or masks and their boundaries."
+            ),
         ),
         click.option("--per-class", is_flag=True, help="Show the scores of each class, too."),
         click.option(
@@ -146,7 +166,7 @@ def common(function: Any, *, boxes_alone: bool = False) -> Any:
         shared_options,
     )
     for option in reversed(options):
-        if not (boxes_alone and option is options[2]):
+        if iou_types or option is not options[2]:
             function = option(function)
     return function
 
@@ -165,6 +185,19 @@ def _numbers_in(_: Any, parameter: Any, value: str | None) -> tuple[int, ...] | 
     return numbers
 
 
+def _sigmas_in(_: Any, parameter: Any, value: str | None) -> tuple[float, ...] | None:
+    """The numbers that `--sigmas` has."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(text) for text in value.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise RefusedError(f"--sigmas must be numbers above 0, such as 0.026,0.025; got {value}")
+    return numbers
+
+
 def check(gt: Path, dt: Path, request: Request) -> None:
     """Refuse at once what could not be written at the end."""
     for path in (request.json_path, request.plot, request.confusion):
@@ -174,6 +207,11 @@ def check(gt: Path, dt: Path, request: Request) -> None:
         import_extra("matplotlib.figure", "plot", "--plot")
     if request.confusion is not None:
         check_output(request.confusion, (".csv",))
+    if request.iou_type == "keypoints" and (request.errors or request.confusion is not None):
+        option = "--errors" if request.errors else "--confusion"
+        raise RefusedError(f"{option} is of boxes and masks, and not of keypoints")
+    if request.sigmas is not None and request.iou_type != "keypoints":
+        raise RefusedError("--sigmas is of keypoints: it needs --iou-type keypoints")
 
 
 def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
@@ -186,7 +224,7 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
         begin("evaluating")
         result = _evaluated(
             gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
-            class_agnostic=request.class_agnostic,
+            class_agnostic=request.class_agnostic, sigmas=request.sigmas,
             details=request.errors or request.confusion is not None,
         )  # fmt: skip
         if request.errors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ def add_voc(group: click.Group) -> None:
     import click
 
     @group.command("voc")
-    @functools.partial(common, boxes_alone=True)
+    @common
     @click.option(
         "--year",
         type=click.Choice(list(YEARS)),

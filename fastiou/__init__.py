@@ -4,6 +4,7 @@ Every public name is loaded when first used: `import fastiou` imports neither Nu
 
 The package is built in floors. Imports only go down::
 
+    compat      the names of other libraries over these functions; nothing here imports it
     cli         the command
     evaluation  scores of detectors, segmenters and trackers
     formats     files of boxes, masks and labels
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from fastiou.evaluation.tracking_result import TrackingMetrics
     from fastiou.formats.reading import read
     from fastiou.geometries.masks.mask_set import Masks
+    from fastiou.relations.cleaning import clip_boxes, remove_small_boxes
     from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
     from fastiou.relations.dense import (
         box_iou,
@@ -101,6 +103,7 @@ __all__ = [
     "box_area",
     "box_convert",
     "box_iou",
+    "clip_boxes",
     "complete_box_iou",
     "confusion_matrix",
     "distance_box_iou",
@@ -119,6 +122,7 @@ __all__ = [
     "pairs",
     "panoptic_quality",
     "read",
+    "remove_small_boxes",
     "show_config",
     "soft_iou",
     "soft_nms",
@@ -149,6 +153,7 @@ _HOMES = {
     "box_area": "relations.conversions",
     "box_convert": "relations.conversions",
     "box_iou": "relations.dense",
+    "clip_boxes": "relations.cleaning",
     "complete_box_iou": "relations.dense",
     "confusion_matrix": "segmentation.confusion",
     "distance_box_iou": "relations.dense",
@@ -167,6 +172,7 @@ _HOMES = {
     "pairs": "relations.pairs",
     "panoptic_quality": "evaluation.panoptic",
     "read": "formats.reading",
+    "remove_small_boxes": "relations.cleaning",
     "show_config": "config",
     "soft_iou": "segmentation.soft",
     "soft_nms": "relations.soft_nms",

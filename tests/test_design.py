@@ -48,6 +48,7 @@ FLOORS = [
     "__init__",
     "cli",
     "__main__",
+    "compat",
 ]
 
 #: Extras and heavy libraries, and the rooms that may import them when a module is loaded.

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         mask_iou,
     )
     from fastiou.relations.index import Index
+    from fastiou.relations.mask_sets import boxes_to_masks, merge_masks
     from fastiou.relations.match import Match, match
     from fastiou.relations.nms import nms
     from fastiou.relations.pairs import Pairs, pairs
@@ -103,6 +104,7 @@ __all__ = [
     "box_area",
     "box_convert",
     "box_iou",
+    "boxes_to_masks",
     "clip_boxes",
     "complete_box_iou",
     "confusion_matrix",
@@ -118,6 +120,7 @@ __all__ = [
     "masks_to_boxes",
     "match",
     "mean_iou",
+    "merge_masks",
     "nms",
     "pairs",
     "panoptic_quality",
@@ -153,6 +156,7 @@ _HOMES = {
     "box_area": "relations.conversions",
     "box_convert": "relations.conversions",
     "box_iou": "relations.dense",
+    "boxes_to_masks": "relations.mask_sets",
     "clip_boxes": "relations.cleaning",
     "complete_box_iou": "relations.dense",
     "confusion_matrix": "segmentation.confusion",
@@ -168,6 +172,7 @@ _HOMES = {
     "masks_to_boxes": "relations.conversions",
     "match": "relations.match",
     "mean_iou": "segmentation.confusion",
+    "merge_masks": "relations.mask_sets",
     "nms": "relations.nms",
     "pairs": "relations.pairs",
     "panoptic_quality": "evaluation.panoptic",

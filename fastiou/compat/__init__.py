@@ -6,3 +6,27 @@ from the library itself, and nothing else in fastiou imports this folder.
 """
 
 from __future__ import annotations
+
+import importlib
+import sys
+
+__all__ = ["init_as_pycocotools"]
+
+
+def init_as_pycocotools() -> None:
+    """Have all that imports `pycocotools` from here on get `fastiou.compat.pycocotools`.
+
+    It is for programs that import `pycocotools` themselves, such as detectron2 and mmdet. Call it
+    before they are imported. What was imported before keeps what it has.
+
+    Examples
+    --------
+    >>> from fastiou.compat import init_as_pycocotools
+    >>> init_as_pycocotools()  # doctest: +SKIP
+    >>> from pycocotools.cocoeval import COCOeval  # doctest: +SKIP
+    """
+    package = importlib.import_module("fastiou.compat.pycocotools")
+    sys.modules["pycocotools"] = package
+    for name in package.__all__:
+        part = importlib.import_module(f"fastiou.compat.pycocotools.{name}")
+        sys.modules[f"pycocotools.{name}"] = part

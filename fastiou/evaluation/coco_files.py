@@ -27,7 +27,7 @@ from fastiou.runtime.distinct import distinct
 from fastiou.runtime.words import described
 from fastiou.typing import Array
 
-__all__ = ["coco_sets", "evaluate_coco", "evaluate_coco_files"]
+__all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files"]
 
 #: Columns of an array of results: image, left, top, width, height, score, class.
 RESULT_COLUMNS = 7

@@ -12,14 +12,12 @@ from fastiou.arrays.inputs import Input, hand_back, label_image
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.dense_masks import read_dense
 from fastiou.geometries.masks.packing import (
-    SCORES_PER_RUN,
     SCORES_PER_WORD,
     Packed,
     join,
     pack_labels,
     pack_runs,
     padded_words,
-    running_sum,
     take,
     word_offsets,
 )
@@ -30,11 +28,20 @@ from fastiou.geometries.masks.run_lengths import (
     read_run_lengths,
     write_run_lengths,
 )
+from fastiou.geometries.masks.unpacking import runs_of
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
-__all__ = ["Masks", "as_masks", "holds_masks", "join_sets", "read_masks"]
+__all__ = [
+    "Masks",
+    "as_masks",
+    "holds_masks",
+    "join_sets",
+    "masks_of_runs",
+    "read_masks",
+    "runs_of_masks",
+]
 
 
 class Masks:
@@ -382,40 +389,8 @@ class Masks:
         >>> fastiou.Masks.from_dense([[0, 1], [1, 1]]).to_rle()
         [{'size': [2, 2], 'counts': b'13'}]
         """
-        height, width = self._size
-        total = height * width
-        numbers = np.empty(len(self), np.int64)
-        # A word of noise has as many runs as take 75 scores to count.
-        for first, last, work in steps.spans(self._offsets, SCORES_PER_RUN):
-            threads.run(
-                bits.COUNT_RUNS,
-                work,
-                self._words,
-                self._offsets[first:last],
-                self._boxes[first:last],
-                height,
-                total,
-                numbers[first:last],
-            )
-        offsets = running_sum(numbers)
-        counts = memory.allocate(
-            (int(offsets[-1]),), np.int64, "run lengths of masks", "write fewer at a time"
-        )
-        before = SCORES_PER_RUN * offsets + SCORES_PER_WORD * self._offsets
-        for first, last, work in steps.spans(before):
-            threads.run(
-                bits.WRITE_RUNS,
-                work,
-                self._words,
-                self._offsets[first:last],
-                self._boxes[first:last],
-                height,
-                total,
-                offsets[first : last + 1],
-                counts,
-            )
         with memory.in_words("run lengths of masks", "write fewer at a time"):
-            return write_run_lengths(RunLengths(self._size, counts, offsets))
+            return write_run_lengths(runs_of(self._packed()))
 
     # ---- looked at -----------------------------------------------------------------------------
 
@@ -497,8 +472,10 @@ class Masks:
         return self[int(chosen) : int(chosen) + 1] if chosen.ndim == 0 else self._taken(chosen)
 
     def _taken(self, chosen: Array) -> Masks:
-        whole = Packed(self._size, self._boxes, self._offsets, self._words, self._areas)
-        return self._of(take(whole, chosen))
+        return self._of(take(self._packed(), chosen))
+
+    def _packed(self) -> Packed:
+        return Packed(self._size, self._boxes, self._offsets, self._words, self._areas)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Masks):
@@ -537,6 +514,16 @@ def join_sets(sets: list[Masks], order: Array) -> Masks:
     parts = [(masks._boxes, masks._offsets, masks._words) for masks in sets]
     sets.clear()
     return Masks._of(join(size, parts, order, held=held))
+
+
+def masks_of_runs(runs: RunLengths, firsts: Array | None = None) -> Masks:
+    """Masks of runs, or each the union of the runs `firsts[k]` to `firsts[k + 1]`."""
+    return Masks._of(pack_runs(runs, firsts))
+
+
+def runs_of_masks(masks: Masks) -> RunLengths:
+    """The run lengths of masks."""
+    return runs_of(masks._packed())
 
 
 def _read_only(array: Array) -> Array:

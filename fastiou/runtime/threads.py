@@ -201,6 +201,17 @@ def forced(parallel: bool) -> Iterator[None]:
         FORCED = before
 
 
+@contextlib.contextmanager
+def limited(count: int) -> Iterator[None]:
+    """Have the calling thread use so many threads at most, as `numba.set_num_threads` does."""
+    before = thread_count()
+    numba.set_num_threads(min(count, before))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 def has_both_forms() -> bool:
     """Whether large work runs on one thread at times, and on several at others."""
     layer = LAYERS[threading_layer()]

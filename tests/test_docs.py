@@ -25,11 +25,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: None in an installed package.
-PAGES = [*ROOT.glob("README.md"), *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*ROOT.glob("README.md"), *sorted(ROOT.glob("docs/**/*.md"))]
 
 #: A block of code: its language, and what is in it.
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def name_of(page: Path) -> str:
+    """A page as its tests are called by it: ``how-to/masks``."""
+    return str(page.relative_to(ROOT).with_suffix("")).removeprefix("docs/")
 
 
 def sections() -> Iterator[Any]:
@@ -39,7 +44,7 @@ def sections() -> Iterator[Any]:
             blocks = [code for language, code in BLOCK.findall(section) if language == "console"]
             if blocks:
                 heading = section.partition("\n")[0].strip("# `")
-                yield pytest.param("".join(blocks), id=f"{page.stem}: {heading}")
+                yield pytest.param("".join(blocks), id=f"{name_of(page)}: {heading}")
 
 
 def commands_in(console: str) -> Iterator[tuple[str, str]]:
@@ -101,7 +106,7 @@ def commands_named() -> list[Any]:
         spans = re.findall(r"(?<!`)`(fastiou [^`]+)`", BLOCK.sub("", text))
         for command in dict.fromkeys([*spans, *lines]):
             if command.startswith("fastiou ") and "…" not in command:
-                found.append(pytest.param(command, id=f"{page.stem}: {command}"))
+                found.append(pytest.param(command, id=f"{name_of(page)}: {command}"))
     return found
 
 
@@ -118,3 +123,26 @@ def test_commands_have_options_that_there_are(command: str) -> None:
     assert sub is not None, f"there is no command {name!r}"
     with contextlib.suppress(click.BadOptionUsage):  # one that is named without its value
         sub.make_parser(click.Context(sub, parent=context)).parse_args(arguments)
+
+
+def links_in(page: Path) -> set[str]:
+    """What the links of a page lead to, as they stand there."""
+    return set(re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text())))
+
+
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="an installed package has no pages")
+def test_every_page_is_in_the_index_which_is_the_navigation_of_the_site() -> None:
+    docs = ROOT / "docs"
+    listed = set(re.findall(r"^- \[[^\]]+\]\(([^)#]+)\)", (docs / "index.md").read_text(), re.M))
+    pages = {str(page.relative_to(docs)) for page in docs.glob("**/*.md")} - {"index.md"}
+    assert pages == listed, "add a line '- [title](page.md): what it answers' to docs/index.md"
+
+
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="an installed package has no pages")
+def test_every_how_to_is_in_the_list_of_questions() -> None:
+    links = links_in(ROOT / "docs" / "how-to.md")
+    for page in sorted(ROOT.glob("docs/how-to/*.md")):
+        for heading in re.findall(r"^## (.*)$", BLOCK.sub("", page.read_text()), re.MULTILINE):
+            anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            link = f"how-to/{page.name}#{anchor}"
+            assert link in links, f"add - [{heading}]({link}) to docs/how-to.md"

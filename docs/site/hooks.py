@@ -1,0 +1,137 @@
+"""What the site has beside the pages of `docs`: navigation, reference, pages from above `docs`.
+
+* The navigation is `docs/index.md`: each heading of its second level is a section, and each line
+  ``- [title](page.md): …`` below it a page.
+* The reference has every name of ``fastiou.__all__``, one page for each package that they are in.
+* Links to files above `docs` (``../CHANGELOG.md``) lead to copies of these within the site.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+import fastiou
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+
+#: Pages above `docs`, by their address in the site, and what they are called in the navigation.
+ABOVE = {
+    "CHANGELOG.md": ("project/changelog.md", "Changes"),
+    "CONTRIBUTING.md": ("project/contributing.md", "Contributing"),
+    "bench/README.md": ("project/measuring.md", "How benchmarks are made"),
+    "LICENSE": ("project/licence.md", "Licence"),
+}
+#: Pages of the reference: the folders of `fastiou` whose public names each has.
+REFERENCE = {
+    "Scores, pairs, matches, NMS": ("reference/relations.md", ["relations"]),
+    "Masks and other geometries": ("reference/geometries.md", ["geometries"]),
+    "Files and tables": ("reference/tables.md", ["formats", "tables"]),
+    "Segmentation": ("reference/segmentation.md", ["segmentation"]),
+    "Evaluation": ("reference/evaluation.md", ["evaluation"]),
+}
+#: Modules with public names of their own, where they are there.
+MODULES = ["fastiou.compat", "fastiou.dask"]
+WHOLE_MODULE = """# {module}
+
+::: {module}
+    options:
+      show_root_heading: false
+      show_submodules: true
+"""
+
+#: A link of Markdown: what is before its address, the address, and what of a page it names.
+LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(?=\))")
+
+
+def sections(index: str) -> dict[str, list[tuple[str, str]]]:
+    """Titles and pages by the heading that they stand under in `docs/index.md`."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for part in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
+        heading = part.partition("\n")[0]
+        pages = re.findall(r"^- \[([^\]]+)\]\(([^)#:]+\.md)\)", part, flags=re.MULTILINE)
+        if pages:
+            found[heading] = pages
+    return found
+
+
+def reference() -> dict[str, tuple[str, str]]:
+    """Address and text of each page of the reference by its title."""
+    left = {name: fastiou._HOMES[name] for name in sorted(fastiou.__all__, key=str.lower)
+            if name in fastiou._HOMES}  # fmt: skip
+    pages = {}
+    for title, (path, folders) in REFERENCE.items():
+        names = [name for name, home in left.items() if home.split(".")[0] in folders]
+        pages[title] = (path, names)
+        left = {name: home for name, home in left.items() if name not in names}
+    pages["Others"] = ("reference/others.md", list(left))
+    texts = {
+        title: (path, "\n\n".join([f"# {title}", *(f"::: fastiou.{name}" for name in names)]))
+        for title, (path, names) in pages.items()
+    }
+    for module in MODULES:
+        if importlib.util.find_spec(module) is not None:
+            path = f"reference/{module.partition('.')[2]}.md"
+            texts[module] = (path, WHOLE_MODULE.format(module=module))
+    return texts
+
+
+def on_config(config: Any) -> None:
+    """Make the navigation."""
+    navigation: list[Any] = [{"Home": "index.md"}]
+    for heading, pages in sections((DOCS / "index.md").read_text()).items():
+        navigation.append({heading: [{title: page} for title, page in pages]})
+    pages = [{title: path} for title, (path, _) in reference().items()]
+    navigation.append({"API reference": pages})
+    navigation.append({"Project": [{title: path} for path, title in ABOVE.values()]})
+    config.nav = navigation
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that do not lie in `docs`."""
+    for source, (path, title) in ABOVE.items():
+        text = (ROOT / source).read_text()
+        if not source.endswith(".md"):
+            text = f"# {title}\n\n```text\n{text}```\n"
+        files.append(File.generated(config, path, content=rewritten(text, source, path)))
+    for path, text in reference().values():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def rewritten(text: str, source: str, path: str) -> str:
+    """The text of a file of the repository with links as they are from its place in the site."""
+    folder = posixpath.dirname(source)
+
+    def moved(link: re.Match[str]) -> str:
+        before, target, anchor = link.groups()
+        name = posixpath.normpath(posixpath.join(folder, target))
+        if name == "README.md":
+            name = "docs/index.md"
+        inside = ABOVE[name][0] if name in ABOVE else name.removeprefix("docs/")
+        if name not in ABOVE and not name.startswith("docs/"):
+            return link.group()  # a warning, and so an error: the site does not have it
+        return before + posixpath.relpath(inside, posixpath.dirname(path)) + (anchor or "")
+
+    return LINK.sub(moved, text)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links that lead out of `docs`, and the language of examples with prompts."""
+    path = page.file.src_uri
+    if page.file.generated_by is None:
+        markdown = rewritten(markdown, f"docs/{path}", path)
+    return re.sub(r"^```python\n(?=>>> )", "```pycon\n", markdown, flags=re.MULTILINE)
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Pages that docstrings name become links."""
+    if not page.file.src_uri.startswith("reference/"):
+        return html
+    return re.sub(r"<code>docs/([\w/-]+)\.md</code>", r'<a href="../\1.html">\1</a>', html)

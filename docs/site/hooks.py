@@ -3,6 +3,7 @@
 * The navigation is `docs/index.md`: each heading of its second level is a section, and each line
   ``- [title](page.md): …`` below it a page.
 * The reference has every name of ``fastiou.__all__``, one page for each package that they are in.
+* In blocks of ``console``, files that ``$ cat`` shows become blocks of their own, to be copied.
 * Links to files above `docs` (``../CHANGELOG.md``) lead to copies of these within the site.
 """
 
@@ -46,6 +47,10 @@ WHOLE_MODULE = """# {module}
       show_submodules: true
 """
 
+#: Languages of files that are shown, by their endings.
+LANGUAGES = {".json": "json", ".py": "python", ".xml": "xml"}
+
+CONSOLE = re.compile(r"^```console\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 #: A link of Markdown: what is before its address, the address, and what of a page it names.
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(?=\))")
 
@@ -122,11 +127,27 @@ def rewritten(text: str, source: str, path: str) -> str:
     return LINK.sub(moved, text)
 
 
+def files_apart(block: re.Match[str]) -> str:
+    """A block of console, with each file that it shows in a block with the name of the file."""
+    parts: list[str] = []
+    for command in re.split(r"^(?=\$ )", block[1], flags=re.MULTILINE):
+        shows = re.match(r"\$ cat (\S+)\n", command)
+        if shows:
+            language = LANGUAGES.get(posixpath.splitext(shows[1])[1], "text")
+            parts.append(f'```{language} title="{shows[1]}"\n{command[shows.end() :]}```\n')
+        elif parts and parts[-1].startswith("```console"):
+            parts[-1] = f"{parts[-1][:-4]}{command}```\n"
+        elif command:
+            parts.append(f"```console\n{command}```\n")
+    return "\n".join(parts)
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links that lead out of `docs`, and the language of examples with prompts."""
+    """Links that lead out of `docs`, blocks of console, the language of examples with prompts."""
     path = page.file.src_uri
     if page.file.generated_by is None:
         markdown = rewritten(markdown, f"docs/{path}", path)
+    markdown = CONSOLE.sub(files_apart, markdown)
     return re.sub(r"^```python\n(?=>>> )", "```pycon\n", markdown, flags=re.MULTILINE)
 
 

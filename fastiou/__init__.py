@@ -9,6 +9,7 @@ The package is built in floors. Imports only go down::
     evaluation  scores of detectors, segmenters and trackers
     formats     files of boxes, masks and labels
     relations   the public functions: dense, pairs, topk, match, nms, soft_nms
+    segmentation  label images, class maps, soft scores
     tables      boxes with scores, keys and ids: names of columns, which keys are groups
     search      which members may meet: groups and a grid
     geometries  boxes, masks: how members are read, prepared and measured

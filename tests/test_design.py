@@ -38,9 +38,9 @@ FLOORS = [
     "cuda",
     "arrays",
     "geometries",
-    "segmentation",
     "search",
     "tables",
+    "segmentation",
     "relations",
     "config",
     "formats",
@@ -196,6 +196,7 @@ CALLS = {
     "pairs of masks": lambda **options: fastiou.pairs(MASK, MASK, **options),
     "topk": lambda **options: fastiou.topk(ONE, ONE, **options),
     "topk of masks": lambda **options: fastiou.topk(MASK, MASK, **options),
+    "match": lambda **options: fastiou.match(ONE, ONE, **options),
     "nms": lambda **options: fastiou.nms(ONE, [1.0], **options),
     "nms of masks": lambda **options: fastiou.nms(MASK, [1.0], **options),
 }

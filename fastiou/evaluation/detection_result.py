@@ -91,7 +91,7 @@ class ClassScores(Framed):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DetectionResult(Mistakes):
+class DetectionResult(Mistakes, Framed):
     """Average precision and recall, as arrays and as the numbers of the summary.
 
     Attributes
@@ -237,6 +237,10 @@ class DetectionResult(Mistakes):
         return ClassScores(
             self.labels, self._class_names(), scores, wanted[:, 0], np.diff(self.starts)
         )
+
+    def columns(self) -> dict[str, Array]:
+        """The scores of each class, by name, as columns of a data frame: those of `per_class`."""
+        return self.per_class.columns()
 
     def _class_names(self) -> Array:
         """What classes are called; their labels, where nothing else is known."""

@@ -15,6 +15,7 @@ from fastiou.evaluation.paired_images import ImageNames, paired_images
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.runtime.words import described
 from fastiou.segmentation.labels import label_images
+from fastiou.tables.frames import Framed
 from fastiou.typing import Array
 
 __all__ = ["InstanceEvaluator", "InstanceMatching", "instance_matching"]
@@ -28,7 +29,7 @@ BY_THRESHOLD = (
 
 
 @dataclass(frozen=True, eq=False)
-class InstanceMatching:
+class InstanceMatching(Framed):
     """How well the objects of label images were found.
 
     With one threshold, what is told for each threshold is a number. With several it is an array of
@@ -99,6 +100,10 @@ class InstanceMatching:
     def mean_average_precision(self) -> float:
         """The mean of AP over all thresholds."""
         return float(np.mean(self.accuracy))
+
+    def columns(self) -> dict[str, Array]:
+        """What is told for each threshold, by name, as columns of a data frame."""
+        return {name: np.atleast_1d(getattr(self, name)) for name in BY_THRESHOLD}
 
     def __len__(self) -> int:
         if np.ndim(self.thresh) == 0:

@@ -6,6 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from fastiou.tables.frames import Framed
+from fastiou.typing import Array
+
 __all__ = ["PanopticAverage", "PanopticClass", "PanopticQuality", "averaged", "class_of"]
 
 
@@ -45,7 +50,7 @@ class PanopticAverage(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PanopticQuality:
+class PanopticQuality(Framed):
     """Panoptic quality of all categories, of things and of stuff.
 
     Attributes
@@ -93,6 +98,16 @@ class PanopticQuality:
                     f"PQ{ending}": average.pq, f"SQ{ending}": average.sq, f"RQ{ending}": average.rq,
                 }  # fmt: skip
         return {prefix + name: value for name, value in found.items()}
+
+    def columns(self) -> dict[str, Array]:
+        """What is told of each category, by name, as columns of a data frame."""
+        categories = {"category": np.array(list(self.per_class), np.int64)}
+        rows = list(self.per_class.values())
+        for name in PanopticClass._fields:
+            values = [getattr(row, name) for row in rows]
+            kind = object if None in values else None  # of things, where it is not told
+            categories[name] = np.array(values, kind)
+        return categories
 
     def __repr__(self) -> str:
         return (

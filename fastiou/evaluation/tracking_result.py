@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 
@@ -74,10 +75,17 @@ class TrackingMetrics(Framed):
         per_alpha: Mapping[str, Array],
         sequences: Mapping[str, TrackingMetrics] | None = None,
     ) -> None:
-        self.name = name
-        self.values = dict(values)
-        self.per_alpha = dict(per_alpha)
-        self.sequences = dict(sequences or {})
+        self.name: str
+        self.values: dict[str, float | int]
+        self.per_alpha: dict[str, Array]
+        self.sequences: dict[str, TrackingMetrics]
+        vars(self).update(
+            name=name, values=dict(values), per_alpha=dict(per_alpha),
+            sequences=dict(sequences or {}),
+        )  # fmt: skip
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __getitem__(self, score: str) -> float | int:
         if score not in self.values:

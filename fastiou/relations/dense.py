@@ -56,7 +56,7 @@ ALIGNED_AT_A_TIME = 1 << 16
 def box_iou(
     boxes1: Any,
     boxes2: Any,
-    fmt: str = USUAL,
+    fmt: str | tuple[str, str] = USUAL,
     *,
     metric: str = "iou",
     aligned: bool = False,
@@ -82,7 +82,9 @@ def box_iou(
         Rotated ones are "cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr". Their
         fifth number is the angle: in degrees, or radians with "-rad"; counter-clockwise as seen in
         an image, or clockwise with "-cw". ``docs/rotated-boxes.md`` says which library has which.
-        "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``).
+        "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``). A tuple of two
+        are the formats of the first and the second set, of one geometry; where they differ, both
+        are first brought to one by `box_convert`.
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
         in squared units of the input, all others are without units. Rotated boxes and

@@ -238,7 +238,7 @@ class Index:
         limit = lowest_score(found, minimum)
         keep_best(found, limit, values, indices, at_once=few is not None)
         values, indices = (hand_back(part, asked.set1) for part in (values, indices))
-        return sourced(TopK(values, indices), asked.source)
+        return sourced(TopK(values, indices, (asked.set1.size, len(self))), asked.source)
 
     def _asked(self, a: Any, metric: str, groups: Any) -> _Asked:
         """What is asked for, checked, and the set in its dtype."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastiou.arrays.checks import check_choice, crowd_array, score_array, threshold_number
-from fastiou.arrays.inputs import hand_back, plain_array, result_dtype
+from fastiou.arrays import backends
+from fastiou.arrays.checks import check_choice, score_array, threshold_number
+from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu import match as assign
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.relations import small
 from fastiou.relations.nms import by_score
-from fastiou.relations.pairs import Pairs, find_pairs
+from fastiou.relations.pairs import Pairs, crowd_of, find_pairs
 from fastiou.runtime import chunks, steps
 from fastiou.runtime.distinct import counted
 from fastiou.runtime.kernel import Kernel
-from fastiou.tables.frames import Framed
-from fastiou.tables.opened import USUAL, Source, opened, sourced
+from fastiou.runtime.progress import Progress, progress_callback
+from fastiou.tables.listing import Positions
+from fastiou.tables.opened import USUAL, opened, sourced
 from fastiou.typing import Array
 
 __all__ = ["Match", "match", "match_pairs"]
@@ -36,7 +38,7 @@ PAIR_WORK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Match(Framed):
+class Match(Positions):
     """Which boxes or masks of two sets belong together, sorted by row.
 
     Iterating gives the five arrays in this order, so that they can be unpacked; `len` is the number
@@ -60,7 +62,6 @@ class Match(Framed):
     values: Any
     unmatched_rows: Any
     unmatched_cols: Any
-    source: ClassVar[Source | None] = None  # no field, which would take 0.1 µs of each call
 
     def __len__(self) -> int:
         return len(self.values)
@@ -74,11 +75,16 @@ class Match(Framed):
             f"{len(self.unmatched_cols):,} cols>"
         )
 
-    def columns(self) -> dict[str, Array]:
-        """The columns of a data frame by name, as `Pairs.columns`; what is unmatched is in none."""
-        rows, cols, values = (plain_array("match", part) for part in list(self)[:3])
-        names = {} if self.source is None else self.source.names(rows, cols)
-        return {"rows": rows, "cols": cols, "values": values, **names}
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """Sizes of the two sets: every member is matched or unmatched."""
+        rows, cols, _, other_rows, other_cols = self.to_numpy()
+        return _past_all(rows, other_rows), _past_all(cols, other_cols)
+
+
+def _past_all(*positions: Array) -> int:
+    """One more than the largest position."""
+    return max(int(some.max()) + 1 if len(some) else 0 for some in positions)
 
 
 def match(
@@ -90,8 +96,10 @@ def match(
     scores: Any = None,
     iscrowd: Any = None,
     metric: str = "iou",
-    fmt: str = USUAL,
+    fmt: str | tuple[str, str] = USUAL,
     groups: Any = None,
+    device: str = "auto",
+    progress: bool | Progress = False,
 ) -> Match:
     """Match boxes, or masks, of one set with those of another, each with at most one.
 
@@ -128,6 +136,11 @@ def match(
     groups : tuple of two, the groups of `a` and of `b`, optional
         The group that each member belongs to, one key or several, as in `pairs`. Only members of
         equal groups match.
+    device : {"auto", "cpu", "cuda"}
+        Where the pairs are found that score at least the threshold, as in `pairs`. The CPU chooses
+        among them.
+    progress
+        As in `pairs`; of the search for these pairs.
 
     Returns
     -------
@@ -142,6 +155,8 @@ def match(
         and `scores` or `iscrowd` for a method that does not use them.
     MemoryError
         The pairs that score at least the threshold would not fit in memory.
+    RuntimeError
+        `device` is "cuda", and no GPU can be used.
 
     Examples
     --------
@@ -178,6 +193,9 @@ def match(
         and method in ("greedy", "optimal", "most")
         and scores is None
         and iscrowd is None
+        and type(device) is str
+        and device in ("auto", "cpu")
+        and progress is False
     ):
         few = small.matches(a, b, threshold, method, metric, fmt, groups)
         if few is not None:
@@ -187,6 +205,8 @@ def match(
     a, b, fmt, groups, source = arguments
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
+    backends.check_device(device)
+    report, finish = progress_callback(progress)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; pairs compares a set with itself")
     minimum = threshold_number(threshold, chosen.maximum)
@@ -195,11 +215,6 @@ def match(
         if scores is None and source is None:
             raise ValueError("scores must be given with method='coco': one number for each of a")
         scores, iscrowd = arguments.scores(scores, "a"), arguments.crowds(iscrowd)
-        if iscrowd is not None and chosen.has_units:
-            raise ValueError(
-                f"iscrowd must be None with metric={metric!r}: crowds score a share of the row's "
-                "area, which one threshold cannot judge together with areas"
-            )
         ranks = score_array("scores", scores)
     else:
         for name, value in (("scores", scores), ("iscrowd", iscrowd)):
@@ -212,13 +227,18 @@ def match(
     if ranks is not None and not chosen.has_units:
         # In the dtype of the scores, where float32 has no number that near to 1.
         minimum = min(minimum, float(result_dtype(set1, set2).type(COCO_HIGHEST)))
-    if ranks is None:
+    crowd = crowd_of(iscrowd, set1, set2, chosen)
+    if ranks is None and device != "cuda" and progress is False:
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.matches, set1, set2, minimum, method, metric, fmt, known)
         if few is not None:
             return sourced(Match(*(hand_back(part, set1, set2) for part in few)), source)
-    crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, "b")
-    pairs = find_pairs(set1, set2, chosen, minimum, groups, crowd=crowd)
+    try:
+        pairs = find_pairs(
+            set1, set2, chosen, minimum, groups, crowd=crowd, device=device, report=report
+        )
+    finally:
+        finish()
     if ranks is None:
         parts = match_pairs(pairs, method)
     else:

@@ -26,9 +26,11 @@ from fastiou.relations import small
 from fastiou.relations.thresholds import least_above, rounded
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.runtime.words import described
 from fastiou.search.groups import group_codes
 from fastiou.search.search import SCORES_OF_A_QUERY, Search, search
+from fastiou.tables.box_table import BoxTable
 from fastiou.tables.opened import USUAL, opened
 from fastiou.typing import Array
 
@@ -68,6 +70,7 @@ class Task(NamedTuple):
     #: How many to keep at most, of each group and in all.
     most: int | None
     most_in_all: int | None
+    report: Progress | None = None
 
     @property
     def enough(self) -> int | None:
@@ -95,6 +98,7 @@ def nms(
     max_output: int | None = None,
     max_total: int | None = None,
     device: str = "auto",
+    progress: bool | Progress = False,
 ) -> Any:
     """Keep the best of members that overlap too much: non-maximum suppression.
 
@@ -141,6 +145,8 @@ def nms(
         Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
         the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
         `a` is, and refuse "cuda".
+    progress
+        As in `pairs`.
 
     Returns
     -------
@@ -187,6 +193,7 @@ def nms(
         and max_total is None
         and sigma is SIGMA
         and device in ("auto", "cpu")
+        and progress is False
     ):
         kept = small.nms(a, a, scores, threshold, groups, metric, fmt, score_threshold)
         if kept is not None:
@@ -194,7 +201,7 @@ def nms(
     check_choice("method", method, METHODS)
     found = suppress(
         Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
-        max_output, max_total, device,
+        max_output, max_total, device, progress,
     )  # fmt: skip
     return hand_back(found.indices, found.set1)
 
@@ -218,6 +225,8 @@ class Suppressed(NamedTuple):
     #: The set, and the argument `scores`, checked.
     set1: Input
     given_scores: Array
+    #: The table that it was, if it was one.
+    table: BoxTable | None = None
 
 
 def suppress(
@@ -234,10 +243,12 @@ def suppress(
     max_output: Any,
     max_total: Any,
     device: Any,
+    progress: bool | Progress = False,
 ) -> Suppressed:
     """What every function of suppression does, of a known method, for arguments of any kind."""
     arguments = opened((names.a, ""), a, None, fmt, groups)
-    a, _, fmt, groups, _ = arguments
+    a, _, fmt, groups, source = arguments
+    table = None if source is None else source.a
     scores = arguments.scores(scores, names.a)
     geometry = geometry_of(fmt, a)
     score = check_metric(metric, geometry)
@@ -261,12 +272,12 @@ def suppress(
     if groups is None and names.needs_groups and count:
         raise TypeError(f"{names.groups} must hold integers or names, got None")
     known = small.checked_groups(groups, count, count, True, names.groups)
-    if method == "hard" and device != "cuda":
+    if method == "hard" and device != "cuda" and progress is False:
         few = values.astype(np.float32) if values.dtype == np.float16 else values
         kept = small.plain_call(small.nms, set1, set1, few, minimum, known, metric, fmt, least)
         if kept is not None:
             best = best_of_each(kept, known, most)[:most_in_all]
-            return Suppressed(best, None, set1, values)
+            return Suppressed(best, None, set1, values, table)
     codes, _, group_count = group_codes(known, (count, count), itself=True)
     chosen = by_score(values)
     if least != -np.inf:
@@ -274,15 +285,21 @@ def suppress(
     if len(chosen) < count:
         refuse_infinite(set1)  # in those that are left out, too
     codes = codes[chosen] if len(codes) > 1 else codes
-    task = Task(set1, score, minimum, chosen, codes, group_count, most, most_in_all)
+    report, finish = progress_callback(progress)
+    task = Task(set1, score, minimum, chosen, codes, group_count, most, most_in_all, report)
     taken_at = None
+    try:
+        if method == "hard":
+            kept = backends.compute(
+                device, [set1], lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
+            )
+        else:
+            lowered = _soft(task, method, width, values[chosen].astype(np.float64), least)
+    finally:
+        finish()
     if method == "hard":
-        kept = backends.compute(
-            device, [set1], lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
-        )
         result = best_of_each(chosen[kept], known, most)[:most_in_all]
     else:
-        lowered = _soft(task, method, width, values[chosen].astype(np.float64), least)
         taken = np.sort(chosen[lowered >= 0])
         current = np.full(count, -1.0)
         current[chosen] = lowered
@@ -290,7 +307,7 @@ def suppress(
         # Of each group no more than `most` were taken, and of these the best.
         result = best_of_each(result, known, most)[:most_in_all]
         taken_at = current[result]
-    return Suppressed(result, taken_at, set1, values)
+    return Suppressed(result, taken_at, set1, values, table)
 
 
 def _check_soft(score: Metric, values: Array, method: str, device: str) -> None:
@@ -467,6 +484,8 @@ def _hard(task: Task) -> Array:
             parts = _even(len(left), _task_length(found))
             ask(left.astype(np.int32), parts, np.zeros(2, np.int64), alone=alone)
             asked = len(left)
+        if task.report is not None:
+            task.report(int(last), count)
         if enough <= count and np.count_nonzero(kept) >= enough:
             break
     result = np.ones(len(task.chosen), np.bool_)
@@ -546,6 +565,8 @@ def _soft(task: Task, method: str, sigma: float, scores: Array, least: float) ->
             members, sizes, counts, current, taken, made, share // working,
         )  # fmt: skip
         share = shares.send(int(made[0]))
+        if task.report is not None:
+            task.report(count - int(sizes.sum()), count)
     result: Array = scores.copy()
     result[order] = taken
     return result

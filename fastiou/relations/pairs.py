@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from fastiou.arrays import backends
-from fastiou.arrays.checks import threshold_number
-from fastiou.arrays.inputs import Input, hand_back, plain_array
+from fastiou.arrays.checks import crowd_array, threshold_number
+from fastiou.arrays.inputs import Input, hand_back
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
 from fastiou.relations.thresholds import least_from
 from fastiou.runtime import chunks, memory
-from fastiou.runtime.distinct import counted
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
@@ -29,12 +28,9 @@ from fastiou.search.pair_lists import (
     name_rows,
 )
 from fastiou.search.search import Search, search
-from fastiou.tables.frames import Framed
-from fastiou.tables.opened import USUAL, Source, opened, sourced
+from fastiou.tables.listing import Positions
+from fastiou.tables.opened import USUAL, opened, sourced
 from fastiou.typing import Array
-
-if TYPE_CHECKING:
-    import scipy.sparse
 
 __all__ = ["Pairs", "find_pairs", "pairs"]
 
@@ -44,7 +40,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs(Framed):
+class Pairs(Positions):
     """Pairs of boxes or masks that overlap enough, sorted by row and column.
 
     Iterating gives `rows`, `cols` and `values`, so that they can be unpacked; `len` is the number
@@ -70,7 +66,6 @@ class Pairs(Framed):
     values: Any
     shape: tuple[int, int]
     tested: int
-    source: ClassVar[Source | None] = None  # no field, which would take 0.1 µs of each call
 
     def __len__(self) -> int:
         return len(self.values)
@@ -91,75 +86,15 @@ class Pairs(Framed):
             lines.append(f"{int(row):>10} {int(col):>10} {float(value):>10.6g}")
         return "\n".join(lines)
 
-    def to_numpy(self) -> tuple[Array, Array, Array]:
-        """The three columns as NumPy arrays, whatever library they are of.
-
-        Returns
-        -------
-        tuple of three arrays
-            `rows` and `cols`, int64, and `values`.
-
-        Examples
-        --------
-        >>> import fastiou
-        >>> fastiou.pairs([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]]).to_numpy()
-        (array([0]), array([1]), array([1.]))
-        """
-        rows, cols, values = (plain_array("pairs", column) for column in self)
-        return rows, cols, values
-
-    def columns(self) -> dict[str, Array]:
-        """The columns of a data frame by name: rows, cols, values; keys and ids of tables.
-
-        Where the sets were tables, the keys that both have follow by their names, and what the
-        members are called as id_a and id_b. It is what `fastiou match --out` writes.
-
-        Returns
-        -------
-        dict of arrays
-            Of NumPy, whatever library the pairs are of.
-
-        Examples
-        --------
-        >>> import fastiou
-        >>> boxes = [[0, 0, 2, 2], [0, 0, 2, 2]]
-        >>> table = fastiou.BoxTable(boxes, keys={"image": ["a", "a"]}, ids=[7, 8])
-        >>> {name: column.tolist() for name, column in fastiou.pairs(table).columns().items()}
-        {'rows': [0], 'cols': [1], 'values': [1.0], 'image': ['a'], 'id_a': [7], 'id_b': [8]}
-        """
-        rows, cols, values = self.to_numpy()
-        names = {} if self.source is None else self.source.names(rows, cols)
-        return {"rows": rows, "cols": cols, "values": values, **names}
-
-    def to_scipy(self) -> scipy.sparse.csr_array:
-        """The pairs as a sparse matrix of their values.
-
-        Returns
-        -------
-        scipy.sparse.csr_array, shape (N, M)
-
-        Examples
-        --------
-        >>> import fastiou
-        >>> found = fastiou.pairs([[0, 0, 2, 2]], [[5, 5, 6, 6], [0, 0, 2, 2]])
-        >>> found.to_scipy().toarray()
-        array([[0., 1.]])
-        """
-        import scipy.sparse
-
-        rows, cols, values = self.to_numpy()
-        # Where rows begin is told directly: from rows and columns SciPy would sort all pairs.
-        starts = np.concatenate([[0], np.cumsum(counted(rows, self.shape[0]))])
-        return scipy.sparse.csr_array((values, cols, starts), shape=self.shape, copy=True)
-
 
 def pairs(
     a: Any,
     b: Any = None,
     threshold: float = 0.5,
     *,
+    iscrowd: Any = None,
     metric: str = "iou",
-    fmt: str = USUAL,
+    fmt: str | tuple[str, str] = USUAL,
     groups: Any = None,
     device: str = "auto",
     progress: bool | Progress = False,
@@ -180,6 +115,9 @@ def pairs(
         Smallest score of a pair; greater than 0, for giou, diou and ciou too, so that boxes that do
         not overlap are no pairs. It is rounded down to the dtype of the scores, so that a score of
         exactly k/n is at least the threshold k/n.
+    iscrowd : array_like of bool, shape (M,), optional
+        Which of `b` are crowds. They score the intersection over the area of the row, whatever the
+        metric, as in `box_iou`.
     metric
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt
@@ -236,6 +174,7 @@ def pairs(
         and type(device) is str
         and device in ("auto", "cpu")
         and progress is False
+        and iscrowd is None
     ):
         other = a if b is None else b
         few = small.pairs(a, other, b is None, threshold, metric, fmt, groups)
@@ -249,7 +188,8 @@ def pairs(
     report, finish = progress_callback(progress)
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     minimum = threshold_number(threshold, chosen.maximum)
-    if device != "cuda" and progress is False:
+    crowd = crowd_of(iscrowd, set1, set2, chosen)
+    if device != "cuda" and progress is False and crowd is None:
         itself = set2 is set1
         known = small.checked_groups(groups, set1.size, set2.size, itself)
         few = small.plain_call(small.pairs, set1, set2, itself, minimum, metric, fmt, known)
@@ -260,12 +200,27 @@ def pairs(
             return sourced(few_pairs, source)
     try:
         found = find_pairs(
-            set1, set2, chosen, minimum, groups, device=device, report=report, stay_on_gpu=True
-        )
+            set1, set2, chosen, minimum, groups, crowd=crowd, device=device, report=report,
+            stay_on_gpu=True,
+        )  # fmt: skip
     finally:
         finish()
     rows, cols, values = (in_kind(column, [set1, set2]) for column in found)
     return sourced(Pairs(rows, cols, values, found.shape, found.tested), source)
+
+
+def crowd_of(iscrowd: Any, set1: Input, set2: Input, metric: Metric) -> Array | None:
+    """The argument `iscrowd` of a relation that compares with a threshold."""
+    if iscrowd is None:
+        return None
+    if set2 is set1:
+        raise ValueError("iscrowd must be None without b: it tells which of b are crowds")
+    if metric.has_units:
+        raise ValueError(
+            f"iscrowd must be None with metric={metric.name!r}: crowds score a share of the row's "
+            "area, which one threshold cannot judge together with areas"
+        )
+    return crowd_array(iscrowd, set2.size, "b")
 
 
 def _all_tested(sizes: tuple[int, int], itself: bool) -> int:
@@ -302,10 +257,11 @@ def find_pairs(
         return _pairs_of(found, inputs, minimum, device, report, stay_on_gpu=stay_on_gpu)
     # Crowds are searched by themselves, and scored by `IOF` from what is prepared for the metric.
     parts = []
-    for scored, left_out in ((metric, crowd), (IOF, ~crowd)):
+    for part, (scored, left_out) in enumerate(((metric, crowd), (IOF, ~crowd))):
         codes = codes1, np.where(left_out, np.int32(-1), codes2), count
         found = search(set1, set2, scored, minimum, codes, score_as=metric)
-        parts.append(_pairs_of(found, inputs, minimum, device, None))
+        own_report = half_of(report, part)
+        parts.append(_pairs_of(found, inputs, minimum, device, own_report))
     pair_bytes = 16 + parts[0].values.itemsize
     memory.check(  # put together, and then in order
         2 * pair_bytes * sum(map(len, parts)), "the list of pairs with crowds", WITHOUT_ALL
@@ -313,6 +269,13 @@ def find_pairs(
     tested = sum(part.tested for part in parts)
     rows, cols, values = _merged(parts[0], parts[1], sizes[1])
     return Pairs(rows, cols, values, sizes, tested)
+
+
+def half_of(report: Progress | None, part: int) -> Progress | None:
+    """What tells of the first or the second half of the work."""
+    if report is None:
+        return None
+    return lambda done, total: report(done + part * total, 2 * total)
 
 
 def _merged(one: Pairs, other: Pairs, size2: int) -> list[Array]:

@@ -83,7 +83,7 @@ class Kind:
 _kinds: dict[tuple[str, str, np.dtype[Any]], Kind | None] = {}
 
 
-def kind_for(fmt: str, metric: str, dtype: np.dtype[Any]) -> Kind | None:
+def kind_for(fmt: Any, metric: str, dtype: np.dtype[Any]) -> Kind | None:
     """The kind of plain arrays of a dtype; None if there are no kernels for them."""
     key = fmt, metric, dtype
     return _kinds[key] if key in _kinds else _look_up(*key)
@@ -108,7 +108,7 @@ def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Kind | None:
     return found
 
 
-def _kind_of(a: Array, b: Array, fmt: str, metric: str) -> Kind | None:
+def _kind_of(a: Array, b: Array, fmt: Any, metric: str) -> Kind | None:
     """The kind of two arrays, if these are plain ones of one."""
     dtype = a.dtype
     if (
@@ -195,7 +195,7 @@ def checked_groups(
 
 
 def dense(
-    a: Array, b: Array, fmt: str, metric: str, out: Any, fill: Callable[..., Any]
+    a: Array, b: Array, fmt: Any, metric: str, out: Any, fill: Callable[..., Any]
 ) -> Array | None:
     """Dense scores. Many are left to `fill(a, b, fmt, metric, out)`.
 
@@ -217,7 +217,7 @@ def dense(
     return scores if kind.kernels.dense(a, b, kind.layout, scores) else None
 
 
-def aligned(a: Array, b: Array, fmt: str, metric: str) -> Array | None:
+def aligned(a: Array, b: Array, fmt: Any, metric: str) -> Array | None:
     """Scores of each against its fellow."""
     kind = _kind_of(a, b, fmt, metric)
     if kind is None or len(a) != len(b):
@@ -229,7 +229,7 @@ def aligned(a: Array, b: Array, fmt: str, metric: str) -> Array | None:
 
 
 def pairs(
-    a: Array, other: Array, itself: bool, threshold: Any, metric: str, fmt: str, groups: Any
+    a: Array, other: Array, itself: bool, threshold: Any, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, Array, Array] | None:
     """Rows, columns and values of pairs; of each once in a set with itself."""
     kind = _kind_of(a, other, fmt, metric)
@@ -257,7 +257,7 @@ def pairs(
 
 
 def topk(
-    a: Array, b: Array, k: Any, threshold: Any, metric: str, fmt: str, groups: Any
+    a: Array, b: Array, k: Any, threshold: Any, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, Array] | None:
     """Values and indices of the best k of each row."""
     kind = _kind_of(a, b, fmt, metric)
@@ -286,7 +286,7 @@ def nms(
     threshold: Any,
     groups: Any,
     metric: str,
-    fmt: str,
+    fmt: Any,
     score_threshold: Any,
 ) -> Array | None:
     """Indices of those that hard suppression keeps of a set, which is given twice."""
@@ -317,7 +317,7 @@ def nms(
 
 
 def matches(
-    a: Array, b: Array, threshold: Any, method: str, metric: str, fmt: str, groups: Any
+    a: Array, b: Array, threshold: Any, method: str, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, ...] | None:
     """Rows, columns and values of a matching, and the unmatched rows and columns."""
     kind = _kind_of(a, b, fmt, metric)

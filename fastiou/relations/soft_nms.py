@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastiou.arrays.checks import check_choice
-from fastiou.arrays.inputs import hand_back
+from fastiou.arrays.inputs import hand_back, plain_array
 from fastiou.relations import small
 from fastiou.relations.nms import SIGMA, Names, suppress
-from fastiou.tables.opened import USUAL
+from fastiou.runtime.progress import Progress
+from fastiou.tables.box_table import BoxTable
+from fastiou.tables.frames import Framed
+from fastiou.tables.opened import USUAL, sourced
+from fastiou.typing import Array
 
 __all__ = ["SoftNMS", "batched_nms", "soft_nms"]
 
 
 @dataclass(frozen=True, eq=False)
-class SoftNMS:
+class SoftNMS(Framed):
     """What soft suppression keeps, by descending lowered score.
 
     Iterating gives `indices` and `scores`, so that they can be unpacked; `len` is the number kept.
@@ -29,16 +33,34 @@ class SoftNMS:
         Positions in the set.
     scores : array
         The lowered score of each.
+    source : BoxTable or None
+        The table that the set was, if it was one.
     """
 
     indices: Any
     scores: Any
+    source: ClassVar[BoxTable | None] = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.indices, self.scores))
+
+    def to_numpy(self) -> tuple[Array, Array]:
+        """What unpacking gives, as NumPy arrays, whatever library they are of."""
+        indices, scores = (plain_array("result", part) for part in self)
+        return indices, scores
+
+    def columns(self) -> dict[str, Array]:
+        """The columns of a data frame by name: indices, scores; of a table also its keys and id."""
+        indices, scores = self.to_numpy()
+        columns = {"indices": indices, "scores": scores}
+        if self.source is not None:
+            columns |= {key: values[indices] for key, values in self.source.keys.items()}
+            if self.source.ids is not None:
+                columns["id"] = self.source.ids[indices]
+        return columns
 
 
 def soft_nms(
@@ -54,6 +76,7 @@ def soft_nms(
     score_threshold: float | None = None,
     max_output: int | None = None,
     max_total: int | None = None,
+    progress: bool | Progress = False,
 ) -> SoftNMS:
     """Lower the scores of members that overlap better ones: soft suppression (Bodla et al. 2017).
 
@@ -80,6 +103,8 @@ def soft_nms(
         Members are dropped once their lowered score is less. Without it, all are kept.
     max_output, max_total : int, optional
         Keep at most so many of each group, and of all groups together: the best.
+    progress
+        As in `pairs`.
 
     Returns
     -------
@@ -106,12 +131,13 @@ def soft_nms(
     check_choice("method", method, ("linear", "gaussian"))
     found = suppress(
         Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
-        max_output, max_total, "auto",
+        max_output, max_total, "auto", progress,
     )  # fmt: skip
     assert found.scores is not None
     single = found.given_scores.dtype.kind == "f" and found.given_scores.itemsize <= 4
     lowered = found.scores.astype(np.float32 if single else np.float64)
-    return SoftNMS(hand_back(found.indices, found.set1), hand_back(lowered, found.set1))
+    kept = SoftNMS(hand_back(found.indices, found.set1), hand_back(lowered, found.set1))
+    return sourced(kept, found.table)
 
 
 def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:

@@ -5,32 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import threshold_number, whole_number
-from fastiou.arrays.inputs import hand_back, plain_array, result_dtype
+from fastiou.arrays.inputs import Input, hand_back, plain_array, result_dtype
 from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
+from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
-from fastiou.relations.pairs import empty_on_gpu, in_kind, lowest_score
-from fastiou.runtime import memory, threads
+from fastiou.relations.pairs import crowd_of, empty_on_gpu, half_of, in_kind, lowest_score
+from fastiou.runtime import chunks, memory, threads
 from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
 from fastiou.search.pair_lists import search_steps, work_before
 from fastiou.search.search import Search, search
-from fastiou.tables.frames import Framed
-from fastiou.tables.opened import USUAL, Source, opened, sourced
+from fastiou.tables.listing import Positions
+from fastiou.tables.opened import USUAL, opened, sourced
 from fastiou.typing import Array
 
 __all__ = ["TopK", "allocate_best", "keep_best", "topk"]
 
 
 @dataclass(frozen=True, eq=False)
-class TopK(Framed):
+class TopK(Positions):
     """The best few of each row, by descending value.
 
     Iterating gives `values` and `indices`, so that they can be unpacked, as of `torch.topk`;
@@ -42,13 +44,15 @@ class TopK(Framed):
         Scores; 0 where there are fewer than k.
     indices : array of int64, shape (N, k)
         Positions in the second set; -1 where there are fewer than k.
+    shape : tuple of int
+        Sizes of the two sets.
     source : Source or None
         The tables that the sets were, if they were any.
     """
 
     values: Any
     indices: Any
-    source: ClassVar[Source | None] = None  # no field, which would take 0.1 µs of each call
+    shape: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -74,12 +78,6 @@ class TopK(Framed):
         rows, ranks = np.nonzero(indices >= 0)
         return rows, indices[rows, ranks], values[rows, ranks]
 
-    def columns(self) -> dict[str, Array]:
-        """The columns of a data frame by name, as `Pairs.columns`, of what `to_numpy` gives."""
-        rows, cols, values = self.to_numpy()
-        names = {} if self.source is None else self.source.names(rows, cols)
-        return {"rows": rows, "cols": cols, "values": values, **names}
-
 
 def topk(
     a: Any,
@@ -87,10 +85,12 @@ def topk(
     k: int = 1,
     *,
     threshold: float = 0.0,
+    iscrowd: Any = None,
     metric: str = "iou",
-    fmt: str = USUAL,
+    fmt: str | tuple[str, str] = USUAL,
     groups: Any = None,
     device: str = "auto",
+    progress: bool | Progress = False,
 ) -> TopK:
     """Find the best k of `b` for each of `a`, by boxes or masks that overlap.
 
@@ -109,6 +109,8 @@ def topk(
         faster.
     threshold : float
         Smallest score to keep, from 0. What does not overlap, or scores 0, is never kept.
+    iscrowd : array_like of bool, shape (M,), optional
+        Which of `b` are crowds, as in `pairs`.
     metric
         As in `box_iou`; for masks, as in `mask_iou`.
     fmt
@@ -118,6 +120,8 @@ def topk(
         equal groups are compared.
     device : {"auto", "cpu", "cuda"}
         As in `box_iou`.
+    progress
+        As in `pairs`.
 
     Returns
     -------
@@ -152,10 +156,12 @@ def topk(
         and type(b) is np.ndarray
         and type(device) is str
         and device in ("auto", "cpu")
+        and iscrowd is None
+        and progress is False
     ):
         few = small.topk(a, b, k, threshold, metric, fmt, groups)
         if few is not None:
-            return TopK(*few)
+            return TopK(*few, (len(a), len(b)))
     a, b, fmt, groups, source = opened(("a", "b"), a, b, fmt, groups)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
@@ -165,38 +171,94 @@ def topk(
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     number = whole_number("k", k, lowest=1)
     minimum = threshold_number(threshold, chosen.maximum, zero=True)
-    if device != "cuda":
+    crowd = crowd_of(iscrowd, set1, set2, chosen)
+    report, finish = progress_callback(progress)
+    if device != "cuda" and crowd is None and progress is False:
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.topk, set1, set2, number, minimum, metric, fmt, known)
         if few is not None:
-            return sourced(TopK(*(hand_back(part, set1, set2) for part in few)), source)
+            values, indices = (hand_back(part, set1, set2) for part in few)
+            return sourced(TopK(values, indices, (set1.size, set2.size)), source)
     codes = group_codes(groups, (set1.size, set2.size), itself=False)
-    shape = (set1.size, number)
-    inputs = [set1, set2]
+    sets, best = (set1, set2), _Best(number, minimum, device, report)
+    try:
+        if crowd is None or not crowd.any():
+            values, indices = best.of(sets, chosen, codes)
+        else:
+            values, indices = best.with_crowds(sets, chosen, codes, crowd)
+    finally:
+        finish()
+    values, indices = in_kind(values, list(sets)), in_kind(indices, list(sets))
+    return sourced(TopK(values, indices, (set1.size, set2.size)), source)
 
-    def allocate() -> tuple[Array, Array]:
-        return allocate_best(shape, result_dtype(*inputs))
 
-    # Before anything that takes time, so that what cannot fit is refused at once.
-    allocated = allocate() if backends.gpu_of(inputs) is None else None
-    found = search(set1, set2, chosen, minimum, codes)
-    limit = lowest_score(found, minimum)
+class _Best(NamedTuple):
+    """What is asked for."""
 
-    def on_host() -> tuple[Array, Array]:
-        return allocate() if allocated is None else allocated
+    number: int
+    minimum: float
+    device: str
+    report: Progress | None
 
-    def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
-        return _best_on_gpu(place, empty_on_gpu(place, found), on_host, found, limit, shape)
+    def of(
+        self,
+        sets: tuple[Input, Input],
+        metric: Metric,
+        codes: tuple[Array, Array, int],
+        *,
+        score_as: Metric | None = None,
+    ) -> tuple[Any, Any]:
+        """The best by a metric. With `score_as` they are NumPy arrays, wherever the sets lie."""
+        shape = sets[0].size, self.number
+        inputs = list(sets)
 
-    def on_cpu() -> tuple[Any, Any]:
-        values, indices = on_host()
-        keep_best(found, limit, values, indices)
+        def allocate() -> tuple[Array, Array]:
+            return allocate_best(shape, result_dtype(*inputs))
+
+        # Before anything that takes time, so that what cannot fit is refused at once.
+        allocated = allocate() if backends.gpu_of(inputs) is None else None
+        found = search(*sets, metric, self.minimum, codes, score_as=score_as)
+        limit = lowest_score(found, self.minimum)
+
+        def on_host() -> tuple[Array, Array]:
+            return allocate() if allocated is None else allocated
+
+        def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
+            empty = empty_on_gpu(place, found) if score_as is None else None
+            return _best_on_gpu(place, empty, on_host, found, limit, shape)
+
+        def on_cpu() -> tuple[Any, Any]:
+            values, indices = on_host()
+            keep_best(found, limit, values, indices, report=self.report)
+            return values, indices
+
+        values, indices = backends.compute(self.device, inputs, on_gpu, on_cpu)
+        if metric.has_units:
+            unmagnify(values, found.exponent)
         return values, indices
 
-    values, indices = backends.compute(device, inputs, on_gpu, on_cpu)
-    if chosen.has_units:
-        unmagnify(values, found.exponent)
-    return sourced(TopK(in_kind(values, inputs), in_kind(indices, inputs)), source)
+    def with_crowds(
+        self,
+        sets: tuple[Input, Input],
+        metric: Metric,
+        codes: tuple[Array, Array, int],
+        crowd: Array,
+    ) -> tuple[Array, Array]:
+        """The best of two searches, since crowds are scored by `IOF`."""
+        codes1, codes2, count = codes
+        parts = []
+        for part, (scored, left_out) in enumerate(((metric, crowd), (IOF, ~crowd))):
+            own = codes1, np.where(left_out, np.int32(-1), codes2), count
+            asked = self._replace(report=half_of(self.report, part))
+            parts.append(asked.of(sets, scored, own, score_as=metric))
+        (values, indices), (crowd_values, crowd_indices) = parts
+        for some in chunks.slices(len(values), max(1, chunks.PIECE // (2 * self.number))):
+            both = np.concatenate([values[some], crowd_values[some]], axis=1)
+            which = np.concatenate([indices[some], crowd_indices[some]], axis=1)
+            order = np.lexsort((which, -both))[:, : self.number]
+            values[some] = np.take_along_axis(both, order, axis=1)
+            indices[some] = np.take_along_axis(which, order, axis=1)
+        return values, indices
 
 
 def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, Array]:
@@ -209,7 +271,13 @@ def allocate_best(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Array, 
 
 
 def keep_best(
-    found: Search, limit: Any, values: Array, indices: Array, *, at_once: bool = False
+    found: Search,
+    limit: Any,
+    values: Array,
+    indices: Array,
+    *,
+    at_once: bool = False,
+    report: Progress | None = None,
 ) -> None:
     """Fill the best of each row, on the CPU; `at_once` on one thread and in one step."""
     indices.fill(-1)
@@ -218,8 +286,11 @@ def keep_best(
         whole = np.array([0, found.size])
         kernel.serial(*found.arguments, whole, limit, indices, values)
         return
-    for cuts, work, _ in search_steps(found, work_before(found, values.shape[1])):
+    cumulative = work_before(found, values.shape[1])
+    for cuts, work, done in search_steps(found, cumulative):
         threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
+        if report is not None:
+            report(done, int(cumulative[-1]))
 
 
 def _best_on_gpu(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.checks import whole_number
-from fastiou.arrays.inputs import Input, hand_back, value_array
+from fastiou.arrays.inputs import Input, hand_back, plain_array, value_array
 from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.segmentation.label_kernels import CONFUSE
 from fastiou.segmentation.labels import (
@@ -19,6 +19,7 @@ from fastiou.segmentation.labels import (
     label_form,
     label_images,
 )
+from fastiou.tables.frames import Framed
 from fastiou.typing import Array
 
 __all__ = ["MeanIoU", "confusion_matrix", "mean_iou"]
@@ -168,13 +169,28 @@ def _refuse_classes(given1: Input, given2: Input, classes: int, ignored: int | N
 # ---- mean IoU ----------------------------------------------------------------------------------
 
 
-class MeanIoU(NamedTuple):
-    """IoU of every class, and their mean."""
-
+class _MeanIoU(NamedTuple):
     #: IoU of each class, float64; NaN for a class that is neither in the target nor predicted.
     per_class: Any
     #: Mean of those that are not NaN; NaN if all are.
     mean: float
+
+
+class MeanIoU(Framed, _MeanIoU):
+    """IoU of every class, and their mean: a named tuple.
+
+    Attributes
+    ----------
+    per_class : array of float64
+        IoU of each class; NaN for a class that is neither in the target nor predicted.
+    mean : float
+        Mean of those that are not NaN; NaN if all are.
+    """
+
+    def columns(self) -> dict[str, Array]:
+        """The columns of a data frame by name: class and iou."""
+        per_class = plain_array("per_class", self.per_class)
+        return {"class": np.arange(len(per_class)), "iou": per_class}
 
 
 def mean_iou(

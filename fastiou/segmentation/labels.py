@@ -24,6 +24,7 @@ from fastiou.segmentation.label_kernels import (
     UNPACK,
     scorer,
 )
+from fastiou.tables.listing import Listing
 from fastiou.typing import Array
 
 __all__ = [
@@ -76,15 +77,27 @@ SORTED_BY_NUMPY = 1 << 18
 # ---- public ------------------------------------------------------------------------------------
 
 
-class LabelOverlap(NamedTuple):
-    """Pairs of labels that share pixels, sorted by row and column."""
-
+class _LabelOverlap(NamedTuple):
     #: Label in the first image: int64, or uint64 if one is 2⁶³ or more.
     rows: Any
     #: Label in the second image, likewise.
     cols: Any
     #: Pixels that carry both labels, int64; or a metric, float64.
     values: Any
+
+
+class LabelOverlap(Listing, _LabelOverlap):
+    """Pairs of labels that share pixels, sorted by row and column.
+
+    A named tuple of the three arrays.
+
+    Attributes
+    ----------
+    rows, cols : array
+        Label in the first and in the second image: int64, or uint64 if one is 2⁶³ or more.
+    values : array
+        Pixels that carry both labels, int64; or a metric, float64.
+    """
 
 
 def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:

@@ -18,6 +18,7 @@ from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout
 from fastiou.tables.scales import Scale, scales_apart
+from fastiou.tables.two_formats import in_one_format
 from fastiou.typing import Array
 
 __all__ = [
@@ -55,8 +56,8 @@ class Source(NamedTuple):
 _Result = TypeVar("_Result")
 
 
-def sourced(result: _Result, source: Source | None) -> _Result:
-    """A result that has just been made, and the tables that it comes from, if there are any."""
+def sourced(result: _Result, source: Source | BoxTable | None) -> _Result:
+    """A result that has just been made, and what tables it comes from, if there are any."""
     if source is not None:
         object.__setattr__(result, "source", source)
     return result
@@ -141,7 +142,7 @@ def opened(
     names: Sequence[str],
     a: Any,
     b: Any,
-    fmt: str,
+    fmt: str | tuple[str, str],
     groups: Any = None,
     *,
     by_keys: bool = True,
@@ -156,7 +157,7 @@ def opened(
     a, b
         The sets; no second one is None.
     fmt
-        The argument `fmt`, the default of which is `USUAL`.
+        The argument `fmt`, the default of which is `USUAL`; two formats if the sets have two.
     groups
         The argument `groups`; keys are the groups if it is None.
     by_keys
@@ -175,6 +176,8 @@ def opened(
         One table is normalized by the image size and the other is not; or names of images are in
         common only without their folders, endings or capitals.
     """
+    if isinstance(fmt, tuple | list):
+        a, b, fmt = in_one_format(names, a, b, fmt)
     if _known.get(type(a)) is _known.get(type(b)) is False:
         return Opened(a, b, fmt, groups)
     if not any([_may_be_table(names[0], a), _may_be_table(names[1], b)]):

@@ -98,8 +98,7 @@ NAMES = {
     "boxes scores": {"batched_nms"},
     "a scores": {"nms", "soft_nms"},
     "a b": {"match", "pairs", "topk"},
-    "target pred": {"confusion_matrix", "mean_iou"},
-    "true pred": {"instance_matching", "panoptic_quality"},
+    "target pred": {"confusion_matrix", "mean_iou", "instance_matching", "panoptic_quality"},
     # Named by those whose functions they continue.
     "inputs targets": {"soft_iou"},
     "outputs labels": {"thresholded_iou"},
@@ -118,6 +117,19 @@ def test_two_sets_are_called_alike() -> None:
 
 
 # ---- names of before -----------------------------------------------------------------------------
+
+
+def test_names_of_0_1_are_taken() -> None:
+    evaluator = fastiou.InstanceEvaluator()
+    for call in (
+        lambda: fastiou.instance_matching(true=[[1]], pred=[[1]]),
+        lambda: evaluator.update(true=[[1]], pred=[[1]]),
+        lambda: fastiou.panoptic_quality(
+            true=[[0]], pred=[[0]], true_segments=[], pred_segments=[]
+        ),
+    ):
+        with pytest.warns(DeprecationWarning, match="is now called target"):
+            call()
 
 
 def test_old_names_of_arguments_work_and_warn() -> None:

@@ -13,6 +13,7 @@ from fastiou.arrays.checks import check_choice, threshold_number, true_or_false
 from fastiou.evaluation.label_matching import CRITERIA, MatchedImage, match_labels
 from fastiou.evaluation.paired_images import ImageNames, paired_images
 from fastiou.runtime.progress import Progress, progress_callback
+from fastiou.runtime.renamed import renamed
 from fastiou.runtime.words import described
 from fastiou.segmentation.labels import label_images
 from fastiou.tables.frames import Framed
@@ -213,12 +214,13 @@ class InstanceEvaluator:
         self._images = ImageNames()
         self._rows: list[tuple[Array, Array]] = []
 
-    def update(self, true: Any, pred: Any, image: str | int | None = None) -> None:
+    @renamed(true="target")
+    def update(self, target: Any, pred: Any, image: str | int | None = None) -> None:
         """Add an image.
 
         Parameters
         ----------
-        true, pred : array_like of int or bool
+        target, pred : array_like of int or bool
             Label images of one shape, as in `label_overlap`: each object has a number of its own,
             and 0 is background.
         image : str or int, optional
@@ -229,11 +231,11 @@ class InstanceEvaluator:
         TypeError, ValueError
             As `label_overlap`; a negative label; an image that was there before.
         """
-        self._add(true, pred, image)
+        self._add(target, pred, image)
 
-    def _add(self, true: Any, pred: Any, image: str | int | None) -> MatchedImage:
+    def _add(self, target: Any, pred: Any, image: str | int | None) -> MatchedImage:
         name = self._images.checked(image)
-        given1, given2 = label_images("true", true, "pred", pred)
+        given1, given2 = label_images("target", target, "pred", pred)
         limits = self._thresholds.astype(np.float32)
         found = match_labels(given1.array, given2.array, limits, self._criterion)
         counts = [found.n_true, found.n_pred, found.intersection, found.union]
@@ -379,8 +381,9 @@ def _means(rows: Sequence[Array], count: int) -> Array:
     return np.array([math.fsum(column) for column in zip(*rows, strict=True)]) / len(rows)
 
 
+@renamed(true="target")
 def instance_matching(
-    true: Any,
+    target: Any,
     pred: Any,
     thresholds: Any = 0.5,
     *,
@@ -396,7 +399,7 @@ def instance_matching(
 
     Parameters
     ----------
-    true, pred : array_like of int or bool, or several of these
+    target, pred : array_like of int or bool, or several of these
         Label images of one shape, as in `label_overlap`: each object has a number of its own, and 0
         is background. A list or tuple of arrays is a data set, as is an iterator, of which one
         image at a time is in memory. Everything else is one image: an array of the shape (Z, H, W)
@@ -433,20 +436,20 @@ def instance_matching(
     Examples
     --------
     >>> import fastiou
-    >>> true = [[1, 1, 0, 2], [1, 1, 0, 2]]
+    >>> target = [[1, 1, 0, 2], [1, 1, 0, 2]]
     >>> pred = [[7, 7, 0, 8], [7, 0, 8, 8]]
-    >>> result = fastiou.instance_matching(true, pred, 0.7)
+    >>> result = fastiou.instance_matching(target, pred, 0.7)
     >>> result.tp, result.fp, result.fn, result.f1
     (1, 1, 1, 0.5)
     >>> result.matched_pairs, result.matched_scores
     (((1, 7),), (0.75,))
-    >>> fastiou.instance_matching(true, pred, [0.5, 0.7, 0.9]).accuracy
+    >>> fastiou.instance_matching(target, pred, [0.5, 0.7, 0.9]).accuracy
     array([1.        , 0.33333333, 0.        ])
     """
     evaluator = InstanceEvaluator(thresholds, criterion=criterion, by_image=by_image)
-    pairs, total = paired_images(true, pred)
+    pairs, total = paired_images(target, pred)
     if pairs is None:
-        found = evaluator._add(true, pred, None)
+        found = evaluator._add(target, pred, None)
         return _with_pairs(evaluator.compute(), found)
     show, finish = progress_callback(progress)
     try:

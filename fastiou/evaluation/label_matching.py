@@ -89,7 +89,7 @@ def _overlaps(true: Array, pred: Array) -> _Overlaps:
     """The overlaps of all objects, of which background is none."""
     rows, cols, counts = count_pairs(true, pred)
     labels, areas, numbers = [], [], []
-    for name, column in (("true", rows), ("pred", cols)):
+    for name, column in (("target", rows), ("pred", cols)):
         known, pixels, places = label_areas(column, counts)
         if len(known) and known[0] < 0:
             raise ValueError(f"{name} must hold labels of at least 0, got {known[0]}")

@@ -36,14 +36,14 @@ def paired_images(true: Any, pred: Any) -> tuple[Iterator[tuple[Any, Any]] | Non
     if are_sets == (False, False):
         return None, 1
     if are_sets != (True, True):
-        several, one = ("true", "pred") if are_sets[0] else ("pred", "true")
+        several, one = ("target", "pred") if are_sets[0] else ("pred", "target")
         raise ValueError(
             f"{several} holds several images and {one} is one: pass lists of arrays, or two arrays"
         )
     sizes = [len(value) if isinstance(value, Sequence) else None for value in (true, pred)]
     if None not in sizes and sizes[0] != sizes[1]:
         raise ValueError(
-            f"true and pred must have as many images, got {sizes[0]:,} and {sizes[1]:,}"
+            f"target and pred must have as many images, got {sizes[0]:,} and {sizes[1]:,}"
         )
     return _pairs(iter(true), iter(pred)), max(size or 0 for size in sizes)
 
@@ -57,9 +57,9 @@ def _pairs(true: Iterator[Any], pred: Iterator[Any]) -> Iterator[tuple[Any, Any]
         yield one, other
         count += 1
     if one is not other:
-        more = "true" if other is _END else "pred"
+        more = "target" if other is _END else "pred"
         raise ValueError(
-            f"true and pred must have as many images, got more in {more} than {count:,}"
+            f"target and pred must have as many images, got more in {more} than {count:,}"
         )
 
 

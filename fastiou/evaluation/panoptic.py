@@ -23,6 +23,7 @@ from fastiou.evaluation.segment_matching import MatchedSegments, match_segments,
 from fastiou.formats.errors import FileError
 from fastiou.formats.panoptic import PanopticFile, id_images, read_panoptic
 from fastiou.runtime.progress import Progress, progress_callback
+from fastiou.runtime.renamed import renamed
 from fastiou.runtime.words import described
 from fastiou.segmentation.labels import label_images
 from fastiou.typing import Array
@@ -122,11 +123,12 @@ class PanopticEvaluator:
         self._images = ImageNames()
         self._found: list[MatchedSegments] = []
 
+    @renamed(true="target", true_segments="target_segments")
     def update(
         self,
-        true: Any,
+        target: Any,
         pred: Any,
-        true_segments: Any,
+        target_segments: Any,
         pred_segments: Any,
         *,
         image: str | int | None = None,
@@ -135,10 +137,10 @@ class PanopticEvaluator:
 
         Parameters
         ----------
-        true, pred : array_like of int, shape (H, W)
+        target, pred : array_like of int, shape (H, W)
             The id of the segment that each pixel belongs to, 0 for none (void). Colours of PNG
             become ids by `labels_from_colors`.
-        true_segments, pred_segments : list of dict
+        target_segments, pred_segments : list of dict
             The segments, as segments_info of COCO: id, category_id, and of the truth also iscrowd,
             0 if missing, and area, which is counted from the pixels if missing.
         image : str or int, optional
@@ -154,16 +156,16 @@ class PanopticEvaluator:
             twice.
         """
         name = self._images.checked(image)
-        truth = segments_of("true_segments", true_segments)
+        truth = segments_of("target_segments", target_segments)
         found = segments_of("pred_segments", pred_segments)
         if self._known is not None:
-            for of_one, segments in (("true_segments", truth), ("pred_segments", found)):
+            for of_one, segments in (("target_segments", truth), ("pred_segments", found)):
                 unknown = set(segments.categories.tolist()) - self._known
                 if unknown:
                     raise ValueError(
                         f"{of_one} has the category {min(unknown)}, which categories does not have"
                     )
-        given1, given2 = label_images("true", true, "pred", pred)
+        given1, given2 = label_images("target", target, "pred", pred)
         matched = match_segments(given1.array, given2.array, truth, found)
         self._images.add([name])
         self._found.append(matched)
@@ -276,14 +278,15 @@ class PanopticEvaluator:
         return PanopticQuality(*whole, things, stuff, classes, len(state["images"]))
 
 
+@renamed(true="target", true_segments="target_segments", true_folder="target_folder")
 def panoptic_quality(
-    true: Any,
+    target: Any,
     pred: Any,
-    true_segments: Any = None,
+    target_segments: Any = None,
     pred_segments: Any = None,
     *,
     categories: Any = None,
-    true_folder: str | os.PathLike[str] | None = None,
+    target_folder: str | os.PathLike[str] | None = None,
     pred_folder: str | os.PathLike[str] | None = None,
     progress: bool | Progress = False,
 ) -> PanopticQuality:
@@ -291,16 +294,16 @@ def panoptic_quality(
 
     Parameters
     ----------
-    true, pred : array_like of int, shape (H, W), or several of these, or paths
+    target, pred : array_like of int, shape (H, W), or several of these, or paths
         The id of the segment that each pixel belongs to, 0 for none (void). A list or tuple of
         arrays is a data set, as is an iterator. Or paths of COCO's panoptic JSON, with PNG whose
         colours are ids.
-    true_segments, pred_segments : list of dict, or one such list for each image
+    target_segments, pred_segments : list of dict, or one such list for each image
         The segments, as segments_info of COCO: id, category_id, and of the truth also iscrowd, 0 if
         missing, and area, which is counted from the pixels if missing. Only for arrays.
     categories : list of dict, or dict, optional
         As in `PanopticEvaluator`; only for arrays: the JSON of the truth has them.
-    true_folder, pred_folder : path, optional
+    target_folder, pred_folder : path, optional
         Where the PNG lie; by default in a folder beside the JSON and of its name, without the
         ending. Only for files.
     progress : bool or callable
@@ -335,47 +338,48 @@ def panoptic_quality(
     >>> result.per_class[2].fp, result.per_class[2].fn
     (1, 1)
     """
-    of_files = [isinstance(value, str | os.PathLike) for value in (true, pred)]
+    of_files = [isinstance(value, str | os.PathLike) for value in (target, pred)]
     if any(of_files):
         if not all(of_files):
-            raise TypeError("true and pred must both be paths, or both be arrays")
+            raise TypeError("target and pred must both be paths, or both be arrays")
         for name, value in (
-            ("true_segments", true_segments), ("pred_segments", pred_segments),
+            ("target_segments", target_segments), ("pred_segments", pred_segments),
             ("categories", categories),
         ):  # fmt: skip
             if value is not None:
                 raise ValueError(f"{name} must be None with files, which tell it")
-        for path in (true, pred):
+        for path in (target, pred):
             if not Path(path).exists():
                 raise FileNotFoundError(f"{path}: no such file")
         show, finish = progress_callback(progress)
         try:
-            truth = read_panoptic(Path(true), true_folder)
+            truth = read_panoptic(Path(target), target_folder)
             return evaluate_files(truth, read_panoptic(Path(pred), pred_folder), show)
         except FileError as error:
             raise ValueError(str(error)) from None
         finally:
             finish()
-    for name, value in (("true_folder", true_folder), ("pred_folder", pred_folder)):
+    for name, value in (("target_folder", target_folder), ("pred_folder", pred_folder)):
         if value is not None:
             raise ValueError(f"{name} must be None with arrays: it is for files")
-    for name, value in (("true_segments", true_segments), ("pred_segments", pred_segments)):
+    for name, value in (("target_segments", target_segments), ("pred_segments", pred_segments)):
         if value is None:
             raise ValueError(f"{name} must be given with arrays: the segments of each image")
     evaluator = PanopticEvaluator(categories)
-    pairs, total = paired_images(true, pred)
+    pairs, total = paired_images(target, pred)
     if pairs is None:
-        evaluator.update(true, pred, true_segments, pred_segments)
+        evaluator.update(target, pred, target_segments, pred_segments)
         return evaluator.compute()
     show, finish = progress_callback(progress)
-    segments, _ = paired_images(iter(true_segments), iter(pred_segments))
+    segments, _ = paired_images(iter(target_segments), iter(pred_segments))
     assert segments is not None
     try:
         for done, (one, other) in enumerate(pairs):
             told = next(segments, None)
             if told is None:
                 raise ValueError(
-                    f"true_segments and pred_segments must have a list for each image, got {done:,}"
+                    "target_segments and pred_segments must have a list for each image, got "
+                    f"{done:,}"
                 )
             try:
                 evaluator.update(one, other, *told)
@@ -385,7 +389,7 @@ def panoptic_quality(
                 show(done + 1, total)
         if next(segments, None) is not None:
             raise ValueError(
-                "true_segments and pred_segments must have a list for each image, got more"
+                "target_segments and pred_segments must have a list for each image, got more"
             )
     finally:
         finish()
@@ -406,10 +410,14 @@ def evaluate_files(
         evaluator = PanopticEvaluator(truth.categories)
     except (TypeError, ValueError) as error:
         raise FileError(truth.path, str(error)) from None
-    for number, (image, true, pred) in enumerate(id_images(truth, found)):
+    for number, (image, target, pred) in enumerate(id_images(truth, found)):
         try:
             evaluator.update(
-                true, pred, truth.images[image].segments, found.images[image].segments, image=image
+                target,
+                pred,
+                truth.images[image].segments,
+                found.images[image].segments,
+                image=image,
             )
         except (TypeError, ValueError) as error:
             raise FileError(found.path, f"image {image}: {error}") from None

@@ -144,7 +144,7 @@ def match_segments(true: Array, pred: Array, truth: Segments, found: Segments) -
     """
     rows, cols, counts = count_pairs(true, pred)
     if np.uint64 in (rows.dtype, cols.dtype):
-        raise ValueError("true and pred must hold ids below 2**63")
+        raise ValueError("target and pred must hold ids below 2**63")
     order1, order2 = np.argsort(truth.ids), np.argsort(found.ids)
     true_categories, pred_categories = truth.categories[order1], found.categories[order2]
     ids = found.ids[order2]
@@ -165,7 +165,7 @@ def match_segments(true: Array, pred: Array, truth: Segments, found: Segments) -
     if fault == TOO_SMALL:
         number = order1[place]
         raise ValueError(
-            f"true_segments tells the area {truth.areas[number]:g} of the segment "
+            f"target_segments tells the area {truth.areas[number]:g} of the segment "
             f"{truth.ids[number]}, which has more pixels"
         )
     return MatchedSegments(

@@ -256,9 +256,9 @@ ONE = np.array([[1, 2]])
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((ONE, ONE.T), {}, ValueError, "true and pred must have the same shape, got"),
+        ((ONE, ONE.T), {}, ValueError, "target and pred must have the same shape, got"),
         ((ONE, ONE * 0.5), {}, TypeError, "pred must hold integers or booleans, got dtype float64"),
-        ((-ONE, ONE), {}, ValueError, "true must hold labels of at least 0, got -2"),
+        ((-ONE, ONE), {}, ValueError, "target must hold labels of at least 0, got -2"),
         ((ONE, -ONE), {}, ValueError, "pred must hold labels of at least 0, got -2"),
         ((ONE, ONE, 0), {}, ValueError, "thresholds must be greater than 0 and at most 1, got 0"),
         ((ONE, ONE, [0.5, 2]), {}, ValueError, "thresholds must be greater than 0 and at most 1"),
@@ -266,16 +266,21 @@ ONE = np.array([[1, 2]])
         ((ONE, ONE, "no"), {}, TypeError, "thresholds must be a number, got"),
         ((ONE, ONE), {"criterion": "dice"}, ValueError, "criterion must be one of 'iou', 'iot'"),
         ((ONE, ONE), {"by_image": 1}, TypeError, "by_image must be True or False, got 1"),
-        (([ONE], ONE), {}, ValueError, "true holds several images and pred is one"),
-        ((ONE, [ONE]), {}, ValueError, "pred holds several images and true is one"),
-        (([ONE], [ONE, ONE]), {}, ValueError, "true and pred must have as many images, got 1 and"),
+        (([ONE], ONE), {}, ValueError, "target holds several images and pred is one"),
+        ((ONE, [ONE]), {}, ValueError, "pred holds several images and target is one"),
+        (
+            ([ONE], [ONE, ONE]),
+            {},
+            ValueError,
+            "target and pred must have as many images, got 1 and",
+        ),
         (
             (iter([ONE]), iter([ONE, ONE])),
             {},
             ValueError,
             "as many images, got more in pred than 1",
         ),
-        (([ONE, ONE], [ONE, ONE.T]), {}, ValueError, "image 1: true and pred must have the same"),
+        (([ONE, ONE], [ONE, ONE.T]), {}, ValueError, "image 1: target and pred must have the same"),
         (([ONE], [ONE]), {"progress": "no"}, TypeError, "progress must be a bool or a function"),
     ],
 )

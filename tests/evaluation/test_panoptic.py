@@ -194,7 +194,7 @@ def test_files_and_arrays_agree(
     assert fastiou.panoptic_quality(truth, pred).as_dict() == found.as_dict()
     moved = tmp_path / "moved"
     truth.with_suffix("").rename(moved)
-    again = fastiou.panoptic_quality(truth, pred, true_folder=moved)
+    again = fastiou.panoptic_quality(truth, pred, target_folder=moved)
     assert again.as_dict("a ") == {f"a {key}": value for key, value in found.as_dict().items()}
     assert set(found.as_dict()) == {
         f"{name}{ending}" for name in ("PQ", "SQ", "RQ") for ending in ("", "_th", "_st")
@@ -300,12 +300,12 @@ def test_more_files_that_are_refused(rng: np.random.Generator, tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match=r"none.json: no such file"):
         fastiou.panoptic_quality(truth, tmp_path / "none.json")
     with pytest.raises(ValueError, match=r"nowhere: no such folder, expected the PNG of gt\.json"):
-        fastiou.panoptic_quality(truth, pred, true_folder="nowhere")
+        fastiou.panoptic_quality(truth, pred, target_folder="nowhere")
     pred.write_text('{"annotations": [}')
     with pytest.raises(ValueError, match=r"pred\.json:1: not JSON: .* \(column 18\)"):
         fastiou.panoptic_quality(truth, pred)
     for options, message in (
-        ({"true_segments": []}, "true_segments must be None with files"),
+        ({"target_segments": []}, "target_segments must be None with files"),
         ({"categories": []}, "categories must be None with files"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -344,15 +344,15 @@ ONE = [[7]]
 @pytest.mark.parametrize(
     ("truth", "found", "error", "message"),
     [
-        (None, [], ValueError, "true_segments must be given with arrays"),
+        (None, [], ValueError, "target_segments must be given with arrays"),
         ([segment(7)], {}, TypeError, r"pred_segments must be a list of dicts, got \{\}"),
-        ([3], [segment(7)], TypeError, "true_segments must hold dicts, got 3"),
+        ([3], [segment(7)], TypeError, "target_segments must hold dicts, got 3"),
         ([{"id": 7}], [segment(7)], ValueError, "have category_id for each segment, segment 0 has"),
         ([segment(7.5)], [segment(7)], ValueError, "have an integer as id, got 7.5 in segment 0"),
         ([segment("a")], [segment(7)], TypeError, "have an integer as id, got 'a' in segment 0"),
         ([segment(2**63)], [segment(7)], ValueError, "an integer as id, got 9223372036854775808"),
-        ([segment(0)], [segment(7)], ValueError, "true_segments must have ids above 0, .* got 0"),
-        ([segment(7)] * 2, [segment(7)], ValueError, "true_segments has the id 7 twice"),
+        ([segment(0)], [segment(7)], ValueError, "target_segments must have ids above 0, .* got 0"),
+        ([segment(7)] * 2, [segment(7)], ValueError, "target_segments has the id 7 twice"),
         ([segment(7, iscrowd=2)], [segment(7)], ValueError, "0 or 1 as iscrowd, got 2 in segment"),
         ([segment(7, area=-1)], [segment(7)], ValueError, "a number of pixels as area, got -1 in"),
         (
@@ -363,7 +363,12 @@ ONE = [[7]]
         ),
         ([segment(7, area="x")], [segment(7)], TypeError, "a number of pixels as area, got 'x'"),
         ([segment(7, area=0)], [segment(7)], ValueError, "the area 0 of the segment 7, which has"),
-        ([segment(7, 9)], [segment(7)], ValueError, "true_segments has the category 9, which cat"),
+        (
+            [segment(7, 9)],
+            [segment(7)],
+            ValueError,
+            "target_segments has the category 9, which cat",
+        ),
         ([segment(7)], [segment(7), segment(8)], ValueError, "has the segment 8, of which pred ha"),
         ([segment(7)], [], ValueError, "pixels of the segment 7, which pred_segments does not"),
     ],
@@ -378,8 +383,13 @@ def test_segments_that_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((ONE, [[7, 7]]), {}, ValueError, "true and pred must have the same shape"),
-        ((np.zeros((2, 2, 3), np.uint8), ONE), {}, ValueError, "true must be a label image, got a"),
+        ((ONE, [[7, 7]]), {}, ValueError, "target and pred must have the same shape"),
+        (
+            (np.zeros((2, 2, 3), np.uint8), ONE),
+            {},
+            ValueError,
+            "target must be a label image, got a",
+        ),
         ((ONE, [[0.5]]), {}, TypeError, "pred must hold integers or booleans"),
         ((ONE, ONE), {"pred_folder": "a"}, ValueError, "pred_folder must be None with arrays"),
         ((ONE, ONE), {"categories": 3}, TypeError, "categories must be a list of dicts with id"),
@@ -387,8 +397,13 @@ def test_segments_that_are_refused(
         ((ONE, ONE), {"categories": {1.5: 1}}, TypeError, "id of category 0 must be an integer"),
         ((ONE, ONE), {"categories": {1: 7}}, ValueError, "0 or 1 as isthing, got 7 in category 0"),
         ((ONE, ONE), {"categories": [{"id": 1}] * 2}, ValueError, "categories has the id 1 twice"),
-        (([np.array(ONE)], ONE), {}, ValueError, "true holds several images and pred is one"),
-        (([np.array(ONE)] * 2, [np.array(ONE)] * 2), {}, TypeError, "image 0: true_segments must"),
+        (([np.array(ONE)], ONE), {}, ValueError, "target holds several images and pred is one"),
+        (
+            ([np.array(ONE)] * 2, [np.array(ONE)] * 2),
+            {},
+            TypeError,
+            "image 0: target_segments must",
+        ),
     ],
 )
 def test_what_else_is_refused(

@@ -15,7 +15,7 @@ from fastiou.relations.nms import best_of_each, by_score, nms
 from fastiou.relations.pairs import Pairs, pairs
 from fastiou.relations.soft_nms import soft_nms
 from fastiou.relations.thresholds import rounded
-from fastiou.relations.topk import TopK, topk
+from fastiou.relations.topk import topk
 from fastiou.runtime import threads
 from fastiou.typing import Array
 
@@ -25,7 +25,6 @@ __all__ = [
     "best_of",
     "by_rows",
     "gathered",
-    "joined_best",
     "joined_match",
     "joined_pairs",
     "kept_in_all",
@@ -232,9 +231,3 @@ def joined_match(
         for column in zip(*columns, strict=True)
     ]
     return Match(*parts)
-
-
-def joined_best(blocks: Sequence[tuple[Array, Array]]) -> TopK:
-    """The best of all blocks of rows, in their order, as one result."""
-    values, indices = map(np.concatenate, zip(*blocks, strict=True))
-    return TopK(values, indices)

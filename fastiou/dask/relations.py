@@ -298,7 +298,7 @@ def topk(
     -------
     fastiou.TopK
         `values` and `indices`, shape (N, k), as arrays of Dask with the blocks of `a`; computed,
-        they have the bits of `fastiou.topk`.
+        they have the bits of `fastiou.topk`. Sizes in `shape` that are not known are NaN.
 
     Raises
     ------
@@ -342,7 +342,8 @@ def topk(
         )
         for place, kind in enumerate((dtype, np.dtype(np.int64)))
     )
-    return fastiou.TopK(values, indices)
+    counts: Any = [np.nan if each.sizes is None else sum(each.sizes) for each in sets]
+    return fastiou.TopK(values, indices, tuple(counts))
 
 
 def nms(

@@ -165,7 +165,7 @@ class Promise(NamedTuple):
         """The row with what was measured at its size."""
         value = self.measure(row)
         if math.isnan(value):
-            return f"| {self.what} | {self._sign} {self.limit:g} {self.unit} | | not installed |"
+            return f"| {self.what} | {self._sign} {self.limit:g} {self.unit} | | not measured |"
         kept = value <= self.limit if self.at_most else value >= self.limit
         what = f"{self.what} †" if _is_disturbed(row) else self.what
         return (
@@ -359,16 +359,130 @@ def _table_lines(name: str, table: Table, threads: int) -> Iterator[str]:
         yield f"| fastiou, {what} per second | | " + " | ".join(rates) + " |"
 
 
+class Standing(NamedTuple):
+    """How fastiou stands beside the fastest peer, at one size of a workload."""
+
+    name: str
+    size: int
+    row: dict[str, Record]
+
+    @property
+    def peer(self) -> Record:
+        """The fastest."""
+        peer = _fastest(self.row, "peer")
+        assert peer is not None
+        return peer
+
+    @property
+    def ratio(self) -> float:
+        """Time of the peer over that of fastiou."""
+        return float(self.peer["over_fastiou"])
+
+    def on_one_thread(self, threads: int) -> float:
+        """The same with one thread each, or with all threads each if the peer has threads, too.
+
+        Where one thread of fastiou was not timed, it is taken to need what all need together.
+        """
+        if self.peer["threaded"]:
+            return self.ratio
+        timed = self.row.get("fastiou, 1 thread")
+        if timed:
+            return self.ratio / float(timed["over_fastiou"])
+        return self.ratio / threads
+
+    def line(self, also: Iterable[int] = ()) -> str:
+        """The row of a table; `also` are other sizes that it stands for."""
+        others = "; ".join(f"{size:,}" for size in also)
+        size = f"{self.size:,} (and {others})" if others else f"{self.size:,}"
+        return (
+            f"| {TITLES[self.name]} | {size} {SIZE_UNITS[self.name]} | "
+            f"{duration(self.row['fastiou']['seconds'])} | "
+            f"{self.peer['library']} | {duration(self.peer['seconds'])} | {self.ratio:.3g} × |"
+        )
+
+
+#: Rows of the table of what fastiou is ahead in. All that it is behind in is told.
+MOST_AHEAD = 12
+
+
+def opening_lines(found: dict[str, Table], threads: int) -> Iterator[str]:
+    """Where fastiou is ahead of the fastest peer, and where it is behind."""
+    standings = [
+        [Standing(name, size, row) for size, row in sorted(table.items()) if _fastest(row, "peer")]
+        for name, table in found.items()
+        if name in WORKLOADS
+    ]
+    largest = [of_one[-1] for of_one in standings if of_one]
+    ahead = sorted((one for one in largest if one.ratio >= 1), key=lambda one: -one.ratio)
+    heads = (
+        "| workload | size | fastiou | fastest other | its time | times as fast |",
+        "|---|---|--:|---|--:|--:|",
+    )
+    if ahead:
+        some = f": {MOST_AHEAD} of {len(ahead)}" if len(ahead) > MOST_AHEAD else ""
+        yield from ("", "## Where it is ahead", "")
+        yield (
+            "Each workload at the largest size that another library was timed at, the largest "
+            f"ratios first{some}. The last column has one thread on both sides, or all threads on "
+            f"both where the other library has them, too. Where one thread of fastiou was not "
+            f"timed, it is taken to need {threads} times as long as {threads}."
+        )
+        yield ""
+        yield f"{heads[0]} thread against thread |"
+        yield f"{heads[1]}--:|"
+        yield from (
+            f"{one.line()} {one.on_one_thread(threads):.3g} × |" for one in ahead[:MOST_AHEAD]
+        )
+    behind = [[one for one in of_one if one.ratio < 1] for of_one in standings]
+    lines = []
+    for of_one in filter(None, behind):
+        worst = min(of_one, key=lambda one: one.ratio)
+        lines.append(worst.line([one.size for one in of_one if one is not worst]))
+    if lines:
+        yield from ("", "## Where it is behind", "")
+        yield (
+            "All workloads in which another library was faster at some size, each at the size "
+            "where it was so by most, with the other sizes in brackets."
+        )
+        yield from ("", *heads, *lines)
+    yield from _first_call_lines(found)
+
+
+def _first_call_lines(found: dict[str, Table]) -> Iterator[str]:
+    """What the first call of a process takes, which is where compiling is paid."""
+    for name in FIRST_CALLS:
+        for size, row in sorted(found.get(name, {}).items()):
+            if COLD not in row or FROM_CACHE not in row:
+                continue
+            kept, compiled = (duration(row[one]["seconds"]) for one in (FROM_CACHE, COLD))
+            others = [record for library, record in row.items() if "fastiou" not in library]
+            best = min(others, key=lambda record: record["seconds"], default=None)
+            rest = f"; {duration(best['seconds'])} with {best['library']}" if best else ""
+            yield ""
+            yield (
+                f"The first result of a new process, import included, of {size:,} "
+                f"{SIZE_UNITS[name]}, takes {kept} with kernels from the disk, {compiled} where "
+                f"they must be compiled{rest}."
+            )
+
+
 def page(run: Record, found: dict[str, Table], plots: list[str], gpu: Record | None = None) -> str:
     """The whole page; `gpu` is what `bench.gpu` found, if there is any."""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     lines = [
         "# Benchmarks",
         "",
-        "Made by `python -m bench.run` and `python -m bench.report`; `bench/README.md` tells how.",
-        "",
         f"{run['date']}, {run['cpu']}, {run['cores']} cores, {run['system']}. "
-        f"Numba on {run['threads']} threads (layer {run['threading_layer']}). {versions}.",
+        f"Numba on {run['threads']} threads (layer {run['threading_layer']}). "
+        "[How it was measured](#how-it-was-measured) stands below.",
+        *opening_lines(found, run["threads"]),
+        "",
+        "## How it was measured",
+        "",
+        "Made by `python -m bench.run` and `python -m bench.report`; "
+        "[the README of the benchmarks](../bench/README.md) tells how.",
+        "",
+        f"{versions}.",
     ]
     if run["not_installed"]:
         lines += ["", f"Not installed and left out: {', '.join(run['not_installed'])}."]
@@ -670,6 +784,15 @@ def plot(name: str, table: Table, run: Record, path: Path) -> None:
     draw(lines, words, path, bounds)
 
 
+def drawn(found: dict[str, Table]) -> list[str]:
+    """Workloads that have a plot: one size is no line."""
+    return [
+        name
+        for name, table in found.items()
+        if name in WORKLOADS and len(table) > 1 and not _is_paced(name)
+    ]
+
+
 # ---- the command -------------------------------------------------------------------------------
 
 
@@ -685,12 +808,7 @@ def main(arguments: list[str] | None = None) -> None:
     run, found = loaded["run"], tables(loaded["results"])
     folder = options.docs / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    # One size is no line.
-    plots = [
-        name
-        for name, table in found.items()
-        if name in WORKLOADS and len(table) > 1 and not _is_paced(name)
-    ]
+    plots = drawn(found)
     for name in plots:
         plot(name, found[name], run, folder / f"{name}.png")
     gpu = newest_gpu_results(options.results.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -265,7 +266,59 @@ def test_promises_are_of_what_is_measured():
     fastest = {"kind": "peer", "over_fastiou": 12.0, "cores_used_by_others": 0.0}
     assert promise.line({"torch matmul": fastest}).endswith("| yes |")
     assert promise.line({"torch matmul": {**fastest, "over_fastiou": 9.0}}).endswith("| **no** |")
-    assert promise.line({}).endswith("| not installed |")
+    assert promise.line({}).endswith("| not measured |")
+
+
+def published():
+    """The results that the page has, and the page; skips where this is an installed package."""
+    root = Path(report.__file__).parents[1]
+    page = root / "docs" / "benchmarks.md"
+    if not page.exists():
+        pytest.skip("there are no pages")
+    date = page.read_text().partition(",")[0].split()[-1]
+    return json.loads((root / "bench" / "results" / f"{date}.json").read_text()), page
+
+
+def test_the_page_is_what_the_report_makes_of_the_published_results():
+    results, page = published()
+    found = report.tables(results["results"])
+    gpu = report.newest_gpu_results(Path(report.__file__).parent / "results")
+    made = report.page(results["run"], found, report.drawn(found), gpu)
+    assert page.read_text() == made, "python -m bench.report bench/results/DATE.json"
+
+
+def test_the_page_opens_with_what_is_ahead_and_behind():
+    results, page = published()
+    opening = page.read_text().partition("## How it was measured")[0]
+    for name, table in report.tables(results["results"]).items():
+        for size, row in table.items():
+            peer = report._fastest(row, "peer")
+            if name in report.WORKLOADS and peer and peer["over_fastiou"] < 1:
+                behind = opening.partition("## Where it is behind")[2]
+                (line,) = re.findall(rf"^\| {re.escape(report.TITLES[name])} .*$", behind, re.M)
+                assert f"{size:,}" in line
+
+
+def test_a_thread_against_a_thread():
+    def row(threaded, **others):
+        peer = {"kind": "peer", "seconds": 8.0, "over_fastiou": 8.0, "threaded": threaded}
+        return {"other": {**peer, "library": "other"}, **others}
+
+    assert report.Standing("dense", 10, row(True)).on_one_thread(4) == 8
+    assert report.Standing("dense", 10, row(False)).on_one_thread(4) == 2
+    one = {"kind": "fastiou", "over_fastiou": 2.5}
+    timed = report.Standing("dense", 10, row(False, **{"fastiou, 1 thread": one}))
+    assert timed.on_one_thread(4) == 8 / 2.5
+
+
+def test_rows_of_the_readme_are_rows_of_the_page():
+    _, page = published()
+    readme = (page.parents[1] / "README.md").read_text()
+    rows = re.findall(r"^\| .* × \|$", readme, re.MULTILINE)
+    assert len(rows) == 5
+    assert any("| 0." in row for row in rows), "one of them is a loss"
+    for row in rows:
+        assert row in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/which-function.md, from what fastiou answers.
+"""Draw the pictures of docs/which-function.md and of the README, from what fastiou answers.
 
 python docs/images/draw_relations.py (needs the extra `plot`) writes them beside this file.
 """
@@ -226,9 +226,30 @@ def draw_suppression(name: str, kept: Array, after: Array, title: str) -> None:
     picture(name, draw)
 
 
+def draw_first(match: Any) -> None:
+    """The picture of the README: the scene without what lies in the crowd, and its matches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    boxes = {"truth": TRUTH, "found": FOUND[:4]}
+    scene(axes, boxes, {"truth": match.unmatched_rows, "found": match.unmatched_cols})
+    for row, column, value in zip(match.rows, match.cols, match.values, strict=True):
+        ends = tab(TRUTH[row], "truth"), tab(FOUND[column], "found")
+        link(axes, *ends, "-")
+        (x, y), (to_x, to_y) = ends
+        axes.text(
+            (x + to_x) / 2, (y + to_y) / 2, f"{value:.2f}", ha="center", va="center", fontsize=9,
+            bbox={"facecolor": GREEN, "edgecolor": "white", "boxstyle": "round,pad=0.25"}, zorder=6,
+        )  # fmt: skip
+    figure.savefig(Path(__file__).with_name("match.png"), dpi=160)
+
+
 def main() -> None:
     """Draw all."""
     import fastiou as fi
+
+    draw_first(fi.match(TRUTH, FOUND[:4], 0.5, method="optimal"))
 
     scores = fi.box_iou(TRUTH, FOUND)
     rows, columns = np.indices(scores.shape).reshape(2, -1)

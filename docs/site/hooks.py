@@ -18,6 +18,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 import fastiou
+from fastiou.tables.opened import USUAL
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -151,8 +152,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return re.sub(r"^```python\n(?=>>> )", "```pycon\n", markdown, flags=re.MULTILINE)
 
 
+#: A type of a docstring that was taken for a tuple: ``(array_like, shape(N, 4))``.
+TUPLE = re.compile(r"<code>\(((?:array|\w+Error)[^<]*)\)</code>")
+
+
 def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """Pages that docstrings name become links."""
+    """The reference: pages that docstrings name become links, and types stand as they are written.
+
+    The default of `fmt` is an object of its own, by which a call without it is told from one with.
+    """
     if not page.file.src_uri.startswith("reference/"):
         return html
-    return re.sub(r"<code>docs/([\w/-]+)\.md</code>", r'<a href="../\1.html">\1</a>', html)
+    html = re.sub(r"<code>docs/([\w/-]+)\.md</code>", r'<a href="../\1.html">\1</a>', html)
+    html = TUPLE.sub(lambda kind: f"<code>{kind[1].replace('shape(', 'shape (')}</code>", html)
+    return re.sub(r"\bUSUAL\b", f"&quot;{USUAL}&quot;", html)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_c
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.words import described
+from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
 __all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files"]
@@ -140,9 +141,12 @@ def coco_sets(
             f"no result has a category that {truth.path} lists: "
             f"{described(found.category_id[0].item())} against {described(labels[0].item())}",
         )
+    _check_names(truth, found)
     _note_ids(truth, notes)
     target = _set("target", truth, kept, images, kind, truth)
     preds = _set("preds", found, found_kept, images, kind, truth)
+    if preds.boxes is not None and target.boxes is not None:
+        _check_boxes(truth, found, preds.boxes, target.boxes, notes)
     names = dict(zip(labels.tolist(), truth.category_names or map(str, labels), strict=True))
     return preds, target, names, notes
 
@@ -257,6 +261,51 @@ def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None
             f"one of its {len(images):,} images"
             + (f", such as {described(images[0].item())}" if len(images) else ""),
             found.where(index),
+        )
+
+
+def _check_names(truth: CocoColumns, found: CocoColumns) -> None:
+    """Refuse results whose own lists give a number of the truth to something else."""
+    for listed, name in (("categories", "name"), ("images", "file_name")):
+        theirs = _names(found, listed, name)
+        ours = _names(truth, listed, name) if theirs else {}
+        for number, told in theirs.items():
+            known = ours.get(number, told)
+            # Folders in front of the names of images may differ.
+            if PurePosixPath(known).name != PurePosixPath(told).name:
+                raise FileError(
+                    found.path, f'id {described(number)} has "{name}": {described(told)}',
+                    f"{described(known)}, as in {truth.path}", listed,
+                )  # fmt: skip
+
+
+def _names(columns: CocoColumns, listed: str, name: str) -> dict[Any, str]:
+    """The names that a list of a file has, by ids."""
+    entries = columns.listed(listed)
+    return {
+        entry["id"]: entry[name]
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping) and type(entry.get("id")) in (int, str)
+        and type(entry.get(name)) is str
+    }  # fmt: skip
+
+
+def _check_boxes(
+    truth: CocoColumns, found: CocoColumns, preds: Array, target: Array, notes: dict[str, str]
+) -> None:
+    """Refuse parts of the image against pixels, and tell of boxes that can match nothing."""
+    scales = Scale(preds, "xywh"), Scale(target, "xywh")
+    names = found.path.name, truth.path.name
+    apart = scales_apart(
+        *scales, names, "fastiou convert with --image-size makes pixels of those of YOLO"
+    )
+    if apart is not None and apart[1] < 0.5:
+        raise FileError(found.path, apart[0])
+    inverted = (preds[:, 2:] < 0).any(axis=1)
+    if inverted.any():
+        notes["sizes of results"] = (
+            f"a negative width or height, which matches nothing: {int(inverted.sum()):,} of "
+            f"{len(preds):,} results"
         )
 
 

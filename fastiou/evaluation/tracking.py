@@ -251,12 +251,20 @@ class TrackingEvaluator:
         truth = read_columns("gt", gt, self._benchmark)
         found = read_columns("tracks", tracks, self._benchmark)
         count = _frame_count(truth, found, frames)
+        _check_frames(truth, found)
         self._counts[name] = count_sequence(truth, found, self._metrics, self._benchmark, count)
 
 
 def _check_new(name: str, known: Mapping[str, object]) -> None:
     if name in known:
         raise ValueError(f"the sequence {name!r} was added before")
+
+
+def _check_frames(truth: TrackColumns, tracks: TrackColumns) -> None:
+    """Refuse tracks of other frames than the truth."""
+    if len(truth) and len(tracks) and not np.isin(tracks.frames, truth.frames).any():
+        expected = f"a frame of the truth, such as {truth.frames[0]}: no frame is in common"
+        raise tracks.error(0, f"frame {tracks.frames[0]}", expected)
 
 
 def _frame_count(truth: TrackColumns, tracks: TrackColumns, given: int | None) -> int:

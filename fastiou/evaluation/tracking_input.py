@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,13 @@ def _checked(
             expected = f"1, since {benchmark} scores pedestrians alone, or -1"
         if found:
             raise _error(name, path, data, row, found, expected)
+    inverted = (rows[:, 4:6] < 0).any(axis=1)
+    if inverted.any():
+        row = int(np.argmax(inverted))
+        told = _error(name, path, data, row, f"width {_number(rows[row, 4])} and height "
+                      f"{_number(rows[row, 5])}", "sizes of 0 or more")  # fmt: skip
+        more = f" (and {inverted.sum() - 1:,} more)" if inverted.sum() > 1 else ""
+        warnings.warn(f"{told}{more}; such boxes match nothing", stacklevel=2)
     return TrackColumns(name, path, data, rows, frames, ids, marks, classes)
 
 

@@ -371,3 +371,23 @@ def test_other_arguments_that_are_refused(tmp_path):
         evaluator.update(gt, tracks)
     with pytest.raises(TypeError, match="sequence must be a string, got 3"):
         evaluator.update(gt, tracks, 3)
+
+
+def test_tracks_of_other_frames_are_refused(tmp_path):
+    gt, tracks = tmp_path / "gt.txt", tmp_path / "tracks.txt"
+    gt.write_text("1,1,10,20,30,40,1,1,1\n2,1,10,20,30,40,1,1,1\n")
+    tracks.write_text("1001,1,10,20,30,40,1,-1,-1,-1\n")
+    message = "tracks.txt:1: frame 1001, expected a frame of the truth, such as 1: no frame is in"
+    with pytest.raises(ValueError, match=message):
+        fastiou.tracking_metrics(gt, tracks)
+    tracks.write_text("")
+    assert fastiou.tracking_metrics(gt, tracks).HOTA == 0
+
+
+def test_boxes_of_negative_size_are_told(tmp_path):
+    gt, tracks = tmp_path / "gt.txt", tmp_path / "tracks.txt"
+    gt.write_text("1,1,10,20,30,40,1,1,1\n")
+    tracks.write_text("1,7,1,2,3,4,1\n\n1,1,10,20,-30,40,1\n1,2,10,20,30,-40,1\n")
+    message = r"tracks.txt:3: width -30 and height 40, expected sizes of 0 or more \(and 1 more\)"
+    with pytest.warns(UserWarning, match=message):
+        fastiou.tracking_metrics(gt, tracks)

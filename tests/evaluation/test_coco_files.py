@@ -1,0 +1,58 @@
+"""Files that do not belong together are told, whatever the numbers would be."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+import fastiou as fi
+
+GT: dict[str, Any] = {
+    "images": [{"id": 1, "file_name": "val/a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    "annotations": [
+        {"id": n, "image_id": n, "category_id": n, "bbox": [10, 10, 20, 20], "area": 400,
+         "iscrowd": 0}
+        for n in (1, 2)
+    ],
+}  # fmt: skip
+DT = [{**entry, "score": 0.5} for entry in GT["annotations"]]
+
+
+def listed(**lists: Any) -> dict[str, Any]:
+    """Results with lists of images and categories of their own."""
+    return {**copy.deepcopy(GT), "annotations": DT, **lists}
+
+
+def test_results_may_have_lists_of_their_own() -> None:
+    same = {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2}]}
+    for results in (DT, listed(), listed(**same), listed(categories=[{"id": 1}])):
+        assert fi.evaluate_coco(GT, results)["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]},
+         "dt:categories: id 1 has \"name\": 'dog', expected 'cat', as in gt"),
+        ({"images": [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "a.jpg"}]},
+         "dt:images: id 1 has \"file_name\": 'b.jpg', expected 'val/a.jpg', as in gt"),
+    ],
+)  # fmt: skip
+def test_results_whose_lists_name_something_else_are_refused(lists: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fi.evaluate_coco(GT, listed(**lists))
+
+
+def test_parts_of_the_image_against_pixels_are_refused() -> None:
+    parts = [{**entry, "bbox": [0.1, 0.1, 0.25, 0.2]} for entry in DT]
+    with pytest.raises(ValueError, match="dt: the boxes of dt lie between 0 and 1"):
+        fi.evaluate_coco(GT, parts)
+
+
+def test_boxes_of_negative_size_are_told() -> None:
+    results = [DT[0], {**DT[1], "bbox": [10, 10, -20, 20]}]
+    told = fi.evaluate_coco(GT, results).deviations
+    assert any("height, which matches nothing: 1 of 2 results" in note for note in told)

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from fastiou.formats.content import (
     Wanted,
 )
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.json_objects import Fields, after_blanks, json_content
 from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults
 from fastiou.formats.segmentations import Segmentations, masks_in_text, with_arrays
 from fastiou.formats.sizes import Size, mask_size, size_described
@@ -55,9 +55,6 @@ KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
 
 #: Names of which entries of COCO have one.
 MEMBERS = {"bbox", "segmentation"}
-
-#: What may stand between values of JSON.
-BLANKS = re.compile(r"[ \t\n\r]*")
 
 #: What an error says of annotations that could be left out.
 SKIPPING = "--skip-invalid leaves such annotations out"
@@ -115,16 +112,11 @@ class MaskFile(MemberFile):
 # ---- both ----------------------------------------------------------------------------------------
 
 
-def load_json(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def load_json(path: Path, data: bytes, hook: Callable[[dict[str, Any]], Any]) -> Any:
     """What the text says, each object of it as a hook has it; raises a FileError if it is none."""
-    try:
-        return json.loads(data.decode("utf-8-sig"), object_hook=hook)
-    except json.JSONDecodeError as error:
-        raise FileError(
-            path, f"not JSON: {error.msg} (column {error.colno})", "COCO JSON", error.lineno
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise FileError(path, f"cannot be read as JSON ({error})", "COCO JSON") from None
+    entries: Fields = {} if hook is without_outlines else {"segmentation": {}}
+    fields = {**entries, "annotations": entries, "images": {}, "categories": {}}
+    return json_content(path, data, "COCO JSON", fields, hook)
 
 
 def entries_in(path: Path, content: Any) -> tuple[str, list[Any]]:
@@ -181,22 +173,18 @@ def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
     wanted = set(chosen.tolist())
     read = json.JSONDecoder().raw_decode
 
-    def after_blanks(place: int) -> int:
-        blanks = BLANKS.match(text, place)
-        return blanks.end() if blanks else place
-
-    place = after_blanks(0)
+    place = after_blanks(text, 0)
     if text[place] != "[":
         raise FileError(path, "annotations", "a list of results, for an output in JSON")
     texts: list[str] = []
     for position in itertools.count():
-        start = after_blanks(place + 1)  # behind a bracket or a comma
+        start = after_blanks(text, place + 1)  # behind a bracket or a comma
         if text[start] == "]":
             return texts
         _, end = read(text, start)
         if position in wanted:
             texts.append(text[start:end])
-        place = after_blanks(end)
+        place = after_blanks(text, end)
         if text[place] == "]":
             return texts
     raise AssertionError

@@ -25,6 +25,7 @@ from fastiou.formats.coco import (
 from fastiou.formats.coco_entries import LARGEST, NUMBER_OR_NAME, Listed
 from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
 from fastiou.formats.errors import FileError, described
+from fastiou.formats.json_objects import json_value
 from fastiou.formats.mask_faults import mask_fault
 from fastiou.formats.segmentations import Segmentations, is_no_mask, masks_in_text, with_arrays
 from fastiou.typing import Array
@@ -398,11 +399,11 @@ def _plain_columns(
             present["segmentation"] = has
     lists = {name: data[slice(*place)] for name, place in text.rest.items()}
     try:
-        rest = {name: json.loads(lists[name]) for name in lists if name == "categories"}
+        rest = {name: json_value(lists[name]) for name in lists if name == "categories"}
         images_told = coco_entries.plain_images(lists["images"]) if "images" in lists else None
         if images_told is None and "images" in lists:
-            rest["images"] = json.loads(lists["images"])
-    except ValueError:  # a number of thousands of digits
+            rest["images"] = json_value(lists["images"])
+    except ValueError:  # a number of thousands of digits, or a name twice
         return None
     images = _images_of(path, rest)
     if images_told is not None:

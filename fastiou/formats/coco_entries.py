@@ -7,7 +7,6 @@ as fast what is plain. It gives up on whatever is not, and the objects tell what
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +25,7 @@ from fastiou.formats.content import (
     whole_number_in,
 )
 from fastiou.formats.errors import FileError, described
+from fastiou.formats.json_objects import json_value
 from fastiou.formats.keys import keys_of
 from fastiou.formats.sizes import are_sizes
 from fastiou.tables.columns import ID_NAMES, ColumnsError, key_columns, key_named, plain_name
@@ -257,9 +257,9 @@ class Columns(Entries):
         return self.objects.count
 
     def loaded(self, *names: str) -> dict[str, Any] | None:
-        """Values of other fields, as objects; None if one has a number of thousands of digits."""
+        """Values of other fields, as objects; None if one is left to the reader of whole files."""
         try:
-            return {name: json.loads(self.rest[name]) for name in names if name in self.rest}
+            return {name: json_value(self.rest[name]) for name in names if name in self.rest}
         except ValueError:
             return None
 

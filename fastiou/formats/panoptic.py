@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import zlib
@@ -17,6 +16,7 @@ import numpy as np
 from fastiou.formats.content import read_content
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.images import read_labels
+from fastiou.formats.json_objects import Fields, json_content
 from fastiou.parsing.png_kernels import COLOUR_NUMBERS
 from fastiou.runtime import threads
 from fastiou.typing import Array
@@ -29,6 +29,9 @@ EXPECTED = (
     "COCO's panoptic JSON: an object with annotations, each with image_id, file_name and "
     "segments_info"
 )
+
+#: Where its objects are read.
+READ: Fields = {"annotations": {"segments_info": {}}, "categories": {}}
 
 #: How a PNG begins, and how its first chunk does: 13 bytes of width, height and kind.
 SIGNATURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -83,14 +86,7 @@ def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> P
         It is missing, broken or something else, or there is no such folder.
     """
     data = read_content(path, EXPECTED)
-    try:
-        content = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise FileError(
-            path, f"not JSON: {error.msg} (column {error.colno})", EXPECTED, error.lineno
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise FileError(path, f"cannot be read as JSON ({error})", EXPECTED) from None
+    content = json_content(path, data, EXPECTED, READ, parse_constant=_refuse_constant)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise FileError(path, described(content), EXPECTED)
     categories = content.get("categories")

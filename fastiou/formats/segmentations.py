@@ -16,6 +16,7 @@ import numpy as np
 
 from fastiou.formats.content import Booleans, Integers
 from fastiou.formats.errors import FileError
+from fastiou.formats.json_objects import json_value
 from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_fault, mask_faults
 from fastiou.formats.sizes import Size, are_sizes, mask_size, size_described
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
@@ -450,8 +451,8 @@ def masks_in_text(
         if not has[row]:
             continue
         try:
-            value = json.loads(data[slice(*places[row].tolist())], object_hook=with_arrays)
-        except ValueError:  # a number of thousands of digits
+            value = json_value(data[slice(*places[row].tolist())], with_arrays)
+        except ValueError:  # a number of thousands of digits, or a name twice
             return None
         if not is_needed and is_no_mask(value):
             has[row] = False

@@ -53,8 +53,9 @@ PART = 1 << 22
 #: What seems to stand between two objects of a list.
 BETWEEN = re.compile(rb"\}[ \t\n\r]*(,)[ \t\n\r]*\{")
 
-#: Names of other fields that are kept.
-OTHERS = 64
+#: Names of other fields that are kept. A bit for each tells whether an object has it already, in
+#: the word in which those that are read have theirs.
+OTHERS = 48
 
 #: How to tell which fields any object has, and which all have.
 WAYS = (np.bitwise_or, np.bitwise_and)

@@ -355,6 +355,15 @@ def _is_same(one: int, other: int, size: int) -> bool:
     return True
 
 
+@register_jitable
+def _is_name(text: int, others: Array, other: int, first: int, last: int) -> bool:
+    """Whether one of other names is the same as what stands between two places."""
+    begin = others[other, 0]
+    return others[other, 1] - begin == last - first and _is_same(
+        text + first, text + begin, last - first
+    )
+
+
 def _read_objects(
     text: Array,
     at: int,
@@ -380,8 +389,9 @@ def _read_objects(
     `names`), `kinds` and `columns` (a field's kind, and its first column) int64, (fields,);
     `powers` as `powers_of_ten`; `integers` int64, (I, N); `numbers` float64, (F, N); `fours`
     float64, (B, N, 4); `places` int64, (P, N, 2); `fields` int64, (N,): a bit for each field that
-    an object has; `others` int64, (M, 2): where the names of other fields stand, each once;
-    `nexts` int64, (fields + 1,): which field last stood behind each, behind none for the last.
+    an object has, and behind them one for each other; `others` int64, (M, 2): where the names of
+    other fields stand, each once; `nexts` int64, (fields + 1,): which field last stood behind each,
+    behind none for the last.
 
     `at` is the place of the opening bracket of the list, or of a comma in it. Returns where it
     ended, how many objects there are now, and how many other fields. It ended at the closing
@@ -389,7 +399,7 @@ def _read_objects(
     `stop` on, or with `FAULT`.
     """
     start, table = address(text), address(powers)
-    unknown = 0
+    unknown, other = 0, 0
     opening = byte_at(start, at)
     at = after_blanks(start, at + 1)
     if opening == LIST_OPENED and byte_at(start, at) == LIST_CLOSED:
@@ -428,15 +438,20 @@ def _read_objects(
                 return FAULT, count, unknown
             at = after_blanks(start, at + 1)
             if field < 0:
-                known = False
-                for i in range(unknown):
-                    if others[i, 1] - others[i, 0] == last - first:
-                        known |= _is_same(start + first, start + others[i, 0], last - first)
-                if not known:
+                # Mostly the one behind the last.
+                other = other + 1 if other + 1 < unknown else 0
+                if unknown == 0 or not _is_name(start, others, other, first, last):
+                    other = 0
+                    while other < unknown and not _is_name(start, others, other, first, last):
+                        other += 1
+                if other == unknown:
                     if unknown == len(others) or _has_escapes(start + first, last - first):
                         return FAULT, count, unknown
                     others[unknown, 0], others[unknown, 1] = first, last
                     unknown += 1
+                if found >> (len(ends) + other) & 1:
+                    return FAULT, count, unknown
+                found |= 1 << (len(ends) + other)
                 at = _after_value(start, at)
             elif found >> field & 1:
                 return FAULT, count, unknown

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fastiou.formats import coco_entries
 from fastiou.formats.coco import read_coco_boxes
+from fastiou.formats.coco_columns import coco_columns
 from fastiou.formats.content import BoxFile, Wanted
 from fastiou.formats.errors import FileError
 
@@ -185,3 +186,77 @@ def test_real_files(name: str) -> None:
     if not path.exists():
         pytest.skip("needs real data")
     assert check(gzip.decompress(path.read_bytes()))[0]
+
+
+# ---- names that come twice ---------------------------------------------------------------------
+
+IMAGE = '{"id": 3, "file_name": "a.jpg"}'
+CATEGORY = '{"id": 1, "name": "boat"}'
+ANNOTATION = '{"image_id": 3, "category_id": 1, "id": 7,\n "bbox": [1, 2, 3, 4], "note": 5}'
+
+
+def coco_text(**parts: str) -> str:
+    """A file of a line for each list, parts of which are given."""
+    own = {"image": IMAGE, "category": CATEGORY, "annotation": ANNOTATION, "end": "", **parts}
+    return (
+        f'{{"info": {{"a": 1, "a": 2}},\n"images": [{own["image"]}],\n'
+        f'"categories": [{own["category"]}],\n'
+        f'"annotations": [{ANNOTATION.replace("7", "8")}, {own["annotation"]}]{own["end"]}}}'
+    )
+
+
+def more(text: str, field: str) -> str:
+    """An object with one more field."""
+    return f"{text[:-1]}, {field}}}"
+
+
+TWICE = '"id": 1'
+MASK = '{"size": [9, 9], "counts": [81], "size": [9, 9]}'
+
+#: Texts, and what is told of them where boxes and where masks are read.
+DOUBLED = {
+    "a field that is read": (
+        coco_text(annotation=more(ANNOTATION, '"bbox": [1, 2, 3, 5]')),
+        '6: "bbox" twice in annotations[1], expected each name once in an object',
+    ),
+    "a field that is not read": (
+        coco_text(annotation=more(ANNOTATION, '\n"note": 6')), '7: "note" twice in annotations[1]',
+    ),
+    "in other letters": (
+        coco_text(annotation=more(ANNOTATION, '"\\u0069d": 6')), '6: "id" twice in annotations[1]',
+    ),
+    "a list": (coco_text(end=f',\n"annotations": [{ANNOTATION}]'), '7: "annotations" twice,'),
+    "of an image": (coco_text(image=more(IMAGE, '"id": 3')), '2: "id" twice in images[0]'),
+    "of an image, not read": (
+        coco_text(image=more(IMAGE, '"file_name": 3')), '2: "file_name" twice in images[0]',
+    ),
+    "of a category": (coco_text(category=more(CATEGORY, '"id": 3')), '3: "id" twice in categories'),
+    "a result": (f"[{ANNOTATION},\n{more(ANNOTATION, TWICE)}]", '4: "id" twice in [1],'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOUBLED)
+def test_names_that_come_twice_are_refused_by_both_parsers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    text, message = DOUBLED[name]
+    path = tmp_path / "gt.json"
+    path.write_text(text)
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(coco_entries, "COMPILED_FROM", least)
+        with pytest.raises(FileError) as error:
+            coco_columns(path)
+        assert f"gt.json:{message}" in str(error.value)
+
+
+@pytest.mark.parametrize("least", [0, 1 << 60])
+def test_names_of_masks_that_come_twice_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    """Where masks are read. What is not read may be anything."""
+    path = tmp_path / "gt.json"
+    path.write_text(coco_text(annotation=more(ANNOTATION, f'"segmentation": {MASK}')))
+    monkeypatch.setattr(coco_entries, "COMPILED_FROM", least)
+    assert len(coco_columns(path)) == 2
+    with pytest.raises(FileError, match=r'6: "size" twice in annotations\[1\].segmentation'):
+        coco_columns(path, ("image_id", "category_id"), ("segmentation",))

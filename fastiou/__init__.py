@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from fastiou.relations.index import Index
     from fastiou.relations.mask_sets import boxes_to_masks, merge_masks
     from fastiou.relations.match import Match, match
+    from fastiou.relations.merging import Merged, non_max_merge
     from fastiou.relations.nms import nms
     from fastiou.relations.pairs import Pairs, pairs
     from fastiou.relations.soft_nms import SoftNMS, batched_nms, soft_nms
@@ -92,6 +93,7 @@ __all__ = [
     "Masks",
     "Match",
     "MeanIoU",
+    "Merged",
     "Pairs",
     "PanopticEvaluator",
     "PanopticQuality",
@@ -123,6 +125,7 @@ __all__ = [
     "mean_iou",
     "merge_masks",
     "nms",
+    "non_max_merge",
     "pairs",
     "panoptic_quality",
     "read",
@@ -145,6 +148,7 @@ _HOMES = {
     "Masks": "geometries.masks.mask_set",
     "Match": "relations.match",
     "MeanIoU": "segmentation.confusion",
+    "Merged": "relations.merging",
     "Pairs": "relations.pairs",
     "PanopticEvaluator": "evaluation.panoptic",
     "PanopticQuality": "evaluation.panoptic",
@@ -175,6 +179,7 @@ _HOMES = {
     "mean_iou": "segmentation.confusion",
     "merge_masks": "relations.mask_sets",
     "nms": "relations.nms",
+    "non_max_merge": "relations.merging",
     "pairs": "relations.pairs",
     "panoptic_quality": "evaluation.panoptic",
     "read": "formats.reading",

@@ -152,12 +152,14 @@ def refuse_extremes(where: str, members: Array, fmt: str, metric: str, dtype: An
     geometry = FORMATS[fmt].load()
     members = members if members.dtype.kind in "biu" else members.astype(dtype, copy=False)
     given = Input("boxes", members, members, None, "numpy", None, geometry, fmt)
+    none = given._replace(array=members[:0], source=members[:0])
+    usual, _ = geometry.prepare(none, none, METRICS[metric])
     try:
         columns, _ = geometry.prepare(given, given, METRICS[metric])
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if members.dtype.kind not in "biu" and (
-        columns.exponent or columns.bounds.dtype.itemsize > max(dtype.itemsize, 4)
+        columns.exponent or columns.bounds.dtype != usual.bounds.dtype
     ):
         also = "" if dtype.itemsize > 4 else "; .astype('float64') has a wider range"
         raise ValueError(
@@ -179,11 +181,11 @@ def bounds_of(members: Array, fmt: str) -> Array:
         low, high = numbers[:2], np.maximum(numbers[:2], numbers[2:])
     else:
         sides = np.maximum(numbers[2:4], 0)
-        low = numbers[:2] if fmt in ("xywh", "xywhr") else numbers[:2] - sides / 2
+        low = numbers[:2] if fmt == "xywh" else numbers[:2] - sides / 2
         high = low + sides
-        if len(numbers) == 5:  # whatever its angle
-            middle, reach = (low + high) / 2, np.hypot(*sides) / 2
-            low, high = middle - reach, middle + reach
+        if len(numbers) == 5:  # whatever its angle, about its centre or a corner
+            reach = np.hypot(*sides) / (1 if fmt == "xywhr" else 2)
+            low, high = numbers[:2] - reach, numbers[:2] + reach
     size = 4 if members.dtype.kind == "f" and members.dtype.itemsize <= 4 else 8
     grown = GROWTH[size] * np.abs(numbers).max(axis=0, initial=0)
     return np.concatenate([low - grown, high + grown])

@@ -14,11 +14,21 @@ except ModuleNotFoundError as error:
     raise ImportError(f"fastiou.dask needs: pip install 'fastiou[dask]' ({error})") from None
 
 from fastiou.dask.evaluation import average_precision, by_key, evaluate
-from fastiou.dask.relations import MatchBlocks, PairBlocks, box_iou, match, nms, pairs, topk
+from fastiou.dask.relations import (
+    MatchBlocks,
+    PairBlocks,
+    TopKBlocks,
+    box_iou,
+    match,
+    nms,
+    pairs,
+    topk,
+)
 
 __all__ = [
     "MatchBlocks",
     "PairBlocks",
+    "TopKBlocks",
     "average_precision",
     "box_iou",
     "by_key",

@@ -278,7 +278,7 @@ def read_blocks(
 def check_numbers(sets: Sequence[BlockSet], fmt: str) -> None:
     """Refuse integers of formats that round them by where the others of the set are."""
     for own in sets:
-        if own.empty.dtype.kind in "biu" and FORMATS[fmt].name != "box":
+        if own.empty.dtype.kind in "biu" and fmt in FORMATS and FORMATS[fmt].name != "box":
             raise TypeError(
                 f"boxes as {fmt} must be floats, got {own.empty.dtype}: integers are rounded by "
                 "where all others are"
@@ -308,16 +308,14 @@ class CutSets(NamedTuple):
 def cut_sets(sets: Sequence[BlockSet], fmt: str, metric: str, dtype: Any, count: int) -> CutSets:
     """Cut sets into parts: by their groups, or else by where their members lie."""
     look = delayed(summary_of, pure=True)
-    plan = delayed(plan_of, pure=True)(
-        *(
-            [
-                look(f"block {number} of {name}", block, fmt, metric, np.dtype(dtype).str)
-                for number, block in enumerate(own.blocks)
-            ]
-            for name, own in zip("ab", (*sets, sets[0])[:2], strict=True)
-        ),
-        count,
-    )
+    looked = [
+        [
+            look(f"block {number} of {name}", block, fmt, metric, np.dtype(dtype).str)
+            for number, block in enumerate(own.blocks)
+        ]
+        for name, own in zip("ab", sets, strict=False)
+    ]
+    plan = delayed(plan_of, pure=True)(looked[0], looked[-1], count)
     cut = delayed(split, pure=True, nout=count)
     pieces = []
     for side, own in enumerate(sets):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
@@ -31,7 +31,7 @@ from fastiou.dask.inputs import (
 from fastiou.tables.opened import USUAL
 from fastiou.typing import Array
 
-__all__ = ["MatchBlocks", "PairBlocks", "box_iou", "match", "nms", "pairs", "topk"]
+__all__ = ["MatchBlocks", "PairBlocks", "TopKBlocks", "box_iou", "match", "nms", "pairs", "topk"]
 
 
 def box_iou(
@@ -255,9 +255,9 @@ def pairs(
     values = {"a": a} if b is None else {"a": a, "b": b}
     sets, fmt = read_blocks(values, fmt, groups)
     options: dict[str, Any] = {"threshold": threshold, "metric": metric, "fmt": fmt}
+    check_numbers(sets, fmt)
     other = None if b is None else sets[1].empty
     dtype = fastiou.pairs(sets[0].empty, other, **options).values.dtype
-    check_numbers(sets, fmt)
     count = part_count(parts, sets, by_place=not sets[0].has_keys)
     cut = cut_sets(sets, fmt, metric, dtype, count)
     join = delayed(joins.pairs_of, pure=True)
@@ -274,6 +274,13 @@ def _without_last(found: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(found[:-1])
 
 
+class TopKBlocks(NamedTuple):
+    """The best few of each row, as arrays of Dask, shape (N, k); see `fastiou.TopK`."""
+
+    values: Any
+    indices: Any
+
+
 def topk(
     a: Any,
     b: Any,
@@ -284,7 +291,7 @@ def topk(
     fmt: str = USUAL,
     groups: Any = None,
     parts: int | None = None,
-) -> fastiou.TopK:
+) -> TopKBlocks:
     """Find the best k of `b` for each of `a`, in blocks.
 
     Parameters
@@ -296,9 +303,9 @@ def topk(
 
     Returns
     -------
-    fastiou.TopK
-        `values` and `indices`, shape (N, k), as arrays of Dask with the blocks of `a`; computed,
-        they have the bits of `fastiou.topk`. Sizes in `shape` that are not known are NaN.
+    TopKBlocks
+        `values` and `indices`, shape (N, k), as arrays of Dask with the blocks of `a` that are not
+        empty; computed, they have the bits of `fastiou.topk`.
 
     Raises
     ------
@@ -317,8 +324,8 @@ def topk(
     """
     sets, fmt = read_blocks({"a": a, "b": b}, fmt, groups)
     options: dict[str, Any] = {"k": k, "threshold": threshold, "metric": metric, "fmt": fmt}
-    dtype = fastiou.topk(sets[0].empty, sets[1].empty, **options).values.dtype
     check_numbers(sets, fmt)
+    dtype = fastiou.topk(sets[0].empty, sets[1].empty, **options).values.dtype
     count = part_count(parts, sets, by_place=not sets[0].has_keys)
     cut = cut_sets(sets, fmt, metric, dtype, count)
     best = delayed(joins.best_of, pure=True)
@@ -342,8 +349,7 @@ def topk(
         )
         for place, kind in enumerate((dtype, np.dtype(np.int64)))
     )
-    counts: Any = [np.nan if each.sizes is None else sum(each.sizes) for each in sets]
-    return fastiou.TopK(values, indices, tuple(counts))
+    return TopKBlocks(values, indices)
 
 
 def nms(
@@ -400,8 +406,8 @@ def nms(
         "score_threshold": score_threshold, "max_output": max_output,
     }  # fmt: skip
     own = sets[0]
-    fastiou.nms(own.empty, own.empty_scores, max_total=max_total, **options)
     check_numbers(sets, fmt)
+    fastiou.nms(own.empty, own.empty_scores, max_total=max_total, **options)
     _check_grouped("nms", own)
     count = part_count(parts, sets, by_place=False)
     dtype = fastiou.pairs(own.empty, metric=metric, fmt=fmt).values.dtype
@@ -513,8 +519,8 @@ def match(
     if method == "coco" and asked["scores"] is None:
         asked["scores"] = first.empty_scores
     asked["iscrowd"] = None if iscrowd is None else np.empty(0, np.bool_)
-    dtype = fastiou.match(first.empty, second.empty, **options, **asked).values.dtype
     check_numbers(sets, fmt)
+    dtype = fastiou.match(first.empty, second.empty, **options, **asked).values.dtype
     for own in sets:
         _check_grouped("match", own)
     count = part_count(parts, sets, by_place=False)

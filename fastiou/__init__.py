@@ -6,6 +6,8 @@ The package is built in floors. Imports only go down::
 
     compat      the names of other libraries over these functions; nothing here imports it
     cli         the command
+    dask        relations and evaluation on a cluster; not loaded by `import fastiou`
+    blocks      what one task of a cluster does
     evaluation  scores of detectors, segmenters and trackers
     formats     files of boxes, masks and labels
     relations   the public functions: dense, pairs, topk, match, nms, soft_nms

@@ -409,6 +409,13 @@ def test_examples_run() -> None:
         result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
         assert result.attempted > 3
         assert not result.failed
+    page = Path(__file__).parents[1] / "docs" / "dask.md"
+    if page.exists():  # not where the package is installed
+        result = doctest.testfile(
+            str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+        )
+        assert result.attempted > 20
+        assert not result.failed
 
 
 def ends_once(block: Array, marker: str) -> Array:

@@ -48,12 +48,18 @@ def in_memory(count: int, chunk: int) -> dict[str, Any]:
     ]
     for _ in range(3):  # all forms of the kernels are compiled before
         fastiou.pairs(sets[0][:chunk], sets[1][:chunk], THRESHOLD)
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), time.process_time()
     found = fastiou.pairs(*sets, THRESHOLD)
-    seconds = time.perf_counter() - begin
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - before
     columns = found.to_numpy()
     digests = [hashlib.sha256(column).hexdigest()[:16] for column in columns]
-    return {"seconds": seconds, "peak": peak(), "pairs": len(found), "digests": digests}
+    return {
+        "seconds": seconds,
+        "CPU seconds": cpu,
+        "peak": peak(),
+        "pairs": len(found),
+        "digests": digests,
+    }
 
 
 def on_cluster(count: int, chunk: int, workers: int, limit: str, parts: int) -> dict[str, Any]:
@@ -89,11 +95,13 @@ def on_cluster(count: int, chunk: int, workers: int, limit: str, parts: int) -> 
     ):
         some = [array[: min(count, 200_000)] for array in sets]
         fastiou.dask.pairs(*some, THRESHOLD, parts=2).count().compute()  # compiled before
+        before = sum(client.run(time.process_time).values())
         begin = time.perf_counter()
         found = fastiou.dask.pairs(*sets, THRESHOLD, parts=parts)
         out = Path(folder) / "pairs"
         found.to_dask_dataframe().to_parquet(str(out), write_index=False)
         seconds = time.perf_counter() - begin
+        cpu = sum(client.run(time.process_time).values()) - before
         begin = time.perf_counter()
         pairs = found.count().compute()
         counting = time.perf_counter() - begin
@@ -106,6 +114,7 @@ def on_cluster(count: int, chunk: int, workers: int, limit: str, parts: int) -> 
                 digest.update(table[name].to_numpy())
     return {
         "seconds": seconds,
+        "CPU seconds of workers": cpu,
         "seconds to count": counting,
         "peak": peaks,
         "pairs": int(pairs),

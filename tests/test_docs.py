@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+import fastiou
+
 ROOT = Path(__file__).parents[1]
 #: None in an installed package.
 PAGES = [*ROOT.glob("README.md"), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -146,3 +148,10 @@ def test_every_how_to_is_in_the_list_of_questions() -> None:
             anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
             link = f"how-to/{page.name}#{anchor}"
             assert link in links, f"add - [{heading}]({link}) to docs/how-to.md"
+
+
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="an installed package has no pages")
+def test_every_function_is_in_the_table_of_functions() -> None:
+    table = (ROOT / "docs" / "which-function.md").read_text().partition("Three questions")[0]
+    functions = {name for name in fastiou.__all__ if name.islower() and not name.startswith("_")}
+    assert functions <= set(re.findall(r"\w+", table)), "add a row to docs/which-function.md"

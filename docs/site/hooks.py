@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import posixpath
 import re
@@ -38,14 +39,11 @@ REFERENCE = {
     "Segmentation": ("reference/segmentation.md", ["segmentation"]),
     "Evaluation": ("reference/evaluation.md", ["evaluation"]),
 }
-#: Modules with public names of their own, where they are there.
-MODULES = ["fastiou.compat", "fastiou.dask"]
-WHOLE_MODULE = """# {module}
-
-::: {module}
+#: What is shown of a module with public names of its own.
+MODULE = """::: {module}
     options:
-      show_root_heading: false
-      show_submodules: true
+      show_root_full_path: true
+      show_submodules: false
 """
 
 #: Languages of files that are shown, by their endings.
@@ -81,11 +79,27 @@ def reference() -> dict[str, tuple[str, str]]:
         title: (path, "\n\n".join([f"# {title}", *(f"::: fastiou.{name}" for name in names)]))
         for title, (path, names) in pages.items()
     }
-    for module in MODULES:
-        if importlib.util.find_spec(module) is not None:
-            path = f"reference/{module.partition('.')[2]}.md"
-            texts[module] = (path, WHOLE_MODULE.format(module=module))
+    for package, modules in {"fastiou.compat": compat(), "fastiou.dask": []}.items():
+        if importlib.util.find_spec(package) is not None:
+            parts = [MODULE.format(module=module) for module in [package, *modules]]
+            path = f"reference/{package.partition('.')[2]}.md"
+            texts[package] = (path, "\n".join([f"# {package}\n", *parts]))
     return texts
+
+
+def compat() -> list[str]:
+    """The modules with the names of other libraries: each has a section in `docs/compat.md`."""
+    page = DOCS / "compat.md"
+    headings = re.findall(r"^## (\w+)$", page.read_text() if page.exists() else "", re.MULTILINE)
+    found = []
+    for name in headings:
+        module = f"fastiou.compat.{name}"
+        if importlib.util.find_spec(module) is not None:
+            parts = getattr(importlib.import_module(module), "__all__", [])
+            inner = [f"{module}.{part}" for part in parts]
+            is_package = importlib.util.find_spec(module).submodule_search_locations is not None
+            found += inner if is_package else [module]
+    return found
 
 
 def on_config(config: Any) -> None:
@@ -156,13 +170,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 TUPLE = re.compile(r"<code>\(((?:array|\w+Error)[^<]*)\)</code>")
 
 
-def on_page_content(html: str, page: Any, **_: Any) -> str:
+def on_page_content(html: str, page: Any, files: Files, **_: Any) -> str:
     """The reference: pages that docstrings name become links, and types stand as they are written.
 
     The default of `fmt` is an object of its own, by which a call without it is told from one with.
     """
     if not page.file.src_uri.startswith("reference/"):
         return html
-    html = re.sub(r"<code>docs/([\w/-]+)\.md</code>", r'<a href="../\1.html">\1</a>', html)
+
+    def linked(name: re.Match[str]) -> str:
+        if files.get_file_from_path(f"{name[1]}.md") is None:
+            return name.group()
+        return f'<a href="../{name[1]}.html">{name[1]}</a>'
+
+    html = re.sub(r"<code>docs/([\w/-]+)\.md</code>", linked, html)
     html = TUPLE.sub(lambda kind: f"<code>{kind[1].replace('shape(', 'shape (')}</code>", html)
     return re.sub(r"\bUSUAL\b", f"&quot;{USUAL}&quot;", html)

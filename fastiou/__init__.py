@@ -10,6 +10,7 @@ The package is built in floors. Imports only go down::
     blocks      what one task of a cluster does
     evaluation  scores of detectors, segmenters and trackers
     formats     files of boxes, masks and labels
+    drawing     pictures, with matplotlib
     relations   the public functions: dense, pairs, topk, match, nms, soft_nms
     segmentation  label images, class maps, soft scores
     tables      boxes with scores, keys and ids: names of columns, which keys are groups
@@ -49,6 +50,7 @@ load_tbb()
 
 if TYPE_CHECKING:
     from fastiou.config import show_config
+    from fastiou.drawing import plot
     from fastiou.evaluation.coco_files import evaluate_coco
     from fastiou.evaluation.detection import DetectionEvaluator, average_precision
     from fastiou.evaluation.instances import (
@@ -130,6 +132,7 @@ __all__ = [
     "non_max_merge",
     "pairs",
     "panoptic_quality",
+    "plot",
     "read",
     "remove_small_boxes",
     "show_config",
@@ -184,6 +187,7 @@ _HOMES = {
     "non_max_merge": "relations.merging",
     "pairs": "relations.pairs",
     "panoptic_quality": "evaluation.panoptic",
+    "plot": "drawing",
     "read": "formats.reading",
     "remove_small_boxes": "relations.cleaning",
     "show_config": "config",

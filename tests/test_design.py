@@ -43,6 +43,7 @@ FLOORS = [
     "segmentation",
     "relations",
     "config",
+    "drawing",
     "formats",
     "evaluation",
     "blocks",

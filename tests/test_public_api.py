@@ -61,6 +61,7 @@ WITHOUT: dict[str, dict[str, str]] = {
             "a second for half a million detections; steps are shown by an evaluator's caller",
         ),
         "read": "at the speed of the disk",
+        "plot": "draws no more than can be seen",
         "show_config": "asks for nothing large",
     },
     "device": {
@@ -70,11 +71,12 @@ WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys(EVALUATIONS, EVALUATES),
         "soft_nms": "each step needs the one before; nms(method=...) refuses 'cuda' likewise",
         "read": "a table is on the host",
+        "plot": "matplotlib draws on the host",
         "show_config": "computes nothing",
     },
     "iscrowd": {
         **DENSE,
-        **dict.fromkeys([*CONVERSIONS, "read", "show_config"], NO_SETS),
+        **dict.fromkeys([*CONVERSIONS, "plot", "read", "show_config"], NO_SETS),
         **dict.fromkeys(PIXELS, OBJECTS),
         **dict.fromkeys(EVALUATIONS, IN_TARGET),
         **dict.fromkeys(["nms", "soft_nms"], "within one set none is the truth"),
@@ -97,7 +99,7 @@ NAMES = {
     "labels1 labels2": {"label_iou", "label_overlap"},
     "boxes scores": {"batched_nms"},
     "a scores": {"nms", "soft_nms"},
-    "a b": {"match", "pairs", "topk"},
+    "a b": {"match", "pairs", "plot", "topk"},
     "target pred": {"confusion_matrix", "mean_iou", "instance_matching", "panoptic_quality"},
     # Named by those whose functions they continue.
     "inputs targets": {"soft_iou"},

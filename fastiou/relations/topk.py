@@ -75,8 +75,17 @@ class TopK(Positions):
         (array([0]), array([1]), array([1.]))
         """
         values, indices = (plain_array("best", part) for part in self)
-        rows, ranks = np.nonzero(indices >= 0)
-        return rows, indices[rows, ranks], values[rows, ranks]
+        return _found(values, indices)
+
+    def _first(self, count: int) -> tuple[Array, ...]:
+        parts = (plain_array("best", part[:count]) for part in self)
+        return tuple(part[:count] for part in _found(*parts))
+
+
+def _found(values: Array, indices: Array) -> tuple[Array, Array, Array]:
+    """Rows, columns and values without what fills up."""
+    rows, ranks = np.nonzero(indices >= 0)
+    return rows, indices[rows, ranks], values[rows, ranks]
 
 
 def topk(

@@ -12,6 +12,7 @@ from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_o
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
+from fastiou.arrays.svg import captioned
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.columns import (
@@ -25,6 +26,7 @@ from fastiou.tables.columns import (
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
+from fastiou.tables.pictures import table_picture
 from fastiou.tables.words import in_python
 from fastiou.typing import Array
 
@@ -236,6 +238,12 @@ class BoxTable(Framed):
         if self.unused:
             words.append(f"not used: {', '.join(self.unused)}")
         return f"<BoxTable: {shortened('; '.join(words), 200)}>"
+
+    def _repr_html_(self) -> str:
+        drawn = ""
+        if len(self):
+            drawn = self.masks._repr_html_() if self.boxes is None else table_picture(self)
+        return captioned(repr(self), drawn)
 
     def __getitem__(self, index: Any) -> BoxTable:
         chosen = index if isinstance(index, slice) else _positions(index, len(self))

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.inputs import plain_array
+from fastiou.arrays.svg import SHOWN, captioned, html_table
 from fastiou.runtime.distinct import counted
 from fastiou.tables.frames import Framed
 from fastiou.tables.opened import Source
+from fastiou.tables.pictures import pairs_picture
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
     import scipy.sparse
 
 __all__ = ["Listing", "Positions"]
+
+#: Pairs that a notebook lists.
+LINES = 10
 
 
 class Listing(Framed):
@@ -64,6 +69,29 @@ class Listing(Framed):
         rows, cols, values = self.to_numpy()[:3]
         names = {} if self.source is None else self.source.names(rows, cols)
         return {"rows": rows, "cols": cols, "values": values, **names}
+
+    def _first(self, count: int) -> tuple[Array, ...]:
+        """Rows, columns and values of the first pairs, at least so many where there are so many."""
+        three: Any = self
+        parts = (three.rows, three.cols, three.values)
+        return tuple(plain_array("result", part[:count]) for part in parts)
+
+    def _repr_html_(self) -> str:
+        rows, cols, values = self._first(SHOWN)
+        names = {} if self.source is None else self.source.names(rows, cols)
+        columns = {"rows": rows, "cols": cols, "values": values, **names}
+        listed = html_table({name: column[:LINES].tolist() for name, column in columns.items()})
+        picture = ""
+        if self.source is not None and len(rows):
+            tables = self.source.a, self.source.b
+            if all(table is not None and table.boxes is not None for table in tables):
+                alike = np.ones(len(rows), np.bool_)
+                for values_of_key in self.source.keys.values():
+                    own = values_of_key[rows]
+                    alike &= own == own[0]
+                picture = pairs_picture(*tables, rows, cols, alike)
+        caption = repr(self).partition("\n")[0]
+        return captioned(caption, picture, listed)
 
 
 class Positions(Listing):

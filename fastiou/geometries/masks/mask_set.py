@@ -20,7 +20,8 @@ from fastiou.geometries.masks.packing import (
     padded_words,
     take,
     word_offsets,
-)
+)  # fmt: skip
+from fastiou.geometries.masks.painting import Painted
 from fastiou.geometries.masks.polygons import rasterise
 from fastiou.geometries.masks.run_lengths import (
     RunLengths,
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-class Masks:
+class Masks(Painted):
     """An immutable set of binary masks of one size, as bits.
 
     Of every mask only the words of its bounding box are kept, 64 pixels to a word. Make one by
@@ -488,9 +489,6 @@ class Masks:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<Masks: {len(self):,} of {sides(self._size)}, {memory.human_size(self.nbytes)}>"
 
     def _own_words(self) -> Array:
         return self._words[self._offsets[0] : self._offsets[-1]]

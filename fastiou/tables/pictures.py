@@ -1,0 +1,52 @@
+"""Tables of boxes, and pairs of them, as small pictures for notebooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastiou.arrays.svg import SHOWN, outlines_svg
+from fastiou.geometries.table import FORMATS, convert_members
+from fastiou.typing import Array
+
+__all__ = ["corners", "pairs_picture", "table_picture"]
+
+#: Members among which those of the first group are looked for.
+LOOKED_AT = 10_000
+
+
+def corners(name: str, value: Any, fmt: str) -> Array:
+    """The corners of boxes, rotated boxes and quadrilaterals, float64 of the shape (N, 4, 2).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Other members, or what no geometry reads.
+    """
+    geometry = FORMATS[fmt].load()
+    given = geometry.read(name, value, fmt, batches=False)
+    if fmt != "xyxyxyxy" and "xyxyxyxy" not in geometry.converts:
+        other = FORMATS["xyxyxyxy"].load()
+        if fmt not in other.converts:
+            raise ValueError(f"{name} must be boxes in the plane, got {geometry.plural} ({fmt})")
+    return convert_members(given, "xyxyxyxy").astype(np.float64).reshape(-1, 4, 2)
+
+
+def table_picture(table: Any) -> str:
+    """SVG of the first members of a table that are in the group of its first one."""
+    alike = np.ones(min(len(table), LOOKED_AT), np.bool_)
+    for key in table.grouped or ():
+        values = table.keys[key][:LOOKED_AT]
+        alike &= values == values[0]
+    chosen = np.flatnonzero(alike)[:SHOWN]
+    return outlines_svg([corners("boxes", table.boxes[chosen], table.fmt)])
+
+
+def pairs_picture(a: Any, b: Any, rows: Array, cols: Array, alike: Array) -> str:
+    """SVG of pairs of members, of which those that are `alike` are in one group."""
+    rows, cols = rows[alike][:SHOWN], cols[alike][:SHOWN]
+    first = corners("boxes", a.boxes[rows], a.fmt)
+    second = corners("boxes", b.boxes[cols], b.fmt)
+    links = zip(first.mean(axis=1), second.mean(axis=1), strict=True)
+    return outlines_svg([first, second], links)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from fastiou.evaluation.tracking_result import TrackingMetrics
     from fastiou.formats.reading import read
     from fastiou.geometries.masks.mask_set import Masks
+    from fastiou.geometries.polygons.polygon_set import Polygons
     from fastiou.relations.cleaning import clip_boxes, remove_small_boxes
     from fastiou.relations.conversions import box_area, box_convert, masks_to_boxes
     from fastiou.relations.dense import (
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from fastiou.relations.merging import Merged, non_max_merge
     from fastiou.relations.nms import nms
     from fastiou.relations.pairs import Pairs, pairs
+    from fastiou.relations.polygon_scores import polygon_iou
     from fastiou.relations.soft_nms import SoftNMS, batched_nms, soft_nms
     from fastiou.relations.topk import TopK, topk
     from fastiou.segmentation.colors import labels_from_colors
@@ -101,6 +103,7 @@ __all__ = [
     "Pairs",
     "PanopticEvaluator",
     "PanopticQuality",
+    "Polygons",
     "SoftNMS",
     "TopK",
     "TrackingEvaluator",
@@ -133,6 +136,7 @@ __all__ = [
     "pairs",
     "panoptic_quality",
     "plot",
+    "polygon_iou",
     "read",
     "remove_small_boxes",
     "show_config",
@@ -157,6 +161,7 @@ _HOMES = {
     "Pairs": "relations.pairs",
     "PanopticEvaluator": "evaluation.panoptic",
     "PanopticQuality": "evaluation.panoptic",
+    "Polygons": "geometries.polygons.polygon_set",
     "SoftNMS": "relations.soft_nms",
     "TopK": "relations.topk",
     "average_precision": "evaluation.detection",
@@ -188,6 +193,7 @@ _HOMES = {
     "pairs": "relations.pairs",
     "panoptic_quality": "evaluation.panoptic",
     "plot": "drawing",
+    "polygon_iou": "relations.polygon_scores",
     "read": "formats.reading",
     "remove_small_boxes": "relations.cleaning",
     "show_config": "config",

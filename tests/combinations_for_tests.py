@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from boxes_for_tests import Array, random_boxes
 from masks_for_tests import random_masks
+from polygons_for_tests import star
 
 import fastiou
-from fastiou import reference
+from fastiou import reference, reference_polygons
 from fastiou.geometries.table import ROWS
 
 
@@ -41,6 +42,23 @@ def quadrilaterals(rng: np.random.Generator, count: int) -> Array:
     return corners.reshape(count, 8)
 
 
+def polygons(rng: np.random.Generator, count: int) -> list[list[Array]]:
+    """Rings around points, some with a hole, and some with a part beside them."""
+    found = []
+    for centre in 20 * rng.random((count, 2)):
+        rings = [star(rng, int(rng.integers(3, 20)), centre, 8)]
+        if rng.random() < 0.3:
+            rings.append(star(rng, 5, centre + 10 * (rng.random() < 0.5), 1))
+        found.append(rings)
+    return found
+
+
+#: What makes a set of what `Sample.make` makes.
+SETS: dict[str, Callable[[Any], Any]] = {
+    "mask": fastiou.Masks.from_dense,
+    "polygon": fastiou.Polygons,
+}
+
 SAMPLES = {
     "box": Sample(
         "xyxy",
@@ -65,6 +83,12 @@ SAMPLES = {
         lambda rng, count: random_masks(rng, count, (30, 40)),
         lambda a, b, metric: reference.mask_iou(a, b, metric=metric),
     ),
+    "polygon": Sample(
+        "xyxy",
+        polygons,
+        lambda a, b, metric: reference_polygons.polygon_iou(a, b, metric=metric),
+        1e-12,
+    ),
 }
 
 GEOMETRIES_AND_METRICS = [(row.name, metric) for row in ROWS for metric in row.load().metrics()]
@@ -73,6 +97,8 @@ GEOMETRIES_AND_METRICS = [(row.name, metric) for row in ROWS for metric in row.l
 def dense(sample: Sample, a: Any, b: Any, **options: Any) -> Array:
     if isinstance(a, fastiou.Masks):
         return fastiou.mask_iou(a, b, **options)
+    if isinstance(a, fastiou.Polygons):
+        return fastiou.polygon_iou(a, b, **options)
     return fastiou.box_iou(a, b, fmt=sample.fmt, **options)
 
 
@@ -91,7 +117,7 @@ def case_of(rng: np.random.Generator, geometry: str, metric: str, sizes: tuple[i
     """Scores are those of the dense result on the CPU, which is compared with the oracle here."""
     sample = SAMPLES[geometry]
     given = [sample.make(rng, size) for size in sizes]
-    a, b = map(fastiou.Masks.from_dense, given) if geometry == "mask" else given
+    a, b = map(SETS[geometry], given) if geometry in SETS else given
     scores = dense(sample, a, b, metric=metric, device="cpu")
     expected = sample.oracle(*given, metric)
     np.testing.assert_allclose(scores, expected, rtol=0, atol=sample.tolerance * expected.max())

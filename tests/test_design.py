@@ -31,6 +31,7 @@ FLOORS = [
     "typing",
     "metrics",
     "reference",
+    "reference_polygons",
     "runtime",
     "parsing",
     "geometry",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import Input
 from fastiou.runtime import gpu_arrays
 from fastiou.runtime.gpu_arrays import GpuArray
+
+if TYPE_CHECKING:
+    from fastiou.geometry import Geometry
 
 __all__ = ["check_device", "compute", "gpu_of"]
 
@@ -70,11 +73,15 @@ def gpu_of(inputs: Sequence[Input]) -> GpuArray | None:
     return None if first is None else first.gpu
 
 
-def check_device(device: str) -> None:
+def check_device(device: str, geometry: Geometry) -> None:
     """Raise a ValueError unless the argument `device` is known, and a RuntimeError without a GPU.
 
     It comes before any other work, so that a forced GPU is not missed late.
     """
     check_choice("device", device, ("auto", "cpu", "cuda"))
+    if device == "cuda" and geometry.on_cpu_alone:
+        raise ValueError(
+            f"device='cuda' cannot be used: {geometry.plural} are computed on the CPU alone"
+        )
     if device == "cuda" and (problem := gpu_arrays.problem()) is not None:
         raise RuntimeError(f"device='cuda' cannot be used: {problem}")

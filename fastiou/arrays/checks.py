@@ -19,6 +19,7 @@ __all__ = [
     "axis_numbers",
     "check_choice",
     "check_one_shape",
+    "chosen_members",
     "crowd_array",
     "finite_number",
     "flag_array",
@@ -215,3 +216,33 @@ def refuse_infinite(given: Input) -> None:
         f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
         "coordinates must be finite, or NaN for a missing box"
     )
+
+
+def chosen_members(index: Any, count: int, plural: str) -> Array:
+    """An index into a set of so many: an integer, or integers in one dimension, none negative.
+
+    Booleans become the numbers of those that are true.
+    """
+    try:
+        chosen = np.asarray(index)
+    except (ValueError, TypeError, RuntimeError):  # a list of lists of several lengths
+        chosen = np.array(None)
+    if chosen.dtype == np.bool_:
+        if chosen.shape != (count,):
+            raise IndexError(
+                f"booleans that choose among {count} {plural} must have the shape ({count},), got "
+                f"{chosen.shape}"
+            )
+        return np.flatnonzero(chosen)
+    if chosen.shape == (0,):
+        return np.empty(0, np.int64)
+    if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
+        raise IndexError(
+            f"{plural} are chosen by an integer, a slice, integers or booleans in one dimension, "
+            f"got {described(index)}"
+        )
+    wrong = (chosen < -count) | (chosen >= count)
+    if wrong.any():
+        raise IndexError(f"index {int(chosen[wrong].flat[0])} is out of range for {count} {plural}")
+    chosen = chosen.astype(np.int64)
+    return np.where(chosen < 0, chosen + count, chosen)

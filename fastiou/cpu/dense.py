@@ -40,6 +40,7 @@ from fastiou.typing import Array
 
 __all__ = [
     "BLOCK_ROWS",
+    "LINE",
     "TILE_BYTES",
     "DenseKernels",
     "aligned_filler",

@@ -77,6 +77,7 @@ add_row(
 )
 add_row(Row("quadrilateral", "fastiou.geometries.quadrilaterals", {"xyxyxyxy": 8}))
 add_row(Row("mask", "fastiou.geometries.masks.masks", {}))
+add_row(Row("polygon", "fastiou.geometries.polygons.polygons", {}))
 
 
 def geometry_of(fmt: str, *values: Any) -> Geometry:

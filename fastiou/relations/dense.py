@@ -12,7 +12,7 @@ from fastiou.arrays import backends
 from fastiou.arrays.checks import check_choice, crowd_array, true_or_false
 from fastiou.arrays.dense_result import DenseResult
 from fastiou.arrays.inputs import Input, hand_back, result_dtype
-from fastiou.cpu.dense import count_tiles, dense_kernels
+from fastiou.cpu.dense import LINE, count_tiles, dense_kernels
 from fastiou.geometries.masks.masks import MASK
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import Columns, Geometry, unmagnify
@@ -29,6 +29,7 @@ __all__ = [
     "distance_box_iou",
     "generalized_box_iou",
     "mask_iou",
+    "score_sets",
 ]
 
 
@@ -150,7 +151,7 @@ def box_iou(
     asked = opened(names, boxes1, boxes2, fmt, by_keys=False, boxes_only=True)
     boxes1, boxes2, fmt = asked[:3]
     geometry = geometry_of(fmt)
-    return _score(
+    return score_sets(
         "box_iou", geometry, names, boxes1, boxes2, fmt, metric, aligned, iscrowd, out, device
     )
 
@@ -210,7 +211,7 @@ def mask_iou(
     check_choice("metric", metric, MASK.metrics())
     names = "masks1", "masks2"
     masks1, masks2 = opened_masks(names, masks1, masks2)
-    return _score(
+    return score_sets(
         "mask_iou", MASK, names, masks1, masks2, "", metric, aligned, iscrowd, out, device
     )
 
@@ -269,7 +270,7 @@ def _fill_plain(boxes1: Array, boxes2: Array, fmt: str, metric: str, out: Array 
     return out
 
 
-def _score(
+def score_sets(
     function: str,
     geometry: Geometry,
     names: tuple[str, str],
@@ -285,7 +286,7 @@ def _score(
     """What a public function of these `names` of arguments returns."""
     chosen = check_metric(metric, geometry)
     aligned = true_or_false("aligned", aligned)
-    backends.check_device(device)
+    backends.check_device(device, geometry)
     set1, set2 = read_sets(geometry, names, a, b, fmt, batches=True)
     if iscrowd is None and out is None and device != "cuda":
         scores = _few(set1, set2, fmt, metric, aligned)
@@ -529,8 +530,11 @@ class _Job:
         self, metric: Metric, columns1: Columns, columns2: Columns, scores: Array
     ) -> None:
         kernel = dense_kernels(self._geometry, metric).aligned
-        for first, last, work in steps.ranges(len(scores), self._geometry.cost(columns2)):
-            threads.run(kernel, work, *columns1[:2], *columns2[:2], scores, first, last)
+        # The kernel computes whole lines.
+        lines, each = -(-len(scores) // LINE), LINE * self._geometry.cost(columns2)
+        for first, last, work in steps.ranges(lines, each):
+            begin, end = first * LINE, min(last * LINE, len(scores))
+            threads.run(kernel, work, *columns1[:2], *columns2[:2], scores, begin, end)
 
     # ---- the same on a GPU ---------------------------------------------------------------------
 

@@ -252,7 +252,7 @@ def suppress(
     scores = arguments.scores(scores, names.a)
     geometry = geometry_of(fmt, a)
     score = check_metric(metric, geometry)
-    backends.check_device(device)
+    backends.check_device(device, geometry)
     set1 = geometry.read(names.a, a, fmt, batches=False)
     count = set1.size
     values = score_of_each(scores, count, names.a)

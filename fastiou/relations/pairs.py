@@ -184,7 +184,7 @@ def pairs(
     a, b, fmt, groups, source = opened(("a", "b"), a, b, fmt, groups)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
-    backends.check_device(device)
+    backends.check_device(device, geometry)
     report, finish = progress_callback(progress)
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     minimum = threshold_number(threshold, chosen.maximum)

@@ -174,7 +174,7 @@ def topk(
     a, b, fmt, groups, source = opened(("a", "b"), a, b, fmt, groups)
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
-    backends.check_device(device)
+    backends.check_device(device, geometry)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; topk(a, a, k + 1) finds each itself")
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)

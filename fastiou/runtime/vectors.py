@@ -26,6 +26,7 @@ __all__ = [
     "heap_rows",
     "int32_at",
     "int64_at",
+    "never_inlined",
     "prefer_widest_vectors",
     "prefetch",
     "spread",
@@ -367,6 +368,17 @@ def always_inlined(typingctx: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def never_inlined(typingctx: Any) -> Any:
+    """Have LLVM compile the enclosing function once, however often a kernel calls it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
         return context.get_dummy_value()
 
     return types.void(), codegen

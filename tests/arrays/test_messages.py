@@ -259,7 +259,7 @@ def test_lists_beyond_memory_are_told_in_words(monkeypatch: pytest.MonkeyPatch) 
         ("fastiou.relations.index.KeyTable", "groups", lambda: fastiou.Index(BOX, groups=["a"])),
         ("fastiou.geometries.masks.run_lengths._offsets", "entries",
          lambda: fastiou.Masks.from_rle([{"size": [1, 1], "counts": [1]}])),
-        ("fastiou.geometries.masks.polygons._rings", "polygons",
+        ("fastiou.geometries.masks.polygons.rings_of_each", "polygons",
          lambda: fastiou.Masks.from_polygons(POLYGON, (4, 4))),
         ("fastiou.geometries.masks.mask_set.write_run_lengths", "run lengths of masks",
          fastiou.Masks.from_dense(MASK).to_rle),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.arrays.checks import chosen_members
 from fastiou.arrays.inputs import Input, hand_back, label_image
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.dense_masks import read_dense
@@ -445,31 +446,7 @@ class Masks(Painted):
                     self._areas[first:last],
                 )
             return self._taken(np.arange(len(self))[index])
-        try:
-            chosen = np.asarray(index)
-        except (ValueError, TypeError, RuntimeError):  # a list of lists of several lengths
-            chosen = np.array(None)
-        if chosen.dtype == np.bool_:
-            if chosen.shape != (len(self),):
-                raise IndexError(
-                    f"booleans that choose among {len(self)} masks must have the shape "
-                    f"({len(self)},), got {chosen.shape}"
-                )
-            return self._taken(np.flatnonzero(chosen))
-        if chosen.shape == (0,):
-            return self[:0]
-        if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
-            raise IndexError(
-                "masks are chosen by an integer, a slice, integers or booleans in one dimension, "
-                f"got {described(index)}"
-            )
-        wrong = (chosen < -len(self)) | (chosen >= len(self))
-        if wrong.any():
-            raise IndexError(
-                f"index {int(chosen[wrong].flat[0])} is out of range for {len(self)} masks"
-            )
-        chosen = chosen.astype(np.int64)
-        chosen = np.where(chosen < 0, chosen + len(self), chosen)
+        chosen = chosen_members(index, len(self), "masks")
         return self[int(chosen) : int(chosen) + 1] if chosen.ndim == 0 else self._taken(chosen)
 
     def _taken(self, chosen: Array) -> Masks:

@@ -15,7 +15,7 @@ from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.words import described
 from fastiou.typing import Array
 
-__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise", "rasterise_corners"]
+__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "rasterise", "rasterise_corners", "rings_of_each"]
 
 
 #: Largest absolute coordinate: no image is larger, and five times as much is far from overflow.
@@ -65,7 +65,7 @@ def rasterise(
         The outlines would not fit in memory.
     """
     size = image_size("size", size)
-    rings, first = _rings(name, polygons)
+    rings, first = rings_of_each(name, polygons)
     lengths = np.fromiter((len(ring) for ring in rings), np.int64, len(rings))
     cuts = np.zeros(len(rings) + 1, np.int64)
     np.cumsum(lengths, out=cuts[1:])
@@ -188,7 +188,7 @@ def _is_ring_of_points(mask: Any) -> bool:
     return all(map(_is_point, mask))
 
 
-def _rings(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]]:
+def rings_of_each(name: str, polygons: Any) -> tuple[list[Array], npt.NDArray[np.int64]]:
     """The rings of all masks as arrays (k, 2), and which are the first of each mask."""
     if not _is_sequence(polygons):
         raise TypeError(

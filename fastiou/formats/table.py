@@ -38,6 +38,7 @@ from fastiou.formats.content import (
     kind_of,
     read_content,
 )
+from fastiou.formats.doubts import doubt
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import read_folder
 from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
@@ -154,6 +155,13 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
         if fits:
             return fits
     return ["csv"]
+
+
+def _doubt(data: bytes, formats: list[str]) -> tuple[str, str] | None:
+    """What rows of text could be besides a format that they fit."""
+    if {"yolo", "yolo-seg", "mot"}.isdisjoint(formats):
+        return None
+    return doubt(sample_of(data), formats)
 
 
 def _row_format(layout: RowLayout) -> Format:
@@ -380,6 +388,9 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
     # Integers in .npy that cannot be boxes are labels.
     is_open = could_be_boxes(data, wanted)
     fits = [row for row in fits if row.name != "npy" or is_open or FORMATS["labels"] not in fits]
+    in_doubt = None if kind != "text" else _doubt(data, [row.name for row in fits])
+    if in_doubt is not None:
+        raise FileError(path, *in_doubt)
     if len(fits) > 1:
         names = " or ".join(row.name for row in fits)
         raise FileError(path, f"this could be {names}", f"the one meant: --format {names}")

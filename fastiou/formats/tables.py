@@ -49,8 +49,8 @@ from fastiou.typing import Array
 __all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader", "row_texts"]
 
 
-#: What the column of ids is called among the keys; no key is called so.
-ID = "\0id"
+#: What the columns of ids and of frames are called among the keys; no key is called so.
+ID, FRAME = "\0id", "\0frame"
 
 
 #: Formats that have a row of text for each box.
@@ -146,7 +146,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
         fit = [row.format for row in LAYOUTS_OF_ROWS if row.takes(width) and not row.named]
         known = f", or --format {' or '.join(fit)}" if fit else ""
         expected = (
-            f"{count + wanted.scored} ({what}), {6 + wanted.scored} or more that begin with frame "
+            f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
             f"and track, a header that names the columns{known}"
         )
         raise FileError(path, f"{_columns(width)} of numbers", expected, sample.line)
@@ -207,8 +207,11 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         keys: dict[str, tuple[int, ...]] = {
             key: (told[key],) for key in chosen_keys(path, known, wanted.by) if key in told
         }
-        if wanted.ids and layout.id is not None:
+        has_rule = layout.format == "mot" and not wanted.format_told
+        if (wanted.ids or has_rule) and layout.id is not None and layout.id < width:
             keys[ID] = (layout.id,)
+        if has_rule:
+            keys[FRAME] = (layout.keys["image"],)
         score = (layout.score,) if layout.score < width else ()
         marks = () if sample.numbers is None or not score else sample.numbers[:, layout.score]
         return _Table(
@@ -226,6 +229,8 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             file = replace(
                 file, notes=(*file.notes, f"{count:,} {rows} DontCare, {rule}: taken along")
             )
+        if FRAME in file.keys:
+            file = _with_tracks_checked(file, data, wanted)
         if layout.format == "dota-results" and (wanted.by is None or "category" in wanted.by):
             file = _with_class_of_name(file, wanted)
         if not wanted.format_told:
@@ -259,6 +264,34 @@ def _with_class_of_name(file: BoxFile, wanted: Wanted) -> BoxFile:
             raise FileError(file.path, "no class in the name of the file", "Task1_CLASS.txt")
         return file
     return replace(file, keys=file.keys | {"category": np.full(len(file), found[1])})
+
+
+def _with_tracks_checked(file: BoxFile, data: bytes, wanted: Wanted) -> BoxFile:
+    """The file with the ids that were asked for; a track is at one place in a frame.
+
+    Raises
+    ------
+    FileError
+        One is at two: rather a class stands there.
+    """
+    frames, ids = file.keys[FRAME], file.ids
+    assert ids is not None
+    tracks = np.flatnonzero(ids > 0)  # what is only detected has -1 or 0
+    order = tracks[np.lexsort((ids[tracks], frames[tracks]))]
+    again = (np.diff(frames[order]) == 0) & (np.diff(ids[order]) == 0)
+    if again.any():
+        rows = order[1:][again]
+        row = int(rows.min())
+        found = f"id {ids[row]} again in frame {frames[row]}"
+        expected = "one box of each track in a frame, as mot has (--format mot takes it, a header "
+        expected += "may name the columns)"
+        raise FileError(file.path, found, expected, line_of(data, "mot", row))
+    return replace(
+        file,
+        ids=ids if wanted.ids else None,
+        keys={key: values for key, values in file.keys.items() if key != FRAME},
+        columns={key: told for key, told in file.columns.items() if key != FRAME},
+    )
 
 
 def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:
@@ -426,14 +459,15 @@ def _is_rectangular(data: bytes, table: _Table) -> bool:
 
 
 def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
-    texts: dict[int, list[str]] = {column: [] for _, column in table.key_columns}
+    key_of = {column: key for key, column in table.key_columns}  # each column but once
+    texts: dict[int, list[str]] = {column: [] for column in key_of}
     numbers: list[float] = []
     scores: list[float] = []
     for line, cells in table.sample.rows(data):
         if len(cells) not in table.widths:
             expected = " or ".join(map(str, table.widths))
             raise FileError(path, _columns(len(cells)), expected, line)
-        for key, column in table.key_columns:
+        for column, key in key_of.items():
             cell = cells[column].strip()
             _check_key(path, table, key, line, column, cell)
             texts[column].append(cell)

@@ -25,6 +25,7 @@ __all__ = [
     "Sample",
     "Tail",
     "cells_of",
+    "fits_in_image",
     "has_classes_later",
     "is_mot_or_corners",
     "is_yolo",
@@ -39,6 +40,9 @@ SAMPLE_BYTES, SAMPLE_ROWS = 1 << 16, 200
 
 #: So many rows that are all whole are no measurements.
 MANY_ROWS = 20
+
+#: The most numbers that MOT has in a row; others may follow where the last three are -1.
+MOST_MOT = 10
 
 #: A number with a comma in place of a point, and the first line by which Excel tells delimiters.
 COMMA = re.compile(r"[-+]?\d*,\d+")
@@ -325,7 +329,8 @@ def _looks_like_mot(sample: Sample) -> bool:
     sides = rows[:, 4:6]
     # Neither the score and class of other formats nor anything normalized is a size.
     return (
-        all(
+        (rows.shape[1] <= MOST_MOT or (rows[:, 7:MOST_MOT] == -1).all())
+        and all(
             whole_number_in(cell) is not None
             for row in sample.cells[: len(rows)]
             for cell in row[:2]
@@ -435,9 +440,19 @@ def is_yolo(sample: Sample) -> bool:
     Some may be wrong: the reader, which knows the lines, says which.
     """
     rows = sample.numbers
-    if rows is None or sample.delimiter is not None or rows.shape[1] not in (5, 6):
+    if rows is None or sample.delimiter is not None or rows.shape[1] not in (5, 6, 7):
         return False
-    return bool(np.count_nonzero(classes_come_first(rows)) > len(rows) / 2)
+    if rows.shape[1] == 7 and not (_are_whole(rows[:, 6], 0) and fits_in_image(rows[:, 1:5])):
+        return False  # a triangle
+    return bool(np.count_nonzero(classes_come_first(rows[:, :6])) > len(rows) / 2)
+
+
+def fits_in_image(boxes: Floats) -> bool:
+    """Whether normalized boxes, (n, 4) as cxcywh, lie within the image, but for a hundredth."""
+    centres, sides = boxes[:, :2], boxes[:, 2:]
+    return _are_within(centres - sides / 2, -0.01, 1.01) and _are_within(
+        centres + sides / 2, -0.01, 1.01
+    )
 
 
 def score_comes_second(sample: Sample) -> bool:
@@ -449,13 +464,7 @@ def score_comes_second(sample: Sample) -> bool:
     if rows is None or rows.shape[1] != 6:
         return False
 
-    def inside(boxes: Floats) -> bool:
-        centres, sides = boxes[:, :2], boxes[:, 2:]
-        return _are_within(centres - sides / 2, -0.01, 1.01) and _are_within(
-            centres + sides / 2, -0.01, 1.01
-        )
-
-    return not inside(rows[:, 1:5]) and inside(rows[:, 2:6])
+    return not fits_in_image(rows[:, 1:5]) and fits_in_image(rows[:, 2:6])
 
 
 def _is_kitti(sample: Sample, name: int) -> bool:
@@ -533,8 +542,8 @@ LAYOUTS_OF_ROWS = (
         (2, 3, 4, 5), 6, (10,), lambda sample: _is_visdrone(sample, 2), id=1, flags=True,
     ),
     RowLayout(
-        "yolo", "cxcywh", ("class", "cx", "cy", "w", "h", "score"), {"category": 0},
-        (1, 2, 3, 4), 5, (5, 6), is_yolo,
+        "yolo", "cxcywh", ("class", "cx", "cy", "w", "h", "score", "id"), {"category": 0},
+        (1, 2, 3, 4), 5, (5, 6, 7), is_yolo, id=6,
     ),
     RowLayout(
         "kitti", "xyxy", KITTI, {"category": 0}, (4, 5, 6, 7), 15, (15, 16),

@@ -99,7 +99,7 @@ def test_what_is_expected_names_the_numbers(tmp_path):
     (tmp_path / "boxes.csv").write_text(text(BOXES[:, :4]))
     for name, message in (
         ("boxes.npz", ":boxes: shape (4, 4), dtype float64, expected numbers of shape (N, 5)"),
-        ("boxes.csv", ":1: 4 columns of numbers, expected 5 (boxes), 6 or more"),
+        ("boxes.csv", ":1: 4 columns of numbers, expected 5 (boxes), 6 to 10"),
     ):
         result = run("match", tmp_path / name, tmp_path / name, "--boxes", "cxcywhr")
         assert result.stderr.startswith(f"fastiou: {tmp_path / name}{message}")

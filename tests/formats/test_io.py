@@ -204,7 +204,7 @@ def test_every_float_and_group_survives_the_round_trip(tmp_path, boxes, groups):
 def test_other_detections_are_not_taken_for_mot(tmp_path, content):
     path = tmp_path / "detections.txt"
     path.write_bytes(content)
-    with pytest.raises(FileError, match=r"expected 4 \(boxes\), 6 or more .* --format mot"):
+    with pytest.raises(FileError, match=r"expected 4 \(boxes\), 6 to 10 .* --format mot"):
         read_boxes(path)
     assert read_boxes(path, format="mot", by=()).format == "mot"
 
@@ -330,7 +330,7 @@ BAD = {
     ),
     "frame is NaN": (HEADER + b"nan,0,0,1,1\n", ":2: column 1 (frame) holds 'nan', expected"),
     "frame too large": (HEADER + b"9223372036854775808,0,0,1,1\n", ":2: column 1 (frame) holds"),
-    "five columns": (b"1,2,3,4,5\n", ":1: 5 columns of numbers, expected 4 (boxes), 6 or more"),
+    "five columns": (b"1,2,3,4,5\n", ":1: 5 columns of numbers, expected 4 (boxes), 6 to 10"),
     "three columns": (b"\n1 2 3\n", ":2: 3 columns of numbers, expected 4"),
     "words": (
         b"hello world\n",

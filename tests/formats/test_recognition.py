@@ -90,8 +90,8 @@ def test_a_fifth_number_is_a_score_only_if_it_can_be(tmp_path: Path) -> None:
 
 
 def test_sizes_of_later_rows_are_checked_and_the_line_is_told(tmp_path: Path) -> None:
-    good = "1,1,10,20,30,40,1\n"
-    content = good * 300 + "\n" + "2,1,10,20,-30,40,1\n" + good
+    good = [f"{frame},1,10,20,30,40,1\n" for frame in range(302)]
+    content = "".join(good[:300]) + "\n" + "400,1,10,20,-30,40,1\n" + good[300]
     with pytest.raises(FileError, match=r":302: box 301 is 10, 20, -30, 40, .*--format"):
         read(tmp_path, content)
     assert len(read(tmp_path, content, format="mot")) == 302
@@ -134,3 +134,95 @@ def test_six_numbers_of_two_meanings_are_told_so(tmp_path: Path, between: str, r
     with pytest.raises(FileError, match=words):
         read(tmp_path, text)
     assert read(tmp_path, text, format="mot").format == "mot"
+
+
+#: Rows that fit one format and could be another, and what is said of them.
+DOUBTFUL = {
+    "yolo, track": ("0 0.5 0.5 0.2 0.2 0.9 1\n", "class, cx, cy, w, h, score, id .*--format yolo,"),
+    "yolo-seg, track": (
+        "0 0.681 0.485 0.670 0.487 0.676 0.487 0.60 0.5 0.95 1\n",
+        "outlines with a score and an id behind them, expected --format yolo-seg",
+    ),
+    "pose": ("0 .5 .5 .2 .2" + " .4 .4" * 17 + "\n", "yolo-pose"),
+    "pose, landmarks": ("0 .5 .5 .2 .2 .45 .45 .55 .45 .5 .5 .46 .55 .54 .55\n", "yolo-pose"),
+    "pose, visible": ("0 .5 .5 .2 .2" + " .45 .45 .9" * 4 + "\n", "yolo-pose"),
+    "pose, score": (
+        "0 .5 .5 .4 .8"
+        + "".join(f" {0.4 + n % 5 / 25} {0.3 + n % 3 / 6} .9" for n in range(17))
+        + " .8\n",
+        "yolo-pose",
+    ),
+    "corners, class last": (
+        "10 12 60 12 60 40 10 40 3 0\n20 30 80 30 80 70 20 70 1 0\n",
+        "10 numbers a row: four corners and a class .*--format mot, --format dota .*yolo-obb",
+    ),
+    "corners, tilted": ("2753 2408 2861 2385 2888 2468 2805 2502 3 0\n", "four corners"),
+    "corners, at the edge": ("10 12 60 12 60 40 0 40 3 0\n", "four corners"),
+    "corners, no mark": ("10 12 60 12 60 40 10 40 3\n", "9 numbers a row: four corners"),
+    "corners, class first": ("0 10 12 60 12 60 40 10 40\n", "9 numbers a row: four corners"),
+    "corners, class and score": ("0 10 12 60 12 60 40 10 40 0.9\n", "four corners"),
+    "frame, class": (
+        "1,2,10,20,110,120,0.9\n1,2,12,20,110,120,0.8\n",
+        ":2: id 2 again in frame 1, expected one box of each track in a frame, as mot has",
+    ),
+    "frame, class 0": (
+        "1,0,10,20,110,120,0.9\n1,0,12,20,110,120,0.8\n",
+        "frame, class, x1, y1, x2, y2, score",
+    ),
+    "batch, corners": (
+        "0,258,41,606,285,1,0.93\n0,214,41,562,285,2,0.88\n",
+        "image, x1, y1, x2, y2, class, score, or a track .*--format mot, or a header",
+    ),
+    "regions": ("1,0,593,43,174,190,0,0,0,0\n2,0,592,43,174,189,0,0,0,0\n", "visdrone-vid"),
+    "occlusion": ("1,1,10,20,30,40,1,1,0\n2,1,12,20,30,40,1,1,0\n", "occlusion and class"),
+    "anchors": ("10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198\n", "16 columns"),
+    "corners of yolo": (
+        "0 0.1 0.2 0.6 0.7\n1 0.3 0.4 0.9 0.8\n",
+        "as class, x1, y1, x2, y2 none, expected a first line that names the columns .*yolo",
+    ),
+    "corners of yolo, score": ("0 0.1 0.2 0.6 0.7 0.9\n1 0.3 0.4 0.9 0.8 0.8\n", "x1, y1, x2"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_could_be_another_format_is_not_guessed(tmp_path: Path, name: str) -> None:
+    content, words = DOUBTFUL[name]
+    for options in ({}, {"scores_if_there": True, "ids": True}):
+        with pytest.raises(FileError, match=words):
+            read(tmp_path, content, **options)
+
+
+def test_the_format_decides_what_rows_are(tmp_path: Path) -> None:
+    content = DOUBTFUL["yolo, track"][0]
+    file = read(tmp_path, content, format="yolo", ids=True, scored=True)
+    assert (file.boxes.tolist(), file.ids.tolist()) == ([[0.5, 0.5, 0.2, 0.2]], [1])
+    assert file.scores.tolist() == [0.9]
+    assert read(tmp_path, "0 0.5 0.5 0.2 0.2 0.9 12\n").format == "yolo"  # no coordinate
+    assert read(tmp_path, content, format="yolo-seg").boxes.tolist() == [[0.2, 0.2, 0.9, 1]]
+    content = DOUBTFUL["corners, class last"][0]
+    assert read(tmp_path, content, format="dota").keys["category"].tolist() == ["3", "1"]
+    content = DOUBTFUL["corners, class first"][0]
+    assert read(tmp_path, content, format="yolo-obb").keys["category"].tolist() == [0]
+    content = DOUBTFUL["frame, class"][0]
+    assert len(read(tmp_path, content, format="mot")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "format_"),
+    [
+        ("0 0.1 0.1 0.5 0.1 0.3 0.5\n", "yolo-seg"),  # a triangle; as a box it leaves the image
+        ("0 .2 .2 .3 .2 .31 .25 .3 .3 .2 .31 .19 .25\n", "yolo-seg"),
+        ("0 .2 1 .3 1 .31 .8 .3 .7 .2 .8 .19 1\n", "yolo-seg"),  # at the edge of the image
+        ("1,1,912,484,97,109,0,7,1\n", "mot"),
+        ("1,1,199,813,140,268,1,1,0.83908\n", "mot"),
+        ("1,2,900,20,100,200,1,1,1\n", "mot"),
+        ("1,-1,794.2,47.5,71.2,174.8,67.5,-1,-1,-1\n", "mot"),
+        ("1,1,10,20,30,40,1\n", "mot"),
+        ("1,-1,10,20,30,40,1\n1,-1,11,20,30,40,1\n", "mot"),
+        ("1,0,60,50,30,40,1\n1,0,61,20,30,40,1\n", "mot"),
+        ("0 0.5 0.5 0.6 0.6\n", "yolo"),
+        ("0 0.9 0.5 0.3 0.2\n", "yolo"),  # cut off at the edge
+    ],
+)
+def test_what_is_plainly_one_format_is_read(tmp_path: Path, content: str, format_: str) -> None:
+    assert read(tmp_path, content).format == format_

@@ -58,7 +58,8 @@ def test_videos_of_visdrone_may_begin_with_regions_to_be_ignored(
     file = read(tmp_path, text)
     assert file.format == "visdrone-vid"
     assert file.keys["category"].tolist() == [0] * rows + [4, 5]
-    assert read(tmp_path, "\n".join(ignored)).format == "mot"
+    with pytest.raises(FileError, match="this could be mot or visdrone-vid, expected --format mot"):
+        read(tmp_path, "\n".join(ignored))
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,9 @@ def test_places_in_the_world_are_not_taken_for_marks(tmp_path: Path) -> None:
         read(tmp_path, content)
     assert read(tmp_path, content, format="mot").keys.keys() == {"image"}
     assert read(tmp_path, content, format="visdrone-vid").keys["category"].tolist() == [2, 3]
-    for others in ("1,2,10,20,30,40,1,4,0,1\n", content * 10):  # occlusion; all are whole
+    for others in ("1,3,10,20,30,40,1,4,0,1\n", content * 10):  # occlusion; all are whole
         assert read(tmp_path, content + others).format == "visdrone-vid"
-    for others in ("1,2,10,20,30,40,1,2.5,0,0\n", "1,2,10,20,30,40,1,-1,-1,-1\n"):
+    for others in ("1,3,10,20,30,40,1,2.5,0,0\n", "1,3,10,20,30,40,1,-1,-1,-1\n"):
         assert read(tmp_path, content + others).format == "mot"
 
 

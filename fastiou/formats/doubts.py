@@ -1,0 +1,213 @@
+"""Rows of numbers that fit one format and could be another: what they could be, and what decides.
+
+A format without a header is told by its own rules. Some rows follow those of a format that is read
+and also those of one that is not, or that no content tells. These are refused, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from fastiou.formats.content import Booleans, Floats, number_in
+from fastiou.formats.text import Sample, fits_in_image
+
+__all__ = ["doubt"]
+
+#: What is found in rows of two meanings, and what is expected.
+Doubt = tuple[str, str]
+
+#: The most keypoints of a pose, with a little room: whole bodies have 133.
+MOST_KEYPOINTS = 150
+
+#: How far keypoints may lie outside of their box, in parts of its size.
+OUTSIDE = 0.05
+
+#: The most classes that are told from sides, and the largest class of MOT's truth, with room.
+MOST_CLASSES, MOST_MOT_CLASSES = 100, 20
+
+#: So many tracks are counted from 1 on, whatever the number of rows.
+FEW_TRACKS = 20
+
+
+def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
+    """What rows could be besides a format that they fit, and what decides; None if nothing.
+
+    Parameters
+    ----------
+    sample
+        The first rows.
+    formats
+        Names of the formats whose rules they follow.
+    """
+    rows = sample.numbers
+    if rows is None:
+        return None
+    if "yolo-seg" in formats:
+        return _outline_or_track(sample) or _outline_or_pose(rows)
+    if "mot" in formats:
+        return (
+            _places_or_regions(rows)
+            or _track_or_corners(rows)
+            or _track_or_batch(rows)
+            or _truth_or_occlusion(rows)
+        )
+    return _centres_or_corners(rows) if "yolo" in formats else None
+
+
+# ---- YOLO --------------------------------------------------------------------------------------
+
+
+def _outline_or_track(sample: Sample) -> Doubt | None:
+    """Rows whose last number is 0 or 1: the coordinate of a point, or behind a score an id."""
+    rows = sample.numbers
+    assert rows is not None
+    if not all(row[-1].isdigit() for row in sample.cells) or any(
+        len(row) != rows.shape[1] and rows.shape[1] == 7 for row in sample.cells
+    ):
+        return None
+    if rows.shape[1] == 7:
+        if not fits_in_image(rows[:, 1:5]):
+            return None
+        found = "an outline of three points, or class, cx, cy, w, h, score, id as Ultralytics has"
+        return found, "--format yolo-seg, or --format yolo, which takes them as boxes with ids"
+    # An outline that touches the edge of the image mostly does so with more than one point.
+    values = [[number_in(cell) for cell in row] for row in sample.cells]
+    if any(row[-1] in row[2:-1:2] for row in values):
+        return None
+    found = "outlines that all end with 0 or 1, or outlines with a score and an id behind them"
+    return found, "--format yolo-seg, or rows without the score and the id"
+
+
+def _outline_or_pose(rows: Floats) -> Doubt | None:
+    """Rows of one length that could be a box and keypoints in it, and are no plain outlines."""
+    numbers = rows.shape[1] - 5
+    if not 2 <= numbers <= 3 * MOST_KEYPOINTS + 1:
+        return None
+    boxes, rest = rows[:, 1:5], rows[:, 5:]
+    ways = [2] if numbers % 2 == 0 else []
+    ways += [3] if numbers % 3 in (0, 1) and numbers > 2 else []  # perhaps with a score behind
+    points = [rest[:, : numbers // way * way].reshape(len(rows), -1, way)[:, :, :2] for way in ways]
+    if not any(_are_within_boxes(each, boxes) for each in points):
+        return None
+    if any(_is_plain_outline(row[1:].reshape(-1, 2)) for row in rows):
+        return None
+    found = "outlines, or class, cx, cy, w, h and keypoints (yolo-pose)"
+    return found, "--format yolo-seg, or rows of class, cx, cy, w, h for the boxes of poses"
+
+
+def _are_within_boxes(points: Floats, boxes: Floats) -> bool:
+    """Whether points, (n, k, 2), lie in boxes of the image, (n, 4) as cxcywh; 0, 0 is no point."""
+    if not (fits_in_image(boxes) and (boxes[:, 2:] > 0).all()):
+        return False
+    away = np.abs(points - boxes[:, None, :2]) / boxes[:, None, 2:]
+    return bool(((away <= 0.5 + OUTSIDE).all(axis=2) | (points == 0).all(axis=2)).all())
+
+
+def _is_plain_outline(points: Floats) -> bool:
+    """Whether an outline has an area, no edge twice in one direction, and no edges that cross.
+
+    Its second point, where poses have a width and a height, does not lie far from all others.
+    """
+    others = np.delete(points, 1, axis=0)
+    low, high = others.min(axis=0), others.max(axis=0)
+    away = np.maximum(low - points[1], points[1] - high)
+    if len(points) > 4 and (away > (high - low).max()).any():
+        return False
+    following = np.roll(points, -1, axis=0)
+    steps = following - points
+    area = (points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0]).sum()
+    edges = np.hstack([points, following])[(steps != 0).any(axis=1)]
+    if abs(area) < 1e-9 or len(np.unique(edges, axis=0)) < len(edges):
+        return False
+    if len(points) == 3:  # which never cross
+        return False
+    side = _sides_of_edges(points, steps, points)
+    ends = _sides_of_edges(points, steps, following)
+    parted = side * ends < 0  # both ends of an edge, on two sides of another
+    return not bool((parted & parted.T).any())
+
+
+def _sides_of_edges(starts: Floats, steps: Floats, points: Floats) -> Floats:
+    """On which side of each edge each point lies, (edges, points), as a sign."""
+    to = points[None] - starts[:, None]
+    cross: Floats = np.sign(steps[:, None, 0] * to[..., 1] - steps[:, None, 1] * to[..., 0])
+    return cross
+
+
+def _centres_or_corners(rows: Floats) -> Doubt | None:
+    """Normalized boxes that reach out of the image as centre and size, and as corners do not."""
+    boxes = rows[:, 1:5]
+    as_corners = (boxes[:, 2:] > boxes[:, :2]).all() and ((boxes >= 0) & (boxes <= 1)).all()
+    if fits_in_image(boxes) or not as_corners:
+        return None
+    found = "as class, cx, cy, w, h boxes reach out of the image, as class, x1, y1, x2, y2 none"
+    return found, "a first line that names the columns (class x1 y1 x2 y2), or --format yolo"
+
+
+# ---- MOT ---------------------------------------------------------------------------------------
+
+
+def _track_or_corners(rows: Floats) -> Doubt | None:
+    """Nine or ten numbers that could be four corners and a class, before or behind them."""
+    if rows.shape[1] not in (9, 10):
+        return None
+    last = rows[:, 9] if rows.shape[1] == 10 else np.zeros(len(rows))
+    behind = _are_convex(rows[:, :8]) & _are_classes(rows[:, 8]) & np.isin(last, (0, 1, 2))
+    before = _are_convex(rows[:, 1:9]) & _are_classes(rows[:, 0]) & (last >= 0) & (last <= 1)
+    whole = rows.shape[1] == 10 and (rows[:, 7:] == np.floor(rows[:, 7:])).all()
+    # Neither a confidence nor a class of MOT is so large, and its places are hardly ever whole.
+    is_open = (rows[:, 6] > 1).any() or (rows[:, 7] > MOST_MOT_CLASSES).any() or whole
+    if not is_open or not (behind.all() or before.all()):
+        return None
+    found = f"{rows.shape[1]} numbers a row: four corners and a class (dota, yolo-obb), or a track"
+    return found, "--format mot, --format dota where the class is last, or --format yolo-obb"
+
+
+def _are_convex(corners: Floats) -> Booleans:
+    """Which rows of eight numbers are corners around a convex quadrilateral."""
+    points = corners.reshape(-1, 4, 2)
+    steps = np.roll(points, -1, axis=1) - points
+    after = np.roll(steps, -1, axis=1)
+    turns = np.sign(steps[..., 0] * after[..., 1] - steps[..., 1] * after[..., 0])
+    convex: Booleans = np.abs(turns.sum(axis=1)) == 4
+    return convex
+
+
+def _are_classes(column: Floats) -> Booleans:
+    whole: Booleans = (column >= 0) & (column <= MOST_CLASSES) & (column == np.floor(column))
+    return whole
+
+
+def _track_or_batch(rows: Floats) -> Doubt | None:
+    """Seven numbers that could be image, corners, class and score, or frame, class and corners."""
+    if rows.shape[1] != 7:
+        return None
+    scored = ((rows[:, 6] >= 0) & (rows[:, 6] <= 1)).all()
+    early = (rows[:, 3:5] > rows[:, 1:3]).all() and _are_classes(rows[:, 5]).all()
+    # Tracks are counted, so that few rows have none with a large number.
+    if scored and early and rows[:, 1].max() > max(FEW_TRACKS, len(rows)):
+        found = "seven numbers a row: image, x1, y1, x2, y2, class, score, or a track (mot)"
+        return found, "--format mot, or a header that names the columns"
+    late = (rows[:, 4:6] > rows[:, 2:4]).all() and (rows[:, 1] == 0).all()
+    if scored and late and len(np.unique(rows[:, 0])) < len(rows):
+        found = "seven numbers a row: frame, class, x1, y1, x2, y2, score, or a track (mot)"
+        return found, "--format mot, or a header that names the columns"
+    return None
+
+
+def _truth_or_occlusion(rows: Floats) -> Doubt | None:
+    """Nine numbers that could be MOT's truth, of which nothing is visible, or that of UAVDT."""
+    if rows.shape[1] != 9 or (rows[:, 8] != 0).any() or (rows[:, 7] < 0).any():
+        return None
+    found = "nine numbers a row: class and a visibility of 0 last (mot), or occlusion and class"
+    return found, "--format mot, or a header that names the columns"
+
+
+def _places_or_regions(rows: Floats) -> Doubt | None:
+    """Ten numbers, the last four 0: of VisDrone regions to be ignored, which have class 0."""
+    if rows.shape[1] != 10 or rows[:, 6:].any():
+        return None
+    found = "ten numbers a row, of which the last four are 0: this could be mot or visdrone-vid"
+    return found, "--format mot or --format visdrone-vid"

@@ -205,7 +205,7 @@ def match(
     a, b, fmt, groups, source = arguments
     geometry = geometry_of(fmt, a, b)
     chosen = check_metric(metric, geometry)
-    backends.check_device(device)
+    backends.check_device(device, geometry)
     report, finish = progress_callback(progress)
     if b is None:
         raise TypeError("b must be boxes or masks, got None; pairs compares a set with itself")

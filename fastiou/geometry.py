@@ -43,7 +43,8 @@ class Columns(NamedTuple):
     data_rows: int
     #: (n,) bool: members with a NaN, held as empty ones. None if there are none.
     missing: Array | None = None
-    #: By which power of two all coordinates are magnified.
+    #: By which power of two what is shared is magnified: areas by twice that of the coordinates,
+    #: volumes by three times it.
     exponent: int = 0
     #: Whether the areas that scores are made of are those of the bounds, but for rounding. Then a
     #: threshold bounds how much of their sides two members must share.
@@ -118,6 +119,10 @@ class Geometry:
     #: Whether a member is the box of its bounds: its own measure then tells that two are apart as
     #: fast as their bounds do.
     is_its_bounds: bool = False
+    #: Of members in space, the rows of `data` with their low and high ends along the third axis. A
+    #: search may exchange them with those of another axis, for bounds that part members better. So
+    #: `measures` have the same bits in whatever order the axes are.
+    depth: tuple[int, int] | None = None
     #: `(columns) -> int`: how long a candidate takes, in scores of plain boxes.
     cost: Callable[[Columns], int] = lambda columns: 1
     #: Members that a search scores at a time: 16 or 64.
@@ -171,8 +176,8 @@ class Geometry:
 
 
 def unmagnify(values: Array, exponent: int) -> Array:
-    """Take areas of columns magnified by 2^exponent back to the units of the input, in place."""
+    """Take areas or volumes magnified by 2^exponent back to the units of the input, in place."""
     if exponent:
         with np.errstate(over="ignore", under="ignore"):
-            np.ldexp(values, -2 * exponent, out=values)
+            np.ldexp(values, -exponent, out=values)
     return values

@@ -10,8 +10,8 @@ as its area: the union is then never 0, the overlap of an empty geometry is
 still exactly 0, and next to any proper area the addition rounds away. A guard in the inner loop
 cost 5 % of a dense call.
 
-Box metrics take, besides, a tuple of what they need: the size of the hull, the offset of the
-centres and the aspect angles.
+Box metrics take, besides, a tuple of what they need of the box around both: its size, the square of
+its diagonal, and the square of the distance of the centres. `ciou` takes the aspect angles, too.
 """
 
 from __future__ import annotations
@@ -114,8 +114,11 @@ def intersection(intersection: float, area1: float, area2: float) -> float:
 
 # ---- box metrics -------------------------------------------------------------------------------
 
-#: hull width, hull height, offset of the centres in x and in y, aspect angles of both
-Hull = tuple[Any, Any, Any, Any, Any, Any]
+#: The area (or volume, or length) of the hull, its diagonal², and the distance² of the centres.
+Hull = tuple[Any, Any, Any]
+
+#: The aspect angles of both.
+Aspects = tuple[Any, Any]
 
 
 @register_jitable
@@ -133,10 +136,9 @@ def filled(union: Any) -> Any:
 @register_jitable
 def giou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
     """Generalized IoU (Rezatofighi et al. 2019): IoU less the share of the hull left empty."""
-    width, height, _, _, _, _ = hull
+    area, _, _ = hull
     zero = intersection - intersection
     union = filled(area1 + area2 - intersection)
-    area = product(width, height)
     score = iou(intersection, area1, area2)
     return score - quotient_of_any(area - union, area) if area > zero else score
 
@@ -144,21 +146,19 @@ def giou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
 @register_jitable
 def diou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
     """Distance IoU (Zheng et al. 2020): IoU less centre distance² over hull diagonal²."""
-    width, height, offset_x, offset_y, _, _ = hull
+    _, diagonal, distance = hull
     zero = intersection - intersection
-    distance = product(offset_x, offset_x) + product(offset_y, offset_y)
-    diagonal = product(width, width) + product(height, height)
     score = iou(intersection, area1, area2)
     return score - quotient_of_any(distance, diagonal) if diagonal > zero else score
 
 
 @register_jitable
-def ciou(intersection: float, area1: float, area2: float, hull: Hull) -> float:
+def ciou(intersection: float, area1: float, area2: float, hull: Hull, aspects: Aspects) -> float:
     """Complete IoU (Zheng et al. 2020): distance IoU less a penalty on unequal aspect.
 
     Its last steps are float64, where float32 would round.
     """
-    _, _, _, _, aspect1, aspect2 = hull
+    aspect1, aspect2 = aspects
     overlap = iou(intersection, area1, area2)
     score = diou(intersection, area1, area2, hull)
     turn = aspect1 - aspect2
@@ -205,6 +205,8 @@ class Need(enum.Enum):
     OVERLAP = "the area that both share"
     #: The same and, as the fourth, a `Hull`.
     HULL = "the box around two axis-aligned boxes"
+    #: The same and, as the fifth, `Aspects`.
+    ASPECTS = "the aspect ratio of axis-aligned boxes of a plane"
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +239,7 @@ METRICS: dict[str, Metric] = {
         Metric("iou", iou, Need.OVERLAP, _of_both),
         Metric("giou", giou, Need.HULL, _of_both_nearly),
         Metric("diou", diou, Need.HULL, _of_both_nearly),
-        Metric("ciou", ciou, Need.HULL, _of_both_nearly),
+        Metric("ciou", ciou, Need.ASPECTS, _of_both_nearly),
         Metric("iof", iof, Need.OVERLAP, _of_first),
         Metric("ios", ios, Need.OVERLAP, _of_neither),
         Metric("dice", dice, Need.OVERLAP, _of_dice),

@@ -11,7 +11,7 @@ from masks_for_tests import random_masks
 from polygons_for_tests import star
 
 import fastiou
-from fastiou import reference, reference_polygons
+from fastiou import reference, reference3d, reference_polygons
 from fastiou.geometries.table import ROWS
 
 
@@ -59,6 +59,17 @@ SETS: dict[str, Callable[[Any], Any]] = {
     "polygon": fastiou.Polygons,
 }
 
+
+def boxes3d(rng: np.random.Generator, count: int) -> Array:
+    low = rng.random((count, 3)) * 20
+    return np.concatenate([low, low + 3 + 12 * rng.random((count, 3))], axis=1)
+
+
+def yawed_boxes(rng: np.random.Generator, count: int) -> Array:
+    numbers = [rng.random((count, 3)) * 20, 3 + 12 * rng.random((count, 3))]
+    return np.concatenate([*numbers, 8 * rng.random((count, 1)) - 4], axis=1)
+
+
 SAMPLES = {
     "box": Sample(
         "xyxy",
@@ -77,6 +88,18 @@ SAMPLES = {
         quadrilaterals,
         lambda a, b, metric: reference.quadrilateral_iou(a, b, metric=metric),
         1e-12,
+    ),
+    "3-D box": Sample(
+        "xyzxyz",
+        boxes3d,
+        lambda a, b, metric: reference3d.axis_aligned_iou(a, b, "xyzxyz", metric=metric),
+        1e-14,
+    ),
+    "3-D box with yaw": Sample(
+        "xyzwhdr",
+        yawed_boxes,
+        lambda a, b, metric: reference3d.yawed_iou(a, b, metric=metric),
+        1e-11,
     ),
     "mask": Sample(
         "xyxy",

@@ -32,6 +32,7 @@ FLOORS = [
     "metrics",
     "reference",
     "reference_polygons",
+    "reference3d",
     "runtime",
     "parsing",
     "geometry",

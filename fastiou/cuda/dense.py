@@ -193,6 +193,7 @@ def _factors(exponent: int) -> tuple[float, ...]:
 
     If more than one is not 1, each is so large that no multiplication but the last can round.
     """
+    exponent = max(-4000, min(exponent, 4000))  # what goes beyond is 0 or infinite all the same
     parts = -(-abs(exponent) // 1000)
     cuts = [exponent * part // max(parts, 1) for part in range(parts + 1)]
     factors = [math.ldexp(1.0, after - before) for before, after in itertools.pairwise(cuts)]
@@ -330,6 +331,6 @@ class GpuScores:
         threads = threads_of_block(THREADS)
         FINISH.launch(
             blocks_for(flat.size, threads), threads, work.stream,
-            tuple(map(flat.dtype.type, _factors(-2 * exponent))), *map(work.copied, starts),
+            tuple(map(flat.dtype.type, _factors(-exponent))), *map(work.copied, starts),
             *marks, rows, columns, flat,
         )  # fmt: skip

@@ -33,6 +33,7 @@ __all__ = [
     "load_box",
     "overlap",
     "overlap_and_hull",
+    "overlap_hull_and_aspects",
     "small_filler",
 ]
 
@@ -52,15 +53,19 @@ BLOCK = 1 << 12
 
 
 @functools.cache
-def limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+def limits(dtype: np.dtype[Any], dimensions: int = 2) -> tuple[float, float]:
     """Largest coordinate and smallest area for which no product of two sides goes wrong.
+
+    The same of three sides in three dimensions, where two small ones are multiplied first.
 
     Between them the square of a hull's diagonal cannot overflow, and adding the smallest normal
     number, which stands in for an area of 0, to an area does not change it.
     """
     info = np.finfo(dtype)
-    largest = math.ldexp(1.0, (int(info.maxexp) - 8) // 2)
-    smallest = math.ldexp(1.0, int(info.minexp) + int(info.nmant) + 3)
+    power = (int(info.maxexp) - 8) // max(dimensions, 2)
+    lost = power + 1 if dimensions > 2 else 0
+    largest = math.ldexp(1.0, power)
+    smallest = math.ldexp(1.0, int(info.minexp) + int(info.nmant) + 3 + lost)
     return largest, smallest
 
 
@@ -108,18 +113,22 @@ def overlap(box1: Box, box2: Box) -> Any:
 @register_jitable
 def overlap_and_hull(box1: Box, box2: Box) -> Any:
     """What a box metric needs of two boxes: `overlap`, and what is measured on both together."""
-    left1, top1, right1, bottom1, area1, aspect1, x1, y1 = box1
-    left2, top2, right2, bottom2, _, aspect2, x2, y2 = box2
+    left1, top1, right1, bottom1, area1, _, x1, y1 = box1
+    left2, top2, right2, bottom2, _, _, x2, y2 = box2
     zero = area1 - area1
-    hull = (
-        extent(smaller(left1, left2), larger(right1, right2), zero),
-        extent(smaller(top1, top2), larger(bottom1, bottom2), zero),
-        offset(left1, right1, x1, left2, right2, x2),
-        offset(top1, bottom1, y1, top2, bottom2, y2),
-        aspect1,
-        aspect2,
-    )
-    return (*overlap(box1, box2), hull)
+    width = extent(smaller(left1, left2), larger(right1, right2), zero)
+    height = extent(smaller(top1, top2), larger(bottom1, bottom2), zero)
+    x = offset(left1, right1, x1, left2, right2, x2)
+    y = offset(top1, bottom1, y1, top2, bottom2, y2)
+    diagonal = product(width, width) + product(height, height)
+    distance = product(x, x) + product(y, y)
+    return (*overlap(box1, box2), (product(width, height), diagonal, distance))
+
+
+@register_jitable
+def overlap_hull_and_aspects(box1: Box, box2: Box) -> Any:
+    """The same, and the aspect angles of both, as complete IoU needs them."""
+    return (*overlap_and_hull(box1, box2), (box1[5], box2[5]))
 
 
 @register_jitable

@@ -24,6 +24,7 @@ from fastiou.geometries.box_columns import (
     load_box,
     overlap,
     overlap_and_hull,
+    overlap_hull_and_aspects,
     small_filler,
 )
 from fastiou.geometry import PADDING, Columns, Geometry, Small
@@ -167,7 +168,11 @@ def _prepare(
 
 
 def fill_within_limits(
-    sets: list[Array], dtype: np.dtype[Any], fill: Fill, coordinates: slice = slice(None)
+    sets: list[Array],
+    dtype: np.dtype[Any],
+    fill: Fill,
+    coordinates: slice = slice(None),
+    dimensions: int = 2,
 ) -> list[Columns]:
     """Columns of one or two sets of float boxes, computed so that no product of sides goes wrong.
 
@@ -181,9 +186,11 @@ def fill_within_limits(
         `(sets, dtype) -> columns, largest coordinate, smallest area`.
     coordinates
         Which of the numbers are lengths, and are magnified where float64 needs that.
+    dimensions
+        How many lengths are multiplied to what members share.
     """
     columns, largest, smallest = fill(sets, dtype)
-    limit_largest, limit_smallest = limits(dtype)
+    limit_largest, limit_smallest = limits(dtype, dimensions)
     if largest <= limit_largest and smallest >= limit_smallest:
         return columns
     exponent = 0
@@ -196,7 +203,7 @@ def fill_within_limits(
         for boxes in sets:
             np.ldexp(boxes[:, coordinates], exponent, out=boxes[:, coordinates])
     columns, _, _ = fill(sets, FLOAT64)
-    return [some._replace(exponent=exponent) for some in columns]
+    return [some._replace(exponent=dimensions * exponent) for some in columns]
 
 
 def block_steps(blocks: int, scores: int) -> Iterable[tuple[int, int, int]]:
@@ -216,7 +223,7 @@ def _fill(
     givens: Sequence[Input],
 ) -> tuple[list[Columns], float, float]:
     """Columns of one or two sets of float boxes, their largest corner and their smallest area."""
-    with_hulls = metric.needs is Need.HULL
+    with_hulls = not metric.is_ratio
     # The one kind of array that kernels are compiled for.
     sets = [np.require(boxes, dtype, ["C", "A", "W"]) for boxes in sets]
     columns = [empty_columns(len(boxes), dtype, phase) for boxes in sets]
@@ -269,22 +276,24 @@ def empty_columns(count: int, dtype: np.dtype[Any], phase: int, rows: int = 8) -
 # ---- integers ----------------------------------------------------------------------------------
 
 
-def _axes(layout: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """For x and for y: the columns that are positions and move with the origin."""
-    return ((0, 2), (1, 3)) if layout == "xyxy" else ((0,), (1,))
+#: Formats that have both ends of a member along each axis, and neither a centre nor sizes.
+WITH_CORNERS = ("xyxy", "xyzxyz", "xx")
 
 
-def exact_floats(sets: list[Array], layout: str) -> list[Array] | None:
+def exact_floats(sets: list[Array], layout: str, dimensions: int = 2) -> list[Array] | None:
     """Integer boxes as float64 about a common origin, None where that would round."""
     if all(boxes.dtype.itemsize < 8 or not len(boxes) for boxes in sets):
         return [boxes.astype(np.float64) for boxes in sets]
     filled = [boxes for boxes in sets if len(boxes)]
     results = [boxes.astype(np.float64) for boxes in sets]
-    for positions in _axes(layout):
+    has_corners = layout in WITH_CORNERS
+    for axis in range(dimensions):
+        # The columns that are positions and move with the origin.
+        positions = (axis, axis + dimensions) if has_corners else (axis,)
         low = min(int(boxes[:, column].min()) for boxes in filled for column in positions)
         span = max(int(boxes[:, column].max()) for boxes in filled for column in positions) - low
-        if layout != "xyxy":
-            sizes = [boxes[:, positions[0] + 2] for boxes in filled]
+        if not has_corners:
+            sizes = [boxes[:, axis + dimensions] for boxes in filled]
             span += 2 * max(max(abs(int(size.min())), abs(int(size.max()))) for size in sizes)
         if span >= EXACT_SPAN:
             return None
@@ -333,7 +342,7 @@ def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:
         filled[ASPECT] = np.arctan2(width, height)
         # Centres of integers are taken from their corners; see `box_columns.offset`.
         filled[CENTRE_X:] = 0
-        columns.append(Columns(corners, measures, 4, exponent=exponent, fills_bounds=True))
+        columns.append(Columns(corners, measures, 4, exponent=2 * exponent, fills_bounds=True))
     return columns
 
 
@@ -375,9 +384,13 @@ GEOMETRY = BOX = Geometry(
     read=_read,
     prepare=_prepare,
     load=load_box,
-    measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},
+    measures={
+        Need.OVERLAP: overlap,
+        Need.HULL: overlap_and_hull,
+        Need.ASPECTS: overlap_hull_and_aspects,
+    },
     convert=_convert,
     load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,
-    small=Small(4, _small_layout, lambda metric: small_filler(metric.needs is Need.HULL)),
+    small=Small(4, _small_layout, lambda metric: small_filler(not metric.is_ratio)),
 )

@@ -17,7 +17,13 @@ from numba.extending import register_jitable
 from fastiou.geometries.box_columns import are_within_limits
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel, inlined
-from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
+from fastiou.runtime.vectors import (
+    always_inlined,
+    deinterleave,
+    prefer_widest_vectors,
+    stack_array,
+    store,
+)
 from fastiou.typing import Array
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "ROWS",
     "ROWS_OF_FLOAT64",
     "RotatedBox",
+    "fill_columns",
     "fill_few",
     "load_rotated",
     "narrowed",
@@ -189,8 +196,28 @@ def cosine_and_sine(radians: float, lost: float) -> tuple[float, float]:
 
 
 @register_jitable
+def read_flat(boxes: Array, start: int, numbers: Any) -> None:
+    """Deal out the numbers of `LANES` boxes (n, 5) to five arrays."""
+    always_inlined()
+    x, y, width, height, given = numbers
+    # Not with a mask at the end: one over 80 numbers, which is no power of two, takes 4 ns a box to
+    # make, and a CPU takes 1 µs to leave out what it may not read.
+    if start + LANES <= len(boxes):
+        deinterleave(boxes, start, LANES, LANES, numbers)
+    else:
+        for j in range(LANES):
+            x[j] = y[j] = width[j] = height[j] = given[j] = 0
+        for j in range(len(boxes) - start):
+            x[j] = boxes[start + j, 0]
+            y[j] = boxes[start + j, 1]
+            width[j] = boxes[start + j, 2]
+            height[j] = boxes[start + j, 3]
+            given[j] = boxes[start + j, 4]
+
+
+@register_jitable
 def fill_columns(
-    boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
+    read: Any, boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
 ) -> tuple[bool, float, float]:
     """Fill columns of rotated boxes from `first` to `last`, both multiples of `LANES`.
 
@@ -199,7 +226,10 @@ def fill_columns(
 
     Parameters
     ----------
-    boxes : array of float32 or float64, shape (n, 5)
+    read
+        Compiled: `(boxes, start, (x, y, width, height, angle))` fills arrays of `LANES` numbers
+        with those of the boxes from `start` on, and with zeros past the last one.
+    boxes : array of float32 or float64, shape (n, 5) or what `read` reads
         Numbers as `LAYOUTS` says.
     first, last, layout
         Which boxes, and the number of their format.
@@ -248,19 +278,7 @@ def fill_columns(
         largest[j] = 0.0
         smallest[j] = np.inf
     for start in range(first, last, LANES):
-        # Not with a mask at the end: one over 80 numbers, which is no power of two, takes 4 ns a
-        # box to make, and a CPU takes 1 µs to leave out what it may not read.
-        if start + LANES <= len(boxes):
-            deinterleave(boxes, start, LANES, LANES, (x, y, width, height, given))
-        else:
-            for j in range(LANES):
-                x[j] = y[j] = width[j] = height[j] = given[j] = none
-            for j in range(len(boxes) - start):
-                x[j] = boxes[start + j, 0]
-                y[j] = boxes[start + j, 1]
-                width[j] = boxes[start + j, 2]
-                height[j] = boxes[start + j, 3]
-                given[j] = boxes[start + j, 4]
+        read(boxes, start, (x, y, width, height, given))
         special = 0
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
@@ -366,7 +384,7 @@ def fill_columns(
 def fill_few(boxes: Array, layout: int, columns: Array) -> bool:
     """Prepare a few boxes (see `Small.fill`)."""
     any_odd, largest, smallest = fill_columns(
-        boxes, 0, columns.shape[1], layout, columns[:4], columns[4:]
+        read_flat, boxes, 0, columns.shape[1], layout, columns[:4], columns[4:]
     )
     return are_within_limits(columns, any_odd, largest, smallest)
 
@@ -381,7 +399,9 @@ def _fill(
     for block in prange(first, last):
         begin = np.int64(block) * BLOCK
         end = min(begin + BLOCK, bounds.shape[1])
-        any_odd, largest, smallest = fill_columns(boxes, begin, end, layout, bounds, data)
+        any_odd, largest, smallest = fill_columns(
+            read_flat, boxes, begin, end, layout, bounds, data
+        )
         findings[block, 0] = any_odd
         findings[block, 1] = largest
         findings[block, 2] = smallest

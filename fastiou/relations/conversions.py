@@ -22,20 +22,20 @@ __all__ = ["box_area", "box_convert", "masks_to_boxes"]
 
 
 def box_area(boxes: Any, fmt: str = USUAL) -> Any:
-    """Area of every box.
+    """Area of every box; of 3-D boxes, the volume.
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4), (..., N, 5) or (..., N, 8)
-        Boxes, rotated boxes or quadrilaterals, as in `box_iou`.
+    boxes : array_like, shape (..., N, numbers of the format)
+        Boxes of any kind, as in `box_iou`.
     fmt
         What the numbers are, as in `box_iou`.
 
     Returns
     -------
     array, shape (..., N)
-        float32 for float16 and float32, else float64, in squared units of the input. An inverted
-        box has area 0, a box with a NaN has area NaN.
+        float32 for float16 and float32, else float64, in squared units of the input, or cubed ones.
+        An inverted box has area 0, a box with a NaN has area NaN.
 
     Raises
     ------
@@ -70,13 +70,14 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
 
     Parameters
     ----------
-    boxes : array_like, shape (..., N, 4), (..., N, 5) or (..., N, 8)
-        Boxes, rotated boxes or quadrilaterals, as in `box_iou`. Of a `BoxTable` the result is one,
+    boxes : array_like, shape (..., N, numbers of in_fmt)
+        Boxes of any kind, as in `box_iou`. Of a `BoxTable` the result is one,
         too.
     in_fmt, out_fmt
         The formats: two of "xyxy", "xywh" and "cxcywh"; or, for rotated boxes, two of "cxcywhr",
         "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``). All
-        of these become corners, "xyxyxyxy". Corners of rectangles become rotated boxes.
+        of these become corners, "xyxyxyxy". Corners of rectangles become rotated boxes. 3-D boxes
+        are "xyzxyz" and "cxcyczwhd", which become those with yaw, "xyzwhdr" and "xyzwhdr-bottom".
 
     Returns
     -------

@@ -49,6 +49,7 @@ CROWDS_AT_A_TIME = 1024
 #: Members that are prepared and scored at a time where each is scored against its fellow; of those
 #: with many numbers a quarter.
 ALIGNED_AT_A_TIME = 1 << 16
+MANY_ROWS = 9
 
 
 # ---- public functions --------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def box_iou(
 
     Parameters
     ----------
-    boxes1 : array_like, shape (..., N, 4), (..., N, 5), (..., N, 8) or (..., N, 4, 2)
+    boxes1 : array_like, shape (..., N, numbers of the format), or (..., N, 4, 2)
         Boxes, of any real dtype and memory layout: NumPy arrays, PyTorch tensors, other arrays that
         speak DLPack, lists, or data frames (pandas, polars, pyarrow), in which a missing number is
         NaN: a column for each number, told by their names if these are no numbers. A `BoxTable`
@@ -83,13 +84,15 @@ def box_iou(
         Rotated ones are "cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr". Their
         fifth number is the angle: in degrees, or radians with "-rad"; counter-clockwise as seen in
         an image, or clockwise with "-cw". ``docs/rotated-boxes.md`` says which library has which.
-        "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``). A tuple of two
-        are the formats of the first and the second set, of one geometry; where they differ, both
-        are first brought to one by `box_convert`.
+        "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``). 3-D boxes are
+        "xyzxyz", "cxcyczwhd", and with yaw "xyzwhdr" and "xyzwhdr-bottom" (``docs/boxes-3d.md``). A
+        tuple of two are the formats of the first and the second set, of one geometry; where they
+        differ, both are first brought to one by `box_convert`.
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
-        in squared units of the input, all others are without units. Rotated boxes and
-        quadrilaterals have "iou", "iof", "ios", "dice" and "intersection".
+        in squared units of the input, all others are without units. Rotated boxes, quadrilaterals
+        and 3-D boxes with yaw have "iou", "iof", "ios", "dice" and "intersection". 3-D boxes have
+        all but "ciou".
     aligned : bool
         Score box i against box i only.
     iscrowd : array_like of bool, shape (M,), optional
@@ -493,7 +496,9 @@ class _Job:
         """
         flat = scores.reshape(-1)
         ways = set()
-        step = ALIGNED_AT_A_TIME // (4 if self._geometry.in_step is not None else 1)
+        small = self._geometry.small
+        has_many = small is not None and small.data_rows > MANY_ROWS
+        step = ALIGNED_AT_A_TIME // (4 if has_many else 1)
         step = len(flat) if self._needs_all_at_once() else step
         for begin in range(0, len(flat), max(step, 1)):
             own = slice(begin, begin + step)

@@ -24,7 +24,7 @@ from fastiou.relations.thresholds import least_from
 from fastiou.relations.topk import TopK, allocate_best, keep_best
 from fastiou.runtime import memory
 from fastiou.search.pair_lists import list_pairs
-from fastiou.search.search import BuiltSet, Search, build_set, search_built
+from fastiou.search.search import THIRD, BuiltSet, Search, build_set, search_built
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.grouping import Grouping, common_groups
 from fastiou.tables.opened import (
@@ -343,7 +343,7 @@ class Index:
 def _kind_of_few(asked: _Asked, built: BuiltSet) -> small.Kind | None:
     """The kernels that one call of few rows needs; None if they are many."""
     count = asked.set1.size
-    if count * built.cost * len(built.ordered[2]) > MOST_SCORES:
+    if count * built.cost * len(built.ordered[2]) > MOST_SCORES or built.left_out != THIRD:
         return None
     return small.kind_for(asked.set1.fmt, asked.metric.name, built.dtype)
 

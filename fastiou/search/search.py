@@ -17,6 +17,7 @@ from fastiou.typing import Array
 
 __all__ = [
     "SCORES_OF_A_QUERY",
+    "THIRD",
     "BuiltSet",
     "Search",
     "build_set",
@@ -32,6 +33,10 @@ SCORES_OF_A_QUERY = 64
 
 #: Coordinates up to which float64, which the grid is made of, holds every integer.
 EXACT = 2**53
+
+#: The axis that bounds leave out as they are prepared, and about how many members tell of another.
+THIRD = 2
+SAMPLED = 4096
 
 #: A set in the order of the search, without what overlaps nothing, as kernels read it: its bounds
 #: and data; (n + padding,) int32, the row of each in the caller's set; and (n,) int32, the group of
@@ -52,7 +57,7 @@ class Search(NamedTuple):
     share1: float
     share2: float
     itself: bool
-    #: By which power of two coordinates are magnified.
+    #: By which power of two what is shared is magnified.
     exponent: int
     #: What a candidate takes, in scores of boxes.
     cost: int
@@ -105,6 +110,9 @@ def search(
         if size >= 2**31 - PADDING:
             raise ValueError(f"{given} must have fewer than 2**31 members, got {size:,}")
     columns1, columns2 = geometry.prepare(set1, set2, score_as or metric, order)
+    left_out = axis_left_out(geometry, columns1, columns2)
+    for columns in (columns1,) if columns2.bounds is columns1.bounds else (columns1, columns2):
+        _leave_out(geometry, columns, left_out)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))  # a bit less for rounding
     if not (columns1.fills_bounds and columns2.fills_bounds):
         share1 = share2 = 0.0
@@ -127,6 +135,46 @@ def search(
         geometry, metric, result_dtype(set1, set2), ordered1, ordered2, _grid_of(plan, starts),
         share1, share2, itself, columns1.exponent, cost,
     )  # fmt: skip
+
+
+def axis_left_out(geometry: Geometry, columns1: Columns, columns2: Columns) -> int:
+    """The axis along which the most of both sets overlap by chance: the third where there are two.
+
+    That is by how long members are, beside how far they lie apart.
+    """
+    if geometry.depth is None:
+        return THIRD
+    shares = []
+    for axis in range(3):
+        lows, lengths = [], 0.0
+        for columns in (columns1, columns2):
+            low, high = _ends_along(geometry, columns, axis)
+            low, high = (ends[: -PADDING : 1 + len(ends) // SAMPLED] for ends in (low, high))
+            there = low < high  # neither empty nor missing
+            lows.append(low[there].astype(np.float64))
+            lengths += float(np.mean(high[there] - lows[-1])) if there.any() else 0.0
+        both = np.concatenate(lows)
+        apart = float(np.subtract(*np.percentile(both, (95, 5)))) if len(both) else 0.0
+        shares.append(lengths / (apart + lengths) if lengths > 0 else 0.0)
+    worst = max(shares)
+    return THIRD if shares[THIRD] == worst else shares.index(worst)
+
+
+def _ends_along(geometry: Geometry, columns: Columns, axis: int) -> tuple[Array, Array]:
+    """Low and high ends of members along one of three axes."""
+    assert geometry.depth is not None
+    if axis == THIRD:
+        low, high = geometry.depth
+        return columns.data[low], columns.data[high]
+    return columns.bounds[axis], columns.bounds[axis + 2]
+
+
+def _leave_out(geometry: Geometry, columns: Columns, axis: int) -> None:
+    """Exchange the ends along an axis, of those in the bounds, with the ends along the third."""
+    if axis != THIRD:
+        own, others = (_ends_along(geometry, columns, number) for number in (axis, THIRD))
+        for ends, other in zip(own, others, strict=True):
+            ends[:], other[:] = other.copy(), ends.copy()
 
 
 def _ordered(columns: Columns, order: Array, codes: Array, *, again: bool = False) -> Ordered:
@@ -157,12 +205,16 @@ class BuiltSet(NamedTuple):
     fills_bounds: bool
     exponent: int
     cost: int
+    #: The axis that its bounds leave out.
+    left_out: int
 
 
 def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> BuiltSet:
     """Prepare a set as the second one of searches for a metric, in the dtype of its scores."""
     assert given.geometry is not None
     columns, _ = given.geometry.prepare(given, given, metric)
+    left_out = axis_left_out(given.geometry, columns, columns)
+    _leave_out(given.geometry, columns, left_out)
     levels = levels_of(columns.bounds, given.size)
     cost = given.geometry.cost(columns)
     plan = plan_grid(
@@ -172,7 +224,7 @@ def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> B
     order, starts = sort_members(plan, columns.bounds, levels, codes, main=False)
     return BuiltSet(
         _ordered(columns, order, codes), _grid_of(plan, starts), plan, result_dtype(given),
-        columns.fills_bounds, columns.exponent, cost,
+        columns.fills_bounds, columns.exponent, cost, left_out,
     )  # fmt: skip
 
 
@@ -188,6 +240,7 @@ def search_built(
     columns, _ = given.geometry.prepare(given, given, metric)
     if columns.exponent != 0 or columns.bounds.dtype != built.ordered[0].dtype:
         return None
+    _leave_out(given.geometry, columns, built.left_out)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))
     if not (columns.fills_bounds and built.fills_bounds):
         share1 = share2 = 0.0

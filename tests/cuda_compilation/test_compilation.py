@@ -33,9 +33,11 @@ from numba.types import boolean, float32, float64, int64, uint64
 import fastiou as fi
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.geometries.boxes import BOX
+from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
 from fastiou.geometries.masks.gpu_packing import FIND_FRACTION, PACK
 from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
+from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
 
 Check = Callable[[Compiled], None]
@@ -77,6 +79,14 @@ def rotated_by(metric: str) -> DenseKernels:
 
 def quadrilaterals_by(metric: str) -> DenseKernels:
     return dense_kernels(QUADRILATERAL, METRICS[metric])
+
+
+def boxes3d_by(metric: str) -> DenseKernels:
+    return dense_kernels(BOX3D, METRICS[metric])
+
+
+def yawed_by(metric: str) -> DenseKernels:
+    return dense_kernels(YAWED_BOX, METRICS[metric])
 
 
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
@@ -211,6 +221,20 @@ TABLE = [
             Row(f"aligned-{name}", made.aligned, of_aligned(float64), ONE_BLOCK, QUADRILATERALS),
         )
     ),
+    *(
+        row
+        for metric in ("iou", "giou", "diou")
+        for made in [boxes3d_by(metric)]
+        for name in [f"boxes3d-{metric}"]
+        for row in (
+            Row(f"scalar-{name}", made.scalar, of_scalar(float32), TWO_BLOCKS, SINGLE),
+            Row(f"aligned-{name}", made.aligned, of_aligned(float32), SIX_BLOCKS, SINGLE),
+            Row(f"scalar-{name}-f64", made.scalar, of_scalar(float64), ONE_BLOCK, DOUBLE),
+        )
+    ),
+    Row("scalar-yawed", yawed_by("iou").scalar, of_scalar(float32), TWO_BLOCKS, ROTATED),
+    Row("aligned-yawed", yawed_by("iou").aligned, of_aligned(float32), FOUR_BLOCKS, ROTATED),
+    Row("scalar-yawed-f64", yawed_by("iou").scalar, of_scalar(float64), ONE_BLOCK, ROTATED),
     Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
     Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
     Row("find-fraction", FIND_FRACTION, (of_pack(float32)[0], row_of(int64)), THREE_BLOCKS),

@@ -14,6 +14,7 @@ from bench.few_peers import FEW_WORKLOADS
 from bench.join_peers import JOIN_WORKLOADS
 from bench.mask_peers import MASK_WORKLOADS
 from bench.pixel_peers import PIXEL_WORKLOADS
+from bench.polygon_peers import POLYGON_WORKLOADS
 from bench.quadrilateral_peers import QUADRILATERAL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
 from bench.single_calls import single_calls
@@ -37,6 +38,7 @@ WORKLOADS: dict[str, Workload] = {
     **BOX_WORKLOADS,
     **ROTATED_WORKLOADS,
     **QUADRILATERAL_WORKLOADS,
+    **POLYGON_WORKLOADS,
     **FEW_WORKLOADS,
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,

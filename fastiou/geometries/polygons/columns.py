@@ -11,6 +11,7 @@ from numba.extending import register_jitable
 from fastiou.geometries.polygons.overlap import (
     BLOCK,
     EDGES,
+    FLOATS,
     LEAST_AREA,
     LEFT,
     LEFT_Y,
@@ -24,6 +25,7 @@ from fastiou.geometries.polygons.overlap import (
 )
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.vectors import stack_array
 from fastiou.typing import Array
 
 __all__ = ["COLUMNS", "EVEN_ODD", "PACK", "SORT", "TOUCHING", "UNION"]
@@ -67,6 +69,19 @@ def turn(x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any) -> int:
 
 
 @register_jitable
+def are_beside(
+    x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, x4: Any, y4: Any
+) -> bool:
+    """Whether two points, 3 and 4, surely lie on one side of the line through 1 and 2."""
+    a3, b3 = product(x2 - x1, y3 - y1), product(y2 - y1, x3 - x1)
+    a4, b4 = product(x2 - x1, y4 - y1), product(y2 - y1, x4 - x1)
+    unsure3, unsure4 = product(UNSURE, abs(a3) + abs(b3)), product(UNSURE, abs(a4) + abs(b4))
+    side3, side4 = a3 - b3, a4 - b4
+    above = (side3 > unsure3) & (side4 > unsure4)
+    return above | ((side3 < -unsure3) & (side4 < -unsure4))
+
+
+@register_jitable
 def comes_before(edge: Array, x: float, y: float, right: float, right_y: float) -> bool:
     """Whether a sorted edge comes before one with these ends."""
     if edge[0] != x:
@@ -79,11 +94,11 @@ def comes_before(edge: Array, x: float, y: float, right: float, right_y: float) 
 
 
 @register_jitable
-def sort_edges(edges: Array, first: int, last: int) -> None:
-    """Sort some edges, (n, COLUMNS) float64, by their left ends and then by their right ends."""
-    gap = np.int64(1)
-    while gap < (last - first) // 3:
-        gap = 3 * gap + 1
+def sort_edges(edges: Array, first: int, last: int, gap: int) -> None:
+    """Sort some edges, (n, COLUMNS) float64, by their left ends and then by their right ends.
+
+    Those that are so far apart are sorted first, then those a third as far, and so on.
+    """
     while gap:
         for i in range(first + gap, last):
             x, y, right, right_y = edges[i, 0], edges[i, 1], edges[i, 2], edges[i, 3]
@@ -100,19 +115,32 @@ def sort_edges(edges: Array, first: int, last: int) -> None:
 
 
 @register_jitable
+def place_among(numbers: Array, count: int, i: int) -> int:
+    """Which place number `i` of some has in their order; of equal ones the first comes first.
+
+    To compare it with all takes vectors, and no guess of a branch: half the time of sorting 24.
+    """
+    number = numbers[i]
+    place = np.int64(0)
+    for j in range(np.uint64(i)):
+        place += np.int64(numbers[j] <= number)
+    for j in range(np.uint64(i + 1), np.uint64(count)):
+        place += np.int64(numbers[j] < number)
+    return place
+
+
+@register_jitable
 def two_may_touch(edges: Array, i: int, j: int) -> bool:
     """Whether two edges may touch that are no neighbours of one ring."""
     x1, y1, x2, y2 = edges[i, 0], edges[i, 1], edges[i, 2], edges[i, 3]
     x3, y3, x4, y4 = edges[j, 0], edges[j, 1], edges[j, 2], edges[j, 3]
-    if x3 > x2 or x1 > x4:
+    # Without branches, which could not be guessed.
+    beside = (x3 > x2) | (x1 > x4)
+    beside |= (smaller(y3, y4) > larger(y1, y2)) | (larger(y3, y4) < smaller(y1, y2))
+    if beside | (edges[i, 6] == edges[j, 5]) | (edges[j, 6] == edges[i, 5]):
         return False
-    if smaller(y3, y4) > larger(y1, y2) or larger(y3, y4) < smaller(y1, y2):
-        return False
-    if edges[i, 6] == edges[j, 5] or edges[j, 6] == edges[i, 5]:
-        return False
-    if turn(x1, y1, x2, y2, x3, y3) * turn(x1, y1, x2, y2, x4, y4) > 0:
-        return False
-    return turn(x3, y3, x4, y4, x1, y1) * turn(x3, y3, x4, y4, x2, y2) <= 0
+    apart = are_beside(x1, y1, x2, y2, x3, y3, x4, y4) | are_beside(x3, y3, x4, y4, x1, y1, x2, y2)
+    return not apart
 
 
 @register_jitable
@@ -246,29 +274,41 @@ def sort_polygon(
     if strange != strange:
         return 0, MISSING
     bounds[0], bounds[1], bounds[2], bounds[3] = left, top, right, bottom
+    few = last - first <= FEW
+    lefts = stack_array(FLOATS, FEW)
+    if few:
+        for ring in range(begin, end):
+            before = rings[ring + 1] - 1
+            for k in range(rings[ring], rings[ring + 1]):
+                lefts[before - first] = smaller(points[before, 0], points[k, 0])
+                before = k
     for ring in range(begin, end):
         for k in range(rings[ring], rings[ring + 1]):
             following = k + 1 if k + 1 < rings[ring + 1] else rings[ring]
             x1, y1 = points[k, 0], points[k, 1]
             x2, y2 = points[following, 0], points[following, 1]
             goes_right = x1 < x2 or (x1 == x2 and y1 < y2)
-            edges[k, 0], edges[k, 1] = (x1, y1) if goes_right else (x2, y2)
-            edges[k, 2], edges[k, 3] = (x2, y2) if goes_right else (x1, y1)
-            edges[k, 4] = 1.0 if goes_right else -1.0
-            edges[k, 5], edges[k, 6] = np.float64(k), np.float64(following)
-    if last - first > FEW and many_may_touch(edges, first, last):
-        return 0, TOUCHING
-    sort_edges(edges, first, last)
-    if last - first <= FEW and few_may_touch(edges, first, last):
-        return 0, TOUCHING
-    # Signs of rings, in the place of what tells neighbours, which is no longer needed.
+            row = first + place_among(lefts, last - first, k - first) if few else k
+            edges[row, 0], edges[row, 1] = (x1 if goes_right else x2), (y1 if goes_right else y2)
+            edges[row, 2], edges[row, 3] = (x2 if goes_right else x1), (y2 if goes_right else y1)
+            edges[row, 4] = 1.0 if goes_right else -1.0
+            edges[row, 5], edges[row, 6] = np.float64(k), np.float64(following)
+    if few:
+        sort_edges(edges, first, last, 1)  # of edges with one left end
+        if few_may_touch(edges, first, last):
+            return 0, TOUCHING
+    else:
+        if many_may_touch(edges, first, last):
+            return 0, TOUCHING
+        gap = np.int64(1)
+        while gap < (last - first) // 3:
+            gap = 3 * gap + 1
+        sort_edges(edges, first, last, gap)
     for ring in range(begin, end):
         sign = sign_of_ring(points, rings, begin, end, ring, rule)
         for k in range(first, last):
             if rings[ring] <= edges[k, 5] < rings[ring + 1]:
                 edges[k, 4] *= sign
-        if end - begin == 1:
-            break
     kept = first
     for k in range(first, last):
         if edges[k, 0] < edges[k, 2] and edges[k, 4] != 0.0:

@@ -31,6 +31,7 @@ from fastiou.typing import Array
 __all__ = [
     "BLOCK",
     "EDGES",
+    "FLOATS",
     "LEAST_AREA",
     "Polygon",
     "load_polygon",

@@ -69,9 +69,7 @@ def turn(x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any) -> int:
 
 
 @register_jitable
-def are_beside(
-    x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, x4: Any, y4: Any
-) -> bool:
+def are_beside(x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, x4: Any, y4: Any) -> bool:
     """Whether two points, 3 and 4, surely lie on one side of the line through 1 and 2."""
     a3, b3 = product(x2 - x1, y3 - y1), product(y2 - y1, x3 - x1)
     a4, b4 = product(x2 - x1, y4 - y1), product(y2 - y1, x4 - x1)

@@ -140,6 +140,8 @@ class Geometry:
     #: `(work, metric, columns1, columns2) -> ` an object with `fill_dense(work, scores, first_row)`
     #: and `fill_aligned`, which do so on a GPU.
     on_gpu: Callable[..., Any] | None = None
+    #: Whether an index takes its sets, which are no arrays and never change.
+    has_lasting_sets: bool = False
     #: Whether there are no kernels of it for GPUs.
     on_cpu_alone: bool = False
     #: Where `(bounds, data, i) -> ` four neighbouring members is found, "module:function", for GPUs

@@ -69,7 +69,7 @@ class _Asked(NamedTuple):
 
 
 class Index:
-    """A set of boxes, prepared once to be compared with others.
+    """A set of boxes or `Polygons`, prepared once to be compared with others.
 
     `pairs` and `topk` prepare both sets in each call, which for a million boxes takes 0.1 s. An
     index keeps what is prepared of the second one. It can be pickled, and does not change when `b`
@@ -77,7 +77,7 @@ class Index:
 
     Parameters
     ----------
-    b : array_like, shape (M, 4), (M, 5) or (M, 8)
+    b : array_like, shape (M, 4), (M, 5) or (M, 8), or Polygons
         Boxes, as in `box_iou`. A `BoxTable`, or a data frame with named columns, brings its format,
         and its keys as groups.
     fmt
@@ -113,13 +113,13 @@ class Index:
             self._names = table.grouped
             groups = keys_as_groups("b", "b", table, self._names)
         geometry = geometry_of(fmt, b)
-        if geometry.small is None:
+        if geometry.small is None and not geometry.has_lasting_sets:
             raise ValueError(
                 f"b must be boxes, got {geometry.plural}, of which there is no index; pairs and "
                 "topk take them"
             )
         given = geometry.read("b", b, fmt, batches=False)
-        array = np.array(given.array)
+        array = given.array if geometry.has_lasting_sets else np.array(given.array)
         self._set = Input("b", array, array, None, "numpy", None, geometry, fmt)
         self._scale = Scale(array, fmt)
         self._table: BoxTable | None = None
@@ -138,14 +138,18 @@ class Index:
 
     def __repr__(self) -> str:
         groups = "" if self._keys is None else f" in {self._keys.count:,} groups"
-        return f"<Index: {len(self):,} boxes as {self._set.fmt}{groups}>"
+        assert self._set.geometry is not None
+        members = f"boxes as {self._set.fmt}"
+        if self._set.geometry.has_lasting_sets:
+            members = self._set.geometry.plural
+        return f"<Index: {len(self):,} {members}{groups}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._set.array, self._set.fmt, self._keys, self._built, self._table, self._names
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         array, fmt, self._keys, self._built, self._table, self._names = state
-        self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt), fmt)
+        self._set = Input("b", array, array, None, "numpy", None, geometry_of(fmt, array), fmt)
         self._scale = Scale(array, fmt)
 
     def pairs(
@@ -155,7 +159,7 @@ class Index:
 
         Parameters
         ----------
-        a : array_like, shape (N, 4), (N, 5) or (N, 8)
+        a : array_like, shape (N, 4), (N, 5) or (N, 8), or Polygons
             Boxes in the format of the index. A table may have another of the same geometry,
             and must have the keys of the index.
         threshold, metric
@@ -204,7 +208,7 @@ class Index:
 
         Parameters
         ----------
-        a : array_like, shape (N, 4), (N, 5) or (N, 8)
+        a : array_like, shape (N, 4), (N, 5) or (N, 8), or Polygons
             Boxes in the format of the index. A table may have another of the same geometry,
             and must have the keys of the index.
         k, threshold, metric
@@ -270,7 +274,7 @@ class Index:
             shared = {key: keys[key] for key in self._names} if by_keys else {}
             source = Source(table, self._table, shared)
         dtype = result_dtype(set1, self._set)
-        array = small.plain_array(set1, dtype)
+        array = _lasting_array(set1, dtype)
         built = self._prepared(chosen, dtype) if array is not None else None
         if built is None:
             return _Asked(a, set1, chosen, checked, ONE_GROUP, None, source)
@@ -280,7 +284,7 @@ class Index:
         """The set for a metric and a dtype of scores; None where it cannot stay as it is."""
         key = metric.name, dtype.name
         if key not in self._built:
-            array = small.plain_array(self._set, dtype)
+            array = _lasting_array(self._set, dtype)
             self._built[key] = None
             if array is not None and len(array):
                 given = self._set._replace(array=array)
@@ -337,12 +341,20 @@ class Index:
         return (codes, self._keys.codes), codes
 
 
+def _lasting_array(given: Input, dtype: np.dtype[Any]) -> Any:
+    """A set as it is prepared: an array of the dtype of its scores, or what never changes."""
+    assert given.geometry is not None
+    return given.array if given.geometry.has_lasting_sets else small.plain_array(given, dtype)
+
+
 # ---- few rows, and many ------------------------------------------------------------------------
 
 
 def _kind_of_few(asked: _Asked, built: BuiltSet) -> small.Kind | None:
     """The kernels that one call of few rows needs; None if they are many."""
     count = asked.set1.size
+    if asked.set1.geometry is None or asked.set1.geometry.small is None:
+        return None
     if count * built.cost * len(built.ordered[2]) > MOST_SCORES or built.left_out != THIRD:
         return None
     return small.kind_for(asked.set1.fmt, asked.metric.name, built.dtype)

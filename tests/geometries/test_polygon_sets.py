@@ -104,6 +104,22 @@ def test_pairs_and_dense_results_agree(rng: np.random.Generator) -> None:
     assert found.values.tobytes() == dense[rows, cols].tobytes()
 
 
+def test_an_index_finds_the_same(rng: np.random.Generator) -> None:
+    a, b = (
+        Polygons([star(rng, 8, centre, 3) for centre in 20 * rng.random((60, 2))]) for _ in range(2)
+    )
+    groups = rng.integers(0, 2, 60)
+    for index, own in ((fastiou.Index(b), None), (fastiou.Index(b, groups=groups), groups)):
+        again = pickle.loads(pickle.dumps(index))
+        assert repr(again).startswith("<Index: 60 polygons")
+        both = None if own is None else (own, own)
+        expected = fastiou.pairs(a, b, 0.1, groups=both)
+        for part, whole in zip(again.pairs(a, 0.1, groups=own), expected, strict=True):
+            assert part.tobytes() == whole.tobytes()
+    with pytest.raises(TypeError, match=r"^a must be Polygons"):
+        index.pairs(np.zeros((1, 4)), groups=[0])
+
+
 def test_without_an_area_or_with_a_nan() -> None:
     polygons = Polygons(
         [SQUARE, [[0, 0], [4, 4], [2, 2]], [[1, 1], [1, 1], [1, 1]], [[0, np.nan], [1, 1], [2, 0]]]

@@ -146,5 +146,6 @@ GEOMETRY = POLYGON = Geometry(
     recognises=holds_polygons,
     cost=_cost,
     dense=_fill_dense,
+    has_lasting_sets=True,
     on_cpu_alone=True,
 )

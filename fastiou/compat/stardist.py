@@ -23,9 +23,11 @@ FIELDS = (
 #: What is told of single matches.
 MATCHED = ("matched_pairs", "matched_scores", "matched_tps")
 
-Matching: Any = namedtuple("Matching", FIELDS)
-MatchingWithPairs: Any = namedtuple("Matching", (*FIELDS, *MATCHED))
-DatasetMatching: Any = namedtuple("DatasetMatching", (*FIELDS, "by_image"))
+# Type checkers want the fields as literals.
+_with_fields: Any = namedtuple
+Matching = _with_fields("Matching", FIELDS)
+MatchingWithPairs = _with_fields("Matching", (*FIELDS, *MATCHED))
+DatasetMatching = _with_fields("DatasetMatching", (*FIELDS, "by_image"))
 
 
 def matching(

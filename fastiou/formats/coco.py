@@ -56,6 +56,9 @@ KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
 #: Names of which entries of COCO have one.
 MEMBERS = {"bbox", "segmentation"}
 
+#: What Detectron2 calls the layout of COCO's boxes in "bbox_mode".
+XYWH = 1
+
 #: What an error says of annotations that could be left out.
 SKIPPING = "--skip-invalid leaves such annotations out"
 REMEDY = f"; {SKIPPING}"
@@ -228,13 +231,33 @@ def read_coco_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     first = next((entry for entry in entries if isinstance(entry, dict)), {}).get("bbox")
     # Five numbers are a rotated box, if it is told which way it turns.
     rotated = LAYOUTS[wanted.fmt] == 5 and type(first) is list and len(first) == 5
-    fmt = wanted.fmt if rotated else "xywh"
+    is_open = _check_layout(path, entries, wanted)
+    fmt = wanted.fmt if rotated or (is_open and wanted.told) else "xywh"
     listed, faults = _valid(path, content, wanted, functools.partial(box_fault, fmt=fmt))
     numbers = itertools.chain.from_iterable(entry["bbox"] for entry in listed.entries)
     count = LAYOUTS[fmt]
     boxes = np.fromiter(numbers, np.float64, count * len(listed.entries)).reshape(-1, count)
     listed = replace(listed, left_out=faults)
     return _box_file(path, listed, boxes, fmt, content, wanted)
+
+
+def _check_layout(path: Path, entries: list[Any], wanted: Wanted) -> bool:
+    """Whether nothing says that boxes have COCO's layout.
+
+    Raises
+    ------
+    FileError
+        That is so, and no option says which they have.
+    """
+    known = [entry for entry in entries if isinstance(entry, dict) and "bbox" in entry]
+    modes = [entry["bbox_mode"] for entry in known if entry.get("bbox_mode", XYWH) != XYWH]
+    is_open = bool(modes or (known and not any("image_id" in entry for entry in known)))
+    if is_open and not (wanted.told or wanted.format_told):
+        found = 'no "image_id", which COCO has, so nothing tells the layout of "bbox"'
+        if modes:
+            found = f'"bbox_mode": {described(modes[0])}, where COCO has x, y, width, height'
+        raise FileError(path, found, "--boxes xyxy, --boxes xywh or --boxes cxcywh")
+    return is_open
 
 
 def _box_file(

@@ -337,6 +337,8 @@ def plain_columns(path: Path, data: bytes, wanted: Wanted, member: str = "bbox")
         return None
     if any(key_named(name) is not None or plain_name(name) in ID_NAMES for name in objects.others):
         return None
+    if "bbox_mode" in objects.others:
+        return None
     known = {plain_name(name) for name in FIRST}
     if wanted.by and not {plain_name(name) for name in wanted.by} <= {*known, "image", "category"}:
         return None

@@ -99,10 +99,14 @@ def is_json_list(data: bytes) -> bool:
         entry, _ = json.JSONDecoder().raw_decode(beginning[1:].lstrip())
     except (ValueError, RecursionError):
         return False
-    if not isinstance(entry, dict) or {"bbox", "segmentation"} & entry.keys():
+    if not isinstance(entry, dict) or "segmentation" in entry:
+        return False
+    # What has no number of an image is none of COCO's, and its list of any layout.
+    is_open = "bbox" in entry and "image_id" not in entry
+    if "bbox" in entry and not is_open:
         return False
     try:
-        meaning_of(list(entry), "xyxy")
+        meaning_of(list(entry), "xyxy", told=is_open)
     except ColumnsError:
         return False
     return True

@@ -226,3 +226,25 @@ def test_the_format_decides_what_rows_are(tmp_path: Path) -> None:
 )
 def test_what_is_plainly_one_format_is_read(tmp_path: Path, content: str, format_: str) -> None:
     assert read(tmp_path, content).format == format_
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"filename": "a", "label": "cat", "bbox": [10, 20, 110, 120]}]',
+        '[{"image": "a", "bbox": [10, 20, 110, 120]}]',
+        '{"annotations": [{"image": "a", "label": "x", "bbox": [10, 20, 110, 120]}]}',
+        '{"annotations": [{"file_name": "a.jpg", "bbox": [10, 20, 110, 120]}]}',
+        '[{"image_id": 1, "category_id": 1, "bbox": [10, 20, 110, 120], "bbox_mode": 0}]',
+    ],
+)
+def test_lists_outside_of_coco_have_any_layout(tmp_path: Path, content: str) -> None:
+    with pytest.raises(FileError, match="--boxes xyxy, --boxes xywh or --boxes cxcywh"):
+        read(tmp_path, content)
+    for fmt in ("xyxy", "xywh"):
+        file = read(tmp_path, content, fmt=fmt, told=True)
+        assert (file.fmt, file.boxes.tolist()) == (fmt, [[10, 20, 110, 120]])
+        assert "image" in file.keys
+    content = content.replace('"bbox_mode": 0', '"bbox_mode": 1').replace('"image":', '"image_id":')
+    if '"image_id": "a", "b' in content or "bbox_mode" in content:
+        assert read(tmp_path, content).fmt == "xywh"

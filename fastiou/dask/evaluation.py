@@ -12,6 +12,7 @@ from dask.delayed import Delayed, delayed
 import fastiou
 from fastiou.arrays.checks import whole_number
 from fastiou.blocks import scoring
+from fastiou.dask.graph import Graph, Key
 from fastiou.dask.inputs import is_frame
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import table_of_frame
@@ -109,13 +110,24 @@ def by_key(
     count = max((frame.npartitions for frame in frames), default=1)
     if parts is not None:
         count = whole_number("parts", parts, lowest=1)
-    cut = delayed(scoring.rows_by_key, pure=True, nout=count)
-    join = delayed(pd.concat, pure=True)
-    joined = []
-    for frame, own in zip(frames, of_each, strict=True):
-        pieces = [list(cut(piece, own, count)) for piece in frame.to_delayed()]
-        joined.append([join(list(part)) for part in zip(*pieces, strict=True)])
-    return list(zip(*joined, strict=True))
+    pieces = [list(frame.to_delayed()) for frame in frames]
+    graph = Graph([piece for own in pieces for piece in own], of_each, count)
+    joined: list[list[Key]] = []
+    for place, (frames_of_one, names_of_keys) in enumerate(zip(pieces, of_each, strict=True)):
+        cut = functools.partial(scoring.rows_by_key, by=names_of_keys, parts=count)
+        of_pieces = [
+            graph.add_items(
+                "rows", (place, n), graph.add("rows_by_key", (place, n), cut, piece.key), count
+            )
+            for n, piece in enumerate(frames_of_one)
+        ]
+        joined.append(
+            [
+                graph.add("concat", (place, part), pd.concat, list(rows))
+                for part, rows in enumerate(zip(*of_pieces, strict=True))
+            ]
+        )
+    return [tuple(map(graph.delayed, keys)) for keys in zip(*joined, strict=True)]
 
 
 def average_precision(

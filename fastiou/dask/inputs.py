@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -15,7 +15,16 @@ from dask.delayed import Delayed, delayed
 
 from fastiou.arrays.checks import whole_number
 from fastiou.blocks import joins
-from fastiou.blocks.parts import block_of, block_of_frame, layout_of, plan_of, split, summary_of
+from fastiou.blocks.parts import (
+    Plan,
+    block_of,
+    block_of_frame,
+    layout_of,
+    plan_of,
+    split,
+    summary_of,
+)
+from fastiou.dask.graph import Graph, Key
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable, table_of_frame
@@ -297,48 +306,75 @@ def part_count(given: Any, sets: Sequence[BlockSet], *, by_place: bool) -> int:
 
 
 class CutSets(NamedTuple):
-    """Sets that were cut into parts."""
+    """Sets that were cut into parts, by the keys of tasks."""
 
-    plan: Delayed
+    graph: Graph
+    plan: Key
+    #: Where the blocks of either set begin.
+    offsets: tuple[Key, Key]
     #: For each part the pieces of each block.
-    first: list[list[Delayed]]
-    second: list[list[Delayed]]
+    first: list[list[Key]]
+    second: list[list[Key]]
 
 
-def cut_sets(sets: Sequence[BlockSet], fmt: str, metric: str, dtype: Any, count: int) -> CutSets:
-    """Cut sets into parts: by their groups, or else by where their members lie."""
-    look = delayed(summary_of, pure=True)
+def cut_sets(
+    sets: Sequence[BlockSet], options: Mapping[str, Any], dtype: Any, count: int
+) -> CutSets:
+    """Cut sets into parts: by their groups, or else by where their members lie.
+
+    `options` are those of the function, of which fmt and metric are needed.
+    """
+    fmt, metric = options["fmt"], options["metric"]
+    blocks = [block for own in sets for block in own.blocks]
+    graph = Graph(blocks, dict(options), count, len(sets))
     looked = [
         [
-            look(f"block {number} of {name}", block, fmt, metric, np.dtype(dtype).str)
+            graph.add(
+                "summary_of", (side, number), summary_of,
+                f"block {number} of {'ab'[side]}", block.key, fmt, metric, np.dtype(dtype).str,
+            )
             for number, block in enumerate(own.blocks)
         ]
-        for name, own in zip("ab", sets, strict=False)
-    ]
-    plan = delayed(plan_of, pure=True)(looked[0], looked[-1], count)
-    cut = delayed(split, pure=True, nout=count)
+        for side, own in enumerate(sets)
+    ]  # fmt: skip
+    plan = graph.add("plan_of", (), plan_of, looked[0], looked[-1], count)
     pieces = []
     for side, own in enumerate(sets):
-        of_blocks = [
-            list(cut(block, number, side, plan, fmt, count))
-            for number, block in enumerate(own.blocks)
-        ]
+        of_blocks = []
+        for number, block in enumerate(own.blocks):
+            cut = graph.add(
+                "split", (side, number), split, block.key, number, side, plan, fmt, count
+            )
+            of_blocks.append(graph.add_items("piece", (side, number), cut, count))
         pieces.append([list(part) for part in zip(*of_blocks, strict=True)])
-    return CutSets(plan, pieces[0], pieces[-1])
+    offsets = (
+        graph.add("offsets", (0,), _offsets_of, plan, 0),
+        graph.add("offsets", (1,), _offsets_of, plan, 1),
+    )
+    return CutSets(graph, plan, offsets, pieces[0], pieces[-1])
+
+
+def _offsets_of(plan: Plan, side: int) -> Array:
+    return plan.offsets[side]
 
 
 def in_order(
-    found: Sequence[Delayed], offsets: Delayed, blocks: int, finish: Callable[..., Delayed]
-) -> list[Delayed]:
-    """What parts found, by blocks of rows: `finish(columns of all parts, number)` of each."""
-    cut = delayed(joins.by_rows, pure=True, nout=blocks)
-    pieces = [list(cut(columns, offsets)) for columns in found]
-    return [finish(list(own), number) for number, own in enumerate(zip(*pieces, strict=True))]
+    cut: CutSets, name: str, found: Sequence[Key], side: int, own: BlockSet
+) -> list[list[Key]]:
+    """What parts found, columns of which the first are rows, by the blocks of these rows."""
+    count = len(own.blocks)
+    pieces = []
+    for part, columns in enumerate(found):
+        rows = cut.graph.add(f"by_rows-{name}", (part,), joins.by_rows, columns, cut.offsets[side])
+        pieces.append(cut.graph.add_items(f"rows-{name}", (part,), rows, count))
+    return [list(of_block) for of_block in zip(*pieces, strict=True)]
 
 
 def in_sorted_order(
-    found: Sequence[Delayed], offsets: Delayed, blocks: int, keys: int
-) -> list[Delayed]:
+    cut: CutSets, name: str, found: Sequence[Key], side: int, own: BlockSet, keys: int
+) -> list[Key]:
     """The same, sorted by the first so many columns."""
-    gather = delayed(joins.gathered, pure=True)
-    return in_order(found, offsets, blocks, lambda own, _: gather(own, keys))
+    return [
+        cut.graph.add(f"gathered-{name}", (number,), joins.gathered, columns, keys)
+        for number, columns in enumerate(in_order(cut, name, found, side, own))
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -120,17 +122,22 @@ class PairBlocks:
         Rows, columns and values, as NumPy arrays, of each block of the first set: one after the
         other they are what `fastiou.pairs` finds, in its order.
     found : list of Delayed
-        The same pairs by the parts that they were found in, each pair once: rows, columns, values,
-        and how many scores were computed. To reduce, which needs no order.
+        The same pairs by the parts that they were found in, each pair once: rows, columns and
+        values. To reduce, which needs no order.
     dtype : dtype
         That of the values.
     """
 
     def __init__(
-        self, blocks: list[Delayed], found: list[Delayed], sizes: Delayed, dtype: np.dtype[Any]
+        self,
+        blocks: list[Delayed],
+        found: list[Delayed],
+        tested: list[Delayed],
+        sizes: Delayed,
+        dtype: np.dtype[Any],
     ) -> None:
         self.blocks, self.found, self.dtype = blocks, found, dtype
-        self._sizes = sizes
+        self._tested, self._sizes = tested, sizes
 
     def __repr__(self) -> str:
         return f"<PairBlocks: {len(self.blocks)} blocks of rows, {len(self.found)} parts>"
@@ -149,10 +156,8 @@ class PairBlocks:
             Its rows, columns and values have the bits that one machine gives; `tested` is the sum
             over the parts.
         """
-        blocks, sizes, found = dask.compute(
-            self.blocks, self._sizes, [part[3] for part in self.found], **options
-        )
-        return joins.joined_pairs(blocks, sizes, sum(found))
+        blocks, sizes, tested = dask.compute(self.blocks, self._sizes, self._tested, **options)
+        return joins.joined_pairs(blocks, sizes, sum(tested))
 
     def reduce(self, function: Callable[..., Any], combine: Callable[[list[Any]], Any]) -> Delayed:
         """What a function makes of the pairs of each part, all put together; no pair is kept.
@@ -168,8 +173,8 @@ class PairBlocks:
         -------
         Delayed
         """
-        own = delayed(function)
-        return delayed(combine)([own(part[0], part[1], part[2]) for part in self.found])
+        own = delayed(_called)
+        return delayed(combine)([own(function, part) for part in self.found])
 
     def count(self) -> Delayed:
         """The number of pairs."""
@@ -189,6 +194,10 @@ class PairBlocks:
         none = np.empty(0, np.int64)
         meta = _frame_of((none, none, np.empty(0, self.dtype)))
         return dd.from_delayed([make(block) for block in self.blocks], meta=meta)
+
+
+def _called(function: Callable[..., Any], columns: Sequence[Array]) -> Any:
+    return function(*columns)
 
 
 def _frame_of(columns: Sequence[Array]) -> pd.DataFrame:
@@ -259,19 +268,28 @@ def pairs(
     other = None if b is None else sets[1].empty
     dtype = fastiou.pairs(sets[0].empty, other, **options).values.dtype
     count = part_count(parts, sets, by_place=not sets[0].has_keys)
-    cut = cut_sets(sets, fmt, metric, dtype, count)
-    join = delayed(joins.pairs_of, pure=True)
+    cut = cut_sets(sets, options, dtype, count)
+    graph = cut.graph
+    join = functools.partial(joins.pairs_of, options=options)
     found = [
-        join(part, own, None if b is None else other, cut.plan, options)
+        graph.add("pairs_of", (part,), join, part, own, None if b is None else other, cut.plan)
         for part, (own, other) in enumerate(zip(cut.first, cut.second, strict=True))
     ]
-    triples = [delayed(_without_last, pure=True)(part) for part in found]
-    blocks = in_sorted_order(triples, cut.plan.offsets[0], len(sets[0].blocks), 2)
-    return PairBlocks(blocks, found, delayed(_sizes_of, pure=True)(cut.plan), dtype)
+    columns = [graph.add("columns", (n,), _columns_of, part) for n, part in enumerate(found)]
+    tested = [graph.add("tested", (n,), operator.getitem, part, 3) for n, part in enumerate(found)]
+    blocks = in_sorted_order(cut, "pairs", columns, 0, sets[0], 2)
+    sizes = graph.add("sizes", (), _sizes_of, cut.plan)
+    return PairBlocks(
+        [graph.delayed(key) for key in blocks],
+        [graph.delayed(key) for key in columns],
+        [graph.delayed(key) for key in tested],
+        graph.delayed(sizes),
+        dtype,
+    )
 
 
-def _without_last(found: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(found[:-1])
+def _columns_of(found: joins.Found) -> joins.Columns:
+    return found.rows, found.cols, found.values
 
 
 class TopKBlocks(NamedTuple):
@@ -304,8 +322,8 @@ def topk(
     Returns
     -------
     TopKBlocks
-        `values` and `indices`, shape (N, k), as arrays of Dask with the blocks of `a` that are not
-        empty; computed, they have the bits of `fastiou.topk`.
+        `values` and `indices`, shape (N, k), as arrays of Dask with the blocks of `a`; computed,
+        they have the bits of `fastiou.topk`.
 
     Raises
     ------
@@ -327,29 +345,28 @@ def topk(
     check_numbers(sets, fmt)
     dtype = fastiou.topk(sets[0].empty, sets[1].empty, **options).values.dtype
     count = part_count(parts, sets, by_place=not sets[0].has_keys)
-    cut = cut_sets(sets, fmt, metric, dtype, count)
-    best = delayed(joins.best_of, pure=True)
-    found = [best(own, other, options) for own, other in zip(cut.first, cut.second, strict=True)]
-    offsets = cut.plan.offsets[0]
-    choose = delayed(joins.top_rows, pure=True, nout=2)
-    chosen = in_order(
-        found,
-        offsets,
-        len(sets[0].blocks),
-        lambda own, number: choose(own, offsets[number], offsets[number + 1], k),
+    cut = cut_sets(sets, options, dtype, count)
+    graph, first = cut.graph, sets[0]
+    best = functools.partial(joins.best_of, options=options)
+    found = [
+        graph.add("best_of", (part,), best, own, other)
+        for part, (own, other) in enumerate(zip(cut.first, cut.second, strict=True))
+    ]
+    chosen = [
+        graph.add("top_rows", (number,), _top_rows, columns, cut.offsets[0], number, k)
+        for number, columns in enumerate(in_order(cut, "best", found, 0, first))
+    ]
+    sizes = first.sizes or (np.nan,) * len(chosen)
+    return TopKBlocks(
+        graph.array("values", chosen, 0, sizes, k, dtype),
+        graph.array("indices", chosen, 1, sizes, k, np.int64),
     )
-    sizes = sets[0].sizes or (np.nan,) * len(chosen)
-    values, indices = (
-        da.concatenate(
-            [
-                da.from_delayed(both[place], shape=(size, k), dtype=kind)
-                for both, size in zip(chosen, sizes, strict=True)
-            ],
-            allow_unknown_chunksizes=True,
-        )
-        for place, kind in enumerate((dtype, np.dtype(np.int64)))
-    )
-    return TopKBlocks(values, indices)
+
+
+def _top_rows(
+    columns: Sequence[joins.Columns], offsets: Array, number: int, k: int
+) -> tuple[Array, Array]:
+    return joins.top_rows(columns, int(offsets[number]), int(offsets[number + 1]), k)
 
 
 def nms(
@@ -411,12 +428,11 @@ def nms(
     _check_grouped("nms", own)
     count = part_count(parts, sets, by_place=False)
     dtype = fastiou.pairs(own.empty, metric=metric, fmt=fmt).values.dtype
-    cut = cut_sets(sets, fmt, metric, dtype, count)
-    keep = delayed(joins.kept_of, pure=True)
-    kept = delayed(joins.kept_in_all, pure=True)(
-        [keep(part, options) for part in cut.first], max_total
-    )
-    return da.from_delayed(kept, shape=(np.nan,), dtype=np.dtype(np.int64))
+    cut = cut_sets(sets, options, dtype, count)
+    keep = functools.partial(joins.kept_of, options=options)
+    found = [cut.graph.add("kept_of", (n,), keep, part) for n, part in enumerate(cut.first)]
+    kept = cut.graph.add("kept_in_all", (), joins.kept_in_all, found, max_total)
+    return da.from_delayed(cut.graph.delayed(kept), shape=(np.nan,), dtype=np.dtype(np.int64))
 
 
 def _check_grouped(function: str, own: BlockSet) -> None:
@@ -524,15 +540,17 @@ def match(
     for own in sets:
         _check_grouped("match", own)
     count = part_count(parts, sets, by_place=False)
-    cut = cut_sets(sets, fmt, metric, dtype, count)
-    find = delayed(joins.matched_of, pure=True, nout=3)
+    cut = cut_sets(sets, options, dtype, count)
+    graph = cut.graph
+    find = functools.partial(joins.matched_of, options=options)
     found = [
-        list(find(own, other, options)) for own, other in zip(cut.first, cut.second, strict=True)
+        graph.add_items("found", (part,), graph.add("matched_of", (part,), find, own, other), 3)
+        for part, (own, other) in enumerate(zip(cut.first, cut.second, strict=True))
     ]
-    offsets = cut.plan.offsets
     matches, rows, cols = zip(*found, strict=True)
-    return MatchBlocks(
-        in_sorted_order(matches, offsets[0], len(first.blocks), 1),
-        in_sorted_order(rows, offsets[0], len(first.blocks), 1),
-        in_sorted_order(cols, offsets[1], len(second.blocks), 1),
+    in_blocks = (
+        in_sorted_order(cut, "matches", matches, 0, first, 1),
+        in_sorted_order(cut, "unmatched_rows", rows, 0, first, 1),
+        in_sorted_order(cut, "unmatched_cols", cols, 1, second, 1),
     )
+    return MatchBlocks(*([graph.delayed(key) for key in keys] for keys in in_blocks))

@@ -38,8 +38,7 @@ def _accumulate(
     truths: Array,
     rules: Any,
     results: Any,
-    first: int,
-    last: int,
+    part: Array,
 ) -> None:
     """Precision and recall of classes, as COCO adds them up.
 
@@ -50,7 +49,7 @@ def _accumulate(
     detections
         `KEPT`, each (n,) or (n, word), by class and falling score.
     weights
-        (image,) int64: how often each image counts.
+        (n,) int64: how often each detection counts.
     truths
         (class, range): how many there are to be found.
     rules
@@ -59,22 +58,24 @@ def _accumulate(
     results
         precision and scores (threshold, recall, class, range, limit), recall and areas under the
         curve (threshold, class, range, limit).
-    first, last
-        The classes of this step.
+    part
+        (6,): first class and the one behind the last, and so size ranges and thresholds. The others
+        are left as they are.
     """
-    images, _, scores, ranks, matched, ignored = detections
-    recalls, limits, thresholds, spacing = rules
+    _, _, scores, ranks, matched, ignored = detections
+    recalls, limits, all_thresholds, spacing = rules
     precision, best_scores, recall, areas = results
     one = np.uint64(1)
-    ranges = truths.shape[1]
+    first_range, first_threshold = part[2], part[4]
+    ranges, thresholds = part[3] - first_range, part[5] - first_threshold
     kinds = len(limits) * thresholds
-    for label in prange(first, last):
+    for label in prange(part[0], part[1]):
         begin, end = starts[label], starts[label + 1]
         # Where the lists of each range begin, one for each limit and threshold.
         rooms, lists = heap_array(starts, ranges), heap_array(starts, ranges + 1)
         lists[0] = 0
         for a in range(ranges):
-            rooms[a] = min(truths[label, a], end - begin)
+            rooms[a] = min(truths[label, first_range + a], end - begin)
             lists[a + 1] = lists[a] + kinds * rooms[a]
         # What is right, and has been wrong, whenever there is one more right, and its row.
         rights, wrongs, rows = (
@@ -98,7 +99,7 @@ def _accumulate(
             for limit in range(len(limits) + 1):
                 wrong_always[a, limit] = 0
         for row in range(begin, end):
-            weight = weights[images[row]]
+            weight = weights[row]
             # Without branches, which would be guessed wrongly as often as not. What no limit counts
             # goes behind the last.
             lowest = 0
@@ -112,7 +113,8 @@ def _accumulate(
                 is_matched |= matched[row, word] != 0
             if not is_matched:
                 for a in range(ranges):
-                    is_ignored = np.int64(_bits_at(ignored, row, a * thresholds, 1))
+                    bit = (first_range + a) * all_thresholds
+                    is_ignored = np.int64(_bits_at(ignored, row, bit, 1))
                     wrong_always[a, lowest] += weight * (1 - is_ignored)
                 continue
             if lowest == len(limits):
@@ -120,8 +122,9 @@ def _accumulate(
             for a in range(ranges):
                 for low in range(0, thresholds, WORD):
                     count = min(thresholds - low, WORD)
-                    matches = _bits_at(matched, row, a * thresholds + low, count)
-                    counts = ~_bits_at(ignored, row, a * thresholds + low, count)
+                    bit = (first_range + a) * all_thresholds + first_threshold + low
+                    matches = _bits_at(matched, row, bit, count)
+                    counts = ~_bits_at(ignored, row, bit, count)
                     errors = ~matches & counts
                     for t in range(count):
                         kind = lowest * thresholds + low + t
@@ -150,9 +153,9 @@ def _accumulate(
         # What is told of all ranges and limits lies together in the results.
         told = heap_rows(recalls, 2 * ranges * kinds, len(recalls))
         for a in range(ranges):
-            wanted = truths[label, a]
+            wanted = truths[label, first_range + a]
             for kind in range(kinds):
-                limit, t = kind // thresholds, kind % thresholds
+                limit, t = kind // thresholds, first_threshold + kind % thresholds
                 place = 2 * (kinds * a + kind)
                 own = lists[a] + kind * rooms[a]
                 found = steps[a, kind]
@@ -164,8 +167,9 @@ def _accumulate(
                     heights[step] = highest
                     before = 0.0 if step == 0 else rights[own + step - 1] / wanted
                     area += (rights[own + step] / wanted - before) * highest
-                areas[t, label, a, limit] = -1 if wanted == 0 else area
-                recall[t, label, a, limit] = -1 if wanted == 0 else right[a, kind] / wanted
+                of_range = first_range + a
+                areas[t, label, of_range, limit] = -1 if wanted == 0 else area
+                recall[t, label, of_range, limit] = -1 if wanted == 0 else right[a, kind] / wanted
                 step = 0
                 for r in range(len(recalls)):
                     while step < found and rights[own + step] / wanted < recalls[r]:
@@ -183,8 +187,9 @@ def _accumulate(
                 for a in range(ranges):
                     for limit in range(len(limits)):
                         place = 2 * (kinds * a + thresholds * limit + t)
-                        precision[t, r, label, a, limit] = told[place, r]
-                        best_scores[t, r, label, a, limit] = told[place + 1, r]
+                        of_range, at = first_range + a, first_threshold + t
+                        precision[at, r, label, of_range, limit] = told[place, r]
+                        best_scores[at, r, label, of_range, limit] = told[place + 1, r]
 
 
 #: Precision and recall of classes.

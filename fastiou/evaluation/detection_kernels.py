@@ -15,11 +15,12 @@ from numba.extending import register_jitable
 
 from fastiou import metrics
 from fastiou.runtime.kernel import Kernel, inlined, named
-from fastiou.runtime.vectors import address, heap_array, heap_rows, uint64_at
+from fastiou.runtime.vectors import address, float64_at, heap_array, uint64_at
 from fastiou.typing import Array
 
 __all__ = [
     "BY_NUMBER",
+    "DIGIT",
     "GROUPS",
     "MATCH_BOXES",
     "MATCH_PAIRS",
@@ -296,11 +297,20 @@ def _pairs(sets: Any, detection: int, first: int, last: int, cols: Array, values
     return count
 
 
-@inlined
-def _by_value(cols: Array, values: Array, found: int, lowest: float, last_first: bool) -> int:
-    """Drop what scores less than `lowest`, and put the rest in order, the highest first.
+@register_jitable
+def _best_alone(
+    cols: Array, values: Array, found: int, lowest: float, is_group: Array, first: int, rule: int
+) -> int:
+    """Keep the best of what scores `lowest` or more; by Open Images' rule, of groups another.
 
-    Of equal ones the last comes first, or the first.
+    Of equal ones, the first is the best.
+
+    Parameters
+    ----------
+    cols, values
+        (m,): truths and their scores, from 0 on, of which the first `found` are looked at.
+    is_group
+        bool: which truths are groups, beginning with number `first`.
     """
     count = 0
     for k in range(found):
@@ -308,16 +318,67 @@ def _by_value(cols: Array, values: Array, found: int, lowest: float, last_first:
         col = cols[k]
         if value < lowest:
             continue
-        place = count
-        while place > 0 and (
-            values[place - 1] < value or (last_first and values[place - 1] == value)
-        ):
+        place = 0
+        if count > 0 and rule == OPEN_IMAGES_RULE:
+            place = 1 if is_group[first + cols[0]] != is_group[first + col] else 0
+        if place < count and value <= values[place]:
+            continue
+        values[place] = value
+        cols[place] = col
+        count = max(count, place + 1)
+    return count
+
+
+@register_jitable
+def _by_value(
+    cols: Array,
+    values: Array,
+    found: int,
+    lowest: float,
+    keys: Array,
+    spare: Array,
+    spare_keys: Array,
+    places: Array,
+) -> int:
+    """Drop what scores less than `lowest`, and put the rest in order, the highest first.
+
+    Of equal ones the last comes first. Many are sorted by digits, few by moving each to its place.
+
+    Parameters
+    ----------
+    cols, values
+        As `_best_alone` takes them.
+    keys, spare, spare_keys, places
+        Scratch, as `_sort_by_key` takes it, (m,) and (2**DIGIT,).
+    """
+    count = 0
+    for k in range(found):
+        if values[k] >= lowest:
+            values[count] = values[k]
+            cols[count] = cols[k]
+            count += 1
+    if count > FEW:
+        for k in range(count // 2):
+            other = count - 1 - k
+            values[k], values[other] = values[other], values[k]
+            cols[k], cols[other] = cols[other], cols[k]
+        for k in range(count):
+            keys[k] = _falling_key(address(values), k)
+        _sort_by_key(cols, keys, spare, spare_keys, places, 0, count)
+        for k in range(count):  # the keys are scores again
+            keys[k] = ~keys[k] & ((np.uint64(1) << np.uint64(63)) - np.uint64(1))
+            values[k] = float64_at(address(keys), k)
+        return count
+    for k in range(1, count):
+        value = values[k]
+        col = cols[k]
+        place = k
+        while place > 0 and values[place - 1] <= value:
             values[place] = values[place - 1]
             cols[place] = cols[place - 1]
             place -= 1
         values[place] = value
         cols[place] = col
-        count += 1
     return count
 
 
@@ -331,7 +392,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         sets: Any,
         rules: Any,
         kept: Any,
-        room: Array,
+        scratch: Any,
         step: Array,
     ) -> None:
         """Match the detections of each group with its truth.
@@ -360,10 +421,14 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
             ranges; at most how many detections of a group count; and one of the rules above.
         kept
             `KEPT`, each (k,) or (k, word): get what is kept of each detection that counts.
-        room
-            (2,): detections and truths of the largest group.
+        scratch
+            Rows of all tasks: members, their scratch, keys and their scratch, (task, room), with
+            room for the detections of the largest group, and for its truths; places
+            (task, 2**DIGIT); truths and scores (task, truth); taken and hidden truths
+            (task, truth, word).
         step
-            (2,): first group and the one behind the last.
+            (4,): first group and the one behind the last; and which detections of each, by score,
+            the first and the one behind the last. What was matched before is in `scratch`.
         """
         order, scores, areas1, pardoned = detections
         areas2, always_ignored, shared = truth
@@ -371,11 +436,10 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         images, labels, kept_scores, ranks, matched, ignored = kept
         words = matched.shape[1]
         for task in prange(TASKS):
-            members, spare = heap_array(order, room[0]), heap_array(order, room[0])
-            keys, spare_keys = heap_array(matched, room[0]), heap_array(matched, room[0])
-            places = heap_array(order, 1 << DIGIT)
-            cols, values = heap_array(order, room[1]), heap_array(areas2, room[1])
-            taken, hidden = heap_rows(matched, room[1], words), heap_rows(matched, room[1], words)
+            members, spare = scratch[0][task], scratch[1][task]
+            keys, spare_keys = scratch[2][task], scratch[3][task]
+            places, cols, values = scratch[4][task], scratch[5][task], scratch[6][task]
+            taken, hidden = scratch[7][task], scratch[8][task]
             count = step[1] - step[0]
             for group in range(
                 step[0] + count * task // TASKS, step[0] + count * (task + 1) // TASKS
@@ -383,12 +447,13 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                 first, last = groups[group, 0], groups[group, 1]
                 first2, last2 = groups[group, 2], groups[group, 3]
                 size = last - first
-                for i in range(size):
+                is_new = step[2] == 0
+                for i in range(size if is_new else 0):
                     members[i] = order[first + i]
                     keys[i] = _falling_key(address(scores), members[i])
-                if size > 1:
+                if is_new and size > 1:
                     _sort_by_key(members, keys, spare, spare_keys, places, 0, size)
-                if size > 0:
+                if is_new and size > 0:
                     for j in range(last2 - first2):
                         area = areas2[first2 + j]
                         for word in range(words):
@@ -399,7 +464,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                             if outside or always_ignored[first2 + j]:
                                 for word in range(words):
                                     hidden[j, word] |= range_bits[a, word]
-                for rank in range(min(size, most)):
+                for rank in range(step[2], min(size, most, step[3])):
                     row = members[rank]
                     own = starts[group] + rank
                     images[own] = groups[group, 4]
@@ -412,9 +477,14 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                     if last2 > first2:
                         found = overlapping(sets, row, first2, last2, cols, values)
                         is_coco = rule == COCO_RULE
-                        near = _by_value(cols, values, found, thresholds[0], is_coco)
-                        if rule == VOC_RULE:
-                            near = min(near, 1)
+                        if is_coco:
+                            near = _by_value(
+                                cols, values, found, thresholds[0], keys, spare, spare_keys, places
+                            )
+                        else:
+                            near = _best_alone(
+                                cols, values, found, thresholds[0], always_ignored, first2, rule
+                            )
                         for wanted in range(2):
                             for k in range(near):
                                 j = cols[k]

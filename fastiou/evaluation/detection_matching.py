@@ -19,7 +19,7 @@ from fastiou.geometries.masks.boundaries import boundaries
 from fastiou.geometries.masks.masks import MASK
 from fastiou.metrics import METRICS
 from fastiou.relations.pairs import find_pairs
-from fastiou.runtime import chunks, steps, threads
+from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.distinct import counted, distinct
 from fastiou.typing import Array
 
@@ -33,6 +33,10 @@ BOUNDARY = 0.02
 
 #: Work of a detection, besides its scores, in scores of boxes (see `threads.run`).
 DETECTION_WORK = 32
+
+
+#: How much more a truth is, at most, that overlaps: it is put in order.
+OVERLAP_WORK = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,16 +210,28 @@ def match_detections(
             preds, truth, order, groups, lowest, crowd=crowd, by_boundary=by_boundary
         )  # fmt: skip
     assert preds.scores is not None
-    room = np.array([sizes.max(initial=0), true_sizes.max(initial=0)])
-    work = np.concatenate([[0], np.cumsum(sizes * (DETECTION_WORK + true_sizes))])
-    for first, last, share in steps.spans(work):
+    room = int(sizes.max(initial=0)), int(true_sizes.max(initial=0))
+    scratch = scratch_of_tasks(*room, words=range_bits.shape[1])
+    each = DETECTION_WORK + true_sizes
+    work = np.concatenate([[0], np.cumsum(sizes * each)])
+
+    def run(share: int, *step: int) -> None:
         threads.run(
             kernel, share, groups, starts,
             (order, preds.scores, preds.areas, pardoned),
             (areas, always_ignored, shared),
-            sets, (thresholds, ranges, range_bits, lower_bits, most, protocol.rule), kept, room,
-            np.array([first, last]),
+            sets, (thresholds, ranges, range_bits, lower_bits, most, protocol.rule), kept, scratch,
+            np.array(step),
         )  # fmt: skip
+
+    for first, last, share in steps.spans(work):
+        if last > first + 1 or share <= steps.STEP:
+            run(share, first, last, 0, most)
+            continue
+        # One group is the work of one thread.
+        count = min(int(sizes[first]), most)
+        for best, behind, _ in steps.ranges(count, OVERLAP_WORK * int(each[first])):
+            run(0, first, last, best, behind)
     outside = (areas[:, None] < ranges[:, 0]) | (areas[:, None] > ranges[:, 1])
     matched.truth["image"] = images[1][true_order]
     matched.truth["label"] = labels[1][true_order]
@@ -223,6 +239,22 @@ def match_detections(
         outside |= always_ignored[:, None]
     matched.truth["wanted"] = ~outside
     return Matched(matched.detections[:total], matched.truth)
+
+
+def scratch_of_tasks(detections: int, truths: int, *, words: int) -> tuple[Array, ...]:
+    """Room in which kernels match groups of at most so many; what is not used takes no memory."""
+    tasks, both = kernels.TASKS, max(detections, truths)
+    per_task = 8 * (5 * both + truths * (2 + 2 * words))
+    memory.check(
+        per_task, f"matching {detections:,} detections of an image and class",
+        "evaluate fewer at a time, or pass max_dets",
+    )  # fmt: skip
+    members, spare, cols = (np.empty((tasks, size), np.int64) for size in (both, both, truths))
+    keys, spare_keys = (np.empty((tasks, both), np.uint64) for _ in range(2))
+    places = np.empty((tasks, 1 << kernels.DIGIT), np.int64)
+    taken, hidden = (np.empty((tasks, truths, words), np.uint64) for _ in range(2))
+    values = np.empty((tasks, truths))
+    return members, spare, keys, spare_keys, places, cols, values, taken, hidden
 
 
 @functools.cache

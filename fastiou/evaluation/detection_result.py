@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from fastiou.evaluation.detection_matching import Matched, in_order, views
 from fastiou.evaluation.detection_mistakes import Mistakes
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
-from fastiou.runtime import chunks, steps, threads
+from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.distinct import counted
 from fastiou.runtime.extras import import_extra
 from fastiou.runtime.progress import Progress
@@ -29,6 +30,9 @@ __all__ = ["ClassScores", "DetectionResult", "Rules"]
 
 #: Work of a detection at one limit and size range, in scores of boxes (see `threads.run`).
 COUNT_WORK = 4
+
+#: Bytes of a right detection in a curve that is added up: three numbers.
+CURVE_BYTES = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -536,18 +540,38 @@ def accumulate(
     classes, ranges = len(starts) - 1, len(protocol.areas)
     limits, thresholds = np.array(protocol.limits), len(protocol.thresholds)
     shape = thresholds, len(protocol.recalls), classes, ranges, len(limits)
+    memory.check(
+        2 * 8 * math.prod(shape), f"the curves of {classes:,} classes",
+        "pass labels that are fewer, or class_agnostic=True",
+    )  # fmt: skip
     results = tuple(np.empty(own) for own in (shape, shape, *2 * [(shape[0], *shape[2:])]))
     wanted = truth_counts(kept, classes, weights)
     detections = views(kept.detections)
+    # Those of detections of one class lie far apart where there are many images.
+    weights = chunks.taken(weights, kept.detections["image"])
     # A class has the work of its detections, and of its numbers in the result.
     each = COUNT_WORK * ranges * len(limits)
     numbers = thresholds * len(protocol.recalls) // COUNT_WORK
     work = starts + numbers * np.arange(classes + 1)
-    for first, last, share in steps.spans(work, each):
+    rules = protocol.recalls, limits, thresholds, protocol.spacing
+
+    def run(share: int, *step: int) -> None:
         threads.run(
-            ACCUMULATE, share, starts, detections, weights, wanted,
-            (protocol.recalls, limits, thresholds, protocol.spacing), results, first, last,
+            ACCUMULATE, share, starts, detections, weights, wanted, rules, results, np.array(step)
+        )
+
+    for first, last, share in steps.spans(work, each):
+        if last > first + 1 or share <= steps.STEP:
+            run(share, first, last, 0, ranges, 0, thresholds)
+            continue
+        # One class is the work of one thread, and a step is one of its curves at each limit.
+        count = int(starts[last] - starts[first])
+        memory.check(
+            len(limits) * (CURVE_BYTES * min(count, int(wanted[first].max())) + 8 * count),
+            f"adding up {count:,} detections of a class", "evaluate fewer images at a time",
         )  # fmt: skip
+        for a, t in np.ndindex(ranges, thresholds):
+            run(0, first, last, a, a + 1, t, t + 1)
     precision, scores, recall, areas = results
     return precision, scores, recall, areas
 

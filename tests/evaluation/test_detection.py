@@ -15,7 +15,7 @@ import pytest
 from coco_sets_for_tests import random_sets
 
 import fastiou as fi
-from fastiou.runtime import threads
+from fastiou.runtime import steps, threads
 
 ARRAYS = ("precision", "recall", "scores")
 
@@ -151,6 +151,36 @@ def test_random_sets_have_pycocotools_bits(*, masks: bool) -> None:
 def test_many_random_sets_have_pycocotools_bits(*, masks: bool) -> None:
     for seed in range(1000, 11_000):
         assert_equals_pycocotools(seed, masks=masks)
+
+
+@pytest.mark.parametrize("protocol", ["coco", "voc", "openimages"])
+def test_steps_within_a_group_and_a_class_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """A pile of more truths than are put in order one by one, with ties, and some detections."""
+    rng = np.random.default_rng(0)
+    boxes = np.hstack([rng.integers(0, 4, (180, 2)), rng.integers(20, 30, (180, 2))]).tolist()
+    gt = {
+        "images": [{"id": 1}, {"id": 2}], "categories": [{"id": 1}],
+        "annotations": [
+            {"id": 1 + i, "image_id": 1 + i // 80, "category_id": 1, "bbox": boxes[i],
+             "area": 9e2 + 3 * i, "iscrowd": int(i % 17 == 0)}
+            for i in range(90)
+        ],
+    }  # fmt: skip
+    dt = [
+        {"image_id": 1 + i % 20 // 19, "category_id": 1, "bbox": boxes[90 + i],
+         "score": [0.2, 0.5][i % 2]}
+        for i in range(90)
+    ]  # fmt: skip
+    whole = fi.evaluate_coco(gt, dt, protocol=protocol)
+    monkeypatch.setattr(steps, "STEP", 100)
+    parts = fi.evaluate_coco(gt, dt, protocol=protocol)
+    for name in (*ARRAYS, "areas"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert whole.stats[0] > 0
+    if protocol == "coco":
+        np.testing.assert_array_equal(whole.stats, of_pycocotools(gt, dt, "bbox").stats)
 
 
 def test_large_sets_have_pycocotools_bits_on_one_thread_and_on_several() -> None:

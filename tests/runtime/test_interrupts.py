@@ -198,6 +198,13 @@ def _pile(rng: Rng, count: int) -> Any:
     return scattered(rng, count, 10, (100, 130)).astype(np.float32)
 
 
+def _detections(rng: Rng, count: int, images: Any) -> dict[str, Any]:
+    """Boxes of one class that overlap."""
+    boxes = scattered(rng, count, 3, (20, 30))
+    labels = np.zeros(count, int)
+    return {"boxes": boxes, "labels": labels, "image_ids": images, "scores": rng.random(count)}
+
+
 def _ids(rng: Rng, side: int, count: int) -> Any:
     """Two images of so many labels, which need all their bits, one pixel beside another."""
     return rng.integers(-(2**62), 2**62, count)[rng.integers(0, count, (2, side, side))]
@@ -345,6 +352,18 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         lambda scored: fastiou.nms(*scored, groups=scored[1] < 0.01),
         lambda rng: _scored(rng, 5_000_000),
     ),
+    "detections of a group": (
+        lambda sets: fastiou.average_precision(*sets, protocol="voc"),
+        lambda rng: [_detections(rng, count, np.zeros(count, int)) for count in (60_000, 8000)],
+    ),
+    "detections of a group, all in order": (
+        lambda sets: fastiou.average_precision(*sets, max_dets=[2000]),
+        lambda rng: [_detections(rng, count, np.zeros(count, int)) for count in (60_000, 8000)],
+    ),
+    "detections of a class": (
+        lambda detections: fastiou.average_precision(detections, detections),
+        lambda rng: _detections(rng, 1_000_000, np.arange(1_000_000)),
+    ),
     "a sparse matrix": (
         lambda pairs: pairs.to_scipy(),
         lambda rng: fastiou.pairs(_pile(rng, 8000)),
@@ -367,6 +386,8 @@ HEAVY = (
     "coco of a pile",
     "match of a pile",
     "pairs of many groups",
+    "detections of a group, all in order",
+    "detections of a class",
 )
 
 #: CPU seconds of two threads. Steps aim at 0.2.

@@ -49,7 +49,7 @@ def _accumulate(
     detections
         `KEPT`, each (n,) or (n, word), by class and falling score.
     weights
-        (n,) int64: how often each detection counts.
+        (n,) int64: how often each detection counts; or (1,), for all.
     truths
         (class, range): how many there are to be found.
     rules
@@ -69,6 +69,7 @@ def _accumulate(
     first_range, first_threshold = part[2], part[4]
     ranges, thresholds = part[3] - first_range, part[5] - first_threshold
     kinds = len(limits) * thresholds
+    each = 1 if len(weights) > 1 else 0
     for label in prange(part[0], part[1]):
         begin, end = starts[label], starts[label + 1]
         # Where the lists of each range begin, one for each limit and threshold.
@@ -99,7 +100,7 @@ def _accumulate(
             for limit in range(len(limits) + 1):
                 wrong_always[a, limit] = 0
         for row in range(begin, end):
-            weight = weights[row]
+            weight = weights[row * each]
             # Without branches, which would be guessed wrongly as often as not. What no limit counts
             # goes behind the last.
             lowest = 0

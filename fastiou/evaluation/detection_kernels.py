@@ -297,7 +297,7 @@ def _pairs(sets: Any, detection: int, first: int, last: int, cols: Array, values
     return count
 
 
-@register_jitable
+@inlined
 def _best_alone(
     cols: Array, values: Array, found: int, lowest: float, is_group: Array, first: int, rule: int
 ) -> int:
@@ -329,7 +329,7 @@ def _best_alone(
     return count
 
 
-@register_jitable
+@inlined
 def _by_value(
     cols: Array,
     values: Array,
@@ -368,17 +368,17 @@ def _by_value(
         for k in range(count):  # the keys are scores again
             keys[k] = ~keys[k] & ((np.uint64(1) << np.uint64(63)) - np.uint64(1))
             values[k] = float64_at(address(keys), k)
-        return count
-    for k in range(1, count):
-        value = values[k]
-        col = cols[k]
-        place = k
-        while place > 0 and values[place - 1] <= value:
-            values[place] = values[place - 1]
-            cols[place] = cols[place - 1]
-            place -= 1
-        values[place] = value
-        cols[place] = col
+    else:
+        for k in range(1, count):
+            value = values[k]
+            col = cols[k]
+            place = k
+            while place > 0 and values[place - 1] <= value:
+                values[place] = values[place - 1]
+                cols[place] = cols[place - 1]
+                place -= 1
+            values[place] = value
+            cols[place] = col
     return count
 
 

@@ -547,8 +547,9 @@ def accumulate(
     results = tuple(np.empty(own) for own in (shape, shape, *2 * [(shape[0], *shape[2:])]))
     wanted = truth_counts(kept, classes, weights)
     detections = views(kept.detections)
-    # Those of detections of one class lie far apart where there are many images.
-    weights = chunks.taken(weights, kept.detections["image"])
+    # One for all, or one for each detection: those of images are far apart for a class of many.
+    is_one = bool((weights == 1).all())
+    weights = np.ones(1, np.int64) if is_one else chunks.taken(weights, kept.detections["image"])
     # A class has the work of its detections, and of its numbers in the result.
     each = COUNT_WORK * ranges * len(limits)
     numbers = thresholds * len(protocol.recalls) // COUNT_WORK

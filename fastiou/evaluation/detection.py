@@ -140,7 +140,12 @@ class DetectionEvaluator:
         )
         #: How far apart two people mark each keypoint; empty where no keypoints are compared.
         self.sigmas = self._protocol.sigmas
-        self._deviations = deviations_of(usual, self._protocol)
+        self._of_options = deviations_of(usual, self._protocol)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was counted so far; the options stay."""
+        self._deviations = dict(self._of_options)
         self._images: dict[int | str, int] = {}
         self._labels: dict[int | str, int] = {}
         self._parts: list[Matched] = []

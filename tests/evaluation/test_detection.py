@@ -914,6 +914,17 @@ def test_classes_that_are_names_have_names() -> None:
     assert result.per_class["name"].tolist() == ["Cat (felis)", "Dog"]
 
 
+def test_an_evaluator_forgets_when_it_is_reset() -> None:
+    evaluator = fi.DetectionEvaluator(fmt="xywh", max_dets=[10])
+    evaluator.update(found(BOX), truth(BOX, area=None))
+    assert len(evaluator.compute().deviations) == 2
+    evaluator.reset()
+    assert len(evaluator.compute().deviations) == 1
+    assert evaluator.compute()["AP"] == -1
+    evaluator.update(found(BOX), truth(BOX))
+    assert evaluator.compute()["AP"] == NEARLY_ONE
+
+
 def test_an_update_that_is_interrupted_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from fastiou.evaluation import detection
 

@@ -36,7 +36,10 @@ OBJECTS = "label images and probabilities have no crowds"
 DENSE = dict.fromkeys(
     ["generalized_box_iou", "distance_box_iou", "complete_box_iou", "batched_nms"], TORCHVISION
 )
-CONVERSIONS = ["box_area", "box_convert", "masks_to_boxes", "labels_from_colors", "iou_grade"]
+CONVERSIONS = [
+    "box_area", "box_convert", "boxes_to_masks", "clip_boxes", "iou_grade", "labels_from_colors",
+    "masks_to_boxes", "merge_masks", "remove_small_boxes",
+]  # fmt: skip
 PIXELS = [
     "confusion_matrix",
     "label_iou",
@@ -55,11 +58,14 @@ WITHOUT: dict[str, dict[str, str]] = {
     "progress": {
         **DENSE,
         **dict.fromkeys([*CONVERSIONS, *PIXELS], ONE_PASS),
-        **dict.fromkeys(["box_iou", "mask_iou"], "the result must fit in memory: seconds at most"),
+        **dict.fromkeys(
+            ["box_iou", "mask_iou", "polygon_iou"], "the result must fit in memory: seconds at most"
+        ),
         **dict.fromkeys(
             ["average_precision", "evaluate_coco", "tracking_metrics"],
             "a second for half a million detections; steps are shown by an evaluator's caller",
         ),
+        "non_max_merge": "it is what nms takes and a pass over the pairs",
         "read": "at the speed of the disk",
         "plot": "draws no more than can be seen",
         "show_config": "asks for nothing large",
@@ -70,6 +76,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys(PIXELS, LABELS),
         **dict.fromkeys(EVALUATIONS, EVALUATES),
         "soft_nms": "each step needs the one before; nms(method=...) refuses 'cuda' likewise",
+        "non_max_merge": "each step needs the one before, as in soft_nms",
         "read": "a table is on the host",
         "plot": "matplotlib draws on the host",
         "show_config": "computes nothing",
@@ -79,7 +86,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys([*CONVERSIONS, "plot", "read", "show_config"], NO_SETS),
         **dict.fromkeys(PIXELS, OBJECTS),
         **dict.fromkeys(EVALUATIONS, IN_TARGET),
-        **dict.fromkeys(["nms", "soft_nms"], "within one set none is the truth"),
+        **dict.fromkeys(["nms", "non_max_merge", "soft_nms"], "within one set none is the truth"),
     },
 }
 
@@ -96,9 +103,10 @@ NAMES = {
         "box_iou", "complete_box_iou", "distance_box_iou", "generalized_box_iou",
     },
     "masks1 masks2": {"mask_iou"},
+    "polygons1 polygons2": {"polygon_iou"},
     "labels1 labels2": {"label_iou", "label_overlap"},
     "boxes scores": {"batched_nms"},
-    "a scores": {"nms", "soft_nms"},
+    "a scores": {"nms", "non_max_merge", "soft_nms"},
     "a b": {"match", "pairs", "plot", "topk"},
     "target pred": {"confusion_matrix", "mean_iou", "instance_matching", "panoptic_quality"},
     # Named by those whose functions they continue.

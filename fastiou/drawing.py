@@ -10,6 +10,7 @@ from fastiou.arrays.inputs import plain_array
 from fastiou.arrays.svg import COLOURS
 from fastiou.geometries.masks.mask_set import Masks, read_masks
 from fastiou.geometries.masks.painting import painted
+from fastiou.geometries.polygons.polygon_set import Polygons
 from fastiou.geometries.table import geometry_of
 from fastiou.runtime.extras import import_extra
 from fastiou.runtime.words import described
@@ -41,8 +42,8 @@ def plot(
     Parameters
     ----------
     a : array_like, shape (N, 4), (N, 5) or (N, 8), or masks
-        Boxes, rotated boxes or quadrilaterals, as in `box_iou`; masks, as in `mask_iou`; or a
-        table. They are drawn in blue, masks each in a colour of its own.
+        Boxes, rotated boxes or quadrilaterals, as in `box_iou`; `Polygons`; masks, as in
+        `mask_iou`; or a table. They are drawn in blue, masks each in a colour of its own.
     b : the same, optional
         A second set, in orange; masks are drawn by the boxes around them.
     pairs : Pairs, Match or TopK, optional
@@ -84,7 +85,9 @@ def plot(
     geometry = geometry_of(fmt, a, b)
     if axes is None:
         axes = import_extra("matplotlib.pyplot", "plot", "plot()").subplots()[1]
+    #: The corners of each member, or of the box around it, and its rings.
     sets: list[Array] = []
+    shapes: list[list[list[Array]]] = []
     bounds: list[float] = [np.inf, np.inf, -np.inf, -np.inf]
     for name, value in (("a", a), ("b", b)):
         if value is None:
@@ -96,19 +99,25 @@ def plot(
             if name == "a":
                 bounds = [0, 0, masks.shape[2], masks.shape[1]]
                 _draw_masks(axes, masks)
+            shapes.append([[outline] for outline in sets[-1]])
+        elif isinstance(value, Polygons):
+            _check_few(name, len(value), MOST, "polygons")
+            sets.append(_corners_of_boxes(value.bounds))
+            shapes.append(value.to_rings())
         else:
             sets.append(corners(name, value, fmt))
             _check_few(name, len(sets[-1]), MOST, "boxes")
+            shapes.append([[outline] for outline in sets[-1]])
     links = _links(pairs, sets)
     if image is not None:
         pixels = plain_array("image", image)
         axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, zorder=0)
-    for place, outlines in enumerate(sets):
+    for place, rings_of_each in enumerate(shapes):
         if geometry.name != "mask" or place:
             linked = None
             if links is not None:
                 linked = np.concatenate(links) if len(sets) == 1 else links[place]
-            _draw_outlines(axes, outlines, COLOURS[place], linked)
+            _draw_outlines(axes, rings_of_each, COLOURS[place], linked)
     if links is not None:
         middles = [outlines.mean(axis=1) for outlines in (sets[0], sets[-1])]
         for row, col in zip(*links, strict=True):
@@ -146,19 +155,22 @@ def _corners_of_boxes(boxes: Array) -> Array:
     return np.stack([np.stack(point, axis=1) for point in points], axis=1)
 
 
-def _draw_outlines(axes: Any, outlines: Array, colour: str, linked: Array | None) -> None:
+def _draw_outlines(
+    axes: Any, rings_of_each: list[list[Array]], colour: str, linked: Array | None
+) -> None:
     """Draw members, dashed where they are in no pair."""
     patches = import_extra("matplotlib.patches", "plot", "plot()")
-    has_partner = np.ones(len(outlines), np.bool_)
+    has_partner = np.ones(len(rings_of_each), np.bool_)
     if linked is not None:
         has_partner[:] = False
         has_partner[linked] = True
-    for outline, is_linked in zip(outlines, has_partner, strict=True):
-        if np.isfinite(outline).all():
-            style = "-" if is_linked else "--"
-            axes.add_patch(
-                patches.Polygon(outline, fill=False, edgecolor=colour, linestyle=style, zorder=3)
-            )
+    for rings, is_linked in zip(rings_of_each, has_partner, strict=True):
+        style = "-" if is_linked else "--"
+        for ring in rings:
+            if len(ring) and np.isfinite(ring).all():
+                axes.add_patch(
+                    patches.Polygon(ring, fill=False, edgecolor=colour, linestyle=style, zorder=3)
+                )
 
 
 def _draw_masks(axes: Any, masks: Masks) -> None:

@@ -141,6 +141,18 @@ def test_other_shapes_and_formats(axes: Any) -> None:
     assert len(axes.patches) == 4
 
 
+def test_polygons_and_boxes_that_are_not_flat(axes: Any) -> None:
+    holed = fi.Polygons([[[[0, 0], [9, 0], [9, 9], [0, 9]], [[3, 3], [6, 3], [6, 6]]]])
+    fi.plot(holed, axes=axes)
+    assert len(axes.patches) == 2
+    solids = [[0, 0, 0, 1, 1, 1]]
+    with pytest.raises(ValueError, match="a must be boxes in the plane, got 3-D boxes"):
+        fi.plot(solids, fmt="xyzxyz", axes=axes)
+    table = fi.BoxTable(solids, "xyzxyz")
+    assert "svg" not in table._repr_html_()
+    assert "svg" not in fi.pairs(table, table)._repr_html_()
+
+
 def test_pairs_within_one_set(axes: Any) -> None:
     boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 12, 12]])
     fi.plot(boxes, None, fi.pairs(boxes), axes=axes)

@@ -16,6 +16,12 @@ __all__ = ["corners", "pairs_picture", "table_picture"]
 LOOKED_AT = 10_000
 
 
+def is_flat(fmt: str) -> bool:
+    """Whether members of a format have four corners in the plane."""
+    geometry, other = FORMATS[fmt].load(), FORMATS["xyxyxyxy"].load()
+    return geometry is other or "xyxyxyxy" in geometry.converts or fmt in other.converts
+
+
 def corners(name: str, value: Any, fmt: str) -> Array:
     """The corners of boxes, rotated boxes and quadrilaterals, float64 of the shape (N, 4, 2).
 
@@ -26,15 +32,15 @@ def corners(name: str, value: Any, fmt: str) -> Array:
     """
     geometry = FORMATS[fmt].load()
     given = geometry.read(name, value, fmt, batches=False)
-    if fmt != "xyxyxyxy" and "xyxyxyxy" not in geometry.converts:
-        other = FORMATS["xyxyxyxy"].load()
-        if fmt not in other.converts:
-            raise ValueError(f"{name} must be boxes in the plane, got {geometry.plural} ({fmt})")
+    if not is_flat(fmt):
+        raise ValueError(f"{name} must be boxes in the plane, got {geometry.plural} ({fmt})")
     return convert_members(given, "xyxyxyxy").astype(np.float64).reshape(-1, 4, 2)
 
 
 def table_picture(table: Any) -> str:
     """SVG of the first members of a table that are in the group of its first one."""
+    if not is_flat(table.fmt):
+        return ""
     alike = np.ones(min(len(table), LOOKED_AT), np.bool_)
     for key in table.grouped or ():
         values = table.keys[key][:LOOKED_AT]
@@ -45,6 +51,8 @@ def table_picture(table: Any) -> str:
 
 def pairs_picture(a: Any, b: Any, rows: Array, cols: Array, alike: Array) -> str:
     """SVG of pairs of members, of which those that are `alike` are in one group."""
+    if not (is_flat(a.fmt) and is_flat(b.fmt)):
+        return ""
     rows, cols = rows[alike][:SHOWN], cols[alike][:SHOWN]
     first = corners("boxes", a.boxes[rows], a.fmt)
     second = corners("boxes", b.boxes[cols], b.fmt)

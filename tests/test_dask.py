@@ -353,7 +353,7 @@ def test_average_precision(rng: np.random.Generator, fd: Any, dd: Any) -> None:
 def test_every_evaluator(rng: np.random.Generator, fd: Any) -> None:
     labels = [rng.integers(0, 6, (20, 20)) for _ in range(20)]
     images = [
-        {"true": labels[n], "pred": labels[n] * (labels[n] != n % 5), "image": str(n)}
+        {"target": labels[n], "pred": labels[n] * (labels[n] != n % 5), "image": str(n)}
         for n in range(20)
     ]
     make: Any = functools.partial(fastiou.InstanceEvaluator, (0.5, 0.9))
@@ -362,7 +362,7 @@ def test_every_evaluator(rng: np.random.Generator, fd: Any) -> None:
         expected.update(**image)
     assert fd.evaluate(make, images).compute().as_dict() == expected.compute().as_dict()
     segments = [{"id": n, "category_id": n % 2} for n in range(1, 6)]
-    given = [(image["true"], image["true"][::-1], segments, segments) for image in images]
+    given = [(image["target"], image["target"][::-1], segments, segments) for image in images]
     panoptic = fastiou.PanopticEvaluator()
     for one in given:
         panoptic.update(*one)

@@ -155,3 +155,9 @@ def test_every_function_is_in_the_table_of_functions() -> None:
     table = (ROOT / "docs" / "which-function.md").read_text().partition("Three questions")[0]
     functions = {name for name in fastiou.__all__ if name.islower() and not name.startswith("_")}
     assert functions <= set(re.findall(r"\w+", table)), "add a row to docs/which-function.md"
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in PAGES])
+def test_examples_stand_in_blocks_of_code(page: Path) -> None:
+    text = BLOCK.sub("", page.read_text())
+    assert not re.search(r"^>>> ", text, re.MULTILINE), "a renderer makes quotes of them"

@@ -70,6 +70,11 @@ def yawed_boxes(rng: np.random.Generator, count: int) -> Array:
     return np.concatenate([*numbers, 8 * rng.random((count, 1)) - 4], axis=1)
 
 
+def intervals(rng: np.random.Generator, count: int) -> Array:
+    start = rng.random(count) * 100
+    return np.column_stack([start, start + 3 + 12 * rng.random(count)])
+
+
 SAMPLES = {
     "box": Sample(
         "xyxy",
@@ -100,6 +105,12 @@ SAMPLES = {
         yawed_boxes,
         lambda a, b, metric: reference3d.yawed_iou(a, b, metric=metric),
         1e-11,
+    ),
+    "interval": Sample(
+        "xx",
+        intervals,
+        lambda a, b, metric: reference3d.axis_aligned_iou(a, b, "xx", metric=metric),
+        1e-14,
     ),
     "mask": Sample(
         "xyxy",

@@ -80,6 +80,7 @@ add_row(Row("3-D box", "fastiou.geometries.boxes3d", {"xyzxyz": 6, "cxcyczwhd": 
 add_row(
     Row("3-D box with yaw", "fastiou.geometries.yawed_boxes", {"xyzwhdr": 7, "xyzwhdr-bottom": 7})
 )
+add_row(Row("interval", "fastiou.geometries.intervals", {"xx": 2}))
 add_row(Row("mask", "fastiou.geometries.masks.masks", {}))
 add_row(Row("polygon", "fastiou.geometries.polygons.polygons", {}))
 

@@ -85,14 +85,15 @@ def box_iou(
         fifth number is the angle: in degrees, or radians with "-rad"; counter-clockwise as seen in
         an image, or clockwise with "-cw". ``docs/rotated-boxes.md`` says which library has which.
         "xyxyxyxy" are the corners of a quadrilateral (``docs/quadrilaterals.md``). 3-D boxes are
-        "xyzxyz", "cxcyczwhd", and with yaw "xyzwhdr" and "xyzwhdr-bottom" (``docs/boxes-3d.md``). A
-        tuple of two are the formats of the first and the second set, of one geometry; where they
-        differ, both are first brought to one by `box_convert`.
+        "xyzxyz", "cxcyczwhd", and with yaw "xyzwhdr" and "xyzwhdr-bottom" (``docs/boxes-3d.md``).
+        "xx" are the start and the end of an interval (``docs/intervals.md``). A tuple of two are
+        the formats of the first and the second set, of one geometry; where they differ, both are
+        first brought to one by `box_convert`.
     metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
         in squared units of the input, all others are without units. Rotated boxes, quadrilaterals
-        and 3-D boxes with yaw have "iou", "iof", "ios", "dice" and "intersection". 3-D boxes have
-        all but "ciou".
+        and 3-D boxes with yaw have "iou", "iof", "ios", "dice" and "intersection". 3-D boxes and
+        intervals have all but "ciou".
     aligned : bool
         Score box i against box i only.
     iscrowd : array_like of bool, shape (M,), optional

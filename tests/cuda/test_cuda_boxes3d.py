@@ -1,4 +1,4 @@
-"""Boxes in space on a GPU, or in its simulator, score what they score on the CPU."""
+"""Boxes in space and intervals on a GPU, or in its simulator, score what they score on the CPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boxes_for_tests import Array
-from combinations_for_tests import boxes3d, yawed_boxes
+from combinations_for_tests import boxes3d, intervals, yawed_boxes
 from numba import cuda
 
 import fastiou
@@ -125,3 +125,14 @@ def test_relations(rng: np.random.Generator, fmt: str, flat: int) -> None:
     kept = fastiou.nms(a, scores, 0.1, fmt=fmt, device="cuda")
     dense = fastiou.box_iou(a, a, fmt, device="cpu")
     assert kept.tolist() == reference.nms(np.nan_to_num(dense), scores, 0.1).tolist()
+
+
+def test_intervals(rng: np.random.Generator) -> None:
+    a, b = intervals(rng, 9), intervals(rng, 7)
+    for metric in ("iou", "giou", "diou", "intersection"):
+        both(a, b, "xx", metric=metric)
+    both(a[:7].astype(np.float32), b.astype(np.float32), "xx", aligned=True)
+    found = fastiou.pairs(a, b, 0.1, fmt="xx", device="cuda")
+    expected = fastiou.pairs(a, b, 0.1, fmt="xx", device="cpu")
+    for part, wanted in zip(found, expected, strict=True):
+        same(part, wanted)

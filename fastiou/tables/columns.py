@@ -62,6 +62,17 @@ SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         for x, y in (("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xc", "yc"))
         for size in (("w", "h"), ("width", "height"))
     ],
+    ("x1", "x2"): [
+        ("start", "end"),
+        ("begin", "end"),
+        ("tstart", "tend"),
+        ("starttime", "endtime"),
+        ("onset", "offset"),
+    ],
+    ("x", "y", "z", "w", "h", "d"): [
+        ("x", "y", "z", "dx", "dy", "dz"),
+        ("x", "y", "z", "xsize", "ysize", "zsize"),
+    ],
 }
 
 
@@ -71,12 +82,17 @@ def _turned(row: tuple[str, ...], units: Sequence[str]) -> list[tuple[str, ...]]
     return [(*row, name) for name in names]
 
 
+def _is_in_space(fmt: str) -> bool:
+    """Whether a layout is of 3-D boxes, whose yaw is in radians."""
+    return "z" in fmt
+
+
 def _rows_of(fmt: str) -> list[tuple[str, ...]]:
     """The names that the columns of a layout may have, the usual first."""
     usual = header_of(fmt)
     if usual[-1] != "angle":
         return [usual, *SYNONYMS.get(usual, [])]
-    units = RADIANS if "-rad" in fmt else ("", *DEGREES)
+    units = ("", *RADIANS) if _is_in_space(fmt) else RADIANS if "-rad" in fmt else ("", *DEGREES)
     rows = [usual[:-1], *SYNONYMS.get(usual[:-1], [])]
     return [turned for row in rows for turned in _turned(row, units)]
 
@@ -270,7 +286,8 @@ def meaning_of(
     usual = (fmt if told else "xywh") if is_list else BOX_COLUMNS[row]
     angle = row[-1] if header_of(usual)[-1] == "angle" and not is_list else ""
     unit = next((unit for unit in ("deg", "rad") if unit in angle), None)
-    same = header_of(fmt) == header_of(usual) and unit != ("deg" if "-rad" in fmt else "rad")
+    has_radians = "-rad" in fmt or _is_in_space(fmt)
+    same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
     open_angle = box[-1] if angle and unit is None else None
     return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
 
@@ -299,6 +316,8 @@ def open_angles(name: str, angles: Array, fmt: str) -> tuple[str, str] | None:
         What was found and what is expected; None if they are degrees, or 0, which is both.
     """
     small = np.abs(angles) <= 2 * np.pi
+    if _is_in_space(fmt) and not (small | np.isnan(angles)).all():
+        return f"column {name} holds angles beyond ±2π", f"radians, or a name such as {name}_rad"
     if not (angles[small] != 0).any() or not (small | np.isnan(angles)).all():
         return None
     kinds = [other for other in LAYOUTS if header_of(other) == header_of(fmt)]

@@ -25,7 +25,7 @@ GEOMETRIES = {row.name: row.formats for row in ROWS if row.formats}
 LAYOUTS = {fmt: count for formats in GEOMETRIES.values() for fmt, count in formats.items()}
 
 #: Each axis, and the name of the side along it.
-AXES = {"x": "w", "y": "h", "z": "l"}
+AXES = {"x": "w", "y": "h", "z": "d"}
 
 
 def common_layout(fmt_a: str, fmt_b: str, sides: Sequence[str] = ("A", "B")) -> str:

@@ -356,7 +356,9 @@ def test_many_pairs(rng: np.random.Generator, family: Family, dtype: type) -> No
     assert_bits(fastiou.box_iou(b, a, YAW, aligned=True), actual)
     c, d = (boxes.copy() for boxes in (a, b))
     bottoms = fastiou.box_iou(c, d, BOTTOM, aligned=True)
-    assert_close(bottoms, exact_scores(c, d, fmt=BOTTOM))
+    # The centre is rounded, which is much beside a height of 1e-5.
+    allowed = 1e-10 if family is flat_ones and dtype == np.float64 else None
+    assert_close(bottoms, exact_scores(c, d, fmt=BOTTOM), allowed)
     corners = upright(a.astype(np.float64)).astype(dtype), upright(b).astype(dtype)
     actual = fastiou.box_iou(*corners, CORNERS, aligned=True)
     assert_close(actual, [exact_upright(*pair, "iou") for pair in zip(*corners, strict=True)])

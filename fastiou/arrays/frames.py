@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.typing import Array
 
-__all__ = ["frame_array", "frame_columns", "is_frame"]
+__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame"]
 
 
 #: Types of data frames.
@@ -42,6 +42,19 @@ def frame_columns(value: Any) -> list[tuple[str, Any]] | None:
     if pyarrow is not None and isinstance(value, pyarrow.Table | pyarrow.RecordBatch):
         return list(zip(value.schema.names, value.columns, strict=True))
     return None
+
+
+def index_columns(value: Any) -> list[tuple[str, Any]]:
+    """The levels of a pandas index that have names, which no column has; none of other frames."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame):
+        return []
+    known = set(map(str, value.columns))
+    return [
+        (str(name), value.index.get_level_values(place))
+        for place, name in enumerate(value.index.names)
+        if name is not None and str(name) not in known
+    ]
 
 
 def frame_array(value: Any) -> Array | None:

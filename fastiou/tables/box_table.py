@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_of_each
-from fastiou.arrays.frames import frame_columns, is_frame
+from fastiou.arrays.frames import frame_columns, index_columns, is_frame
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
@@ -18,6 +19,7 @@ from fastiou.runtime.words import described, shortened
 from fastiou.tables.columns import (
     ColumnsError,
     key_meant,
+    key_named,
     meaning_of,
     names_of_keys,
     open_angles,
@@ -186,7 +188,8 @@ class BoxTable(Framed):
         Parameters
         ----------
         frame : data frame of pandas or polars, table of pyarrow, or dict of columns
-            A row for each box. A missing number of a box is NaN.
+            A row for each box. A missing number of a box is NaN. Levels of a pandas index that have
+            names are columns, too.
         fmt
             The format, where names fit several: those of rotated boxes differ by the angle alone.
         by
@@ -350,12 +353,15 @@ def has_names(value: Any) -> bool:
     if not is_frame(type(value)):
         return False
     labels = [label for label, _ in frame_columns(value) or ()]
+    labels += [label for label, _ in index_columns(value) if key_named(label) is not None]
     return not all(label.removeprefix("column_").isdigit() for label in labels)
 
 
 def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | None) -> BoxTable:
     """A data frame as a table; messages call it by this name."""
     found = frame_columns(frame)
+    if found is not None:
+        found = [*index_columns(frame), *found]
     if isinstance(frame, Mapping):
         found = [(str(label), values) for label, values in frame.items()]
     if found is None:
@@ -371,7 +377,8 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     except ColumnsError as error:
         found_words = error.found.replace("the first line", "the columns")
         found_words = found_words.replace(" names no ", " name no ")
-        expected = error.expected.replace(
+        expected = re.sub(r"--by (\S+)", rf"BoxTable.from_frame({name}, by='\1')", error.expected)
+        expected = expected.replace(
             "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
         )
         raise ValueError(f"{name}: {found_words}, expected {in_python(expected)}") from None

@@ -27,6 +27,7 @@ __all__ = [
     "SCORE_NAMES",
     "ColumnsError",
     "Meaning",
+    "check_doubtful",
     "key_columns",
     "key_meant",
     "key_named",
@@ -111,16 +112,30 @@ HEADERS = list(dict.fromkeys(map(header_of, LAYOUTS)))
 KEYS = {
     "video": ("video", "videoid", "videoname", "sequence", "sequenceid", "sequencename", "seq",
               "seqid", "clip", "clipid", "scene", "sceneid", "scenename", "camera", "cameraid",
-              "cameraname", "cam", "camid", "document", "documentid", "doc", "docid"),
+              "cameraname", "cam", "camid", "document", "documentid", "doc", "docid", "seqname",
+              "videopath", "videofile", "videofilename", "clipname", "movie", "movieid",
+              "moviename", "recording", "recordingid", "patient", "patientid", "subject",
+              "subjectid", "scan", "scanid", "studyid", "seriesid", "seriesuid",
+              "seriesinstanceuid"),
     "image": ("frame", "imageid", "image", "group", "frameid", "frameno", "framenumber",
               "frameindex", "img", "imgid", "imageindex", "imageno", "imagenumber", "imagename",
               "imgname", "imagefile", "imagefilename", "imagepath", "imgpath", "filename", "file",
               "fileid", "filepath", "path", "photo", "photoid", "picture", "pictureid", "slice",
               "sliceid", "tile", "tileid", "sample", "sampleid", "page", "pageid", "pageno",
-              "pagenumber"),
+              "pagenumber", "frameidx", "framenum", "framename", "imageidx", "imagenum", "imgidx",
+              "imgno", "imgnum", "imgfile", "imid", "imidx", "imname", "impath", "fname",
+              "sopinstanceuid"),
     "category": ("categoryid", "category", "class", "classid", "cls", "categoryname", "classname",
-                 "label", "labelid", "labelname"),
+                 "label", "labelid", "labelname", "objectclass", "classidx", "labelidx",
+                 "categoryidx", "clsid", "clsname"),
 }  # fmt: skip
+
+#: Names that may tell a key, and which: without it nobody knows what they are.
+DOUBTFUL = {
+    "name": ("image", "category"),
+    **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno"), ("image",)),
+    **dict.fromkeys(("source", "url", "uri", "item", "itemid", "view", "shot"), ("image",)),
+}
 
 #: Names that tell a key where no column of the above does.
 FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
@@ -142,7 +157,10 @@ LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
 COCO_KEY, COCO_OTHERS = "imageid", {"categoryid", "iscrowd", "segmentation"}
 
 #: Of the names of keys those of things of their own, which no other name stands for.
-APART = re.compile("scene|cam|doc|photo|picture|slice|tile|sample|page|time")
+APART = re.compile(
+    "scene|cam|doc|photo|picture|slice|tile|sample|page|time|movie|recording|patient|subject|scan|"
+    "study|series|sop"
+)
 
 _NUMBERS = {name for names in BOX_COLUMNS for name in names}
 _KEY_OF = {name: key for kinds in (KEYS, FALLBACKS) for key in kinds for name in kinds[key]}
@@ -275,6 +293,8 @@ def meaning_of(
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
     keys = key_columns(names, by)
+    if by is None:
+        check_doubtful(names, keys)
     name = next((name for name in ID_NAMES if name in plain), None)
     id_ = None if name is None else plain.index(name)
     used = {*box, score, id_, *(column for columns in keys.values() for column in columns)}
@@ -358,6 +378,25 @@ def key_meant(name: str, known: Container[str]) -> str | None:
     meant = plain_name(name)
     key = _KEY_OF.get(meant)
     return key if key in known and not APART.match(meant) else None
+
+
+def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
+    """Refuse columns that may tell a key which no other column tells.
+
+    Raises
+    ------
+    ColumnsError
+        There is one.
+    """
+    for name in names:
+        could_be = DOUBTFUL.get(plain_name(name), ())
+        missing = [key for key in could_be if key not in keys]
+        if missing:
+            told = [key for key in KEYS if key in keys]
+            stripped = name.strip()
+            ways = (",".join((*told, stripped)), ",".join(told) or "none")
+            found = f"column {stripped} may tell the {' or the '.join(missing)}"
+            raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
 
 
 def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

@@ -279,3 +279,37 @@ def test_rows_behind_a_mark_of_comments_are_told(tmp_path: Path) -> None:
         file = read(tmp_path, content)
         assert len(file) == 1
         assert [note.split(" ", 1)[0] for note in file.notes] == [str(count)] * bool(count)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        *((name, "image") for name in ("frame_idx", "frame_num", "image_idx", "im_id", "fname")),
+        *((name, "video") for name in ("seq_name", "video_path", "movie", "patientId", "scan")),
+        ("object_class", "category"),
+    ],
+)
+def test_names_of_keys_as_people_write_them(tmp_path: Path, name: str, key: str) -> None:
+    file = read(tmp_path, f"{name},x1,y1,x2,y2\n1,1,2,3,4\n2,1,2,3,4\n")
+    assert {key: values.tolist() for key, values in file.keys.items()} == {key: [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("name", "column name may tell the image or the category, expected --by name or --by none"),
+        ("image,name", "column name may tell the category, expected --by image,name or --by image"),
+        ("class,batch_id", "may tell the image, expected --by category,batch_id or --by category"),
+        ("source", "column source may tell the image"),
+    ],
+)
+def test_columns_that_may_be_keys_are_refused(tmp_path: Path, names: str, words: str) -> None:
+    row = ",".join("a" for _ in names.split(","))
+    content = f"{names},x1,y1,x2,y2\n{row},1,2,3,4\n"
+    with pytest.raises(FileError, match=words):
+        read(tmp_path, content)
+    last = names.split(",")[-1]
+    assert list(read(tmp_path, content, by=(last,)).keys) == [last]
+    assert read(tmp_path, content, by=()).unused != ()
+    told = read(tmp_path, f"image,class,{last},x1,y1,x2,y2\n1,2,3,1,2,3,4\n")
+    assert (list(told.keys), told.unused) == (["image", "category"], (last,))

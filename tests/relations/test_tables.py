@@ -489,6 +489,33 @@ def test_keys_of_a_frame_are_named_as_those_of_a_file() -> None:
     assert list(BoxTable.from_frame(columns, by="class, image").keys) == ["category", "image"]
 
 
+def test_levels_of_an_index_are_columns() -> None:
+    pandas = pytest.importorskip("pandas", exc_type=ImportError)
+    corners = {name: [0.0 if "1" in name else 9.0] * 2 for name in CORNERS}
+    frame = pandas.DataFrame({"image": ["a", "b"], **corners, "score": [0.9, 0.8]})
+    assert fastiou.nms(frame.set_index("image")).tolist() == [0, 1]
+    assert list(BoxTable.from_frame(frame.set_index("image")).keys) == ["image"]
+    both = frame.assign(label="cat").set_index(["image", "label"])
+    assert list(BoxTable.from_frame(both).keys) == ["image", "category"]
+    assert fastiou.nms(frame.groupby("image").first()).tolist() == [0, 1]
+    kept = frame.set_index("image", drop=False)  # and a column of the same name
+    assert BoxTable.from_frame(kept).keys["image"].tolist() == ["a", "b"]
+    assert fastiou.nms(frame.drop(columns="image")).tolist() == [0]
+    bare = pandas.DataFrame([[0, 0, 2, 2], [1, 1, 3, 3]], index=pandas.Index([1, 2], name="image"))
+    with pytest.raises(ValueError, match="the columns 'image,0,1,2,3' name no boxes"):
+        fastiou.pairs(bare)
+
+
+def test_columns_that_may_be_keys_are_refused() -> None:
+    pandas = pytest.importorskip("pandas", exc_type=ImportError)
+    frame = pandas.DataFrame({**CORNERS, "name": ["a", "b"], "score": [0.9, 0.8]})
+    ways = r"BoxTable.from_frame\(a, by='name'\) or BoxTable.from_frame\(a, by='none'\)"
+    with pytest.raises(ValueError, match=f"column name may tell the image .* expected {ways}"):
+        fastiou.nms(frame)
+    assert list(BoxTable.from_frame(frame, by="name").keys) == ["name"]
+    assert BoxTable.from_frame(frame, by="none").keys == {}
+
+
 def test_a_table_without_members_may_lack_keys() -> None:
     empty, table = BoxTable(np.empty((0, 4))), BoxTable([[0, 0, 1, 1]], keys={"image": [3]})
     for pairs in (fastiou.pairs(empty, table), fastiou.pairs(table, empty)):

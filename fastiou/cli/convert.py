@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,8 @@ def _read(
             message = message.replace(option, words)
         raise RefusedError(message) from None
     assert isinstance(file, BoxFile)
-    return file, None
+    scores = None if file.scores is None else file.scores.astype(np.float64)
+    return replace(file, boxes=file.boxes.astype(np.float64), scores=scores), None
 
 
 def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) -> dict[str, str]:

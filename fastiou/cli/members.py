@@ -213,7 +213,9 @@ def _pairs_in_all(sizes: Sequence[int]) -> int:
 
 
 def _in_layout(file: BoxFile, fmt: str) -> Array:
-    return file.boxes if file.fmt == fmt else fastiou.box_convert(file.boxes, file.fmt, fmt)
+    if file.fmt == fmt:
+        return file.boxes
+    return fastiou.box_convert(file.boxes.astype(np.float64), file.fmt, fmt)  # float32 would round
 
 
 class Boxes(Members):

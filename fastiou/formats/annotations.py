@@ -23,6 +23,7 @@ from fastiou.typing import Array
 __all__ = [
     "LARGEST",
     "LARGEST_SIDE",
+    "declared_encoding",
     "is_dota",
     "is_labelme",
     "is_voc",
@@ -58,6 +59,9 @@ LEAST_POINTS = {"rectangle": 2, "circle": 2, "polygon": 3}
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
+#: The declaration of XML, and the encoding in it.
+DECLARED = re.compile(rb"""<\?xml[^>]{1,200}?encoding\s*=\s*["']([\w.-]{1,40})["']""", re.ASCII)
+
 
 def without_scores(path: Path, wanted: Wanted, what: str) -> None:
     """Raise a FileError if scores are wanted of a format that has none."""
@@ -73,16 +77,36 @@ def xml_root(path: Path, data: bytes, tag: str, expected: str) -> ElementTree.El
     FileError
         It is no XML, is not called so, or defines entities.
     """
+    encoding = declared_encoding(data)
+    if encoding is not None and not _has_ascii(encoding):
+        raise FileError(path, f"the XML declares the encoding {shortened(encoding)}", "UTF-8")
     if b"<!ENTITY" in data:
         raise FileError(path, "the XML defines entities", f"{expected}, without")
     try:
         root = ElementTree.fromstring(data)  # noqa: S314 (no entities)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         line = getattr(error, "position", (None,))[0]
         raise FileError(path, f"not XML ({error})", expected, line) from None
     if root.tag != tag:
         raise FileError(path, f"XML of <{shortened(root.tag)}>", expected)
     return root
+
+
+def declared_encoding(data: bytes) -> str | None:
+    """The encoding that XML declares in its first line, if it is not UTF-8."""
+    found = DECLARED.match(data.removeprefix(b"\xef\xbb\xbf"))
+    if found is None or found[1].lower() in (b"utf-8", b"utf8"):
+        return None
+    return found[1].decode()
+
+
+def _has_ascii(encoding: str) -> bool:
+    """Whether letters of ASCII have their usual bytes, so that what is searched for is found."""
+    letters = bytes(range(128))
+    try:
+        return letters.decode(encoding) == letters.decode("ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def _keys(path: Path, names: list[Any], wanted: Wanted) -> dict[str, Array]:

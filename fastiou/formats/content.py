@@ -232,7 +232,7 @@ class MemberFile(ABC):
         Grouping keys that the file has, such as "image" and "category", each of shape (N,): int64,
         or text where they are names.
     scores : array of float64, shape (N,), or None
-        How sure each is, if that was asked for.
+        How sure each is, if that was asked for; float32 where an array of NumPy is that.
     crowds : array of bool, shape (N,), or None
         Which are crowds, if that was asked for and the format can tell.
     ignored : array of bool, shape (N,), or None
@@ -290,6 +290,7 @@ class BoxFile(MemberFile):
     fmt : str
         One of `fastiou.tables.layouts.LAYOUTS`.
     boxes : array of float64, shape (N, numbers of the layout)
+        float32 where an array of NumPy is that.
     sizes : dict
         Height and width of each image that the file lists, None where it does not tell; if that was
         asked for. A file of one image has it as "".

@@ -217,7 +217,7 @@ def _score_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> 
     if array.shape != (count,) or array.dtype.kind not in "biuf":
         found = f"shape {array.shape}, dtype {array.dtype}"
         raise FileError(path, found, f"numbers of shape ({count},)", name)
-    scores = np.ascontiguousarray(array, np.float64)
+    scores = np.ascontiguousarray(array, _kept_type(array))
     unfit = ~np.isfinite(scores)
     if unfit.any():
         row = int(unfit.argmax())
@@ -232,7 +232,7 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
         if array.ndim in (2, 3) and array.dtype.kind == "f" and array.shape[1] > 2 * numbers:
             expected += ", or of label images, integers: .astype(int) makes them"
         raise FileError(path, found, expected, name)
-    boxes = np.ascontiguousarray(array, np.float64)
+    boxes = np.ascontiguousarray(array, _kept_type(array))
     unfit = np.isinf(boxes)
     expected = "finite numbers or NaN"
     if array.dtype.kind in "iu":
@@ -242,6 +242,11 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
         row, column = np.argwhere(unfit)[0]
         raise FileError(path, f"{array[row, column]}", expected, f"{name}[{row}]")
     return boxes
+
+
+def _kept_type(array: npt.NDArray[Any]) -> type[np.floating[Any]]:
+    """The type of numbers as they are compared: a threshold is rounded to that of the scores."""
+    return np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
 
 
 def _key_array(path: Path, name: str, array: npt.NDArray[Any], count: int) -> Array:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.formats.annotations import (
+    declared_encoding,
     is_dota,
     is_labelme,
     is_voc,
@@ -341,6 +342,9 @@ NORMALIZED = ("yolo", "yolo-seg", "yolo-obb")
 #: Those and such as may not tell the size of images.
 SCALED = (*NORMALIZED, "labelme")
 
+#: Formats in XML, which may declare another encoding than UTF-8.
+XML = ("voc", "cvat")
+
 #: What to do with label images where something else is read.
 COMPARED = "fastiou match --geometry labels compares label images"
 
@@ -442,7 +446,9 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     if row is None and kind == "text":
         raise FileError(path, "XML or HTML", "an annotation of Pascal VOC, or another format")
     expected = _boxes_expected(kind, wanted)
-    if row is None or row.is_text:
+    # What XML declares its parser knows.
+    is_declared = row is not None and row.name in XML and declared_encoding(data) is not None
+    if (row is None or row.is_text) and not is_declared:
         check_text(path, data, expected)
     if row is None:
         raise FileError(path, kind_described(kind), expected)

@@ -336,6 +336,8 @@ def _read(
 ) -> BoxFile:
     try:
         table = lay_out(path, data, wanted)
+        if table.sample.has_commas:
+            _check_decimals(path, data, table)
         if not (wanted.takes_scores or table.flagged):
             table = replace(table, score=())
         # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
@@ -365,6 +367,17 @@ def _read(
     if table.open_angle:
         check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
     return file
+
+
+def _check_decimals(path: Path, data: bytes, table: _Table) -> None:
+    """Refuse points among numbers with decimal commas: one of both is no decimal sign."""
+    columns = [*table.box, *table.score]
+    for line, cells in cells_of(text_lines(data), table.sample.delimiter, table.sample.skipped):
+        for column in columns:
+            cell = cells[column].strip() if column < len(cells) else ""
+            if "." in cell and number_in(cell) is not None:
+                found = f"{_cell_described(table, column, cell)}, and others have a decimal comma"
+                raise FileError(path, found, "one decimal sign in a file", line)
 
 
 def _notes(table: _Table, scores: Floats) -> tuple[str, ...]:

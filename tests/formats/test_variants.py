@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_for_tests import run, run_well
 from images_for_tests import image_bytes
+from test_matrix import VOC
 
 import fastiou
 from fastiou.formats.errors import FileError
@@ -133,3 +134,54 @@ def test_suppression_makes_pixels_of_parts(tmp_path: Path) -> None:
     path.write_text("1,2,3,4,0.5\n")
     result = run("nms", path, "--image-size", "640,480")
     assert "--image-size is for files of yolo or yolo-seg or yolo-obb or labelme," in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image;x1;y1;x2;y2\na;1.024;2,5;2.048;4,5\n", r"a:2: column 2 \(x1\) holds '1.024', and"),
+        ("image;x1;y1;x2;y2;score\na;1.024;2;2.048;4;0,5\n", r"a:2: column 2 \(x1\) holds"),
+        ("image\tx1\ty1\tx2\ty2\tscore\na\t1,024\t2\t2,048\t4\t0.5\n", r"a:2: column 6 \(score"),
+        ("1,5;2;3;4\n1.5;2;3;4\n", "a:2: column 1 holds '1.5', and others have a decimal"),
+    ],
+)
+def test_two_decimal_signs_are_refused(tmp_path: Path, content: str, words: str) -> None:
+    with pytest.raises(FileError, match=words):
+        read(tmp_path / "a", content)
+    one = content.replace(".", ",")
+    assert len(read(tmp_path / "a", one)) == one.count("\n") - ("x1" in one)
+
+
+def test_the_type_of_arrays_stays(tmp_path: Path) -> None:
+    """Thresholds are rounded to it."""
+    boxes = np.array([[0, 0, 10, 1], [9, 0, 10, 1]], np.float32)
+    scores = np.array([0.9, 0.8], np.float32)
+    path, out = tmp_path / "a.npz", tmp_path / "kept.csv"
+    np.savez(path, boxes=boxes, scores=scores)
+    table = fastiou.read(path)
+    assert (table.boxes.dtype, table.scores.dtype) == (np.float32, np.float32)
+    assert fastiou.nms(boxes, scores, 0.1).tolist() == [0]
+    run_well("nms", path, "--threshold", "0.1", "--out", out)
+    assert [row.split(",")[0] for row in out.read_text().splitlines()] == ["kept", "0"]
+    np.savez(path, boxes=boxes / np.float32(3), scores=scores)
+    run_well("convert", path, tmp_path / "a.csv")
+    back = read_boxes(tmp_path / "a.csv")
+    np.testing.assert_array_equal(back.boxes, (boxes / np.float32(3)).astype(np.float64))
+    run_well("match", path, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "windows-1252", "us-ascii", "UTF-8"])
+def test_xml_declares_its_encoding(tmp_path: Path, encoding: str) -> None:
+    name = "chez" if encoding == "us-ascii" else "chéz"
+    content = f"<?xml version='1.0' encoding='{encoding}'?>\n" + VOC.replace("cat", name)
+    path = tmp_path / "a.xml"
+    path.write_bytes(content.encode(encoding))
+    assert read_boxes(path).keys["category"].tolist() == [name]
+    path.write_bytes(content.replace(name, "chéz").encode("latin-1"))
+    if encoding in ("us-ascii", "UTF-8"):
+        with pytest.raises(FileError, match=r"a\.xml:2: "):
+            read_boxes(path)
+    for wrong in ("cp037", "UTF-16", "utf-7", "nothing", "rot13"):
+        path.write_text(content.replace(encoding, wrong))
+        with pytest.raises(FileError, match=r"a\.xml.*: .*encoding"):
+            read_boxes(path)

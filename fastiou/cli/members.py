@@ -215,7 +215,9 @@ def _pairs_in_all(sizes: Sequence[int]) -> int:
 def _in_layout(file: BoxFile, fmt: str) -> Array:
     if file.fmt == fmt:
         return file.boxes
-    return fastiou.box_convert(file.boxes.astype(np.float64), file.fmt, fmt)  # float32 would round
+    # float32 would round.
+    converted: Array = fastiou.box_convert(file.boxes.astype(np.float64), file.fmt, fmt)
+    return converted
 
 
 class Boxes(Members):

@@ -12,8 +12,9 @@ import numpy as np
 
 from fastiou.formats.content import Booleans, Floats, number_in
 from fastiou.formats.text import Sample, fits_in_image
+from fastiou.typing import Array
 
-__all__ = ["doubt"]
+__all__ = ["doubt", "track_again"]
 
 #: What is found in rows of two meanings, and what is expected.
 Doubt = tuple[str, str]
@@ -147,6 +148,17 @@ def _centres_or_corners(rows: Floats) -> Doubt | None:
 
 
 # ---- MOT ---------------------------------------------------------------------------------------
+
+
+def track_again(frames: Array, ids: Array) -> int | None:
+    """The first row whose track is in its frame before; None if there is none.
+
+    What is only detected has -1 or 0 in place of a track.
+    """
+    tracks = np.flatnonzero(ids > 0)
+    order = tracks[np.lexsort((ids[tracks], frames[tracks]))]
+    again = (np.diff(frames[order]) == 0) & (np.diff(ids[order]) == 0)
+    return int(order[1:][again].min()) if again.any() else None
 
 
 def _track_or_corners(rows: Floats) -> Doubt | None:

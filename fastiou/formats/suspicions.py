@@ -11,13 +11,15 @@ from fastiou.formats.content import (
     Booleans,
     BoxFile,
     Wanted,
+    whole_number_in,
 )
 from fastiou.formats.errors import FileError
 from fastiou.tables import scales
 from fastiou.tables.columns import open_angles
 from fastiou.tables.layouts import extents
+from fastiou.typing import Array
 
-__all__ = ["check_angles", "inverted_note", "scales_apart"]
+__all__ = ["check_angles", "inverted_note", "marked_rows", "nan_note", "scales_apart"]
 
 
 def inverted_note(file: BoxFile, where: Callable[[int], str]) -> str | None:
@@ -43,6 +45,29 @@ def inverted_note(file: BoxFile, where: Callable[[int], str]) -> str | None:
         f"{some} a negative width or height, and no overlap with any other: the first "
         f"{where(row)}: {numbers} as {file.fmt}"
     )
+
+
+def nan_note(file: BoxFile, where: Callable[[int], str]) -> str | None:
+    """What is said of boxes of which a number is missing; None if there are none.
+
+    The arguments are those of `inverted_note`.
+    """
+    missing = np.isnan(file.boxes).any(axis=1)
+    count = int(np.count_nonzero(missing))
+    if not count:
+        return None
+    some = "1 box has" if count == 1 else f"{count:,} boxes have"
+    return f"{some} NaN, and no overlap with any other: the first {where(int(missing.argmax()))}"
+
+
+def marked_rows(names: Array) -> tuple[int, int, bool]:
+    """How many names begin with #, the first of them, and whether all others are whole numbers."""
+    if names.dtype.kind != "U":
+        return 0, 0, False
+    marked = np.char.startswith(names, "#")
+    others = names[~marked].tolist()
+    are_comments = all(whole_number_in(name) is not None for name in others)
+    return int(np.count_nonzero(marked)), int(marked.argmax()) if len(marked) else 0, are_comments
 
 
 def check_angles(path: Path, name: str, file: BoxFile, wanted: Wanted) -> None:

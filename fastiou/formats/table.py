@@ -54,7 +54,7 @@ from fastiou.formats.records import (
     read_json_list,
     read_parquet,
 )
-from fastiou.formats.suspicions import inverted_note
+from fastiou.formats.suspicions import inverted_note, nan_note
 from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
 from fastiou.formats.tools import is_cvat, is_via, read_cvat, read_via, stranger
@@ -462,8 +462,8 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     if wanted.image_size is not None and file.format in NORMALIZED:
         scale = np.tile(np.array(wanted.image_size, np.float64), file.boxes.shape[1] // 2)
         file = replace(file, boxes=file.boxes * scale)
-    note = inverted_note(file, where)
-    return file if note is None else replace(file, notes=(*file.notes, note))
+    told = (note for note in (nan_note(file, where), inverted_note(file, where)) if note)
+    return replace(file, notes=(*file.notes, *told))
 
 
 def _boxes_expected(kind: str, wanted: Wanted) -> str:

@@ -26,9 +26,10 @@ from fastiou.formats.content import (
     number_in,
     whole_number_in,
 )
+from fastiou.formats.doubts import track_again
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of
-from fastiou.formats.suspicions import check_angles
+from fastiou.formats.suspicions import check_angles, marked_rows
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
     RowLayout,
@@ -276,12 +277,8 @@ def _with_tracks_checked(file: BoxFile, data: bytes, wanted: Wanted) -> BoxFile:
     """
     frames, ids = file.keys[FRAME], file.ids
     assert ids is not None
-    tracks = np.flatnonzero(ids > 0)  # what is only detected has -1 or 0
-    order = tracks[np.lexsort((ids[tracks], frames[tracks]))]
-    again = (np.diff(frames[order]) == 0) & (np.diff(ids[order]) == 0)
-    if again.any():
-        rows = order[1:][again]
-        row = int(rows.min())
+    row = track_again(frames, ids)
+    if row is not None:
         found = f"id {ids[row]} again in frame {frames[row]}"
         expected = "one box of each track in a frame, as mot has (--format mot takes it, a header "
         expected += "may name the columns)"
@@ -362,11 +359,27 @@ def _read(
         ids=ids,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
-        notes=_notes(table, scores),
+        notes=(*_notes(table, scores), *_marked_notes(path, data, table, keys)),
     )
     if table.open_angle:
         check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
     return file
+
+
+def _marked_notes(
+    path: Path, data: bytes, table: _Table, keys: dict[str, list[Array]]
+) -> Iterator[str]:
+    """What is said of rows that begin with # in a column of names; among numbers it is refused."""
+    name = next((key for key, columns in table.keys.items() if columns[0] == 0), None)
+    count, row, are_comments = (0, 0, False) if name is None else marked_rows(keys[name][0])
+    if name is None or not count:
+        return
+    found = _cell_described(table, 0, str(keys[name][0][row]))
+    if are_comments:
+        line = line_of(data, table.format, row)
+        raise FileError(path, f"{found}, a comment?", "comments in front of all rows alone", line)
+    rows = "row that begins" if count == 1 else "rows that begin"
+    yield f"{count:,} {rows} with # taken along: {found}"
 
 
 def _check_decimals(path: Path, data: bytes, table: _Table) -> None:

@@ -11,6 +11,7 @@ import pytest
 from command_for_tests import run
 
 import fastiou
+from fastiou.formats.errors import FileError
 from fastiou.formats.suspicions import scales_apart
 from fastiou.formats.table import read_boxes
 
@@ -170,3 +171,31 @@ def test_frames_are_held_to_the_same(tmp_path: Path) -> None:
     assert (table.fmt, table.boxes.tolist()) == ("xywh", boxes)
     with pytest.raises(ValueError, match="bbox"):
         fastiou.BoxTable.from_frame({"bbox": [[1, 2, 3], [4, 5, 6]]}, fmt="xyxy")
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("image,x1,y1,x2,y2\na,1,2,3,4\na,1,2,nan,4\n", "is number 2 in line 3"),
+        ("1,2,3,4\n1,nan,3,4\nnan,2,3,4\n", "is number 2 in line 2"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [10, 10, NaN, 20]}]', "is number 1"),
+    ],
+)
+def test_boxes_without_a_number_are_counted(tmp_path: Path, content: str, place: str) -> None:
+    path = write(tmp_path, "a", content)
+    some = "2 boxes have" if content.count("nan") > 1 else "1 box has"
+    told = f"{some} NaN, and no overlap with any other: the first {place}"
+    assert read_boxes(path).notes == (told,)
+    assert told in run("match", path, path, "--quiet").stderr
+    with pytest.warns(UserWarning, match="NaN, and no overlap"):
+        fastiou.read(path)
+
+
+def test_comments_among_rows(tmp_path: Path) -> None:
+    path = write(tmp_path, "a", "frame,x1,y1,x2,y2\n1,0,0,9,9\n#1,0,0,9,8\n2,0,0,9,9\n")
+    with pytest.raises(FileError, match=r"a:3: column 1 \(frame\) holds '#1', a comment"):
+        read_boxes(path)
+    path = write(tmp_path, "a", "image,x1,y1,x2,y2\na,0,0,9,9\n#b,0,0,9,8\n")
+    told = "1 row that begins with # taken along: column 1 (image) holds '#b'"
+    assert read_boxes(path).notes == (told,)
+    assert told in run("match", path, "--quiet").stderr

@@ -18,7 +18,14 @@ from fastiou.cli.match import KINDS, PLOTS, match_files
 from fastiou.cli.members import MEMBERS
 from fastiou.cli.methods import METHODS
 from fastiou.cli.nms import AS_IT_IS, SUPPRESSIONS, nms_file
-from fastiou.cli.options import METRIC_NAMES, USUAL_LAYOUT, MatchOptions, NmsOptions, size_in
+from fastiou.cli.options import (
+    METRIC_NAMES,
+    USUAL_LAYOUT,
+    MatchOptions,
+    NmsOptions,
+    file_type,
+    size_in,
+)
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
@@ -98,7 +105,7 @@ def commands() -> click.Group:
             with exit_codes():
                 return super().invoke(context)
 
-    file = click.Path(path_type=Path)
+    file = file_type()
     formats = click.Choice(list(FORMATS))
 
     def threshold(words: str) -> Callable[[Any], Any]:
@@ -375,7 +382,7 @@ def commands() -> click.Group:
         "--drop",
         callback=_names_in,
         metavar="NAMES",
-        help="Columns to leave out, with commas between them: keys, score, id or iscrowd.",
+        help="Columns to leave out, with commas between: keys, score, id, iscrowd, difficult.",
     )
     @click.option(
         "--image-size",

@@ -22,6 +22,7 @@ __all__ = [
     "check_scaled",
     "check_skips",
     "check_threshold",
+    "file_type",
     "size_in",
 ]
 
@@ -142,3 +143,16 @@ def size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] 
     if found is None:
         raise RefusedError(f"--image-size must be WIDTH,HEIGHT in pixels, got {shortened(value)!r}")
     return int(found[1]), int(found[2])
+
+
+def file_type() -> Any:
+    """The type of arguments and options that name a file or a folder: no empty text."""
+    import click
+
+    class File(click.Path):
+        def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+            if value == "":  # which would be the current folder
+                raise RefusedError(f"{param.human_readable_name} must name a file or a folder")
+            return super().convert(value, param, ctx)
+
+    return File(path_type=Path)

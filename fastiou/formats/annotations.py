@@ -136,8 +136,14 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         name = (entry.findtext("name") or "").strip()
         if not name:
             raise FileError(path, "no name", "one in every object", where)
-        box = entry.find("bndbox")
-        texts = ["" if box is None else (box.findtext(corner) or "").strip() for corner in CORNERS]
+        found_boxes = entry.findall("bndbox")
+        if len(found_boxes) != 1:
+            is_turned = entry.find("robndbox") is not None
+            found = f"{len(found_boxes)} bndbox" if found_boxes else "no bndbox"
+            found = "a robndbox (roLabelImg), which is not read" if is_turned else found
+            raise FileError(path, found, "one bndbox in every object", where)
+        box = found_boxes[0]
+        texts = [(box.findtext(corner) or "").strip() for corner in CORNERS]
         values = [number_in(text) for text in texts]
         if any(value is None or not math.isfinite(value) for value in values):
             found = f"bndbox {shortened(', '.join(texts))}"

@@ -174,6 +174,11 @@ class Listed(Entries):
             else str(self.whole(index, name, NUMBER_OR_NAME))
             for index, entry in enumerate(entries)
         ]
+        written = set(texts)
+        for index, (cell, value) in enumerate(zip(named, values, strict=True)):
+            if type(value) is not str and cell in written:
+                found = f'"{name}": {cell}, and "{cell}" elsewhere'
+                raise FileError(self.path, found, "a number or a name, not both", self.where(index))
         return np.array(named, np.str_)
 
     def whole(self, index: int, name: str, expected: str = WHOLE_NUMBER) -> int:

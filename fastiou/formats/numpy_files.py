@@ -32,15 +32,19 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import keys_of
-from fastiou.tables.columns import ColumnsError, key_columns, key_named
+from fastiou.tables.columns import SCORE_NAMES, ColumnsError, check_doubtful, key_columns, key_named
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
 
 
+#: The names that the layout and the scores may have in .npz, the usual first.
+LAYOUT_NAMES = ("fmt", "format", "box_format", "bbox_format")
+SCORES_NAMES = ("scores", *(name for name in SCORE_NAMES if name != "scores"))
+
 #: The arrays of .npz that are no keys.
-OWN_ARRAYS = ("boxes", "fmt", "scores")
+OWN_ARRAYS = ("boxes", *LAYOUT_NAMES, *SCORES_NAMES)
 
 
 @contextmanager
@@ -153,9 +157,14 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         keys_told = _key_names(path, [n for n in names if n not in OWN_ARRAYS], wanted)
-        asked = {"boxes", "fmt", *(name for told in keys_told.values() for name in told)}
-        asked |= {"scores"} if wanted.takes_scores else set()
+        usual = {
+            own: next((name for name in known if name in names), own)
+            for own, known in (("fmt", LAYOUT_NAMES), ("scores", SCORES_NAMES))
+        }
+        asked = {"boxes", usual["fmt"], *(name for told in keys_told.values() for name in told)}
+        asked |= {usual["scores"]} if wanted.takes_scores else set()
         found = {name: _read_member(path, archive, name) for name in names if name in asked}
+        found |= {own: found.pop(name) for own, name in usual.items() if name in found}
     listed = shortened(", ".join(names))
     fmt = str(found["fmt"]) if "fmt" in found else wanted.fmt
     if fmt not in LAYOUTS:
@@ -196,7 +205,11 @@ def _key_names(path: Path, names: list[str], wanted: Wanted) -> dict[str, list[s
         by = tuple(single[names.index(name)] if name in names else name for name in by)
     try:
         chosen = key_columns(single, by)
+        if by is None:
+            check_doubtful(names, chosen)
     except ColumnsError as error:
+        if by is None:
+            raise FileError(path, error.found, error.expected) from None
         found = error.found.replace("no column or key", "there is no key")
         known = " or ".join(key_columns(single, None)) or "none"
         raise FileError(path, found, known) from None

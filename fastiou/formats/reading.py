@@ -69,6 +69,8 @@ def read(
     ------
     FileNotFoundError
         There is no such file.
+    TypeError
+        `path` names none.
     ValueError
         The file is broken, could be of several formats, or breaks the rules of its own; or an
         option is for other files. The message names the file and the line.
@@ -92,6 +94,10 @@ def read(
     if fmt is not None:
         check_choice("fmt", fmt, LAYOUTS)
     names = names_of_keys("by", by)
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must name a file or a folder, got {described(path)}")
+    if path == "":
+        raise ValueError("path must name a file or a folder, got ''")
     file_path = Path(path)
     if not file_path.exists():
         raise FileNotFoundError(f"{file_path}: no such file")

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ __all__ = [
     "read_json_list",
     "read_parquet",
 ]
+
+#: What predictions of Roboflow have, whose x and y are those of the centre.
+PREDICTION = {"x", "y", "width", "height", "confidence", "class"}
 
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
@@ -75,6 +79,13 @@ def _of_objects(
     """Boxes of objects, of which messages know the places in the file."""
     listed = list(dict.fromkeys(name for entry in entries for name in entry))
     meaning = _meaning(path, listed, wanted)
+    if {*listed} >= PREDICTION and meaning.fmt == "xywh":
+        if not wanted.told:
+            found = (
+                "x, y, width, height, confidence and class, of which Roboflow's x, y are centres"
+            )
+            raise FileError(path, found, "--boxes cxcywh or --boxes xywh")
+        meaning = replace(meaning, fmt="cxcywh" if wanted.fmt == "cxcywh" else "xywh")
 
     def column(place: int) -> list[Any]:
         name = listed[place]
@@ -207,9 +218,13 @@ def _file(
                 raise FileError(path, f"{name}: {described(value)}", expected, where(name, row))
         if all(type(value) is not str for value in values):
             return np.array([int(value) for value in values], np.int64)
-        return np.array(
-            [v.strip() if type(v) is str else str(int(v)) for v in values], np.str_
-        )  # fmt: skip
+        cells = [v.strip() if type(v) is str else str(int(v)) for v in values]
+        written = {cell for cell, v in zip(cells, values, strict=True) if type(v) is str}
+        for row, (cell, value) in enumerate(zip(cells, values, strict=True)):
+            if type(value) is not str and cell in written:
+                found = f'{name}: {cell}, and "{cell}" elsewhere'
+                raise FileError(path, found, "a number or a name, not both", where(name, row))
+        return np.array(cells, np.str_)
 
     def lists(place: int) -> Floats:
         name, values, count = names[place], column(place), LAYOUTS[meaning.fmt]

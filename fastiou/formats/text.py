@@ -476,9 +476,10 @@ def _is_kitti(sample: Sample, name: int) -> bool:
         frames = [[int(cell) for cell in row[:name]] for row in sample.cells]
     except ValueError:
         return False
+    if not frames or any(len(row) < 14 for row in boxes):
+        return False
     named = all(number_in(row[name]) is None for row in sample.cells)
-    corners = all(row[5] >= row[3] and row[6] >= row[4] for row in boxes if len(row) >= 14)
-    return named and corners and all(len(row) >= 14 for row in boxes) and len(frames) > 0
+    return named and all(row[5] >= row[3] and row[6] >= row[4] for row in boxes)
 
 
 def without_empty_images(data: bytes, format_: str) -> bytes:

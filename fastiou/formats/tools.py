@@ -159,6 +159,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     boxes: list[list[float]] = []
     images: list[str] = []
     attributes: list[dict[str, Any]] = []
+    places: list[str] = []
     for name, image in files.items():
         file = image.get("filename") if isinstance(image, dict) else None
         regions = image.get("regions") if isinstance(image, dict) else None
@@ -175,10 +176,20 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
                 raise FileError(path, described(region), expected, where)
             boxes.append(_via_bounds(path, shape, where))
             images.append(file.strip())
+            places.append(where)
             told = region.get("region_attributes")
             attributes.append(told if isinstance(told, dict) else {})
     told_by = _attributes_of_all(attributes)
-    category = next((name for name in told_by if key_named(name) == "category"), None)
+    listed = dict.fromkeys(name for each in attributes for name in each)
+    of_classes = [name for name in listed if key_named(name) == "category"]
+    category = next((name for name in of_classes if name in told_by), None)
+    if of_classes and category is None and (wanted.by is None or "category" in wanted.by):
+        name = of_classes[0]
+        row = next(row for row, each in enumerate(attributes) if not _is_label(each.get(name)))
+        value = attributes[row].get(name)
+        found = f'no "{name}"' if value is None else f'"{name}": {described(value)}'
+        expected = "a text in every region, or --by image"
+        raise FileError(path, found, expected, places[row])
     keys = {"image": images}
     keys |= {} if category is None else {"category": told_by[category]}
     if wanted.by is not None:
@@ -188,7 +199,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     return BoxFile(
         path=path, format="via", fmt="xyxy", keys=chosen,
         boxes=np.array(boxes, np.float64).reshape(-1, 4), files={name: name for name in images},
-        unused=tuple(dict.fromkeys(n for each in attributes for n in each if n not in used)),
+        unused=tuple(name for name in listed if name not in used),
     )  # fmt: skip
 
 
@@ -199,8 +210,12 @@ def _attributes_of_all(attributes: list[dict[str, Any]]) -> dict[str, list[str]]
     return {
         name: [str(value).strip() for value in values]
         for name, values in columns.items()
-        if all(type(value) is str and value.strip() for value in values)
+        if all(map(_is_label, values))
     }
+
+
+def _is_label(value: Any) -> bool:
+    return type(value) is str and bool(value.strip())
 
 
 def _via_bounds(path: Path, shape: Mapping[str, Any], where: str) -> list[float]:

@@ -43,6 +43,13 @@ ANGLES = ("angle", "theta", "rotation", "rot", "yaw", "orientation", "heading")
 DEGREES = ("deg", "degree", "degrees", "indegrees")
 RADIANS = ("rad", "radian", "radians", "inradians")
 
+#: Names of angles that are no more than those of boxes.
+ANGLES_OF_BOXES = {
+    name + unit
+    for name in ("angle", "theta", "rotation", "rot")
+    for unit in ("", *DEGREES, *RADIANS)
+}
+
 #: Other names of the numbers of a layout, all of a row together.
 SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
     ("x1", "y1", "x2", "y2"): [
@@ -151,6 +158,9 @@ BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 
 #: The unit behind the name of a number.
 PIXELS = re.compile("(?<=.)(px|pix|pixels?)$")
+
+#: Names of a column that tells the layout of boxes.
+LAYOUT_NAMES = ("boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
 
 #: Names of a column with all numbers of a box, and the names beside it in entries of COCO.
 LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
@@ -274,6 +284,10 @@ def meaning_of(
     if len(chosen) > 1:
         found = " and ".join(",".join(row) for row in chosen)
         raise ColumnsError(f"columns of several layouts ({found})", "one set of boxes")
+    layout = next((column for column, name in enumerate(plain) if name in LAYOUT_NAMES), None)
+    if layout is not None and not told:
+        found = f"column {names[layout].strip()}, which may tell another layout, is not read"
+        raise ColumnsError(found, "--boxes xyxy, --boxes xywh or --boxes cxcywh")
     list_name = next((name for name in LISTS if name in plain), None)
     is_list = not chosen and list_name is not None
     if not chosen and list_name is not None:
@@ -290,6 +304,8 @@ def meaning_of(
         expected = f"a column {' or '.join(SCORE_NAMES[:3])}"
         raise ColumnsError(f"the first line {listed!r} names no scores", expected)
     (row,) = chosen
+    if not told:
+        _check_open(row, plain)
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
     keys = key_columns(names, by)
@@ -310,6 +326,29 @@ def meaning_of(
     same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
     open_angle = box[-1] if angle and unit is None else None
     return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
+
+
+def _check_open(row: tuple[str, ...], plain: list[str]) -> None:
+    """Refuse boxes beside which stands what could make others of them.
+
+    Raises
+    ------
+    ColumnsError
+        An angle stands beside corners; or a width and a height stand in front of the corner, as
+        those of the image do.
+    """
+    angle = next((name for name in plain if name in ANGLES_OF_BOXES), None)
+    if angle is not None and BOX_COLUMNS.get(row) == "xyxy":
+        expected = "cx,cy,w,h,angle of boxes that are turned, or --boxes xyxy, which leaves it out"
+        raise ColumnsError(f"column {angle} beside corners", expected)
+    if row[2:] == ("width", "height") and (
+        max(plain.index(name) for name in row[2:]) < min(plain.index(name) for name in row[:2])
+    ):
+        found = f"width and height in front of {row[0]} and {row[1]}, where those of images stand"
+        fmt = BOX_COLUMNS[row]
+        raise ColumnsError(
+            found, f"w,h or box_width,box_height for sizes of boxes, or --boxes {fmt}"
+        )
 
 
 def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:

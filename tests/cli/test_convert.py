@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 from command_for_tests import run, run_well, words_of
+from files_for_tests import VOC
 
 import fastiou
 from fastiou.formats.written.targets import TARGETS
@@ -378,3 +380,20 @@ def test_tables_give_what_the_command_gives(tmp_path, method):
         assert [name for name in written if not name.startswith("unmatched")] == list(columns)
         for name, column in columns.items():
             np.testing.assert_array_equal(written[name], column, strict=True)
+
+
+def test_difficult_objects_stay_or_are_refused(tmp_path):
+    objects = [VOC.split("<object>")[1].replace("</annotation>", "")] * 2
+    text = "<annotation><filename>a.jpg</filename><object>" + "<object>".join(objects)
+    folder, out = tmp_path / "truth", tmp_path / "out"
+    folder.mkdir()
+    text = text.replace("<difficult>0", "<difficult>1", 1) + "</annotation>"
+    (folder / "a.xml").write_text(text)
+    run_well("convert", folder, out, "--to", "voc")
+    written = (out / "a.xml").read_text()
+    assert re.findall("<difficult>(.)", written) == ["1", "0"]
+    csv = tmp_path / "a.csv"
+    result = run("convert", folder, csv)
+    assert result.exit_code == 2
+    assert "csv has no place for difficult: --drop difficult leaves it out" in result.stderr
+    run_well("convert", folder, csv, "--drop", "difficult")

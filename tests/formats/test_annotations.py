@@ -79,3 +79,17 @@ def test_what_else_annotations_hold_is_named(tmp_path: Path) -> None:
     assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ()
     shapes[1]["group_id"] = 3
     assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ("group_id",)
+
+
+def test_an_object_of_voc_has_one_box(tmp_path: Path) -> None:
+    box = VOC[VOC.index("<bndbox>") : VOC.index("</bndbox>") + len("</bndbox>")]
+    for content, words in (
+        (VOC.replace(box, box * 2), "object 1: 2 bndbox, expected one bndbox in every object"),
+        (VOC.replace(box, ""), "object 1: no bndbox, expected one"),
+        (
+            VOC.replace(box, "<robndbox/>"),
+            r"object 1: a robndbox \(roLabelImg\), which is not read",
+        ),
+    ):
+        with pytest.raises(FileError, match=words):
+            read(tmp_path, content)

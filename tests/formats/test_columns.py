@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_for_tests import run
 from files_for_tests import (
     BOTH,
     read,
 )
 
+import fastiou
 from fastiou.formats.errors import FileError
 from fastiou.formats.table import read_boxes
 from fastiou.formats.tables import row_texts
@@ -313,3 +315,77 @@ def test_columns_that_may_be_keys_are_refused(tmp_path: Path, names: str, words:
     assert read(tmp_path, content, by=()).unused != ()
     told = read(tmp_path, f"image,class,{last},x1,y1,x2,y2\n1,2,3,1,2,3,4\n")
     assert (list(told.keys), told.unused) == (["image", "category"], (last,))
+
+
+def test_other_names_of_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    boxes = np.array([[10.0, 10, 4, 4], [5, 6, 20, 30]])
+    for name in ("fmt", "format", "box_format"):
+        np.savez(path, boxes=boxes, conf=[0.5, 0.25], **{name: np.array("cxcywh")})
+        file = read_boxes(path, scores_if_there=True)
+        assert (file.fmt, file.scores.tolist()) == ("cxcywh", [0.5, 0.25])
+        np.testing.assert_array_equal(file.boxes, boxes)
+    np.savez(path, boxes=boxes, fmt="xywh", batch_idx=[0, 1])
+    with pytest.raises(FileError, match=r"column batch_idx may tell the image, expected --by bat"):
+        read_boxes(path)
+    assert list(read_boxes(path, by=("batch_idx",)).keys) == ["batch_idx"]
+    assert read_boxes(path, by=()).unused == ("batch_idx",)
+
+
+def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
+    content = "image,x1,y1,x2,y2,box_format\na,1,2,3,4,cxcywh\n"
+    with pytest.raises(FileError, match=r"column box_format, which may tell .*--boxes xyxy"):
+        read(tmp_path, content)
+    assert read(tmp_path, content, fmt="xyxy", told=True).unused == ("box_format",)
+
+
+@pytest.mark.parametrize(
+    ("content", "fmt", "words"),
+    [
+        ("xmin,ymin,xmax,ymax,angle\n10,10,50,40,30\n", "xyxy", "column angle beside corners, exp"),
+        (
+            "filename,width,height,x,y\na,640,480,1,2\n",
+            "xywh",
+            "width and height in front of x and",
+        ),
+    ],
+)
+def test_what_stands_beside_a_box_may_make_another_of_it(
+    tmp_path: Path, content: str, fmt: str, words: str
+) -> None:
+    with pytest.raises(FileError, match=f"{words}.*--boxes {fmt}"):
+        read(tmp_path, content)
+    assert read(tmp_path, content, fmt=fmt, told=True).fmt == fmt
+
+
+def test_predictions_whose_corner_may_be_the_centre(tmp_path: Path) -> None:
+    entry = {"x": 5, "y": 5, "width": 3, "height": 4, "confidence": 0.9, "class": "car"}
+    for content in (json.dumps([entry]), f"{json.dumps(entry)}\n" * 2):
+        with pytest.raises(FileError, match="Roboflow's x, y are centres, expected --boxes cxcywh"):
+            read(tmp_path, content)
+        for fmt in ("cxcywh", "xywh"):
+            file = read(tmp_path, content, fmt=fmt, told=True, scored=True)
+            assert (file.fmt, file.boxes.tolist()[0], file.scores[0]) == (fmt, [5, 5, 3, 4], 0.9)
+
+
+def test_a_number_is_not_a_name_too(tmp_path: Path) -> None:
+    entries = [{"image_id": image, "category_id": 1, "bbox": [1, 2, 3, 4]} for image in ("1", 1)]
+    with pytest.raises(FileError, match=r'\[1\]: "image_id": 1, and "1" elsewhere, expected a num'):
+        read(tmp_path, json.dumps(entries))
+    lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+    with pytest.raises(
+        FileError, match=r':2: image_id: 1, and "1" elsewhere, expected a number or'
+    ):
+        read(tmp_path, lines)
+    entries[0]["image_id"] = "01"
+    assert read(tmp_path, json.dumps(entries)).keys["image"].tolist() == ["01", "1"]
+
+
+def test_no_name_of_a_file_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^path must name a file or a folder, got ''"):
+        fastiou.read("")
+    with pytest.raises(TypeError, match=r"^path must name a file or a folder, got 5"):
+        fastiou.read(5)  # type: ignore[arg-type]
+    for arguments in (("match", ""), ("nms", ""), ("eval", "mot", "", "a"), ("convert", "a", "")):
+        result = run(*arguments)
+        assert (result.exit_code, "must name a file or a folder" in str(result.output)) == (2, True)

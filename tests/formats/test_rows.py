@@ -176,3 +176,10 @@ def test_a_column_more_is_not_taken_for_mot(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="7 columns of numbers"):
         read(tmp_path, "0,1,2,100,200,30,40\n")  # frame, id, class and box
     assert read(tmp_path, "0,1,2,100,200,30,40\n", format="mot").format == "mot"
+
+
+def test_a_row_of_kitti_that_is_cut_off(tmp_path: Path) -> None:
+    row = "0 2 Car 0 0 -1.57 10 20 110 220 1.5 1.6 3.7 1 2 30 0.1\n"
+    for cut in ("0\n", "0 2\n", "0 2 Car\n", "0 2 Car 0\n"):
+        with pytest.raises(FileError, match="boxes:2: "):
+            read(tmp_path, row + cut)

@@ -175,3 +175,30 @@ def test_files_of_other_tools_are_named(tmp_path: Path, name: str) -> None:
     assert result.exit_code == 2
     assert f"{name}, expected " in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({}, 'no "class"'),
+        ({"class": ""}, '"class": ""'),
+        ({"class": {"car": True, "bus": True}}, '"class": {"car": true, "bus": true}'),
+    ],
+)
+def test_a_region_without_a_class_is_refused(
+    tmp_path: Path, attributes: dict[str, Any], words: str
+) -> None:
+    """Else the class of all others was left out, too."""
+    shape = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+    regions = [
+        {"shape_attributes": shape, "region_attributes": each}
+        for each in ({"class": "car"}, attributes)
+    ]
+    image = {"filename": "a.jpg", "size": 1, "regions": regions, "file_attributes": {}}
+    path = tmp_path / "via.json"
+    path.write_text(json.dumps({"a.jpg1": image}))
+    with pytest.raises(FileError) as caught:
+        read_boxes(path)
+    told = f"via.json:a.jpg, regions[1]: {words}, expected a text in every region, or --by image"
+    assert str(caught.value).endswith(told)
+    assert list(read_boxes(path, by=("image",)).keys) == ["image"]

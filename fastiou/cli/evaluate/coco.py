@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
-from fastiou.cli.options import check_no_input
+from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.outputs import check_output, replaced_at_end
 from fastiou.cli.summary import show_facts
 from fastiou.formats.errors import FileError, RefusedError, import_extra
@@ -87,7 +87,7 @@ def add_coco(group: click.Group) -> None:
     )
     @click.option(
         "--confusion",
-        type=click.Path(path_type=Path),
+        type=file_type(),
         metavar="FILE",
         help="Write which class was taken for which, at an IoU of 0.5 and scores from 0.25 on, to "
         "a file that ends in .csv.",
@@ -141,7 +141,7 @@ def common(function: Any, *, iou_types: Sequence[str] = ()) -> Any:
     """
     import click
 
-    file = click.Path(path_type=Path)
+    file = file_type()
     options = (
         click.argument("gt", type=file),
         click.argument("dt", type=file),

@@ -15,7 +15,7 @@ from fastiou.cli.labels import (
     read_frames,
     warn_of_binary,
 )
-from fastiou.cli.options import check_no_input
+from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.summary import show_facts, timing
 from fastiou.formats.errors import FileError
 from fastiou.formats.images import LabelFile, read_labels, shared_frames
@@ -42,7 +42,7 @@ def add_labels(group: click.Group) -> None:
     """Add the subcommand to the others."""
     import click
 
-    file = click.Path(path_type=Path)
+    file = file_type()
 
     @group.command("labels")
     @click.argument("true", type=file)

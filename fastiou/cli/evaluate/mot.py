@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import fastiou
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
-from fastiou.cli.options import check_no_input
+from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.summary import show_facts
 from fastiou.evaluation.tracking_folders import Sequences, sequence_name, sequences_in
 from fastiou.formats.errors import FileError, RefusedError
@@ -38,7 +38,7 @@ def add_mot(group: click.Group) -> None:
     """Add the command `mot` to `fastiou eval`."""
     import click
 
-    file = click.Path(path_type=Path)
+    file = file_type()
 
     @group.command("mot")
     @click.argument("gt", type=file)

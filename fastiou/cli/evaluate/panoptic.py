@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
-from fastiou.cli.options import check_no_input
+from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.summary import show_facts
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_panoptic(group: click.Group) -> None:
     """Add the subcommand to the others."""
     import click
 
-    file = click.Path(path_type=Path)
+    file = file_type()
 
     @group.command("panoptic")
     @click.argument("truth", metavar="GT.json", type=file)

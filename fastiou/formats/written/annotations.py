@@ -31,6 +31,7 @@ def voc_texts(target: Target, table: BoxTable, about: About) -> Texts:
     """An XML file for each image."""
     check_boxes(target, table, np.isnan(table.boxes).any(axis=1), "numbers that are not NaN")
     classes = table.keys["category"]
+    flags = np.zeros(len(table), np.bool_) if table.ignore is None else np.asarray(table.ignore)
     for file in files_of_images(target, table, about, ".xml"):
         root = ElementTree.Element("annotation")
         _add(root, "filename", str(file.image))
@@ -38,11 +39,12 @@ def voc_texts(target: Target, table: BoxTable, about: About) -> Texts:
             size = _add(root, "size")
             for name, side in zip(("width", "height", "depth"), (*file.size, 3), strict=True):
                 _add(size, name, str(side))
-        boxes = table.boxes[file.places].tolist()
-        for name, box in zip(classes[file.places].tolist(), boxes, strict=True):
+        columns = (classes, flags, table.boxes)
+        rows = zip(*(column[file.places].tolist() for column in columns), strict=True)
+        for name, is_difficult, box in rows:
             entry = _add(root, "object")
             _add(entry, "name", name)
-            _add(entry, "difficult", "0")
+            _add(entry, "difficult", str(int(is_difficult)))
             corners = _add(entry, "bndbox")
             for corner, value in zip(CORNERS, box, strict=True):
                 _add(corners, corner, number(value))

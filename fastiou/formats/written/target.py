@@ -134,7 +134,7 @@ class Target:
     keys : tuple of str or None
         The keys that it has a place for; None for any.
     others : tuple of str
-        Which of "score", "id" and "iscrowd" it has a place for.
+        Which of "score", "id", "iscrowd" and "difficult" it has a place for.
     fmt : str
         Layout of its boxes; "" for any.
     needs : tuple of str

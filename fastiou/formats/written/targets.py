@@ -60,7 +60,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
     RefusedError
         Something has no place in the format, is not there, or would not be read as what it is.
     """
-    others = {"score": "scores", "id": "ids", "iscrowd": "iscrowd"}
+    others = {"score": "scores", "id": "ids", "iscrowd": "iscrowd", "difficult": "ignore"}
     there = [
         *table.keys,
         *(n for n, column in others.items() if getattr(table, column) is not None),
@@ -180,7 +180,7 @@ TARGETS = {
             names=CELLS,
         ),
         Target(
-            "voc", (), ("image", "category"), (), voc_texts, fmt="xyxy",
+            "voc", (), ("image", "category"), ("difficult",), voc_texts, fmt="xyxy",
             needs=("image", "category"), named=("category",), units="pixels",
         ),
         Target(

@@ -100,6 +100,11 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options, masks)
             about = About(sizes, file.files, file.classes, masks)
+            of_pixels = masks is None and len(file) and not _is_part(file)
+            if options.image_size is not None and of_pixels and not target.units:
+                raise RefusedError(
+                    f"--image-size makes pixels of parts of the image: {file.path.name} has pixels"
+                )
             if masks is None:
                 table = _scaled(table, file, target, sizes)
             table = fitted(table, target, options.drop, about)

@@ -111,6 +111,10 @@ class Labels(Kind):
             raise RefusedError(
                 "--by and --no-groups are not for label images: labels meet within frames"
             )
+        for name in ("boxes", "boxes_a", "boxes_b", "image_size"):
+            if getattr(options, name, None) is not None:
+                option = name.replace("_", "-")
+                raise RefusedError(f"--{option} is for boxes, not for label images")
         if options.method not in METHODS:
             names = ", ".join(METHODS)
             raise RefusedError(

@@ -281,7 +281,7 @@ def commands() -> click.Group:
             top=1 if top is None else top,
             format_a=format_a or format_,
             format_b=format_b or format_,
-            by=() if no_groups else by,
+            by=_keys_asked(by, no_groups),
             **others,
         )
         match_files(a, b, options)
@@ -295,9 +295,7 @@ def commands() -> click.Group:
     @click.option(
         "--sigma",
         type=click.FloatRange(0, min_open=True),
-        default=0.5,
-        show_default=True,
-        help="How slowly gaussian lowers scores.",
+        help="How slowly gaussian lowers scores.  [default: 0.5]",
     )
     @click.option(
         "--score-threshold",
@@ -329,7 +327,13 @@ def commands() -> click.Group:
     )
     @quiet
     @progress
-    def nms(file: Path, by: tuple[str, ...] | None, no_groups: bool, **others: Any) -> None:
+    def nms(
+        file: Path,
+        by: tuple[str, ...] | None,
+        no_groups: bool,
+        sigma: float | None,
+        **others: Any,
+    ) -> None:
         """Keep the best of the boxes or masks in file F that overlap (non-maximum suppression).
 
         \b
@@ -363,7 +367,11 @@ def commands() -> click.Group:
           fastiou nms results.json --geometry mask --out kept.csv
           fastiou nms results.json --method gaussian --score-threshold 0.01
         """  # noqa: D301
-        nms_file(file, NmsOptions(by=() if no_groups else by, **others))
+        if sigma is not None:
+            if others["method"] != "gaussian":
+                raise RefusedError(f"--sigma is for --method gaussian, not for {others['method']}")
+            others["sigma"] = sigma
+        nms_file(file, NmsOptions(by=_keys_asked(by, no_groups), **others))
 
     @group.command()
     @click.argument("file", metavar="IN", type=file)
@@ -496,6 +504,13 @@ def commands() -> click.Group:
 
     add_evaluation(group)
     return group
+
+
+def _keys_asked(by: tuple[str, ...] | None, no_groups: bool) -> tuple[str, ...] | None:
+    """The keys by `--by` or `--no-groups`."""
+    if no_groups and by:
+        raise RefusedError(f"--no-groups is --by none, and --by {','.join(by)} was given, too")
+    return () if no_groups else by
 
 
 def _check_threading_layer() -> None:

@@ -28,7 +28,7 @@ def test_masks_and_label_images_are_not_converted(tmp_path: Path) -> None:
     path, out = tmp_path / "masks.json", tmp_path / "out.csv"
     mask = {"size": [4, 4], "counts": [0, 4, 12]}
     path.write_text(json.dumps([{"image_id": 1, "category_id": 1, "segmentation": mask}]))
-    assert "(masks are not converted)" in refused("convert", path, out)
+    assert "(--geometry mask converts masks)" in refused("convert", path, out)
     assert "(--geometry mask compares masks)" in refused("match", path, path)
     image = tmp_path / "labels.png"
     pillow = pytest.importorskip("PIL.Image", exc_type=ImportError)

@@ -256,3 +256,30 @@ def test_what_else_names_of_images_differ_by_counts(
     (tmp_path / "a.csv").write_text(one)
     result = run_well("match", tmp_path / "a.csv", tmp_path / "b.csv")
     assert "endings" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("nms", "a.csv", "--by", "image", "--no-groups"),
+            "--no-groups is --by none, and --by ima",
+        ),
+        (("match", "a.csv", "--by", "image", "--no-groups"), "--no-groups is --by none, and --by"),
+        (("nms", "a.csv", "--sigma", "0.3"), "--sigma is for --method gaussian, not for hard"),
+        (
+            ("convert", "a.csv", "b.csv", "--image-size", "9,9"),
+            "parts of the image: a.csv has pixels",
+        ),
+        (("match", "l.npy", "l.npy", "--boxes", "xywh"), "--boxes is for boxes, not for label"),
+        (("match", "l.npy", "l.npy", "--image-size", "3,3"), "--image-size is for boxes, not for"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("image,x1,y1,x2,y2,score\n1,10,20,30,40,0.5\n")
+    np.save("l.npy", np.eye(9, dtype=np.uint8))
+    result = run(*arguments)
+    assert (result.exit_code, words in result.stderr) == (2, True)

@@ -383,6 +383,8 @@ DOTA_HEADER = ("imagesource:", "gsd:")
 def is_dota(sample: Sample) -> bool:
     """Whether rows are eight numbers, a name and perhaps how difficult, below what may be known."""
     rows = [row for row in sample.cells if not row[0].lower().startswith(DOTA_HEADER)]
+    if len(rows) < len(sample.cells) and sample.cells[0] not in rows:
+        return sample.delimiter is None  # perhaps of an image without objects
     return sample.delimiter is None and bool(rows) and all(
         len(row) in (9, 10) and all(number_in(cell) is not None for cell in row[:8])
         and number_in(row[8]) is None
@@ -401,7 +403,7 @@ def read_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         numbers = [number_in(cell) for cell in cells[:8]]
         known = [number for number in numbers if number is not None and abs(number) <= LARGEST]
         if len(cells) not in (9, 10) or len(known) != 8:
-            expected = "x and y of 4 corners, a class, and perhaps how difficult"
+            expected = "x and y of 4 corners, a class without blanks, and perhaps how difficult"
             raise FileError(path, shortened(" ".join(cells)), expected, line)
         if len(cells) == 10 and cells[9] not in ("0", "1", "2"):
             found = f"column 10 (difficult) holds {shortened(cells[9])!r}"

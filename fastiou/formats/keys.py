@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from fastiou.tables.grouping import are_one_key
 from fastiou.typing import Array
 
 __all__ = ["is_written_as_name", "key_array", "keys_of", "one_key"]
+
+#: How NumPy writes whole numbers among others.
+SCIENTIFIC = re.compile(r"\d\.\d{18}e[-+]\d\d", re.IGNORECASE)
 
 
 def key_array(cells: Sequence[str]) -> Array:
@@ -26,6 +30,8 @@ def key_array(cells: Sequence[str]) -> Array:
 def is_written_as_name(cell: str) -> bool:
     """Whether a whole number is written as only a name is: 000001, which is another than 1."""
     digits = cell.strip().lstrip("+-")
+    if SCIENTIFIC.fullmatch(digits):
+        return False
     return (len(digits) > 1 and digits[0] == "0" and digits[1] != ".") or "e" in digits.lower()
 
 

@@ -150,7 +150,8 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
             f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
             f"and track, a header that names the columns{known}"
         )
-        raise FileError(path, f"{_columns(width)} of numbers", expected, sample.line)
+        no_scores = ", the last of which are no scores" * (width == count + 1 and wanted.scored)
+        raise FileError(path, f"{_columns(width)} of numbers{no_scores}", expected, sample.line)
     if wanted.by:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)
@@ -535,7 +536,8 @@ def _is_key(cell: str, *, named: bool) -> bool:
 def _check_key(path: Path, table: _Table, key: str, line: int, column: int, cell: str) -> None:
     named = key in table.named
     if not _is_key(cell, named=named):
-        expected = "a whole number of 64 bits" + (", or a name" if named else "")
+        others = (", or a name" if named else "", "" if cell else "; --by none leaves keys aside")
+        expected = "a whole number of 64 bits" + "".join(others)
         raise FileError(path, _cell_described(table, column, cell), expected, line)
 
 

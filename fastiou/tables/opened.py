@@ -128,7 +128,11 @@ def _may_be_table(name: str, value: Any) -> bool:
 
 
 def _refuse_path(name: str, value: Any) -> None:
-    """Say how a file is read, where its name was given."""
+    """Say how a file is read, where its name was given, and how a frame is that is not yet made."""
+    if type(value).__name__ == "LazyFrame":
+        raise TypeError(
+            f"{name} must be an array or a table, got a LazyFrame; pass .collect() of it"
+        )
     if not isinstance(value, str | os.PathLike):
         return
     text = str(value)

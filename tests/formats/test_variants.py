@@ -185,3 +185,40 @@ def test_xml_declares_its_encoding(tmp_path: Path, encoding: str) -> None:
         path.write_text(content.replace(encoding, wrong))
         with pytest.raises(FileError, match=r"a\.xml.*: .*encoding"):
             read_boxes(path)
+
+
+def test_an_image_of_dota_without_objects(tmp_path: Path) -> None:
+    header = "imagesource:GoogleEarth\ngsd:0.115726939386\n"
+    row = "2753.0 2408.0 2861.0 2385.0 2888.0 2468.0 2805.0 2502.0 plane 0\n"
+    file = read(tmp_path / "a", header)
+    assert (file.format, len(file)) == ("dota", 0)
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "a.txt").write_text(header)
+    (folder / "b.txt").write_text(header + row)
+    assert fastiou.read(folder).keys["image"].tolist() == ["b"]
+    with pytest.raises(FileError, match=r"a:3: .*a class without blanks"):
+        read(tmp_path / "a", header + row.replace("plane", "ground track field"))
+
+
+def test_frames_as_numpy_writes_them(tmp_path: Path) -> None:
+    rows = np.array([[1, -1, 10, 20, 30, 40, 0.5], [12, -1, 10, 20, 30, 40, 0.5]])
+    np.savetxt(tmp_path / "a", rows, delimiter=",")
+    assert read_boxes(tmp_path / "a").keys["image"].tolist() == [1, 12]
+    np.savetxt(tmp_path / "a", rows, delimiter=",", header="frame,id,x,y,w,h,conf", comments="")
+    assert read_boxes(tmp_path / "a").keys["image"].tolist() == [1, 12]
+
+
+def test_messages_tell_what_is_wrong(tmp_path: Path) -> None:
+    for content, words in (
+        ("0.9,10,20,110,120\n", "a:1: 5 columns of numbers, the last of which are no scores, exp"),
+        ("image,x1,y1,x2,y2,score\n,1,2,3,4,0.5\n", "or a name; --by none leaves keys aside"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "of Git LFS, exp"),
+        ('[{"ID": 1, "Labeled Data": "a", "Label": {}}]', "JSON of Labelbox"),
+    ):
+        with pytest.raises(FileError, match=words):
+            read(tmp_path / "a", content, scored=True)
+    frames = pytest.importorskip("polars", exc_type=ImportError)
+    lazy = frames.LazyFrame({"x1": [1.0], "y1": [1.0], "x2": [2.0], "y2": [2.0], "score": [0.5]})
+    with pytest.raises(TypeError, match=r"LazyFrame; pass .collect\(\) of it"):
+        fastiou.nms(lazy)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+#: How many random cases a thorough test has.
+MANY = 100_000
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compat_for_tests import boxes_of, scores_of, signature_of
+from compat_for_tests import MANY, boxes_of, scores_of, signature_of
 
 import fastiou
 from fastiou.compat import cython_bbox, lsnms, powerboxes
@@ -183,7 +183,7 @@ def test_lsnms(cases: Iterator[np.random.Generator]) -> None:
         of_peer = signature_of(getattr(peer, name))
         assert [argument[0] for argument in own] == [argument[0] for argument in of_peer]
         assert own[:6] == of_peer[:6]
-    for place, rng in enumerate(cases):
+    for rng in cases:
         dtype = str(rng.choice(["float64", "float32", "int32"]))
         boxes = boxes_of(rng, dtype, 12)
         if not len(boxes):
@@ -197,8 +197,18 @@ def test_lsnms(cases: Iterator[np.random.Generator]) -> None:
         )
         np.testing.assert_array_equal(actual, expected)
         assert actual.dtype == (expected.dtype if len(expected) else np.uint64)
-        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        if place % 20 or not areas.all() or len(set(scores)) < len(scores):
+
+
+@pytest.mark.thorough
+def test_lsnms_clusters() -> None:
+    """lsnms takes a minute to compile what it clusters by."""
+    peer = peer_of("lsnms")
+    for case in range(MANY):
+        rng = np.random.default_rng([7, case])
+        boxes = boxes_of(rng, str(rng.choice(["float64", "float32", "int32"])), 12)
+        scores = rng.random(len(boxes))
+        threshold = float(rng.choice([0.1, 0.3, 0.5, 0.7, 1]))
+        if not len(boxes) or not np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).all():
             continue
         reweighted = bool(rng.integers(0, 2))
         actual, expected = (

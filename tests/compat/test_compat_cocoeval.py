@@ -302,7 +302,7 @@ assert "pycocotools._mask" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("kind", ["bbox", "segm"])
+@pytest.mark.parametrize("kind", ["bbox", pytest.param("segm", marks=pytest.mark.slow)])
 def test_evaluation_of_detectron2_runs_unchanged(
     peers: tuple[Any, Any], tmp_path: Path, kind: str
 ) -> None:

@@ -122,12 +122,15 @@ def test_arguments_are_those_of_the_installed_one() -> None:
         assert signature_of(getattr(ops, name)) == signature_of(getattr(torchvision.ops, name))
 
 
-def test_scores(peer: Peer, cases: Iterator[np.random.Generator]) -> None:
+def test_scores(peer: Peer, cases: Iterator[np.random.Generator], are_many: bool) -> None:
     tolerance = {"float32": 2e-6, "float64": 1e-12, "int64": 2e-6}
+    names = ["box_iou", "generalized_box_iou"]
+    if are_many:
+        names += ["distance_box_iou", "complete_box_iou"]
     for rng in cases:
-        dtype = str(rng.choice(list(tolerance), p=[0.9, 0.05, 0.05]))
+        dtype = str(rng.choice(list(tolerance), p=[0.9, 0.05, 0.05])) if are_many else "float32"
         boxes1, boxes2 = (peer.torch.from_numpy(boxes_of(rng, dtype)) for _ in range(2))
-        for name in ("box_iou", "generalized_box_iou", "distance_box_iou", "complete_box_iou"):
+        for name in names:
             actual = getattr(ops, name)(boxes1, boxes2)
             # The weight of ciou has no eps; PyTorch's arctangent differs in its last bits.
             own = 3e-7 + tolerance[dtype] if name[0] in "dc" else tolerance[dtype]
@@ -142,11 +145,20 @@ def test_scores_of_integers_and_halves(peer: Peer, rng: np.random.Generator) -> 
         equal(ops.box_iou(boxes, boxes), peer.box_iou(boxes, boxes), 1e-6)
     boxes = torch.tensor([[[0.0, 0, 2, 2]], [[1, 1, 4, 4]]])
     equal(ops.box_iou(boxes, boxes), peer.box_iou(boxes, boxes), 1e-6)
-    small = boxes / 1000
-    equal(ops.distance_box_iou(small, small, 1e-4), peer.distance_box_iou(small, small, 1e-4), 1e-6)
     for fmt, expected in (("xywh", 2 / 6), ("cxcywh", 2 / 6)):
         one, other = torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 2, 2]])
         assert float(ops.box_iou(one, other, fmt=fmt)) == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_scores_of_centres(peer: Peer, rng: np.random.Generator) -> None:
+    for _ in range(100):
+        boxes1, boxes2 = (peer.torch.from_numpy(boxes_of(rng)) for _ in range(2))
+        for name in ("distance_box_iou", "complete_box_iou"):
+            equal(getattr(ops, name)(boxes1, boxes2), getattr(peer, name)(boxes1, boxes2), 3e-6)
+            small = boxes1 / 1000
+            actual, expected = (getattr(one, name)(small, small, 1e-4) for one in (ops, peer))
+            equal(actual, expected, 1e-4 if name[0] == "c" else 1e-6)
 
 
 def test_areas_keep_integers(peer: Peer) -> None:
@@ -246,10 +258,21 @@ def test_rotated_formats(peer: Peer) -> None:
             actual = ops.box_convert(boxes, in_fmt, out_fmt)
             assert actual.dtype == torch.float32
             assert torch.allclose(actual, expected, atol=1e-4), (in_fmt, out_fmt)
-            assert float(ops.box_iou(boxes, boxes, in_fmt)) == pytest.approx(1)
     assert ops.box_convert(torch.tensor([[20, 40, 20, 40, 90]]), "cxcywhr", "xywhr").tolist() == [
         [0, 50, 20, 40, 90]
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fmt", ["cxcywhr", "xywhr", "xyxyxyxy"])
+def test_scores_of_rotated_boxes(peer: Peer, fmt: str) -> None:
+    boxes = peer.torch.tensor([[20.0, 40, 30, 10, 30], [20, 40, 30, 10, 75], [9, 9, 3, 3, 0]])
+    own = ops.box_convert(boxes, "cxcywhr", fmt)
+    scores = ops.box_iou(own, own, fmt)
+    assert scores.dtype == peer.torch.float32
+    assert np.diag(scores.numpy()) == pytest.approx([1, 1, 1], abs=1e-5)
+    assert 0 < float(scores[0, 1]) < 1
+    assert float(scores[0, 2]) == 0
 
 
 def test_clipping_and_small_boxes(peer: Peer, cases: Iterator[np.random.Generator]) -> None:
@@ -282,7 +305,7 @@ def test_boxes_of_masks(peer: Peer) -> None:
 def test_arrays_are_taken_too() -> None:
     boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 3]], np.float32)
     assert ops.nms(boxes, np.array([0.5, 0.9]), 0.5).tolist() == [1]
-    for function in (ops.generalized_box_iou, ops.distance_box_iou, ops.complete_box_iou):
+    for function in (ops.box_iou, ops.generalized_box_iou):
         scores = function(boxes, boxes)
         assert type(scores) is np.ndarray
         assert scores.dtype == np.float32

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         generalized_box_iou,
         mask_iou,
     )
+    from fastiou.relations.fusion import Fused, weighted_boxes_fusion
     from fastiou.relations.index import Index
     from fastiou.relations.mask_sets import boxes_to_masks, merge_masks
     from fastiou.relations.match import Match, match
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BoxTable",
     "DetectionEvaluator",
+    "Fused",
     "Index",
     "InstanceEvaluator",
     "InstanceMatching",
@@ -145,11 +147,13 @@ __all__ = [
     "thresholded_iou",
     "topk",
     "tracking_metrics",
+    "weighted_boxes_fusion",
 ]
 
 _HOMES = {
     "BoxTable": "tables.box_table",
     "DetectionEvaluator": "evaluation.detection",
+    "Fused": "relations.fusion",
     "Index": "relations.index",
     "InstanceEvaluator": "evaluation.instances",
     "InstanceMatching": "evaluation.instances",
@@ -202,6 +206,7 @@ _HOMES = {
     "thresholded_iou": "segmentation.soft",
     "topk": "relations.topk",
     "tracking_metrics": "evaluation.tracking",
+    "weighted_boxes_fusion": "relations.fusion",
 }
 
 

@@ -74,7 +74,7 @@ def bbox_overlaps(
             areas = areas1[..., :, None] + (0 if mode == "iof" else areas2[..., None, :])
         shared = fastiou.box_iou(wide1, wide2, metric="intersection", aligned=is_aligned)
         library = library_of(wide1)
-        least = as_dtype(library.asarray(eps), dtype_name(scores))
+        least = library.asarray(eps, dtype=scores.dtype)
         unions = library.maximum(areas + 0 * shared - (0 if mode == "iof" else shared), least)
         raised = shared / unions
         if mode == "giou":

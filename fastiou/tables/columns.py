@@ -341,6 +341,13 @@ def _check_open(row: tuple[str, ...], plain: list[str]) -> None:
     if angle is not None and BOX_COLUMNS.get(row) == "xyxy":
         expected = "cx,cy,w,h,angle of boxes that are turned, or --boxes xyxy, which leaves it out"
         raise ColumnsError(f"column {angle} beside corners", expected)
+    height = next((name for name in ("z", "cz") if name in plain and name not in row), None)
+    if height is not None and row[0] in ("x", "cx"):
+        expected = (
+            "x,y,z,w,h,d of 3-D boxes, and perhaps their yaw in radians, or --boxes with a layout "
+            "of the plane, which leaves it out"
+        )
+        raise ColumnsError(f"column {height} beside {','.join(row)}", expected)
     if row[2:] == ("width", "height") and (
         max(plain.index(name) for name in row[2:]) < min(plain.index(name) for name in row[:2])
     ):

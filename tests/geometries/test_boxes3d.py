@@ -26,7 +26,7 @@ from scenes_for_tests import EXAMPLES
 import fastiou
 from fastiou import reference, reference3d
 
-FLOATS = [np.float32, np.float64]
+FLOATS = [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)]
 RATIOS = ["iou", "iof", "ios", "dice"]
 CORNERS, CENTRE, YAW, BOTTOM = "xyzxyz", "cxcyczwhd", "xyzwhdr", "xyzwhdr-bottom"
 

@@ -79,7 +79,7 @@ def test_two_geometries_are_not_compared(tmp_path):
     np.savez(tmp_path / "b.npz", boxes=BOXES[:, :4], fmt="xywh")
     result = run("match", tmp_path / "a.npz", tmp_path / "b.npz")
     message = "fastiou: cxcywhr in A and xywh in B are of two geometries\n"
-    assert (result.exit_code, result.stderr) == (2, message)
+    assert (result.exit_code, result.stderr.endswith(message)) == (2, True)
 
 
 def test_integers_of_as_many_numbers_are_boxes(tmp_path):

@@ -343,7 +343,11 @@ def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
     ("content", "fmt", "words"),
     [
         ("xmin,ymin,xmax,ymax,angle\n10,10,50,40,30\n", "xyxy", "column angle beside corners, exp"),
-        ("x,y,z,w,h,d,yaw_deg\n1,2,3,4,5,6,30\n", "xyxy", "column z beside x,y,w,h,yawdeg, expected"),
+        (
+            "x,y,z,w,h,d,yaw_deg\n1,2,3,4,5,6,30\n",
+            "xyxy",
+            "column z beside x,y,w,h,yawdeg, expected",
+        ),
         (
             "filename,width,height,x,y\na,640,480,1,2\n",
             "xywh",

@@ -19,6 +19,9 @@ __all__ = ["doubt", "track_again"]
 #: What is found in rows of two meanings, and what is expected.
 Doubt = tuple[str, str]
 
+#: Numbers below can be multiplied.
+LARGEST = 1e100
+
 #: The most keypoints of a pose, with a little room: whole bodies have 133.
 MOST_KEYPOINTS = 150
 
@@ -43,7 +46,8 @@ def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
         Names of the formats whose rules they follow.
     """
     rows = sample.numbers
-    if rows is None:
+    # Numbers beyond these are none of pixels, and the reader says what is wrong with others.
+    if rows is None or (np.abs(rows) >= LARGEST).any():
         return None
     if "yolo-seg" in formats:
         return _outline_or_track(sample) or _outline_or_pose(rows)

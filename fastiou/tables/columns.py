@@ -305,7 +305,7 @@ def meaning_of(
         raise ColumnsError(f"the first line {listed!r} names no scores", expected)
     (row,) = chosen
     if not told:
-        _check_open(row, plain)
+        _check_open(row, plain, names)
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
     keys = key_columns(names, by)
@@ -328,7 +328,7 @@ def meaning_of(
     return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
 
 
-def _check_open(row: tuple[str, ...], plain: list[str]) -> None:
+def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) -> None:
     """Refuse boxes beside which stands what could make others of them.
 
     Raises
@@ -348,8 +348,12 @@ def _check_open(row: tuple[str, ...], plain: list[str]) -> None:
             "of the plane, which leaves it out"
         )
         raise ColumnsError(f"column {height} beside {','.join(row)}", expected)
-    if row[2:] == ("width", "height") and (
-        max(plain.index(name) for name in row[2:]) < min(plain.index(name) for name in row[:2])
+    sides = {names[plain.index(name)].strip().lower() for name in row[2:]}
+    if (
+        sides == {"width", "height"}
+        and (  # and no word for a box
+            max(plain.index(name) for name in row[2:]) < min(plain.index(name) for name in row[:2])
+        )
     ):
         found = f"width and height in front of {row[0]} and {row[1]}, where those of images stand"
         fmt = BOX_COLUMNS[row]

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 from boxes_for_tests import USUAL_METRICS
+from compat_for_tests import MANY
 from hypothesis import HealthCheck, settings
 
 from fastiou.relations import small
@@ -75,6 +76,25 @@ def sizes_alone_choose_the_kernel(
     numba.set_num_threads(before if several else 1)
     yield
     numba.set_num_threads(before)
+
+
+# ---- the names of other libraries ---------------------------------------------------------------
+# Here, since a conftest.py of a folder that comes before this file is taken for this file.
+
+#: How many random cases a quick test has.
+FEW = 100
+
+
+@pytest.fixture(params=[FEW, pytest.param(MANY, marks=pytest.mark.thorough)])
+def cases(request: pytest.FixtureRequest) -> Iterator[np.random.Generator]:
+    """A generator of random numbers for each case."""
+    return (np.random.default_rng([20261129, case]) for case in range(request.param))
+
+
+@pytest.fixture
+def are_many(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is the thorough one, for which more kernels may be compiled."""
+    return request.node.get_closest_marker("thorough") is not None
 
 
 @pytest.fixture

@@ -568,7 +568,10 @@ def test_any_finite_numbers_at_all(numbers: Array, fmt: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("metric", RATIOS)
+@pytest.mark.parametrize(
+    "metric",
+    ["iou", "iof", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("ios", "dice"))],
+)
 @pytest.mark.usefixtures("any_threads")
 def test_relations_have_the_bits_of_the_dense_result(
     rng: np.random.Generator, metric: str, dtype: type

@@ -15,10 +15,14 @@ USUAL = {("box", "iou"), ("rotated box", "iou"), ("mask", "dice")}
 
 
 def _mark(geometry: str, metric: str, relation: str) -> Any:
-    """Relations call the metric alike: all of them with one that is not symmetric tell enough."""
+    """Relations call metrics alike, and these what geometries measure.
+
+    One that is not symmetric in all relations, and one of hulls, tell enough of a geometry.
+    """
     if (geometry, metric) in USUAL:
         return ()
-    return pytest.mark.slow if relation == "dense" or metric == "iof" else pytest.mark.thorough
+    is_told = metric == "iof" or (relation == "dense" and (geometry == "box" or metric == "giou"))
+    return pytest.mark.slow if is_told else pytest.mark.thorough
 
 
 @pytest.mark.parametrize(

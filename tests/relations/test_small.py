@@ -103,7 +103,13 @@ def test_sizes_around_those_of_vectors(
 
 
 @pytest.mark.parametrize("fmt", ["xyxy", "xywh", "cxcywh"])
-@pytest.mark.parametrize("metric", ["iou", "giou", "diou", "ciou", "iof", "ios", "dice"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("iou", "giou", "ciou", "iof"),
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("diou", "ios", "dice")),
+    ],
+)
 def test_metrics_and_formats(rng: np.random.Generator, metric: str, fmt: str) -> None:
     a, b = (as_format(random_boxes(rng, size, span=40), fmt) for size in (30, 40))
     assert_same(relations(rng, a, b, metric=metric, fmt=fmt))

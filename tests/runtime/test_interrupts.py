@@ -370,24 +370,16 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
     ),
 }
 
-#: Those that take longest to prepare, and cut their work as others here do.
-HEAVY = (
-    "from_dense",
-    "label_overlap",
-    "label_overlap of sparse",
-    "label_overlap of all but one",
-    "thresholded_iou",
-    "concatenate",
-    "from_labels of single pixels",
-    "from_polygons of many",
-    "confusion_matrix of many",
-    "to_rle",
-    "soft_iou",
-    "coco of a pile",
-    "match of a pile",
-    "pairs of many groups",
-    "detections of a group, all in order",
-    "detections of a class",
+#: One of each way to cut work, quick to prepare. Others are tested on demand.
+CHOSEN = (
+    "pairs",
+    "nms",
+    "match",
+    "from_rle",
+    "label_iou",
+    "mask_iou",
+    "coco",
+    "detections of a group",
 )
 
 #: CPU seconds of two threads. Steps aim at 0.2.
@@ -399,7 +391,7 @@ LONGEST = 0.5
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.thorough if name in HEAVY else pytest.mark.slow)
+        pytest.param(name, marks=pytest.mark.slow if name in CHOSEN else pytest.mark.thorough)
         for name in LONG
     ],
 )

@@ -445,3 +445,21 @@ def test_a_cluster_and_a_worker_that_is_killed(two: Any, fd: Any, tmp_path: Path
         found = fd.pairs(dying, cut_b, 0.05, parts=5).compute(scheduler=client)
         assert Path(marker).exists()
         assert_same(found, fastiou.pairs(a, b, 0.05))
+
+
+def test_what_has_no_bounds_in_the_plane_needs_groups(fd: Any, da: Any) -> None:
+    boxes = np.array([[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]], np.float64)
+    blocks = da.from_array(boxes, chunks=(1, 6))
+    with pytest.raises(ValueError, match="fmt='xyzxyz' needs groups"):
+        fd.pairs(blocks, blocks, fmt="xyzxyz")
+    found = fd.pairs(blocks, blocks, 0.1, fmt="xyzxyz", groups=(np.zeros(2, int),) * 2).compute()
+    np.testing.assert_array_equal(
+        found.values, fastiou.pairs(boxes, boxes, 0.1, fmt="xyzxyz").values
+    )
+
+
+def test_two_formats_are_refused(fd: Any, da: Any) -> None:
+    boxes = da.from_array(np.eye(4), chunks=(2, 4))
+    for call in (fd.pairs, fd.topk, fd.box_iou):
+        with pytest.raises(TypeError, match="fmt must be one format, of both sets"):
+            call(boxes, boxes, fmt=("xyxy", "xywh"))

@@ -35,6 +35,7 @@ from fastiou.typing import Array
 __all__ = [
     "BlockSet",
     "CutSets",
+    "check_format",
     "check_numbers",
     "collection",
     "cut_sets",
@@ -46,6 +47,9 @@ __all__ = [
     "part_count",
     "read_blocks",
 ]
+
+#: Geometries of which `bounds_of` knows the bounds.
+FLAT = ("box", "rotated box", "quadrilateral")
 
 #: Parts that sets are cut into at most, unless asked for more: tasks grow as blocks times parts.
 MOST_PARTS = 256
@@ -218,6 +222,12 @@ def _fmt_of_frame(name: str, empty: Any, fmt: str) -> str:
     return table.fmt
 
 
+def check_format(fmt: Any) -> None:
+    """Refuse two formats, as relations in memory take them."""
+    if not isinstance(fmt, str):
+        raise TypeError(f"fmt must be one format, of both sets, got {described(fmt)}")
+
+
 def read_blocks(
     values: Mapping[str, Any], fmt: str, groups: Any, scores: Any = None, iscrowd: Any = None
 ) -> tuple[list[BlockSet], str]:
@@ -235,6 +245,7 @@ def read_blocks(
         _fmt_of_frame(name, empty, fmt) if is_frame(value) else ""
         for name, empty, value in zip(names, empties, own, strict=True)
     ]
+    check_format(fmt)
     other = empties[1] if len(own) > 1 else None
     arguments = opened((names[0], names[-1]), empties[0], other, fmt, by_keys=False)
     fmt = arguments.fmt
@@ -294,12 +305,16 @@ def check_numbers(sets: Sequence[BlockSet], fmt: str) -> None:
             )
 
 
-def part_count(given: Any, sets: Sequence[BlockSet], *, by_place: bool) -> int:
+def part_count(given: Any, sets: Sequence[BlockSet], fmt: str, *, by_place: bool) -> int:
     """How many parts sets are cut into."""
     count = min(MOST_PARTS, max(len(own.blocks) for own in sets))
     if given is not None:
         count = whole_number("parts", given, lowest=1)
     if by_place:
+        if FORMATS[fmt].name not in FLAT:
+            raise ValueError(
+                f"fmt={fmt!r} needs groups: without them, sets are cut by places in the plane"
+            )
         bands, columns = layout_of(count)
         count = bands * columns
     return count

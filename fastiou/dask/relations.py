@@ -19,6 +19,7 @@ from fastiou.arrays.checks import true_or_false
 from fastiou.blocks import joins
 from fastiou.dask.inputs import (
     BlockSet,
+    check_format,
     check_numbers,
     collection,
     cut_sets,
@@ -79,6 +80,7 @@ def box_iou(
         arrays.append(array)
     empties = [empty_of(name, a) for name, a in zip(("boxes1", "boxes2"), arrays, strict=True)]
     aligned = true_or_false("aligned", aligned)
+    check_format(fmt)
     options: dict[str, Any] = {"fmt": fmt, "metric": metric, "aligned": aligned}
     none = fastiou.box_iou(*empties, **options)
     for own in empties:
@@ -267,7 +269,7 @@ def pairs(
     check_numbers(sets, fmt)
     other = None if b is None else sets[1].empty
     dtype = fastiou.pairs(sets[0].empty, other, **options).values.dtype
-    count = part_count(parts, sets, by_place=not sets[0].has_keys)
+    count = part_count(parts, sets, fmt, by_place=not sets[0].has_keys)
     cut = cut_sets(sets, options, dtype, count)
     graph = cut.graph
     join = functools.partial(joins.pairs_of, options=options)
@@ -344,7 +346,7 @@ def topk(
     options: dict[str, Any] = {"k": k, "threshold": threshold, "metric": metric, "fmt": fmt}
     check_numbers(sets, fmt)
     dtype = fastiou.topk(sets[0].empty, sets[1].empty, **options).values.dtype
-    count = part_count(parts, sets, by_place=not sets[0].has_keys)
+    count = part_count(parts, sets, fmt, by_place=not sets[0].has_keys)
     cut = cut_sets(sets, options, dtype, count)
     graph, first = cut.graph, sets[0]
     best = functools.partial(joins.best_of, options=options)
@@ -426,7 +428,7 @@ def nms(
     check_numbers(sets, fmt)
     fastiou.nms(own.empty, own.empty_scores, max_total=max_total, **options)
     _check_grouped("nms", own)
-    count = part_count(parts, sets, by_place=False)
+    count = part_count(parts, sets, fmt, by_place=False)
     dtype = fastiou.pairs(own.empty, metric=metric, fmt=fmt).values.dtype
     cut = cut_sets(sets, options, dtype, count)
     keep = functools.partial(joins.kept_of, options=options)
@@ -539,7 +541,7 @@ def match(
     dtype = fastiou.match(first.empty, second.empty, **options, **asked).values.dtype
     for own in sets:
         _check_grouped("match", own)
-    count = part_count(parts, sets, by_place=False)
+    count = part_count(parts, sets, fmt, by_place=False)
     cut = cut_sets(sets, options, dtype, count)
     graph = cut.graph
     find = functools.partial(joins.matched_of, options=options)

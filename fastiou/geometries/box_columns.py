@@ -56,7 +56,8 @@ BLOCK = 1 << 12
 def limits(dtype: np.dtype[Any], dimensions: int = 2) -> tuple[float, float]:
     """Largest coordinate and smallest area for which no product of two sides goes wrong.
 
-    The same of three sides in three dimensions, where two small ones are multiplied first.
+    The same of three sides in three dimensions, where two small ones are multiplied first; in one,
+    the smallest length of which the square is precise, too.
 
     Between them the square of a hull's diagonal cannot overflow, and adding the smallest normal
     number, which stands in for an area of 0, to an area does not change it.
@@ -65,8 +66,8 @@ def limits(dtype: np.dtype[Any], dimensions: int = 2) -> tuple[float, float]:
     power = (int(info.maxexp) - 8) // max(dimensions, 2)
     lost = power + 1 if dimensions > 2 else 0
     largest = math.ldexp(1.0, power)
-    smallest = math.ldexp(1.0, int(info.minexp) + int(info.nmant) + 3 + lost)
-    return largest, smallest
+    least = int(info.minexp) + int(info.nmant) + 3 + lost
+    return largest, math.ldexp(1.0, least // 2 if dimensions == 1 else least)
 
 
 # ---- what is measured on two axis-aligned boxes ------------------------------------------------

@@ -199,7 +199,9 @@ def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
 def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
     """Boxes (..., 6) in another format: a new array, of float64 for integers."""
     dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else FLOAT64
-    boxes = np.array(array, FLOAT64)
+    # 64-bit integers as Python's, whose differences are exact.
+    is_long = array.dtype.kind in "iu" and array.dtype.itemsize == 8
+    boxes = np.array(array, object if is_long else FLOAT64)
     first, second = boxes[..., :3], boxes[..., 3:]
     with np.errstate(over="ignore", invalid="ignore"):
         if in_fmt == "cxcyczwhd" and out_fmt == "xyzxyz":

@@ -29,6 +29,7 @@ __all__ = [
     "add_row",
     "check_metric",
     "convert_members",
+    "convert_widely",
     "geometry_of",
     "read_sets",
 ]
@@ -134,6 +135,13 @@ def read_sets(
     set2: Input = geometry.read(names[1], b, fmt, batches=batches)
     check_one_library(set1, set2)
     return set1, set2
+
+
+def convert_widely(given: Input, fmt: str) -> Array:
+    """The same in float64, to which floats are brought before they are converted."""
+    if given.array.dtype.kind == "f":
+        given = given._replace(array=given.array.astype(np.float64))
+    return convert_members(given, fmt).astype(np.float64, copy=False)
 
 
 def convert_members(given: Input, fmt: str) -> Array:

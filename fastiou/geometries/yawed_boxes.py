@@ -239,7 +239,8 @@ def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
         )
     boxes = np.array(array, FLOAT64)
     if in_fmt in UPRIGHT.formats:
-        boxes = _in_format(UPRIGHT, boxes, in_fmt, "cxcyczwhd")
+        exact = array if array.dtype.kind in "iu" else boxes
+        boxes = _in_format(UPRIGHT, exact, in_fmt, "cxcyczwhd")
         boxes = np.concatenate([boxes, np.zeros((*boxes.shape[:-1], 1))], axis=-1)
         in_fmt = "xyzwhdr"
     with np.errstate(over="ignore", invalid="ignore"):

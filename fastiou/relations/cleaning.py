@@ -10,7 +10,7 @@ from fastiou.arrays.checks import check_choice, finite_number
 from fastiou.arrays.inputs import hand_back
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.run_lengths import image_size
-from fastiou.geometries.table import convert_members
+from fastiou.geometries.table import convert_members, convert_widely
 
 __all__ = ["clip_boxes", "remove_small_boxes"]
 
@@ -52,7 +52,10 @@ def clip_boxes(boxes: Any, size: tuple[int, int], fmt: str = "xyxy") -> Any:
     check_choice("fmt", fmt, UPRIGHT)
     given = BOX.read("boxes", boxes, fmt, batches=True)
     height, width = image_size("size", size)
-    corners = given.array if fmt == "xyxy" else convert_members(given, "xyxy")
+    corners = given.array
+    if fmt != "xyxy":
+        is_float = corners.dtype.kind == "f"
+        corners = convert_widely(given, "xyxy") if is_float else convert_members(given, "xyxy")
     ends = [width, height, width, height]
     if corners.dtype.kind in "biu":
         # A side beyond the largest number of a narrow type cuts nothing off.
@@ -61,7 +64,12 @@ def clip_boxes(boxes: Any, size: tuple[int, int], fmt: str = "xyxy") -> Any:
     with np.errstate(over="ignore"):  # of a float16, for which a large side is infinite
         clipped = np.clip(corners, 0, np.array(ends).astype(corners.dtype))
     if fmt != "xyxy":
-        clipped = convert_members(given._replace(array=clipped, fmt="xyxy"), fmt)
+        made = convert_members(given._replace(array=clipped, fmt="xyxy"), fmt)
+        if is_float:  # which are what they were, where nothing is cut off
+            made = made.astype(given.array.dtype)
+            same = (clipped == corners).all(axis=-1, keepdims=True)
+            made = np.where(same, given.array, made)
+        clipped = made
     return hand_back(clipped, given)
 
 

@@ -11,16 +11,17 @@ import numpy as np
 from fastiou.arrays.checks import check_choice, finite_number, score_array, threshold_number
 from fastiou.arrays.inputs import hand_back, plain_array, result_dtype
 from fastiou.geometries.boxes import BOX
-from fastiou.geometries.table import convert_members
+from fastiou.geometries.table import convert_members, convert_widely
 from fastiou.relations import small
+from fastiou.relations.cleaning import UPRIGHT
 from fastiou.relations.dense import box_iou
 from fastiou.relations.nms import by_score
 from fastiou.typing import Array
 
 __all__ = ["Fused", "weighted_boxes_fusion"]
 
-#: Formats of boxes whose sides lie along the axes.
-UPRIGHT = ("xyxy", "xywh", "cxcywh")
+#: More detectors than anybody has.
+MOST_MODELS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,7 @@ def weighted_boxes_fusion(
     check_choice("method", method, ("avg", "max"))
     given = BOX.read("boxes", boxes, fmt, batches=False)
     count = given.size
-    corners = convert_members(given, "xyxy").astype(np.float64)
+    corners = convert_widely(given, "xyxy")
     missing = np.isnan(corners).any(axis=1)
     if missing.any():
         raise ValueError(f"boxes must be numbers, got NaN in row {int(missing.argmax())}")
@@ -183,8 +184,11 @@ def _models(models: Any, weights: Any, count: int) -> tuple[Array, Array]:
                 f"{numbers.dtype}"
             )
         numbers = numbers.astype(np.int64)
-        if (numbers < 0).any():
-            raise ValueError(f"models must be numbers from 0 on, got {numbers.min()}")
+        wrong = (numbers < 0) | (numbers >= MOST_MODELS)
+        if wrong.any():
+            raise ValueError(
+                f"models must be numbers from 0 to {MOST_MODELS - 1:,}, got {numbers[wrong][0]}"
+            )
     needed = int(numbers.max(initial=0)) + 1
     shares = np.ones(needed) if weights is None else score_array("weights", weights)
     if len(shares) < needed or (shares <= 0).any():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.arrays.checks import true_or_false
+from fastiou.arrays.checks import check_choice, true_or_false
 from fastiou.geometries.masks.mask_set import (
     Masks,
     as_masks,
@@ -16,10 +16,13 @@ from fastiou.geometries.masks.mask_set import (
 from fastiou.geometries.masks.polygons import rasterise_corners
 from fastiou.geometries.masks.run_lengths import image_size
 from fastiou.geometries.masks.unpacking import complements
-from fastiou.geometries.table import FORMATS, convert_members, geometry_of
+from fastiou.geometries.table import FORMATS, convert_widely, geometry_of
 from fastiou.runtime import memory
 
 __all__ = ["boxes_to_masks", "merge_masks"]
+
+#: Geometries of the plane that have corners.
+FLAT = ("box", "rotated box", "quadrilateral")
 
 #: Which numbers of (left, top, right, bottom) are the corners of a box, in COCO's order.
 CORNERS = [0, 1, 0, 3, 2, 3, 2, 1]
@@ -62,16 +65,17 @@ def boxes_to_masks(boxes: Any, size: tuple[int, int], fmt: str = "xyxy") -> Mask
             [0, 0, 1, 1],
             [0, 0, 1, 1]]])
     """
+    check_choice("fmt", fmt, [name for name, row in FORMATS.items() if row.name in FLAT])
     given = geometry_of(fmt).read("boxes", boxes, fmt, batches=False)
     height, width = image_size("size", size)
     if FORMATS[fmt].load() is FORMATS["xyxy"].load():
-        left_top_right_bottom = convert_members(given, "xyxy").astype(np.float64)
+        left_top_right_bottom = convert_widely(given, "xyxy")
         left_top_right_bottom[:, 2:] = np.maximum(
             left_top_right_bottom[:, :2], left_top_right_bottom[:, 2:]
         )
         corners = left_top_right_bottom[:, CORNERS]
     else:
-        corners = convert_members(given, "xyxyxyxy").astype(np.float64)
+        corners = convert_widely(given, "xyxyxyxy")
     count = len(corners)
     sizes = np.empty((count, 2), np.int64)
     sizes[:] = height, width

@@ -682,3 +682,9 @@ def test_kitti(real_data: Path, sequence: int) -> None:
     np.testing.assert_array_equal(matched.cols, np.array(cols)[order])
     assert_close(matched.values, np.array(values)[order], 1e-12)
     assert len(matched) > 50
+
+
+def test_differences_of_long_integers_are_exact() -> None:
+    boxes = np.array([[2**53 + 1, 0, 0, 2**53 + 3, 1, 1]])
+    assert fastiou.box_convert(boxes, "xyzxyz", "cxcyczwhd")[0, 3] == 2
+    assert fastiou.box_convert(boxes, "xyzxyz", "xyzwhdr")[0, 3] == 2

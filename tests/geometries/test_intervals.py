@@ -141,3 +141,10 @@ def test_there_is_one_format(rng: np.random.Generator) -> None:
     converted = fastiou.box_convert(some, FMT, FMT)
     assert converted is not some
     np.testing.assert_array_equal(converted, some)
+
+
+@pytest.mark.parametrize(("dtype", "length"), [("float32", 1e-25), ("float64", 1e-170)])
+def test_the_squares_of_tiny_hulls_are_precise(dtype: str, length: float) -> None:
+    a, b = np.array([[[0, length]], [[length, 2 * length]]], dtype)
+    score = fastiou.box_iou(a, b, "xx", metric="diou")
+    np.testing.assert_allclose(score, [[-0.25]], rtol=1e-6)

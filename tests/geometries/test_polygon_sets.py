@@ -362,3 +362,45 @@ def test_exact_scores_of_many() -> None:
             f"{name}: {count:,} pairs, float64 {worst:.1e}, of rounded corners {worst_single:.1e}"
         )
         assert worst < 1e-11, name
+
+
+def test_a_ring_an_ulp_from_another_one_is_no_hole() -> None:
+    one = [[0, 0], [1, 1], [0, 1]]
+    other = [[1 - 2**-53, 1 + 2**-52], [1, 2], [0, 2]]
+    np.testing.assert_allclose(fastiou.Polygons([[one, other]]).area, 1)
+
+
+INEXACT = [[0, 0], [2**53 + 1, 0], [0, 5]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastiou.Polygons([INEXACT]),
+        lambda: fastiou.Polygons([INEXACT, [[np.nan, 0.0], [1.0, 0.0], [0.0, 1.0]]]),
+        lambda: fastiou.Polygons.from_flat(np.array(INEXACT), [0, 3]),
+        lambda: fastiou.Polygons.from_geojson({"type": "Polygon", "coordinates": [INEXACT]}),
+    ],
+)
+def test_integers_that_are_not_exact_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="must hold integers below 2"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"type": "Polygon", "coordinates": 5}, r"value\['coordinates'\] must be a list, got 5"),
+        ({"type": "MultiPolygon", "coordinates": [1]}, r"\['coordinates'\]\[0\] must be a list"),
+    ],
+)
+def test_geojson_without_lists_is_told(value: dict[str, object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        fastiou.Polygons.from_geojson(value)
+
+
+@pytest.mark.parametrize("points", [[[1], [2]], None, 5])
+def test_shapes_of_labelme_without_corners_are_told(points: object) -> None:
+    shape = {"shape_type": "rectangle", "points": points}
+    with pytest.raises((TypeError, ValueError), match=r"shapes\[0\]\['points'\] must be"):
+        fastiou.Polygons.from_labelme({"shapes": [shape]})

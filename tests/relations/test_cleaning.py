@@ -75,3 +75,11 @@ def test_small_boxes_are_left_out() -> None:
 def test_bad_input_is_refused(call, error, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "box"), [("float16", [1024, 0, 0.5, 4]), ("float32", [20000, 0, 0.0004, 4])]
+)
+def test_boxes_inside_the_image_keep_their_bits(dtype: str, box: list[float]) -> None:
+    boxes = np.array([box], dtype)
+    np.testing.assert_array_equal(fastiou.clip_boxes(boxes, (30000, 30000), "xywh"), boxes)

@@ -81,7 +81,7 @@ def test_clusters_are_told() -> None:
         ({"scores": [-1]}, "scores must be at least 0, got -1.0 in row 0"),
         ({"scores": [1, 2]}, r"scores must have the shape \(1,\)"),
         ({"boxes": [[0, 0, np.nan, 1]]}, "boxes must be numbers, got NaN in row 0"),
-        ({"models": [-1]}, "models must be numbers from 0 on"),
+        ({"models": [-1]}, "models must be numbers from 0 to 9,999"),
         ({"models": [0.5]}, "models must be 1 integers"),
         ({"models": [1], "weights": [1]}, "a number above 0 for each of 2 models"),
         ({"weights": [0]}, "a number above 0 for each of 1 models"),
@@ -94,3 +94,14 @@ def test_bad_input_is_refused(options: dict, message: str) -> None:
     given = {"boxes": [[0, 0, 1, 1]], "scores": [0.5], **options}
     with pytest.raises(ValueError, match=message):
         fastiou.weighted_boxes_fusion(**given)
+
+
+def test_boxes_of_half_precision_are_not_rounded_before() -> None:
+    boxes = np.array([[1024, 5, 1, 4]], np.float16)
+    fused = fastiou.weighted_boxes_fusion(boxes, [0.5], fmt="cxcywh")
+    np.testing.assert_array_equal(fused.boxes, boxes)
+
+
+def test_more_models_than_anybody_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="models must be numbers from 0 to 9,999, got 1000000000"):
+        fastiou.weighted_boxes_fusion([[0, 0, 1, 1]], [0.5], models=[10**14])

@@ -48,3 +48,8 @@ def test_masks_without_common_pixels_or_without_pixels() -> None:
     assert fastiou.merge_masks(nothing, intersect=True).shape == (1, 0, 4)
     with pytest.raises(TypeError, match="intersect must be True or False"):
         fastiou.merge_masks(masks, intersect=1)
+
+
+def test_formats_without_corners_in_the_plane_are_named() -> None:
+    with pytest.raises(ValueError, match=r"fmt must be one of 'xyxy', .*got 'xx'"):
+        fastiou.boxes_to_masks([[1, 2]], (3, 4), "xx")

@@ -202,16 +202,18 @@ def turns_back(points: Array, first: int, last: int) -> bool:
 
 
 @register_jitable
-def is_within(points: Array, first: int, last: int, x: float, y: float) -> bool:
-    """Whether a point, which is on no edge, lies within a ring by the even-odd rule."""
-    odd = False
+def is_within(points: Array, first: int, last: int, x: float, y: float) -> int:
+    """1 if a point surely lies within a ring by the even-odd rule, 0 if not, -1 if none is sure."""
+    odd = np.int64(0)
     for k in range(first, last):
         x1, y1 = points[k, 0], points[k, 1]
         following = k + 1 if k + 1 < last else first
         x2, y2 = points[following, 0], points[following, 1]
         if (x1 <= x) != (x2 <= x):
             side = turn(x1, y1, x2, y2, x, y)
-            odd ^= (side > 0) == (x1 < x2)
+            if side == 0:
+                return -1
+            odd ^= np.int64((side > 0) == (x1 < x2))
     return odd
 
 
@@ -219,12 +221,17 @@ def is_within(points: Array, first: int, last: int, x: float, y: float) -> bool:
 def sign_of_ring(points: Array, rings: Array, begin: int, end: int, ring: int, rule: int) -> float:
     """What the edges of a ring that go right count, 0 for nothing; it touches no other one.
 
-    `begin` and `end` are the rings of its polygon.
+    NaN where that is not sure. `begin` and `end` are the rings of its polygon.
     """
     sign = 1.0 if turns_back(points, rings[ring], rings[ring + 1]) else -1.0
     x, y = points[rings[ring], 0], points[rings[ring], 1]
     for other in range(begin, end):
-        if other != ring and is_within(points, rings[other], rings[other + 1], x, y):
+        if other == ring:
+            continue
+        within = is_within(points, rings[other], rings[other + 1], x, y)
+        if within < 0:
+            return np.nan
+        if within == 1:
             if rule == UNION:
                 return 0.0
             sign = -sign
@@ -304,6 +311,8 @@ def sort_polygon(
         sort_edges(edges, first, last, gap)
     for ring in range(begin, end):
         sign = sign_of_ring(points, rings, begin, end, ring, rule)
+        if sign != sign:
+            return 0, TOUCHING
         for k in range(first, last):
             if rings[ring] <= edges[k, 5] < rings[ring + 1]:
                 edges[k, 4] *= sign

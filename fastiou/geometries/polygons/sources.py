@@ -62,7 +62,7 @@ def read_rings(name: str, value: Any) -> Rings:
         firsts = np.arange(len(arrays) + 1)
     lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
     points = np.concatenate([np.empty((0, 2)), *arrays])
-    if np.abs(points).max(initial=0) >= EXACT:
+    if np.fmax.reduce(np.abs(points), axis=None, initial=0) >= EXACT:
         _refuse_rounded(name, value)
     return _checked(name, points, _running(lengths), firsts)
 
@@ -91,11 +91,19 @@ def _refuse_rounded(where: str, value: Any) -> None:
             if not isinstance(part, float):
                 _refuse_rounded(f"{where}[{number}]", part)
         return
-    array = plain_array(where, value)
-    if array.dtype.kind in "iu" and array.size and np.abs(array.astype(np.float64)).max() >= EXACT:
+    _check_exact(where, plain_array(where, value))
+
+
+def _check_exact(where: str, array: Array) -> None:
+    """Raise a ValueError for integers that float64 may not hold."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not array.size:
+        return
+    rounded = array.astype(np.float64)
+    largest = np.abs(rounded).argmax()
+    if abs(rounded.flat[largest]) >= EXACT:
         raise ValueError(
             f"{where} must hold integers below 2**53 in absolute value, which float64 holds "
-            f"exactly, got {described(value)}"
+            f"exactly, got {array.flat[largest]}"
         )
 
 
@@ -107,6 +115,7 @@ def flat_rings(points: Any, offsets: Any) -> Rings:
             f"points must have the shape (P, 2) and hold real numbers, got {given.dtype} of shape "
             f"{given.shape}"
         )
+    _check_exact("points", given)
     levels = list(offsets) if isinstance(offsets, tuple) else [offsets]
     if not 1 <= len(levels) <= 3:
         raise ValueError(
@@ -221,16 +230,24 @@ def _read_geojson(where: str, value: Any, found: list[list[Any]]) -> None:
     elif kind == "Feature":
         _read_geojson(f"{where}['geometry']", _entry(where, value, "geometry"), found)
     elif kind == "Polygon":
-        found.append(list(_entry(where, value, "coordinates")))
+        found.append(_listed(f"{where}['coordinates']", _entry(where, value, "coordinates")))
     elif kind == "MultiPolygon":
-        parts = _entry(where, value, "coordinates")
-        found.append([ring for part in parts for ring in part])
+        own = f"{where}['coordinates']"
+        parts = _listed(own, _entry(where, value, "coordinates"))
+        rings = [_listed(f"{own}[{place}]", part) for place, part in enumerate(parts)]
+        found.append([ring for part in rings for ring in part])
     else:
         got = described(value) if kind is None else f"the type {kind!r}"
         raise TypeError(
             f"{where} must be a GeoJSON Polygon, MultiPolygon, Feature, FeatureCollection, or a "
             f"list of them, got {got}"
         )
+
+
+def _listed(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
+        raise TypeError(f"{where} must be a list, got {described(value)}")
+    return list(value)
 
 
 def _entry(where: str, value: Mapping[str, Any], key: str) -> Any:
@@ -273,8 +290,14 @@ def rings_of_labelme(value: Any) -> Rings:
         where = f"shapes[{number}]"
         if not isinstance(shape, Mapping) or "points" not in shape:
             raise TypeError(f"{where} must have points, got {described(shape)}")
-        kind, points = shape.get("shape_type", "polygon"), shape["points"]
+        kind = shape.get("shape_type", "polygon")
+        points: Any = _listed(f"{where}['points']", shape["points"])
         if kind == "rectangle" and len(points) == 2:
+            corners = plain_array(f"{where}['points']", points)
+            if corners.shape != (2, 2):
+                raise ValueError(
+                    f"{where}['points'] must be two corners x, y, got {described(points)}"
+                )
             (left, top), (right, bottom) = points
             points = [[left, top], [right, top], [right, bottom], [left, bottom]]
         elif kind not in SHAPE_TYPES:
@@ -295,6 +318,7 @@ def _of_lists(name: str, polygons: list[list[Any]]) -> Rings:
             array = plain_array(where, ring)
             if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
                 raise TypeError(f"{where} must be a ring of real numbers, got {described(ring)}")
+            _check_exact(where, array)
             if array.ndim == 1 and array.size % 2 == 0:
                 array = array.reshape(-1, 2)
             if array.ndim != 2 or array.shape[1] not in (2, 3) or len(array) < 3:

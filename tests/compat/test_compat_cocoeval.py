@@ -132,6 +132,47 @@ def test_single_images_that_were_gathered_are_added_up(peers: tuple[Any, Any]) -
     )
 
 
+def test_programs_with_an_evaluation_of_their_own(peers: tuple[Any, Any]) -> None:
+    """As DETR does, batch after batch, by one object."""
+    content, results = random_sets(np.random.default_rng(7))
+    both = []
+    for modules in (peers, (own_coco, own_eval)):
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = of_content(modules[0], content)
+            evaluation = modules[1].COCOeval(truth, iouType="bbox")
+            p, parts, images = evaluation.params, [], truth.getImgIds()
+            batches = [images[:1], images[1:]]
+            for batch in batches:
+                found = [copy.deepcopy(each) for each in results if each["image_id"] in batch]
+                evaluation.cocoDt = truth.loadRes(found) if found else modules[0].COCO()
+                p.imgIds = list(np.unique(batch))
+                evaluation._prepare()
+                evaluation.ious = {
+                    (image, label): evaluation.computeIoU(image, label)
+                    for image in p.imgIds
+                    for label in p.catIds
+                }
+                own = [
+                    evaluation.evaluateImg(image, label, area, p.maxDets[-1])
+                    for label in p.catIds
+                    for area in p.areaRng
+                    for image in p.imgIds
+                ]
+                parts.append(np.asarray(own, object).reshape(len(p.catIds), len(p.areaRng), -1))
+                evaluation._paramsEval = copy.deepcopy(p)
+            evaluation.evalImgs = list(np.concatenate(parts, axis=2).flatten())
+            p.imgIds = [image for batch in batches for image in np.unique(batch)]
+            evaluation._paramsEval = copy.deepcopy(p)
+            evaluation.accumulate()
+            evaluation.summarize()
+        both.append(evaluation)
+    assert both[0].stats[0] > 0
+    assert all(any(each is not None for each in part.flatten()) for part in parts)
+    np.testing.assert_array_equal(both[1].stats, both[0].stats)
+    for name in ("precision", "recall", "scores"):
+        np.testing.assert_array_equal(both[1].eval[name], both[0].eval[name])
+
+
 def test_nothing_found() -> None:
     truth, _ = random_sets(np.random.default_rng(1))
     evaluation, printed = evaluated((own_coco, own_eval), (truth, []), "bbox")

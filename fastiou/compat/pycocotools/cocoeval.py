@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -115,6 +117,7 @@ class COCOeval:
         self._ious: dict[Any, Any] | None = {}
         self._gts: dict[Any, list[Any]] = defaultdict(list)
         self._dts: dict[Any, list[Any]] = defaultdict(list)
+        self._is_prepared = False
         if cocoGt is not None:
             self.params.imgIds = sorted(cocoGt.getImgIds())
             self.params.catIds = sorted(cocoGt.getCatIds())
@@ -130,10 +133,10 @@ class COCOeval:
         if p.useCats:
             p.catIds = np.unique(p.catIds).tolist()
         p.maxDets = sorted(p.maxDets)
-        self._paramsEval = copy.deepcopy(p)
         self._result = self._matched(p)
+        self._paramsEval = copy.deepcopy(p)
         self._eval_images, self._ious, self._are_given = None, None, False
-        self._gts, self._dts = defaultdict(list), defaultdict(list)
+        self._is_prepared = False
         self.eval = {}
 
     def _matched(self, p: Params) -> DetectionResult:
@@ -179,7 +182,7 @@ class COCOeval:
         ]
 
     def _chosen(self, coco: Any) -> list[Any]:
-        p = self._evaluated
+        p = self.params
         if not len(p.imgIds) or not len(p.catIds):
             return []
         chosen: list[Any] = coco.loadAnns(coco.getAnnIds(imgIds=p.imgIds, catIds=p.catIds))
@@ -187,25 +190,34 @@ class COCOeval:
 
     # ---- single images -------------------------------------------------------------------------
 
-    @property
-    def _evaluated(self) -> Params:
-        """The parameters of the last evaluation; `accumulate` changes the others."""
-        return self._paramsEval or self.params
+    @contextlib.contextmanager
+    def _as_evaluated(self) -> Iterator[Params]:
+        """The parameters of the last evaluation as `params`, which may have changed since."""
+        now = self.params
+        self.params = self._paramsEval or now
+        try:
+            yield self.params
+        finally:
+            self.params = now
 
     def _prepare(self) -> None:
-        """Sort annotations by image and class."""
+        """Sort annotations by image and class.
+
+        Programs with an evaluation of their own call it for each batch, after they set `params`.
+        """
+        self._is_prepared = True
         self._gts, self._dts = defaultdict(list), defaultdict(list)
         for coco, lists in ((self.cocoGt, self._gts), (self.cocoDt, self._dts)):
             for entry in self._chosen(coco):
                 entry.setdefault("iscrowd", 0)
-                if self._evaluated.iouType == "segm":
+                if self.params.iouType == "segm":
                     entry["segmentation"] = coco.annToRLE(entry)
                 if coco is self.cocoGt:
                     entry["ignore"] = entry["iscrowd"]
                 lists[entry["image_id"], entry["category_id"]].append(entry)
 
     def _of_image(self, image: Any, label: Any) -> tuple[list[Any], list[Any]]:
-        labels = [label] if self._evaluated.useCats else self._evaluated.catIds
+        labels = [label] if self.params.useCats else self.params.catIds
         true, found = (
             [entry for one in labels for entry in lists.get((image, one), ())]
             for lists in (self._gts, self._dts)
@@ -214,9 +226,10 @@ class COCOeval:
 
     def computeIoU(self, imgId: Any, catId: Any) -> Any:
         """IoU (D, G) of an image and class, of detections by falling score."""
-        if not self._gts and not self._dts:
-            self._prepare()
-        p = self._evaluated
+        if not self._is_prepared:
+            with self._as_evaluated():
+                self._prepare()
+        p = self.params
         true, found = self._of_image(imgId, catId)
         order = np.argsort([-entry["score"] for entry in found], kind="stable")[: p.maxDets[-1]]
         name = "segmentation" if p.iouType == "segm" else "bbox"
@@ -230,25 +243,26 @@ class COCOeval:
         """What was matched in one image, class and size range."""
         ious = self.ious[imgId, catId]
         true, found = self._of_image(imgId, catId)
-        own = image_scores(true, found, ious, self._evaluated.iouThrs, aRng, maxDet)
+        own = image_scores(true, found, ious, self.params.iouThrs, aRng, maxDet)
         if own is None:
             return None
         whose = {"image_id": imgId, "category_id": catId, "aRng": aRng, "maxDet": maxDet}
         return {**whose, **own}
 
     def _classes(self) -> list[Any]:
-        return list(self._evaluated.catIds) if self._evaluated.useCats else [-1]
+        return list(self.params.catIds) if self.params.useCats else [-1]
 
     @property
     def ious(self) -> dict[Any, Any]:
         """IoU of each image and class."""
         if self._ious is None:
-            self._prepare()
-            self._ious = {
-                (image, label): self.computeIoU(image, label)
-                for image in self._evaluated.imgIds
-                for label in self._classes()
-            }
+            with self._as_evaluated() as p:
+                self._prepare()
+                self._ious = {
+                    (image, label): self.computeIoU(image, label)
+                    for image in p.imgIds
+                    for label in self._classes()
+                }
         return self._ious
 
     @ious.setter
@@ -259,13 +273,13 @@ class COCOeval:
     def evalImgs(self) -> list[Any]:
         """What was matched in each class, size range and image."""
         if self._eval_images is None:
-            p = self._evaluated
-            self._eval_images = [
-                self.evaluateImg(image, label, area, p.maxDets[-1])
-                for label in self._classes()
-                for area in p.areaRng
-                for image in p.imgIds
-            ]
+            with self._as_evaluated() as p:
+                self._eval_images = [
+                    self.evaluateImg(image, label, area, p.maxDets[-1])
+                    for label in self._classes()
+                    for area in p.areaRng
+                    for image in p.imgIds
+                ]
         return self._eval_images
 
     @evalImgs.setter

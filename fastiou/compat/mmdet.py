@@ -128,7 +128,8 @@ def evaluation_bbox_overlaps(
 ) -> Array:
     """Overlaps (N, M) of arrays, float32: `bbox_overlaps` of `mmdet.evaluation`.
 
-    With `use_legacy_coordinate` the last pixels belong to boxes.
+    With `use_legacy_coordinate` the last pixels belong to boxes. Scores in a fifth column do not
+    count.
 
     Examples
     --------
@@ -141,8 +142,11 @@ def evaluation_bbox_overlaps(
     if mode not in ("iou", "iof"):
         raise ValueError(f"mode must be iou or iof, got {described(mode)}")
     last = np.array([0, 0, 1, 1], np.float32) * bool(use_legacy_coordinate)
-    one, other = (
-        np.asarray(boxes, np.float32).reshape(-1, 4) + last for boxes in (bboxes1, bboxes2)
-    )
-    overlaps: Array = bbox_overlaps(one, other, mode, eps=eps)
+    both = []
+    for name, boxes in (("bboxes1", bboxes1), ("bboxes2", bboxes2)):
+        array = np.asarray(boxes, np.float32)
+        if array.size and (array.ndim != 2 or array.shape[1] not in (4, 5)):
+            raise ValueError(f"{name} must have the shape (N, 4) or (N, 5), got {array.shape}")
+        both.append((array[:, :4] if array.size else array.reshape(0, 4)) + last)
+    overlaps: Array = bbox_overlaps(both[0], both[1], mode, eps=eps)
     return overlaps

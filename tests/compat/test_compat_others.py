@@ -90,10 +90,22 @@ def test_mmdet_shapes_types_and_the_calculator() -> None:
         (lambda: mmdet.bbox_overlaps(boxes[:1, :4], boxes[:, :4], "iou", True), "got 1 and 2"),
         (lambda: mmdet.bbox_overlaps(boxes[None, :, :4], boxes[:, :4]), "must have the same batch"),
         (lambda: mmdet.evaluation_bbox_overlaps(boxes, boxes, "giou"), "mode must be iou or iof"),
+        (lambda: mmdet.evaluation_bbox_overlaps(boxes, boxes[0]), r"bboxes2 .* \(N, 5\), got \(5,"),
         (lambda: calculator(boxes[:, :3], boxes), "bboxes1 must have 4 or 5 numbers"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_mmdet_evaluates_detections_with_scores() -> None:
+    """As its `tpfp_default` calls it: scores stand behind the boxes found."""
+    found = np.array([[0, 0, 10, 10, 0.9], [5, 5, 15, 15, 0.8], [0, 0, 10, 5, 0.7]])
+    expected = mmdet.evaluation_bbox_overlaps(found[:, :4], found[:2, :4])
+    actual = mmdet.evaluation_bbox_overlaps(found, found[:2, :4])
+    np.testing.assert_array_equal(actual, expected, strict=True)
+    assert actual[2, 0] == 0.5
+    for nothing in (np.zeros((0, 5)), np.zeros((0, 4)), []):
+        assert mmdet.evaluation_bbox_overlaps(found, nothing).shape == (3, 0)
 
 
 # ---- stardist ----------------------------------------------------------------------------------

@@ -210,6 +210,23 @@ def test_annotations_are_looked_up(peers: tuple[Any, Any], case: int) -> None:
             assert call(both[0]) == call(both[1]), place
 
 
+def test_results_of_captions(peers: tuple[Any, Any]) -> None:
+    captions = [{"image_id": image, "caption": f"a boat, {image}"} for image in (2, 3, 2)]
+    content = {
+        "images": [{"id": image} for image in (1, 2, 3)],
+        "annotations": [{**entry, "id": 5 + at} for at, entry in enumerate(captions)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        own, peer = (
+            of_content(module, content).loadRes(copy.deepcopy(captions))
+            for module in (own_coco, peers[0])
+        )
+    assert own.dataset == peer.dataset
+    assert own.getImgIds() == peer.getImgIds() == [2, 3]
+    assert own.getAnnIds(imgIds=[2]) == peer.getAnnIds(imgIds=[2]) == [1, 3]
+    assert (own.anns, own.imgToAnns) == (peer.anns, peer.imgToAnns)
+
+
 def test_names_and_arguments(peers: tuple[Any, Any]) -> None:
     for own, peer, left_out in (
         (own_coco.COCO, peers[0].COCO, {"download"}),

@@ -157,7 +157,6 @@ class COCO:
         results.dataset = {
             "info": copy.deepcopy(self.dataset.get("info", {})),
             "images": list(self.dataset["images"]),
-            "categories": copy.deepcopy(self.dataset.get("categories", [])),
         }
         entries = resFile
         if isinstance(resFile, str | Path):
@@ -171,6 +170,12 @@ class COCO:
                 raise ValueError(
                     f"resFile[{place}] must have an image_id of this set, got {described(entry)}"
                 )
+        if entries and "caption" in entries[0]:
+            captioned = {entry["image_id"] for entry in entries}
+            images = results.dataset["images"]
+            results.dataset["images"] = [image for image in images if image["id"] in captioned]
+        else:  # captions have no categories
+            results.dataset["categories"] = copy.deepcopy(self.dataset.get("categories", []))
         if entries:
             self._complete(entries)
         results.dataset["annotations"] = entries

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastiou
-from fastiou.compat.libraries import as_array, as_dtype, dtype_name, is_float, library_of
+from fastiou.compat.libraries import as_array, as_dtype, dtype_name, is_float, is_tensor, library_of
 from fastiou.runtime.words import described
 from fastiou.typing import Array
 
@@ -57,7 +57,8 @@ def bbox_overlaps(
     )
     shape = (*bboxes1.shape[:-1], *([] if is_aligned else [bboxes2.shape[-2]]))
     if 0 in shape:
-        return as_dtype(library_of(wide1).zeros(shape), name)
+        nothing = wide1.new_zeros(shape) if is_tensor(wide1) else np.zeros(shape)
+        return as_dtype(nothing, name)
     scores = fastiou.box_iou(wide1, wide2, metric=mode, aligned=is_aligned)
     areas1, areas2 = fastiou.box_area(wide1), fastiou.box_area(wide2)
     small1, small2 = areas1 < eps, areas2 < eps

@@ -84,6 +84,8 @@ def test_mmdet_shapes_types_and_the_calculator() -> None:
     assert mmdet.bbox_overlaps(boxes[:0, :0], boxes[:, :4]).shape == (0, 2)
     assert mmdet.bbox_overlaps(boxes[None, :, :4], boxes[None, :1, :4]).shape == (1, 2, 1)
     assert mmdet.bbox_overlaps(boxes[:0, :4], boxes[:0, :4], is_aligned=True).shape == (0,)
+    # Where the boxes are, as on a GPU.
+    assert mmdet.bbox_overlaps(boxes[:0, :4].to("meta"), boxes[:, :4].to("meta")).is_meta
     for call, message in (
         (lambda: mmdet.bbox_overlaps(boxes, boxes), r"bboxes1 must have the shape \(..., N, 4\)"),
         (lambda: mmdet.bbox_overlaps(boxes[:, :4], boxes[:, :4], "dice"), "mode must be one of"),

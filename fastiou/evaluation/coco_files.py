@@ -92,6 +92,10 @@ def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
     kind = KINDS[asked.iou_type]
     truth, found = coco_columns_of(gt, dt, kind)
     preds, target, names, notes = coco_sets(truth, found, kind)
+    # Not in `coco_sets`: COCOeval of `fastiou.compat` takes it, and scores such results.
+    _check_names(truth, found)
+    if preds.boxes is not None and target.boxes is not None:
+        _check_boxes(truth, found, preds.boxes, target.boxes, notes)
     for columns in (truth, found):
         fault = keypoints_fault(columns.keypoints, asked.sigmas)
         if fault is not None:
@@ -141,12 +145,9 @@ def coco_sets(
             f"no result has a category that {truth.path} lists: "
             f"{described(found.category_id[0].item())} against {described(labels[0].item())}",
         )
-    _check_names(truth, found)
     _note_ids(truth, notes)
     target = _set("target", truth, kept, images, kind, truth)
     preds = _set("preds", found, found_kept, images, kind, truth)
-    if preds.boxes is not None and target.boxes is not None:
-        _check_boxes(truth, found, preds.boxes, target.boxes, notes)
     names = dict(zip(labels.tolist(), truth.category_names or map(str, labels), strict=True))
     return preds, target, names, notes
 

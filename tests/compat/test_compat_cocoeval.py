@@ -173,6 +173,19 @@ def test_programs_with_an_evaluation_of_their_own(peers: tuple[Any, Any]) -> Non
         np.testing.assert_array_equal(both[1].eval[name], both[0].eval[name])
 
 
+def test_small_boxes_of_an_early_checkpoint_score_nothing() -> None:
+    """Files with such boxes alone are refused, as parts of the image."""
+    box = {"image_id": 1, "category_id": 3}
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 3, "name": "boat"}],
+        "annotations": [{**box, "bbox": [100, 90, 80, 70], "id": 1, "area": 5600, "iscrowd": 0}],
+    }
+    found = [{**box, "bbox": [0.2, 0.3, 0.5, 0.5], "score": 0.8}]
+    evaluation, _ = evaluated((own_coco, own_eval), (truth, found), "bbox")
+    assert evaluation.stats[0] == 0
+
+
 def test_nothing_found() -> None:
     truth, _ = random_sets(np.random.default_rng(1))
     evaluation, printed = evaluated((own_coco, own_eval), (truth, []), "bbox")

@@ -31,6 +31,12 @@ OUTSIDE = 0.05
 #: The most classes that are told from sides, and the largest class of MOT's truth, with room.
 MOST_CLASSES, MOST_MOT_CLASSES = 100, 20
 
+#: How much opposite sides of an object differ, in parts of its longer diagonal.
+MOST_UNLIKE = 0.5
+
+#: The largest numbers for what is out of view, occlusion and category in UAVDT's truth.
+UAVDT_MOST = (3, 4, 3)
+
 #: So many tracks are counted from 1 on, whatever the number of rows.
 FEW_TRACKS = 20
 
@@ -50,7 +56,7 @@ def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
     if rows is None or (np.abs(rows) >= LARGEST).any():
         return None
     if "yolo-seg" in formats:
-        return _outline_or_track(sample) or _outline_or_pose(rows)
+        return _outline_or_track(sample) or _outline_or_pose(sample)
     if "mot" in formats:
         return (
             _places_or_regions(rows)
@@ -85,10 +91,14 @@ def _outline_or_track(sample: Sample) -> Doubt | None:
     return found, "--format yolo-seg, or rows without the score and the id"
 
 
-def _outline_or_pose(rows: Floats) -> Doubt | None:
+def _outline_or_pose(sample: Sample) -> Doubt | None:
     """Rows of one length that could be a box and keypoints in it, and are no plain outlines."""
+    rows = sample.numbers
+    assert rows is not None
     numbers = rows.shape[1] - 5
     if not 2 <= numbers <= 3 * MOST_KEYPOINTS + 1:
+        return None
+    if any(len(row) != rows.shape[1] for row in sample.cells):  # all poses have as many keypoints
         return None
     boxes, rest = rows[:, 1:5], rows[:, 5:]
     ways = [2] if numbers % 2 == 0 else []
@@ -170,25 +180,37 @@ def _track_or_corners(rows: Floats) -> Doubt | None:
     if rows.shape[1] not in (9, 10):
         return None
     last = rows[:, 9] if rows.shape[1] == 10 else np.zeros(len(rows))
-    behind = _are_convex(rows[:, :8]) & _are_classes(rows[:, 8]) & np.isin(last, (0, 1, 2))
-    before = _are_convex(rows[:, 1:9]) & _are_classes(rows[:, 0]) & (last >= 0) & (last <= 1)
     whole = rows.shape[1] == 10 and (rows[:, 7:] == np.floor(rows[:, 7:])).all()
     # Neither a confidence nor a class of MOT is so large, and its places are hardly ever whole.
     is_open = (rows[:, 6] > 1).any() or (rows[:, 7] > MOST_MOT_CLASSES).any() or whole
-    if not is_open or not (behind.all() or before.all()):
+    # Who has no places writes 0 or -1, or any other numbers in all rows.
+    no_places = (rows[:, 7:9] <= 0).all() or (len(rows) > 2 and (rows[:, 7:] == rows[0, 7:]).all())
+    if not is_open or (rows.shape[1] == 10 and no_places):
+        return None
+    behind = _are_classes(rows[:, 8]) & np.isin(last, (0, 1, 2))
+    before = _are_classes(rows[:, 0]) & (last >= 0) & (last <= 1)
+    if not (
+        (behind.all() and _could_be_corners(rows[:, :8]))
+        or (before.all() and _could_be_corners(rows[:, 1:9]))
+    ):
         return None
     found = f"{rows.shape[1]} numbers a row: four corners and a class (dota, yolo-obb), or a track"
     return found, "--format mot, --format dota where the class is last, or --format yolo-obb"
 
 
-def _are_convex(corners: Floats) -> Booleans:
-    """Which rows of eight numbers are corners around a convex quadrilateral."""
-    points = corners.reshape(-1, 4, 2)
+def _could_be_corners(rows: Floats) -> bool:
+    """Whether rows of eight numbers are corners around convex quadrilaterals of objects.
+
+    Opposite sides of most are alike. Those of other numbers, as an id beside an x, are not.
+    """
+    points = rows.reshape(-1, 4, 2)
     steps = np.roll(points, -1, axis=1) - points
     after = np.roll(steps, -1, axis=1)
     turns = np.sign(steps[..., 0] * after[..., 1] - steps[..., 1] * after[..., 0])
-    convex: Booleans = np.abs(turns.sum(axis=1)) == 4
-    return convex
+    unlike = np.linalg.norm(steps[:, 0] + steps[:, 2], axis=1)
+    diagonals = np.linalg.norm(points[:, 2:] - points[:, :2], axis=2).max(axis=1)
+    convex = (np.abs(turns.sum(axis=1)) == 4).all()
+    return bool(convex and np.mean(unlike <= MOST_UNLIKE * diagonals) > 0.5)
 
 
 def _are_classes(column: Floats) -> Booleans:
@@ -214,10 +236,20 @@ def _track_or_batch(rows: Floats) -> Doubt | None:
 
 
 def _truth_or_occlusion(rows: Floats) -> Doubt | None:
-    """Nine numbers that could be MOT's truth, of which nothing is visible, or that of UAVDT."""
-    if rows.shape[1] != 9 or (rows[:, 8] != 0).any() or (rows[:, 7] < 0).any():
+    """Nine whole numbers that could be MOT's truth, or UAVDT's with view, occlusion and category.
+
+    A track of MOT is of one class and seen or not, while its occlusion changes.
+    """
+    if rows.shape[1] != 9 or (rows != np.floor(rows)).any():
         return None
-    found = "nine numbers a row: class and a visibility of 0 last (mot), or occlusion and class"
+    if (rows[:, 6:] < 1).any() or (rows[:, 6:] > UAVDT_MOST).any():
+        return None
+    order = np.lexsort((rows[:, 0], rows[:, 1]))
+    tracks, third = rows[order, 1], rows[order, 7]
+    changes = ((np.diff(tracks) == 0) & (np.diff(third) != 0)).any()
+    if not changes and (rows[:, [6, 8]] == 1).all():
+        return None
+    found = "nine numbers a row: class and visibility last (mot), or occlusion and class"
     return found, "--format mot, or a header that names the columns"
 
 

@@ -32,7 +32,15 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import keys_of
-from fastiou.tables.columns import SCORE_NAMES, ColumnsError, check_doubtful, key_columns, key_named
+from fastiou.tables.columns import (
+    LAYOUT_NAMES,
+    SCORE_NAMES,
+    ColumnsError,
+    check_doubtful,
+    key_columns,
+    key_named,
+    plain_name,
+)
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -40,11 +48,11 @@ __all__ = ["npy_header", "read_npy", "read_npy_boxes", "read_npz_boxes"]
 
 
 #: The names that the layout and the scores may have in .npz, the usual first.
-LAYOUT_NAMES = ("fmt", "format", "box_format", "bbox_format")
+FMT_NAMES = ("fmt", "format", "box_format", "bbox_format")
 SCORES_NAMES = ("scores", *(name for name in SCORE_NAMES if name != "scores"))
 
 #: The arrays of .npz that are no keys.
-OWN_ARRAYS = ("boxes", *LAYOUT_NAMES, *SCORES_NAMES)
+OWN_ARRAYS = ("boxes", *FMT_NAMES, *SCORES_NAMES)
 
 
 @contextmanager
@@ -159,13 +167,17 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         keys_told = _key_names(path, [n for n in names if n not in OWN_ARRAYS], wanted)
         usual = {
             own: next((name for name in known if name in names), own)
-            for own, known in (("fmt", LAYOUT_NAMES), ("scores", SCORES_NAMES))
+            for own, known in (("fmt", FMT_NAMES), ("scores", SCORES_NAMES))
         }
         asked = {"boxes", usual["fmt"], *(name for told in keys_told.values() for name in told)}
         asked |= {usual["scores"]} if wanted.takes_scores else set()
         found = {name: _read_member(path, archive, name) for name in names if name in asked}
         found |= {own: found.pop(name) for own, name in usual.items() if name in found}
     listed = shortened(", ".join(names))
+    layout = next((name for name in names if plain_name(name) in LAYOUT_NAMES), None)
+    if layout is not None and "fmt" not in found and not wanted.told:
+        expected = 'an array "fmt", --boxes xyxy, --boxes xywh or --boxes cxcywh'
+        raise FileError(path, "it may tell another layout, and is not read", expected, layout)
     fmt = str(found["fmt"]) if "fmt" in found else wanted.fmt
     if fmt not in LAYOUTS:
         raise FileError(path, f"holds {fmt!r}", f"one of {', '.join(LAYOUTS)}", "fmt")

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,6 @@ __all__ = [
     "read_json_list",
     "read_parquet",
 ]
-
-#: What predictions of Roboflow have, whose x and y are those of the centre.
-PREDICTION = {"x", "y", "width", "height", "confidence", "class"}
 
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
@@ -79,13 +75,6 @@ def _of_objects(
     """Boxes of objects, of which messages know the places in the file."""
     listed = list(dict.fromkeys(name for entry in entries for name in entry))
     meaning = _meaning(path, listed, wanted)
-    if {*listed} >= PREDICTION and meaning.fmt == "xywh":
-        if not wanted.told:
-            found = (
-                "x, y, width, height, confidence and class, of which Roboflow's x, y are centres"
-            )
-            raise FileError(path, found, "--boxes cxcywh or --boxes xywh")
-        meaning = replace(meaning, fmt="cxcywh" if wanted.fmt == "cxcywh" else "xywh")
 
     def column(place: int) -> list[Any]:
         name = listed[place]
@@ -116,8 +105,10 @@ def is_json_list(data: bytes) -> bool:
     is_open = "bbox" in entry and "image_id" not in entry
     if "bbox" in entry and not is_open:
         return False
+    # What is said of columns that are in doubt is said by the reader.
+    told = is_open or not any(plain_name(name) in LISTS for name in entry)
     try:
-        meaning_of(list(entry), "xyxy", told=is_open)
+        meaning_of(list(entry), "xyxy", (), told=told)
     except ColumnsError:
         return False
     return True

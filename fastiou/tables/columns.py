@@ -23,6 +23,7 @@ __all__ = [
     "HEADERS",
     "ID_NAMES",
     "KEYS",
+    "LAYOUT_NAMES",
     "LISTS",
     "SCORE_NAMES",
     "ColumnsError",
@@ -137,7 +138,7 @@ KEYS = {
                  "categoryidx", "clsid", "clsname"),
 }  # fmt: skip
 
-#: Names that may tell a key, and which: without it nobody knows what they are.
+#: Names that may tell keys: where no column tells one of these, nobody knows what they are.
 DOUBTFUL = {
     "name": ("image", "category"),
     **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno"), ("image",)),
@@ -165,6 +166,10 @@ LAYOUT_NAMES = ("boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bb
 #: Names of a column with all numbers of a box, and the names beside it in entries of COCO.
 LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
 COCO_KEY, COCO_OTHERS = "imageid", {"categoryid", "iscrowd", "segmentation"}
+
+#: What predictions of Roboflow have, whose x and y are those of the centre, and may have besides.
+PREDICTION = {"x", "y", "width", "height", "confidence", "class"}
+BESIDE_PREDICTION = {"classid", "detectionid", "", *KEYS["image"]}
 
 #: Of the names of keys those of things of their own, which no other name stands for.
 APART = re.compile(
@@ -320,6 +325,7 @@ def meaning_of(
     # Layouts that differ by the angle alone have the same names: then it is the one asked for,
     # unless the name of the angle tells another unit.
     usual = (fmt if told else "xywh") if is_list else BOX_COLUMNS[row]
+    usual = fmt if fmt == "cxcywh" and _is_prediction(names) else usual
     angle = row[-1] if header_of(usual)[-1] == "angle" and not is_list else ""
     unit = next((unit for unit in ("deg", "rad") if unit in angle), None)
     has_radians = "-rad" in fmt or _is_in_space(fmt)
@@ -334,9 +340,12 @@ def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) ->
     Raises
     ------
     ColumnsError
-        An angle stands beside corners; or a width and a height stand in front of the corner, as
-        those of the image do.
+        An angle stands beside corners; a width and a height stand in front of the corner, as those
+        of the image do; or the corner is named as Roboflow names the centre.
     """
+    if _is_prediction(names):
+        found = "x, y, width, height, confidence and class, of which Roboflow's x, y are centres"
+        raise ColumnsError(found, "--boxes cxcywh or --boxes xywh")
     angle = next((name for name in plain if name in ANGLES_OF_BOXES), None)
     if angle is not None and BOX_COLUMNS.get(row) == "xyxy":
         expected = "cx,cy,w,h,angle of boxes that are turned, or --boxes xyxy, which leaves it out"
@@ -354,12 +363,19 @@ def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) ->
         and (  # and no word for a box
             max(plain.index(name) for name in row[2:]) < min(plain.index(name) for name in row[:2])
         )
+        and [*names] != sorted(names)  # as JSON is written with its names in alphabetical order
     ):
         found = f"width and height in front of {row[0]} and {row[1]}, where those of images stand"
         fmt = BOX_COLUMNS[row]
         raise ColumnsError(
             found, f"w,h or box_width,box_height for sizes of boxes, or --boxes {fmt}"
         )
+
+
+def _is_prediction(names: Sequence[str]) -> bool:
+    """Whether columns are those of Roboflow's predictions."""
+    found = {name.strip().lower() for name in names}
+    return found >= PREDICTION and {*map(plain_name, found - PREDICTION)} <= BESIDE_PREDICTION
 
 
 def _stand_side_by_side(row: tuple[str, ...], plain: list[str]) -> bool:
@@ -431,7 +447,7 @@ def key_meant(name: str, known: Container[str]) -> str | None:
 
 
 def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
-    """Refuse columns that may tell a key which no other column tells.
+    """Refuse columns that may tell one of some keys, none of which another column tells.
 
     Raises
     ------
@@ -440,12 +456,11 @@ def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
     """
     for name in names:
         could_be = DOUBTFUL.get(plain_name(name), ())
-        missing = [key for key in could_be if key not in keys]
-        if missing:
+        if could_be and not any(key in keys for key in could_be):
             told = [key for key in KEYS if key in keys]
             stripped = name.strip()
             ways = (",".join((*told, stripped)), ",".join(told) or "none")
-            found = f"column {stripped} may tell the {' or the '.join(missing)}"
+            found = f"column {stripped} may tell the {' or the '.join(could_be)}"
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
 
 

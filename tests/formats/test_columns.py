@@ -19,6 +19,7 @@ import fastiou
 from fastiou.formats.errors import FileError
 from fastiou.formats.table import read_boxes
 from fastiou.formats.tables import row_texts
+from fastiou.tables.box_table import BoxTable
 from fastiou.tables.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
 from fastiou.tables.layouts import header_of
 
@@ -300,7 +301,6 @@ def test_names_of_keys_as_people_write_them(tmp_path: Path, name: str, key: str)
     ("names", "words"),
     [
         ("name", "column name may tell the image or the category, expected --by name or --by none"),
-        ("image,name", "column name may tell the category, expected --by image,name or --by image"),
         ("class,batch_id", "may tell the image, expected --by category,batch_id or --by category"),
         ("source", "column source may tell the image"),
     ],
@@ -315,6 +315,19 @@ def test_columns_that_may_be_keys_are_refused(tmp_path: Path, names: str, words:
     assert read(tmp_path, content, by=()).unused != ()
     told = read(tmp_path, f"image,class,{last},x1,y1,x2,y2\n1,2,3,1,2,3,4\n")
     assert (list(told.keys), told.unused) == (["image", "category"], (last,))
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        ("xmin,ymin,xmax,ymax,confidence,class,name", ["category"]),
+        (",xmin,ymin,xmax,ymax,confidence,class,name", ["category"]),  # as pandas writes YOLOv5's
+        ("frame,id,name,xmin,ymin,xmax,ymax", ["image"]),
+    ],
+)
+def test_a_name_beside_a_key_is_not_used(names: str, keys: list[str]) -> None:
+    meaning = meaning_of(names.split(","), "xyxy")
+    assert (list(meaning.keys), meaning.unused) == (keys, ("name",))
 
 
 def test_other_names_of_arrays(tmp_path: Path) -> None:
@@ -332,6 +345,18 @@ def test_other_names_of_arrays(tmp_path: Path) -> None:
     assert read_boxes(path, by=()).unused == ("batch_idx",)
 
 
+@pytest.mark.parametrize("name", ["box_mode", "bbox_mode", "box_type", "bboxType"])
+def test_an_array_that_tells_a_layout_is_not_ignored(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, boxes=[[1.0, 2, 3, 4]], **{name: np.array("xywh")})
+    with pytest.raises(FileError, match=f":{name}: it may tell another layout.*--boxes xyxy"):
+        read_boxes(path)
+    file = read_boxes(path, fmt="xywh", told=True)
+    assert (file.fmt, file.unused) == ("xywh", (name,))
+    np.savez(path, boxes=[[1.0, 2, 3, 4]], fmt="xywh", **{name: np.array(1)})
+    assert read_boxes(path).fmt == "xywh"
+
+
 def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
     content = "image,x1,y1,x2,y2,box_format\na,1,2,3,4,cxcywh\n"
     with pytest.raises(FileError, match=r"column box_format, which may tell .*--boxes xyxy"):
@@ -345,8 +370,8 @@ def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
         ("xmin,ymin,xmax,ymax,angle\n10,10,50,40,30\n", "xyxy", "column angle beside corners, exp"),
         (
             "x,y,z,w,h,d,yaw_deg\n1,2,3,4,5,6,30\n",
-            "xyxy",
-            "column z beside x,y,w,h,yawdeg, expected",
+            "xywhr",
+            "column z beside x,y,w,h,yawdeg, expected .* with a layout of the plane",
         ),
         (
             "filename,width,height,x,y\na,640,480,1,2\n",
@@ -358,19 +383,32 @@ def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
 def test_what_stands_beside_a_box_may_make_another_of_it(
     tmp_path: Path, content: str, fmt: str, words: str
 ) -> None:
-    with pytest.raises(FileError, match=f"{words}.*--boxes {fmt}"):
+    words += "" if words.endswith("plane") else f".*--boxes {fmt}"
+    with pytest.raises(FileError, match=words):
         read(tmp_path, content)
     assert read(tmp_path, content, fmt=fmt, told=True).fmt == fmt
 
 
+def test_names_in_alphabetical_order_tell_no_size_of_an_image(tmp_path: Path) -> None:
+    entry = {"x": 1, "y": 2, "width": 3, "height": 4, "class": "car"}
+    file = read(tmp_path, json.dumps([entry, entry], sort_keys=True))
+    assert (file.fmt, file.boxes.tolist()[0]) == ("xywh", [1, 2, 3, 4])
+
+
 def test_predictions_whose_corner_may_be_the_centre(tmp_path: Path) -> None:
     entry = {"x": 5, "y": 5, "width": 3, "height": 4, "confidence": 0.9, "class": "car"}
-    for content in (json.dumps([entry]), f"{json.dumps(entry)}\n" * 2):
+    rows = "image,x,y,width,height,confidence,class,class_id\na,5,5,3,4,0.9,car,1\n"
+    for content in (json.dumps([entry]), f"{json.dumps(entry)}\n" * 2, rows):
         with pytest.raises(FileError, match="Roboflow's x, y are centres, expected --boxes cxcywh"):
             read(tmp_path, content)
         for fmt in ("cxcywh", "xywh"):
             file = read(tmp_path, content, fmt=fmt, told=True, scored=True)
             assert (file.fmt, file.boxes.tolist()[0], file.scores[0]) == (fmt, [5, 5, 3, 4], 0.9)
+    assert read(tmp_path, rows.replace("class_id", "track")).fmt == "xywh"
+    columns = {"x": [5], "y": [5], "width": [3], "height": [4], "confidence": [1.0], "class": [1]}
+    with pytest.raises(ValueError, match=r"centres, expected .*fmt='cxcywh'.* or .*fmt='xywh'"):
+        BoxTable.from_frame(columns)
+    assert BoxTable.from_frame(columns, fmt="cxcywh").fmt == "cxcywh"
 
 
 def test_a_number_is_not_a_name_too(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ and also those of one that is not, or that no content tells. These are refused, 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +15,7 @@ from fastiou.formats.content import Booleans, Floats, number_in
 from fastiou.formats.text import Sample, fits_in_image
 from fastiou.typing import Array
 
-__all__ = ["doubt", "track_again"]
-
-#: What is found in rows of two meanings, and what is expected.
-Doubt = tuple[str, str]
+__all__ = ["Doubt", "doubt", "track_again"]
 
 #: Numbers below can be multiplied.
 LARGEST = 1e100
@@ -39,6 +37,21 @@ UAVDT_MOST = (3, 4, 3)
 
 #: So many tracks are counted from 1 on, whatever the number of rows.
 FEW_TRACKS = 20
+
+
+class Doubt(NamedTuple):
+    """What is found in rows of two meanings, and what is expected.
+
+    Attributes
+    ----------
+    format : str or None
+        What they are if other files of their folder are so without a doubt; None if those do not
+        tell.
+    """
+
+    found: str
+    expected: str
+    format: str | None = None
 
 
 def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
@@ -82,13 +95,15 @@ def _outline_or_track(sample: Sample) -> Doubt | None:
         if not fits_in_image(rows[:, 1:5]):
             return None
         found = "an outline of three points, or class, cx, cy, w, h, score, id as Ultralytics has"
-        return found, "--format yolo-seg, or --format yolo, which takes them as boxes with ids"
+        expected = "--format yolo-seg, or --format yolo, which takes them as boxes with ids"
+        return Doubt(found, expected)
     # An outline that touches the edge of the image mostly does so with more than one point.
     values = [[number_in(cell) for cell in row] for row in sample.cells]
     if any(row[-1] in row[2:-1:2] for row in values):
         return None
     found = "outlines that all end with 0 or 1, or outlines with a score and an id behind them"
-    return found, "--format yolo-seg, or rows without the score and the id"
+    # Behind outlines of one folder all have a score and an id, or none.
+    return Doubt(found, "--format yolo-seg, or rows without the score and the id", "yolo-seg")
 
 
 def _outline_or_pose(sample: Sample) -> Doubt | None:
@@ -109,7 +124,7 @@ def _outline_or_pose(sample: Sample) -> Doubt | None:
     if any(_is_plain_outline(row[1:].reshape(-1, 2)) for row in rows):
         return None
     found = "outlines, or class, cx, cy, w, h and keypoints (yolo-pose)"
-    return found, "--format yolo-seg, or rows of class, cx, cy, w, h for the boxes of poses"
+    return Doubt(found, "--format yolo-seg, or rows of class, cx, cy, w, h for the boxes of poses")
 
 
 def _are_within_boxes(points: Floats, boxes: Floats) -> bool:
@@ -158,7 +173,7 @@ def _centres_or_corners(rows: Floats) -> Doubt | None:
     if fits_in_image(boxes) or not as_corners:
         return None
     found = "as class, cx, cy, w, h boxes reach out of the image, as class, x1, y1, x2, y2 none"
-    return found, "a first line that names the columns (class x1 y1 x2 y2), or --format yolo"
+    return Doubt(found, "a first line that names the columns (class x1 y1 x2 y2), or --format yolo")
 
 
 # ---- MOT ---------------------------------------------------------------------------------------
@@ -195,7 +210,7 @@ def _track_or_corners(rows: Floats) -> Doubt | None:
     ):
         return None
     found = f"{rows.shape[1]} numbers a row: four corners and a class (dota, yolo-obb), or a track"
-    return found, "--format mot, --format dota where the class is last, or --format yolo-obb"
+    return Doubt(found, "--format mot, --format dota where the class is last, or --format yolo-obb")
 
 
 def _could_be_corners(rows: Floats) -> bool:
@@ -227,11 +242,11 @@ def _track_or_batch(rows: Floats) -> Doubt | None:
     # Tracks are counted, so that few rows have none with a large number.
     if scored and early and rows[:, 1].max() > max(FEW_TRACKS, len(rows)):
         found = "seven numbers a row: image, x1, y1, x2, y2, class, score, or a track (mot)"
-        return found, "--format mot, or a header that names the columns"
+        return Doubt(found, "--format mot, or a header that names the columns")
     late = (rows[:, 4:6] > rows[:, 2:4]).all() and (rows[:, 1] == 0).all()
     if scored and late and len(np.unique(rows[:, 0])) < len(rows):
         found = "seven numbers a row: frame, class, x1, y1, x2, y2, score, or a track (mot)"
-        return found, "--format mot, or a header that names the columns"
+        return Doubt(found, "--format mot, or a header that names the columns")
     return None
 
 
@@ -250,7 +265,7 @@ def _truth_or_occlusion(rows: Floats) -> Doubt | None:
     if not changes and (rows[:, [6, 8]] == 1).all():
         return None
     found = "nine numbers a row: class and visibility last (mot), or occlusion and class"
-    return found, "--format mot, or a header that names the columns"
+    return Doubt(found, "--format mot, or a header that names the columns")
 
 
 def _places_or_regions(rows: Floats) -> Doubt | None:
@@ -258,4 +273,4 @@ def _places_or_regions(rows: Floats) -> Doubt | None:
     if rows.shape[1] != 10 or rows[:, 6:].any():
         return None
     found = "ten numbers a row, of which the last four are 0: this could be mot or visdrone-vid"
-    return found, "--format mot or --format visdrone-vid"
+    return Doubt(found, "--format mot or --format visdrone-vid")

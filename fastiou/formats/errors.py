@@ -15,6 +15,7 @@ from typing import Any
 from fastiou.runtime.extras import import_extra
 
 __all__ = [
+    "DoubtError",
     "FileError",
     "RefusedError",
     "check_regular",
@@ -51,6 +52,22 @@ class FileError(Exception):
     ) -> None:
         place = str(path) if where is None else f"{path}:{where}"
         super().__init__(f"{place}: {found}" + (f", expected {expected}" if expected else ""))
+
+
+class DoubtError(FileError):
+    """A file could be of two formats.
+
+    Parameters
+    ----------
+    path, found, expected
+        As those of a FileError.
+    format
+        What it is if other files of its folder are so without a doubt; None if those do not tell.
+    """
+
+    def __init__(self, path: Path, found: str, expected: str, format: str | None) -> None:  # noqa: A002
+        super().__init__(path, found, expected)
+        self.format = format
 
 
 class RefusedError(Exception):

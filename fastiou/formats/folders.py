@@ -13,7 +13,7 @@ import numpy as np
 
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_content
-from fastiou.formats.errors import FileError, check_regular, shortened
+from fastiou.formats.errors import DoubtError, FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
 from fastiou.tables.columns import key_meant, plain_name
@@ -157,7 +157,10 @@ def _is_array_of_boxes(path: Path) -> bool:
 
 
 def read_folder(
-    path: Path, wanted: Wanted, read: Callable[[Path, Wanted], Member | None], empty: Member
+    path: Path,
+    wanted: Wanted,
+    read: Callable[[Path, Wanted, str | None], Member | None],
+    empty: Member,
 ) -> Member:
     """Read all files with boxes, or with masks, in a folder.
 
@@ -168,7 +171,7 @@ def read_folder(
     wanted
         What to read.
     read
-        Reads a file, None if it is empty.
+        Reads a file, None if it is empty. The last argument is the format where others tell it.
     empty
         What is read where all files are empty.
 
@@ -186,23 +189,28 @@ def read_folder(
     everything = replace(wanted, by=None)  # which key the names are shows when a file is read
     files: list[tuple[str, Member]] = []
     named = files_in(path)
+    in_doubt: dict[str, DoubtError] = {}
     for name, file in named.items():
-        found = read(file, everything)
-        if found is None:
+        try:
+            found = read(file, everything, None)
+        except DoubtError as error:
+            if error.format is None:
+                raise
+            in_doubt[name] = error
             continue
-        first = files[0][1] if files else found
-        if _kind(found) != _kind(first):
-            expected = f"{_kind(first)}, as {files[0][1].path.name}"
-            raise FileError(file, _kind(found), expected)
-        if isinstance(found, MaskFile) and "image" in found.keys:
-            raise FileError(file, "the masks of several images", "one image in a file of a folder")
-        if found.keys.keys() != first.keys.keys():
-            has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
-            raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
-        if wanted.scores_if_there and (found.scores is None) != (first.scores is None):
-            has, expected = ("no scores" if f.scores is None else "scores" for f in (found, first))
-            raise FileError(file, has, f"{expected}, as {files[0][1].path.name}")
+        if found is not None:
+            _check_alike(file, found, files[0][1] if files else found, wanted)
+            files.append((name, found))
+    for name, doubt in in_doubt.items():
+        if not files or files[0][1].format != doubt.format:
+            raise doubt
+        found = read(named[name], everything, doubt.format)
+        assert found is not None
+        _check_alike(named[name], found, files[0][1], wanted)
         files.append((name, found))
+    if in_doubt:
+        order = {name: place for place, name in enumerate(named)}
+        files.sort(key=lambda pair: order[pair[0]])
     if not named:
         raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
     if not files:
@@ -266,6 +274,20 @@ def read_folder(
         ignored=_joined([file.ignored for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
     )
+
+
+def _check_alike(path: Path, found: MemberFile, first: MemberFile, wanted: Wanted) -> None:
+    """Raise a FileError unless a file holds what the first one of its folder does."""
+    if _kind(found) != _kind(first):
+        raise FileError(path, _kind(found), f"{_kind(first)}, as {first.path.name}")
+    if isinstance(found, MaskFile) and "image" in found.keys:
+        raise FileError(path, "the masks of several images", "one image in a file of a folder")
+    if found.keys.keys() != first.keys.keys():
+        has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
+        raise FileError(path, has, f"{expected}, as {first.path.name}")
+    if wanted.scores_if_there and (found.scores is None) != (first.scores is None):
+        has, expected = ("no scores" if f.scores is None else "scores" for f in (found, first))
+        raise FileError(path, has, f"{expected}, as {first.path.name}")
 
 
 def _kind(file: MemberFile) -> str:

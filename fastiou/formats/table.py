@@ -39,8 +39,8 @@ from fastiou.formats.content import (
     kind_of,
     read_content,
 )
-from fastiou.formats.doubts import doubt
-from fastiou.formats.errors import FileError
+from fastiou.formats.doubts import Doubt, doubt
+from fastiou.formats.errors import DoubtError, FileError
 from fastiou.formats.folders import read_folder
 from fastiou.formats.images import EXPECTED as LABELS_EXPECTED
 from fastiou.formats.images import could_be_boxes, looks_like_labels, read_labels
@@ -158,7 +158,7 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     return ["csv"]
 
 
-def _doubt(data: bytes, formats: list[str]) -> tuple[str, str] | None:
+def _doubt(data: bytes, formats: list[str]) -> Doubt | None:
     """What rows of text could be besides a format that they fit."""
     if {"yolo", "yolo-seg", "mot"}.isdisjoint(formats):
         return None
@@ -394,7 +394,7 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
     fits = [row for row in fits if row.name != "npy" or is_open or FORMATS["labels"] not in fits]
     in_doubt = None if kind != "text" else _doubt(data, [row.name for row in fits])
     if in_doubt is not None:
-        raise FileError(path, *in_doubt)
+        raise DoubtError(path, *in_doubt)
     if len(fits) > 1:
         names = " or ".join(row.name for row in fits)
         raise FileError(path, f"this could be {names}", f"the one meant: --format {names}")
@@ -557,10 +557,10 @@ def _read(kind: str, path: Path, data: bytes | None, format_: str | None, wanted
         content = read_content(path, EXPECTED[kind]) if data is None else data
         return read(path, content, format_, wanted)
 
-    def in_folder(file: Path, each: Wanted) -> Any:
-        """What one holds; None where it is empty, since its image has no objects."""
+    def in_folder(file: Path, each: Wanted, told: str | None) -> Any:
+        """What one holds, of the format that others tell; None where it is without objects."""
         own = read_pieces(file, kind_of)
-        return read(file, own, format_, each) if own and not own.isspace() else None
+        return read(file, own, format_ or told, each) if own and not own.isspace() else None
 
     wanted = replace(wanted, skip_invalid=False)
     return read_folder(path, wanted, in_folder, empty(path, wanted))

@@ -21,7 +21,7 @@ from files_for_tests import (
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import holds_boxes
 from fastiou.formats.groups import common_groups
-from fastiou.formats.table import read_boxes
+from fastiou.formats.table import read_boxes, read_masks
 
 
 def test_names_in_folders(tmp_path: Path) -> None:
@@ -154,3 +154,19 @@ def test_folders_of_integers_that_could_be_boxes(tmp_path: Path) -> None:
         holds_boxes(tmp_path)
     np.save(tmp_path / "b.npy", np.zeros((9, 9), int))
     assert not holds_boxes(tmp_path)
+
+
+def test_outlines_in_doubt_are_told_by_others_of_their_folder(tmp_path: Path) -> None:
+    open_ = "0 .681 .485 .670 .487 .676 .487 .60 .5 .95 1\n"
+    plain = "3 .1 .1 .4 .1 .4 .5 .3 .6 .1 .5\n"
+    folder = folder_of(tmp_path / "labels", a__txt=open_, b__txt=plain)
+    for read_any in (read_boxes, read_masks):
+        file = read_any(folder, image_size=(640, 480))
+        assert (file.format, file.keys["category"].tolist()) == ("yolo-seg", [0, 3])
+        assert file.keys["image"].tolist() == ["a", "b"]
+    (folder / "b.txt").write_text("3 .1 .1 .2 .2\n")
+    with pytest.raises(FileError, match=r"a\.txt: outlines that all end with 0 or 1"):
+        read_boxes(folder)
+    (folder / "b.txt").write_text(open_)
+    with pytest.raises(FileError, match=r"a\.txt: outlines that all end with 0 or 1"):
+        read_boxes(folder)

@@ -66,6 +66,7 @@ WITHOUT: dict[str, dict[str, str]] = {
             "a second for half a million detections; steps are shown by an evaluator's caller",
         ),
         "non_max_merge": "it is what nms takes and a pass over the pairs",
+        "weighted_boxes_fusion": "of the boxes of an image",
         "read": "at the speed of the disk",
         "plot": "draws no more than can be seen",
         "show_config": "asks for nothing large",
@@ -76,7 +77,10 @@ WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys(PIXELS, LABELS),
         **dict.fromkeys(EVALUATIONS, EVALUATES),
         "soft_nms": "each step needs the one before; nms(method=...) refuses 'cuda' likewise",
-        "non_max_merge": "each step needs the one before, as in soft_nms",
+        **dict.fromkeys(
+            ["non_max_merge", "weighted_boxes_fusion"],
+            "each step needs the one before, as in soft_nms",
+        ),
         "read": "a table is on the host",
         "plot": "matplotlib draws on the host",
         "show_config": "computes nothing",
@@ -86,7 +90,10 @@ WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys([*CONVERSIONS, "plot", "read", "show_config"], NO_SETS),
         **dict.fromkeys(PIXELS, OBJECTS),
         **dict.fromkeys(EVALUATIONS, IN_TARGET),
-        **dict.fromkeys(["nms", "non_max_merge", "soft_nms"], "within one set none is the truth"),
+        **dict.fromkeys(
+            ["nms", "non_max_merge", "soft_nms", "weighted_boxes_fusion"],
+            "within one set none is the truth",
+        ),
     },
 }
 
@@ -105,7 +112,7 @@ NAMES = {
     "masks1 masks2": {"mask_iou"},
     "polygons1 polygons2": {"polygon_iou"},
     "labels1 labels2": {"label_iou", "label_overlap"},
-    "boxes scores": {"batched_nms"},
+    "boxes scores": {"batched_nms", "weighted_boxes_fusion"},
     "a scores": {"nms", "non_max_merge", "soft_nms"},
     "a b": {"match", "pairs", "plot", "topk"},
     "target pred": {"confusion_matrix", "mean_iou", "instance_matching", "panoptic_quality"},

@@ -113,19 +113,23 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as slow that have kernels compiled for an unusual metric or method.
 
-    On several threads they are thorough: that is the same loop, compiled once more.
+    On several threads or in float32 they are thorough, and so are others on several threads in
+    float32: that is the same loop, compiled once more.
     """
     for item in items:
         if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
             continue
-        metric, method = (item.callspec.params.get(name) for name in ("metric", "method"))
-        if (
+        params = item.callspec.params
+        metric, method = params.get("metric"), params.get("method")
+        is_unusual = (
             metric not in (None, *USUAL_METRICS)
             or method == "gaussian"
             or (method == "linear" and metric not in (None, "iou"))
-        ):
-            on_threads = item.callspec.params.get("any_threads") == "threads"
-            item.add_marker(pytest.mark.thorough if on_threads else pytest.mark.slow)
+        )
+        is_single = str(params.get("dtype")) in ("float32", str(np.float32))
+        again = is_single + (params.get("any_threads") == "threads")
+        if is_unusual or again == 2:
+            item.add_marker(pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow)
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

@@ -1032,7 +1032,7 @@ def test_out_of_any_layout(rng: np.random.Generator, dtype: type) -> None:
     assert (out == 7).all()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_large_results_equal_small_ones(rng: np.random.Generator) -> None:
     for dtype in FLOATS:
         a, b = rotated(rng, 700, dtype), rotated(rng, 3_001, dtype)

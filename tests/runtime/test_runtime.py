@@ -201,7 +201,7 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_files(
     [
         (1, "float64"),
         pytest.param(400, "float64", marks=pytest.mark.slow),
-        pytest.param(400, "float32", marks=pytest.mark.slow),
+        pytest.param(400, "float32", marks=pytest.mark.thorough),
     ],
 )
 def test_an_edited_formula_is_noticed_by_the_cache(

@@ -76,8 +76,8 @@ BOMBS = {
         60,
     ),
     "an array": (
-        lambda: packed(header_of((1 << 27, 3)), b"\0", 3 * GIB),
-        ":array: shape (134217728, 3), dtype float64, expected ",
+        lambda: packed(header_of((1 << 25, 12)), b"\0", 3 * GIB),
+        ":array: shape (33554432, 12), dtype float64, expected boxes or labels",
         60,
     ),
     "an array of no boxes": (

@@ -431,4 +431,4 @@ def test_no_name_of_a_file_is_none(tmp_path: Path) -> None:
         fastiou.read(5)  # type: ignore[arg-type]
     for arguments in (("match", ""), ("nms", ""), ("eval", "mot", "", "a"), ("convert", "a", "")):
         result = run(*arguments)
-        assert (result.exit_code, "must name a file or a folder" in str(result.output)) == (2, True)
+        assert (result.exit_code, "must name a file or a folder" in str(result.stderr)) == (2, True)

@@ -524,7 +524,11 @@ def drawn(dtype: Any) -> st.SearchStrategy[Array]:
 
 
 def are_slivers(members: Array) -> Array:
-    """Which are so thin that the reference rounds their area away: it says 0 of two equal ones."""
+    """Which are so thin that no score is promised: the error is ε times length over width.
+
+    The reference is as wrong there: it says 0 of two equal ones, 1e-20 wide. That such score 1
+    with themselves is tested below all the same.
+    """
     corners = np.nan_to_num(members.astype(np.float64)).reshape(-1, 4, 2)
     reach = np.ptp(corners, axis=1).max(axis=1, initial=0)
     x, y = np.moveaxis(corners, -1, 0)

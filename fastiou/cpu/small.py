@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import prange
 from numba.extending import register_jitable
 
 from fastiou.cpu import match as assign
@@ -49,6 +50,11 @@ __all__ = ["MOST_PAIRS", "SmallKernels", "small_kernels"]
 #: begin anywhere.
 LANES = 16
 
+#: Members that are prepared and scored at a time where each is scored against its fellow, so that
+#: what is prepared stays in a core's own cache: a million rotated boxes took 37 ns each where that
+#: were 65,536 at a time, and 24 where it were 1,024 to 16,384.
+BLOCK = 1 << 12
+
 #: Pairs for which there is room.
 MOST_PAIRS = 1 << 14
 
@@ -64,7 +70,7 @@ class SmallKernels(NamedTuple):
 
     #: `(members1, members2, layout, scores)` fills (n, m), and tells whether it could.
     dense: Kernel
-    #: `(members1, members2, layout, scores)` fills (n,), and tells whether it could.
+    #: `(members1, members2, layout, scores)` fills (n,), any number, and tells whether it could.
     aligned: Kernel
     #: `(members1, members2, layout, groups1, groups2, itself, limit, rows, cols, values) -> int`
     #: lists the pairs that score `limit` or more, and returns how many; -1 where it could not.
@@ -258,11 +264,18 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         return True
 
     def aligned(members1: Array, members2: Array, layout: int, scores: Array) -> bool:
-        is_ready, bounds1, data1, bounds2, data2 = both_prepared(members1, members2, layout)
-        if not is_ready:
-            return False
-        fill_aligned(bounds1, data1, bounds2, data2, scores, 0, len(scores))
-        return True
+        failed = 0
+        for block in prange((len(scores) + BLOCK - 1) // BLOCK):
+            begin = np.int64(block) * BLOCK
+            own = scores[begin : begin + BLOCK]
+            is_ready, bounds1, data1, bounds2, data2 = both_prepared(
+                members1[begin : begin + BLOCK], members2[begin : begin + BLOCK], layout
+            )
+            if is_ready:
+                fill_aligned(bounds1, data1, bounds2, data2, own, 0, len(own))
+            else:
+                failed += 1
+        return failed == 0
 
     def pairs(
         members1: Array,

@@ -83,16 +83,16 @@ def test_mot17_as_the_oracle_has_it(real_data):
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["anywhere", "ties"])
-@pytest.mark.parametrize("benchmark", [None, "mot17", "mot20"])
+@pytest.mark.parametrize("rules", [None, "mot17", "mot20"])
 @pytest.mark.parametrize("size", [12.0, 30.0])
-def test_scenes_as_the_oracle_has_them(rng, whole, benchmark, size):
+def test_scenes_as_the_oracle_has_them(rng, whole, rules, size):
     for _ in range(25):
         gt, tracks = oracle.random_scene(
             rng, ids=int(rng.integers(1, 12)), frames=int(rng.integers(1, 8)), size=size,
-            whole=whole, classes=benchmark is not None,
+            whole=whole, classes=rules is not None,
         )  # fmt: skip
-        result = fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
-        assert_same(result.sequences["sequence"], *oracle.scores(gt, tracks, benchmark))
+        result = fastiou.tracking_metrics(gt, tracks, benchmark=rules)
+        assert_same(result.sequences["sequence"], *oracle.scores(gt, tracks, rules))
 
 
 def test_tracks_that_are_twice_there_are_ties_as_in_scipy(rng):

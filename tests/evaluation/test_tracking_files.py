@@ -313,25 +313,23 @@ def test_what_is_wrong_in_an_array_is_told_with_its_row(row, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("benchmark", ["mot17", "mot20"])
-def test_a_benchmark_asks_for_its_classes(benchmark):
+@pytest.mark.parametrize("rules", ["mot17", "mot20"])
+def test_a_benchmark_asks_for_its_classes(rules):
     gt, tracks = array(GT), array(TRACKS)
     with pytest.raises(ValueError, match="gt: row 0 has 6 numbers, expected a class as the 8th, f"):
-        fastiou.tracking_metrics(gt[:, :6], tracks, benchmark=benchmark)
+        fastiou.tracking_metrics(gt[:, :6], tracks, benchmark=rules)
     for class_ in (200, 1.5):
         gt[1, 7] = class_
         with pytest.raises(
             ValueError, match=f"gt: row 1 has class {class_}, expected one of the cl"
         ):
-            fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
+            fastiou.tracking_metrics(gt, tracks, benchmark=rules)
     gt[1, 7] = 14
-    with pytest.raises(ValueError, match=f"gt: row 1 has class 14, expected one of .* {benchmark}"):
-        fastiou.tracking_metrics(gt, tracks, benchmark=benchmark)
+    with pytest.raises(ValueError, match=f"gt: row 1 has class 14, expected one of .* {rules}"):
+        fastiou.tracking_metrics(gt, tracks, benchmark=rules)
     tracks[1, 7] = 2
-    with pytest.raises(
-        ValueError, match=f"tracks: row 1 has class 2, expected 1, since {benchmark}"
-    ):
-        fastiou.tracking_metrics(array(GT), tracks, benchmark=benchmark)
+    with pytest.raises(ValueError, match=f"tracks: row 1 has class 2, expected 1, since {rules}"):
+        fastiou.tracking_metrics(array(GT), tracks, benchmark=rules)
 
 
 def test_tables_that_are_no_tracks():

@@ -68,7 +68,8 @@ def sizes_alone_choose_the_kernel(
     monkeypatch.setattr(threads, "FORCED", True)
     if request.node.get_closest_marker("general_way"):
         monkeypatch.setattr(small, "_kind_of", lambda *_: None)
-    is_slow = any(map(request.node.get_closest_marker, ("slow", "thorough")))
+    marks = [mark for name in ("slow", "thorough") for mark in request.node.iter_markers(name)]
+    is_slow = not all(mark.kwargs.get("on_one_thread") for mark in marks)
     several = "several_threads" in request.fixturenames or is_slow
     if "any_threads" in request.fixturenames:
         several = request.getfixturevalue("any_threads") == "threads"
@@ -109,12 +110,17 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return fix
 
 
+#: Tests of a geometry whose kernels no other test has compiled.
+KERNELS_OF_THEIR_OWN = {"test_boxes3d", "test_intervals", "test_quadrilaterals", "test_rotated"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as slow that have kernels compiled for an unusual metric or method.
 
     On several threads or in float32 they are thorough, and so are others on several threads in
-    float32: that is the same loop, compiled once more.
+    float32: that is the same loop, compiled once more. So is float32 of what has kernels of its
+    own, and slow. What is slow for such a reason alone still runs on one thread.
     """
     for item in items:
         if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
@@ -129,7 +135,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_single = str(params.get("dtype")) in ("float32", str(np.float32))
         again = is_single + (params.get("any_threads") == "threads")
         if is_unusual or again == 2:
-            item.add_marker(pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow)
+            mark = pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow
+            item.add_marker(mark(on_one_thread=True))
+        elif is_single and item.path.stem in KERNELS_OF_THEIR_OWN:
+            item.add_marker(pytest.mark.slow(on_one_thread=True))
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

@@ -274,10 +274,10 @@ def _clock_at_work() -> float | None:
 
 
 def _rates(findings: Findings) -> None:
-    """What the units allow: population counts by their number and clock, tensor cores as timed."""
+    """What the units allow: population counts, by their number and clock."""
     from numba import cuda
 
-    print("rates: clock, tensor cores", flush=True)
+    print("rates: clock", flush=True)
     device = cuda.get_current_device()
     at_work = _clock_at_work()
     clock = 1e6 * at_work if at_work else 1e3 * int(device.CLOCK_RATE)
@@ -288,10 +288,6 @@ def _rates(findings: Findings) -> None:
         "popcount_bit_ands": per_clock * clock,
     }
     findings.set("rates", rates)
-    try:
-        findings.set("rates", {**rates, "mma_bit_ands": gpu_timing.mma_rate()})
-    except gpu_timing.LeftOut as why:
-        findings.set("rates", {**rates, "mma_left_out": str(why)})
 
 
 def _time(findings: Findings, parts: list[str], *, quick: bool) -> None:
@@ -368,17 +364,12 @@ def _over_torchvision(ours: str) -> Callable[[dict[str, Record], Record], float]
     return measure
 
 
-def _share(
-    rate: str, contender: str, *, of_tensor_cores: bool
-) -> Callable[[dict[str, Record], Record], float]:
-    """The rate of bit-ANDs over what the units allow, if it is those that the kernels use."""
+def _share(rate: str, contender: str) -> Callable[[dict[str, Record], Record], float]:
+    """The rate of bit-ANDs over what the units allow."""
 
     def measure(row: dict[str, Record], rates: Record) -> float:
         record = row.get(contender)
         if record is None or rate not in rates:
-            return math.nan
-        uses_them = any(gpu_timing.ON_TENSOR_CORES in name for name in record.get("kernels", ()))
-        if uses_them is not of_tensor_cores:
             return math.nan
         workload = gpu_timing.WORKLOADS[record["workload"]]
         assert workload.rate is not None
@@ -403,11 +394,7 @@ TARGETS = [
     Target("10,000 × 10,000 float32 boxes, whole call", "dense", _LARGE,
            _over_torchvision("fastiou"), "× as fast as torchvision"),
     Target("full-frame masks by population counts, kernel", "mask-noise", _NOISE,
-           _share("popcount_bit_ands", "fastiou, kernels without tensor cores",
-                  of_tensor_cores=False), "of the bound", 0.8),
-    Target("full-frame masks on tensor cores, kernel", "mask-noise", _NOISE,
-           _share("mma_bit_ands", "fastiou, kernels", of_tensor_cores=True),
-           "of a loop of mma alone", 0.25),
+           _share("popcount_bit_ands", "fastiou, kernels"), "of the bound", 0.8),
     Target("NMS of 100,000 boxes, whole call", "nms", 100_000, _times("torchvision", "fastiou"),
            "× as fast as torchvision"),
     Target("400 × 400 cropped masks, whole call", "mask-blobs", 400,

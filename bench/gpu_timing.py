@@ -10,10 +10,8 @@ Three kinds of sample, all by events on the GPU:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
-import importlib
 import random
 import statistics
 import sys
@@ -28,7 +26,6 @@ from bench.contenders import Call
 from bench.gpu_checks import Launches, label, reason
 
 __all__ = [
-    "ON_TENSOR_CORES",
     "QUICK_ROUNDS",
     "ROUNDS",
     "WORKLOADS",
@@ -40,7 +37,6 @@ __all__ = [
     "free_memory",
     "interleaved",
     "measured",
-    "mma_rate",
     "ratio",
     "record_of",
 ]
@@ -60,16 +56,6 @@ SAMPLE_SECONDS, MOST_LAUNCHES = 1e-3, 32
 
 #: Microseconds for which the GPU is held, at first and at most: launching takes 10 to 100 of them.
 HOLD, LONGEST_HOLD = 1_000, 200_000
-
-
-#: In the labels of kernels that multiply bits on tensor cores.
-ON_TENSOR_CORES = "tensor-core"
-
-#: What decides whether they are used, where this fastiou has them.
-TENSOR_CORE_MODULE, TENSOR_CORE_CHOICE = (
-    "fastiou.geometries.masks.gpu_scores",
-    "suits_tensor_cores",
-)
 
 
 class LeftOut(Exception):  # noqa: N818 (nothing is wrong)
@@ -459,37 +445,6 @@ def _masks(sampled: Callable[[Call], Sampler], kind: str, device: str) -> Conten
     return Contender(kind, set_up)
 
 
-@contextlib.contextmanager
-def _without_tensor_cores() -> Iterator[None]:
-    """Have masks counted by population counts wherever they run."""
-    module = importlib.import_module(TENSOR_CORE_MODULE)
-    choice = getattr(module, TENSOR_CORE_CHOICE)
-    setattr(module, TENSOR_CORE_CHOICE, lambda *_: False)
-    try:
-        yield
-    finally:
-        setattr(module, TENSOR_CORE_CHOICE, choice)
-
-
-def _popcount_masks() -> Contender:
-    def set_up(scene: MaskSets) -> Sampler:
-        import fastiou
-
-        try:
-            with _without_tensor_cores():
-                pass
-        except (ImportError, AttributeError):
-            raise LeftOut("this fastiou does not choose between units") from None
-
-        def call() -> None:
-            with _without_tensor_cores():
-                fastiou.mask_iou(*scene.hosts, device="cuda")
-
-        return of_kernels(call)
-
-    return Contender("kernel", set_up)
-
-
 def _matmul(dtype: str) -> Contender:
     """Counts of shared pixels alone. float16 overflows beyond 65,504, which its time tells not."""
 
@@ -545,7 +500,6 @@ def _squared(size: int) -> float:
 
 _MASKS = {
     "fastiou, kernels": _masks(of_kernels, "kernel", "cuda"),
-    "fastiou, kernels without tensor cores": _popcount_masks(),
     "fastiou": _masks(of_call, "call", "cuda"),
     "torch float32 matmul": _matmul("float32"),
     "torch float16 matmul": _matmul("float16"),
@@ -707,31 +661,7 @@ def measured(name: str, size: int, rounds: int) -> tuple[list[Record], dict[str,
     return records, left_out, failures
 
 
-# ---- what the units allow ----------------------------------------------------------------------
-
-
-def mma_rate(seconds: float = 0.02) -> float:
-    """Bit-ANDs per second that tensor cores reach in a loop that does nothing else."""
-    from numba import cuda
-
-    from bench import gpu_kernels
-
-    if gpu_kernels.mma_primitive() is None:
-        raise LeftOut(f"this fastiou has no {gpu_kernels.MMA_NAME}")
-    device = cuda.get_current_device()
-    capability = tuple(device.compute_capability)
-    if not (8, 0) <= capability < (10, 0):
-        raise LeftOut("this GPU's tensor cores do not multiply bits")
-    blocks = 4 * int(device.MULTIPROCESSOR_COUNT)
-    sums = cuda.device_array(blocks * gpu_kernels.THREADS, np.int64)
-    steps, rates = 1 << 10, []
-    for _ in range(ROUNDS):
-        done = gpu_kernels.mma_chains(blocks, steps, sums)  # compiles, at first
-        taken = queued(functools.partial(gpu_kernels.mma_chains, blocks, steps, sums))()
-        rates.append(done / taken)
-        if taken < seconds:
-            steps *= 2
-    return max(rates)
+# ---- arrays of the host through either device ----------------------------------------------------
 
 
 def crossover(sizes: tuple[int, ...], rounds: int) -> Iterator[Record]:

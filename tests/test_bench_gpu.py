@@ -375,11 +375,7 @@ def made_up(**more):
         record("dense", 10_000, "fastiou", "call", [2.0, 2.0, 2.0]),
         record("dense", 10_000, "torchvision's formula", "peer", [16.0, 16.0, 16.0]),
         record(
-            "mask-noise", 2_000, "fastiou, kernels", "kernel", [1.0],
-            kernels={"tensor-core-masks-iou": 1.0},
-        ),
-        record(
-            "mask-noise", 2_000, "fastiou, kernels without tensor cores", "kernel", [2.0],
+            "mask-noise", 2_000, "fastiou, kernels", "kernel", [2.0],
             kernels={"uniform-masks-iou": 2.0},
         ),
     ]  # fmt: skip
@@ -399,7 +395,7 @@ def made_up(**more):
              "failed": 0, "failures": []}
         ],
         "sanitizer": {"memcheck": {"state": "not found"}},
-        "rates": {"popcount_bit_ands": work * 0.625, "mma_bit_ands": work * 4.0},
+        "rates": {"popcount_bit_ands": work * 0.625},
         "timings": timings,
         "left_out": {"dense, 10000": {"torchvision": "it cannot be imported"}},
         "crossover": {
@@ -425,19 +421,8 @@ def test_targets_are_measured_in_the_same_rounds():
         (f"{boxes}, kernel", "× as fast as torchvision"): 16,
         (f"{boxes}, whole call", "× as fast as torchvision"): 8,
         ("full-frame masks by population counts, kernel", "of the bound"): pytest.approx(0.8),
-        ("full-frame masks on tensor cores, kernel", "of a loop of mma alone"): 0.25,
     }
     assert measured_targets({}) == {}
-
-
-def test_shares_are_of_the_units_that_were_used():
-    found = made_up()
-    for record in found["timings"]:
-        if "kernels" in record:
-            record["kernels"] = {"uniform-masks-iou": 1.0}
-    whats = {what for what, _ in measured_targets(found)}
-    assert "full-frame masks by population counts, kernel" in whats
-    assert "full-frame masks on tensor cores, kernel" not in whats
 
 
 def test_the_page_shows_what_was_found():

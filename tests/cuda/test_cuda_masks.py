@@ -10,7 +10,7 @@ from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, rand
 from numba import cuda
 
 import fastiou
-from fastiou.geometries.masks import gpu_scores, packing
+from fastiou.geometries.masks import packing
 from fastiou.geometries.masks.gpu_packing import PACK
 from fastiou.runtime import gpu
 from fastiou.runtime.gpu_kernel import CudaKernel
@@ -53,10 +53,7 @@ def test_past_one_block(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.skipif(SIMULATED, reason="takes too long in the simulator")
-@pytest.mark.parametrize("by_words", [False, True])
-def test_many(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, by_words: bool) -> None:
-    if by_words:  # what tensor cores count otherwise
-        monkeypatch.setattr(gpu_scores, "suits_tensor_cores", lambda capability, words: False)
+def test_many(rng: np.random.Generator) -> None:
     full = noise(rng, 700, (130, 67))
     crowd = np.arange(301) % 3 == 0
     both(full[:399], full[399:], iscrowd=crowd)

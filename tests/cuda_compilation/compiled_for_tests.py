@@ -304,13 +304,6 @@ def assert_counts_bits(code: Compiled) -> None:
     assert {"POPC", "LOP3"} <= names, f"POPC or LOP3 is not among {sorted(names)}"
 
 
-def assert_counts_bits_of_matrices(code: Compiled) -> None:
-    """Tensor cores intersect words and count bits."""
-    matrices = [word for word in code.words if word.startswith("mma.")]
-    assert any(word.endswith(".and.popc") for word in matrices), f"PTX has only {matrices}"
-    assert any(one.operation == "BMMA" for one in code.sass), "no BMMA in machine code"
-
-
 def instructions_per_score(code: Compiled, itemsize: int = 4) -> float:
     """Instructions of the inner loop for each score that it stores."""
     return len(code.inner_loop) / code.scores_of_loop(itemsize)

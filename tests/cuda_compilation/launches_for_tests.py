@@ -85,7 +85,7 @@ def _working(gpu: Any = None) -> Iterator[HostWork]:
     yield HostWork(0)
 
 
-def launches_of(call: Callable[[], Any], capability: tuple[int, int] = (9, 0)) -> list[Launch]:
+def launches_of(call: Callable[[], Any]) -> list[Launch]:
     """The kernels that a call with `device="cuda"` launches, each kind once."""
     launches: dict[Any, Launch] = {}
 
@@ -93,12 +93,10 @@ def launches_of(call: Callable[[], Any], capability: tuple[int, int] = (9, 0)) -
         signature = tuple(typeof(argument) for argument in arguments)
         launches[id(self), signature] = Launch(self, signature)
 
-    gpu = mock.Mock(compute_capability=capability)
     with (
         mock.patch.object(interop, "problem", return_value=None),
         mock.patch.object(device, "working", _working),
         mock.patch.object(CudaKernel, "launch", launch),
-        mock.patch.object(cuda, "get_current_device", return_value=gpu),
         mock.patch.object(cuda, "to_device", lambda array, stream: HostArray(np.array(array))),
     ):
         call()

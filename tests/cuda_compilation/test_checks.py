@@ -10,7 +10,6 @@ from compiled_for_tests import (
     CAPABILITIES,
     Compiled,
     assert_counts_bits,
-    assert_counts_bits_of_matrices,
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
@@ -63,8 +62,6 @@ def test_a_good_kernel_passes(capability: tuple[int, int]) -> None:
     assert_wide_access(code)
     with pytest.raises(AssertionError, match="nothing counts bits in PTX"):
         assert_counts_bits(code)
-    with pytest.raises(AssertionError, match=r"PTX has only \[\]"):
-        assert_counts_bits_of_matrices(code)
     with pytest.raises(AssertionError, match=r"^\d\d registers"):
         assert_stays_in_registers(code, 9)
 

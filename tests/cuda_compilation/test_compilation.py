@@ -15,7 +15,6 @@ from compiled_for_tests import (
     Compiled,
     assert_columns_are_loaded_wide,
     assert_counts_bits,
-    assert_counts_bits_of_matrices,
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
@@ -300,7 +299,6 @@ class Call(NamedTuple):
 
 COUNTED = (*DOUBLE, assert_counts_bits)
 SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_only=True))
-BY_TENSOR_CORES = (*DOUBLE, assert_counts_bits_of_matrices)
 
 SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
 
@@ -324,9 +322,7 @@ CALLS = [
     Call("mask_iou-aligned", lambda: fi.mask_iou(MASKS, MASKS, aligned=True, device="cuda"),
          FOUR_BLOCKS, {"aligned-masks-iou": COUNTED}),
     Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
-         {"spread-masks": (), "tensor-core-masks-iou": BY_TENSOR_CORES}, CAPABILITIES[:2]),
-    Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
-         {"spread-masks": (), "uniform-masks-iou": COUNTED}, CAPABILITIES[2:]),
+         {"spread-masks": (), "uniform-masks-iou": COUNTED}),
     Call("pairs", lambda: fi.pairs(BOXES, BOXES, device="cuda"), TWO_BLOCKS,
          {**SORTED, "reach-box": (), "pairs-box-iou": SCORED}),
     Call("pairs-masks", lambda: fi.pairs(MASKS, MASKS, device="cuda"), TWO_BLOCKS,
@@ -389,7 +385,7 @@ CALLS = [
     ],
 )
 def test_calls_launch_what_was_meant(row: Call, capability: tuple[int, int]) -> None:
-    launches = launches_of(row.call, capability)
+    launches = launches_of(row.call)
     assert len(launches) == len(row.checks), [launch.label for launch in launches]
     for launch in launches:
         code = compiled(launch.kernel, launch.signature, capability)

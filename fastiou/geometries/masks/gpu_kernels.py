@@ -14,7 +14,6 @@ can be issued. Instructions are told as compiled for compute capability 9.0.
 - Masks that all have one box, as those that fill the image. A tile of 64 × 64 pairs is computed
   from shared memory, 16 bytes a load and 4 × 4 pairs a thread: eight loads feed 64 counts, with
   208 instructions in all.
-- The same on tensor cores, where these count bits (see `tensor_cores`).
 
 Results are those of the CPU, bit for bit: counts are exact, and the formulas the same.
 """
@@ -29,9 +28,6 @@ import numpy as np
 from numba import cuda
 
 from fastiou.geometries.masks.bits import word_rows
-from fastiou.geometries.masks.gpu_layout import (
-    SLICE_WORDS,
-)
 from fastiou.geometries.masks.kernels import load_mask, mask_area, shared_box, word_at
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu_kernel import CudaKernel, threads_of_block
@@ -62,6 +58,10 @@ PAIR_ROWS = THREADS // PAIR_COLUMNS
 THREADS_DOWN = 4 if SIMULATED else 16
 THREADS_ACROSS = THREADS // THREADS_DOWN
 EACH = 4
+
+#: Words of 32 bits that a step reads of each mask: 64 bytes, a slice. Masks are filled up with
+#: zeros to whole slices.
+SLICE_WORDS = 16
 
 #: Words from one mask to the next in shared memory: an odd number of 16 bytes, so that eight
 #: threads with neighbouring masks meet all 32 banks once.

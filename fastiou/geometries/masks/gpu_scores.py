@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from fastiou.geometries.masks.gpu_kernels import (
     EACH,
     PAIR_COLUMNS,
     PAIR_ROWS,
+    SLICE_WORDS,
     SPREAD,
     THREADS,
     THREADS_ACROSS,
     THREADS_DOWN,
     mask_scores,
 )
-from fastiou.geometries.masks.gpu_layout import SLICE_WORDS, TILE_MASKS, WARPS, suits_tensor_cores
 from fastiou.geometry import PADDING, Columns
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for
-from fastiou.runtime.gpu_primitives import SIMULATED
 
 __all__ = ["MaskScores"]
 
@@ -64,15 +62,6 @@ class MaskScores:
             tiles = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
             self._launch(kernels.dense, work, tiles, self._words(work), first, rows, columns, flat)
             return
-        if not SIMULATED and suits_tensor_cores(_capability(), self._size):
-            from fastiou.geometries.masks.gpu_tensor_cores import tensor_core_scores
-
-            tiles = -(-rows // TILE_MASKS) * -(-columns // TILE_MASKS)
-            self._launch(
-                tensor_core_scores(self._metric), work, tiles, self._slices, self._stride, first,
-                rows, columns, flat, threads=32 * WARPS,
-            )  # fmt: skip
-            return
         tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
         self._launch(
             kernels.uniform, work, tiles, self._slices, self._stride, first, rows, columns, flat
@@ -93,11 +82,10 @@ class MaskScores:
         blocks: int,
         words: tuple[Any, Any],
         *arguments: Any,
-        threads: int = THREADS,
     ) -> None:
         bounds1, bounds2 = (work.copied(columns.bounds) for columns in self._columns)
         kernel.launch(
-            blocks, threads, work.stream, bounds1, words[0], bounds2, words[1], *arguments
+            blocks, THREADS, work.stream, bounds1, words[0], bounds2, words[1], *arguments
         )
 
     def _words(self, work: Work) -> tuple[Any, Any]:
@@ -118,9 +106,3 @@ class MaskScores:
             2 * self._size, self._stride, masks,
         )  # fmt: skip
         return masks
-
-
-def _capability() -> tuple[int, int]:
-    """Compute capability of the GPU in use."""
-    major, minor = cuda.get_current_device().compute_capability
-    return int(major), int(minor)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import Input
@@ -13,7 +16,7 @@ from fastiou.runtime.gpu_arrays import GpuArray
 if TYPE_CHECKING:
     from fastiou.geometry import Geometry
 
-__all__ = ["check_device", "compute", "gpu_of"]
+__all__ = ["check_device", "compute", "compute_in_place", "gpu_of"]
 
 Result = TypeVar("Result")
 
@@ -54,6 +57,20 @@ def compute(
         except MemoryError:
             if device == "cuda":
                 raise
+    return on_cpu()
+
+
+def compute_in_place(
+    inputs: Sequence[Input], on_gpu: Callable[[GpuArray], Result], on_cpu: Callable[[], Result]
+) -> Result:
+    """Compute on a GPU if one of the inputs stayed there (see `inputs.on_host`), else on the CPU.
+
+    The CPU computes, too, where the GPU's memory does not suffice.
+    """
+    place = gpu_of(inputs)
+    if place is not None and not all(isinstance(given.array, np.ndarray) for given in inputs):
+        with contextlib.suppress(MemoryError):
+            return on_gpu(place)
     return on_cpu()
 
 

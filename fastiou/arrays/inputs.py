@@ -29,19 +29,13 @@ __all__ = [
     "mask_array",
     "mask_batch",
     "masks_on_gpu",
+    "on_host",
     "output_array",
     "plain_array",
     "real_input",
     "result_dtype",
     "value_array",
 ]
-
-
-#: Types of pixels that are packed where they lie.
-COMPARED_ON_GPU = (
-    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
-    *("float32", "float64"),
-)
 
 
 class Input(NamedTuple):
@@ -102,11 +96,15 @@ def _refuse_gradients(name: str, value: Any) -> None:
         )
 
 
-def _from_gpu(name: str, value: Any) -> Input | None:
-    """A GPU array by way of a copy; None for anything else."""
+def _from_gpu(name: str, value: Any, stay: bool) -> Input | None:
+    """A GPU array by way of a copy, or as it is if it is to stay; None for anything else."""
     if isinstance(value, list | tuple | int | float):
         return None
     _refuse_gradients(name, value)
+    kept = interop.kept(value) if stay else None
+    if kept is not None:
+        value, array, library, gpu = kept
+        return Input(name, array, value, gpu.wrap, library, gpu)
     found = interop.read(value)
     if found is None:
         return None
@@ -114,8 +112,12 @@ def _from_gpu(name: str, value: Any) -> Input | None:
     return Input(name, array, array, gpu.wrap, library, gpu)
 
 
-def _as_input(name: str, value: Any) -> Input:
-    """Any array-like as a NumPy array, without a copy where that is possible."""
+def _as_input(name: str, value: Any, *, stay: bool = False) -> Input:
+    """Any array-like as a NumPy array, without a copy where that is possible.
+
+    With `stay` one on a GPU is an array of the GPU, which kernels read, if they can (see
+    `on_host`).
+    """
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; pass {name}.filled(nan) or the data")
@@ -129,7 +131,7 @@ def _as_input(name: str, value: Any) -> Input:
         columns = frame_array(value)
         if columns is not None:
             return Input(name, columns, columns, None, "numpy")
-    on_gpu = _from_gpu(name, value)
+    on_gpu = _from_gpu(name, value, stay)
     if on_gpu is not None:
         return on_gpu
     if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
@@ -152,6 +154,16 @@ def _as_input(name: str, value: Any) -> Input:
     except MemoryError:
         raise MemoryError(f"{name} does not fit in memory as an array") from None
     return Input(name, array, array, None, "numpy")
+
+
+def on_host(given: Input) -> Input:
+    """An argument that may have stayed on a GPU as one whose array is NumPy's."""
+    if isinstance(given.array, np.ndarray):
+        return given
+    found = interop.read(given.source)
+    assert found is not None
+    array = found[0].reshape(given.array.shape)
+    return given._replace(array=array, source=array)
 
 
 def _different_parts(name: str, value: Any) -> str | None:
@@ -213,12 +225,13 @@ def plain_array(name: str, value: Any) -> Array:
     return array
 
 
-def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
+def real_input(name: str, value: Any, *, any_width: bool = False, stay: bool = False) -> Input:
     """Any array-like of real numbers; bfloat16, which NumPy lacks, as float32, which holds it.
 
     Floats of more than 64 bits are for those who ask no more of a number than whether it is 0.
+    With `stay` it may stay on a GPU.
     """
-    given = _as_input(name, value)
+    given = _as_input(name, value, stay=stay)
     array = given.array
     if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
@@ -313,15 +326,15 @@ def _check_output(
 # ---- images of labels and of values ------------------------------------------------------------
 
 
-def label_array(name: str, value: Any) -> Input:
-    """An argument of integers or booleans of any shape.
+def label_array(name: str, value: Any, *, stay: bool = False) -> Input:
+    """An argument of integers or booleans of any shape, which with `stay` may stay on a GPU.
 
     Raises
     ------
     TypeError
         Anything else, or a tensor that requires grad.
     """
-    given = _as_input(name, value)
+    given = _as_input(name, value, stay=stay)
     array = given.array
     if array.size == 0 and given.wrap is None and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)  # an empty list, whatever its dtype
@@ -335,43 +348,53 @@ def label_array(name: str, value: Any) -> Input:
         raise TypeError(
             f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
         )
-    return given._replace(array=array, source=array)
+    return _with_array(given, array)
 
 
-def label_image(name: str, value: Any) -> Input:
+def _with_array(given: Input, array: Any) -> Input:
+    """The same argument with an array by which messages count rows, if it is not on a GPU."""
+    return given._replace(array=array, source=array) if isinstance(array, np.ndarray) else given
+
+
+def label_image(name: str, value: Any, *, stay: bool = False) -> Input:
     """An argument of labels: as `label_array`, and no colour image.
 
     A uint8 array of three dimensions or more, of which the last is 3 or 4, is one: its channels
     would be compared as if they were labels. Volumes of such a side come as another dtype.
     """
-    given = label_array(name, value)
+    given = label_array(name, value, stay=stay)
     array = given.array
-    if array.dtype == np.uint8 and array.ndim >= 3 and array.shape[-1] in (3, 4):
+    shape = tuple(array.shape)
+    if array.dtype == np.uint8 and len(shape) >= 3 and shape[-1] in (3, 4):
         raise ValueError(
-            f"{name} must be a label image, got a colour image, uint8 of shape {array.shape}. "
+            f"{name} must be a label image, got a colour image, uint8 of shape {shape}. "
             "Where a colour is a label (R + 256 G + 65536 B, as in COCO's panoptic PNGs), pass "
             f"labels_from_colors({name}); if it is a volume of labels, pass {name}.astype(int)"
         )
     return given
 
 
-def value_array(name: str, value: Any) -> Input:
+def value_array(name: str, value: Any, *, stay: bool = False) -> Input:
     """An argument of real numbers of any shape, float16 and bfloat16 as float32, which holds both.
+
+    With `stay` it may stay on a GPU.
 
     Raises
     ------
     TypeError
         Anything else, or a tensor that requires grad.
     """
-    given = real_input(name, value)
+    given = real_input(name, value, stay=stay)
     array = given.array
     if array.dtype.kind == "f" and array.dtype.itemsize == 2:
         array = chunks.copied(array, np.float32)
-    return given._replace(array=array, source=array)
+    return _with_array(given, array)
 
 
 def mask_batch(name: str, value: Any) -> Input:
     """An argument of masks, integers or booleans of shape (N, H, W) or (N, 1, H, W), as (N, H, W).
+
+    They may stay on a GPU.
 
     Raises
     ------
@@ -380,7 +403,7 @@ def mask_batch(name: str, value: Any) -> Input:
     ValueError
         Another shape.
     """
-    given = _as_input(name, value)
+    given = _as_input(name, value, stay=True)
     array = given.array
     if array.dtype.kind not in "biu":
         raise TypeError(
@@ -390,7 +413,7 @@ def mask_batch(name: str, value: Any) -> Input:
     if not (array.ndim == 3 or (array.ndim == 4 and array.shape[1] == 1)):
         raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")
     if array.ndim == 4:
-        array = array[:, 0]
+        array = array.reshape(array.shape[0], *array.shape[2:])
     return given._replace(array=array)
 
 
@@ -466,7 +489,7 @@ def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
     located = interop.locate(value)
     if located is None or interop.problem() is not None:
         return None
-    if str(value.dtype).removeprefix("torch.") not in COMPARED_ON_GPU:
+    if str(value.dtype).removeprefix("torch.") not in interop.READ_BY_KERNELS:
         return None
     _refuse_gradients(name, value)
     library, gpu = located

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
 
-from fastiou.runtime.gpu_arrays import GpuArray, started
+from fastiou.runtime.gpu_arrays import GpuArray, as_device_array, started
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import SIMULATED
+from fastiou.runtime.memory import too_large
 from fastiou.typing import Array
 
 __all__ = [
+    "FILL",
+    "Result",
     "Work",
     "as_device_array",
     "begins_at_multiple_of",
@@ -22,6 +26,30 @@ __all__ = [
     "memory_errors",
     "working",
 ]
+
+
+#: Threads of a block that fills.
+THREADS = 256
+
+
+def _fill(numbers: Any, value: Any) -> None:
+    """Fill numbers (n,) with one value."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < numbers.shape[0]:
+        numbers[i] = value
+
+
+#: `(numbers, value)`
+FILL = CudaKernel(_fill, "fill")
+
+
+class Result(NamedTuple):
+    """A result in the GPU's memory, not filled when it is made."""
+
+    #: As kernels take it.
+    device: Any
+    #: What the caller's library makes of it once it is filled.
+    handed: Callable[[], Any]
 
 
 class Work:
@@ -47,6 +75,52 @@ class Work:
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Memory of the GPU, not filled."""
         return cuda.device_array(shape, dtype, stream=self.stream)
+
+    def fill(self, array: Any, value: Any) -> None:
+        """Fill an array (n,) of the GPU."""
+        threads = threads_of_block(THREADS)
+        blocks = blocks_for(array.size, threads)
+        FILL.launch(blocks, threads, self.stream, array, array.dtype.type(value))
+
+    def full(self, count: int, dtype: Any, value: Any) -> Any:
+        """Memory of the GPU (count,), filled with one value."""
+        array = self.empty(count, dtype)
+        self.fill(array, value)
+        return array
+
+    def result(self, place: GpuArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Result:
+        """A result where the arguments lie: of their library, or made by it of a copy."""
+        if place.empty is not None:
+            array = place.empty(shape, dtype)
+            return Result(as_device_array(array), lambda: array)
+        device = self.empty(shape, dtype)
+        return Result(device, lambda: place.wrap(self.to_host(device)))
+
+    def reserve(self, size: int, what: str, place: GpuArray | None = None) -> None:
+        """Raise a MemoryError unless so many bytes of the GPU are free.
+
+        It comes before a call allocates, with all that it needs at a time, so that nothing is
+        half-done where the memory does not suffice.
+
+        Parameters
+        ----------
+        size
+            Bytes that the call will ask for.
+        what
+            What they are for, in the message.
+        place
+            Where a result is made by the caller's library, which may have kept memory for that.
+        """
+        free = self.free()
+        if free is None or size <= free:
+            return
+        if not SIMULATED:
+            cuda.current_context().deallocations.clear()  # what is let go of, but not freed yet
+            free = self.free() or 0
+        free += 0 if place is None else place.kept()
+        if size > free:
+            words = f"the GPU's memory does not suffice: {what}"
+            raise too_large(size, free, words, "pass parts of it, or arrays of the host")
 
     def to_host(self, array: Any, out: Array | None = None) -> Array:
         """A device array as a NumPy array, after all that the stream had to do before."""
@@ -101,11 +175,6 @@ def begins_at_multiple_of(array: Any, size: int) -> bool:
     """Whether a device array begins in memory at a multiple of so many bytes."""
     start = array.ctypes.data if SIMULATED else array.device_ctypes_pointer.value
     return int(start or 0) % size == 0
-
-
-def as_device_array(array: Any) -> Any:
-    """A GPU array of any library as Numba takes it, without a copy."""
-    return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array, sync=False)
 
 
 #: Bytes of a result that are computed on a GPU before they are copied to the host.

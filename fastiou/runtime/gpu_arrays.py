@@ -14,10 +14,13 @@ import numpy as np
 from fastiou.typing import Array
 
 __all__ = [
+    "READ_BY_KERNELS",
     "GpuArray",
     "GpuOutput",
+    "as_device_array",
     "description",
     "is_simulated",
+    "kept",
     "locate",
     "output",
     "problem",
@@ -105,6 +108,8 @@ class GpuArray(NamedTuple):
     empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None
     #: Makes one with the contents of a NumPy array.
     wrap: Callable[[Array], Any]
+    #: Bytes that the caller's library has kept for its next arrays, which are not free for others.
+    kept: Callable[[], int] = lambda: 0
 
 
 class GpuOutput(NamedTuple):
@@ -131,6 +136,50 @@ def read(value: Any) -> tuple[Array, str, GpuArray] | None:
     if library == "cupy":
         return value.get(), library, gpu
     return (np.asarray(value) if library == "jax" else value.copy_to_host()), library, gpu
+
+
+def as_device_array(array: Any) -> Any:
+    """A GPU array of any library as Numba takes it, without a copy."""
+    if hasattr(array, "__cuda_ndarray__"):
+        return array
+    from numba import cuda
+
+    return cuda.as_cuda_array(array, sync=False)
+
+
+#: Numbers that kernels read where they lie. Shorter floats become float32 first.
+READ_BY_KERNELS = (
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float32", "float64"),
+)
+HALVES = "float16", "bfloat16"
+
+
+def kept(value: Any) -> tuple[Any, Any, str, GpuArray] | None:
+    """A GPU array as its library has it and as kernels read it, its library, and where it lies.
+
+    Both have the same numbers in C order, copied on the GPU if those of `value` lie otherwise, or
+    are floats of 16 bits. None for anything else, for what is empty, and where no GPU can be used:
+    what `read` is for.
+    """
+    found = locate(value)
+    if found is None or problem() is not None or 0 in tuple(value.shape):
+        return None
+    library, gpu = found
+    name = str(value.dtype).removeprefix("torch.")
+    if name in HALVES and library != "numba":
+        value = value.float() if library == "torch" else value.astype(np.float32)
+    elif name not in READ_BY_KERNELS:
+        return None
+    if library == "torch":
+        value = value.contiguous()
+    elif library == "cupy":
+        value = sys.modules["cupy"].ascontiguousarray(value)
+    try:
+        device = as_device_array(value)
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return None  # of a library too old to tell where such numbers lie
+    return (value, device, library, gpu) if device.is_c_contiguous() else None
 
 
 def output(value: Any) -> GpuOutput | None:
@@ -189,8 +238,16 @@ def _locate_torch(torch: Any, tensor: Any) -> tuple[str, GpuArray] | None:
         return torch.empty(shape, dtype=getattr(torch, dtype.name), device=device)
 
     stream = int(torch.cuda.current_stream(device).cuda_stream)
-    gpu = GpuArray(device.index, stream, empty, lambda array: torch.from_numpy(array).to(device))
-    return "torch", gpu
+
+    def wrap(array: Array) -> Any:
+        return torch.from_numpy(array).to(device)
+
+    def kept() -> int:
+        memory = torch.cuda.memory_stats(device)
+        kept, used = (f"{kind}_bytes.all.current" for kind in ("reserved", "allocated"))
+        return int(memory.get(kept, 0) - memory.get(used, 0))
+
+    return "torch", GpuArray(device.index, stream, empty, wrap, kept)
 
 
 def _locate_cupy(array: Any) -> tuple[str, GpuArray]:
@@ -204,9 +261,13 @@ def _locate_cupy(array: Any) -> tuple[str, GpuArray]:
         with array.device:
             return cupy.asarray(result)
 
+    def kept() -> int:
+        with array.device:
+            return int(cupy.get_default_memory_pool().free_bytes())
+
     with array.device:  # each GPU has a current stream of its own
         stream = int(cupy.cuda.get_current_stream().ptr)
-    return "cupy", GpuArray(array.device.id, stream, empty, wrap)
+    return "cupy", GpuArray(array.device.id, stream, empty, wrap, kept)
 
 
 def _locate_jax(array: Any) -> tuple[str, GpuArray] | None:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastiou.arrays import backends
 from fastiou.arrays.checks import whole_number
-from fastiou.arrays.inputs import Input, hand_back, plain_array, value_array
+from fastiou.arrays.inputs import Input, hand_back, on_host, plain_array, value_array
 from fastiou.runtime import chunks, memory, steps, threads
+from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.segmentation.label_kernels import CONFUSE
 from fastiou.segmentation.labels import (
     LABEL_WORK,
@@ -71,26 +73,63 @@ def confusion_matrix(
     array([[1, 1],
            [0, 1]])
     """
-    given1, given2, matrix = _confusion(target, pred, num_classes, ignore_index)
-    return hand_back(matrix, given1, given2)
+    return _confusion(target, pred, num_classes, ignore_index)[2]
 
 
 def _confusion(
     target: Any, pred: Any, num_classes: Any, ignore_index: Any
-) -> tuple[Input, Input, Array]:
+) -> tuple[Input, Input, Any]:
+    """Both arguments, checked, and their confusion matrix, where they lie."""
     classes = whole_number("num_classes", num_classes, lowest=1)
     ignored = (
         None
         if ignore_index is None
         else whole_number("ignore_index", ignore_index, highest=2**64 - 1)
     )
-    given1, given2 = label_images("target", target, "pred", pred)
-    count = _confusion_of_few if classes < MANY_CLASSES else _confusion_of_many
-    matrix = count(given1.array, given2.array, classes, ignored)
+    given1, given2 = label_images("target", target, "pred", pred, stay=True)
+
+    def on_gpu(place: GpuArray) -> Any:
+        return _confusion_on_gpu(given1, given2, classes, ignored, place)
+
+    def on_cpu() -> Any:
+        count = _confusion_of_few if classes < MANY_CLASSES else _confusion_of_many
+        matrix = count(on_host(given1).array, on_host(given2).array, classes, ignored)
+        return None if matrix is None else hand_back(matrix, given1, given2)
+
+    matrix = backends.compute_in_place((given1, given2), on_gpu, on_cpu)
     if matrix is None:
-        _refuse_classes(given1, given2, classes, ignored)
-    assert matrix is not None
+        _refuse_classes(on_host(given1), on_host(given2), classes, ignored)
     return given1, given2, matrix
+
+
+def _confusion_on_gpu(
+    given1: Input, given2: Input, classes: int, ignored: int | None, place: GpuArray
+) -> Any:
+    """Confusion matrix where the arguments lie, None if there is a class that is none.
+
+    The host learns whether there is.
+    """
+    from fastiou.runtime.gpu import working
+    from fastiou.segmentation import gpu_labels
+
+    keeps = _class_bits(given1.array.dtype), _class_bits(given2.array.dtype)
+    with working(place) as work:
+        work.reserve(8 * classes**2, f"confusion_matrix of {classes:,} classes", place)
+        number = _ignored_number(given1.array.dtype, ignored)
+        return gpu_labels.confusion(work, place, (given1, given2), keeps, number, classes)
+
+
+def _class_bits(dtype: np.dtype[Any]) -> int:
+    """Which bits of a pixel read as signed make a class; one of 2⁶³ or more is then none."""
+    return -1 if dtype.itemsize == 8 else label_form(dtype)[0]
+
+
+def _ignored_number(dtype: np.dtype[Any], ignored: int | None) -> int | None:
+    """What a pixel that is left out is, read as signed; None where there is no such pixel."""
+    limits = np.iinfo(np.uint8 if dtype.kind == "b" else dtype)
+    if ignored is None or not limits.min <= ignored <= limits.max:
+        return None
+    return ignored - (2**64 if ignored >= 2**63 else 0)
 
 
 def _confusion_of_few(
@@ -99,17 +138,11 @@ def _confusion_of_few(
     """Confusion matrix by a table, None if there is a class that is none."""
     flat1, flat2 = flat_bits(target, pred)
     pixels = len(flat1)
-    kept = np.array(
-        [-1 if array.itemsize == 8 else label_form(array.dtype)[0] for array in (target, pred)]
-    )
+    kept = np.array([_class_bits(target.dtype), _class_bits(pred.dtype)])
     tasks = min(TASKS, -(-pixels // PIXELS_PER_TASK)) or 1
     tables = np.zeros((tasks, 4, classes + 2, classes + 2), np.int64)
-    # No pixel has a number that the dtype does not have. The kernel then gets 0, which is a class,
-    # and so never one that is left out.
-    limits = np.iinfo(np.uint8 if target.dtype.kind == "b" else target.dtype)
-    outside = ignored is not None and limits.min <= ignored <= limits.max
-    number = ignored if outside and ignored is not None else 0
-    number -= 2**64 if number >= 2**63 else 0
+    # Where no pixel is left out, the kernel gets 0, which is a class, and so never one that is.
+    number = _ignored_number(target.dtype, ignored) or 0
     for first, last, work in steps.ranges(pixels, LABEL_WORK):
         cuts = first + (last - first) * np.arange(tasks + 1) // tasks
         threads.run(CONFUSE, work, flat1, flat2, cuts, kept, number, tables)
@@ -255,6 +288,7 @@ def mean_iou(
             raise ValueError("num_classes must be an integer with target and pred, got None")
         given1, given2, matrix = _confusion(target, pred, num_classes, ignore_index)
         inputs = given1, given2
+        matrix = plain_array("target", matrix)  # of C × C numbers, since a mean is the host's
     hits = np.diagonal(matrix).astype(np.float64)
     union = matrix.sum(0, np.float64) + matrix.sum(1, np.float64) - hits
     per_class = np.full(len(hits), np.nan)

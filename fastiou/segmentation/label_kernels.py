@@ -42,6 +42,7 @@ __all__ = [
     "SCATTER",
     "SORT",
     "UNPACK",
+    "mixed",
     "scorer",
 ]
 
@@ -103,17 +104,23 @@ def _empty(table: Array, size: int, forms: Array, columns: Array, found: int, ra
 
 
 @register_jitable
+def mixed(label1: int, label2: int) -> int:
+    """A number of 64 bits that two labels make, to find them by in a table."""
+    # Odd multipliers and shifts: consecutive labels spread over the whole table.
+    number = np.uint64(label1) * np.uint64(0x9E3779B97F4A7C15)
+    number ^= np.uint64(label2) * np.uint64(0xC2B2AE3D27D4EB4F)
+    number ^= number >> np.uint64(32)
+    number *= np.uint64(0xD6E8FEB86659FD93)
+    return number
+
+
+@register_jitable
 def _add(table: Array, size: int, label1: int, label2: int, count: int) -> int:
     """Count pixels of a pair, and return how many slots this took: 0 or 1.
 
     `table` (slot, 3) int64 has `size` slots in use, as in `_empty`.
     """
-    # Odd multipliers and shifts: consecutive labels spread over the whole table.
-    mixed = np.uint64(label1) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= np.uint64(label2) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed ^= mixed >> np.uint64(32)
-    mixed *= np.uint64(0xD6E8FEB86659FD93)
-    slot = np.int64(mixed >> np.uint64(40)) & (size - 1)
+    slot = np.int64(mixed(label1, label2) >> np.uint64(40)) & (size - 1)
     while table[slot, 2] != 0:
         if table[slot, 0] == label1 and table[slot, 1] == label2:
             table[slot, 2] += count

@@ -7,10 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastiou.arrays import backends
 from fastiou.arrays.checks import check_choice, check_one_shape
-from fastiou.arrays.inputs import Input, check_one_library, flat_elements, hand_back, label_image
+from fastiou.arrays.inputs import (
+    Input,
+    check_one_library,
+    flat_elements,
+    hand_back,
+    label_image,
+    on_host,
+)
 from fastiou.metrics import METRICS
 from fastiou.runtime import chunks, distinct, memory, steps, threads
+from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.segmentation.label_kernels import (
     CHUNK,
     COLLECT,
@@ -142,9 +151,15 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     7 0 1
     7 3 2
     """
-    given1, given2 = label_images("labels1", labels1, "labels2", labels2)
-    rows, cols, counts = count_pairs(given1.array, given2.array)
-    return LabelOverlap(*(hand_back(part, given1, given2) for part in (rows, cols, counts)))
+    given1, given2 = label_images("labels1", labels1, "labels2", labels2, stay=True)
+
+    def on_cpu() -> LabelOverlap:
+        parts = count_pairs(on_host(given1).array, on_host(given2).array)
+        return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
+
+    return backends.compute_in_place(
+        (given1, given2), lambda gpu: _on_gpu(given1, given2, None, gpu), on_cpu
+    )
 
 
 def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
@@ -176,8 +191,19 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     (7, 3, 0.5)
     """
     check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
-    given1, given2 = label_images("labels1", labels1, "labels2", labels2)
-    rows, cols, counts = count_pairs(given1.array, given2.array)
+    given1, given2 = label_images("labels1", labels1, "labels2", labels2, stay=True)
+
+    def on_cpu() -> LabelOverlap:
+        parts = _scored(metric, *count_pairs(on_host(given1).array, on_host(given2).array))
+        return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
+
+    return backends.compute_in_place(
+        (given1, given2), lambda gpu: _on_gpu(given1, given2, metric, gpu), on_cpu
+    )
+
+
+def _scored(metric: str, rows: Array, cols: Array, counts: Array) -> tuple[Array, Array, Array]:
+    """Pairs of labels without the background, and their scores."""
     kernel, (_, areas1, places1), (_, areas2, places2) = (
         scorer(metric), label_areas(rows, counts), label_areas(cols, counts),
     )  # fmt: skip
@@ -193,7 +219,37 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
         )  # fmt: skip
     for part in parts:
         part.resize(end, refcheck=False)
-    return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
+    return parts
+
+
+def _on_gpu(given1: Input, given2: Input, metric: str | None, place: GpuArray) -> LabelOverlap:
+    """Pairs of labels where the images lie, with their pixels, or their scores by a metric.
+
+    The host learns how many there are, and no more.
+    """
+    from fastiou.runtime.gpu import working
+    from fastiou.segmentation import gpu_labels
+
+    dtypes = given1.array.dtype, given2.array.dtype
+    with working(place) as work:
+        keeps = label_form(dtypes[0])[0], label_form(dtypes[1])[0]
+        pairs = gpu_labels.count_on_gpu(work, given1, given2, keeps)
+        count = pairs.told[gpu_labels.PAIRS if metric is None else gpu_labels.KEPT]
+        work.reserve(24 * count, f"label_overlap with {count:,} pairs of labels", place)
+        columns = [
+            np.dtype(np.uint64) if dtype == np.uint64 and is_high else INT64
+            for dtype, is_high in zip(dtypes, pairs.told[gpu_labels.HIGH1 :], strict=True)
+        ]
+        kinds = *columns, INT64 if metric is None else np.dtype(np.float64)
+        results = [work.result(place, (count,), kind) for kind in kinds]
+        if count:
+            parts = [result.device for result in results]
+            if metric is None:
+                pairs.append(work, *parts)
+            else:
+                gpu_labels.scores_on_gpu(work, pairs, metric, *parts)
+            gpu_labels.sort_on_gpu(work, *parts)
+        return LabelOverlap(*(result.handed() for result in results))
 
 
 def label_areas(labels: Array, counts: Array) -> tuple[Array, Array, Array]:
@@ -219,9 +275,11 @@ def label_areas(labels: Array, counts: Array) -> tuple[Array, Array, Array]:
 # ---- images ------------------------------------------------------------------------------------
 
 
-def label_images(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Input, Input]:
-    """Two arguments that must be label images of one shape, checked."""
-    given1, given2 = label_image(name1, value1), label_image(name2, value2)
+def label_images(
+    name1: str, value1: Any, name2: str, value2: Any, *, stay: bool = False
+) -> tuple[Input, Input]:
+    """Two arguments that must be label images of one shape, checked; with `stay` where they lie."""
+    given1, given2 = label_image(name1, value1, stay=stay), label_image(name2, value2, stay=stay)
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     return given1, given2

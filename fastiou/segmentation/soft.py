@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastiou.arrays import backends
 from fastiou.arrays.checks import axis_numbers, check_one_shape, finite_number
 from fastiou.arrays.inputs import (
     Input,
@@ -14,10 +15,12 @@ from fastiou.arrays.inputs import (
     flat_elements,
     hand_back,
     mask_batch,
+    on_host,
     value_array,
 )
 from fastiou.runtime import chunks, steps, threads
-from fastiou.segmentation.soft_kernels import BLOCK, STRIP, sums
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.segmentation.soft_kernels import BLOCK, STRIP, Plan, plan_of, sums
 from fastiou.typing import Array
 
 __all__ = ["soft_iou", "thresholded_iou"]
@@ -67,17 +70,37 @@ def soft_iou(inputs: Any, targets: Any, *, smooth: float = 1e-6, axis: Any = Non
     >>> fastiou.soft_iou([[1, 0], [0, 0]], [[1, 1], [0, 0]], smooth=0, axis=1)
     array([0.5, 0. ])
     """
-    given1, given2 = value_array("inputs", inputs), value_array("targets", targets)
+    given1, given2 = (
+        value_array(name, value, stay=True)
+        for name, value in (("inputs", inputs), ("targets", targets))
+    )
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     smooth = finite_number("smooth", smooth, lowest=0)
-    axes = axis_numbers("axis", axis, given1.array.ndim)
-    intersection, total = _value_sums(given1.array, given2.array, axes)
-    with np.errstate(all="ignore"):
-        score = _quotient(intersection + smooth, total - intersection + smooth)
-    if axis is None and given1.wrap is None and given2.wrap is None:
-        return np.float64(score)
-    return hand_back(np.asarray(score), given1, given2)
+    shape = tuple(given1.array.shape)
+    axes = axis_numbers("axis", axis, len(shape))
+    plan = plan_of(shape, axes)
+    combination = _combination(given1.array, given2.array)
+    kept = tuple(length for number, length in enumerate(shape) if number not in axes)
+
+    def on_gpu(place: GpuArray) -> Any:
+        from fastiou.runtime.gpu import working
+        from fastiou.segmentation import gpu_soft
+
+        with working(place) as work:
+            found = gpu_soft.sums_on_gpu(work, given1, given2, plan, combination)
+            return gpu_soft.scores_on_gpu(work, place, found, smooth, kept)
+
+    def on_cpu() -> Any:
+        arrays = on_host(given1).array, on_host(given2).array
+        intersection, total = _sums(*arrays, plan, combination)
+        with np.errstate(all="ignore"):
+            score = _quotient(intersection + smooth, total - intersection + smooth).reshape(kept)
+        if axis is None and given1.wrap is None and given2.wrap is None:
+            return np.float64(score)
+        return hand_back(np.asarray(score), given1, given2)
+
+    return backends.compute_in_place((given1, given2), on_gpu, on_cpu)
 
 
 def _quotient(numerator: Array, denominator: Array) -> Array:
@@ -86,33 +109,36 @@ def _quotient(numerator: Array, denominator: Array) -> Array:
         return np.where(denominator == 0, 0.0, numerator / denominator)
 
 
-def _value_sums(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
-    """Sums over sorted axes: of x·y at 0 of the first axis of the result, of x + y at 1."""
-    few_bits = all(array.dtype.kind in "biu" and array.itemsize <= 2 for array in (x, y))
-    combination = "integers" if few_bits else "values"
-    # The kernels sum over the last of these axes, and over those that lie directly before it. The
-    # axes behind become `columns`. NumPy sums over the axes that are left.
-    last = axes[-1] + 1 if axes else 0
-    first = last
-    while first - 1 in axes:
-        first -= 1
-    outer, behind = x.shape[:first], x.shape[last:]
-    elements, columns = math.prod(x.shape[first:last]), math.prod(behind)
-    shape = (math.prod(outer), elements, columns)
-    partial = _partial_sums(x, y, shape, combination)
-    found: Array = partial.sum(2, np.float64).reshape(2, *outer, *behind)
-    rest = tuple(axis + 1 for axis in axes if axis < first)
+def _combination(x: Any, y: Any) -> str:
+    """How elements are combined: as integers where their products fit int64."""
+    few_bits = all(array.dtype.kind in "biu" and array.dtype.itemsize <= 2 for array in (x, y))
+    return "integers" if few_bits else "values"
+
+
+def _sums(x: Array, y: Array, plan: Plan, combination: str) -> Array:
+    """Sums of one number of a combination, and of the other: (2, sum)."""
+    dtype = np.int64 if combination == "bits" else np.float64
+    if not x.size:
+        return np.zeros((2, plan.sums), dtype)
+    found: Any = _partial_sums(x, y, plan, combination).astype(dtype, copy=False)
     with np.errstate(all="ignore"):
-        return found.sum(rest) if rest else found
+        for length, after in plan.folds:  # in an order in which a GPU can add, too
+            found = found.reshape(-1, length, after)
+            while length > 1:
+                half = (length + 1) // 2
+                found[:, : length - half] += found[:, half:length]
+                length = half
+            found = found[:, 0]
+    sums_of_both: Array = found.reshape(2, plan.sums)
+    return sums_of_both
 
 
-def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: str) -> Array:
-    """Sums over the elements of (outer, element, column), in blocks: (2, outer, block, column)."""
-    outer, elements, columns = shape
+def _partial_sums(x: Array, y: Array, plan: Plan, combination: str) -> Array:
+    """What blocks of elements sum to: (2, outer, block, column)."""
+    outer, elements, columns, height, blocks, *_ = plan
     kernels = sums(combination)
     flat1, flat2 = flat_elements(x), flat_elements(y)
     if columns == 1:
-        blocks = -(-elements // BLOCK)
         partial = np.empty((2, outer, blocks, 1), kernels.dtype)
         rows1, rows2 = flat1.reshape(outer, elements), flat2.reshape(outer, elements)
         units = outer * blocks
@@ -120,10 +146,8 @@ def _partial_sums(x: Array, y: Array, shape: tuple[int, int, int], combination: 
         for first, last, work in steps.ranges(units, each):
             threads.run(kernels.rows, work, rows1, rows2, first, last, partial[..., 0])
         return partial
-    # At least 64 elements to a sum, so that the sums are few beside the elements.
-    height = max(64, BLOCK // max(columns, 1))
-    blocks = -(-elements // height)
     partial = np.zeros((2, outer, blocks, columns), kernels.dtype)
+    shape = outer, elements, columns
     units = outer * blocks * -(-columns // STRIP)
     each = VALUE_WORK * max(1, min(elements, height) * min(columns, STRIP))
     for first, last, work in steps.ranges(units, each):
@@ -179,17 +203,28 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     x, y = given1.array, given2.array
-    if np.result_type(x, y).kind == "f":
+    if np.result_type(x.dtype, y.dtype).kind == "f":
         raise TypeError(
             f"outputs and labels must have an integer type in common, got {x.dtype} and {y.dtype}"
         )
     _check_sums(given1)
     _check_sums(given2)
-    images, height, width = x.shape
-    partial = _partial_sums(x, y, (images, height * width, 1), "bits")
-    intersection, union = partial.sum((2, 3))
-    iou = _quotient(intersection + smooth, union + smooth)
-    return hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
+    plan = plan_of(tuple(x.shape), (1, 2))
+
+    def on_gpu(place: GpuArray) -> Any:
+        from fastiou.runtime.gpu import working
+        from fastiou.segmentation import gpu_soft
+
+        with working(place) as work:
+            found = gpu_soft.sums_on_gpu(work, given1, given2, plan, "bits")
+            return gpu_soft.grades_on_gpu(work, place, found, smooth)
+
+    def on_cpu() -> Any:
+        intersection, union = _sums(on_host(given1).array, on_host(given2).array, plan, "bits")
+        iou = _quotient(intersection + smooth, union + smooth)
+        return hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
+
+    return backends.compute_in_place((given1, given2), on_gpu, on_cpu)
 
 
 def _check_sums(given: Input) -> None:
@@ -205,9 +240,20 @@ def _check_sums(given: Input) -> None:
     limits = np.iinfo(masks.dtype)
     if -(2**bits) <= limits.min and limits.max < 2**bits:
         return
-    for value in map(int, chunks.extremes(masks)):
+    for value in map(int, _extremes(given)):
         if not -(2**bits) <= value < 2**bits:
             raise ValueError(
                 f"{given.name} must hold integers from -2**{bits} to 2**{bits} - 1, so that sums "
                 f"over the {pixels:,} pixels of an image fit int64, got {value}"
             )
+
+
+def _extremes(given: Input) -> tuple[Any, Any]:
+    """The lowest and the highest number of an argument that is not empty."""
+    if isinstance(given.array, np.ndarray):
+        return chunks.extremes(given.array)
+    from fastiou.runtime.gpu import working
+    from fastiou.segmentation.gpu_soft import extremes_on_gpu
+
+    with working(given.gpu) as work:
+        return extremes_on_gpu(work, given.array)

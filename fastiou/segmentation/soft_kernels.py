@@ -9,6 +9,7 @@ so the bits are the same for any number of threads.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,11 +17,21 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
+from fastiou.metrics import product
 from fastiou.runtime.kernel import Kernel, named
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
 from fastiou.typing import Array
 
-__all__ = ["BLOCK", "STRIP", "SumKernels", "sums"]
+__all__ = [
+    "BLOCK",
+    "COMBINATIONS",
+    "LANES",
+    "STRIP",
+    "Plan",
+    "SumKernels",
+    "plan_of",
+    "sums",
+]
 
 
 #: Elements that one thread sums at a time.
@@ -36,7 +47,7 @@ STRIP = 256
 @register_jitable
 def _product_and_sum(x: Any, y: Any) -> Any:
     x, y = np.float64(x), np.float64(y)
-    return x * y, x + y
+    return product(x, y), x + y
 
 
 @register_jitable
@@ -66,6 +77,47 @@ COMBINATIONS = {
     "integers": Combination(_whole_product_and_sum, np.int64),
     "bits": Combination(_and_and_or, np.int64),
 }
+
+
+class Plan(NamedTuple):
+    """In which order an array (outer, element, column) is summed over its elements."""
+
+    outer: int
+    elements: int
+    columns: int
+    #: Elements of a block, and blocks.
+    height: int
+    blocks: int
+    #: What blocks sum to is added by halves over the middle of three axes: its length, and the
+    #: length of the last. First over the blocks, then over more axes.
+    folds: tuple[tuple[int, int], ...]
+    #: How many sums there are in the end.
+    sums: int
+
+
+def plan_of(shape: tuple[int, ...], axes: tuple[int, ...]) -> Plan:
+    """How to sum over sorted axes of an array.
+
+    The kernels sum over the last of these axes, and over those that lie directly before it. The
+    axes behind become columns, and the axes that are left are folded.
+    """
+    last = axes[-1] + 1 if axes else 0
+    first = last
+    while first - 1 in axes:
+        first -= 1
+    elements, columns = math.prod(shape[first:last]), math.prod(shape[last:])
+    # At least 64 elements to a sum of a column, so that the sums are few beside the elements.
+    height = BLOCK if columns == 1 else max(64, BLOCK // max(columns, 1))
+    blocks = -(-elements // height)
+    folds = [(blocks, columns)]
+    after = columns
+    for axis in reversed(range(first)):
+        if axis in axes:
+            folds.append((shape[axis], after))
+        else:
+            after *= shape[axis]
+    left = math.prod(length for axis, length in enumerate(shape) if axis not in axes)
+    return Plan(math.prod(shape[:first]), elements, columns, height, blocks, tuple(folds), left)
 
 
 class SumKernels(NamedTuple):

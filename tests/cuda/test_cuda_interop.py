@@ -16,6 +16,7 @@ from masks_for_tests import random_masks
 from numba import cuda
 
 import fastiou
+from fastiou.runtime import gpu_arrays as interop
 
 
 class Device:
@@ -80,6 +81,7 @@ def put(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "cupy":
         library.empty = lambda shape, dtype: CupyArray(cuda.device_array(shape, dtype))  # type: ignore[attr-defined]
         library.asarray = lambda array: CupyArray(cuda.to_device(array))  # type: ignore[attr-defined]
+        library.ascontiguousarray = lambda array: array  # type: ignore[attr-defined]
         library.cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=0))  # type: ignore[attr-defined]
         return library.asarray
     library.device_put = lambda array, device: JaxArray(cuda.to_device(array))  # type: ignore[attr-defined]
@@ -128,7 +130,6 @@ def test_masks(put: Any, rng: np.random.Generator) -> None:
 
 def test_functions_without_kernels_for_a_gpu(put: Any, rng: np.random.Generator) -> None:
     boxes = random_boxes(rng, 8)
-    labels = rng.integers(0, 4, (5, 6))
     on_gpu = put(boxes)
     kind = type(on_gpu)
     same(
@@ -137,8 +138,37 @@ def test_functions_without_kernels_for_a_gpu(put: Any, rng: np.random.Generator)
         kind,
     )
     same(fastiou.match(on_gpu, on_gpu).rows, fastiou.match(boxes, boxes).rows, kind)
-    found = fastiou.confusion_matrix(put(labels), put(labels), 4)
-    same(found, fastiou.confusion_matrix(labels, labels, 4), kind)
+
+
+def test_label_images_and_values(
+    put: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay where they are: nothing reads an argument into the host's memory."""
+    image, other = rng.integers(0, 4, (2, 5, 6))
+    values = rng.random((2, 5, 6))
+    pairs, scored = fastiou.label_overlap(image, other), fastiou.label_iou(image, other)
+    matrix, mean = (
+        function(image, other, 4) for function in (fastiou.confusion_matrix, fastiou.mean_iou)
+    )
+    soft = fastiou.soft_iou(values, values)
+    graded = fastiou.thresholded_iou(image[None], other[None])
+    on_gpu, also = put(image), put(other)
+    kind = type(on_gpu)
+    wide, more = put(values), (put(image[None]), put(other[None]))
+    with monkeypatch.context() as patch:
+        patch.setattr(interop, "read", lambda value: pytest.fail("copied to the host"))
+        results = [
+            *zip(fastiou.label_overlap(on_gpu, also), pairs, strict=True),
+            *zip(fastiou.label_iou(on_gpu, also), scored, strict=True),
+            (fastiou.confusion_matrix(on_gpu, also, 4), matrix),
+            (fastiou.soft_iou(wide, wide), np.asarray(soft)),
+            (fastiou.thresholded_iou(*more), graded),
+        ]
+    for found, expected in results:
+        same(found, expected, kind)
+    found_mean = fastiou.mean_iou(on_gpu, also, 4)
+    same(found_mean.per_class, mean.per_class, kind)
+    assert found_mean.mean == mean.mean
 
 
 @pytest.mark.parametrize("put", ["cupy"], indirect=True)

@@ -47,9 +47,14 @@ CLOCKS = ("clocks.sm", "clocks.max.sm", "clocks.mem", "clocks.max.mem", "power.l
 #: Population counts per clock of one multiprocessor, and bits that each counts.
 COUNTS_PER_CLOCK, COUNTED_BITS = 16, 32
 
-#: compute-sanitizer's tools, the exit code by which they tell of errors, and seconds that one may
-#: take.
-TOOLS, SANITIZER_FAILED, SANITIZER_SECONDS = ("memcheck", "racecheck"), 99, 1800
+#: compute-sanitizer's tools, and the exit code by which they tell of errors.
+TOOLS, SANITIZER_FAILED = ("memcheck", "racecheck"), 99
+
+#: Minutes that a run takes at most, about, and which part of it is over when a step ends. What a
+#: step has no time for is left out, and told: cases by their seed, rounds by their number, the rest
+#: by name. Kernels are compiled meanwhile, 1 to 4 s each, for which the checks have most.
+MINUTES = 7.5
+ENDS = {"poisoned": 0.15, "compared": 0.5, "sanitizer": 0.6, "timings": 0.93, "crossover": 0.97}
 
 #: Sides of dense results in the comparison of host arrays through either device.
 CROSSOVER_SIZES, QUICK_CROSSOVER_SIZES = (100, 300, 1_000, 3_000, 10_000), (100, 1_000)
@@ -75,6 +80,23 @@ def _extent(*, quick: bool, simulated: bool) -> Extent:
     if simulated:
         return QUICK_TINY if quick else TINY
     return QUICK if quick else FULL
+
+
+class Clock:
+    """How much time the steps of a run have left."""
+
+    def __init__(self, minutes: float) -> None:
+        self.start = time.perf_counter()
+        self._seconds = 60 * minutes
+
+    def left(self, step: str) -> float:
+        """Seconds until a step should end."""
+        return self.start + ENDS[step] * self._seconds - time.perf_counter()
+
+    def share(self, step: str, parts: int) -> gpu_checks.IsOver:
+        """Whether the time is up for the next of so many parts of a step that are left."""
+        end = time.perf_counter() + self.left(step) / parts
+        return lambda: time.perf_counter() >= end
 
 
 # ---- what was found, on disk after each step ---------------------------------------------------
@@ -185,7 +207,9 @@ def _facts(*, quick: bool, simulated: bool) -> Record:
 # ---- checks ------------------------------------------------------------------------------------
 
 
-def _check(findings: Findings, parts: list[str], extent: Extent, kinds: list[Any]) -> None:
+def _check(
+    findings: Findings, parts: list[str], extent: Extent, kinds: list[Any], clock: Clock
+) -> None:
     """Results over garbage, and results against the CPU's."""
     seeds = range(extent.seeds)
     with_out = [part for part in parts if part in ("box_iou", "mask_iou")]
@@ -195,9 +219,12 @@ def _check(findings: Findings, parts: list[str], extent: Extent, kinds: list[Any
     ]
     for key, check, chosen in jobs:
         findings.set(key, [])
-        for part in chosen:
+        for number, part in enumerate(chosen):
             print(f"{key}: {part}, seeds 0 to {extent.seeds - 1}", flush=True)
-            record = check(part, seeds, extent.most, kinds, extent.every)
+            is_over = clock.share(key, len(chosen) - number)
+            record = check(part, seeds, extent.most, kinds, extent.every, is_over)
+            if record["stopped_at"] is not None:
+                print(f"  the time was up at seed {record['stopped_at']}", flush=True)
             findings.add(key, [record])
             findings.fail(record["failures"])
             if (more := record["failed"] - len(record["failures"])) > 0:
@@ -217,10 +244,10 @@ def _sanitizer() -> str | None:
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
 
 
-def _sanitize(parts: list[str]) -> Iterator[tuple[str, Record]]:
+def _sanitize(parts: list[str], clock: Clock) -> Iterator[tuple[str, Record]]:
     """Small checks in a process of their own, under each tool."""
     program = _sanitizer()
-    for tool in TOOLS:
+    for number, tool in enumerate(TOOLS):
         if program is None:
             yield tool, {"state": "not found"}
             continue
@@ -228,13 +255,14 @@ def _sanitize(parts: list[str]) -> Iterator[tuple[str, Record]]:
             program, "--tool", tool, "--error-exitcode", str(SANITIZER_FAILED), sys.executable,
             "-m", "bench.gpu", "--sanitize-target", *parts,
         ]  # fmt: skip
+        seconds = max(0.0, clock.left("sanitizer") / (len(TOOLS) - number))
         try:
             finished = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=SANITIZER_SECONDS,
+                command, capture_output=True, text=True, check=False, timeout=seconds,
                 cwd=Path(__file__).parents[1],
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            yield tool, {"state": f"not done after {SANITIZER_SECONDS} s"}
+            yield tool, {"state": f"not done after {seconds:.0f} s"}
             continue
         output = finished.stdout + finished.stderr
         summaries = re.findall(r"=+ ((?:ERROR|RACECHECK) SUMMARY: .*)", output)
@@ -290,34 +318,44 @@ def _rates(findings: Findings) -> None:
     findings.set("rates", rates)
 
 
-def _time(findings: Findings, parts: list[str], *, quick: bool) -> None:
+def _time(findings: Findings, parts: list[str], clock: Clock, *, quick: bool) -> None:
     rounds = gpu_timing.QUICK_ROUNDS if quick else gpu_timing.ROUNDS
     findings.set("timings", [])
     findings.set("left_out", {})
-    for name, workload in gpu_timing.WORKLOADS.items():
-        if workload.part not in parts:
-            continue
-        for size in workload.quick_sizes if quick else workload.sizes:
-            print(f"timing: {name} {size:,}", flush=True)
+    asked = [
+        (name, size)
+        for name, workload in gpu_timing.WORKLOADS.items()
+        if workload.part in parts
+        for size in (workload.quick_sizes if quick else workload.sizes)
+    ]
+    for number, (name, size) in enumerate(asked):
+        print(f"timing: {name} {size:,}", flush=True)
+        label = f"{name}, {size}"
+        left_out: dict[str, str] = {}
+        is_over = clock.share("timings", len(asked) - number)
+        if is_over():
+            left_out = {"all": "no time was left"}
+        else:
             gpu_timing.free_memory()
             with _recorded(findings, f"{name}, size {size:,}"):
-                records, left_out, failures = gpu_timing.measured(name, size, rounds)
+                records, left_out, failures = gpu_timing.measured(name, size, rounds, is_over)
                 findings.add("timings", records)
-                for contender, reason in left_out.items():
-                    print(f"  left out: {contender}: {reason}", flush=True)
-                label = f"{name}, {size}"
-                findings.set("left_out", {**findings.all["left_out"], label: left_out})
                 findings.fail(failures)
-            findings.set("targets", targets(findings.all))
+        for contender, reason in left_out.items():
+            print(f"  left out: {contender}: {reason}", flush=True)
+        findings.set("left_out", {**findings.all["left_out"], label: left_out})
+        findings.set("targets", targets(findings.all))
 
 
-def _cross(findings: Findings, *, quick: bool) -> None:
+def _cross(findings: Findings, clock: Clock, *, quick: bool) -> None:
     print("crossover: host arrays through either device", flush=True)
     rounds = gpu_timing.QUICK_ROUNDS if quick else gpu_timing.ROUNDS
     rows: list[Record] = []
     for row in gpu_timing.crossover(QUICK_CROSSOVER_SIZES if quick else CROSSOVER_SIZES, rounds):
         rows.append(row)
         findings.set("crossover", {"rows": rows, "gain_from": gpu_timing.first_gain(rows)})
+        if clock.left("crossover") < 0:  # the largest sizes, which come last, are the slowest
+            break
 
 
 # ---- targets -----------------------------------------------------------------------------------
@@ -379,11 +417,11 @@ def _share(rate: str, contender: str) -> Callable[[dict[str, Record], Record], f
     return measure
 
 
-_LARGE, _NOISE = 10_000, 2_000
+_LARGE, _NOISE, _MANY = 10_000, 2_000, 1_000_000
 
 TARGETS = [
     Target("10,000 × 10,000 float32 boxes, kernel", "dense", _LARGE, _of_fill,
-           "of the fastest fill's rate", 0.9),
+           "of the fastest fill's rate", 0.85),
     Target("30,000 × 30,000 float32 boxes, kernel", "dense", 30_000, _of_fill,
            "of the fastest fill's rate", 0.9),
     Target("10,000 × 10,000 float64 boxes, kernel", "dense-float64", _LARGE, _of_fill,
@@ -395,8 +433,10 @@ TARGETS = [
            _over_torchvision("fastiou"), "× as fast as torchvision"),
     Target("full-frame masks by population counts, kernel", "mask-noise", _NOISE,
            _share("popcount_bit_ands", "fastiou, kernels"), "of the bound", 0.8),
+    Target("pairs of 1,000,000 and 1,000,000 boxes, whole call", "pairs", _MANY,
+           _times("fastiou, CPU", "fastiou"), "× as fast as the CPU", 20),
     Target("NMS of 100,000 boxes, whole call", "nms", 100_000, _times("torchvision", "fastiou"),
-           "× as fast as torchvision"),
+           "× as fast as torchvision", 5),
     Target("400 × 400 cropped masks, whole call", "mask-blobs", 400,
            _times("torch float32 matmul", "fastiou"), "× as fast as float32 matmul"),
 ]  # fmt: skip
@@ -430,6 +470,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__.split("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="few and small sets, few rounds")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="what it takes at most, about (%(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="default: bench/results/gpu-DATE.json")
     parser.add_argument("--sanitize-target", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -450,10 +493,11 @@ def main(arguments: list[str] | None = None) -> int:
     simulated = interop.is_simulated()
     if options.sanitize_target:
         findings = Findings(None)
-        host = [place for place in gpu_checks.places() if place.name == "host"]
-        _check(findings, options.parts, _extent(quick=True, simulated=simulated), host)
+        host = [place for place in gpu_checks.places() if place.name in ("host", "numba")]
+        hours = Clock(60 * 24)  # whoever called waits for as long as it may take
+        _check(findings, options.parts, _extent(quick=True, simulated=simulated), host, hours)
         return int("failures" in findings.all)
-    start = time.perf_counter()
+    clock = Clock(60 * 24 if simulated else options.minutes)
     facts = _facts(quick=options.quick, simulated=simulated)
     out = options.out
     if out is None and not simulated:  # whose results are nobody's
@@ -461,22 +505,22 @@ def main(arguments: list[str] | None = None) -> int:
     findings = Findings(out)
     findings.set("run", facts)
     extent = _extent(quick=options.quick, simulated=simulated)
-    _check(findings, options.parts, extent, gpu_checks.places())
+    _check(findings, options.parts, extent, gpu_checks.places(), clock)
     if simulated:
         print("in Numba's simulator: nothing is timed")
     else:
-        for tool, state in _sanitize(options.parts):
+        for tool, state in _sanitize(options.parts, clock):
             print(f"compute-sanitizer, {tool}: {state['state']}", flush=True)
             findings.set("sanitizer", {**findings.all.get("sanitizer", {}), tool: state})
             if state["state"] == "failed":
                 findings.fail([f"compute-sanitizer, {tool}: {state['summary']}"])
         with _recorded(findings, "rates"):
             _rates(findings)
-        _time(findings, options.parts, quick=options.quick)
+        _time(findings, options.parts, clock, quick=options.quick)
         if "box_iou" in options.parts:
             with _recorded(findings, "crossover"):
-                _cross(findings, quick=options.quick)
-    minutes = round((time.perf_counter() - start) / 60, 1)
+                _cross(findings, clock, quick=options.quick)
+    minutes = round((time.perf_counter() - clock.start) / 60, 1)
     findings.set("run", {**facts, "minutes": minutes})
     failures = findings.all.get("failures", [])
     print(f"{len(failures)} failures in {minutes} minutes" + (f": {out}" if out else ""))

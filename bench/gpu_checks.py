@@ -17,6 +17,7 @@ from bench.contenders import Array
 __all__ = [
     "PARTS",
     "Case",
+    "IsOver",
     "Launches",
     "cases",
     "checked",
@@ -29,8 +30,13 @@ __all__ = [
 
 Record = dict[str, Any]
 
-#: The functions that take `device`.
-PARTS = ("box_iou", "mask_iou", "pairs", "topk", "nms")
+#: The functions that take `device`, and those that compute where their arguments lie.
+WITH_DEVICE = ("box_iou", "mask_iou", "pairs", "topk", "nms")
+IN_PLACE = ("label_overlap", "label_iou", "confusion_matrix", "soft_iou", "thresholded_iou")
+PARTS = (*WITH_DEVICE, *IN_PLACE)
+
+#: Whether the time for something is up.
+IsOver = Callable[[], bool]
 
 #: What results are filled with beforehand: a NaN that no arithmetic makes, and a number that is no
 #: score. What a NaN hides, where the result is one, the number shows.
@@ -115,8 +121,8 @@ def as_arrays(result: Any) -> list[Array]:
         return [result.copy_to_host()]
     if hasattr(result, "cpu"):
         return [result.cpu().numpy()]
-    if isinstance(result, np.ndarray):
-        return [result]
+    if isinstance(result, np.ndarray | np.generic):
+        return [np.asarray(result)]
     return [array for part in result for array in as_arrays(part)]
 
 
@@ -151,7 +157,8 @@ class Case(NamedTuple):
         import fastiou
 
         given = [put(value) if isinstance(value, np.ndarray) else value for value in self.arrays]
-        return getattr(fastiou, self.part)(*given, **self.options, **more, device=device)
+        placed = {"device": device} if self.part in WITH_DEVICE else {}
+        return getattr(fastiou, self.part)(*given, **self.options, **more, **placed)
 
 
 def random_boxes(
@@ -294,9 +301,42 @@ def _relation_cases(part: str, seed: int, most: int) -> Iterator[Case]:
             yield Case(part, f"{what}, with itself", seed, (boxes1,), joined)
 
 
+def _pixel_cases(part: str, seed: int, most: int) -> Iterator[Case]:
+    """Label images, and values; few objects, and labels that hardly occur twice."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(side) for side in rng.integers(1, 3 * most, 2))
+    shape = height, width
+    for kind in (np.uint8, np.int32, np.int64):
+        if part in ("soft_iou", "thresholded_iou"):
+            for size in ((3, *shape), (5, 2, 40_000 if most > 100 else 40)):
+                values = [rng.integers(0, 2, size).astype(kind) for _ in range(2)]
+                options: dict[str, Any] = {}
+                if part == "soft_iou":
+                    values[0] = rng.random(size).astype(
+                        np.float64 if kind == np.int64 else np.float32
+                    )
+                    options = {"axis": (None, 0, (1, 2), (0, 2))[int(rng.integers(4))]}
+                what = f"{np.dtype(kind)}, {size}"
+                yield Case(part, what, seed, tuple(values), options)
+            continue
+        for most_labels in (5, 100, min(2**31, np.iinfo(kind).max)):
+            if part == "confusion_matrix":
+                most_labels = min(most_labels, 50)
+            side = max(1, height // 9)
+            few = rng.integers(0, most_labels, (9, 1 + width // 7)).astype(kind)
+            first = np.repeat(np.repeat(few, side, 0), 7, 1)
+            second = rng.integers(0, most_labels, first.shape).astype(kind)
+            options = {"num_classes": 50} if part == "confusion_matrix" else {}
+            what = f"{np.dtype(kind)}, labels up to {most_labels:,}, {first.shape}"
+            yield Case(part, what, seed, (first, second), options)
+            yield Case(part, f"{what}, runs", seed, (first, np.roll(first, 3, 1)), options)
+
+
 def cases(part: str, seed: int, most: int) -> Iterator[Case]:
     """Cases of one function, with sizes up to about `most`."""
-    if part == "box_iou":
+    if part in IN_PLACE:
+        yield from _pixel_cases(part, seed, most)
+    elif part == "box_iou":
         yield from _box_cases(seed, most)
     elif part == "mask_iou":
         yield from _mask_cases(seed, most)
@@ -316,7 +356,7 @@ def reason(error: Exception) -> str:
 def _summary(part: str) -> Record:
     return {
         "part": part, "calls": 0, "numbers": 0, "wrong": 0, "launches": 0, "failed": 0,
-        "failures": [],
+        "stopped_at": None, "failures": [],
     }  # fmt: skip
 
 
@@ -326,28 +366,52 @@ def _fail(record: Record, case: Case, place: str, why: str) -> None:
         record["failures"].append(f"seed {case.seed}, {case.part}, {case.what}, {place}: {why}")
 
 
-def checked(part: str, seeds: range, most: int, kinds: list[Place], every: int = 1) -> Record:
-    """Compare results of one function with the CPU's, bit by bit, for arrays of all kinds."""
-    record = _summary(part)
+def _tried(
+    record: Record, part: str, seeds: range, most: int, every: int, is_over: IsOver
+) -> Iterator[Case]:
+    """The cases of one function, until the time is up; the seed at which it was is noted."""
     for seed in seeds:
         for case in itertools.islice(cases(part, seed, most), None, None, every):
-            expected = as_arrays(case.run("cpu", lambda array: array))
-            for place in kinds:
-                with Launches() as launches:
-                    try:
-                        place.soil()
-                        found = as_arrays(case.run("cuda", place.put))
-                    except Exception as error:
-                        _fail(record, case, place.name, reason(error))
-                        continue
-                record["calls"] += 1
-                record["launches"] += launches.total
-                record["numbers"] += sum(array.size for array in expected)
-                pairs = zip(expected, found, strict=True)
-                wrong = sum(differing(first, second) for first, second in pairs)
-                record["wrong"] += wrong
-                if wrong:
-                    _fail(record, case, place.name, f"{wrong} numbers differ")
+            if is_over():
+                record["stopped_at"] = seed
+                return
+            yield case
+
+
+def _never() -> bool:
+    return False
+
+
+def checked(
+    part: str,
+    seeds: range,
+    most: int,
+    kinds: list[Place],
+    every: int = 1,
+    is_over: IsOver = _never,
+) -> Record:
+    """Compare results of one function with the CPU's, bit by bit, for arrays of all kinds."""
+    record = _summary(part)
+    if part in IN_PLACE:  # of arrays of the host the CPU computes
+        kinds = [place for place in kinds if place.name != "host"]
+    for case in _tried(record, part, seeds, most, every, is_over):
+        expected = as_arrays(case.run("cpu", lambda array: array))
+        for place in kinds:
+            with Launches() as launches:
+                try:
+                    place.soil()
+                    found = as_arrays(case.run("cuda", place.put))
+                except Exception as error:
+                    _fail(record, case, place.name, reason(error))
+                    continue
+            record["calls"] += 1
+            record["launches"] += launches.total
+            record["numbers"] += sum(array.size for array in expected)
+            pairs = zip(expected, found, strict=True)
+            wrong = sum(differing(first, second) for first, second in pairs)
+            record["wrong"] += wrong
+            if wrong:
+                _fail(record, case, place.name, f"{wrong} numbers differ")
     return record
 
 
@@ -359,29 +423,35 @@ def _poisons(dtype: np.dtype[Any]) -> Iterator[tuple[Any, Callable[[Array], Arra
     yield garbage, lambda array: array == garbage
 
 
-def poisoned(part: str, seeds: range, most: int, kinds: list[Place], every: int = 1) -> Record:
+def poisoned(
+    part: str,
+    seeds: range,
+    most: int,
+    kinds: list[Place],
+    every: int = 1,
+    is_over: IsOver = _never,
+) -> Record:
     """Have results computed into arrays full of garbage: all of it must be gone."""
     record = _summary(part)
-    for seed in seeds:
-        for case in itertools.islice(cases(part, seed, most), None, None, every):
-            expected = as_arrays(case.run("cpu", lambda array: array))[0]
-            for place in kinds:
-                for poison, left in _poisons(expected.dtype):
-                    with Launches() as launches:
-                        try:
-                            out = place.put(np.full(expected.shape, poison, expected.dtype))
-                            case.run("cuda", place.put, out=out)
-                            found = as_arrays(out)[0]
-                        except Exception as error:
-                            _fail(record, case, place.name, reason(error))
-                            break
-                    record["calls"] += 1
-                    record["launches"] += launches.total
-                    record["numbers"] += expected.size
-                    remaining = int(np.count_nonzero(left(found)))
-                    wrong = differing(expected, found)
-                    record["wrong"] += wrong
-                    if wrong:
-                        why = f"{wrong} numbers differ, {remaining} of them never written"
-                        _fail(record, case, place.name, why)
+    for case in _tried(record, part, seeds, most, every, is_over):
+        expected = as_arrays(case.run("cpu", lambda array: array))[0]
+        for place in kinds:
+            for poison, left in _poisons(expected.dtype):
+                with Launches() as launches:
+                    try:
+                        out = place.put(np.full(expected.shape, poison, expected.dtype))
+                        case.run("cuda", place.put, out=out)
+                        found = as_arrays(out)[0]
+                    except Exception as error:
+                        _fail(record, case, place.name, reason(error))
+                        break
+                record["calls"] += 1
+                record["launches"] += launches.total
+                record["numbers"] += expected.size
+                remaining = int(np.count_nonzero(left(found)))
+                wrong = differing(expected, found)
+                record["wrong"] += wrong
+                if wrong:
+                    why = f"{wrong} numbers differ, {remaining} of them never written"
+                    _fail(record, case, place.name, why)
     return record

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import box_peers, join_peers, mask_peers
+from bench import box_peers, join_peers, mask_peers, pixel_peers
 from bench.contenders import Call
-from bench.gpu_checks import Launches, label, reason
+from bench.gpu_checks import IN_PLACE, IsOver, Launches, label, reason
 
 __all__ = [
     "QUICK_ROUNDS",
@@ -363,7 +363,9 @@ def _fastiou(function: str, **options: Any) -> dict[str, Contender]:
         import fastiou
 
         call = functools.partial(getattr(fastiou, function), *scene.hosts, **options)
-        return of_host_call(functools.partial(call, device="cpu"))
+        if function not in IN_PLACE:
+            call = functools.partial(call, device="cpu")
+        return of_host_call(call)
 
     return {
         "fastiou, kernels": _called(function, of_kernels, "kernel", **options),
@@ -391,6 +393,41 @@ def _torch_formula(*, giou: bool = False, aligned: bool = False) -> Contender:
                 raise LeftOut("torchvision is there")
             boxes1 = boxes1[:, None]
         return of_call(lambda: box_peers.torch_scores(boxes1, boxes2, giou=giou))
+
+    return Contender("peer", set_up)
+
+
+class Pixels(Boxes):
+    """Two label images, or two arrays of values."""
+
+    def __init__(self, scene: pixel_peers.Scene) -> None:
+        self.hosts = list(scene)
+
+
+def _torch_unique() -> Contender:
+    """One number of two labels, and how often each occurs."""
+
+    def set_up(scene: Pixels) -> Sampler:
+        torch = _torch()
+        first, second = scene.tensors
+        span = int(scene.hosts[1].max()) + 1
+        return of_call(lambda: torch.unique(first.long() * span + second, return_counts=True))
+
+    return Contender("peer", set_up)
+
+
+def _torch_soft() -> Contender:
+    """The formula as it is written, in float32."""
+
+    def set_up(scene: Pixels) -> Sampler:
+        _torch()
+        inputs, targets = scene.tensors
+
+        def call() -> Any:
+            shared = (inputs * targets).sum()
+            return (shared + 1e-6) / ((inputs + targets).sum() - shared + 1e-6)
+
+        return of_call(call)
 
     return Contender("peer", set_up)
 
@@ -549,6 +586,17 @@ WORKLOADS = {
         "nms", "NMS", "boxes", Detections, (100_000,), (100_000,),
         {**_fastiou("nms", threshold=join_peers.BETWEEN), "torchvision": _torchvision_nms()},
     ),
+    "label-overlap": Workload(
+        "label_overlap", "Pairs of labels of two images full of objects of 64 × 64",
+        "pixels per side", lambda size: Pixels(pixel_peers.labels(size)), (4_096,), (1_024,),
+        {**_fastiou("label_overlap"), "torch.unique of one number": _torch_unique()},
+        ("pixels", _squared),
+    ),
+    "soft-iou": Workload(
+        "soft_iou", "Soft IoU of two arrays of float32", "numbers",
+        lambda size: Pixels(pixel_peers.values(size)), (1 << 26,), (1 << 22,),
+        {**_fastiou("soft_iou"), "torch, float32": _torch_soft()}, ("numbers", float),
+    ),
     "mask-blobs": Workload(
         "mask_iou", "Mask IoU of discs in images of 640 × 640, cropped", "masks per side",
         lambda size: MaskSets(mask_peers.blobs(size)), (400,), (400,),
@@ -565,12 +613,19 @@ WORKLOADS = {
 # ---- comparing ---------------------------------------------------------------------------------
 
 
-def interleaved(samplers: dict[str, Sampler], rounds: int) -> dict[str, list[float]]:
-    """Samples of all, in turn and in random order, so that a slower spell falls on all alike."""
+def interleaved(
+    samplers: dict[str, Sampler], rounds: int, is_over: IsOver = lambda: False
+) -> dict[str, list[float]]:
+    """Samples of all, in turn and in random order, so that a slower spell falls on all alike.
+
+    There are fewer rounds, but no fewer than `FEW_ROUNDS`, where the time is up before.
+    """
     samples: dict[str, list[float]] = {name: [] for name in samplers}
     order = list(samplers)
     shuffle = random.Random(0).shuffle
     for this in range(rounds):
+        if this >= FEW_ROUNDS and is_over():
+            break
         shuffle(order)
         for name in order:
             if this < FEW_ROUNDS or samples[name][0] <= LONG_SECONDS:
@@ -636,7 +691,9 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def measured(name: str, size: int, rounds: int) -> tuple[list[Record], dict[str, str], list[str]]:
+def measured(
+    name: str, size: int, rounds: int, is_over: IsOver = lambda: False
+) -> tuple[list[Record], dict[str, str], list[str]]:
     """Records of one comparison, what is left out and why, and what went wrong."""
     workload = WORKLOADS[name]
     scene = workload.make(size)
@@ -651,7 +708,7 @@ def measured(name: str, size: int, rounds: int) -> tuple[list[Record], dict[str,
             if wrong:
                 failures.append(f"{name}, size {size:,}, {contender}: {why}")
     records = []
-    for contender, samples in interleaved(samplers, rounds).items():
+    for contender, samples in interleaved(samplers, rounds, is_over).items():
         kind = workload.contenders[contender].kind
         record = record_of(name, size, contender, kind, samples)
         kernels = getattr(samplers[contender], "kernels", None)

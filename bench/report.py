@@ -583,7 +583,9 @@ def _gpu_check_lines(gpu: Record) -> Iterator[str]:
     for key, words in (("poisoned", "into garbage"), ("compared", "against the CPU, by bits")):
         for row in gpu.get(key, []):
             counts = (f"{row[name]:,}" for name in ("calls", "numbers", "wrong", "failed"))
-            yield f"| `{row['part']}`, {words} | " + " | ".join(counts) + " |"
+            seed = row.get("stopped_at")
+            until = "" if seed is None else f", until the time was up at seed {seed}"
+            yield f"| `{row['part']}`, {words}{until} | " + " | ".join(counts) + " |"
     for tool, state in gpu.get("sanitizer", {}).items():
         yield f"| compute-sanitizer, {tool}: {state['state']} | | | | |"
     if gpu.get("failures"):

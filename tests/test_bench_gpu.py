@@ -70,7 +70,7 @@ def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
 
 def test_a_sanitizer_that_is_not_there_is_recorded(monkeypatch):
     monkeypatch.setattr(gpu, "_sanitizer", lambda: None)
-    assert dict(gpu._sanitize(["box_iou"])) == {
+    assert dict(gpu._sanitize(["box_iou"], gpu.Clock(60))) == {
         "memcheck": {"state": "not found"},
         "racecheck": {"state": "not found"},
     }
@@ -91,11 +91,77 @@ def test_a_sanitizer_is_given_the_command_and_read(tmp_path, monkeypatch, code, 
     monkeypatch.setattr(
         subprocess, "run", lambda command, **rest: called.append(command) or run(command, **rest)
     )
-    for _, found in gpu._sanitize(["box_iou"]):
+    for _, found in gpu._sanitize(["box_iou"], gpu.Clock(60)):
         expected = {"state": state, "code": code, "summary": "ERROR SUMMARY: some errors"}
         assert found == expected
     assert [command[2] for command in called] == list(gpu.TOOLS)
     assert called[0][-4:] == ["-m", "bench.gpu", "--sanitize-target", "box_iou"]
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(gpu.time, "perf_counter", lambda: self.now)
+
+
+def test_steps_share_the_time(monkeypatch):
+    hands = Hands(monkeypatch)
+    clock = gpu.Clock(10)
+    assert clock.left("compared") == 300
+    first = clock.share("compared", 3)
+    hands.now += 99
+    assert not first()
+    hands.now += 1
+    assert first()
+    second = clock.share("compared", 2)  # what the first left over, and its own
+    hands.now += 99
+    assert not second()
+    hands.now += 200
+    assert second()
+    assert clock.share("compared", 1)()
+    assert max(gpu.ENDS.values()) * gpu.MINUTES < 8
+
+
+def test_checks_stop_when_the_time_is_up(monkeypatch):
+    pytest.importorskip("numba_cuda")
+    Stub(monkeypatch, lambda result: None)
+    calls = []
+
+    def is_over():
+        calls.append(0)
+        return len(calls) > 7
+
+    record = gpu_checks.checked("box_iou", range(4), 5, HOST, 1, is_over)
+    assert record["calls"] == 7
+    assert record["stopped_at"] == 0
+
+
+def test_rounds_stop_when_the_time_is_up():
+    samples = gpu_timing.interleaved({"one": lambda: 0.5}, 7, lambda: True)
+    assert samples == {"one": [0.5] * gpu_timing.FEW_ROUNDS}
+
+
+def test_what_there_was_no_time_for_is_named(monkeypatch, capsys):
+    hands = Hands(monkeypatch)
+    monkeypatch.setattr(gpu_timing, "free_memory", lambda: None)
+
+    def measured(name, size, rounds, is_over):
+        hands.now += 250
+        return [], {"torchvision": "it is not installed"}, []
+
+    monkeypatch.setattr(gpu_timing, "measured", measured)
+    findings = gpu.Findings(None)
+    gpu._time(findings, ["box_iou"], gpu.Clock(10), quick=False)
+    reasons = [list(row.values()) for row in findings.all["left_out"].values()]
+    assert reasons[:3] == [["it is not installed"]] * 3
+    assert reasons[3:] == [["no time was left"]] * (len(reasons) - 3)
+    assert len(reasons) > 4
+    assert "left out: all: no time was left" in capsys.readouterr().out
 
 
 # ---- the table ---------------------------------------------------------------------------------
@@ -392,7 +458,7 @@ def made_up(**more):
         "poisoned": [],
         "compared": [
             {"part": "box_iou", "calls": 1234, "numbers": 5, "wrong": 0, "launches": 9,
-             "failed": 0, "failures": []}
+             "failed": 0, "stopped_at": 3, "failures": []}
         ],
         "sanitizer": {"memcheck": {"state": "not found"}},
         "rates": {"popcount_bit_ands": work * 0.625},
@@ -428,9 +494,10 @@ def test_targets_are_measured_in_the_same_rounds():
 def test_the_page_shows_what_was_found():
     text = "\n".join(report.gpu_lines(made_up()))
     assert "2000-01-01, a made-up GPU, compute capability 9.0, driver 0 (CUDA 13.0)" in text
-    assert "| `box_iou`, against the CPU, by bits | 1,234 | 5 | 0 | 0 |" in text
+    compared = "| `box_iou`, against the CPU, by bits, until the time was up at seed 3 |"
+    assert f"{compared} 1,234 | 5 | 0 | 0 |" in text
     assert "compute-sanitizer, memcheck: not found" in text
-    assert "| ≥ 0.9 of the fastest fill's rate | 0.8 of the fastest fill's rate | **no** |" in text
+    assert "| ≥ 0.85 of the fastest fill's rate | 0.8 of the fastest fill's rate | **no** |" in text
     assert "| ≥ 15 × as fast as torchvision | 16 × as fast as torchvision | yes |" in text
     assert "| not measured | |" in text
     assert "### Dense IoU, float32: 10,000 boxes per side" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ __all__ = ["DenseResult"]
 
 #: Scores of a part in which a result of another memory layout is computed.
 PART_SCORES = 1 << 20
+
+#: Bytes that a member of a set takes on a GPU: up to 16 numbers of float64, of bounds and of its
+#: own. Words of masks are not reckoned.
+MEMBER_BYTES = 128
 
 
 class DenseResult(NamedTuple):
@@ -51,7 +56,14 @@ class DenseResult(NamedTuple):
             )
 
         def on_gpu(place: GpuArray | None) -> Any:
-            from fastiou.runtime.gpu import fill_device, fill_host, memory_errors
+            from fastiou.runtime.gpu import fill_device, fill_host, memory_errors, working
+
+            makes = out is None and place is not None and place.empty is not None
+            result = math.prod(self.shape) * self.dtype.itemsize if makes else 0
+            where = place if output is None else place or output.gpu
+            with working(where) as work:
+                members = sum(math.prod(given.batches) * given.size for given in self.inputs)
+                work.reserve(result + MEMBER_BYTES * members, self.what, where)
 
             if output is not None:
                 fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu)

@@ -507,6 +507,9 @@ def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
     limits = _limits(found, task.threshold)
     enough = count if task.enough is None or task.group_count > 1 else task.enough
     with working(gpu) as work:
+        # Of a member: its turn, whether it is kept, from where on it asks, and whether it does.
+        size = found.nbytes + queue.nbytes + 12 * count
+        work.reserve(size, f"suppression among {count:,} members")
         kept = suppress(work, found, queue, limits, _work(found), enough)
     result[found.set1[2][:count]] = kept
     return result

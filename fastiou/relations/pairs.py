@@ -356,6 +356,10 @@ def _pairs_on_gpu(
 
     offsets = np.zeros(sizes[0] + 1, np.int64)
     with working(place) as work:
+        # Of a row: candidates, a position among those served alike, pairs, where these begin, and
+        # where the next one goes.
+        what = f"the search of {sizes[0]:,} and {sizes[1]:,} members"
+        work.reserve(found.nbytes + 28 * sizes[0], what)
         on_gpu = GpuSearch(work, found)
 
         def told(before: int) -> Callable[[int], None] | None:
@@ -367,6 +371,8 @@ def _pairs_on_gpu(
         counter = PairCounter(found, memory.free if empty is None else work.free)
         np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0), counter), out=offsets[1:])
         count = int(offsets[-1])
+        own = None if empty is None else place
+        work.reserve(count * (16 + found.dtype.itemsize), f"the list of {count:,} pairs", own)
         if empty is not None:
             integer = np.dtype(np.int64)
             rows, cols, values = (empty((count,), kind) for kind in (integer, integer, found.dtype))

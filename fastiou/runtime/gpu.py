@@ -201,9 +201,11 @@ def fill_host(
     if not target.size:
         return
     with working(place) as work:
-        for some_batches, some_rows in blocks_of(
-            batches, rows, columns * target.itemsize, BLOCK_BYTES
-        ):
+        free, row_bytes = work.free(), columns * target.itemsize
+        # Half of what is free: the other is for the sets, and for the block before, if it is kept.
+        most = BLOCK_BYTES if free is None else min(BLOCK_BYTES, free // 2)
+        work.reserve(row_bytes, f"a row of {columns:,} scores")
+        for some_batches, some_rows in blocks_of(batches, rows, row_bytes, most):
             part = target[some_batches, some_rows]
             scores = work.empty(part.shape, target.dtype)
             fill(work, scores, some_batches, some_rows.start)

@@ -75,6 +75,17 @@ class Search(NamedTuple):
         """
         return self.set1, self.set2, tuple(self.grid), self.share1, self.share2
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that kernels read: what the search takes on a GPU."""
+        arrays = {
+            id(part): part.nbytes
+            for parts in (self.set1, self.set2, self.grid)
+            for part in parts
+            if isinstance(part, np.ndarray)
+        }
+        return sum(arrays.values())
+
 
 def search(
     set1: Input,

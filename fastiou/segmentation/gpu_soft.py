@@ -14,6 +14,7 @@ import numpy as np
 from numba import cuda
 
 from fastiou.arrays.inputs import Input, flat_elements
+from fastiou.metrics import product
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
@@ -179,7 +180,7 @@ def _grade(sums: Any, smooth: float, grades: Any) -> None:
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     if i < grades.shape[0]:
         iou = _quotient(sums[i] + smooth, sums[grades.shape[0] + i] + smooth)
-        grades[i] = math.ceil(min(max(20 * (iou - 0.5), 0.0), 10.0)) / 10.0
+        grades[i] = math.ceil(min(max(product(20.0, iou - 0.5), 0.0), 10.0)) / 10.0
 
 
 #: `(sums, smooth, grades)`

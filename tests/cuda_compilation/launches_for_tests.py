@@ -35,6 +35,10 @@ class HostArray:
         self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
 
     @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
     def _numba_type_(self) -> Any:
         return types.Array(typeof(self.array).dtype, self.array.ndim, "C")
 
@@ -75,6 +79,9 @@ class HostWork(device.Work):
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         return HostArray(np.full(shape, 40, dtype))
+
+    def free(self) -> None:
+        pass
 
     def wait(self) -> None:
         pass

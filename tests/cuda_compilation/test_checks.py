@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 from compiled_for_tests import (
     CAPABILITIES,
     Compiled,
+    assert_columns_are_loaded_wide,
     assert_counts_bits,
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
+    assert_sees_other_blocks,
     assert_short_loop,
     assert_single_precision,
     assert_stays_in_registers,
@@ -24,7 +28,16 @@ from compiled_for_tests import (
 from launches_for_tests import launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
-from test_compilation import boxes_by, of_aligned, of_dense, of_finish, of_scalar
+from test_compilation import (
+    assert_area_is_single,
+    assert_products_are_rounded,
+    assert_terms_are_rounded,
+    boxes_by,
+    of_aligned,
+    of_dense,
+    of_finish,
+    of_scalar,
+)
 
 import fastiou
 from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient, store4
@@ -32,6 +45,7 @@ from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient,
 ROW = types.Array(float32, 1, "C")
 DOUBLES = types.Array(float64, 1, "C")
 WORDS = types.Array(uint64, 1, "C")
+COUNTS = types.Array(int64, 1, "C")
 
 
 def of(function: Any, signature: Any, capability: Any = (9, 0), **options: Any) -> Compiled:
@@ -185,7 +199,7 @@ def test_bits_are_counted_by_an_instruction() -> None:
         i = cuda.grid(1)
         out[i] = count_ones(a[i] & b[i])
 
-    code = of(count, (WORDS, WORDS, types.Array(int64, 1, "C")))
+    code = of(count, (WORDS, WORDS, COUNTS))
     assert_counts_bits(code)
     with pytest.raises(AssertionError, match="POPC or LOP3 is not among"):
         assert_counts_bits(code._replace(sass=code.sass[:1]))
@@ -198,6 +212,73 @@ def test_names_of_registers_are_not_words() -> None:
     code = of(good, (ROW, ROW, ROW))
     code.ptx.extend(ptx_statements(text))
     assert_single_precision(code)
+
+
+# ---- more kernels that are broken on purpose ---------------------------------------------------
+
+
+def doubled_by_an_index(a: Any, out: Any) -> None:
+    """An index is int64, and float32 times int64 is float64."""
+    i = cuda.grid(1)
+    out[i] = a[i] * i
+
+
+def one_wide_load(a: Any, b: Any, out: Any) -> None:
+    """The first of four columns is loaded by 16 bytes, the others are not."""
+    i = 4 * cuda.grid(1)
+    x = load4(a, i)
+    y, z, w = b[i], b[i + 1], b[i + 2]
+    store4(out, i, x[0] + y, x[1] + z, x[2] + w, x[3])
+
+
+def bits_in_a_loop(a: Any, b: Any, out: Any) -> None:
+    """One bit after the other; of `word &= word - 1` the compiler makes the instruction."""
+    i = cuda.grid(1)
+    word, count = a[i] & b[i], int64(0)
+    for bit in range(64):
+        count += int64((word >> uint64(bit)) & uint64(1))
+    out[i] = count
+
+
+def stale(a: Any, out: Any) -> None:
+    """Waits for what another block stores, which a cache may hide."""
+    while a[0] == 0:
+        pass
+    out[cuda.grid(1)] = a[1]
+
+
+def free_products(a: Any, b: Any, out: Any) -> None:
+    """A cross product whose terms may be fused."""
+    i = cuda.grid(1)
+    out[i] = a[i] * b[i + 1] - a[i + 1] * b[i]
+
+
+def double_area(a: Any, b: Any, out: Any) -> None:
+    i = cuda.grid(1)
+    out[i] = float32(product(float64(a[i]), float64(b[i])) / float64(a[i + 1]))
+
+
+@pytest.mark.parametrize(
+    ("function", "signature", "check", "message"),
+    [
+        (spilling, (ROW, ROW), functools.partial(assert_stays_in_registers, registers=24),
+         r"^\d\d registers"),
+        (doubled_by_an_index, (ROW, ROW), assert_single_precision, "float64 in PTX"),
+        (one_wide_load, (ROW, ROW, ROW), assert_columns_are_loaded_wide, "1 loads of 16 bytes"),
+        (bits_in_a_loop, (WORDS, WORDS, COUNTS), assert_counts_bits, "nothing counts bits"),
+        (stale, (types.Array(types.int32, 1, "C"),) * 2, assert_sees_other_blocks, "ld.global"),
+        (free_products, (DOUBLES,) * 3, assert_products_are_rounded, "0 products of float64"),
+        (free_products, (DOUBLES,) * 3, assert_terms_are_rounded, "0 products of float64"),
+        (double_area, (ROW, ROW, ROW), assert_area_is_single, r"float64 in PTX: .*div.rn.f64"),
+    ],
+    ids=["registers", "index", "columns", "bits", "stale", "products", "terms", "area"],
+)  # fmt: skip
+def test_what_is_broken_is_found(
+    function: Any, signature: Any, check: Callable[[Compiled], None], message: str
+) -> None:
+    """Beside what the tests above break: spills, stacks, divisions, literals, access."""
+    with pytest.raises(AssertionError, match=message):
+        check(of(function, signature))
 
 
 # ---- the table's types -------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -25,19 +28,25 @@ from compiled_for_tests import (
     assert_wide_access,
     compiled,
 )
-from launches_for_tests import launches_of
+from launches_for_tests import HostArray, HostWork, Launch, launches_of
 from numba import types
 from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
+from fastiou.arrays.inputs import Input
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
+from fastiou.cuda.pairs import NAME_ROWS
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
+from fastiou.geometries.intervals import GEOMETRY as INTERVAL
 from fastiou.geometries.masks.gpu_packing import FIND_FRACTION, PACK
 from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
+from fastiou.geometries.table import ROWS
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
+from fastiou.segmentation import gpu_labels, gpu_soft
+from fastiou.segmentation.soft_kernels import plan_of
 
 Check = Callable[[Compiled], None]
 
@@ -88,6 +97,10 @@ def yawed_by(metric: str) -> DenseKernels:
     return dense_kernels(YAWED_BOX, METRICS[metric])
 
 
+def intervals_by(metric: str) -> DenseKernels:
+    return dense_kernels(INTERVAL, METRICS[metric])
+
+
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
     sets = (table_of(corner or number), table_of(number)) * 2
     return *sets, row_of(boolean), int64, row_of(number)
@@ -104,6 +117,9 @@ def of_finish(number: Any) -> tuple[Any, ...]:
 
 
 # ---- the table ---------------------------------------------------------------------------------
+
+#: GPUs of which some rows ask on demand alone: what differs between them is in other rows.
+OTHERS = (CAPABILITIES[0], CAPABILITIES[2])
 
 #: Registers with which an SM, which has 65,536, keeps 6 to 1 blocks of 256 threads.
 SIX_BLOCKS, FOUR_BLOCKS, THREE_BLOCKS, TWO_BLOCKS, ONE_BLOCK = 40, 64, 80, 128, 255
@@ -167,6 +183,8 @@ class Row(NamedTuple):
     registers: int
     checks: tuple[Check, ...] = ()
     capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
+    #: Those of which it is asked on demand alone.
+    on_demand: tuple[tuple[int, int], ...] = ()
 
 
 #: Every kernel with everything it is compiled for.
@@ -231,6 +249,21 @@ TABLE = [
             Row(f"scalar-{name}-f64", made.scalar, of_scalar(float64), ONE_BLOCK, DOUBLE),
         )
     ),
+    *(
+        row
+        for metric in ("iou", "giou")
+        for made in [intervals_by(metric)]
+        for name in [f"interval-{metric}"]
+        for row in (
+            Row(f"scalar-{name}", made.scalar, of_scalar(float32), TWO_BLOCKS, SINGLE,
+                on_demand=OTHERS),
+            Row(f"aligned-{name}", made.aligned, of_aligned(float32), SIX_BLOCKS, SINGLE,
+                on_demand=OTHERS),
+            Row(f"aligned-{name}-f64", made.aligned, of_aligned(float64), FOUR_BLOCKS, DOUBLE,
+                on_demand=OTHERS),
+        )
+    ),
+    Row("name-rows", NAME_ROWS, (row_of(int64),) * 2, SIX_BLOCKS, on_demand=OTHERS),
     Row("scalar-yawed", yawed_by("iou").scalar, of_scalar(float32), TWO_BLOCKS, ROTATED),
     Row("aligned-yawed", yawed_by("iou").aligned, of_aligned(float32), FOUR_BLOCKS, ROTATED),
     Row("scalar-yawed-f64", yawed_by("iou").scalar, of_scalar(float64), ONE_BLOCK, ROTATED),
@@ -243,14 +276,21 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("row", "capability"),
-    [
-        pytest.param(row, capability, id=f"{row.name}-sm_{capability[0]}{capability[1]}")
-        for row in TABLE
+def cases(rows: list[Any]) -> list[Any]:
+    """The parameters of a test that compiles each row for its GPUs."""
+    return [
+        pytest.param(
+            row,
+            capability,
+            id=f"{row.name}-sm_{capability[0]}{capability[1]}",
+            marks=[pytest.mark.thorough] if capability in row.on_demand else [],
+        )
+        for row in rows
         for capability in row.capabilities
-    ],
-)
+    ]
+
+
+@pytest.mark.parametrize(("row", "capability"), cases(TABLE))
 def test_kernels_compile_to_what_was_meant(row: Row, capability: tuple[int, int]) -> None:
     code = compiled(row.kernel, row.signature, capability)
     assert_stays_in_registers(code, row.registers)
@@ -285,6 +325,7 @@ ROTATED_DOUBLES = ROTATED_BOXES.astype(np.float64)
 MASKS = np.zeros((4, 70, 70), np.bool_)
 MASKS[0, :9, :9] = MASKS[1, 4:20, 4:20] = MASKS[2, 5:, 5:] = MASKS[3, 1, 1] = True
 FULL = np.ones((4, 70, 70), np.bool_)
+MANY_MASKS = fi.Masks.from_dense(MASKS)[np.tile(np.arange(4), 1 << 13)]
 
 
 class Call(NamedTuple):
@@ -295,6 +336,7 @@ class Call(NamedTuple):
     registers: int
     checks: dict[str, tuple[Check, ...]]
     capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
+    on_demand: tuple[tuple[int, int], ...] = ()
 
 
 COUNTED = (*DOUBLE, assert_counts_bits)
@@ -313,6 +355,72 @@ def on_gpu(
             return relation(*arguments, fmt=fmt, device="cuda")
 
     return call
+
+
+def stayed(array: Any) -> Input:
+    """An argument that stayed on a GPU."""
+    return Input("a", HostArray(array), array, None, "numba")
+
+
+def label_calls(metric: str, dtype: Any) -> None:
+    """What label images go through, where there are some pairs."""
+    image, work = stayed(np.zeros(40, dtype)), HostWork(0)
+    pairs = gpu_labels.count_on_gpu(work, image, image, (-1, -1))
+    rows, cols, values = (HostArray(np.zeros(40, np.int64)) for _ in range(3))
+    pairs.append(work, rows, cols, values)
+    for most in (0, 1000):
+        with mock.patch.object(gpu_labels, "SORTED_BY_A_BLOCK", most):
+            gpu_labels.sort_on_gpu(work, rows, cols, values)
+    scores = HostArray(np.zeros(40))
+    some = pairs._replace(told=(40, 40, 0, 0, 0))
+    gpu_labels.scores_on_gpu(work, some, metric, rows, cols, scores)
+
+
+def confusion_call(dtype: Any) -> None:
+    image, place = stayed(np.zeros(40, dtype)), mock.Mock(empty=None)
+    gpu_labels.confusion(HostWork(0), place, (image, image), (-1, -1), None, 3)
+
+
+def value_calls(combination: str, dtype: Any) -> None:
+    """Sums over rows, over columns and over what blocks sum to, and what becomes of them."""
+    given, work, place = stayed(np.zeros((2, 3, 4), dtype)), HostWork(0), mock.Mock(empty=None)
+    for axes in ((1, 2), (0, 1)):
+        plan = plan_of((2, 3, 4), axes)._replace(folds=((2, 1),))
+        sums = gpu_soft.sums_on_gpu(work, given, given, plan, combination)
+    if combination == "bits":
+        gpu_soft.grades_on_gpu(work, place, sums, 1e-6)
+    else:
+        gpu_soft.scores_on_gpu(work, place, sums, 1e-6, (sums.size // 2,))
+
+
+def extremes_call() -> None:
+    gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
+
+
+#: Members of geometries that have the same rows in the table of calls.
+OTHER_MEMBERS = (
+    ("3-D-box", "xyzxyz", [[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]], SCORED),
+    ("3-D-box-with-yaw", "xyzwhdr", [[2, 2, 2, 4, 4, 4, 0.5], [3, 3, 3, 4, 4, 4, 0.2]], ROTATED),
+    ("interval", "xx", [[0, 4], [1, 5]], SCORED),
+)
+
+
+def calls_of(label: str, fmt: str, members: Any, checks: tuple[Check, ...]) -> Iterator[Call]:
+    """The search of a geometry, in every form, as float32."""
+    few, many = (np.tile(np.float32(members), (times, 1)) for times in (2, 1 << 14))
+    for name, relation, arguments, own in (
+        ("pairs", fi.pairs, (few, few), {**SORTED, f"pairs-{label}-iou": checks}),
+        ("topk", fi.topk, (few, few, 2), {"clear": (), f"best-block-{label}-iou": checks}),
+        ("topk-many", fi.topk, (many, few, 2), {"clear": (), f"best-{label}-iou": checks}),
+    ):
+        yield Call(
+            f"{name}-{label}", on_gpu(relation, *arguments, fmt=fmt), TWO_BLOCKS,
+            {**own, f"reach-{label}": ()}, on_demand=OTHERS,
+        )  # fmt: skip
+    yield Call(
+        f"nms-{label}", on_gpu(fi.nms, few, SCORES, fmt=fmt), TWO_BLOCKS,
+        {f"suppress-{label}-iou": (*checks, assert_sees_other_blocks)}, on_demand=OTHERS,
+    )  # fmt: skip
 
 
 #: A broad phase may round otherwise than on the CPU, since it leaves room for that.
@@ -373,17 +481,37 @@ CALLS = [
              {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
         )
     ),
+    Call("topk-many-quadrilaterals",
+         on_gpu(fi.topk, np.tile(QUADRILATERAL_CORNERS, (1 << 14, 1)), QUADRILATERAL_CORNERS, 2,
+                fmt="xyxyxyxy"), ONE_BLOCK,
+         {"clear": (), "reach-quadrilateral": (), "best-quadrilateral-iou": QUADRILATERALS},
+         on_demand=OTHERS),
+    Call("topk-many-masks", lambda: fi.topk(MANY_MASKS, MASKS, 2, device="cuda"), TWO_BLOCKS,
+         {"clear": (), "reach-mask": (), "best-mask-iou": (assert_counts_bits,)},
+         on_demand=OTHERS),
+    *(call for row in OTHER_MEMBERS for call in calls_of(*row)),
+    Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
+         {"fill": (), "count-labels": (), "append-labels": (), "sort-labels": (),
+          "compare-labels": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
+    Call("confusion", lambda: confusion_call(np.uint8), SIX_BLOCKS,
+         {"fill": (), "confuse-labels": ()}, on_demand=OTHERS),
+    Call("values", lambda: value_calls("values", np.float32), SIX_BLOCKS,
+         {"sum-rows-values": DOUBLE, "sum-columns-values": DOUBLE, "fold-sums": DOUBLE,
+          "score-sums": DOUBLE}, on_demand=OTHERS),
+    Call("values-f64", lambda: value_calls("values", np.float64), SIX_BLOCKS,
+         {"sum-rows-values": DOUBLE, "sum-columns-values": DOUBLE, "fold-sums": DOUBLE,
+          "score-sums": DOUBLE}, on_demand=OTHERS),
+    Call("few-bits", lambda: value_calls("integers", np.uint8), SIX_BLOCKS,
+         {"sum-rows-integers": DOUBLE, "sum-columns-integers": DOUBLE, "fold-sums": DOUBLE,
+          "score-sums": DOUBLE}, on_demand=OTHERS),
+    Call("bits", lambda: value_calls("bits", np.int64), SIX_BLOCKS,
+         {"sum-rows-bits": (), "sum-columns-bits": (), "fold-sums": (), "grade-sums": DOUBLE},
+         on_demand=OTHERS),
+    Call("extremes", extremes_call, SIX_BLOCKS, {"extremes": ()}, on_demand=OTHERS),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("row", "capability"),
-    [
-        pytest.param(row, capability, id=f"{row.name}-sm_{capability[0]}{capability[1]}")
-        for row in CALLS
-        for capability in row.capabilities
-    ],
-)
+@pytest.mark.parametrize(("row", "capability"), cases(CALLS))
 def test_calls_launch_what_was_meant(row: Call, capability: tuple[int, int]) -> None:
     launches = launches_of(row.call)
     assert len(launches) == len(row.checks), [launch.label for launch in launches]
@@ -392,3 +520,65 @@ def test_calls_launch_what_was_meant(row: Call, capability: tuple[int, int]) -> 
         assert_stays_in_registers(code, row.registers)
         for check in row.checks[launch.label]:
             check(code)
+
+
+# ---- nothing is left out -----------------------------------------------------------------------
+
+PACKAGE = Path(fi.__file__).parent
+
+
+def label_of(node: ast.expr) -> str:
+    """The label of a kernel where it is made, as a pattern: what is filled in may be anything."""
+    if isinstance(node, ast.Constant):
+        return re.escape(str(node.value))
+    assert isinstance(node, ast.JoinedStr), ast.dump(node)
+    return "".join(".+" if isinstance(part, ast.FormattedValue) else label_of(part)
+                   for part in node.values)  # fmt: skip
+
+
+def made_in(paths: Iterable[Path]) -> dict[str, str]:
+    """Patterns of the labels of all kernels that files make, and where each is."""
+    return {
+        label_of(node.args[1]): f"{path.name}:{node.lineno}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "CudaKernel"
+    }
+
+
+def covered() -> set[str]:
+    """The labels of all kernels that a row compiles."""
+    labels = {Launch(row.kernel, row.signature).label for row in TABLE}
+    return labels | {label for call in CALLS for label in call.checks}
+
+
+def left_out(made: dict[str, str], labels: set[str]) -> dict[str, str]:
+    return {
+        pattern: place
+        for pattern, place in made.items()
+        if not any(re.fullmatch(pattern, label) for label in labels)
+    }
+
+
+def test_every_kernel_has_a_row(tmp_path: Path) -> None:
+    made = made_in(PACKAGE.rglob("*.py"))
+    assert len(made) > 30
+    assert not left_out(made, covered())
+    new = tmp_path / "new.py"
+    new.write_text('x = CudaKernel(f, f"sideways-{geometry.label}-{metric}")\n')
+    assert left_out(made_in([new]), covered()) == {r"sideways\-.+\-.+": "new.py:1"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_geometry_has_rows(row: Any) -> None:
+    """All relations of what has kernels for GPUs."""
+    geometry = row.load()
+    if geometry.on_cpu_alone:
+        assert not [label for label in covered() if geometry.label in label]
+        return
+    dense = ("masks", "aligned-masks") if geometry.on_gpu else (
+        f"dense-scalar-{geometry.label}", f"aligned-{geometry.label}"
+    )  # fmt: skip
+    search = (f"{name}-{geometry.label}" for name in ("pairs", "best", "best-block", "suppress"))
+    wanted = {f"reach-{geometry.label}"} | {f"{name}-iou" for name in (*dense, *search)}
+    assert wanted <= covered(), wanted - covered()

@@ -486,7 +486,7 @@ CALLS = [
                 fmt="xyxyxyxy"), ONE_BLOCK,
          {"clear": (), "reach-quadrilateral": (), "best-quadrilateral-iou": QUADRILATERALS},
          on_demand=OTHERS),
-    Call("topk-many-masks", lambda: fi.topk(MANY_MASKS, MASKS, 2, device="cuda"), TWO_BLOCKS,
+    Call("topk-many-masks", on_gpu(fi.topk, MANY_MASKS, MASKS, 2), TWO_BLOCKS,
          {"clear": (), "reach-mask": (), "best-mask-iou": (assert_counts_bits,)},
          on_demand=OTHERS),
     *(call for row in OTHER_MEMBERS for call in calls_of(*row)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,10 @@ __all__ = [
     "result_dtype",
     "value_array",
 ]
+
+
+#: Types that end, of which lists mostly are.
+PLAIN = frozenset({list, tuple, int, float, bool, str, bytes, range, dict, type(None)})
 
 
 class Input(NamedTuple):
@@ -146,6 +150,7 @@ def _as_input(name: str, value: Any, *, stay: bool = False) -> Input:
             except (TypeError, ValueError, RuntimeError):
                 raise TypeError(f"{name} cannot be read on the CPU: {_reason(error)}") from None
         return Input(name, array, array, namespace.from_dlpack, library)
+    _check_ends(name, value)
     try:
         array = np.asarray(value)
     except (ValueError, RuntimeError, TypeError) as error:
@@ -164,6 +169,31 @@ def on_host(given: Input) -> Input:
     assert found is not None
     array = found[0].reshape(given.array.shape)
     return given._replace(array=array, source=array)
+
+
+def _check_ends(name: str, value: Any) -> None:
+    """Raise a ValueError if a sequence, or one in a list, has an item behind its last.
+
+    NumPy would read on until the memory is full.
+    """
+    parts = [value, *value] if isinstance(value, list | tuple) else [value]
+    if any(map(_is_endless, [part for part in parts if type(part) not in PLAIN])):
+        raise ValueError(
+            f"{name} has a sequence that does not end: behind its last item, by its length, are "
+            "more, where an IndexError should be"
+        )
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether an object with items and a length, which is no array, goes on behind its last."""
+    is_sequence = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    if not is_sequence or isinstance(value, Mapping) or hasattr(value, "__array__"):
+        return False
+    try:
+        value[len(value)]
+    except Exception:  # what it raises is its own, and NumPy says what it makes of that
+        return False
+    return True
 
 
 def _different_parts(name: str, value: Any) -> str | None:

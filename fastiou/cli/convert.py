@@ -22,9 +22,11 @@ from fastiou.cli.summary import show_facts
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile, Wanted, looks_like_sizes, looks_normalized
 from fastiou.formats.errors import FileError, RefusedError, shortened
+from fastiou.formats.label_masks import holds_labels, read_label_masks
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.reading import read_file, table_of_file
-from fastiou.formats.table import COMPARED, NORMALIZED
+from fastiou.formats.table import NORMALIZED
+from fastiou.formats.written.labels import label_images, write_label_image
 from fastiou.formats.written.target import About, MasksToWrite, Target
 from fastiou.formats.written.targets import TARGETS, fitted
 from fastiou.formats.written.yolo import numbered_classes
@@ -38,10 +40,7 @@ __all__ = ["ConvertOptions", "convert_file"]
 TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 
 #: What messages advise that other commands have, and what is said in its place.
-IN_PLACE = {
-    "--geometry mask compares masks": "--geometry mask converts masks",
-    COMPARED: f"label images are not converted; {COMPARED}",
-}
+IN_PLACE = {"--geometry mask compares masks": "--geometry mask converts masks"}
 
 #: How many classes a summary names.
 CLASSES_SHOWN = 3
@@ -99,7 +98,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             _check(file, options)
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options, masks)
-            about = About(sizes, file.files, file.classes, masks)
+            about = About(sizes, file.files, file.classes, file.sizes, masks)
             of_pixels = masks is None and len(file) and not _is_part(file)
             if options.image_size is not None and of_pixels and not target.units:
                 raise RefusedError(
@@ -135,7 +134,8 @@ def _facts(
     """What a summary says of what was read and written."""
     source = f"{len(table):,} from {file.path.name} ({file.format}"
     if masks is not None:
-        kept = [*table.keys, *(["score"] if table.scores is not None else [])]
+        others = {"score": table.scores, "id": table.ids}
+        kept = [*table.keys, *(name for name, column in others.items() if column is not None)]
         return {"masks": f"{source})", "written": f"{target.name}: {', '.join(kept)}"}
     listed = shortened(", ".join(table.columns()))
     return {"boxes": f"{source}, {file.fmt})", "written": f"{target.name}, {table.fmt}: {listed}"}
@@ -148,7 +148,9 @@ def _bounds(file: MaskFile, options: ConvertOptions) -> tuple[BoxFile, MasksToWr
     masks = file.packable
     areas, boxes = masks.measured(np.arange(len(file)), sizes)
     shared = {each.name: getattr(file, each.name) for each in fields(MemberFile)}
-    of_boxes = BoxFile(**shared, fmt="xyxy", boxes=boxes.astype(np.float64), sizes=file.images)
+    told = map(tuple, sizes.tolist())
+    images = {**file.images, **dict(zip(file.image_ids, told, strict=True))}
+    of_boxes = BoxFile(**shared, fmt="xyxy", boxes=boxes.astype(np.float64), sizes=images)
     return of_boxes, MasksToWrite(file.path, masks, areas, file.where)
 
 
@@ -156,15 +158,20 @@ def _read(
     path: Path, options: ConvertOptions, target: Target
 ) -> tuple[BoxFile, MasksToWrite | None]:
     """The boxes of a file, or its masks and their bounds."""
+    layout = Wanted(fmt=options.boxes or "xyxy", told=options.boxes is not None)
+    of_labels, data = holds_labels(path, options.format, layout)
     kind = "mask" if target.masks == "alone" else options.geometry
     if kind == "mask" and not target.masks:
         known = ", ".join(row.name for row in TARGETS.values() if row.masks)
         raise RefusedError(f"{target.name} has no place for masks, which {known} have")
+    if of_labels:
+        of_bounds, masks = _bounds(_label_masks(path, data, target, options), options)
+        return of_bounds, masks if target.masks else None
     wanted: dict[str, Any] = {"skip_invalid": options.skip_invalid, "sizes": True}
     if kind == "mask":
         wanted["image_size"] = options.image_size
     try:
-        file = read_file(path, kind, options.format, options.boxes, **wanted)
+        file = read_file(path, kind, options.format, options.boxes, data, **wanted)
         if isinstance(file, MaskFile):
             return _bounds(file, options)
     except FileError as error:
@@ -175,6 +182,18 @@ def _read(
     assert isinstance(file, BoxFile)
     scores = None if file.scores is None else file.scores.astype(np.float64)
     return replace(file, boxes=file.boxes.astype(np.float64), scores=scores), None
+
+
+def _label_masks(
+    path: Path, data: bytes | None, target: Target, options: ConvertOptions
+) -> MaskFile:
+    """The masks of label images, without ids where COCO, which has each once, lacks room."""
+    file = read_label_masks(path, data, options.format)
+    assert file.ids is not None
+    if target.name != "coco" or len(np.unique(file.ids)) == len(file):
+        return file
+    note = "images have labels in common: ids are counted from 1 on, since COCO has each once"
+    return replace(file, ids=None, notes=(*file.notes, note))
 
 
 def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) -> dict[str, str]:
@@ -197,10 +216,15 @@ def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) 
 
 def _target(out: Path, options: ConvertOptions) -> Target:
     """The format to write, by the option or the ending."""
-    if options.to is not None:
-        return TARGETS[options.to]
     ending = out.suffix.lower()
-    known = {end: row for row in TARGETS.values() for end in row.endings if end != ".txt"}
+    if options.to is not None:
+        row = TARGETS[options.to]
+        return replace(row, endings=()) if row.of_pixels and not ending else row
+    known: dict[str, Target] = {}
+    for row in TARGETS.values():
+        for end in row.endings:
+            known.setdefault(end, row)
+    del known[".txt"]  # which many have
     if ending in known:
         return known[ending]
     found = f"{ending} does not tell the format" if ending else "the name has no ending"
@@ -279,6 +303,9 @@ def _left_out(file: BoxFile) -> list[str]:
 
 
 def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
+    if target.of_pixels:
+        _write_images(table, target, out, about)
+        return
     if target.texts is not None:
         files = target.texts(target, table, about)
         if not target.is_folder:
@@ -302,6 +329,27 @@ def _write(table: BoxTable, target: Target, out: Path, about: About) -> None:
         write_columns(out, columns)
     else:
         write_columns(out, table.columns(), endings=target.endings)
+
+
+def _write_images(table: BoxTable, target: Target, out: Path, about: About) -> None:
+    by_colour = target.name == "panoptic"
+    images = label_images(target, table, about)
+    if target.is_folder:
+        with folder_at_end(out) as folder:
+            for name, _, pixels in images:
+                with (folder / name).open("xb") as file:
+                    write_label_image(file, out / name, pixels, ".png", by_colour=by_colour)
+        return
+    count = len({*about.images, *table.keys["image"].tolist()})
+    if count != 1:
+        found = f"{count:,} images" if count else "no image"
+        raise RefusedError(
+            f"{out.name} has a place for one image, got {found}: --to {target.name}, and a name "
+            "without an ending, makes a folder of them"
+        )
+    ((_, _, pixels),) = images
+    with replaced_at_end(out) as file:
+        write_label_image(file, out, pixels, out.suffix.lower(), by_colour=by_colour)
 
 
 def _with_scores(table: BoxTable) -> Array:

@@ -381,10 +381,10 @@ def commands() -> click.Group:
     )
     @click.option(
         "--format",
-        type=click.Choice(dict.fromkeys((*formats_of("box"), *formats_of("mask")))),
+        type=formats,
         help="Format of IN.  [default: by content]",
     )
-    @geometry(["box", "mask"], "What to convert; yolo-seg is of masks.")
+    @geometry(["box", "mask"], "What to convert; yolo-seg and label images are of masks.")
     @boxes
     @click.option(
         "--drop",
@@ -425,17 +425,21 @@ def commands() -> click.Group:
           --to voc, labelme, kitti, visdrone, dota
                                 a folder with a file for each image
           --to dota-results     a folder with a file for each class
+          .png .tif             a label image of masks; --to labels a folder of them
+          --to panoptic         the same with colours for labels, as of COCO
 
         Boxes of yolo are parts of the image: its size makes them of pixels, and pixels of them.
         COCO's annotations, VOC and labelme tell the sizes of images, and --image-size tells one for
         all. Where COCO's lists tell names of images and categories, the files of yolo have the
         names of images, and its classes are places in classes.txt, in the order of category_id.
-        Masks go to yolo-seg and, with --geometry mask, to labelme and COCO.
+        Masks go to yolo-seg, label images and, with --geometry mask, to labelme and COCO. Label
+        images become masks in COCO, and elsewhere bounds of their labels, which are the ids.
 
         \b
         Examples:
           fastiou convert results.json results.csv
           fastiou convert annotations/ truth.json
+          fastiou convert cells/ truth.json
           fastiou convert instances.json labels --to yolo
           fastiou convert instances.json labels --to yolo-seg --drop id,iscrowd
           fastiou convert labels truth.parquet --image-size 1920,1080

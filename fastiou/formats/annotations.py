@@ -341,11 +341,6 @@ def _classes(path: Path, classes: list[int], wanted: Wanted) -> dict[str, Array]
 def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the bounds of the outlines in a YOLO label file."""
     without_scores(path, wanted, "YOLO's outlines")
-    rows = [len(cells) for cells in sample_of(data, headed=False).cells]
-    if set(rows) == {9} and not wanted.format_told:
-        found = "outlines of four points each, or oriented boxes"
-        expected = "--format yolo-seg, which takes their bounds, or --format yolo-obb"
-        raise FileError(path, found, expected)
     classes, outlines, _ = _outlines(path, data)
     boxes = [
         [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]

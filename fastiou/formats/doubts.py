@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastiou.formats.content import Booleans, Floats, number_in
+from fastiou.formats.content import (
+    LARGEST_NORMALIZED,
+    SMALLEST_NORMALIZED,
+    Booleans,
+    Floats,
+    number_in,
+)
 from fastiou.formats.text import Sample, fits_in_image
 from fastiou.typing import Array
 
@@ -22,6 +28,16 @@ LARGEST = 1e100
 
 #: The most keypoints of a pose, with a little room: whole bodies have 133.
 MOST_KEYPOINTS = 150
+
+#: What is said of poses, and of rows of four points, and the numbers in such a row.
+POSES = "class, cx, cy, w, h and keypoints (yolo-pose)"
+BOXES_OF_POSES = "rows of class, cx, cy, w, h for the boxes of poses"
+TURNED = "outlines of four points each, or oriented boxes"
+AS_TURNED = "--format yolo-seg, which takes their bounds, or --format yolo-obb"
+NUMBERS_TURNED = 9
+
+#: The fewest numbers in a row of an outline of three points with a score behind it.
+LEAST_OF_OUTLINE = 8
 
 #: How far keypoints may lie outside of their box, in parts of its size.
 OUTSIDE = 0.05
@@ -54,7 +70,7 @@ class Doubt(NamedTuple):
     format: str | None = None
 
 
-def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
+def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doubt | None:
     """What rows could be besides a format that they fit, and what decides; None if nothing.
 
     Parameters
@@ -63,13 +79,19 @@ def doubt(sample: Sample, formats: Collection[str]) -> Doubt | None:
         The first rows.
     formats
         Names of the formats whose rules they follow.
+    of
+        What the file may hold: "box", "mask" or "labels".
     """
     rows = sample.numbers
     # Numbers beyond these are none of pixels, and the reader says what is wrong with others.
     if rows is None or (np.abs(rows) >= LARGEST).any():
         return None
     if "yolo-seg" in formats:
-        return _outline_or_track(sample) or _outline_or_pose(sample)
+        return (
+            _outline_or_track(sample) or _outline_or_pose(sample) or _outline_or_turned(sample, of)
+        )
+    if "csv" in formats:
+        return _rows_of_yolo(sample)
     if "mot" in formats:
         return (
             _places_or_regions(rows)
@@ -110,21 +132,62 @@ def _outline_or_pose(sample: Sample) -> Doubt | None:
     """Rows of one length that could be a box and keypoints in it, and are no plain outlines."""
     rows = sample.numbers
     assert rows is not None
+    if not _could_be_poses(sample):
+        return None
+    if any(_is_plain_outline(row[1:].reshape(-1, 2)) for row in rows):
+        return None
+    if rows.shape[1] == NUMBERS_TURNED:
+        return Doubt(f"{TURNED}, or {POSES}", f"{AS_TURNED}, or {BOXES_OF_POSES}", "yolo-seg")
+    return Doubt(f"outlines, or {POSES}", f"--format yolo-seg, or {BOXES_OF_POSES}")
+
+
+def _could_be_poses(sample: Sample) -> bool:
+    """Whether rows are a class, a box and keypoints in it, each of two numbers or three."""
+    rows = sample.numbers
+    assert rows is not None
     numbers = rows.shape[1] - 5
     if not 2 <= numbers <= 3 * MOST_KEYPOINTS + 1:
-        return None
+        return False
     if any(len(row) != rows.shape[1] for row in sample.cells):  # all poses have as many keypoints
-        return None
+        return False
     boxes, rest = rows[:, 1:5], rows[:, 5:]
     ways = [2] if numbers % 2 == 0 else []
     ways += [3] if numbers % 3 in (0, 1) and numbers > 2 else []  # perhaps with a score behind
     points = [rest[:, : numbers // way * way].reshape(len(rows), -1, way)[:, :, :2] for way in ways]
-    if not any(_are_within_boxes(each, boxes) for each in points):
+    return any(_are_within_boxes(each, boxes) for each in points)
+
+
+def _outline_or_turned(sample: Sample, of: Collection[str]) -> Doubt | None:
+    """Rows of four points each, which mean the same region as masks, but not as boxes."""
+    if "box" not in of or {len(row) for row in sample.cells} != {NUMBERS_TURNED}:
         return None
-    if any(_is_plain_outline(row[1:].reshape(-1, 2)) for row in rows):
+    # Oriented boxes have four points in all files of a folder.
+    return Doubt(TURNED, AS_TURNED, "yolo-seg")
+
+
+def _rows_of_yolo(sample: Sample) -> Doubt | None:
+    """What rows of YOLO are that no format fits: poses, and outlines with scores."""
+    rows = sample.numbers
+    if sample.delimiter is not None or rows is None or rows.shape[1] < LEAST_OF_OUTLINE:
         return None
-    found = "outlines, or class, cx, cy, w, h and keypoints (yolo-pose)"
-    return Doubt(found, "--format yolo-seg, or rows of class, cx, cy, w, h for the boxes of poses")
+    classes = rows[:, 0]
+    if (classes < 0).any() or (classes != np.floor(classes)).any():
+        return None
+    if _could_be_poses(sample):
+        found = f"{rows.shape[1]} numbers a row: {POSES}"
+        return Doubt(found, BOXES_OF_POSES)
+    widths = {len(row) for row in sample.cells}
+    with_ids = all(width % 2 for width in widths)
+    if min(widths) < LEAST_OF_OUTLINE or not (with_ids or not any(width % 2 for width in widths)):
+        return None
+    points = rows[:, 1:-1] if with_ids else rows[:, 1:]
+    if not ((points >= SMALLEST_NORMALIZED) & (points <= LARGEST_NORMALIZED)).all():
+        return None
+    behind = "scores and ids" if with_ids else "scores"
+    if widths == {NUMBERS_TURNED + 1 + with_ids}:
+        found = f"oriented boxes, or outlines of four points each, with {behind} behind them"
+        return Doubt(found, f"--format yolo-obb, or outlines without {behind}")
+    return Doubt(f"outlines with {behind} behind them", f"outlines (yolo-seg) without {behind}")
 
 
 def _are_within_boxes(points: Floats, boxes: Floats) -> bool:

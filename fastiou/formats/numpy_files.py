@@ -113,8 +113,9 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     """An array of a .npz file."""
+    packed = archive.getinfo(f"{name}.npy").compress_size
     with archive.open(f"{name}.npy") as member:
-        pieces.check_claim(path, pieces.npy_header(member), name)
+        pieces.check_claim(path, pieces.npy_header(member), name, packed)
     with archive.open(f"{name}.npy") as member:
         array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return array

@@ -40,10 +40,10 @@ JUDGED_FROM = 1 << 26
 BLOCK = 1 << 16
 
 #: From this size on, content may be at most so many times as large as the file that it is in: that
-#: of text, and other. Text of real data is up to 20 times as large, images of labels some hundreds,
-#: and zeros a thousand.
+#: of text and arrays of boxes, and other. Text of real data is up to 20 times as large, images of
+#: labels some hundreds, and zeros a thousand.
 UNPACKED_FROM = 1 << 29
-MOST_UNPACKED_TEXT, MOST_UNPACKED = 100, 500
+MOST_UNPACKED_ROWS, MOST_UNPACKED = 100, 500
 
 #: Bytes from which on an array is refused by its header, and not when it was read.
 LARGE_ARRAY = 1 << 29
@@ -73,13 +73,25 @@ def npy_header(stream: IO[bytes]) -> Header:
     return header
 
 
-def check_claim(path: Path, header: Header, where: str | None = None) -> int:
+def check_claim(
+    path: Path, header: Header, where: str | None = None, packed: int | None = None
+) -> int:
     """How many bytes an array takes by its header.
+
+    Parameters
+    ----------
+    path, where
+        The file, and the array in it, for messages.
+    header
+        What the header says.
+    packed
+        Bytes that it takes compressed; None where it is not, or nobody knows.
 
     Raises
     ------
     FileError
-        It would not fit in memory; or it is large, and holds neither boxes nor labels.
+        It would not fit in memory; or it is large, and holds neither boxes nor labels, or was
+        compressed further than such.
     """
     shape, _, dtype = header
     size = math.prod(shape) * dtype.itemsize
@@ -90,10 +102,28 @@ def check_claim(path: Path, header: Header, where: str | None = None) -> int:
         if not is_other or len(shape) > 3:
             found = f"shape {shortened(str(shape))}, dtype {dtype}"
             raise FileError(path, found, "boxes or labels", where or "array")
+        _check_unpacked(path, size, packed, MOST_UNPACKED_ROWS if of_boxes else MOST_UNPACKED)
     if not fits(size):
         found = f"an array of {human_size(size)}, shape {shortened(str(shape))}"
         raise FileError(path, found, "one that fits in memory", where)
     return size
+
+
+def _check_unpacked(path: Path, size: int, packed: int | None, most: int) -> None:
+    """Raise a FileError if content is large, and more than `most` times what it takes compressed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size, packed
+        Bytes of the content, and of what it is compressed to; None where it is not.
+    most
+        How many times as large it may be.
+    """
+    if packed is not None and size > max(UNPACKED_FROM, most * packed):
+        found = f"decompresses to more than {most} times its size"
+        raise FileError(path, found, "the file itself, not compressed, if that is right")
 
 
 # ---- content -----------------------------------------------------------------------------------
@@ -130,8 +160,8 @@ def _read(path: Path, file: BinaryIO, kind_of: Callable[[bytes], str]) -> bytes:
     is_packed = first.startswith(b"\x1f\x8b")
     pieces = _pieces(first, file)
     status = os.fstat(file.fileno())
-    known = 0 if is_packed or not stat.S_ISREG(status.st_mode) else status.st_size
-    judge = _Judge(path, kind_of, known)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    judge = _Judge(path, kind_of, *((0, size) if is_packed else (size, 0)))
     content = io.BytesIO()
     for piece, packed in _begun(_unpacked(pieces) if is_packed else ((it, 0) for it in pieces)):
         if judge.seen < judge.enough:
@@ -196,11 +226,16 @@ class _Judge:
         As in `read_pieces`.
     known
         Bytes of the content, 0 if nobody knows.
+    packed
+        Bytes of a compressed file, 0 if it is not, or nobody knows.
     """
 
-    def __init__(self, path: Path, kind_of: Callable[[bytes], str], known: int) -> None:
+    def __init__(
+        self, path: Path, kind_of: Callable[[bytes], str], known: int, packed: int
+    ) -> None:
         self.path = path
         self.known = known
+        self.packed = packed
         #: Bytes so far, and how many are enough. Of what was compressed the rest is read, too: a
         #: sum at its end tells whether it is damaged.
         self.seen = 0
@@ -227,10 +262,8 @@ class _Judge:
                 found = f"{human_size(self.seen - self.enough)} or more behind the array"
                 raise FileError(self.path, found, "no more than its header tells")
             return
-        most = MOST_UNPACKED_TEXT if self._kind in ("text", "JSON") else MOST_UNPACKED
-        if packed and self.seen > max(UNPACKED_FROM, most * packed):
-            found = f"decompresses to more than {most} times its size"
-            raise FileError(self.path, found, "the file itself, not compressed, if that is right")
+        most = MOST_UNPACKED_ROWS if self._kind in ("text", "JSON") else MOST_UNPACKED
+        _check_unpacked(self.path, self.seen, packed or None, most)
         if self.seen - self._checked >= KEPT_BYTES:
             self._checked = self.seen
             self._check_memory(max(self.known - self.seen, 0))
@@ -246,7 +279,7 @@ class _Judge:
             except BROKEN:
                 self.enough = 0  # whoever reads it says what is wrong
                 return
-            self.enough = stream.tell() + check_claim(self.path, header)
+            self.enough = stream.tell() + check_claim(self.path, header, packed=self.packed or None)
         elif self._kind == "NPZ" and self.known > JUDGED_FROM and not zipfile.is_zipfile(self.path):
             self.enough = 0
         elif self.known >= KEPT_BYTES:

@@ -104,7 +104,7 @@ def read(
     if image_size is not None:
         height, width = _image_size(image_size)
         image_size = width, height
-    wanted = {
+    wanted: dict[str, Any] = {
         "by": names,
         "skip_invalid": skip_invalid,
         "image_size": image_size,
@@ -134,7 +134,12 @@ def read(
 
 
 def read_file(
-    path: Path, geometry: str, format_: str | None, fmt: str | None, **wanted: Any
+    path: Path,
+    geometry: str,
+    format_: str | None,
+    fmt: str | None,
+    data: bytes | None = None,
+    **wanted: Any,
 ) -> MemberFile:
     """Read all that a file tells of its members.
 
@@ -146,6 +151,8 @@ def read_file(
         "box" or "mask".
     format_, fmt
         The format and the layout that were asked for, if any.
+    data
+        The content of the file, if that was read already.
     **wanted
         What else, as `fastiou.formats.content.Wanted` has it.
 
@@ -156,7 +163,7 @@ def read_file(
     """
     layout = {"fmt": fmt or "xyxy", "told": fmt is not None}
     file: MemberFile = READERS[geometry](
-        path, None, format=format_, scores_if_there=True, crowded=True, ids=True, **layout, **wanted
+        path, data, format=format_, scores_if_there=True, crowded=True, ids=True, **layout, **wanted
     )
     return file
 

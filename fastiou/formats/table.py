@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,14 @@ def _text_formats(data: bytes, wanted: Wanted) -> list[str]:
     return ["csv"]
 
 
-def _doubt(data: bytes, formats: list[str]) -> Doubt | None:
+def _doubt(data: bytes, formats: list[str], held: Collection[str]) -> Doubt | None:
     """What rows of text could be besides a format that they fit."""
-    if {"yolo", "yolo-seg", "mot"}.isdisjoint(formats):
+    if {"yolo", "yolo-seg", "mot", "csv"}.isdisjoint(formats):
         return None
-    return doubt(sample_of(data), formats)
+    try:
+        return doubt(sample_of(data), formats, held)
+    except (csv.Error, UnicodeDecodeError):  # which is told where it is read
+        return None
 
 
 def _row_format(layout: RowLayout) -> Format:
@@ -392,7 +395,7 @@ def recognized(path: Path, data: bytes, wanted: Wanted, *held: str) -> Format | 
     # Integers in .npy that cannot be boxes are labels.
     is_open = could_be_boxes(data, wanted)
     fits = [row for row in fits if row.name != "npy" or is_open or FORMATS["labels"] not in fits]
-    in_doubt = None if kind != "text" else _doubt(data, [row.name for row in fits])
+    in_doubt = None if kind != "text" else _doubt(data, [row.name for row in fits], held)
     if in_doubt is not None:
         raise DoubtError(path, *in_doubt)
     if len(fits) > 1:

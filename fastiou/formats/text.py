@@ -565,7 +565,7 @@ LAYOUTS_OF_ROWS = (
     ),
     # Outlines of four points have the same numbers: no content tells them apart.
     RowLayout(
-        "yolo-obb", "xyxyxyxy", ("class", *CORNERS, "score"), {"category": 0},
-        (1, 2, 3, 4, 5, 6, 7, 8), 9, (9, 10), lambda sample: False,
+        "yolo-obb", "xyxyxyxy", ("class", *CORNERS, "score", "id"), {"category": 0},
+        (1, 2, 3, 4, 5, 6, 7, 8), 9, (9, 10, 11), lambda sample: False, id=10,
     ),
 )  # fmt: skip

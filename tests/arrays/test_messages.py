@@ -36,6 +36,23 @@ class Wordy:
         raise ValueError("nor can it be shown")
 
 
+class Endless:
+    """A sequence of one item, by its length, that has others behind it."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return self
+
+
+class EndlessRows(Endless):
+    """The same of boxes."""
+
+    def __getitem__(self, index: int) -> Any:
+        return [0.0, 0.0, 1.0, 1.0]
+
+
 def inside_itself() -> list[Any]:
     holder: list[Any] = []
     holder.append(holder)
@@ -46,6 +63,9 @@ ODD = {
     "a list in itself": inside_itself(),
     "a list of such": [inside_itself()],
     "a shape of 5": Shaped(),
+    "no end": Endless(),
+    "rows without end": EndlessRows(),
+    "a list of endless": [Endless()],
     "no array": Wordy(),
     "3,000 fields": np.zeros(2, [(f"field{number}", float) for number in range(3000)]),
     "a long word": "a" * 10_000,

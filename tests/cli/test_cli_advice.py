@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_for_tests import run, run_well
 
@@ -24,17 +23,12 @@ def refused(*arguments: object) -> str:
     return line
 
 
-def test_masks_and_label_images_are_not_converted(tmp_path: Path) -> None:
+def test_masks_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
     path, out = tmp_path / "masks.json", tmp_path / "out.csv"
     mask = {"size": [4, 4], "counts": [0, 4, 12]}
     path.write_text(json.dumps([{"image_id": 1, "category_id": 1, "segmentation": mask}]))
     assert "(--geometry mask converts masks)" in refused("convert", path, out)
     assert "(--geometry mask compares masks)" in refused("match", path, path)
-    image = tmp_path / "labels.png"
-    pillow = pytest.importorskip("PIL.Image", exc_type=ImportError)
-    pillow.fromarray(np.eye(4, dtype=np.uint8)).save(image)
-    line = refused("convert", image, out)
-    assert "label images are not converted; fastiou match --geometry labels compares" in line
 
 
 def test_a_folder_without_any_files(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_scores_stay_with_results(tmp_path):
     [
         (("--to", "yolo-seg"), "yolo-seg has no place for id: --drop id leaves it out"),
         (("--to", "voc", "--geometry", "mask"),
-         "voc has no place for masks, which coco, yolo-seg, labelme have"),
+         "voc has no place for masks, which coco, yolo-seg, labelme, labels, panoptic have"),
         (("--to", "yolo-seg", "--drop", "id", "--image-size", "9,9"),
          "--image-size is for files of yolo or yolo-seg or"),
     ],

@@ -95,6 +95,26 @@ BOMBS = {
         ":boxes: shape (33554432, 3, 1), dtype float64, expected boxes or labels",
         60,
     ),
+    "boxes": (
+        lambda: packed(header_of((1 << 27, 4)), b"\0", 4 * GIB),
+        "decompresses to more than 100 times its size",
+        60,
+    ),
+    "whole boxes": (
+        lambda: packed(header_of((1 << 28, 4), "<i4"), b"\1\0\0\0\2\0\0\0", 4 * GIB),
+        "decompresses to more than 100 times its size",
+        60,
+    ),
+    "labels": (
+        lambda: packed(header_of((1 << 12, 1 << 10, 1 << 10), "|u1"), b"\0", 4 * GIB),
+        "decompresses to more than 500 times its size",
+        60,
+    ),
+    "boxes in an archive": (
+        lambda: zipped((1 << 25, 4), GIB),
+        "decompresses to more than 100 times its size",
+        60,
+    ),
     "zeros in JSON": (lambda: packed(b"[", b"\0", 3 * GIB), "byte 0x00 among 4.0 MiB", 200),
 }
 

@@ -13,7 +13,7 @@ from files_for_tests import (
 
 from fastiou.formats.content import Wanted
 from fastiou.formats.errors import FileError
-from fastiou.formats.table import FORMATS, read_boxes, recognized
+from fastiou.formats.table import FORMATS, read_boxes, read_masks, recognized
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -152,6 +152,29 @@ DOUBTFUL = {
         + " .8\n",
         "yolo-pose",
     ),
+    "pose, two points": (
+        "0 .5 .5 .2 .2 .45 .45 .55 .55\n",
+        "oriented boxes, or class, cx, cy, w, h and keypoints .*yolo-obb, or rows of class, cx",
+    ),
+    "pose, corners": ("0 .5 .5 .2 .2 .4 .4 .6 .4 .6 .6 .4 .6\n", "yolo-pose"),
+    "pose, corners seen": (
+        "0 .5 .5 .2 .2 .4 .4 2 .6 .4 2 .6 .6 2 .4 .6 1\n",
+        "17 numbers a row: .*keypoints .yolo-pose., expected rows of class, cx, cy, w, h for",
+    ),
+    "pose, all seen": ("0 .5 .5 .2 .2" + " .45 .45 2" * 17 + "\n", "56 numbers a row: .*yolo-pose"),
+    "pose, one seen": ("0 .5 .5 .2 .2 .45 .45 2\n", "8 numbers a row: .*yolo-pose"),
+    "yolo-obb, score": (
+        "0 .1 .1 .2 .1 .2 .2 .1 .2 .75\n",
+        "with scores behind them, expected --format yolo-obb",
+    ),
+    "yolo-obb, track": (
+        "0 .1 .1 .2 .1 .2 .2 .1 .2 .75 12\n",
+        "with scores and ids behind them, expected --format yolo-obb",
+    ),
+    "yolo-seg, score": (
+        "0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
+        "outlines with scores behind them, expected outlines .yolo-seg. without scores",
+    ),
     "corners, class last": (
         "10 12 60 12 60 40 10 40 3 0\n20 30 80 30 80 70 20 70 1 0\n",
         "10 numbers a row: four corners and a class .*--format mot, --format dota .*yolo-obb",
@@ -206,6 +229,28 @@ def test_the_format_decides_what_rows_are(tmp_path: Path) -> None:
     assert read(tmp_path, content, format="yolo-obb").keys["category"].tolist() == [0]
     content = DOUBTFUL["frame, class"][0]
     assert len(read(tmp_path, content, format="mot")) == 2
+    file = read(tmp_path, DOUBTFUL["yolo-obb, track"][0], format="yolo-obb", ids=True, scored=True)
+    assert (file.ids.tolist(), file.scores.tolist()) == ([12], [0.75])
+
+
+FOUR_POINTS = "0 .1 .1 .2 .1 .2 .2 .1 .2\n"
+
+
+@pytest.mark.parametrize("first", ["a.txt", "z.txt"])
+def test_four_points_are_outlines_where_other_files_tell(tmp_path: Path, first: str) -> None:
+    (tmp_path / "m.txt").write_text("0 .1 .1 .2 .1 .2 .2\n")
+    (tmp_path / first).write_text(FOUR_POINTS)
+    assert read_boxes(tmp_path).format == "yolo-seg"
+    (tmp_path / "m.txt").write_text(FOUR_POINTS)
+    with pytest.raises(FileError, match="outlines of four points each, or oriented boxes"):
+        read_boxes(tmp_path)
+
+
+def test_four_points_are_one_region_as_masks(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(FOUR_POINTS)
+    file = read_masks(path, image_size=(20, 10))
+    assert [mask.tolist() for mask in file.masks[0]] == [[2, 1, 4, 1, 4, 2, 2, 2]]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ class About:
         The name of the file of each image, where it is known.
     classes : dict
         The name of each category by its number, where it is known.
+    images : dict
+        Height and width of each image that the file lists, with boxes or without; None where they
+        are not known.
     masks : MasksToWrite or None
         The masks, of which the boxes are the bounds, if masks are written.
     """
@@ -86,6 +89,7 @@ class About:
     sizes: Array | None = None
     files: Mapping[int | str, str] = field(default_factory=dict)
     classes: Mapping[int | str, str] = field(default_factory=dict)
+    images: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
     masks: MasksToWrite | None = None
 
     def names_of(self, key: str, values: Array) -> Array:
@@ -152,7 +156,9 @@ class Target:
     masks : {"", "too", "alone"}
         Whether it has a place for masks, too, or for nothing else.
     texts : function or None
-        Makes the text of each file of a table. None of what NumPy and pyarrow write.
+        Makes the text of each file of a table. None of what NumPy, pyarrow and Pillow write.
+    of_pixels : bool
+        Whether it is label images: a folder of them, or one where the name has an ending.
     """
 
     name: str
@@ -168,6 +174,7 @@ class Target:
     units: str = ""
     can_be_empty: bool = False
     masks: str = ""
+    of_pixels: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -235,9 +242,9 @@ class ImageFile(NamedTuple):
 
 
 def files_of_images(
-    target: Target, table: BoxTable, about: About, ending: str
+    target: Target, table: BoxTable, about: About, ending: str, *, every: bool = False
 ) -> Iterator[ImageFile]:
-    """The files of a folder with one for each image.
+    """The files of a folder with one for each image: of those with boxes, or of every image.
 
     Raises
     ------
@@ -247,17 +254,24 @@ def files_of_images(
     images = table.keys["image"]
     order = np.argsort(images, kind="stable")
     own, firsts = np.unique(images[order], return_index=True)
-    has_names = all(image in about.files for image in own.tolist())
+    split = np.split(order, firsts[1:]) if len(own) else []
+    places_of = dict(zip(own.tolist(), split, strict=True))
+    if every:
+        places_of |= {image: order[:0] for image in about.images if image not in places_of}
+    has_names = all(image in about.files for image in places_of)
     files: dict[str, int | str] = {}
-    places_of = np.split(order, firsts[1:]) if len(own) else []
-    for image, places in zip(own.tolist(), places_of, strict=True):
+    for image, places in places_of.items():
         # Folders inside the first are no part of names, which those in lists of COCO may have.
         named = PurePosixPath(about.files[image]).name if has_names else image
         file = _file_of(target, named, ending)
         if file in files:
             raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
         files[file] = image
-        size = (0, 0) if about.sizes is None else tuple(about.sizes[places[0]].tolist())
+        size = (0, 0)
+        if len(places) and about.sizes is not None:
+            size = tuple(about.sizes[places[0]].tolist())
+        elif not len(places):
+            size = (about.images[image] or (0, 0))[::-1]
         yield ImageFile(file, named, places, size)
 
 

@@ -196,5 +196,13 @@ TARGETS = {
             fmt="xyxyxyxy", needs=("image", "category"), named=("image", "category"),
             units="pixels", names=WORDS,
         ),
+        Target(
+            "labels", (".png", ".tif", ".tiff", ".npy"), ("image",), ("id",), needs=("image",),
+            whole=("id",), can_be_empty=True, masks="alone", of_pixels=True,
+        ),
+        Target(
+            "panoptic", (".png",), ("image",), ("id",), needs=("image",),
+            whole=("id",), can_be_empty=True, masks="alone", of_pixels=True,
+        ),
     )
 }  # fmt: skip

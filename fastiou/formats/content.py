@@ -70,6 +70,8 @@ BEGINNINGS = {
     b"\0\0\x01\0": "ICO",
     b"v/1\x01": "OpenEXR",
     b"8BPS\0": "Photoshop",
+    b"P5\n": "PGM",
+    b"P6\n": "PPM",
     b"PAR1\x15": "parquet",
     b"ARROW1\0": "Arrow",
     b"\x89HDF\r\n\x1a\n": "HDF5",
@@ -110,7 +112,7 @@ INSIDE = (
 IMAGES = frozenset(
     {
         "PNG", "TIFF", "JPEG", "BMP", "GIF", "WebP", "JPEG 2000", "AVIF", "HEIF", "ICO",
-        "OpenEXR", "Photoshop", "DICOM", "NIfTI",
+        "OpenEXR", "Photoshop", "PGM", "PPM", "DICOM", "NIfTI",
     }
 )  # fmt: skip
 
@@ -143,7 +145,7 @@ SIZES_FOR_CORNERS = (
 #: The same of boxes that look normalized.
 CLASS_FIRST = (
     "this could be a class, cx, cy, w and h, as YOLO has between blanks, or corners and scores",
-    "blanks and numbers between 0 and 1, or --boxes xyxy",
+    "--format yolo, or --boxes xyxy",
 )
 
 

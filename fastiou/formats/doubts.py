@@ -95,7 +95,7 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
     if "mot" in formats:
         return (
             _places_or_regions(rows)
-            or _track_or_corners(rows)
+            or _track_or_corners(rows, formats)
             or _track_or_batch(rows)
             or _truth_or_occlusion(rows)
         )
@@ -173,20 +173,25 @@ def _rows_of_yolo(sample: Sample) -> Doubt | None:
     classes = rows[:, 0]
     if (classes < 0).any() or (classes != np.floor(classes)).any():
         return None
-    if _could_be_poses(sample):
-        found = f"{rows.shape[1]} numbers a row: {POSES}"
-        return Doubt(found, BOXES_OF_POSES)
+    are_poses = _could_be_poses(sample)
     widths = {len(row) for row in sample.cells}
     with_ids = all(width % 2 for width in widths)
-    if min(widths) < LEAST_OF_OUTLINE or not (with_ids or not any(width % 2 for width in widths)):
-        return None
     points = rows[:, 1:-1] if with_ids else rows[:, 1:]
-    if not ((points >= SMALLEST_NORMALIZED) & (points <= LARGEST_NORMALIZED)).all():
-        return None
+    are_outlines = min(widths) >= LEAST_OF_OUTLINE and (
+        with_ids or not any(width % 2 for width in widths)
+    )
+    are_outlines &= bool(((points >= SMALLEST_NORMALIZED) & (points <= LARGEST_NORMALIZED)).all())
     behind = "scores and ids" if with_ids else "scores"
-    if widths == {NUMBERS_TURNED + 1 + with_ids}:
+    if are_outlines and widths == {NUMBERS_TURNED + 1 + with_ids}:
         found = f"oriented boxes, or outlines of four points each, with {behind} behind them"
-        return Doubt(found, f"--format yolo-obb, or outlines without {behind}")
+        ways = f"--format yolo-obb, or outlines without {behind}"
+        if are_poses:
+            found, ways = f"{found}, or {POSES}", f"{ways}, or {BOXES_OF_POSES}"
+        return Doubt(found, ways)
+    if are_poses:
+        return Doubt(f"{rows.shape[1]} numbers a row: {POSES}", BOXES_OF_POSES)
+    if not are_outlines:
+        return None
     return Doubt(f"outlines with {behind} behind them", f"outlines (yolo-seg) without {behind}")
 
 
@@ -253,7 +258,7 @@ def track_again(frames: Array, ids: Array) -> int | None:
     return int(order[1:][again].min()) if again.any() else None
 
 
-def _track_or_corners(rows: Floats) -> Doubt | None:
+def _track_or_corners(rows: Floats, formats: Collection[str]) -> Doubt | None:
     """Nine or ten numbers that could be four corners and a class, before or behind them."""
     if rows.shape[1] not in (9, 10):
         return None
@@ -273,7 +278,10 @@ def _track_or_corners(rows: Floats) -> Doubt | None:
     ):
         return None
     found = f"{rows.shape[1]} numbers a row: four corners and a class (dota, yolo-obb), or a track"
-    return Doubt(found, "--format mot, --format dota where the class is last, or --format yolo-obb")
+    known = " or ".join(name for name in ("mot", "visdrone-vid") if name in formats)
+    return Doubt(
+        found, f"--format {known}, --format dota where the class is last, or --format yolo-obb"
+    )
 
 
 def _could_be_corners(rows: Floats) -> bool:

@@ -57,6 +57,12 @@ SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         ("xmin", "ymin", "xmax", "ymax"),
         ("minx", "miny", "maxx", "maxy"),
         ("left", "top", "right", "bottom"),
+        ("left", "upper", "right", "lower"),
+        ("xleft", "ytop", "xright", "ybottom"),
+        ("xtl", "ytl", "xbr", "ybr"),
+        ("tlx", "tly", "brx", "bry"),
+        ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
+        ("startx", "starty", "endx", "endy"),
         ("x0", "y0", "x1", "y1"),
     ],
     ("x", "y", "w", "h"): [
@@ -145,6 +151,22 @@ DOUBTFUL = {
     **dict.fromkeys(("source", "url", "uri", "item", "itemid", "view", "shot"), ("image",)),
 }
 
+#: The same of words in a name, such as source_image, but beside words for what an image, say, has.
+DOUBTFUL_WORDS = {
+    **dict.fromkeys(("image", "img", "frame", "photo", "picture", "file", "filename", "path",
+                     "filepath", "sample", "slide"), ("image",)),
+    **dict.fromkeys(("video", "clip", "sequence", "seq", "movie", "camera"), ("video",)),
+    **dict.fromkeys(("class", "category", "label", "cls", "species"), ("category",)),
+}  # fmt: skip
+OTHER_WORDS = frozenset({
+    "width", "height", "w", "h", "size", "sizes", "shape", "area", "length", "depth", "channels",
+    "resolution", "dpi", "ratio", "scale", "rate", "fps", "count", "counts", "num", "total",
+    "format", "mode", "ext", "extension", "quality", "score", "scores", "conf", "confidence",
+    "prob", "probability", "color", "colour", "weight", "loss", "license", "rotation",
+    "orientation", "x", "y",
+})  # fmt: skip
+WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
 #: Names that tell a key where no column of the above does.
 FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
 
@@ -152,7 +174,9 @@ FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
 SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
 
 #: Names of the column that tells what a file calls each member.
-ID_NAMES = ("id", "annotationid", "annid", "objectid", "trackid", "track", "instanceid")
+ID_NAMES = (
+    "id", "annotationid", "annid", "objectid", "trackid", "track", "trackerid", "instanceid",
+)  # fmt: skip
 
 #: Words for a box that stand before the name of a number.
 BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
@@ -178,6 +202,7 @@ APART = re.compile(
 )
 
 _NUMBERS = {name for names in BOX_COLUMNS for name in names}
+OF_COLUMNS = {*_NUMBERS, *SCORE_NAMES, *ID_NAMES, *LISTS, *LAYOUT_NAMES}
 _KEY_OF = {name: key for kinds in (KEYS, FALLBACKS) for key in kinds for name in kinds[key]}
 
 
@@ -455,13 +480,24 @@ def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
         There is one.
     """
     for name in names:
-        could_be = DOUBTFUL.get(plain_name(name), ())
+        could_be = _keys_in_doubt(name)
         if could_be and not any(key in keys for key in could_be):
             told = [key for key in KEYS if key in keys]
             stripped = name.strip()
             ways = (",".join((*told, stripped)), ",".join(told) or "none")
             found = f"column {stripped} may tell the {' or the '.join(could_be)}"
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
+
+
+def _keys_in_doubt(name: str) -> tuple[str, ...]:
+    """The keys that a column may tell, by its name or the words in it; none of known columns."""
+    plain = plain_name(name)
+    if plain in DOUBTFUL:
+        return DOUBTFUL[plain]
+    words = [word.lower() for word in WORD.findall(name)]
+    if plain in OF_COLUMNS or not OTHER_WORDS.isdisjoint(words):
+        return ()
+    return next((DOUBTFUL_WORDS[word] for word in words if word in DOUBTFUL_WORDS), ())
 
 
 def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

@@ -30,6 +30,11 @@ from fastiou.tables.layouts import header_of
         ("filename,x1,y1,x2,y2", "xyxy", {"image": (0,)}),
         ("image_name,xmin,ymin,xmax,ymax,label", "xyxy", {"image": (0,), "category": (5,)}),
         ("img,left,top,right,bottom", "xyxy", {"image": (0,)}),
+        ("img,left,upper,right,lower", "xyxy", {"image": (0,)}),
+        ("img,xtl,ytl,xbr,ybr", "xyxy", {"image": (0,)}),
+        ("img,top_left_x,top_left_y,bottom_right_x,bottom_right_y", "xyxy", {"image": (0,)}),
+        ("img,x_left,y_top,x_right,y_bottom", "xyxy", {"image": (0,)}),
+        ("img,startX,startY,endX,endY", "xyxy", {"image": (0,)}),
         ("frame_id,video,x,y,width,height", "xywh", {"image": (0,), "video": (1,)}),
         ("# frame,id,x,y,w,h,conf", "xywh", {"image": (0,)}),
         (",bb_left,bb_top,bb_width,bb_height", "xywh", {}),
@@ -303,6 +308,15 @@ def test_names_of_keys_as_people_write_them(tmp_path: Path, name: str, key: str)
         ("name", "column name may tell the image or the category, expected --by name or --by none"),
         ("class,batch_id", "may tell the image, expected --by category,batch_id or --by category"),
         ("source", "column source may tell the image"),
+        ("source_image", "column source_image may tell the image, expected --by source_image or"),
+        ("relativePath", "column relativePath may tell the image"),
+        (
+            "class,Image URL",
+            "column Image URL may tell the image, expected --by category,Image URL",
+        ),
+        ("sample_token", "column sample_token may tell the image"),
+        ("image,video_url", "column video_url may tell the video, expected --by image,video_url"),
+        ("image,gt_label", "column gt_label may tell the category"),
     ],
 )
 def test_columns_that_may_be_keys_are_refused(tmp_path: Path, names: str, words: str) -> None:
@@ -313,8 +327,18 @@ def test_columns_that_may_be_keys_are_refused(tmp_path: Path, names: str, words:
     last = names.split(",")[-1]
     assert list(read(tmp_path, content, by=(last,)).keys) == [last]
     assert read(tmp_path, content, by=()).unused != ()
-    told = read(tmp_path, f"image,class,{last},x1,y1,x2,y2\n1,2,3,1,2,3,4\n")
-    assert (list(told.keys), told.unused) == (["image", "category"], (last,))
+    told = read(tmp_path, f"video,image,class,{last},x1,y1,x2,y2\n0,1,2,3,1,2,3,4\n")
+    assert (list(told.keys), told.unused) == (["video", "image", "category"], (last,))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["image_width", "imgHeight", "frame_rate", "class_score", "label_confidence", "difficult",
+     "is_occluded", "area", "weights", "sequence_length", "iscrowd", "pose", "uuid", "color"],
+)  # fmt: skip
+def test_other_columns_are_named_and_no_more(tmp_path: Path, name: str) -> None:
+    file = read(tmp_path, f"{name},x1,y1,x2,y2\n1,1,2,3,4\n")
+    assert (file.keys, file.unused) == ({}, (name,))
 
 
 @pytest.mark.parametrize(

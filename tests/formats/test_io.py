@@ -280,6 +280,11 @@ BAD = {
         npy_bytes(BOXES[:, :3]),
         ":array: shape (3, 3), dtype float64, expected numbers of shape (N, 4)",
     ),
+    "npy of boxes, scores and classes": (
+        npy_bytes(np.c_[BOXES, BOXES[:, :2]]),
+        f":array: shape ({len(BOXES)}, 6), dtype float64, expected numbers of shape (N, 4), or "
+        "(N, 5) with scores last: array[:, :5]",
+    ),
     "npy of text": (npy_bytes(np.full((2, 4), "a")), ":array: shape (2, 4), dtype <U1, expected"),
     "npy with infinity": (
         npy_bytes(np.where(BOXES == 5, -np.inf, BOXES)),

@@ -45,7 +45,7 @@ def sqlite_bytes():
 def pictures():
     pytest.importorskip("PIL", reason="images need the extra images")
     colours = np.zeros((9, 8, 3), np.uint8)
-    for kind in ("JPEG", "BMP", "GIF", "WebP", "JPEG2000", "ICO"):
+    for kind in ("JPEG", "BMP", "GIF", "WebP", "JPEG2000", "ICO", "PPM"):
         yield kind, image_bytes(colours, kind)
 
 

@@ -171,6 +171,14 @@ DOUBTFUL = {
         "0 .1 .1 .2 .1 .2 .2 .1 .2 .75 12\n",
         "with scores and ids behind them, expected --format yolo-obb",
     ),
+    "yolo-obb, track, or pose": (
+        "9 .6 .5 .55 .7 .32 .63 .37 .44 .6 2\n",
+        "scores and ids behind them, or class, cx, cy, w, h and keypoints .* --format yolo-obb,",
+    ),
+    "corners or visdrone-vid": (
+        "1,0,118,239,208,180,1,7,0,1\n",
+        "four corners and a class .*--format mot or visdrone-vid, --format dota",
+    ),
     "yolo-seg, score": (
         "0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
         "outlines with scores behind them, expected outlines .yolo-seg. without scores",

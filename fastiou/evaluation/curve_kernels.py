@@ -5,6 +5,7 @@ Bits tell what is matched and what is ignored, as `detection_kernels` has them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ def _accumulate(
         recalls (r,), ascending; numbers of detections of an image and class that count, (limit,),
         ascending; how many thresholds there are; and what is added to what is divided by.
     results
-        precision and scores (threshold, recall, class, range, limit), recall and areas under the
-        curve (threshold, class, range, limit).
+        precision and scores (class, threshold, recall, range, limit), recall and areas under the
+        curve (class, threshold, range, limit): what a class writes lies together.
     part
         (6,): first class and the one behind the last, and so size ranges and thresholds. The others
         are left as they are.
@@ -125,12 +126,14 @@ def _accumulate(
                     count = min(thresholds - low, WORD)
                     bit = (first_range + a) * all_thresholds + first_threshold + low
                     matches = _bits_at(matched, row, bit, count)
-                    counts = ~_bits_at(ignored, row, bit, count)
-                    errors = ~matches & counts
-                    for t in range(count):
-                        kind = lowest * thresholds + low + t
-                        wrong[a, kind] += weight * np.int64((errors >> np.uint64(t)) & one)
-                    hits = matches & counts
+                    ignores = _bits_at(ignored, row, bit, count)
+                    hits = matches & ~ignores
+                    # Of a detection, most size ranges tell nothing.
+                    errors = ~(matches | ignores) & (~np.uint64(0) >> np.uint64(WORD - count))
+                    if errors != 0:
+                        for t in range(count):
+                            kind = lowest * thresholds + low + t
+                            wrong[a, kind] += weight * np.int64((errors >> np.uint64(t)) & one)
                     t = low
                     while hits != 0:
                         if hits & one:
@@ -151,46 +154,54 @@ def _accumulate(
         for limit in range(1, len(limits)):
             best[limit] = max(best[limit], best[limit - 1])
         heights = heap_array(recalls, min(end - begin, lists[ranges]) + 1)
-        # What is told of all ranges and limits lies together in the results.
-        told = heap_rows(recalls, 2 * ranges * kinds, len(recalls))
+        # How many must be right to reach each recall: a division for each and not for each curve.
+        needed = heap_rows(starts, ranges, len(recalls))
         for a in range(ranges):
-            wanted = truths[label, first_range + a]
-            for kind in range(kinds):
-                limit, t = kind // thresholds, first_threshold + kind % thresholds
-                place = 2 * (kinds * a + kind)
-                own = lists[a] + kind * rooms[a]
-                found = steps[a, kind]
-                highest = 0.0
-                area = 0.0
-                for step in range(found - 1, -1, -1):
-                    of_all = float(wrongs[own + step] + rights[own + step]) + spacing
-                    highest = max(highest, rights[own + step] / of_all)
-                    heights[step] = highest
-                    before = 0.0 if step == 0 else rights[own + step - 1] / wanted
-                    area += (rights[own + step] / wanted - before) * highest
-                of_range = first_range + a
-                areas[t, label, of_range, limit] = -1 if wanted == 0 else area
-                recall[t, label, of_range, limit] = -1 if wanted == 0 else right[a, kind] / wanted
-                step = 0
-                for r in range(len(recalls)):
-                    while step < found and rights[own + step] / wanted < recalls[r]:
-                        step += 1
-                    told[place, r] = 0 if wanted > 0 else -1
-                    told[place + 1, r] = told[place, r]
-                    if step < found:
-                        told[place, r] = heights[step]
-                        told[place + 1, r] = scores[rows[own + step]]
-                    # A recall of 0 is reached by whatever comes first.
-                    if recalls[r] <= 0 and wanted > 0 and best[limit] > -np.inf:
-                        told[place + 1, r] = best[limit]
-        for t in range(thresholds):
+            wanted = max(truths[label, first_range + a], 1)
             for r in range(len(recalls)):
-                for a in range(ranges):
-                    for limit in range(len(limits)):
-                        place = 2 * (kinds * a + thresholds * limit + t)
-                        of_range, at = first_range + a, first_threshold + t
-                        precision[at, r, label, of_range, limit] = told[place, r]
-                        best_scores[at, r, label, of_range, limit] = told[place + 1, r]
+                least = np.int64(math.ceil(recalls[r] * wanted))
+                while least > 0 and (least - 1) / wanted >= recalls[r]:
+                    least -= 1
+                while least / wanted < recalls[r]:
+                    least += 1
+                needed[a, r] = least
+        for t in range(thresholds):
+            at = first_threshold + t
+            for a in range(ranges):
+                of_range = first_range + a
+                wanted = truths[label, of_range]
+                for limit in range(len(limits)):
+                    kind = limit * thresholds + t
+                    own = lists[a] + kind * rooms[a]
+                    found = steps[a, kind]
+                    highest = 0.0
+                    area = 0.0
+                    reached = 0.0 if found == 0 else rights[own + found - 1] / wanted
+                    for step in range(found - 1, -1, -1):
+                        of_all = float(wrongs[own + step] + rights[own + step]) + spacing
+                        highest = max(highest, rights[own + step] / of_all)
+                        heights[step] = highest
+                        before = 0.0 if step == 0 else rights[own + step - 1] / wanted
+                        area += (reached - before) * highest
+                        reached = before
+                    areas[label, at, of_range, limit] = -1 if wanted == 0 else area
+                    recall[label, at, of_range, limit] = (
+                        -1 if wanted == 0 else right[a, kind] / wanted
+                    )
+                    step = 0
+                    for r in range(len(recalls)):
+                        while step < found and rights[own + step] < needed[a, r]:
+                            step += 1
+                        height = 0.0 if wanted > 0 else -1.0
+                        score = height
+                        if step < found:
+                            height = heights[step]
+                            score = scores[rows[own + step]]
+                        # A recall of 0 is reached by whatever comes first.
+                        if recalls[r] <= 0 and wanted > 0 and best[limit] > -np.inf:
+                            score = best[limit]
+                        precision[label, at, r, of_range, limit] = height
+                        best_scores[label, at, r, of_range, limit] = score
 
 
 #: Precision and recall of classes.

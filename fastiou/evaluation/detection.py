@@ -30,6 +30,7 @@ from fastiou.evaluation.keypoint_sets import keypoints_fault
 from fastiou.evaluation.protocols import KEYPOINTS, PROTOCOLS
 from fastiou.geometries.masks.mask_set import Masks
 from fastiou.geometries.table import FORMATS
+from fastiou.runtime import chunks
 from fastiou.runtime.distinct import distinct, numbered
 from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
@@ -530,7 +531,7 @@ def _numbers(known: dict[int | str, int], columns: Sequence[Array]) -> list[Arra
     for column in columns:
         values, places = numbered(column)
         codes = [known.setdefault(value, len(known)) for value in values.tolist()]
-        numbers.append(np.array(codes, np.int32)[places] if codes else np.empty(0, np.int32))
+        numbers.append(chunks.taken(np.array(codes, np.int32), places))
     return numbers
 
 

@@ -42,8 +42,8 @@ DIGIT = 11
 #: and if it is, or there is none, a group of objects, which counts once.
 COCO_RULE, VOC_RULE, OPEN_IMAGES_RULE = range(3)
 
-#: Bits of a word.
-WORD = 64
+#: Bits of a word, and of half of one.
+WORD, HALF = 64, 32
 
 #: What is kept of a detection, in the order in which kernels take it.
 KEPT = ("image", "label", "score", "rank", "matched", "ignored")
@@ -132,66 +132,142 @@ def _falling_key(scores: int, i: int) -> Any:
 
 
 @register_jitable
-def _sort_by_key(
-    members: Array,
-    keys: Array,
-    spare: Array,
-    spare_keys: Array,
-    places: Array,
-    first: int,
-    last: int,
+def _sort_numbers(
+    numbers: Array, spare: Array, counts: Array, first: int, last: int, differ: Any
 ) -> None:
-    """Put some members in the order of their keys, ascending; equal ones stay as they are.
+    """Put some numbers, of which the upper half and the lower ascend one by one, in order.
 
     Parameters
     ----------
-    members, keys
-        (n,) int64 and (n,) uint64: members and their keys.
-    spare, spare_keys
-        (n,): scratch.
-    places
+    numbers, spare
+        (n,) uint64: what is sorted by its upper half, where lower halves ascend; and scratch.
+    counts
+        (2**DIGIT,) int64: scratch.
+    first, last
+        Which of them.
+    differ
+        The bits in which upper halves differ.
+    """
+    if last - first <= FEW:
+        for i in range(first + 1, last):
+            number = numbers[i]
+            place = i
+            while place > first and numbers[place - 1] > number:
+                numbers[place] = numbers[place - 1]
+                place -= 1
+            numbers[place] = number
+        return
+    mask = np.uint64((1 << DIGIT) - 1)
+    here, there = numbers, spare
+    is_there = False
+    for digit in range(-(-HALF // DIGIT)):
+        if (differ >> np.uint64(digit * DIGIT)) & mask == 0:
+            continue
+        low = np.uint64(HALF + digit * DIGIT)
+        for value in range(len(counts)):
+            counts[value] = 0
+        for i in range(first, last):
+            counts[(here[i] >> low) & mask] += 1
+        place = first
+        for value in range(len(counts)):
+            size = counts[value]
+            counts[value] = place
+            place += size
+        for i in range(first, last):
+            value = (here[i] >> low) & mask
+            place = counts[value]
+            counts[value] = place + 1
+            there[place] = here[i]
+        here, there = there, here
+        is_there = not is_there
+    if is_there:
+        for i in range(first, last):
+            numbers[i] = spare[i]
+
+
+@register_jitable
+def _sort_by_key(
+    keys: Array, places: Array, spare: Array, counts: Array, first: int, last: int
+) -> None:
+    """Tell in which order some keys ascend; equal ones stay as they are.
+
+    What is moved is one number of 64 bits for each: half of the key, and the place. The other half
+    of the key is looked at where this half is equal.
+
+    Parameters
+    ----------
+    keys
+        (n,) uint64.
+    places, spare
+        (n,) uint64: gets the places of the keys in their order, counted from `first`; and scratch.
+    counts
         (2**DIGIT,) int64: scratch.
     first, last
         Which of them.
     """
-    if last - first <= FEW:
-        for i in range(first + 1, last):
-            member = members[i]
-            key = keys[i]
-            place = i
-            while place > first and keys[place - 1] > key:
-                members[place] = members[place - 1]
-                keys[place] = keys[place - 1]
-                place -= 1
-            members[place] = member
-            keys[place] = key
-        return
+    half = (np.uint64(1) << np.uint64(HALF)) - np.uint64(1)
     differ = np.uint64(0)
     for i in range(first + 1, last):
         differ |= keys[i] ^ keys[first]
-    mask = np.uint64((1 << DIGIT) - 1)
-    for number in range(-(-WORD // DIGIT)):
-        low = np.uint64(number * DIGIT)
-        if (differ >> low) & mask == 0:
-            continue
-        for digit in range(len(places)):
-            places[digit] = 0
-        for i in range(first, last):
-            places[(keys[i] >> low) & mask] += 1
-        place = first
-        for digit in range(len(places)):
-            size = places[digit]
-            places[digit] = place
-            place += size
-        for i in range(first, last):
-            digit = (keys[i] >> low) & mask
-            place = places[digit]
-            places[digit] = place + 1
-            spare[place] = members[i]
-            spare_keys[place] = keys[i]
-        for i in range(first, last):
-            members[i] = spare[i]
-            keys[i] = spare_keys[i]
+    low = np.uint64(0)
+    while (differ >> low) > half:
+        low += np.uint64(1)
+    for i in range(first, last):
+        places[i] = (((keys[i] >> low) & half) << np.uint64(HALF)) | np.uint64(i - first)
+    _sort_numbers(places, spare, counts, first, last, differ >> low)
+    if low > 0:
+        begin = first
+        for i in range(first + 1, last + 1):
+            if i < last and (places[i] ^ places[begin]) <= half:
+                continue
+            if i > begin + 1:
+                for k in range(begin, i):
+                    place = places[k] & half
+                    key = keys[first + np.int64(place)]
+                    places[k] = ((key & half) << np.uint64(HALF)) | place
+                _sort_numbers(places, spare, counts, begin, i, half)
+            begin = i
+    for i in range(first, last):
+        places[i] &= half
+
+
+@register_jitable
+def _sort_by_score(
+    order: Array,
+    scores: Array,
+    members: Array,
+    keys: Array,
+    own_places: Array,
+    spare: Array,
+    counts: Array,
+    first: int,
+    size: int,
+) -> None:
+    """Put some members in the order of their scores, the highest first; equal ones stay.
+
+    Parameters
+    ----------
+    order, scores
+        Members as they come, and the scores of all.
+    members
+        (n,): gets the members of the order from place `first` on, as many as `size`.
+    keys, own_places, spare, counts
+        Scratch, as `_sort_by_key` takes it.
+    """
+    if size <= FEW:
+        for i in range(size):
+            member = order[first + i]
+            place = i
+            while place > 0 and scores[members[place - 1]] < scores[member]:
+                members[place] = members[place - 1]
+                place -= 1
+            members[place] = member
+        return
+    for i in range(size):
+        keys[i] = _falling_key(address(scores), order[first + i])
+    _sort_by_key(keys, own_places, spare, counts, 0, size)
+    for i in range(size):
+        members[i] = order[first + np.int64(own_places[i])]
 
 
 def _sort(
@@ -204,22 +280,26 @@ def _sort(
     starts
         (class + 1,): where each class begins in the order.
     order
-        members (n,), their scores (n,), keys (n,) and scratch for members and keys.
+        members (n,), which are put in order, too; and scratch (n,): keys, the same memory as
+        float64, places and numbers.
     columns, sorted_columns
         `KEPT`, each (n,) or (n, word), as they are, and as they are put.
     first, last
         The classes.
     """
-    members, member_scores, keys, spare, spare_keys = order
+    members, keys, key_scores, own_places, spare = order
     images, labels, scores, ranks, matched, ignored = columns
     images2, labels2, scores2, ranks2, matched2, ignored2 = sorted_columns
     for label in prange(first, last):
-        places = heap_array(starts, 1 << DIGIT)
-        for i in range(starts[label], starts[label + 1]):
-            keys[i] = _falling_key(address(member_scores), i)
-        _sort_by_key(members, keys, spare, spare_keys, places, starts[label], starts[label + 1])
-        for i in range(starts[label], starts[label + 1]):
-            member = members[i]
+        counts = heap_array(starts, 1 << DIGIT)
+        begin = starts[label]
+        for i in range(begin, starts[label + 1]):
+            key_scores[i] = scores[members[i]]
+            keys[i] = _falling_key(address(key_scores), i)
+        _sort_by_key(keys, own_places, spare, counts, begin, starts[label + 1])
+        for i in range(begin, starts[label + 1]):
+            member = members[begin + np.int64(own_places[i])]
+            spare[i] = np.uint64(member)
             images2[i] = images[member]
             labels2[i] = labels[member]
             scores2[i] = scores[member]
@@ -227,6 +307,8 @@ def _sort(
             for word in range(matched.shape[1]):
                 matched2[i, word] = matched[member, word]
                 ignored2[i, word] = ignored[member, word]
+        for i in range(begin, starts[label + 1]):
+            members[i] = np.int64(spare[i])
 
 
 SORT = Kernel(_sort, "scores")
@@ -336,9 +418,9 @@ def _by_value(
     found: int,
     lowest: float,
     keys: Array,
+    own_places: Array,
     spare: Array,
-    spare_keys: Array,
-    places: Array,
+    counts: Array,
 ) -> int:
     """Drop what scores less than `lowest`, and put the rest in order, the highest first.
 
@@ -348,7 +430,7 @@ def _by_value(
     ----------
     cols, values
         As `_best_alone` takes them.
-    keys, spare, spare_keys, places
+    keys, own_places, spare, counts
         Scratch, as `_sort_by_key` takes it, (m,) and (2**DIGIT,).
     """
     count = 0
@@ -364,10 +446,15 @@ def _by_value(
             cols[k], cols[other] = cols[other], cols[k]
         for k in range(count):
             keys[k] = _falling_key(address(values), k)
-        _sort_by_key(cols, keys, spare, spare_keys, places, 0, count)
-        for k in range(count):  # the keys are scores again
-            keys[k] = ~keys[k] & ((np.uint64(1) << np.uint64(63)) - np.uint64(1))
-            values[k] = float64_at(address(keys), k)
+        _sort_by_key(keys, own_places, spare, counts, 0, count)
+        for k in range(count):
+            spare[k] = np.uint64(cols[np.int64(own_places[k])])
+        for k in range(count):
+            cols[k] = np.int64(spare[k])
+            # The key is the score again.
+            key = keys[np.int64(own_places[k])]
+            spare[k] = ~key & ((np.uint64(1) << np.uint64(63)) - np.uint64(1))
+            values[k] = float64_at(address(spare), k)
     else:
         for k in range(1, count):
             value = values[k]
@@ -422,10 +509,9 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         kept
             `KEPT`, each (k,) or (k, word): get what is kept of each detection that counts.
         scratch
-            Rows of all tasks: members, their scratch, keys and their scratch, (task, room), with
-            room for the detections of the largest group, and for its truths; places
-            (task, 2**DIGIT); truths and scores (task, truth); taken and hidden truths
-            (task, truth, word).
+            Rows of all tasks: members, keys, their places, and numbers, (task, room), with room for
+            the detections of the largest group, and for its truths; counts (task, 2**DIGIT); truths
+            and scores (task, truth); taken and hidden truths (task, truth, word).
         step
             (4,): first group and the one behind the last; and which detections of each, by score,
             the first and the one behind the last. What was matched before is in `scratch`.
@@ -436,9 +522,9 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         images, labels, kept_scores, ranks, matched, ignored = kept
         words = matched.shape[1]
         for task in prange(TASKS):
-            members, spare = scratch[0][task], scratch[1][task]
-            keys, spare_keys = scratch[2][task], scratch[3][task]
-            places, cols, values = scratch[4][task], scratch[5][task], scratch[6][task]
+            members, keys = scratch[0][task], scratch[1][task]
+            own_places, spare = scratch[2][task], scratch[3][task]
+            counts, cols, values = scratch[4][task], scratch[5][task], scratch[6][task]
             taken, hidden = scratch[7][task], scratch[8][task]
             count = step[1] - step[0]
             for group in range(
@@ -448,11 +534,10 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                 first2, last2 = groups[group, 2], groups[group, 3]
                 size = last - first
                 is_new = step[2] == 0
-                for i in range(size if is_new else 0):
-                    members[i] = order[first + i]
-                    keys[i] = _falling_key(address(scores), members[i])
-                if is_new and size > 1:
-                    _sort_by_key(members, keys, spare, spare_keys, places, 0, size)
+                if is_new:
+                    _sort_by_score(
+                        order, scores, members, keys, own_places, spare, counts, first, size
+                    )
                 if is_new and size > 0:
                     for j in range(last2 - first2):
                         area = areas2[first2 + j]
@@ -479,7 +564,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                         is_coco = rule == COCO_RULE
                         if is_coco:
                             near = _by_value(
-                                cols, values, found, thresholds[0], keys, spare, spare_keys, places
+                                cols, values, found, thresholds[0], keys, own_places, spare, counts
                             )
                         else:
                             near = _best_alone(

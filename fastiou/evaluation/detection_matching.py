@@ -121,23 +121,24 @@ def in_order(count: int, *keys: tuple[Array, int]) -> Array:
         Numbers of the members, and how many numbers there may be.
     """
     order = np.arange(count)
+    is_given = True
     for numbers, size in reversed(keys):
-        if count == 0 or is_ascending(numbers, order):
+        if count == 0 or (is_given and is_ascending(numbers)):
             continue
         sizes = counted(numbers, size)
         places = np.cumsum(sizes) - sizes
         ordered = np.empty_like(order)
         for own in chunks.slices(count, 16 * chunks.PIECE):
             kernels.BY_NUMBER.serial(numbers, order[own], ordered, places)
-        order = ordered
+        order, is_given = ordered, False
     return order
 
 
-def is_ascending(numbers: Array, order: Array) -> bool:
-    """Whether the numbers of members, in an order, do not fall."""
+def is_ascending(numbers: Array) -> bool:
+    """Whether numbers do not fall."""
     last = None
-    for own in chunks.slices(len(order)):
-        some = numbers[order[own]]
+    for own in chunks.slices(len(numbers)):
+        some = numbers[own]
         if (some[1:] < some[:-1]).any() or (last is not None and some[0] < last):
             return False
         last = some[-1]
@@ -244,17 +245,17 @@ def match_detections(
 def scratch_of_tasks(detections: int, truths: int, *, words: int) -> tuple[Array, ...]:
     """Room in which kernels match groups of at most so many; what is not used takes no memory."""
     tasks, both = kernels.TASKS, max(detections, truths)
-    per_task = 8 * (5 * both + truths * (2 + 2 * words))
+    per_task = 8 * (4 * both + truths * (2 + 2 * words))
     memory.check(
         per_task, f"matching {detections:,} detections of an image and class",
         "evaluate fewer at a time, or pass max_dets",
     )  # fmt: skip
-    members, spare, cols = (np.empty((tasks, size), np.int64) for size in (both, both, truths))
-    keys, spare_keys = (np.empty((tasks, both), np.uint64) for _ in range(2))
-    places = np.empty((tasks, 1 << kernels.DIGIT), np.int64)
+    members, cols = (np.empty((tasks, size), np.int64) for size in (both, truths))
+    keys, places, spare = (np.empty((tasks, both), np.uint64) for _ in range(3))
+    counts = np.empty((tasks, 1 << kernels.DIGIT), np.int64)
     taken, hidden = (np.empty((tasks, truths, words), np.uint64) for _ in range(2))
     values = np.empty((tasks, truths))
-    return members, spare, keys, spare_keys, places, cols, values, taken, hidden
+    return members, keys, places, spare, counts, cols, values, taken, hidden
 
 
 @functools.cache

@@ -154,8 +154,8 @@ class DetectionResult(Mistakes, Framed):
         classes = own["label"].copy(), len(labels)
         order = in_order(len(own), classes, (own["image"].copy(), len(image_ids)))
         starts = np.concatenate([[0], np.cumsum(counted(*classes))])
-        keys = np.empty((2, len(own)), np.uint64)
-        scratch = chunks.taken(own["score"], order), keys[0], np.empty_like(order), keys[1]
+        keys, places, spare = np.empty((3, len(own)), np.uint64)
+        scratch = keys, keys.view(np.float64), places, spare
         ordered = np.empty(max(len(own), 2), own.dtype)
         columns, put = views(own), views(ordered)
         for first, last, work in steps.spans(starts, COUNT_WORK):
@@ -539,12 +539,12 @@ def accumulate(
     """Precision, scores, recall and areas, each image counting by its weight."""
     classes, ranges = len(starts) - 1, len(protocol.areas)
     limits, thresholds = np.array(protocol.limits), len(protocol.thresholds)
-    shape = thresholds, len(protocol.recalls), classes, ranges, len(limits)
+    shape = classes, thresholds, len(protocol.recalls), ranges, len(limits)
     memory.check(
         2 * 8 * math.prod(shape), f"the curves of {classes:,} classes",
         "pass labels that are fewer, or class_agnostic=True",
     )  # fmt: skip
-    results = tuple(np.empty(own) for own in (shape, shape, *2 * [(shape[0], *shape[2:])]))
+    results = tuple(np.empty(own) for own in (shape, shape, *2 * [(*shape[:2], *shape[3:])]))
     wanted = truth_counts(kept, classes, weights)
     detections = views(kept.detections)
     # One for all, or one for each detection: those of images are far apart for a class of many.
@@ -573,7 +573,8 @@ def accumulate(
         )  # fmt: skip
         for a, t in np.ndindex(ranges, thresholds):
             run(0, first, last, a, a + 1, t, t + 1)
-    precision, scores, recall, areas = results
+    precision, scores = (np.moveaxis(own, 0, 2) for own in results[:2])
+    recall, areas = (np.moveaxis(own, 0, 1) for own in results[2:])
     return precision, scores, recall, areas
 
 

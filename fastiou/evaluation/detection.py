@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from fastiou.evaluation.detection_options import (
 from fastiou.evaluation.detection_pairs import details_of
 from fastiou.evaluation.detection_result import DetectionResult, Rules
 from fastiou.evaluation.detection_sets import DetectionSet, read_detections
+from fastiou.evaluation.evaluator import Evaluator
 from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
 from fastiou.evaluation.keypoint_sets import keypoints_fault
 from fastiou.evaluation.protocols import KEYPOINTS, PROTOCOLS
@@ -41,7 +41,7 @@ __all__ = ["DetectionEvaluator", "average_precision"]
 KINDS = {"bbox": "boxes", "segm": "masks", "boundary": "masks", "keypoints": "keypoints"}
 
 
-class DetectionEvaluator:
+class DetectionEvaluator(Evaluator):
     """Average precision and recall of a detector, counted up image by image.
 
     Each `update` matches the detections of some images with their truth, and keeps about 40 bytes a
@@ -96,6 +96,8 @@ class DetectionEvaluator:
     >>> round(result.as_dict()["AP50"], 6), round(result.as_dict()["AP"], 6)
     (1.0, 0.6)
     """
+
+    _free_options = frozenset({"fmt", "class_names"})
 
     def __init__(
         self,
@@ -205,7 +207,7 @@ class DetectionEvaluator:
         images = _numbers(self._images, image_columns)
         labels = _numbers(self._labels, label_columns)
         self._are_numbered = preds.numbered
-        self._deviations |= notes or {}
+        self._deviations = self._deviations | dict(notes or {})
         if self._class_agnostic:  # of equal scores, those of the lower class come first
             places = _ranked(self._labels)[1]
             labels = [places[own] for own in labels]
@@ -253,47 +255,6 @@ class DetectionEvaluator:
             part = replace(part, details=details)
         self._parts.append(part)
 
-    def merge(self, *others: DetectionEvaluator | Mapping[str, Any]) -> None:
-        """Take in what other evaluators, such as those of other ranks, have counted.
-
-        Parameters
-        ----------
-        *others : DetectionEvaluator, or dict as `state` gives it
-            Evaluators of other images, with the same options. Images that were counted, and not
-            named, come behind those that are here.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Something else, an image that is here, too, or other options.
-        """
-        with self._unchanged_on_errors():
-            for place, other in enumerate(others):
-                state = other.state() if isinstance(other, DetectionEvaluator) else other
-                self._take_in(f"others[{place}]", state)
-
-    def state(self) -> dict[str, Any]:
-        """All that was counted so far, as plain arrays: to be sent, saved and merged.
-
-        Returns
-        -------
-        dict of arrays
-            For `merge`. It holds nothing of this evaluator.
-        """
-        joined = self._joined()
-        return {
-            "detections": joined.detections.copy(),
-            "truth": joined.truth.copy(),
-            "image_ids": _listed(self._images),
-            "label_values": _listed(self._labels),
-            "are_numbered": np.array(self._are_numbered),
-            "options": np.array(self._options()),
-            "deviations": np.array(
-                [f"{key}: {text}" for key, text in self._deviations.items()], str
-            ),
-            **(joined.details.state() if joined.details is not None else {}),
-        }
-
     def compute(self) -> DetectionResult:
         """Add up what was counted so far.
 
@@ -326,22 +287,6 @@ class DetectionEvaluator:
 
     # ---- parts ---------------------------------------------------------------------------------
 
-    @contextmanager
-    def _unchanged_on_errors(self) -> Iterator[None]:
-        """Leave everything as it is where something goes wrong, or Ctrl-C comes."""
-        sizes = [(known, len(known)) for known in (self._images, self._labels)]
-        parts, were_numbered = len(self._parts), self._are_numbered
-        deviations = dict(self._deviations)
-        try:
-            yield
-        except BaseException:
-            for known, size in sizes:
-                while len(known) > size:
-                    known.popitem()
-            del self._parts[parts:]
-            self._are_numbered, self._deviations = were_numbered, deviations
-            raise
-
     def _joined(self) -> Matched:
         """All that was matched so far."""
         empty = Matched.empty(0, 0, self._protocol)
@@ -349,19 +294,40 @@ class DetectionEvaluator:
             empty = replace(empty, details=Details.empty())
         return Matched.joined(self._parts or [empty])
 
-    def _options(self) -> str:
-        """What must be the same in evaluators that are merged."""
-        protocol = self._protocol
-        areas = {name: tuple(map(float, ends)) for name, ends in protocol.areas.items()}
-        return repr(
-            (
-                protocol.name, self.iou_type, protocol.thresholds.tolist(),
-                tuple(protocol.max_dets), areas, self._class_agnostic,
-                *(["details"] if self._details else []),
-                *([protocol.sigmas] if protocol.sigmas else []),
-                *sorted(map(str, self._frequencies.items())),
-            )
-        )  # fmt: skip
+    def _options(self) -> dict[str, Any]:
+        protocol, names = self._protocol, self._names
+        told: Any = names
+        if names is not None:
+            told = list(names.values()) if self._are_listed else list(names.items())
+        return {
+            "protocol": protocol.name, "iou_type": self.iou_type, "fmt": self._fmt,
+            "iou_thresholds": protocol.thresholds.tolist(),
+            "max_dets": protocol.max_dets or None,
+            "area_ranges": {name: list(map(float, ends)) for name, ends in protocol.areas.items()},
+            "class_agnostic": self._class_agnostic, "class_names": told,
+            "class_frequencies": sorted(self._frequencies.items(), key=str),
+            "details": self._details, "sigmas": protocol.sigmas or None,
+        }  # fmt: skip
+
+    @classmethod
+    def _made_of(cls, options: dict[str, Any]) -> DetectionEvaluator:
+        pairs = options["class_names"]
+        if pairs and isinstance(pairs[0], list):
+            options = {**options, "class_names": dict(pairs)}
+        return cls(**{**options, "class_frequencies": dict(options["class_frequencies"])})
+
+    def _counted(self) -> dict[str, Array]:
+        joined = self._joined()
+        lines = [f"{key}: {text}" for key, text in self._deviations.items()]
+        return {
+            "detections": joined.detections.copy(),
+            "truth": joined.truth.copy(),
+            "image_ids": _listed(self._images),
+            "label_values": _listed(self._labels),
+            "are_numbered": np.array(self._are_numbered),
+            "deviations": np.array(lines, str),
+            **(joined.details.state() if joined.details is not None else {}),
+        }
 
     def _check_images(self, preds: DetectionSet, target: DetectionSet) -> None:
         """Refuse images that were there before, and those of a list that do not fit together."""
@@ -407,15 +373,6 @@ class DetectionEvaluator:
                 raise ValueError(f"{name}[{values!r}] has a value twice")
 
     def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
-        needed = ("options", "detections", "truth", "image_ids", "label_values", "are_numbered")
-        if not isinstance(state, Mapping) or not all(part in state for part in needed):
-            raise TypeError(
-                f"{name} must be a DetectionEvaluator, or what its state() gives, got "
-                f"{described(state)}"
-            )
-        options = str(state["options"])
-        if options != self._options():
-            raise ValueError(f"{name} has other options: {options}, and not {self._options()}")
         self._check_state(name, state)
         images = plain_array(name, state["image_ids"]).tolist()
         are_numbered = bool(state["are_numbered"])
@@ -440,9 +397,8 @@ class DetectionEvaluator:
         details = Details.of_state(state) if self._details else None
         theirs = Matched(state["detections"].copy(), state["truth"].copy(), details)
         self._parts.append(theirs.renumbered(image_codes, label_codes))
-        for line in np.asarray(state["deviations"]).tolist():
-            key, _, text = line.partition(": ")
-            self._deviations.setdefault(key, text)
+        lines = (line.partition(": ") for line in np.asarray(state["deviations"]).tolist())
+        self._deviations = {key: text for key, _, text in lines} | self._deviations
 
 
 def average_precision(preds: Any, target: Any, **options: Any) -> DetectionResult:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, threshold_number, true_or_false
+from fastiou.evaluation.evaluator import Evaluator
 from fastiou.evaluation.label_matching import CRITERIA, MatchedImage, match_labels
 from fastiou.evaluation.paired_images import ImageNames, paired_images
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.runtime.renamed import renamed
-from fastiou.runtime.words import described
 from fastiou.segmentation.labels import label_images
 from fastiou.tables.frames import Framed
 from fastiou.typing import Array
@@ -163,7 +163,7 @@ class InstanceMatching(Framed):
         )
 
 
-class InstanceEvaluator:
+class InstanceEvaluator(Evaluator):
     """Scores of label images that come one by one.
 
     Parameters
@@ -199,6 +199,8 @@ class InstanceEvaluator:
     (array([3, 2]), array([0.75, 0.4 ]))
     """
 
+    _free_options = frozenset({"by_image"})
+
     def __init__(
         self, thresholds: Any = 0.5, *, criterion: str = "iou", by_image: bool = False
     ) -> None:
@@ -211,6 +213,10 @@ class InstanceEvaluator:
         self._thresholds = np.array(numbers)
         self._criterion = criterion
         self._by_image = true_or_false("by_image", by_image)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was counted so far; the options stay."""
         self._images = ImageNames()
         self._rows: list[tuple[Array, Array]] = []
 
@@ -243,71 +249,6 @@ class InstanceEvaluator:
         self._rows.append((np.array([*counts, *found.matched]), found.score_sums))
         return found
 
-    def merge(self, *others: InstanceEvaluator | Mapping[str, Array]) -> None:
-        """Add the images of other evaluators.
-
-        Parameters
-        ----------
-        others
-            Evaluators of the same settings, or what `state` of them returns.
-
-        Raises
-        ------
-        TypeError
-            Something else.
-        ValueError
-            Other settings, or an image that was there before.
-        """
-        names_of_all: list[str] = []
-        rows: list[tuple[Array, Array]] = []
-        for other in others:
-            if not isinstance(other, InstanceEvaluator | Mapping):
-                raise TypeError(
-                    "others must be evaluators of instances or their states, got "
-                    f"{described(other)}"
-                )
-            state = other.state() if isinstance(other, InstanceEvaluator) else other
-            own = self.state()
-            missing = [name for name in own if name not in state]
-            if missing:
-                raise ValueError(
-                    f"others must be states with {', '.join(own)}, got no {missing[0]}"
-                )
-            for name in ("thresholds", "criterion"):
-                if not np.array_equal(state[name], own[name]):
-                    raise ValueError(
-                        f"others must have the same {name}, got {state[name]} and {own[name]}"
-                    )
-            names_of_all += map(str, state["images"])
-            counts = np.array(state["counts"])
-            if counts.shape != (len(state["images"]), 4 + len(self._thresholds)) or (
-                (counts < 0).any() or (counts[:, 4:] > counts[:, :2].min(axis=1)[:, None]).any()
-            ):
-                raise ValueError("others must be states whose counts can be, got others")
-            rows += zip(counts, np.array(state["score_sums"]), strict=True)
-        self._images.add(names_of_all)
-        self._rows += rows
-
-    def state(self) -> dict[str, Array]:
-        """All that this evaluator knows, as plain arrays, for `merge` in another process.
-
-        Returns
-        -------
-        dict
-            "thresholds" (T,) float64, "criterion" () str, "images" (N,) str, empty for images
-            without a name; "counts" (N, 4 + T) int64, which are true and predicted objects,
-            pixels of intersections and unions for the aggregated Jaccard index, and matches at each
-            threshold; and "score_sums" (N, T) float64.
-        """
-        count = len(self._thresholds)
-        return {
-            "thresholds": self._thresholds.copy(),
-            "criterion": np.array(self._criterion),
-            "images": np.array(self._images.all, np.str_),
-            "counts": np.array([row for row, _ in self._rows], np.int64).reshape(-1, 4 + count),
-            "score_sums": np.array([row for _, row in self._rows], np.float64).reshape(-1, count),
-        }
-
     def compute(self) -> InstanceMatching:
         """The scores of all images so far.
 
@@ -317,7 +258,7 @@ class InstanceEvaluator:
             All ratios are 0 where there is nothing to divide by, as in stardist: also of images
             without any object.
         """
-        state = self.state()
+        state = self._counted()
         counts, sums = state["counts"], state["score_sums"]
         totals = counts.sum(0)
         n_true, n_pred, tp = totals[0], totals[1], totals[4:]
@@ -346,6 +287,34 @@ class InstanceEvaluator:
             criterion=self._criterion, n_true=int(n_true), n_pred=int(n_pred),
             by_image=self._by_image, aji=aji, n_images=len(counts), **of_each,
         )  # fmt: skip
+
+    # ---- parts ---------------------------------------------------------------------------------
+
+    def _options(self) -> dict[str, Any]:
+        given = self._thresholds.tolist()
+        return {
+            "thresholds": given[0] if self._is_one else given, "criterion": self._criterion,
+            "by_image": self._by_image,
+        }  # fmt: skip
+
+    def _counted(self) -> dict[str, Array]:
+        # Of each image: true and predicted objects, pixels of intersections and unions for the
+        # aggregated Jaccard index, and matches at each threshold.
+        count = len(self._thresholds)
+        return {
+            "images": np.array(self._images.all, np.str_),
+            "counts": np.array([row for row, _ in self._rows], np.int64).reshape(-1, 4 + count),
+            "score_sums": np.array([row for _, row in self._rows], np.float64).reshape(-1, count),
+        }
+
+    def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
+        counts = np.array(state["counts"])
+        if counts.shape != (len(state["images"]), 4 + len(self._thresholds)) or (
+            (counts < 0).any() or (counts[:, 4:] > counts[:, :2].min(axis=1)[:, None]).any()
+        ):
+            raise ValueError(f"{name} must be a state whose counts can be, got others")
+        self._images.add(map(str, state["images"]))
+        self._rows += zip(counts, np.array(state["score_sums"]), strict=True)
 
 
 def _ratios(

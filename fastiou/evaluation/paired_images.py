@@ -70,6 +70,15 @@ class ImageNames:
         self.all: list[str] = []
         self._known: set[str] = set()
 
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def pop(self) -> str:
+        """Take the last away."""
+        name = self.all.pop()
+        self._known.discard(name)
+        return name
+
     def checked(self, image: Any) -> str:
         """The argument `image` as text: a new name, or empty for None.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.checks import whole_number
+from fastiou.evaluation.evaluator import Evaluator
 from fastiou.evaluation.paired_images import ImageNames, paired_images
 from fastiou.evaluation.panoptic_result import (
     PanopticAverage,
@@ -81,7 +82,7 @@ def _categories_of(value: Any) -> _Categories:
     return _Categories(np.array(ids, np.int64), np.array(things, np.int8), np.array(names, np.str_))
 
 
-class PanopticEvaluator:
+class PanopticEvaluator(Evaluator):
     """Panoptic quality of images that come one by one.
 
     Parameters
@@ -120,6 +121,10 @@ class PanopticEvaluator:
     def __init__(self, categories: Any = None) -> None:
         self._categories = None if categories is None else _categories_of(categories)
         self._known = None if self._categories is None else set(self._categories.ids.tolist())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was counted so far; the options stay."""
         self._images = ImageNames()
         self._found: list[MatchedSegments] = []
 
@@ -170,77 +175,6 @@ class PanopticEvaluator:
         self._images.add([name])
         self._found.append(matched)
 
-    def merge(self, *others: PanopticEvaluator | Mapping[str, Array]) -> None:
-        """Add the images of other evaluators.
-
-        Parameters
-        ----------
-        others
-            Evaluators of the same categories, or what `state` of them returns.
-
-        Raises
-        ------
-        TypeError
-            Something else.
-        ValueError
-            Other categories, or an image that was there before.
-        """
-        own = self.state()
-        names_of_all: list[str] = []
-        found: list[MatchedSegments] = []
-        for other in others:
-            if not isinstance(other, PanopticEvaluator | Mapping):
-                raise TypeError(
-                    f"others must be panoptic evaluators or their states, got {described(other)}"
-                )
-            state = other.state() if isinstance(other, PanopticEvaluator) else other
-            missing = [name for name in own if name not in state]
-            if missing:
-                names = ", ".join(own)
-                raise ValueError(f"others must be states with {names}, got no {missing[0]}")
-            for name in ("categories", "isthing"):
-                if not np.array_equal(state[name], own[name]):
-                    raise ValueError(
-                        f"others must have the same {name}, got {state[name]} and {own[name]}"
-                    )
-            names_of_all += map(str, state["images"])
-            found.append(
-                MatchedSegments(*(np.array(state[name]) for name in MatchedSegments._fields))
-            )
-            ious = found[-1].ious
-            if ious.shape != found[-1].matched.shape or not ((ious > 0.5) & (ious <= 1)).all():
-                raise ValueError(
-                    "others must be states with an IoU above 0.5 for each match, got "
-                    f"{described(ious.tolist())}"
-                )
-        self._images.add(names_of_all)
-        self._found += found
-
-    def state(self) -> dict[str, Array]:
-        """All that this evaluator knows, as plain arrays, for `merge` in another process.
-
-        Returns
-        -------
-        dict
-            "categories" (K,) int64 and "isthing" (K,) int8, empty where no categories were given;
-            "images" (N,) str, empty for images without a name; "matched" (M,) int64 and "ious" (M,)
-            float64, the category and IoU of each match; and "spurious" and "missed", int64, the
-            categories of false positives and negatives.
-        """
-        known = self._categories or _categories_of([])
-        # Joined once: the next call joins what has come since.
-        self._found = [
-            MatchedSegments(
-                *(np.concatenate(parts) for parts in zip(NOTHING, *self._found, strict=True))
-            )
-        ]
-        return {
-            "categories": known.ids,
-            "isthing": known.things,
-            "images": np.array(self._images.all, np.str_),
-            **{name: part.copy() for name, part in self._found[0]._asdict().items()},
-        }
-
     def compute(self) -> PanopticQuality:
         """The quality of all images so far.
 
@@ -249,7 +183,7 @@ class PanopticEvaluator:
         PanopticQuality
             All numbers are 0 where nothing was to be found and nothing was.
         """
-        state = self.state()
+        state = self._counted()
         known = self._categories
         counted = [state[name] for name in ("matched", "spurious", "missed")]
         if known is None:
@@ -276,6 +210,41 @@ class PanopticEvaluator:
             for is_thing in (True, False)
         )
         return PanopticQuality(*whole, things, stuff, classes, len(state["images"]))
+
+    # ---- parts ---------------------------------------------------------------------------------
+
+    def _options(self) -> dict[str, Any]:
+        known = self._categories
+        if known is None:
+            return {"categories": None}
+        columns = (column.tolist() for column in known)
+        keys = ("id", "isthing", "name")
+        return {
+            "categories": [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+        }
+
+    def _counted(self) -> dict[str, Array]:
+        # Joined once: the next call joins what has come since.
+        self._found = [
+            MatchedSegments(
+                *(np.concatenate(parts) for parts in zip(NOTHING, *self._found, strict=True))
+            )
+        ]
+        return {
+            "images": np.array(self._images.all, np.str_),
+            **{name: part.copy() for name, part in self._found[0]._asdict().items()},
+        }
+
+    def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
+        found = MatchedSegments(*(np.array(state[part]) for part in MatchedSegments._fields))
+        ious = found.ious
+        if ious.shape != found.matched.shape or not ((ious > 0.5) & (ious <= 1)).all():
+            raise ValueError(
+                f"{name} must be a state with an IoU above 0.5 for each match, got "
+                f"{described(ious.tolist())}"
+            )
+        self._images.add(map(str, state["images"]))
+        self._found.append(found)
 
 
 @renamed(true="target", true_segments="target_segments", true_folder="target_folder")

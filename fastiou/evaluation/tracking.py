@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, whole_number
+from fastiou.evaluation.evaluator import Evaluator
 from fastiou.evaluation.tracking_folders import (
     frames_told,
     is_path,
@@ -28,11 +29,8 @@ __all__ = ["TrackingEvaluator", "tracking_metrics"]
 #: What a single sequence is called where nothing tells.
 UNNAMED = "sequence"
 
-#: Keys of a state that are not of sequences.
-OPTIONS = ("metrics", "benchmark")
 
-
-class TrackingEvaluator:
+class TrackingEvaluator(Evaluator):
     """Scores trackers of several objects, one sequence at a time.
 
     Each sequence is counted at once, and takes 1.2 kB from then on. Evaluators of other processes
@@ -79,6 +77,10 @@ class TrackingEvaluator:
             check_choice("benchmark", benchmark, DISTRACTORS)
         self._metrics = tuple(metric for metric in METRICS if metric in chosen)
         self._benchmark = benchmark
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was counted so far; the options stay."""
         self._counts: dict[str, SequenceCounts] = {}
 
     def __repr__(self) -> str:
@@ -121,48 +123,6 @@ class TrackingEvaluator:
         except FileError as error:
             raise ValueError(in_python(str(error))) from None
 
-    def merge(self, *others: TrackingEvaluator | Mapping[str, Any]) -> None:
-        """Add the sequences of other evaluators.
-
-        Parameters
-        ----------
-        others
-            Evaluators of the same metrics and benchmark, with other sequences; or their states.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Something else; then nothing is added.
-
-        Examples
-        --------
-        >>> import fastiou
-        >>> boxes = [[1, 7, 0, 0, 10, 20]]
-        >>> one, other = fastiou.TrackingEvaluator(), fastiou.TrackingEvaluator()
-        >>> one.update(boxes, boxes, sequence="a")
-        >>> other.update(boxes, boxes, sequence="b")
-        >>> one.merge(other)
-        >>> one.compute()
-        <TrackingMetrics: 2 sequences; HOTA 1.0000, MOTA 1.0000, IDF1 1.0000, IDSW 0>
-        """
-        found = dict(self._counts)
-        for given in others:
-            other = self.from_state(given) if isinstance(given, Mapping) else given
-            if not isinstance(other, TrackingEvaluator):
-                raise TypeError(
-                    f"merge takes TrackingEvaluators and their states, got {described(other)}"
-                )
-            for what in OPTIONS:
-                own, theirs = (getattr(each, f"_{what}") for each in (self, other))
-                if own != theirs:
-                    raise ValueError(
-                        f"merge takes evaluators with {what}={own!r} as this one, got {theirs!r}"
-                    )
-            for name, counts in other._counts.items():
-                _check_new(name, found)
-                found[name] = counts
-        self._counts = found
-
     def compute(self) -> TrackingMetrics:
         """The scores of all sequences, and of each.
 
@@ -179,15 +139,12 @@ class TrackingEvaluator:
             raise ValueError("there is no sequence to score: update adds one")
         return result_of(self._counts, self._metrics)
 
-    def state(self) -> dict[str, Array]:
-        """What is known of all sequences as plain arrays, for `merge` and `from_state`.
+    # ---- parts ---------------------------------------------------------------------------------
 
-        Returns
-        -------
-        dict of arrays
-            sequences (S,), hota (S, 7, 19), clear (S, 9), motp_sum (S,), identity (S, 3) and counts
-            (S, 5), sorted by name; metrics and benchmark ("" for None).
-        """
+    def _options(self) -> dict[str, Any]:
+        return {"metrics": self._metrics, "benchmark": self._benchmark}
+
+    def _counted(self) -> dict[str, Array]:
         names = sorted(self._counts)
         parts = [self._counts[name] for name in names]
         empty = SequenceCounts(
@@ -196,45 +153,16 @@ class TrackingEvaluator:
         )  # fmt: skip
         columns = zip(SequenceCounts._fields, zip(*(parts or [empty]), strict=True), strict=True)
         stacked = {name: np.stack(column)[: len(parts)] for name, column in columns}
-        return {
-            "sequences": np.array(names, dtype=np.str_),
-            **stacked,
-            "metrics": np.array(self._metrics),
-            "benchmark": np.array(self._benchmark or ""),
-        }
+        return {"sequences": np.array(names, dtype=np.str_), **stacked}
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TrackingEvaluator:
-        """An evaluator that has the sequences of a state.
-
-        Parameters
-        ----------
-        state
-            As `state` gives it.
-
-        Raises
-        ------
-        ValueError
-            It lacks something.
-
-        Examples
-        --------
-        >>> import fastiou
-        >>> evaluator = fastiou.TrackingEvaluator()
-        >>> evaluator.update([[1, 7, 0, 0, 10, 20]], [], sequence="a")
-        >>> fastiou.TrackingEvaluator.from_state(evaluator.state())
-        <TrackingEvaluator: HOTA, CLEAR, Identity; 1 sequence>
-        """
-        keys = ("sequences", *SequenceCounts._fields, *OPTIONS)
-        lacking = [key for key in keys if key not in state]
-        if lacking:
-            raise ValueError(f"state must have {', '.join(keys)}; it lacks {', '.join(lacking)}")
-        made = cls([str(name) for name in state["metrics"]], str(state["benchmark"]) or None)
-        columns = [state[name] for name in SequenceCounts._fields]
-        for name, *parts in zip(state["sequences"], *columns, strict=True):
+    def _take_in(self, name: str, state: Mapping[str, Any]) -> None:
+        columns = [state[part] for part in SequenceCounts._fields]
+        for sequence, *parts in zip(state["sequences"], *columns, strict=True):
+            _check_new(str(sequence), self._counts)
             hota, clear, motp_sum, identity, counts = (np.array(part) for part in parts)
-            made._counts[str(name)] = SequenceCounts(hota, clear, float(motp_sum), identity, counts)
-        return made
+            self._counts[str(sequence)] = SequenceCounts(
+                hota, clear, float(motp_sum), identity, counts
+            )
 
     def _add(self, gt: Any, tracks: Any, sequence: str | None, frames: int | None) -> None:
         name = sequence

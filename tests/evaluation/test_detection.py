@@ -637,7 +637,9 @@ def test_only_like_evaluators_are_merged() -> None:
     with pytest.raises(ValueError, match=r"others\[0\] has other options"):
         fi.DetectionEvaluator().merge(fi.DetectionEvaluator(max_dets=[10]))
     with pytest.raises(TypeError, match=r"others\[0\] must be a DetectionEvaluator"):
-        fi.DetectionEvaluator().merge({})  # type: ignore[dict-item]
+        fi.DetectionEvaluator().merge([])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"others\[0\] must be what state\(\) gives, with options"):
+        fi.DetectionEvaluator().merge({})
 
 
 def test_a_failed_update_changes_nothing() -> None:
@@ -964,8 +966,10 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
     other.merge(state)
     state["detections"]["matched"] = 0  # no longer theirs
     assert other.compute()["AR100"] == 1
-    with pytest.raises(TypeError, match="must be a DetectionEvaluator"):
+    with pytest.raises(ValueError, match="must be what state"):
         other.merge({"options": 1})
+    with pytest.raises(ValueError, match="it lacks detections, truth, image_ids"):
+        other.merge({"options": state["options"]})
 
 
 def test_boundaries_of_tables_are_refused() -> None:

@@ -300,10 +300,10 @@ def test_what_evaluators_refuse() -> None:
         with pytest.raises(error, match=message):
             evaluator.update(ONE, ONE, image=image)  # type: ignore[arg-type]
     for other, error, message in (
-        (fastiou.InstanceEvaluator(0.7), ValueError, "others must have the same thresholds"),
-        (fastiou.InstanceEvaluator(0.5, criterion="iop"), ValueError, "have the same criterion"),
-        ({"thresholds": ONE}, ValueError, "others must be states with thresholds, criterion,"),
-        (3, TypeError, "others must be evaluators of instances or their states, got 3"),
+        (fastiou.InstanceEvaluator(0.7), ValueError, "other options: thresholds="),
+        (fastiou.InstanceEvaluator(0.5, criterion="iop"), ValueError, "other options: criterion="),
+        ({"thresholds": ONE}, ValueError, "must be what state"),
+        (3, TypeError, r"must be an? InstanceEvaluator"),
     ):
         with pytest.raises(error, match=message):
             evaluator.merge(other)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from fastiou.evaluation.detection import average_precision
 from fastiou.geometries.masks.mask_set import Masks
 from fastiou.relations.dense import box_iou, mask_iou
 from fastiou.relations.match import match
@@ -65,6 +66,9 @@ def show_config() -> None:
 
 #: Boxes or masks for which scores of each with each deserve threads.
 MANY = int(threads.PARALLEL_FROM**0.5) + 1
+
+#: Detections that are work enough for several threads.
+EVALUATED = 1 << 15
 
 #: Boxes for the kernels of a few, for an index on one thread, and for an index on several.
 SEARCHED = (1, 3000, 1 << 18)
@@ -130,6 +134,7 @@ def _jobs() -> list[tuple[str, Callable[[], None]]]:
     jobs: list[tuple[str, Callable[..., None], tuple[Any, ...]]] = [
         ("search in float32", _search, (single,)),
         ("masks", _use_masks, (MANY,)),
+        ("scores of detectors", _evaluate, (EVALUATED,)),
         ("match in float32", _match, (single,)),
         ("match in float64", _match, (double,)),
         ("search in float64", _search, (double,)),
@@ -165,6 +170,14 @@ def _search(dtype: Any) -> None:
         topk(boxes, boxes)
         nms(boxes, places)
         box_iou(boxes, boxes, aligned=True)
+
+
+def _evaluate(count: int) -> None:
+    """Score detections that are their own truth."""
+    corners = np.tile(np.array([0.0, 0, 1, 1]), (count, 1))
+    numbers = np.arange(count)
+    columns = {"boxes": corners, "labels": numbers % 2, "image_ids": numbers // 8}
+    average_precision({**columns, "scores": numbers / count}, columns)
 
 
 def _use_masks(count: int) -> None:

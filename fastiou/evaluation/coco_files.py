@@ -13,7 +13,7 @@ import numpy as np
 from fastiou.arrays.inputs import real_input
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
 from fastiou.evaluation.detection_result import DetectionResult
-from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks
+from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks, box_areas
 from fastiou.evaluation.keypoint_sets import (
     extents,
     keypoints_fault,
@@ -24,6 +24,7 @@ from fastiou.evaluation.protocols import FREQUENCIES
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.runtime.distinct import distinct
+from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
@@ -34,7 +35,9 @@ __all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files
 RESULT_COLUMNS = 7
 
 
-def evaluate_coco(gt: Any, dt: Any, **options: Any) -> DetectionResult:
+def evaluate_coco(
+    gt: Any, dt: Any, *, progress: bool | Progress = False, **options: Any
+) -> DetectionResult:
     """Evaluate results of a detector against COCO's truth, from files.
 
     Parameters
@@ -45,6 +48,9 @@ def evaluate_coco(gt: Any, dt: Any, **options: Any) -> DetectionResult:
     dt : path, list of dict, or array of shape (N, 7)
         The results: a file, or what `json.load` makes of it, or rows of image, left, top, width,
         height, score and class.
+    progress : bool or callable
+        Whether to show how far it has come once the files are read, or what to call with work done
+        and in all.
     **options
         As `DetectionEvaluator` takes them, but `fmt` and `class_names`, which files tell.
 
@@ -78,13 +84,16 @@ def evaluate_coco(gt: Any, dt: Any, **options: Any) -> DetectionResult:
         if isinstance(path, str | os.PathLike) and not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file")
     try:
-        return evaluate_coco_files(gt, dt, **options)
+        return evaluate_coco_files(gt, dt, progress=progress, **options)
     except (FileError, RefusedError) as error:
         raise ValueError(str(error)) from None
 
 
-def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
+def evaluate_coco_files(
+    gt: Any, dt: Any, *, progress: bool | Progress = False, **options: Any
+) -> DetectionResult:
     """What `evaluate_coco` does, with the errors of files."""
+    report, finish = progress_callback(progress)
     for name in ("fmt", "class_names"):
         if name in options:
             raise TypeError(f"{name} is told by the files, and cannot be given")
@@ -103,8 +112,12 @@ def evaluate_coco_files(gt: Any, dt: Any, **options: Any) -> DetectionResult:
     if options.get("protocol") == "lvis":
         target, options["class_frequencies"] = _federated(target, truth)
     evaluator = DetectionEvaluator(**options, class_names=names)
-    evaluator.add(preds, target, notes)
-    return evaluator.compute()
+    matching, adding = in_parts(report, 2)
+    try:
+        evaluator.add(preds, target, notes, matching)
+        return evaluator.compute(adding or False)
+    finally:
+        finish()
 
 
 def coco_columns_of(gt: Any, dt: Any, kind: str) -> tuple[CocoColumns, CocoColumns]:
@@ -356,7 +369,7 @@ def _set(
     """The entries that are scored."""
     is_found = name == "preds"
     boxes, masks = columns.bbox, None
-    areas = boxes[:, 2] * boxes[:, 3] if is_found else columns.area
+    areas = box_areas(boxes) if is_found else columns.area
     # As pycocotools: what the first result has, all have.
     has_boxes = not is_found or bool(columns.has("bbox")[:1].all())
     has_masks = columns.segmentation is not None and bool(columns.has("segmentation")[:1].all())

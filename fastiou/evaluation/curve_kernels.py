@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.evaluation.detection_kernels import WORD
+from fastiou.evaluation.detection_kernels import PATIENCE, WORD
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import heap_array, heap_rows
 from fastiou.typing import Array
@@ -205,4 +205,4 @@ def _accumulate(
 
 
 #: Precision and recall of classes.
-ACCUMULATE = Kernel(_accumulate, "precision and recall")
+ACCUMULATE = Kernel(_accumulate, "precision and recall", patience=PATIENCE)

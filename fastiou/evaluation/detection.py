@@ -32,6 +32,7 @@ from fastiou.geometries.masks.mask_set import Masks
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime import chunks
 from fastiou.runtime.distinct import distinct, numbered
+from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
@@ -161,7 +162,7 @@ class DetectionEvaluator(Evaluator):
             f"{count:,} detections>"
         )
 
-    def update(self, preds: Any, target: Any) -> None:
+    def update(self, preds: Any, target: Any, *, progress: bool | Progress = False) -> None:
         """Match the detections of some images with their truth.
 
         Parameters
@@ -176,6 +177,8 @@ class DetectionEvaluator(Evaluator):
             missing are those of the boxes or masks. Keypoints, whose third number is above 0 where
             they are labelled, need "area" or "boxes", and boxes where none is labelled; they may
             have "num_keypoints", and are ignored where it is 0.
+        progress : bool or callable
+            Whether to show how far it has come, or what to call with work done and in all.
 
         Raises
         ------
@@ -191,11 +194,19 @@ class DetectionEvaluator(Evaluator):
             return
         both = _paired(*both)
         self._check_images(*both)
-        with self._unchanged_on_errors():
-            self.add(*both)
+        report, finish = progress_callback(progress)
+        try:
+            with self._unchanged_on_errors():
+                self.add(*both, report=report)
+        finally:
+            finish()
 
     def add(
-        self, preds: DetectionSet, target: DetectionSet, notes: Mapping[str, str] | None = None
+        self,
+        preds: DetectionSet,
+        target: DetectionSet,
+        notes: Mapping[str, str] | None = None,
+        report: Progress | None = None,
     ) -> None:
         """Match sets that were read and checked, with notes on what departs from the protocol."""
         listed = [each.listed for each in (preds, target) if each.listed is not each.images]
@@ -241,7 +252,9 @@ class DetectionEvaluator(Evaluator):
         rules: Any = {
             "class_agnostic": self._class_agnostic, "by_boundary": self.iou_type == "boundary",
         }  # fmt: skip
-        part = match_detections(preds, target, numbers, classes, self._protocol, pardoned, **rules)
+        part = match_detections(
+            preds, target, numbers, classes, self._protocol, pardoned, report=report, **rules
+        )
         if self._details:
             details = details_of(
                 preds,
@@ -255,13 +268,19 @@ class DetectionEvaluator(Evaluator):
             part = replace(part, details=details)
         self._parts.append(part)
 
-    def compute(self) -> DetectionResult:
+    def compute(self, progress: bool | Progress = False) -> DetectionResult:
         """Add up what was counted so far.
+
+        Parameters
+        ----------
+        progress : bool or callable
+            Whether to show how far it has come, or what to call with work done and in all.
 
         Returns
         -------
         DetectionResult
         """
+        report, finish = progress_callback(progress)
         joined = self._joined()
         images = _ranked(self._images)
         labels: dict[int | str, int] = dict(self._labels)
@@ -281,9 +300,11 @@ class DetectionEvaluator(Evaluator):
         order = _ranked(labels)
         renumbered = joined.renumbered(images[1], order[1])
         rules = Rules(self._protocol, self.iou_type, dict(self._deviations), self._frequencies)
-        return DetectionResult.of(
-            renumbered, rules, images[0], order[0], {} if self._class_agnostic else names or {}
-        )
+        shown = {} if self._class_agnostic else names or {}
+        try:
+            return DetectionResult.of(renumbered, rules, images[0], order[0], shown, report)
+        finally:
+            finish()
 
     # ---- parts ---------------------------------------------------------------------------------
 
@@ -401,13 +422,17 @@ class DetectionEvaluator(Evaluator):
         self._deviations = {key: text for key, _, text in lines} | self._deviations
 
 
-def average_precision(preds: Any, target: Any, **options: Any) -> DetectionResult:
+def average_precision(
+    preds: Any, target: Any, *, progress: bool | Progress = False, **options: Any
+) -> DetectionResult:
     """Average precision and recall of detections.
 
     Parameters
     ----------
     preds, target
         As `DetectionEvaluator.update` takes them.
+    progress : bool or callable
+        Whether to show how far it has come, or what to call with work done and in all.
     **options
         As `DetectionEvaluator` takes them.
 
@@ -429,8 +454,13 @@ def average_precision(preds: Any, target: Any, **options: Any) -> DetectionResul
     <DetectionResult: AP 0.505, AP50 0.505, AP75 0.505; 1 image, 1 class>
     """
     evaluator = DetectionEvaluator(**options)
-    evaluator.update(preds, target)
-    return evaluator.compute()
+    report, finish = progress_callback(progress)
+    matching, adding = in_parts(report, 2)
+    try:
+        evaluator.update(preds, target, progress=matching or False)
+        return evaluator.compute(adding or False)
+    finally:
+        finish()
 
 
 def _paired(preds: DetectionSet, target: DetectionSet) -> tuple[DetectionSet, DetectionSet]:

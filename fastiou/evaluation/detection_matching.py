@@ -11,8 +11,9 @@ import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
 from fastiou.evaluation.detection_details import Details
-from fastiou.evaluation.detection_sets import DetectionSet
+from fastiou.evaluation.detection_sets import DetectionSet, box_areas
 from fastiou.evaluation.keypoint_pairs import keypoint_pairs
+from fastiou.evaluation.order_kernels import BY_NUMBER, DIGIT
 from fastiou.evaluation.protocols import Protocol
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.masks.boundaries import boundaries
@@ -21,6 +22,7 @@ from fastiou.metrics import METRICS
 from fastiou.relations.pairs import find_pairs
 from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.distinct import counted, distinct
+from fastiou.runtime.progress import Progress
 from fastiou.typing import Array
 
 __all__ = ["Matched", "in_order", "kinds_of_truth", "mask_pairs", "match_detections", "views"]
@@ -129,7 +131,7 @@ def in_order(count: int, *keys: tuple[Array, int]) -> Array:
         places = np.cumsum(sizes) - sizes
         ordered = np.empty_like(order)
         for own in chunks.slices(count, 16 * chunks.PIECE):
-            kernels.BY_NUMBER.serial(numbers, order[own], ordered, places)
+            BY_NUMBER.serial(numbers, order[own], ordered, places)
         order, is_given = ordered, False
     return order
 
@@ -155,6 +157,7 @@ def match_detections(
     *,
     class_agnostic: bool,
     by_boundary: bool,
+    report: Progress | None = None,
 ) -> Matched:
     """Match the detections of each image and class with its truth, at all thresholds.
 
@@ -172,6 +175,8 @@ def match_detections(
         Whether all classes are one.
     by_boundary
         Whether masks are compared by their boundaries, too.
+    report
+        Called with how many detections are matched.
     """
     order = in_order(len(preds), (images[0], images[2]), (labels[0], labels[2]))
     true_order = in_order(len(target), (images[1], images[2]), (labels[1], labels[2]))
@@ -228,11 +233,15 @@ def match_detections(
     for first, last, share in steps.spans(work):
         if last > first + 1 or share <= steps.STEP:
             run(share, first, last, 0, most)
+            if report is not None:
+                report(int(starts[last]), total)
             continue
         # One group is the work of one thread.
         count = min(int(sizes[first]), most)
         for best, behind, _ in steps.ranges(count, OVERLAP_WORK * int(each[first])):
             run(0, first, last, best, behind)
+            if report is not None:
+                report(int(starts[first]) + behind, total)
     outside = (areas[:, None] < ranges[:, 0]) | (areas[:, None] > ranges[:, 1])
     matched.truth["image"] = images[1][true_order]
     matched.truth["label"] = labels[1][true_order]
@@ -252,7 +261,7 @@ def scratch_of_tasks(detections: int, truths: int, *, words: int) -> tuple[Array
     )  # fmt: skip
     members, cols = (np.empty((tasks, size), np.int64) for size in (both, truths))
     keys, places, spare = (np.empty((tasks, both), np.uint64) for _ in range(3))
-    counts = np.empty((tasks, 1 << kernels.DIGIT), np.int64)
+    counts = np.empty((tasks, 1 << DIGIT), np.int64)
     taken, hidden = (np.empty((tasks, truths, words), np.uint64) for _ in range(2))
     values = np.empty((tasks, truths))
     return members, keys, places, spare, counts, cols, values, taken, hidden
@@ -289,8 +298,7 @@ def own_areas(truth: DetectionSet) -> Array:
         return truth.masks.area.astype(np.float64)
     if truth.boxes is None:  # keypoints, which all have areas then
         return truth.areas
-    areas: Array = np.maximum(truth.boxes[:, 2], 0) * np.maximum(truth.boxes[:, 3], 0)
-    return areas
+    return box_areas(np.maximum(truth.boxes, 0))
 
 
 def boundary_widths(sizes: Array) -> Array:

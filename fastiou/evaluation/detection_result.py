@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,29 +9,26 @@ from typing import Any
 import numpy as np
 
 from fastiou.evaluation import detection_kernels as kernels
-from fastiou.evaluation.curve_kernels import ACCUMULATE
 from fastiou.evaluation.detection_analysis import chosen_places, images_of_slices, part_of
 from fastiou.evaluation.detection_comparison import Comparison, Side, compared
+from fastiou.evaluation.detection_curves import accumulate, mean_of, truth_counts
 from fastiou.evaluation.detection_errors import Scored
 from fastiou.evaluation.detection_matching import Matched, in_order, views
 from fastiou.evaluation.detection_mistakes import Mistakes
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
-from fastiou.runtime import chunks, memory, steps, threads
+from fastiou.runtime import steps, threads
 from fastiou.runtime.distinct import counted
 from fastiou.runtime.extras import import_extra
-from fastiou.runtime.progress import Progress
+from fastiou.runtime.progress import Progress, in_parts
 from fastiou.runtime.words import described
 from fastiou.tables.frames import Framed
 from fastiou.typing import Array
 
 __all__ = ["ClassScores", "DetectionResult", "Rules"]
 
-#: Work of a detection at one limit and size range, in scores of boxes (see `threads.run`).
-COUNT_WORK = 4
-
-#: Bytes of a right detection in a curve that is added up: three numbers.
-CURVE_BYTES = 24
+#: Work of putting a detection in order, in scores of boxes (see `threads.run`).
+SORT_WORK = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +134,7 @@ class DetectionResult(Mistakes, Framed):
         image_ids: Array,
         labels: Array,
         names: Mapping[int | str, str],
+        report: Progress | None = None,
     ) -> DetectionResult:
         """Add up what was matched.
 
@@ -149,7 +146,10 @@ class DetectionResult(Mistakes, Framed):
             How to count.
         image_ids, labels, names
             The images and classes by these numbers, and what classes are called.
+        report
+            Called with how many detections are done.
         """
+        sorting, adding = in_parts(report, 2)
         own = matched.detections
         classes = own["label"].copy(), len(labels)
         order = in_order(len(own), classes, (own["image"].copy(), len(image_ids)))
@@ -158,8 +158,10 @@ class DetectionResult(Mistakes, Framed):
         scratch = keys, keys.view(np.float64), places, spare
         ordered = np.empty(max(len(own), 2), own.dtype)
         columns, put = views(own), views(ordered)
-        for first, last, work in steps.spans(starts, COUNT_WORK):
+        for first, last, work in steps.spans(starts, SORT_WORK):
             threads.run(kernels.SORT, work, starts, (order, *scratch), columns, put, first, last)
+            if sorting is not None:
+                sorting(int(starts[last]), len(own))
         kept = Matched(ordered[: len(own)], matched.truth)
         if matched.details is not None:
             # In the order of images, as they came: whatever order images came in.
@@ -167,7 +169,7 @@ class DetectionResult(Mistakes, Framed):
             details = matched.details.chosen(order, true)
             kept = Matched(ordered[: len(own)], matched.truth[true], details)
         weights = np.ones(len(image_ids), np.int64)
-        curves = accumulate(kept, starts, rules.protocol, weights)
+        curves = accumulate(kept, starts, rules.protocol, weights, adding)
         return cls(*curves, labels, image_ids, names, rules, kept, starts)
 
     # ---- numbers -------------------------------------------------------------------------------
@@ -518,78 +520,3 @@ class DetectionResult(Mistakes, Framed):
             f"<DetectionResult: {', '.join(first)}; {images:,} image{'s' * (images != 1)}, "
             f"{classes:,} class{'es' * (classes != 1)}>"
         )
-
-
-# ---- adding up ---------------------------------------------------------------------------------
-
-
-def truth_counts(kept: Matched, classes: int, weights: Array) -> Array:
-    """How many truths are to be found, (class, range), each image counting by its weight."""
-    own, is_wanted = weights[kept.truth["image"]], kept.truth["wanted"]
-    ranges = is_wanted.shape[1]
-    counts = np.empty((classes, ranges), np.int64)
-    for a in range(ranges):
-        counts[:, a] = np.bincount(kept.truth["label"], own * is_wanted[:, a], minlength=classes)
-    return counts
-
-
-def accumulate(
-    kept: Matched, starts: Array, protocol: Protocol, weights: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Precision, scores, recall and areas, each image counting by its weight."""
-    classes, ranges = len(starts) - 1, len(protocol.areas)
-    limits, thresholds = np.array(protocol.limits), len(protocol.thresholds)
-    shape = classes, thresholds, len(protocol.recalls), ranges, len(limits)
-    memory.check(
-        2 * 8 * math.prod(shape), f"the curves of {classes:,} classes",
-        "pass labels that are fewer, or class_agnostic=True",
-    )  # fmt: skip
-    results = tuple(np.empty(own) for own in (shape, shape, *2 * [(*shape[:2], *shape[3:])]))
-    wanted = truth_counts(kept, classes, weights)
-    detections = views(kept.detections)
-    # One for all, or one for each detection: those of images are far apart for a class of many.
-    is_one = bool((weights == 1).all())
-    weights = np.ones(1, np.int64) if is_one else chunks.taken(weights, kept.detections["image"])
-    # A class has the work of its detections, and of its numbers in the result.
-    each = COUNT_WORK * ranges * len(limits)
-    numbers = thresholds * len(protocol.recalls) // COUNT_WORK
-    work = starts + numbers * np.arange(classes + 1)
-    rules = protocol.recalls, limits, thresholds, protocol.spacing
-
-    def run(share: int, *step: int) -> None:
-        threads.run(
-            ACCUMULATE, share, starts, detections, weights, wanted, rules, results, np.array(step)
-        )
-
-    for first, last, share in steps.spans(work, each):
-        if last > first + 1 or share <= steps.STEP:
-            run(share, first, last, 0, ranges, 0, thresholds)
-            continue
-        # One class is the work of one thread, and a step is one of its curves at each limit.
-        count = int(starts[last] - starts[first])
-        memory.check(
-            len(limits) * (CURVE_BYTES * min(count, int(wanted[first].max())) + 8 * count),
-            f"adding up {count:,} detections of a class", "evaluate fewer images at a time",
-        )  # fmt: skip
-        for a, t in np.ndindex(ranges, thresholds):
-            run(0, first, last, a, a + 1, t, t + 1)
-    precision, scores = (np.moveaxis(own, 0, 2) for own in results[:2])
-    recall, areas = (np.moveaxis(own, 0, 1) for own in results[2:])
-    return precision, scores, recall, areas
-
-
-def mean_of(stat: Stat, protocol: Protocol, values: Array) -> float:
-    """One number of the summary, averaged as COCOeval does; -1 where nothing is known.
-
-    Parameters
-    ----------
-    stat, protocol
-        Which number.
-    values
-        (T, R, K, A, M) or (T, K, A, M): what is averaged.
-    """
-    if stat.threshold is not None:
-        values = values[protocol.thresholds == stat.threshold]
-    values = values[..., list(protocol.areas).index(stat.area), stat.place]
-    known = values[values > -1]
-    return float(np.mean(known)) if known.size else -1.0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastiou.formats.segmentations import Segmentations
     from fastiou.geometries.masks.mask_set import Masks
 
-__all__ = ["DetectionSet", "FileMasks", "read_detections"]
+__all__ = ["DetectionSet", "FileMasks", "box_areas", "read_detections"]
 
 #: Columns of either side, besides boxes or masks and labels.
 PREDICTED = ("scores",)
@@ -185,6 +185,12 @@ class DetectionSet:
             "keypoints",
         )
         return replace(self, **{name: some(getattr(self, name)) for name in names})
+
+
+def box_areas(boxes: Array) -> Array:
+    """The areas of boxes of left, top, width and height, as COCO has them."""
+    areas: Array = boxes[:, 2] * boxes[:, 3]
+    return areas
 
 
 def read_detections(
@@ -482,7 +488,7 @@ def _members(
     if missing.any():
         row = int(missing.any(axis=1).argmax())
         raise ValueError(f"{name} must be numbers, got NaN in row {row}")
-    return boxes, None, boxes[:, 2] * boxes[:, 3]
+    return boxes, None, box_areas(boxes)
 
 
 def _one_set(sets: Sequence[Masks]) -> Masks:

@@ -22,7 +22,11 @@ from numba.core.compiler_lock import global_compiler_lock
 from fastiou.runtime.cache import KernelCache, warn_once
 from fastiou.runtime.interrupts import interruptible
 
-__all__ = ["Kernel", "inlined", "named"]
+__all__ = ["PATIENCE", "Kernel", "inlined", "named"]
+
+#: Seconds of large work on one thread before parallel forms are compiled for it, which takes 0.5 to
+#: 4 seconds each. A program that makes one call does not wait for them.
+PATIENCE = 0.1
 
 _lock = threading.RLock()
 
@@ -103,12 +107,22 @@ class Kernel:
     at_once
         Whether the first large call is worth compiling the parallel form for: where that is done
         quickly, and calls in a loop are short.
+    patience
+        Seconds of large work of this process on one thread before the parallel form is compiled.
     """
 
-    def __init__(self, function: Callable[..., Any], label: str, *, at_once: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        label: str,
+        *,
+        at_once: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
         self._function = named(label)(function)
         self._label = label
         self._at_once = at_once
+        self.patience = patience
         self._compiled: dict[bool, Any] = {}
         #: What one thread took for the last large call; for `threads.run`.
         self.seconds_per_score = math.inf

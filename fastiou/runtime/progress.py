@@ -8,7 +8,7 @@ import numpy as np
 
 from fastiou.runtime.words import described
 
-__all__ = ["Progress", "progress_callback"]
+__all__ = ["Progress", "in_parts", "progress_callback"]
 
 #: Called now and then with the work done so far and the work in all.
 Progress = Callable[[int, int], None]
@@ -42,3 +42,15 @@ def progress_callback(progress: bool | Progress) -> tuple[Progress | None, Calla
         bars.update(task, completed=done, total=total)
 
     return update, bars.stop
+
+
+def in_parts(report: Progress | None, count: int) -> list[Progress | None]:
+    """Callbacks of parts of the work, one after the other, that are told as one work."""
+    if report is None:
+        return [None] * count
+    whole = report
+
+    def part(number: int) -> Progress:
+        return lambda done, total: whole(number * total + done, count * total)
+
+    return [part(number) for number in range(count)]

@@ -37,10 +37,6 @@ AWAKE_SECONDS = 0.002
 #: what waking them may take.
 PENALTY = 100
 
-#: Seconds of large work on one thread before parallel forms are compiled for it, which takes 0.5 to
-#: 4 seconds each. A program that makes one call does not wait for them.
-PATIENCE = 0.1
-
 #: Whether work of `PARALLEL_FROM` or more runs on several threads, whatever that costs; None weighs
 #: the cost. For tests, which are not to hang on timing, and for compiling ahead.
 FORCED: bool | None = None
@@ -172,7 +168,7 @@ def run(kernel: Kernel, scores: int, *arguments: Any) -> Any:
     parallel = FORCED
     if parallel is None:
         parallel = _deserves_threads(layer, scores, begin) and (
-            _worked >= PATIENCE or kernel.is_quickly_parallel
+            _worked >= kernel.patience or kernel.is_quickly_parallel
         )
     try:
         if not parallel:

@@ -1,4 +1,4 @@
-"""The command that scores detectors by PASCAL VOC's rules."""
+"""The commands that score detectors by the rules of PASCAL VOC and Open Images."""
 
 from __future__ import annotations
 
@@ -89,3 +89,33 @@ def test_boxes_that_are_parts_of_images_need_their_size(truth: Path, tmp_path: P
     result = run("eval", "voc", truth, found)
     assert result.exit_code == 2
     assert "--image-size" in result.stderr
+
+
+# ---- Open Images -------------------------------------------------------------------------------
+
+GROUPED = """ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf
+a,/m/1,0.1,0.3,0.1,0.3,0
+a,/m/1,0.5,0.9,0.5,0.9,{group}
+b,/m/2,0.2,0.4,0.2,0.4,0
+"""
+IN_GROUP = """ImageID,LabelName,Score,XMin,XMax,YMin,YMax
+a,/m/1,0.9,0.6,0.7,0.6,0.7
+a,/m/1,0.8,0.7,0.8,0.7,0.8
+a,/m/1,0.7,0.1,0.3,0.1,0.3
+b,/m/2,0.5,0.2,0.4,0.2,0.4
+"""
+
+
+def test_boxes_in_a_group_of_objects_count_once(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text(GROUPED.format(group=1))
+    found.write_text(IN_GROUP)
+    assert "AP50 1.0000" in words_of(run_well("eval", "openimages", truth, found))
+    truth.write_text(GROUPED.format(group=0))
+    # Of the first class one of two is found, as the third of three: 1/2 · 1/3.
+    words = words_of(run_well("eval", "openimages", truth, found, "--per-class"))
+    assert "AP50 0.5833" in words
+    truth.write_text(GROUPED.format(group=2))
+    result = run("eval", "openimages", truth, found)
+    assert result.exit_code == 2
+    assert "IsGroupOf: 2, expected 0 or 1" in " ".join(result.stderr.split())

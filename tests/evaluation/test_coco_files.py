@@ -56,3 +56,24 @@ def test_boxes_of_negative_size_are_told() -> None:
     results = [DT[0], {**DT[1], "bbox": [10, 10, -20, 20]}]
     told = fi.evaluate_coco(GT, results).deviations
     assert any("height, which matches nothing: 1 of 2 results" in note for note in told)
+
+
+def test_progress_is_told_of_all_detections_and_ends() -> None:
+    boxes = {"boxes": [[0, 0, 4, 4]] * 3, "labels": [1, 2, 2], "image_ids": [5, 5, 6]}
+    preds = {**boxes, "scores": [0.5, 0.25, 0.125]}
+    told: list[tuple[int, int]] = []
+    fi.average_precision(preds, boxes, progress=lambda *what: told.append(what))
+    shares = [done / total for done, total in told]
+    assert len(shares) == 3
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    told.clear()
+    gt = {
+        "images": [{"id": 1}], "categories": [{"id": 1}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4]}],
+    }  # fmt: skip
+    dt = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4], "score": 0.5}]
+    fi.evaluate_coco(gt, dt, progress=lambda *what: told.append(what))
+    assert told[-1][0] == told[-1][1]
+    with pytest.raises(TypeError, match="progress must be a bool or a function"):
+        fi.evaluate_coco(gt, dt, progress=3)  # type: ignore[arg-type]

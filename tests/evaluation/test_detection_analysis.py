@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastiou as fi
-from fastiou.evaluation.detection_result import accumulate
+from fastiou.evaluation.detection_curves import accumulate
 from fastiou.runtime import threads
 
 ARRAYS = ("precision", "recall", "scores", "areas")

@@ -20,6 +20,7 @@ from processes_for_tests import PRELUDE, Python
 
 import fastiou
 from fastiou.runtime import tbb, threads
+from fastiou.runtime.kernel import PATIENCE
 
 TBB = pytest.param("tbb", marks=pytest.mark.skipif(not tbb.is_loaded, reason=tbb.status))
 
@@ -321,6 +322,7 @@ class TimedKernel:
         self.seconds_per_score = np.inf
         self.seconds = {"one thread": 0.0, "threads": 0.0}
         self.is_quickly_parallel = True
+        self.patience = PATIENCE
         monkeypatch.setattr(threads.time, "monotonic", lambda: self.clock)
         monkeypatch.setattr(threads.numba, "threading_layer", lambda: layer)
         monkeypatch.setattr(threads, "FORCED", None)
@@ -372,7 +374,7 @@ def test_a_form_for_threads_is_compiled_for_as_much_work_as_deserves_it(
 ) -> None:
     kernel = timed_kernel(layer)
     kernel.is_quickly_parallel = False
-    seconds = threads.PATIENCE / 8
+    seconds = kernel.patience / 8
     for _ in range(8):
         assert kernel.run(500_000, seconds, seconds / 2) == "one thread"
     assert kernel.run(500_000, seconds, seconds / 2) == "threads"

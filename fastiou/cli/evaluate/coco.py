@@ -221,10 +221,9 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
         if not file.is_file():
             raise FileError(file, "no such file" if not file.exists() else "a folder", None)
     with stages(False if request.quiet else request.progress) as begin:
-        begin("evaluating")
         result = _evaluated(
-            gt, dt, protocol=protocol, iou_type=request.iou_type, max_dets=request.max_dets,
-            class_agnostic=request.class_agnostic, sigmas=request.sigmas,
+            gt, dt, progress=begin("evaluating"), protocol=protocol, iou_type=request.iou_type,
+            max_dets=request.max_dets, class_agnostic=request.class_agnostic, sigmas=request.sigmas,
             details=request.errors or request.confusion is not None,
         )  # fmt: skip
         if request.errors:

@@ -9,7 +9,7 @@ from fastiou.cli.evaluate.coco import add_coco, add_lvis
 from fastiou.cli.evaluate.labels import add_labels
 from fastiou.cli.evaluate.mot import add_mot
 from fastiou.cli.evaluate.panoptic import add_panoptic
-from fastiou.cli.evaluate.voc import add_voc
+from fastiou.cli.evaluate.voc import add_open_images, add_voc
 
 if TYPE_CHECKING:
     import click
@@ -24,6 +24,7 @@ SUBCOMMANDS: tuple[Callable[[click.Group], None], ...] = (
     add_panoptic,
     add_labels,
     add_voc,
+    add_open_images,
 )
 
 

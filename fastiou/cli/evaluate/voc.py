@@ -1,4 +1,4 @@
-"""The command `fastiou eval voc`: scores of detectors by PASCAL VOC's rules."""
+"""The commands `fastiou eval voc` and `openimages`: one IoU, and boxes of any files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,60 @@ from fastiou.typing import Array
 if TYPE_CHECKING:
     import click
 
-__all__ = ["add_voc"]
+__all__ = ["add_open_images", "add_voc"]
 
 #: Protocols by the year of the challenge.
 YEARS = {"2007": "voc07", "2010": "voc"}
 
+#: What a column is called that tells groups of objects, in lower case and without underscores.
+GROUPS = ("isgroupof", "iscrowd")
+
 #: Layouts that have corners.
 LAYOUTS = ("xyxy", "xywh", "cxcywh")
+
+
+def _shared(function: Any) -> Any:
+    """Give a command what both have."""
+    import click
+
+    options = (
+        click.option(
+            "--iou", type=float, default=0.5, show_default=True, help="The least IoU of a match."
+        ),
+        click.option(
+            "--image-size",
+            callback=size_in,
+            metavar="WIDTH,HEIGHT",
+            help="Size of all images, by which the numbers of YOLO become pixels.",
+        ),
+        click.option("--class-agnostic", is_flag=True, help="Take all classes for one."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return common(function)
+
+
+def add_open_images(group: click.Group) -> None:
+    """Add the command `openimages` to `fastiou eval`."""
+
+    @group.command("openimages")
+    @_shared
+    def open_images(
+        gt: Path, dt: Path, iou: float, image_size: tuple[int, int] | None, **others: Any
+    ) -> None:
+        """Score detections as Open Images does: AP of each class, and their mean.
+
+        GT is the truth and DT what a detector says, with scores. Both may be files or folders of
+        any format that has boxes, images and classes, such as the CSV of Open Images and COCO's
+        JSON. A box is a group of objects where the column IsGroupOf is 1, or iscrowd of COCO.
+        Labels are taken as they are: those of parents in the hierarchy are to be added before.
+
+        \b
+        Examples:
+          fastiou eval openimages validation-annotations-bbox.csv detections.csv
+          fastiou eval openimages truth.csv detections.csv --per-class
+        """  # noqa: D301
+        _score(gt, dt, "openimages", iou, image_size, Request(**others))
 
 
 def add_voc(group: click.Group) -> None:
@@ -37,7 +84,7 @@ def add_voc(group: click.Group) -> None:
     import click
 
     @group.command("voc")
-    @common
+    @_shared
     @click.option(
         "--year",
         type=click.Choice(list(YEARS)),
@@ -45,16 +92,6 @@ def add_voc(group: click.Group) -> None:
         show_default=True,
         help="Precision at 11 recalls, as in 2007, or the area under the curve, as from 2010 on.",
     )
-    @click.option(
-        "--iou", type=float, default=0.5, show_default=True, help="The least IoU of a match."
-    )
-    @click.option(
-        "--image-size",
-        callback=size_in,
-        metavar="WIDTH,HEIGHT",
-        help="Size of all images, by which the numbers of YOLO become pixels.",
-    )
-    @click.option("--class-agnostic", is_flag=True, help="Take all classes for one.")
     def voc(
         gt: Path,
         dt: Path,
@@ -91,7 +128,8 @@ def _score(
         raise RefusedError(f"--iou must be greater than 0 and at most 1, got {iou}")
     with stages(False if request.quiet else request.progress) as begin:
         begin("evaluating")
-        truth, found = (_read(path, image_size) for path in (gt, dt))
+        are_groups = protocol == "openimages"
+        truth, found = (_read(path, image_size, in_pixels=not are_groups) for path in (gt, dt))
         apart = scales_apart(truth, found)
         if apart is not None:
             raise RefusedError(apart[0])
@@ -111,7 +149,7 @@ def _score(
         }  # fmt: skip
         target = {
             "boxes": _corners(truth), "labels": labels[0], "image_ids": images[0],
-            "ignore": truth.ignored,
+            "ignore": truth.ignored, "iscrowd": _groups(truth) if are_groups else None,
         }  # fmt: skip
         result = average_precision(
             preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[iou],
@@ -120,10 +158,13 @@ def _score(
     show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
 
 
-def _read(path: Path, image_size: tuple[int, int] | None) -> BoxFile:
+def _read(path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
     file = read_file(path, "box", None, None, image_size=image_size)
+    told = [name for name in file.unused if _is_group_column(name)]
+    if told and not in_pixels:  # the column is read as if it told images apart
+        file = read_file(path, "box", None, None, image_size=image_size, by=(*file.keys, told[0]))
     assert isinstance(file, BoxFile)
     lacking = [key for key in ("image", "category") if key not in file.keys]
     if lacking:
@@ -132,7 +173,7 @@ def _read(path: Path, image_size: tuple[int, int] | None) -> BoxFile:
             path, f"nothing tells the {' and the '.join(lacking)} of boxes; keys: {known}",
             "image and category, as columns or by the names of files",
         )  # fmt: skip
-    if file.format in SCALED and image_size is None:
+    if file.format in SCALED and image_size is None and in_pixels:
         raise FileError(
             path, f"{file.format}, whose boxes are parts of the image",
             "pixels, of which the last belongs to a box: pass --image-size WIDTH,HEIGHT",
@@ -140,6 +181,23 @@ def _read(path: Path, image_size: tuple[int, int] | None) -> BoxFile:
     if file.fmt not in LAYOUTS:
         raise FileError(path, f"boxes as {file.fmt}", f"boxes as {', '.join(LAYOUTS)}")
     return file
+
+
+def _is_group_column(name: str) -> bool:
+    return name.lower().replace("_", "") in GROUPS
+
+
+def _groups(file: BoxFile) -> Array | None:
+    """Which boxes are groups of objects, if the file tells."""
+    name = next(filter(_is_group_column, file.keys), None)
+    if name is None:
+        return file.crowds
+    values = np.asarray(file.keys[name])
+    flags = np.char.lower(values.astype(np.str_))
+    wrong = ~np.isin(flags, ("0", "1", "false", "true"))
+    if wrong.any():
+        raise FileError(file.path, f"{name}: {values[wrong][0]}", "0 or 1")
+    return np.isin(flags, ("1", "true"))
 
 
 def _corners(file: BoxFile) -> Array:

@@ -20,7 +20,8 @@ from fastiou.compat.pycocotools import mask as masks
 from fastiou.compat.pycocotools.per_image import add_up, image_scores
 from fastiou.evaluation.coco_files import coco_columns_of, coco_sets
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
-from fastiou.evaluation.detection_result import DetectionResult, accumulate
+from fastiou.evaluation.detection_curves import accumulate
+from fastiou.evaluation.detection_result import DetectionResult
 from fastiou.formats.errors import FileError
 from fastiou.typing import Array
 

@@ -62,7 +62,7 @@ WITHOUT: dict[str, dict[str, str]] = {
             ["box_iou", "mask_iou", "polygon_iou"], "the result must fit in memory: seconds at most"
         ),
         **dict.fromkeys(
-            ["average_precision", "evaluate_coco", "tracking_metrics"],
+            ["tracking_metrics"],
             "a second for half a million detections; steps are shown by an evaluator's caller",
         ),
         "non_max_merge": "it is what nms takes and a pass over the pairs",

@@ -198,10 +198,10 @@ def _sides(rng: np.random.Generator, most: int) -> tuple[int, int]:
 
 
 def _box_cases(seed: int, most: int) -> Iterator[Case]:
-    from fastiou.metrics import METRICS
+    from fastiou.geometries.boxes import GEOMETRY
 
     rng = np.random.default_rng(seed)
-    for metric in METRICS:
+    for metric in GEOMETRY.metrics():
         for dtype in (np.float32, np.float64):
             name = f"{metric} of {dtype.__name__}"
             rows, columns = _sides(rng, most)

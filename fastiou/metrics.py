@@ -11,7 +11,8 @@ still exactly 0, and next to any proper area the addition rounds away. A guard i
 cost 5 % of a dense call.
 
 Box metrics take, besides, a tuple of what they need of the box around both: its size, the square of
-its diagonal, and the square of the distance of the centres. `ciou` takes the aspect angles, too.
+its diagonal, and the square of the distance of the centres. `ciou` takes the aspect angles, too. `probiou` is no
+ratio of areas: it takes how far apart and how unlike two Gaussians are.
 """
 
 from __future__ import annotations
@@ -167,6 +168,32 @@ def ciou(intersection: float, area1: float, area2: float, hull: Hull, aspects: A
     return score - product(share, unequal)
 
 
+# ---- metrics of Gaussians ----------------------------------------------------------------------
+
+#: What Ultralytics adds below the root, and its least Bhattacharyya distance.
+LEAST = np.float64(1e-7)
+MOST = np.float64(100)
+
+
+@register_jitable
+def probiou(distance: float, unlike: float) -> float:
+    """One less the Hellinger distance of two boxes as Gaussians (Murrugarra-Llerena et al. 2021).
+
+    As Ultralytics computes it, whose `LEAST` makes it 0.99955 for equal boxes, and 0 for those that
+    are further apart than about four of their standard deviations. It is float64 throughout.
+
+    Parameters
+    ----------
+    distance
+        The way between the centres, squared, in units of the sum of both covariances, over three.
+    unlike
+        The determinant of that sum over its least for the areas of both, less 1.
+    """
+    apart = product(np.float64(0.75), distance) + product(np.float64(0.5), math.log1p(unlike))
+    apart = smaller(larger(apart, LEAST), MOST)
+    return larger(ONE - math.sqrt(LEAST - math.expm1(-apart)), ONE - ONE)
+
+
 # ---- what a threshold demands ------------------------------------------------------------------
 
 # Each tells, for a threshold, what both sides of an overlap must be of those of the first of two,
@@ -195,6 +222,26 @@ def _of_neither(threshold: float) -> tuple[float, float]:
     return 0.0, 0.0
 
 
+# Each tells, for a threshold, how far from the middle of its bounds a member reaches that is to
+# score so much: in half sides of these.
+
+
+def _its_bounds(threshold: float) -> float:
+    return 1.0
+
+
+def _of_gaussians(threshold: float) -> float:
+    """Scores of so much need a Bhattacharyya distance of at most B.
+
+    That is at least d² / 4v, d the way between the centres along an axis, v the sum of both
+    variances. So d is at most √(4B) times the sum of both deviations. A deviation is at most half
+    the side of the bounds, over √3.
+    """
+    least = float(LEAST)
+    bhattacharyya = -math.log(min(1.0, 1 + least - (1 - max(0.0, threshold)) ** 2))
+    return math.sqrt(4 / 3 * max(bhattacharyya, 2 * least))
+
+
 # ---- the table ---------------------------------------------------------------------------------
 
 
@@ -207,6 +254,8 @@ class Need(enum.Enum):
     HULL = "the box around two axis-aligned boxes"
     #: The same and, as the fifth, `Aspects`.
     ASPECTS = "the aspect ratio of axis-aligned boxes of a plane"
+    #: How far apart and how unlike both are, as `probiou` takes it.
+    GAUSSIANS = "rotated boxes, which it takes for Gaussians"
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,11 +270,19 @@ class Metric:
     sides: Callable[[float], tuple[float, float]]
     #: The largest value it takes, or None where it has the units of the input, squared.
     maximum: float | None = 1.0
+    #: How far members reach that score a threshold, in half sides of their bounds. Where they reach
+    #: past their bounds, a dense result does not look at these.
+    reach: Callable[[float], float] = _its_bounds
 
     @property
     def is_ratio(self) -> bool:
         """Whether an intersection and two areas are all it needs."""
         return self.needs is Need.OVERLAP
+
+    @property
+    def reaches_further(self) -> bool:
+        """Whether it scores members whose bounds are apart."""
+        return self.reach(0.0) > 1
 
     @property
     def has_units(self) -> bool:
@@ -244,6 +301,7 @@ METRICS: dict[str, Metric] = {
         Metric("ios", ios, Need.OVERLAP, _of_neither),
         Metric("dice", dice, Need.OVERLAP, _of_dice),
         Metric("intersection", intersection, Need.OVERLAP, _of_neither, maximum=None),
+        Metric("probiou", probiou, Need.GAUSSIANS, _of_neither, reach=_of_gaussians),
     )
 }
 

@@ -11,7 +11,7 @@ from masks_for_tests import random_masks
 from polygons_for_tests import star
 
 import fastiou
-from fastiou import reference, reference3d, reference_polygons
+from fastiou import reference, reference3d, reference_gaussians, reference_polygons
 from fastiou.geometries.table import ROWS
 
 
@@ -30,6 +30,12 @@ class Sample(NamedTuple):
 def rotated_boxes(rng: np.random.Generator, count: int) -> Array:
     numbers = [rng.random((count, 2)) * 20, 3 + 15 * rng.random((count, 2))]
     return np.concatenate([*numbers, 360 * rng.random((count, 1)) - 180], axis=1)
+
+
+def rotated_oracle(a: Array, b: Array, metric: str) -> Array:
+    if metric == "probiou":
+        return reference_gaussians.probiou(a, b)
+    return reference.rotated_iou(a, b, metric=metric)
 
 
 def quadrilaterals(rng: np.random.Generator, count: int) -> Array:
@@ -85,7 +91,7 @@ SAMPLES = {
     "rotated box": Sample(
         "cxcywhr",
         rotated_boxes,
-        lambda a, b, metric: reference.rotated_iou(a, b, metric=metric),
+        rotated_oracle,
         1e-11,
     ),
     "quadrilateral": Sample(

@@ -33,6 +33,7 @@ FLOORS = [
     "reference",
     "reference_polygons",
     "reference3d",
+    "reference_gaussians",
     "runtime",
     "parsing",
     "geometry",
@@ -361,7 +362,8 @@ def test_formulas_hold_as_plain_python(rng: np.random.Generator, metric: str) ->
 
 
 def test_every_metric_is_tested() -> None:
-    assert list(metrics.METRICS) == METRICS
+    assert BOX.metrics() == METRICS
+    assert list(metrics.METRICS) == [*METRICS, "probiou"]  # test_gaussians.py
 
 
 @pytest.mark.parametrize("optional", ["click", "rich"])

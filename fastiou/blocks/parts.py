@@ -222,6 +222,11 @@ def summary_of(where: str, block: Block, fmt: str, metric: str, dtype: Any) -> S
     refuse_extremes(where, block.members, fmt, metric, np.dtype(dtype))
     if block.keys is not None:
         return Summary(len(block.members), np.empty((0, 2)))
+    if METRICS[metric].reaches_further:
+        raise ValueError(
+            f"metric must score boxes that overlap alone where the plane is cut into parts, got "
+            f"{metric!r}; it is searched in boxes with keys"
+        )
     chosen = block.members[:: max(1, len(block.members) // SAMPLES)]
     bounds = bounds_of(chosen, fmt)
     centres = ((bounds[:2] + bounds[2:]) / 2).T

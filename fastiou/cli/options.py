@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 #: As in `fastiou.metrics`, which takes long to import: a test holds them together.
-METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection")
+METRIC_NAMES = ("iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection", "probiou")
 
 
 #: The layout of boxes where neither a file nor an option tells it.

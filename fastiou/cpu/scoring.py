@@ -96,13 +96,13 @@ def chunk_scorer(
             else:
                 chunk[j] = formula(*measure(member, other))
 
-    if geometry.is_its_bounds:
+    if geometry.is_its_bounds or metric.reaches_further:
         return score_all
     score = pair_scorer(geometry, metric)
     has_steps = geometry.in_step is not None
     score_lanes: Any = geometry.in_step(metric).one if geometry.in_step is not None else None
 
-    # What shares nothing scores 0, whatever the metric: most need not be scored. LLVM inlines this,
+    # What shares nothing scores 0, by any other metric: most need not be scored. LLVM inlines this,
     # so that it is compiled once for all places of a kernel.
     @register_jitable
     @named(f"{geometry.label}-{metric.name}-{size}-{turned}")

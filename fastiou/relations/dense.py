@@ -89,11 +89,11 @@ def box_iou(
         "xx" are the start and the end of an interval (``docs/intervals.md``). A tuple of two are
         the formats of the first and the second set, of one geometry; where they differ, both are
         first brought to one by `box_convert`.
-    metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection"}
+    metric : {"iou", "giou", "diou", "ciou", "iof", "ios", "dice", "intersection", "probiou"}
         The score; ``docs/metrics.md`` has the formulas and their sources. "intersection" is an area
         in squared units of the input, all others are without units. Rotated boxes, quadrilaterals
         and 3-D boxes with yaw have "iou", "iof", "ios", "dice" and "intersection". 3-D boxes and
-        intervals have all but "ciou".
+        intervals have "giou" and "diou", too. "probiou" is for rotated boxes alone, and is no IoU.
     aligned : bool
         Score box i against box i only.
     iscrowd : array_like of bool, shape (M,), optional

@@ -355,6 +355,8 @@ def _kind_of_few(asked: _Asked, built: BuiltSet) -> small.Kind | None:
     count = asked.set1.size
     if asked.set1.geometry is None or asked.set1.geometry.small is None:
         return None
+    if asked.metric.reaches_further:  # than the bounds that one call makes
+        return None
     if count * built.cost * len(built.ordered[2]) > MOST_SCORES or built.left_out != THIRD:
         return None
     return small.kind_for(asked.set1.fmt, asked.metric.name, built.dtype)

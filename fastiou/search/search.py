@@ -121,9 +121,11 @@ def search(
         if size >= 2**31 - PADDING:
             raise ValueError(f"{given} must have fewer than 2**31 members, got {size:,}")
     columns1, columns2 = geometry.prepare(set1, set2, score_as or metric, order)
+    one_of_each = (columns1,) if columns2.bounds is columns1.bounds else (columns1, columns2)
     left_out = axis_left_out(geometry, columns1, columns2)
-    for columns in (columns1,) if columns2.bounds is columns1.bounds else (columns1, columns2):
+    for columns in one_of_each:
         _leave_out(geometry, columns, left_out)
+        _reach(columns, metric, threshold)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))  # a bit less for rounding
     if not (columns1.fills_bounds and columns2.fills_bounds):
         share1 = share2 = 0.0
@@ -188,6 +190,17 @@ def _leave_out(geometry: Geometry, columns: Columns, axis: int) -> None:
             ends[:], other[:] = other.copy(), ends.copy()
 
 
+def _reach(columns: Columns, metric: Metric, threshold: float) -> None:
+    """Make bounds overlap for all that score `threshold` with one another, by the metric."""
+    reach = metric.reach(threshold)
+    if reach != 1:
+        low, high = columns.bounds[:2], columns.bounds[2:4]
+        middle, half = (low + high) / 2, (high - low) / 2
+        rounded = 4 * np.spacing(np.abs(middle) + reach * half)
+        half = np.where(half > 0, reach * half + rounded, 0)
+        low[:], high[:] = middle - half, middle + half
+
+
 def _ordered(columns: Columns, order: Array, codes: Array, *, again: bool = False) -> Ordered:
     # In place, unless the other set is made of the same: three sets of columns less at once.
     bounds, data = columns.bounds, columns.data
@@ -226,6 +239,7 @@ def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> B
     columns, _ = given.geometry.prepare(given, given, metric)
     left_out = axis_left_out(given.geometry, columns, columns)
     _leave_out(given.geometry, columns, left_out)
+    _reach(columns, metric, 0.0)
     levels = levels_of(columns.bounds, given.size)
     cost = given.geometry.cost(columns)
     plan = plan_grid(
@@ -252,6 +266,7 @@ def search_built(
     if columns.exponent != 0 or columns.bounds.dtype != built.ordered[0].dtype:
         return None
     _leave_out(given.geometry, columns, built.left_out)
+    _reach(columns, metric, threshold)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))
     if not (columns.fills_bounds and built.fills_bounds):
         share1 = share2 = 0.0

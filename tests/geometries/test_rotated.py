@@ -1055,7 +1055,7 @@ BOX = [[0, 0, 1, 1, 0]]
 def test_metrics_that_need_more_are_refused(fmt: str, unfit: str) -> None:
     message = (
         "metric of rotated boxes must be one of 'iou', 'iof', 'ios', 'dice', 'intersection', "
-        f"got '{unfit}', which needs "
+        f"'probiou', got '{unfit}', which needs "
     )
     for call in (
         lambda: fastiou.box_iou(BOX, BOX, fmt, metric=unfit),

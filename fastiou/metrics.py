@@ -11,8 +11,8 @@ still exactly 0, and next to any proper area the addition rounds away. A guard i
 cost 5 % of a dense call.
 
 Box metrics take, besides, a tuple of what they need of the box around both: its size, the square of
-its diagonal, and the square of the distance of the centres. `ciou` takes the aspect angles, too. `probiou` is no
-ratio of areas: it takes how far apart and how unlike two Gaussians are.
+its diagonal, and the square of the distance of the centres. `ciou` takes the aspect angles, too.
+`probiou` is no ratio of areas: it takes how far apart and how unlike two Gaussians are.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ def probiou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike, fmt: str = "cxcywhr") 
         apart += np.log(determinant / (roots[0][:, None] * roots[1])) / 2
     result: Array = 1 - np.sqrt(1 - np.exp(-np.clip(apart, 1e-7, 100)) + 1e-7)
     result = np.asarray(np.where(proper[0][:, None] & proper[1], np.maximum(result, 0), 0))
-    missing = [np.isnan(boxes).any(axis=-1) for boxes in given]
-    result[np.logical_or.outer(*missing)] = np.nan
+    missing1, missing2 = (np.isnan(boxes).any(axis=-1) for boxes in given)
+    result[missing1] = np.nan
+    result[:, missing2] = np.nan
     return result.astype(np.float32 if single else np.float64)

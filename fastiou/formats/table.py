@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fastiou.formats.activitynet import is_activitynet, read_activitynet
 from fastiou.formats.annotations import (
     declared_encoding,
     is_dota,
@@ -128,6 +129,8 @@ def _json_format(data: bytes) -> str:
         return ""
     if is_via(data):
         return "via"
+    if is_activitynet(data):
+        return "activitynet"
     if is_json_list(data):
         return "json"
     return "jsonl" if is_json_lines(data) else "coco"
@@ -303,6 +306,15 @@ _ROWS = (
         "via",
         "JSON of VIA: rectangles, and bounds of polygons and circles",
         "",
+    ),
+    Format(
+        "activitynet",
+        {"box": read_activitynet},
+        _is_json("activitynet"),
+        True,
+        "activitynet",
+        "JSON of ActivityNet: intervals of videos, truth or results",
+        "JSON of ActivityNet: results",
     ),
     Format(
         "coco",

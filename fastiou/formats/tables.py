@@ -225,12 +225,12 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         data = without_empty_images(data, layout.format)
         file = _read(path, data, wanted, lay_out)
+        if layout.signs:
+            file = replace(file, boxes=file.boxes * layout.signs)
         if "kitti" in layout.format and (count := len(DONT_CARE.findall(data))):
             rows = "row is" if count == 1 else "rows are"
-            rule = "to be ignored by the rule of kitti"
-            file = replace(
-                file, notes=(*file.notes, f"{count:,} {rows} DontCare, {rule}: taken along")
-            )
+            note = f"{count:,} {rows} DontCare, to be ignored by the rule of kitti: taken along"
+            file = replace(file, notes=(*file.notes, note))
         if FRAME in file.keys:
             file = _with_tracks_checked(file, data, wanted)
         if layout.format == "dota-results" and (wanted.by is None or "category" in wanted.by):

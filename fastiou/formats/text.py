@@ -283,6 +283,8 @@ class RowLayout:
         Tells what further columns are, by a `Sample`.
     flags : bool
         Whether scores of 0 among those of 0 and 1 mark what is to be ignored.
+    signs : tuple of int
+        What the numbers of a box are multiplied by, where axes point the other way.
     """
 
     format: str
@@ -297,6 +299,7 @@ class RowLayout:
     id: int | None = None
     tail: Callable[[Sample], Tail] | None = None
     flags: bool = False
+    signs: tuple[int, ...] = ()
 
     def takes(self, width: int) -> bool:
         """Whether a row may have so many cells."""
@@ -527,6 +530,9 @@ VISDRONE = ("x", "y", "w", "h", "score", "class", "truncation", "occlusion")
 KITTI = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "height", "width",
          "length", "x", "y", "z", "rotation", "score")  # fmt: skip
 
+#: KITTI's camera has y down, and its rotation from z towards x.
+UPWARDS = (1, 1, -1, 1, 1, 1, -1)
+
 #: The formats of rows without a header, but for CSV.
 LAYOUTS_OF_ROWS = (
     RowLayout(
@@ -553,6 +559,16 @@ LAYOUTS_OF_ROWS = (
     RowLayout(
         "kitti-tracking", "xyxy", ("frame", "id", *KITTI), {"image": 0, "category": 2},
         (6, 7, 8, 9), 17, (17, 18), lambda sample: _is_kitti(sample, 2), ("category",), id=1,
+    ),
+    # The same rows, as boxes in space: x, z and up are the axes. It is asked for by name alone.
+    RowLayout(
+        "kitti-3d", "xyzwhdr-bottom", KITTI, {"category": 0}, (11, 13, 12, 10, 9, 8, 14), 15,
+        (15, 16), lambda sample: False, ("category",), signs=UPWARDS,
+    ),
+    RowLayout(
+        "kitti-tracking-3d", "xyzwhdr-bottom", ("frame", "id", *KITTI),
+        {"image": 0, "category": 2}, (13, 15, 14, 12, 11, 10, 16), 17, (17, 18),
+        lambda sample: False, ("category",), id=1, signs=UPWARDS,
     ),
     RowLayout(
         "retinanet", "xyxy", ("path", "x1", "y1", "x2", "y2", "class", "score"),

@@ -171,7 +171,7 @@ ROTATED = (assert_products_are_rounded,)
 QUADRILATERALS = (assert_terms_are_rounded,)
 ROTATED_SINGLE = (*ROTATED, assert_area_is_single)
 
-PLAIN_METRICS = [metric for metric in METRICS if metric != "ciou"]
+PLAIN_METRICS = [metric for metric in BOX.metrics() if metric != "ciou"]
 
 
 class Row(NamedTuple):
@@ -205,7 +205,7 @@ TABLE = [
     Row("aligned-ciou", boxes_by("ciou").aligned, of_aligned(float32), SIX_BLOCKS, CIOU),
     *(
         Row(f"vector-{metric}-f64", made.vector, of_dense(float64), ONE_BLOCK, DOUBLE_WIDE)
-        for metric in METRICS
+        for metric in BOX.metrics()
         for made in [boxes_by(metric)]
     ),
     Row("vector-iou-f64-blocks", boxes_by("iou").vector, of_dense(float64), TWO_BLOCKS),
@@ -264,6 +264,12 @@ TABLE = [
         )
     ),
     Row("name-rows", NAME_ROWS, (row_of(int64),) * 2, SIX_BLOCKS, on_demand=OTHERS),
+
+
+    Row("scalar-probiou", rotated_by("probiou").scalar, of_scalar(float32), ONE_BLOCK,
+        on_demand=OTHERS),
+    Row("aligned-probiou", rotated_by("probiou").aligned, of_aligned(float64), TWO_BLOCKS,
+        on_demand=OTHERS),
     Row("scalar-yawed", yawed_by("iou").scalar, of_scalar(float32), TWO_BLOCKS, ROTATED),
     Row("aligned-yawed", yawed_by("iou").aligned, of_aligned(float32), FOUR_BLOCKS, ROTATED),
     Row("scalar-yawed-f64", yawed_by("iou").scalar, of_scalar(float64), ONE_BLOCK, ROTATED),

@@ -99,6 +99,14 @@ SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
     "via, project": (
         "via", ("box",), lambda: json.dumps({"_via_img_metadata": VIA}, indent=1).encode(),
     ),
+    "activitynet": (
+        "activitynet", ("box",),
+        lambda: b'{"results": {"a": [{"label": "Surfing", "score": 0.5, "segment": [6.5, 20]}]}}',
+    ),
+    "activitynet, truth": (
+        "activitynet", ("box",),
+        lambda: b'{"database": {"a": {"annotations": [{"label": "x", "segment": [6.5, 20]}]}}}',
+    ),
     "labelme": ("labelme", ("box",), lambda: json.dumps({"shapes": [SHAPE]}).encode()),
     "jsonl": ("jsonl", ("box",), lambda: b'{"x": 1, "y": 2, "w": 3, "h": 4}\n' * 2),
     "jsonl, lists": (
@@ -177,7 +185,7 @@ def test_colours_are_told_from_labels(tmp_path: Path) -> None:
 
 
 def test_every_format_has_a_sample() -> None:
-    asked_for = {"panoptic", "yolo-obb"}  # no content tells these
+    asked_for = {"panoptic", "yolo-obb", "kitti-3d", "kitti-tracking-3d"}  # no content tells these
     assert {format_ for format_, *_ in SAMPLES.values()} == FORMATS.keys() - asked_for
     kinds = {kind_of(make()) for name, (*_, make) in SAMPLES.items() if name.startswith("npy")}
     assert kinds == {"NPY"}

@@ -45,7 +45,7 @@ from fastiou.runtime import chunks, threads
 from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
-__all__ = ["GEOMETRY", "shared_area"]
+__all__ = ["ANGLES", "GEOMETRY", "shared_area", "with_angles_in"]
 
 #: How long a candidate takes, in scores of plain boxes.
 COST = 8
@@ -369,6 +369,35 @@ def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
         boxes[..., 1] += side * down
     boxes[..., 4] = np.radians(angle) if out_radians and not in_radians else angle
     return boxes.astype(dtype)
+
+
+#: The ranges of an angle that toolboxes write: its sign there, where it begins and how far it goes,
+#: in quarter turns. In one of two quarters the width is the longer side.
+ANGLES = {"le90": (1, -1.0, 2), "le135": (1, -0.5, 2), "oc": (-1, -1.0, 1)}
+
+
+def with_angles_in(array: Array, fmt: str, angles: str) -> Array:
+    """The same rotated boxes (..., 5) by angles in a range, of the unit and sense of the format."""
+    sign, low, quarters = ANGLES[angles]
+    centred = "cxcywhr" if fmt == "xywhr" else fmt
+    result = _convert(array, fmt, centred)
+    quarter = np.pi / 2 if "-rad" in fmt else 90.0
+    low, high = (float(result.dtype.type(end * quarter)) for end in (low, low + quarters))
+    turn = sign * result[..., 4].astype(np.float64)
+    is_low = result[..., 2] < result[..., 3]
+    # A quarter turn swaps the sides. Whole ranges are taken off the angle.
+    swapped = is_low if quarters == 2 else np.zeros_like(is_low)
+    turn += np.where(swapped, quarter, 0)
+    ranges = np.where((turn >= low) & (turn < high), 0, np.floor((turn - low) / (high - low)))
+    turn = (sign * (turn - ranges * (high - low))).astype(result.dtype).astype(np.float64) * sign
+    # Rounded, it may lie below the range, or at the end that does not belong to it.
+    ranges += turn >= high
+    turn = np.where(turn >= high, low, np.where(turn < low, low, turn))
+    if quarters == 1:
+        swapped = ranges % 2 == 1
+    result[..., 4] = sign * turn
+    result[..., 2:4] = np.where(swapped[..., None], result[..., [3, 2]], result[..., 2:4])
+    return _convert(result, centred, fmt)
 
 
 GEOMETRY = Geometry(

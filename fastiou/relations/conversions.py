@@ -11,6 +11,7 @@ from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import hand_back, result_dtype
 from fastiou.cpu.dense import dense_kernels
 from fastiou.geometries.masks.mask_set import read_masks
+from fastiou.geometries.rotated import ANGLES, with_angles_in
 from fastiou.geometries.table import FORMATS, convert_members, geometry_of
 from fastiou.geometry import unmagnify
 from fastiou.metrics import METRICS
@@ -19,6 +20,9 @@ from fastiou.tables.box_table import BoxTable
 from fastiou.tables.opened import USUAL, opened, opened_masks
 
 __all__ = ["box_area", "box_convert", "masks_to_boxes"]
+
+#: The row of rotated boxes.
+ROTATED = FORMATS["cxcywhr"]
 
 
 def box_area(boxes: Any, fmt: str = USUAL) -> Any:
@@ -65,7 +69,7 @@ def box_area(boxes: Any, fmt: str = USUAL) -> Any:
     return hand_back(areas.reshape(given.array.shape[:-1]), given)
 
 
-def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+def box_convert(boxes: Any, in_fmt: str, out_fmt: str, *, angles: str | None = None) -> Any:
     """Convert boxes from one format to another.
 
     Parameters
@@ -78,6 +82,11 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
         "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw" and "xywhr" (``docs/rotated-boxes.md``). All
         of these become corners, "xyxyxyxy". Corners of rectangles become rotated boxes. 3-D boxes
         are "xyzxyz" and "cxcyczwhd", which become those with yaw, "xyzwhdr" and "xyzwhdr-bottom".
+    angles : {"le90", "le135", "oc"}, optional
+        Write rotated boxes by the angles of a toolbox, as `out_fmt` has angles: the width is the
+        longer side and the angle from -90 to less than 90 degrees ("le90"), or from -45 to less
+        than 135 ("le135"); or it is above 0 up to 90 degrees, whichever side is longer ("oc", as
+        OpenCV since 4.5.1). MMRotate has these names, and its angles in "cxcywhr-rad-cw".
 
     Returns
     -------
@@ -99,18 +108,30 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     array([[20., 40., 20., 40.]])
     >>> fastiou.box_convert([[20, 40, 20, 40, 30]], "cxcywhr", "cxcywhr-cw")
     array([[ 20.,  40.,  20.,  40., -30.]])
+    >>> fastiou.box_convert([[20, 40, 20, 40, 30]], "cxcywhr", "cxcywhr-cw", angles="le90")
+    array([[20., 40., 40., 20., 60.]])
     >>> fastiou.box_convert([[20, 40, 20, 40, 90]], "cxcywhr", "xyxyxyxy")
     array([[ 0., 50.,  0., 30., 40., 30., 40., 50.]])
     """
     check_choice("in_fmt", in_fmt, FORMATS)
     check_choice("out_fmt", out_fmt, FORMATS)
+    if angles is not None:
+        check_choice("angles", angles, ANGLES)
+        if out_fmt not in ROTATED.formats:
+            raise ValueError(f"angles are for rotated boxes: out_fmt {out_fmt!r} has none of them")
     if isinstance(boxes, BoxTable):
         if boxes.fmt != in_fmt:
             raise ValueError(f"in_fmt must be {boxes.fmt!r}, as of the table, got {in_fmt!r}")
-        return boxes.convert(out_fmt)
+        table = boxes.convert(out_fmt)
+        if angles is None:
+            return table
+        return table.changed(boxes=with_angles_in(table.boxes, out_fmt, angles))
     boxes, *_ = opened(("boxes", ""), boxes, None, in_fmt, by_keys=False, boxes_only=True)
     given = FORMATS[in_fmt].load().read("boxes", boxes, in_fmt, batches=True)
-    return hand_back(convert_members(given, out_fmt), given)
+    converted = convert_members(given, out_fmt)
+    if angles is not None:
+        converted = with_angles_in(converted, out_fmt, angles)
+    return hand_back(converted, given)
 
 
 def masks_to_boxes(masks: Any) -> Any:

@@ -133,7 +133,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, target: str, hostile: boo
 
 def test_every_format_of_boxes_is_written_or_the_page_says_why() -> None:
     left = {name for name, row in FORMATS.items() if "box" in row.readers} - TARGETS.keys()
-    # The tools of others read COCO, and .json is COCO's. KITTI's rows hold more than boxes in space.
+    # The tools of others read COCO, .json is COCO's, and KITTI's rows tell more than such boxes.
     in_space = {"kitti-3d", "kitti-tracking-3d", "activitynet"}
     assert left == {"cvat", "via", "json", *in_space}
     page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()

@@ -17,7 +17,7 @@ CPU_ALONE = {row.name for row in ROWS if row.load().on_cpu_alone}
     [
         pair
         for pair in GEOMETRIES_AND_METRICS
-        if pair[1] in ("iou", "ios", "diou") and pair[0] not in CPU_ALONE
+        if pair[1] in ("iou", "ios", "diou", "probiou") and pair[0] not in CPU_ALONE
     ],
 )
 def test_relations_agree_with_the_cpu(

@@ -638,6 +638,7 @@ def of_kitti(path: Path, frame: int, numbers: slice, kind: int, kinds: set[str])
     return np.array(frames), np.array(boxes)
 
 
+@pytest.mark.filterwarnings("ignore:.*DontCare", "ignore:.*negative width")
 @pytest.mark.parametrize("sequence", range(5))
 def test_kitti(real_data: Path, sequence: int) -> None:
     shapely = pytest.importorskip("shapely", exc_type=ImportError)
@@ -649,6 +650,14 @@ def test_kitti(real_data: Path, sequence: int) -> None:
         2,
         {"Car", "Van", "Cyclist", "Pedestrian"},
     )
+    table = fastiou.read(folder / f"label_{sequence:04}.txt.gz", format="kitti-tracking-3d")
+    proper, frames = (table.boxes[:, 3:6] > 0).all(axis=1), table.keys["image"]
+    for frame in np.unique(frames):
+        boxes = table.boxes[frames == frame]
+        diagonal = np.diagonal(fastiou.box_iou(boxes, boxes, BOTTOM))
+        np.testing.assert_array_equal(diagonal, proper[frames == frame])
+    own = np.isin(table.keys["category"], ["Car", "Van", "Cyclist", "Pedestrian"])
+    np.testing.assert_array_equal(table.boxes[own], truth)
     frames2, found = of_kitti(
         folder / f"pointrcnn_Car_val_{sequence:04}.txt.gz", 0, slice(7, 14), 1, {"2"}
     )

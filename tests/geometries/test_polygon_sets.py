@@ -7,8 +7,10 @@ rational numbers, and 100,000 usual ones with the oracle in the widest floats.
 from __future__ import annotations
 
 import itertools
+import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -245,6 +247,16 @@ def test_labelme() -> None:
     assert Polygons.from_labelme({"shapes": shapes}).area.tolist() == [8, 16]
     with pytest.raises(ValueError, match=r"^shapes\[0\] must be one of polygon, rectangle, got"):
         Polygons.from_labelme([{"shape_type": "circle", "points": [[0, 0], [1, 1]]}])
+
+
+def test_published_cases(real_data: Path) -> None:
+    cases = json.loads((real_data / "geometry" / "vectors.json").read_text())["cases"]
+    cases = [case for case in cases if case["kind"] == "polygon_iou"]
+    for case in cases:
+        a, b = ([np.reshape(ring, (-1, 2)) for ring in case[name]] for name in "ab")
+        found = fastiou.polygon_iou(Polygons(a), Polygons(b))
+        np.testing.assert_allclose(found, case["expected"], rtol=0, atol=case["atol"])
+    assert cases
 
 
 def test_shapely() -> None:

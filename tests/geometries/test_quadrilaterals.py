@@ -578,6 +578,38 @@ def test_any_finite_numbers_at_all(data: list[tuple[float, ...]]) -> None:
 # ---- every relation ----------------------------------------------------------------------------
 
 
+def test_matches_within_images_are_those_of_shapely(rng: np.random.Generator) -> None:
+    """As of DOTA: images with objects of any shape in groups, truth and detections near them."""
+    shapely = pytest.importorskip("shapely", exc_type=ImportError)
+    images = np.sort(rng.integers(0, 25, 500))
+    truth = around(rng, 200 * rng.random((500, 2)), 10 + 30 * rng.random(500))
+    found = np.concatenate([truth + rng.normal(0, 3, truth.shape), truth[:60]])
+    images_found = np.concatenate([images, images[:60]])
+    simple = ~crosses(found)
+    found, images_found = found[simple], images_found[simple]
+    itself = np.concatenate(
+        [np.diagonal(iou(truth[images == image], truth[images == image])) for image in range(25)]
+    )
+    assert (itself == 1).all()
+    shapes = [[shapely.Polygon(m.reshape(4, 2)) for m in members] for members in (truth, found)]
+    rows, cols, values = [], [], []
+    for image in range(25):
+        own, others = np.flatnonzero(images == image), np.flatnonzero(images_found == image)
+        one, other = np.array(shapes[0])[own][:, None], np.array(shapes[1])[others]
+        shared = shapely.area(shapely.intersection(one, other))
+        scores = shared / (shapely.area(one) + shapely.area(other) - shared)
+        some = reference.greedy_match(scores, 0.3)
+        rows.extend(own[some[0]])
+        cols.extend(others[some[1]])
+        values.extend(scores[some])
+    order = np.argsort(rows)
+    matched = fastiou.match(truth, found, 0.3, fmt=FMT, groups=(images, images_found))
+    np.testing.assert_array_equal(matched.rows, np.array(rows)[order])
+    np.testing.assert_array_equal(matched.cols, np.array(cols)[order])
+    assert_close(matched.values, np.array(values)[order], 1e-12)
+    assert len(matched) > 400
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.usefixtures("any_threads")
 def test_relations_have_the_bits_of_the_dense_result(rng: np.random.Generator, dtype: type) -> None:

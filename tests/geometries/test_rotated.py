@@ -1045,6 +1045,55 @@ def test_large_results_equal_small_ones(rng: np.random.Generator) -> None:
         assert (found.rows.tolist(), found.cols.tolist()) == (rows.tolist(), cols.tolist())
 
 
+# ---- angles of toolboxes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("angles", ["le90", "le135", "oc"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_angles_in_a_range(rng: np.random.Generator, fmt: str, angles: str, dtype: type) -> None:
+    boxes = rotated(rng, 300)
+    boxes[:40, 4] = np.arange(-20, 20) * 45
+    boxes[40:80, 4] = np.nextafter(boxes[:40, 4], np.inf)
+    boxes[80:120, 4] = np.nextafter(boxes[:40, 4], -np.inf)
+    boxes = fastiou.box_convert(boxes, "cxcywhr", fmt).astype(dtype)
+    found = fastiou.box_convert(boxes, fmt, fmt, angles=angles)
+    assert found.dtype == dtype
+    # Of one dtype, and of numbers that were rounded once more.
+    tolerance = 1e-9 if dtype == np.float64 else 1e-4
+    scores = fastiou.box_iou(boxes.astype(float), found.astype(float), fmt, aligned=True)
+    np.testing.assert_allclose(scores, 1, atol=tolerance)
+    quarter = dtype(np.pi / 2 if "-rad" in fmt else 90)
+    angle = found[:, 4]
+    if angles == "oc":
+        assert ((angle > 0) & (angle <= quarter)).all()
+    else:
+        low = -quarter if angles == "le90" else -quarter / 2
+        assert ((angle >= low) & (angle <= low + 2 * quarter)).all()
+        assert (found[:, 2] >= found[:, 3]).all()
+    np.testing.assert_array_equal(fastiou.box_convert(found, fmt, fmt, angles=angles), found)
+
+
+def test_angles_in_a_range_by_hand() -> None:
+    boxes = [[5, 5, 4, 2, 0], [5, 5, 4, 2, 90], [5, 5, 2, 4, 30], [5, 5, 4, 2, 135]]
+    for angles, expected in (
+        ("le90", [[4, 2, 0], [4, 2, -90], [4, 2, -60], [4, 2, -45]]),
+        ("le135", [[4, 2, 0], [4, 2, 90], [4, 2, 120], [4, 2, -45]]),
+        ("oc", [[2, 4, 90], [4, 2, 90], [2, 4, 30], [2, 4, 45]]),
+    ):
+        found = fastiou.box_convert(boxes, "cxcywhr-cw", "cxcywhr-cw", angles=angles)
+        np.testing.assert_array_equal(found[:, 2:], expected)
+    table = fastiou.BoxTable(boxes, "cxcywhr-cw", scores=[1, 2, 3, 4])
+    found = fastiou.box_convert(table, "cxcywhr-cw", "cxcywhr-cw", angles="oc")
+    np.testing.assert_array_equal(found.boxes[:, 2:], expected)
+    missing = fastiou.box_convert([[np.nan, 5, 2, 4, np.nan]], "cxcywhr", "xywhr", angles="le90")
+    assert np.isnan(missing[0, [0, 4]]).all()
+    with pytest.raises(ValueError, match="angles are for rotated boxes: out_fmt 'xyxyxyxy' has"):
+        fastiou.box_convert(boxes, "cxcywhr", "xyxyxyxy", angles="le90")
+    with pytest.raises(ValueError, match="angles must be one of 'le90', 'le135', 'oc', got 'le45'"):
+        fastiou.box_convert(boxes, "cxcywhr", "cxcywhr", angles="le45")
+
+
 # ---- bad input ---------------------------------------------------------------------------------
 
 BOX = [[0, 0, 1, 1, 0]]

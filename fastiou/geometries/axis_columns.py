@@ -1,6 +1,6 @@
-"""How sets of intervals and of boxes in space become columns: all but the numbers themselves.
+"""How sets of intervals, rotated boxes and boxes in space become columns: all but the numbers.
 
-Boxes of a plane have their own way (`box_columns`), which serves nothing else and so takes less.
+Plain boxes have their own way (`box_columns`), which serves nothing else and so takes less.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numba.extending import register_jitable
 
 from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, result_dtype
@@ -28,7 +29,7 @@ from fastiou.runtime import chunks, threads
 from fastiou.runtime.kernel import Kernel, inlined, named
 from fastiou.typing import Array
 
-__all__ = ["LANES", "SMALLEST32", "SMALLEST64", "AxisColumns"]
+__all__ = ["LANES", "SMALLEST32", "SMALLEST64", "AxisColumns", "findings_in"]
 
 
 FLOAT64 = np.dtype(np.float64)
@@ -41,6 +42,17 @@ LANES = 16
 
 #: What stands for a volume of 0: the smallest normal number of each type.
 SMALLEST32, SMALLEST64 = (float(np.finfo(dtype).tiny) for dtype in (np.float32, np.float64))
+
+
+@register_jitable
+def findings_in(odd: Array, largest: Array, smallest: Array) -> tuple[bool, float, float]:
+    """What is returned by a `fill` that found a NaN, a coordinate and a volume in each lane."""
+    any_odd = False
+    for j in range(LANES):
+        any_odd = any_odd or odd[j] != odd[j]
+        largest[0] = larger(largest[0], largest[j])
+        smallest[0] = smaller(smallest[0], smallest[j])
+    return any_odd, np.float64(largest[0]), np.float64(smallest[0])
 
 
 @functools.cache
@@ -100,6 +112,8 @@ class AxisColumns:
         Whether members fill their bounds: see `Columns`.
     widened
         Formats that are prepared as float64, since the centre is made of several numbers.
+    rows_of_float64
+        How many rows of `data` a search takes along in float64, if that needs fewer.
     """
 
     def __init__(
@@ -113,9 +127,11 @@ class AxisColumns:
         scores_of_one: int = 3,
         fills_bounds: bool = True,
         widened: tuple[str, ...] = (),
+        rows_of_float64: int | None = None,
     ) -> None:
         self.dimensions, self.fill, self.label = dimensions, fill, label
         self.rows, self.layouts = rows, layouts
+        self.rows_of_float64 = rows if rows_of_float64 is None else rows_of_float64
         self.scores_of_one, self.fills_bounds, self.widened = scores_of_one, fills_bounds, widened
 
     def _filled(
@@ -141,8 +157,9 @@ class AxisColumns:
             if any_odd:
                 refuse_infinite(given)
                 missing = np.asarray(np.isnan(members).any(axis=1))
+            data_rows = self.rows_of_float64 if dtype == FLOAT64 else self.rows
             columns.append(
-                Columns(bounds, data, self.rows, missing, fills_bounds=self.fills_bounds)
+                Columns(bounds, data, data_rows, missing, fills_bounds=self.fills_bounds)
             )
         return columns, most, least
 

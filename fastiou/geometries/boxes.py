@@ -27,6 +27,7 @@ from fastiou.geometries.box_columns import (
     overlap_hull_and_aspects,
     small_filler,
 )
+from fastiou.geometries.table import FORMATS
 from fastiou.geometry import PADDING, Columns, Geometry, Small
 from fastiou.metrics import Metric, Need
 from fastiou.runtime import chunks, memory, steps, threads
@@ -64,16 +65,7 @@ AREA, ASPECT, CENTRE_X = range(3)
 # ---- arguments ---------------------------------------------------------------------------------
 
 
-def read_boxes(
-    name: str,
-    value: Any,
-    fmt: str,
-    numbers: int,
-    geometry: Geometry,
-    *,
-    batches: bool,
-    points: int = 0,
-) -> Input:
+def read_boxes(name: str, value: Any, fmt: str, *, batches: bool, points: int = 0) -> Input:
     """An argument of boxes of any kind: an array (..., N, numbers), or (N, numbers) alone.
 
     Where a member is made of `points`, also an array (..., N, points, 2).
@@ -85,6 +77,8 @@ def read_boxes(
     ValueError
         Another shape.
     """
+    row = FORMATS[fmt]
+    numbers, geometry = row.formats[fmt], row.load()
     if name == "b" and isinstance(value, int | float):
         raise TypeError(
             f"b must be {geometry.plural}, got {described(value)}; if it is the threshold, pass "
@@ -117,10 +111,6 @@ def read_boxes(
         )
     # Not by `_replace`, which takes 1.3 µs.
     return Input(name, array, array, given.wrap, given.library, given.gpu, geometry, fmt)
-
-
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 4, BOX, batches=batches)
 
 
 # ---- columns -----------------------------------------------------------------------------------
@@ -381,7 +371,7 @@ def _middle(low: Array, high: Array) -> Array:
 GEOMETRY = BOX = Geometry(
     "box",
     "boxes",
-    read=_read,
+    read=read_boxes,
     prepare=_prepare,
     load=load_box,
     measures={

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from fastiou.arrays.inputs import Input
-from fastiou.geometries.axis_columns import LANES, SMALLEST32, SMALLEST64, AxisColumns
+from fastiou.geometries.axis_columns import LANES, SMALLEST32, SMALLEST64, AxisColumns, findings_in
 from fastiou.geometries.box_columns import extent
 from fastiou.geometries.boxes import read_boxes
 from fastiou.geometries.rotated_columns import narrowed
@@ -184,16 +183,7 @@ def fill_boxes3d(
         store(data[0], start, c, LANES)
         store(data[1], start, f, LANES)
         store(data[2], start, volume, LANES)
-    any_odd = False
-    for j in range(LANES):
-        any_odd = any_odd or odd[j] != odd[j]
-        largest[0] = larger(largest[0], largest[j])
-        smallest[0] = smaller(smallest[0], smallest[j])
-    return any_odd, np.float64(largest[0]), np.float64(smallest[0])
-
-
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 6, GEOMETRY, batches=batches)
+    return findings_in(odd, largest, smallest)
 
 
 def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
@@ -216,7 +206,7 @@ COLUMNS = AxisColumns(3, fill_boxes3d, "3-D-box", ROWS, {"xyzxyz": 0, "cxcyczwhd
 GEOMETRY = Geometry(
     "3-D box",
     "3-D boxes",
-    read=_read,
+    read=read_boxes,
     prepare=COLUMNS.prepare,
     load=load_box3d,
     measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},

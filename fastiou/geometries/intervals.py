@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from fastiou.arrays.inputs import Input
-from fastiou.geometries.axis_columns import LANES, SMALLEST32, SMALLEST64, AxisColumns
+from fastiou.geometries.axis_columns import LANES, SMALLEST32, SMALLEST64, AxisColumns, findings_in
 from fastiou.geometries.box_columns import extent
 from fastiou.geometries.boxes import read_boxes
 from fastiou.geometries.rotated_columns import narrowed
@@ -110,16 +109,7 @@ def fill_intervals(
         store(bounds[2], start, right, LANES)
         store(bounds[3], start, ends, LANES)
         store(data[0], start, lengths, LANES)
-    any_odd = False
-    for j in range(LANES):
-        any_odd = any_odd or odd[j] != odd[j]
-        largest[0] = larger(largest[0], largest[j])
-        smallest[0] = smaller(smallest[0], smallest[j])
-    return any_odd, np.float64(largest[0]), np.float64(smallest[0])
-
-
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 2, GEOMETRY, batches=batches)
+    return findings_in(odd, largest, smallest)
 
 
 def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
@@ -132,7 +122,7 @@ COLUMNS = AxisColumns(1, fill_intervals, "interval", 1, {"xx": 0}, scores_of_one
 GEOMETRY = Geometry(
     "interval",
     "intervals",
-    read=_read,
+    read=read_boxes,
     prepare=COLUMNS.prepare,
     load=load_interval,
     measures={Need.OVERLAP: overlap, Need.HULL: overlap_and_hull},

@@ -255,10 +255,6 @@ def _in_step(metric: Metric) -> InStep:
 # ---- arguments and preparation -----------------------------------------------------------------
 
 
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 8, GEOMETRY, batches=batches, points=4)
-
-
 def _rounding(given: Input) -> float:
     """What part of the coordinates of a member may be rounding."""
     dtype = given.array.dtype
@@ -424,7 +420,7 @@ def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
 GEOMETRY = Geometry(
     "quadrilateral",
     "quadrilaterals",
-    read=_read,
+    read=functools.partial(read_boxes, points=4),
     prepare=_prepare,
     load=load_quadrilateral,
     measures={Need.OVERLAP: shared_area},

@@ -11,37 +11,26 @@ changes steadily with every number, so that edges which coincide are no special 
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
 
-from fastiou.arrays.checks import refuse_infinite
-from fastiou.arrays.inputs import Input, result_dtype
-from fastiou.geometries.boxes import (
-    EXACT_SPAN,
-    block_steps,
-    empty_columns,
-    exact_floats,
-    fill_within_limits,
-    read_boxes,
-)
+from fastiou.arrays.inputs import Input
+from fastiou.geometries.axis_columns import AxisColumns
+from fastiou.geometries.boxes import read_boxes
 from fastiou.geometries.rotated_columns import (
-    BLOCK,
-    FILL,
     LAYOUTS,
     ROWS,
     ROWS_OF_FLOAT64,
     RotatedBox,
-    fill_few,
+    fill_rotated,
     load_rotated,
     narrowed,
 )
-from fastiou.geometry import Columns, Geometry, Small
+from fastiou.geometry import Columns, Geometry
 from fastiou.metrics import Metric, Need, larger, product, smaller
-from fastiou.runtime import chunks, threads
 from fastiou.runtime.vectors import always_inlined
 from fastiou.typing import Array
 
@@ -273,75 +262,32 @@ def way_squared(
 # ---- preparation -------------------------------------------------------------------------------
 
 
-def _filled(
-    sets: list[Array], dtype: np.dtype[Any], fmt: str, givens: list[Input], phase: int
-) -> tuple[list[Columns], float, float]:
-    """Columns of float boxes, their largest coordinate and their smallest area."""
-    columns, most, least = [], 0.0, math.inf
-    for boxes, given in zip(sets, givens, strict=True):
-        boxes = np.require(boxes, dtype, ["C", "A", "W"])
-        rows = empty_columns(len(boxes), dtype, phase, 4 + ROWS)
-        findings = np.empty((-(-rows.shape[1] // BLOCK), 3))
-        bounds, data = rows[:4], rows[4:]
-        any_odd = False
-        for first, last, work in block_steps(len(findings), SCORES_PER_BOX * len(boxes)):
-            odd, largest, smallest = threads.run(
-                FILL, work, boxes, LAYOUTS[fmt], bounds, data, findings, first, last
-            )
-            any_odd = any_odd or odd
-            most, least = max(most, largest), min(least, smallest)
-        missing: Array | None = None
-        if any_odd:
-            refuse_infinite(given)
-            missing = np.asarray(np.isnan(boxes).any(axis=1))
-        data_rows = ROWS if dtype == np.float32 else ROWS_OF_FLOAT64
-        columns.append(Columns(bounds, data, data_rows, missing))
-    return columns, most, least
+COLUMNS = AxisColumns(
+    2, fill_rotated, "rotated", ROWS, LAYOUTS,
+    scores_of_one=SCORES_PER_BOX, fills_bounds=False, widened=("xywhr",),
+    rows_of_float64=ROWS_OF_FLOAT64,
+)  # fmt: skip
 
 
 def _prepare(
     given1: Input, given2: Input, metric: Metric, order: Array | None = None, phase: int = 0
 ) -> tuple[Columns, Columns]:
     """Columns of two sets of rotated boxes (see `Geometry.prepare`)."""
-    dtype, fmt = result_dtype(given1, given2), given1.fmt
-    givens = [given1] if given2.array is given1.array else [given1, given2]
-    sets = [given.array.reshape(-1, 5) for given in givens]
-    if order is not None:
-        sets = [chunks.taken(boxes, order) for boxes in sets]
-    if "-rad" not in fmt:
-        sets = [_with_small_angles(boxes) for boxes in sets]
-    if all(boxes.dtype.kind in "biu" for boxes in sets):
-        floats = exact_floats(sets, fmt)
-        if floats is None:
-            raise ValueError(
-                f"integer coordinates of rotated boxes must lie within {EXACT_SPAN:,} of each "
-                f"other, got more in {given1.name} and {given2.name}; compare sets that lie far "
-                "apart by themselves"
-            )
-        sets = floats
-    if fmt == "xywhr":  # the centre is made of several numbers: float32 lost 8.5e-6 of a score
-        dtype = np.dtype(np.float64)
-    fill = functools.partial(_filled, fmt=fmt, givens=givens, phase=phase)
-    columns = fill_within_limits(sets, dtype, fill, slice(4))
-    return columns[0], columns[-1]
+    if "-rad" not in given1.fmt:
+        again = given2.array is given1.array
+        given1 = _with_small_angles(given1)
+        given2 = given1 if again else _with_small_angles(given2)
+    return COLUMNS.prepare(given1, given2, metric, order, phase)
 
 
-def _small_layout(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> int | None:
-    # float32 with corners is prepared as float64: see `_prepare`.
-    return None if fmt == "xywhr" and dtype == np.float32 else LAYOUTS[fmt]
-
-
-def _with_small_angles(boxes: Array) -> Array:
+def _with_small_angles(given: Input) -> Input:
     """Integers with degrees that float64 holds exactly."""
+    boxes = given.array
     if boxes.dtype.kind not in "iu" or boxes.dtype.itemsize < 8:
-        return boxes
+        return given
     boxes = boxes.copy()
-    boxes[:, 4] %= 360
-    return boxes
-
-
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 5, GEOMETRY, batches=batches)
+    boxes[..., 4] %= 360
+    return given._replace(array=boxes)
 
 
 # ---- formats -----------------------------------------------------------------------------------
@@ -403,11 +349,11 @@ def with_angles_in(array: Array, fmt: str, angles: str) -> Array:
 GEOMETRY = Geometry(
     "rotated box",
     "rotated boxes",
-    read=_read,
+    read=read_boxes,
     prepare=_prepare,
     load=load_rotated,
     measures={Need.OVERLAP: shared_area, Need.GAUSSIANS: gaussians},
     convert=_convert,
     cost=lambda columns: COST,
-    small=Small(ROWS, _small_layout, lambda metric: fill_few, moved=("xywhr",)),
+    small=COLUMNS.small(),
 )

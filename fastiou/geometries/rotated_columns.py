@@ -11,12 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.geometries.box_columns import are_within_limits
 from fastiou.metrics import larger, product, smaller
-from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import (
     always_inlined,
     deinterleave,
@@ -27,14 +24,12 @@ from fastiou.runtime.vectors import (
 from fastiou.typing import Array
 
 __all__ = [
-    "BLOCK",
-    "FILL",
     "LAYOUTS",
     "ROWS",
     "ROWS_OF_FLOAT64",
     "RotatedBox",
     "fill_columns",
-    "fill_few",
+    "fill_rotated",
     "load_rotated",
     "narrowed",
 ]
@@ -56,9 +51,6 @@ X, Y, HALF_WIDTH, HALF_HEIGHT, COSINE, SINE, AREA, COSINE_REST, SINE_REST = rang
 #: How many rows `data` has, and how many of them float64 needs.
 ROWS = 9
 ROWS_OF_FLOAT64 = 7
-
-#: Boxes prepared by one thread at a time.
-BLOCK = 1 << 12
 
 #: Boxes prepared at a time.
 LANES = 16
@@ -380,36 +372,9 @@ def fill_columns(
     return any_odd, largest[0], smallest[0]
 
 
-@inlined
-def fill_few(boxes: Array, layout: int, columns: Array) -> bool:
-    """Prepare a few boxes (see `Small.fill`)."""
-    any_odd, largest, smallest = fill_columns(
-        read_flat, boxes, 0, columns.shape[1], layout, columns[:4], columns[4:]
-    )
-    return are_within_limits(columns, any_odd, largest, smallest)
-
-
-def _fill(
-    boxes: Array, layout: int, bounds: Array, data: Array, findings: Array, first: int, last: int
+@register_jitable
+def fill_rotated(
+    boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
 ) -> tuple[bool, float, float]:
-    """Fill some blocks of the columns of a set, and return what `fill_columns` does.
-
-    `findings`, (blocks, 3) float64, has a row for each block.
-    """
-    for block in prange(first, last):
-        begin = np.int64(block) * BLOCK
-        end = min(begin + BLOCK, bounds.shape[1])
-        any_odd, largest, smallest = fill_columns(
-            read_flat, boxes, begin, end, layout, bounds, data
-        )
-        findings[block, 0] = any_odd
-        findings[block, 1] = largest
-        findings[block, 2] = smallest
-    for block in range(first + 1, last):
-        findings[first, 0] = larger(findings[first, 0], findings[block, 0])
-        findings[first, 1] = larger(findings[first, 1], findings[block, 1])
-        findings[first, 2] = smaller(findings[first, 2], findings[block, 2])
-    return findings[first, 0] > 0, findings[first, 1], findings[first, 2]
-
-
-FILL = Kernel(_fill, "fill-rotated")
+    """Fill columns of boxes (n, 5) from `first` to `last` (see `AxisColumns`)."""
+    return fill_columns(read_flat, boxes, first, last, layout, bounds, data)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from fastiou.arrays.inputs import Input
 from fastiou.geometries.axis_columns import LANES, SMALLEST32, SMALLEST64, AxisColumns
 from fastiou.geometries.boxes import read_boxes
 from fastiou.geometries.rotated import shared_area
@@ -210,10 +209,6 @@ def fill_yawed(
     return any_odd, most, smallest[0]
 
 
-def _read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 7, GEOMETRY, batches=batches)
-
-
 COLUMNS = AxisColumns(
     3, fill_yawed, "yawed", ROWS, {"xyzwhdr": 0, "xyzwhdr-bottom": 1},
     scores_of_one=SCORES_PER_BOX, fills_bounds=False, widened=("xyzwhdr-bottom",),
@@ -253,7 +248,7 @@ def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
 GEOMETRY = Geometry(
     "3-D box with yaw",
     "3-D boxes with yaw",
-    read=_read,
+    read=read_boxes,
     prepare=COLUMNS.prepare,
     load=load_yawed,
     measures={Need.OVERLAP: shared_volume},

@@ -74,6 +74,7 @@ LIBRARIES = {
     "geoindex-rs": Library("geoindex_rs", distribution="geoindex-rs"),
     "powerboxes R-tree": Library("powerboxes"),
     "lsnms": Library("lsnms"),
+    "ncls": Library("ncls"),
     "supervision": Library("supervision"),
     "supervision, dense": Library("supervision", threaded=True),
     "supervision, compact": Library("supervision"),

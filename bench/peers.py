@@ -18,6 +18,7 @@ from bench.polygon_peers import POLYGON_WORKLOADS
 from bench.quadrilateral_peers import QUADRILATERAL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
 from bench.single_calls import single_calls
+from bench.space_peers import SPACE_WORKLOADS
 from bench.track_peers import TRACK_WORKLOADS
 
 __all__ = [
@@ -39,6 +40,7 @@ WORKLOADS: dict[str, Workload] = {
     **ROTATED_WORKLOADS,
     **QUADRILATERAL_WORKLOADS,
     **POLYGON_WORKLOADS,
+    **SPACE_WORKLOADS,
     **FEW_WORKLOADS,
     **JOIN_WORKLOADS,
     **MASK_WORKLOADS,

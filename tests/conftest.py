@@ -110,8 +110,9 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return fix
 
 
-#: Tests of a geometry whose kernels no other test has compiled.
-KERNELS_OF_THEIR_OWN = {"test_boxes3d", "test_intervals", "test_quadrilaterals", "test_rotated"}
+#: Tests that have most kernels compiled, and those of them that take float32 quickly.
+MOST_COMPILED = {"geometries", "relations"}
+SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle", "test_thresholds"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -119,8 +120,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as slow that have kernels compiled for an unusual metric or method.
 
     On several threads or in float32 they are thorough, and so are others on several threads in
-    float32: that is the same loop, compiled once more. So is float32 of what has kernels of its
-    own, and slow. What is slow for such a reason alone still runs on one thread.
+    float32: that is the same loop, compiled once more. So are relations and geometries in float32,
+    which are slow. What is slow for such a reason alone still runs on one thread.
     """
     for item in items:
         if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
@@ -137,7 +138,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_unusual or again == 2:
             mark = pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow
             item.add_marker(mark(on_one_thread=True))
-        elif is_single and item.path.stem in KERNELS_OF_THEIR_OWN:
+        elif (
+            is_single
+            and item.path.parent.name in MOST_COMPILED
+            and item.path.stem not in SINGLE_IS_QUICK
+        ):
             item.add_marker(pytest.mark.slow(on_one_thread=True))
 
 

@@ -570,7 +570,7 @@ def test_any_finite_numbers_at_all(numbers: Array, fmt: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
     "metric",
-    ["iou", "iof", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("ios", "dice"))],
+    ["iou", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("iof", "ios", "dice"))],
 )
 @pytest.mark.usefixtures("any_threads")
 def test_relations_have_the_bits_of_the_dense_result(
@@ -662,6 +662,7 @@ def test_suppression_of_the_same_box_in_other_forms() -> None:
     assert fastiou.nms(boxes, [0.1, 0.4, 0.3, 0.2], 0.999, fmt="cxcywhr").tolist() == [1]
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_optimal_and_coco_matches(rng: np.random.Generator) -> None:
     a, b = rotated(rng, 60, span=50), rotated(rng, 9, span=50)
     ranks, crowd = rng.integers(0, 6, 60) / 4, np.arange(9) % 3 == 0

@@ -805,14 +805,9 @@ def test_inputs_are_left_alone(rng: np.random.Generator) -> None:
 # ---- threads and steps -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_threads")
-@pytest.mark.parametrize(
-    "what",
-    [
-        "hard",
-        *[pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "gaussian", "masks")],
-    ],
-)
+@pytest.mark.parametrize("what", ["hard", "linear", "gaussian", "masks"])
 def test_the_same_for_any_threads_and_steps(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,

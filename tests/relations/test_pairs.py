@@ -252,6 +252,7 @@ def test_bad_boxes() -> None:
         fastiou.pairs([[0, 0, 1, 1]], [0, 0, 1, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_threads")
 def test_the_same_bits_for_any_threads_and_steps(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fixed_steps: Callable[[int], None]

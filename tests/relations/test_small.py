@@ -80,7 +80,7 @@ def assert_same(calls: dict[str, Call], *, all_at_once: bool = True) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("metric", ["iou", "giou"])
+@pytest.mark.parametrize("metric", ["iou", pytest.param("giou", marks=pytest.mark.slow)])
 @given(data=st.data())
 def test_any_boxes(dtype: type, metric: str, data: st.DataObject) -> None:
     a, b = data.draw(drawn_boxes(dtype)), data.draw(drawn_boxes(dtype))

@@ -543,5 +543,13 @@ def test_no_results_of_the_simulator_are_committed():
         assert not json.loads(path.read_text())["run"]["simulated"]
 
 
+def test_pages_claim_nothing_until_a_gpu_has_run():
+    """Whoever commits results of one changes the pages, and this test, with them."""
+    assert report.newest_gpu_results(ROOT / "bench" / "results") is None
+    assert "**but not yet run on one by us**" in (ROOT / "docs" / "gpu.md").read_text()
+    assert "on a GPU they have not run yet" in (ROOT / "README.md").read_text()
+    assert "No GPU has been at hand" in (ROOT / "docs" / "design" / "009-gpu.md").read_text()
+
+
 def test_a_share_of_nothing_is_not_measured():
     assert math.isnan(gpu._of_fill({}, {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -105,12 +106,14 @@ def pretended(capability: tuple[int, int]) -> Iterator[None]:
         yield
 
 
+@functools.cache
 def compiled(kernel: Any, signature: tuple[Any, ...], capability: tuple[int, int]) -> Compiled:
     """Compile a kernel (a `CudaKernel` or what `cuda.jit` returns) as its launch would.
 
     The options are the launch's own, and so are the steps up to the linker: one function made of
     all that the kernel calls, kept as the compiler's intermediate code, and made machine code when
-    linked. The linker is only asked to tell, besides, how many registers it used.
+    linked. The linker is only asked to tell, besides, how many registers it used. What several
+    calls launch is compiled once.
     """
     dispatched = getattr(kernel, "dispatcher", kernel)
     with pretended(capability):

@@ -421,7 +421,7 @@ def calls_of(label: str, fmt: str, members: Any, checks: tuple[Check, ...]) -> I
     ):
         yield Call(
             f"{name}-{label}", on_gpu(relation, *arguments, fmt=fmt), TWO_BLOCKS,
-            {**own, f"reach-{label}": ()}, on_demand=OTHERS,
+            {**own, f"reach-{label}": ()}, on_demand=OTHERS if name == "pairs" else CAPABILITIES,
         )  # fmt: skip
     yield Call(
         f"nms-{label}", on_gpu(fi.nms, few, SCORES, fmt=fmt), TWO_BLOCKS,
@@ -491,10 +491,10 @@ CALLS = [
          on_gpu(fi.topk, np.tile(QUADRILATERAL_CORNERS, (1 << 14, 1)), QUADRILATERAL_CORNERS, 2,
                 fmt="xyxyxyxy"), ONE_BLOCK,
          {"clear": (), "reach-quadrilateral": (), "best-quadrilateral-iou": QUADRILATERALS},
-         on_demand=OTHERS),
+         on_demand=CAPABILITIES),
     Call("topk-many-masks", on_gpu(fi.topk, MANY_MASKS, MASKS, 2), TWO_BLOCKS,
          {"clear": (), "reach-mask": (), "best-mask-iou": (assert_counts_bits,)},
-         on_demand=OTHERS),
+         on_demand=CAPABILITIES),
     *(call for row in OTHER_MEMBERS for call in calls_of(*row)),
     Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
          {"fill": (), "count-labels": (), "append-labels": (), "sort-labels": (),
@@ -506,10 +506,10 @@ CALLS = [
           "score-sums": DOUBLE}, on_demand=OTHERS),
     Call("values-f64", lambda: value_calls("values", np.float64), SIX_BLOCKS,
          {"sum-rows-values": DOUBLE, "sum-columns-values": DOUBLE, "fold-sums": DOUBLE,
-          "score-sums": DOUBLE}, on_demand=OTHERS),
+          "score-sums": DOUBLE}, on_demand=CAPABILITIES),
     Call("few-bits", lambda: value_calls("integers", np.uint8), SIX_BLOCKS,
          {"sum-rows-integers": DOUBLE, "sum-columns-integers": DOUBLE, "fold-sums": DOUBLE,
-          "score-sums": DOUBLE}, on_demand=OTHERS),
+          "score-sums": DOUBLE}, on_demand=CAPABILITIES),
     Call("bits", lambda: value_calls("bits", np.int64), SIX_BLOCKS,
          {"sum-rows-bits": (), "sum-columns-bits": (), "fold-sums": (), "grade-sums": DOUBLE},
          on_demand=OTHERS),

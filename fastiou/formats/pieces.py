@@ -25,7 +25,15 @@ from fastiou.formats.errors import FileError, shortened
 from fastiou.runtime.memory import KEPT_BYTES, fits, human_size
 from fastiou.tables.layouts import LAYOUTS
 
-__all__ = ["BROKEN", "Header", "check_claim", "npy_header", "read_pieces"]
+__all__ = [
+    "BROKEN",
+    "MOST_UNPACKED_ROWS",
+    "Header",
+    "check_claim",
+    "check_unpacked",
+    "npy_header",
+    "read_pieces",
+]
 
 #: Bytes read at a time.
 PIECE = 1 << 20
@@ -102,14 +110,14 @@ def check_claim(
         if not is_other or len(shape) > 3:
             found = f"shape {shortened(str(shape))}, dtype {dtype}"
             raise FileError(path, found, "boxes or labels", where or "array")
-        _check_unpacked(path, size, packed, MOST_UNPACKED_ROWS if of_boxes else MOST_UNPACKED)
+        check_unpacked(path, size, packed, MOST_UNPACKED_ROWS if of_boxes else MOST_UNPACKED)
     if not fits(size):
         found = f"an array of {human_size(size)}, shape {shortened(str(shape))}"
         raise FileError(path, found, "one that fits in memory", where)
     return size
 
 
-def _check_unpacked(path: Path, size: int, packed: int | None, most: int) -> None:
+def check_unpacked(path: Path, size: int, packed: int | None, most: int) -> None:
     """Raise a FileError if content is large, and more than `most` times what it takes compressed.
 
     Parameters
@@ -263,7 +271,7 @@ class _Judge:
                 raise FileError(self.path, found, "no more than its header tells")
             return
         most = MOST_UNPACKED_ROWS if self._kind in ("text", "JSON") else MOST_UNPACKED
-        _check_unpacked(self.path, self.seen, packed or None, most)
+        check_unpacked(self.path, self.seen, packed or None, most)
         if self.seen - self._checked >= KEPT_BYTES:
             self._checked = self.seen
             self._check_memory(max(self.known - self.seen, 0))

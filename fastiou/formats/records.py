@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
 from fastiou.formats.keys import keys_of
+from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
 from fastiou.tables.columns import LISTS, ColumnsError, Meaning, meaning_of, plain_name
@@ -131,19 +132,42 @@ def read_json_list(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 def read_parquet(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a parquet file, as `fastiou.formats.table.read_boxes`."""
     parquet = import_extra("pyarrow.parquet", "parquet", "reading parquet")
-    return _arrow_file(path, "parquet", data, wanted, parquet.read_table)
+
+    def opened(file: io.BytesIO) -> tuple[Any, Iterator[Any]]:
+        rows = parquet.ParquetFile(file)
+        return rows.schema_arrow, rows.iter_batches()
+
+    return _arrow_file(path, "parquet", data, wanted, opened)
 
 
 def read_arrow(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from an Arrow (Feather) file, as `fastiou.formats.table.read_boxes`."""
     ipc = import_extra("pyarrow.ipc", "parquet", "reading Arrow files")
-    return _arrow_file(path, "arrow", data, wanted, lambda file: ipc.open_file(file).read_all())
+
+    def opened(file: io.BytesIO) -> tuple[Any, Iterator[Any]]:
+        rows = ipc.open_file(file)
+        return rows.schema, map(rows.get_batch, range(rows.num_record_batches))
+
+    return _arrow_file(path, "arrow", data, wanted, opened)
 
 
-def _arrow_file(path: Path, format_: str, data: bytes, wanted: Wanted, read: Any) -> BoxFile:
+def _arrow_file(
+    path: Path,
+    format_: str,
+    data: bytes,
+    wanted: Wanted,
+    opened: Callable[[io.BytesIO], tuple[Any, Iterator[Any]]],
+) -> BoxFile:
+    """Boxes of a file that `opened` makes a schema and batches of rows of."""
     arrow = import_extra("pyarrow", "parquet", f"reading {format_}")
     try:
-        table = read(io.BytesIO(data))
+        schema, batches = opened(io.BytesIO(data))
+        kept, size = [], 0
+        for batch in batches:
+            size += batch.nbytes
+            check_unpacked(path, size, len(data), MOST_UNPACKED_ROWS)
+            kept.append(batch)
+        table = arrow.Table.from_batches(kept, schema)
         table.validate(full=True)  # damaged offsets would be followed out of memory
     except (arrow.ArrowException, OSError, ValueError) as error:
         words = str(error).splitlines()[0]
@@ -151,13 +175,15 @@ def _arrow_file(path: Path, format_: str, data: bytes, wanted: Wanted, read: Any
     names = [str(name) for name in table.column_names]
     meaning = _meaning(path, names, wanted)
 
-    def column(place: int) -> list[Any]:
+    def column(place: int) -> list[Any] | Array:
         values = table.column(place)
         if values.null_count:
             row = values.is_null().to_pylist().index(True)
             raise FileError(path, "null", "a value in every row", f"{names[place]}[{row}]")
-        kept: list[Any] = values.to_pylist()
-        return kept
+        # Objects of Python take ten times the memory.
+        is_plain = arrow.types.is_integer(values.type) or arrow.types.is_floating(values.type)
+        cells: list[Any] | Array = values.to_numpy() if is_plain else values.to_pylist()
+        return cells
 
     def has_all(place: int) -> bool:
         return not table.column(place).null_count
@@ -177,7 +203,7 @@ def _file(
     path: Path,
     format_: str,
     names: Sequence[str],
-    column: Callable[[int], list[Any]],
+    column: Callable[[int], list[Any] | Array],
     has_all: Callable[[int], bool],
     meaning: Meaning,
     wanted: Wanted,
@@ -188,10 +214,16 @@ def _file(
 
     def numbers(place: int, *, nan: bool) -> Floats:
         name, values = names[place], column(place)
-        for row, value in enumerate(values):
-            if type(value) not in (int, float) or (type(value) is int and abs(value) > EXACT):
-                raise FileError(path, f"{name}: {described(value)}", "a number", where(name, row))
-        array = np.array(values, np.float64)
+        if isinstance(values, np.ndarray):
+            is_whole = values.dtype.kind in "iu"  # a float is what it is
+            odd = np.flatnonzero(is_whole & ((values > EXACT) | (values < -EXACT)))[:1].tolist()
+        else:
+            odd = [row for row, value in enumerate(values) if type(value) not in (int, float)
+                   or (type(value) is int and abs(value) > EXACT)]  # fmt: skip
+        if odd:
+            found = f"{name}: {described(values[odd[0]])}"
+            raise FileError(path, found, "a number", where(name, odd[0]))
+        array = np.asarray(values, np.float64)
         unfit = np.isinf(array) if nan else ~np.isfinite(array)
         if unfit.any():
             row = int(unfit.argmax())
@@ -201,6 +233,10 @@ def _file(
 
     def key(place: int) -> Array:
         name, values = names[place], column(place)
+        if isinstance(values, np.ndarray):
+            if np.can_cast(values.dtype, np.int64):
+                return values.astype(np.int64)
+            values = values.tolist()
         for row, value in enumerate(values):
             whole = type(value) is float and are_exact_integers(np.array([value])).all()
             if not (whole or (type(value) is int and -(2**63) <= value < 2**63)

@@ -190,6 +190,54 @@ def test_every_reader_refuses_a_bomb(tmp_path, kind):
     assert grown < 60
 
 
+def rows_of_zeros(path, kind):
+    """A table of 16 million rows that are all zeros, in a file of some kB."""
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
+    parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
+    ipc = pytest.importorskip("pyarrow.ipc", exc_type=ImportError)
+    table = arrow.table({name: np.zeros(1 << 22) for name in ("x1", "y1", "x2", "y2")})
+    options = ipc.IpcWriteOptions(compression="zstd")
+    opened = {
+        "parquet": lambda: parquet.ParquetWriter(path, table.schema),
+        "arrow": lambda: ipc.new_file(str(path), table.schema, options=options),
+    }
+    with opened[kind]() as file:
+        for _ in range(5):
+            file.write_table(table)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_tables_of_arrow_are_no_bombs(tmp_path, kind):
+    path = tmp_path / "bomb"
+    rows_of_zeros(path, kind)
+    assert path.stat().st_size < 2_000_000
+    said, grown = read_apart(path)
+    assert "decompresses to more than 100 times its size" in said
+    assert grown < 1000
+
+
+def test_numbers_of_arrow_are_those_of_lists(tmp_path):
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
+    parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
+    path = tmp_path / "boxes.parquet"
+    for dtype in (np.int16, np.uint8, np.int64, np.uint64, np.float32, np.float64):
+        columns = {name: np.array([1, 7, 9], dtype) for name in ("x1", "y1", "x2", "y2", "frame")}
+        parquet.write_table(arrow.table(columns), path, row_group_size=2)
+        file = read_boxes(path)
+        assert file.boxes.tolist() == [[1] * 4, [7] * 4, [9] * 4]
+        assert (file.keys["image"].tolist(), file.keys["image"].dtype) == ([1, 7, 9], np.int64)
+    for column, value, words in (
+        ("x1", np.uint64(2**60), "x1: 1152921504606846976, expected a number"),
+        ("frame", np.uint64(2**63), "frame: 9223372036854775808, expected a whole number of 64"),
+        ("frame", np.float64(0.5), "frame: 0.5, expected a whole number of 64 bits, or a name"),
+        ("y2", np.float64(np.inf), "y2: inf, expected a finite number or NaN"),
+    ):
+        changed = {**columns, column: np.array([1, 2, value], value.dtype)}
+        parquet.write_table(arrow.table(changed), path)
+        with pytest.raises(FileError, match=rf"{column}\[2\]: {words}"):
+            read_boxes(path)
+
+
 def test_an_archive_that_is_none_is_not_read_through(tmp_path):
     path = tmp_path / "boxes.npz"
     with path.open("wb") as file:  # of which the disk holds next to nothing

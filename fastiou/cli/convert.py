@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -41,6 +42,9 @@ TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {"--geometry mask compares masks": "--geometry mask converts masks"}
+
+#: What they say of a column that may tell a key: `fastiou convert` has no option for it.
+MAY_TELL = re.compile(r"(column .+ may tell the (\w+(?: or the \w+)?)), expected --by .*")
 
 #: How many classes a summary names.
 CLASSES_SHOWN = 3
@@ -178,6 +182,11 @@ def _read(
         message = str(error)
         for option, words in IN_PLACE.items():
             message = message.replace(option, words)
+        found = MAY_TELL.search(message)
+        if found is not None:
+            named = found[2].replace("or the", "or")
+            words = f"{found[1]}, expected the name {named} if it does, and another if not"
+            message = message[: found.start()] + words
         raise RefusedError(message) from None
     assert isinstance(file, BoxFile)
     scores = None if file.scores is None else file.scores.astype(np.float64)

@@ -71,7 +71,8 @@ def test_keys_that_an_option_leaves_aside_are_not_told(tmp_path: Path) -> None:
 def test_columns_that_may_tell_a_key_are_renamed(tmp_path: Path, column: str, named: str) -> None:
     path = tmp_path / "in.csv"
     path.write_text(f"{column},x1,y1,x2,y2\na,1,2,3,4\n")
-    may_tell = f"{path}:1: column {column} may tell the {named.replace(' or ', ' or the ')}, expected"
+    keys = named.replace(" or ", " or the ")
+    may_tell = f"{path}:1: column {column} may tell the {keys}, expected"
     assert f"{may_tell} --by {column} or --by none" in refused("match", path, path)
     line = refused("convert", path, tmp_path / "out.jsonl")
     assert line == f"fastiou: {may_tell} the name {named} if it does, and another if not"

@@ -138,6 +138,8 @@ def test_images_without_masks_are_background(tmp_path):
     expected[3:5, 2:8] = 9
     np.testing.assert_array_equal(read_labels(out / "q.png").read(0), expected)
     assert not read_labels(out / "r.png").read(0).any()
+    run_well("convert", coco(tmp_path), tmp_path / "none", "--to", "labels")
+    assert not any(read_labels(file).read(0).any() for file in (tmp_path / "none").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
                 f"{target.name} needs the key {key}, which is not in the file: {NEEDED[key]}"
             )
     if not len(table) and not target.can_be_empty:
-        known = " or ".join(row.name for row in TARGETS.values() if row.can_be_empty)
+        rows = [row for row in TARGETS.values() if row.can_be_empty and row.masks != "alone"]
+        known = " or ".join(row.name for row in rows)
         raise RefusedError(f"{target.name} cannot tell that there are no boxes: --to {known} can")
     for key in target.named:
         keys[key] = about.names_of(key, keys[key]).astype(np.str_)

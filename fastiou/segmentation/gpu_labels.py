@@ -364,31 +364,41 @@ def _bits(work: Work, given: Input) -> Any:
 def count_on_gpu(work: Work, given1: Input, given2: Input, keeps: tuple[int, int]) -> GpuPairs:
     """Count the pairs of labels of two images, of which at least one lies on the GPU."""
     labels = _bits(work, given1), _bits(work, given2)
-    return _counted(work, labels, keeps, None, FEWEST_SLOTS)
-
-
-def _counted(
-    work: Work, labels: tuple[Any, Any], keeps: tuple[int, int], weights: Any, slots: int
-) -> GpuPairs:
-    """Count pairs in a table of so many slots, or of more where they are too few."""
-    pixels = labels[0].size
-    enough = 1 << (2 * pixels - 1).bit_length()
-    slots = min(slots, enough)
     none = work.copied(np.empty(0, np.int64))
+    enough = _enough_slots(labels[0].size)
+    slots = min(FEWEST_SLOTS, enough)
     while True:
-        work.reserve(16 * slots, "the table of the pairs of labels")
-        owners, counts = work.full(slots, np.int64, -1), work.full(slots, np.int64, 0)
-        told = work.to_device(np.zeros(5, np.int64))
         most = slots if slots == enough else MOST_PROBES
-        _launch(
-            COUNT, work, -(-pixels // STRIP), *labels, none if weights is None else weights,
-            *keeps, owners, counts, most, told,
-        )  # fmt: skip
+        owners, counts, told = _counted(work, labels, keeps, none, slots, most)
         found = tuple(map(int, work.to_host(told)))
         if not found[IS_FULL]:
             return GpuPairs(labels, keeps, owners, counts, found)
         del owners, counts  # before more is asked for
         slots = min(GROWTH * slots, enough)
+
+
+def _enough_slots(pixels: int) -> int:
+    """Slots that no table of so many pixels fills by more than half: a power of two."""
+    return 1 << (2 * pixels - 1).bit_length()
+
+
+def _counted(
+    work: Work,
+    labels: tuple[Any, Any],
+    keeps: tuple[int, int],
+    weights: Any,
+    slots: int,
+    most: int,
+) -> tuple[Any, Any, Any]:
+    """Count pairs in a table: its owners and counts, and what is told of it (see `_count`)."""
+    work.reserve(16 * slots, "the table of the pairs of labels")
+    owners, counts = work.full(slots, np.int64, -1), work.full(slots, np.int64, 0)
+    told = work.to_device(np.zeros(5, np.int64))
+    _launch(
+        COUNT, work, -(-labels[0].size // STRIP), *labels, weights, *keeps, owners, counts, most,
+        told,
+    )  # fmt: skip
+    return owners, counts, told
 
 
 def sort_on_gpu(work: Work, rows: Any, cols: Any, values: Any) -> None:
@@ -415,11 +425,13 @@ def scores_on_gpu(
     work.reserve(24 * found, "the list of the pairs of labels")
     listed = [work.empty(found, np.int64) for _ in range(3)]
     pairs.append(work, *listed)
-    tables = [
-        _counted(work, (column, column), (-1, -1), listed[2], 2 * found) for column in listed[:2]
+    slots = _enough_slots(found)
+    parts = [
+        part
+        for column in listed[:2]
+        for part in _counted(work, (column, column), (-1, -1), listed[2], slots, slots)[:2]
     ]
     cursor = work.to_device(np.zeros(1, np.int64))
-    parts = [part for table in tables for part in (table.owners, table.counts)]
     _launch(
         score_kernel(metric), work, found, *listed, *parts, cursor, rows.view(np.int64),
         cols.view(np.int64), values,

@@ -292,8 +292,8 @@ class Index:
                 if self._keys is not None:
                     codes, count = self._keys.codes, self._keys.count
                 built = build_set(given, metric, codes, count)
-                # Else coordinates were too large or small for the dtype.
-                if built.exponent == 0 and built.ordered[0].dtype == dtype:
+                # Else coordinates were too large or small for any float.
+                if built.exponent == 0 and built.ordered[0].dtype.kind == "f":
                     self._built[key] = built
         return self._built[key]
 
@@ -356,6 +356,8 @@ def _kind_of_few(asked: _Asked, built: BuiltSet) -> small.Kind | None:
     if asked.set1.geometry is None or asked.set1.geometry.small is None:
         return None
     if asked.metric.reaches_further:  # than the bounds that one call makes
+        return None
+    if built.ordered[0].dtype != built.dtype:  # prepared as float64, which one call does not
         return None
     if count * built.cost * len(built.ordered[2]) > MOST_SCORES or built.left_out != THIRD:
         return None

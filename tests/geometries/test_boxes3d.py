@@ -25,6 +25,7 @@ from scenes_for_tests import EXAMPLES
 
 import fastiou
 from fastiou import reference, reference3d
+from fastiou.metrics import METRICS
 
 FLOATS = [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)]
 RATIOS = ["iou", "iof", "ios", "dice"]
@@ -399,6 +400,23 @@ def test_above_each_other_share_nothing(rng: np.random.Generator) -> None:
     b[:, 2] += a[:, 5] + 1e-9
     assert not fastiou.box_iou(a, b, YAW, aligned=True).any()
     assert not fastiou.box_iou(a, b, BOTTOM, aligned=True).any()
+
+
+def test_an_index_of_single_bottom_boxes_is_kept(rng: np.random.Generator) -> None:
+    """They are prepared as float64, and so are those that it is asked for."""
+    a, b = (boxes.astype(np.float32) for boxes in anywhere(rng, 200))
+    index = fastiou.Index(b, BOTTOM)
+    assert index._prepared(METRICS["iou"], np.dtype(np.float32)) is not None
+    huge = a.copy()
+    huge[0, :3] = 1e37  # all are prepared once more, in float64
+    for own in (a, a[:3], huge):
+        found, expected = index.pairs(own, 0.1), fastiou.pairs(own, b, 0.1, fmt=BOTTOM)
+        assert len(found) > 2 or own is huge or len(own) == 3
+        for part, other in zip(found, expected, strict=True):
+            assert_bits(part, other)
+    far = fastiou.Index(np.float32([[0, 0, 1e30, 1e30], [3, 3, 4, 4]]))
+    small = np.float32([[3, 3, 4, 5]])
+    assert_bits(far.pairs(small, 0.1).values, np.float32([0.5]))
 
 
 # ---- a search by two of three axes -------------------------------------------------------------

@@ -249,6 +249,20 @@ def test_labelme() -> None:
         Polygons.from_labelme([{"shape_type": "circle", "points": [[0, 0], [1, 1]]}])
 
 
+def test_many_rings_of_one_polygon() -> None:
+    """Beside each other and within each other: each is compared with those around it alone."""
+    square = np.array(SQUARE, float) - np.mean(SQUARE, axis=0)
+    square /= np.ptp(square)
+    places = np.stack(np.divmod(np.arange(900), 30), -1) * 3.0
+    rings = [place + size * square for place in places for size in (2, 1.5, 1)]
+    polygon = Polygons([rings])
+    np.testing.assert_allclose(polygon.area, 900 * (4 - 2.25 + 1))
+    np.testing.assert_allclose(polygon.bounds, [[-1, -1, 88, 88]])
+    around = Polygons([[[[-5, -5], [95, -5], [95, 95], [-5, 95]]]])
+    holes = Polygons([[*rings, *around.to_rings()[0]]])
+    np.testing.assert_allclose(holes.area, 10_000 - polygon.area)
+
+
 def test_published_cases(real_data: Path) -> None:
     cases = json.loads((real_data / "geometry" / "vectors.json").read_text())["cases"]
     cases = [case for case in cases if case["kind"] == "polygon_iou"]

@@ -218,15 +218,35 @@ def is_within(points: Array, first: int, last: int, x: float, y: float) -> int:
 
 
 @register_jitable
-def sign_of_ring(points: Array, rings: Array, begin: int, end: int, ring: int, rule: int) -> float:
+def bounds_of_rings(points: Array, rings: Array, begin: int, end: int) -> Array:
+    """Left, top, right and bottom of each ring of a polygon, (4, n)."""
+    bounds = np.empty((4, end - begin))
+    for ring in range(begin, end):
+        left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+        for k in range(rings[ring], rings[ring + 1]):
+            left, right = smaller(left, points[k, 0]), larger(right, points[k, 0])
+            top, bottom = smaller(top, points[k, 1]), larger(bottom, points[k, 1])
+        own = ring - begin
+        bounds[0, own], bounds[1, own], bounds[2, own], bounds[3, own] = left, top, right, bottom
+    return bounds
+
+
+@register_jitable
+def sign_of_ring(
+    points: Array, rings: Array, begin: int, end: int, ring: int, rule: int, bounds: Array
+) -> float:
     """What the edges of a ring that go right count, 0 for nothing; it touches no other one.
 
-    NaN where that is not sure. `begin` and `end` are the rings of its polygon.
+    NaN where that is not sure. `begin` and `end` are the rings of its polygon, and `bounds` those
+    of these. A point outside of them is not within a ring: of 10,000 rings beside each other all
+    took 5 s, with every edge looked at.
     """
     sign = 1.0 if turns_back(points, rings[ring], rings[ring + 1]) else -1.0
     x, y = points[rings[ring], 0], points[rings[ring], 1]
     for other in range(begin, end):
-        if other == ring:
+        own = np.uint64(other - begin)
+        outside = (x < bounds[0, own]) | (x > bounds[2, own])
+        if outside | (y < bounds[1, own]) | (y > bounds[3, own]) | (other == ring):
             continue
         within = is_within(points, rings[other], rings[other + 1], x, y)
         if within < 0:
@@ -309,15 +329,16 @@ def sort_polygon(
         while gap < (last - first) // 3:
             gap = 3 * gap + 1
         sort_edges(edges, first, last, gap)
+    of_rings = bounds_of_rings(points, rings, begin, end)
+    signs = np.empty(last - first)
     for ring in range(begin, end):
-        sign = sign_of_ring(points, rings, begin, end, ring, rule)
+        sign = sign_of_ring(points, rings, begin, end, ring, rule, of_rings)
         if sign != sign:
             return 0, TOUCHING
-        for k in range(first, last):
-            if rings[ring] <= edges[k, 5] < rings[ring + 1]:
-                edges[k, 4] *= sign
+        signs[rings[ring] - first : rings[ring + 1] - first] = sign
     kept = first
     for k in range(first, last):
+        edges[k, 4] *= signs[np.int64(edges[k, 5]) - first]
         if edges[k, 0] < edges[k, 2] and edges[k, 4] != 0.0:
             for column in range(COLUMNS):
                 edges[kept, column] = edges[k, column]

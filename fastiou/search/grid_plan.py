@@ -361,7 +361,11 @@ def _parts(count: int, bands: int) -> Array:
 def _by_band(bands: Array, cells: Array, counts: Array) -> tuple[Array, Array, Array]:
     """Where each band begins, boxes in the order of bands, and their cells."""
     firsts = np.concatenate([[0], np.cumsum(counts.sum(axis=0, dtype=np.int64))])
-    positions = firsts[:-1] + np.cumsum(counts, axis=0, dtype=np.int64) - counts
+    # Row by row: NumPy's cumsum along the first axis took three times as long.
+    positions = np.empty(counts.shape, np.int64)
+    positions[0] = firsts[:-1]
+    for part in range(len(counts) - 1):
+        np.add(positions[part], counts[part], out=positions[part + 1])
     order = np.empty(int(firsts[-1]), np.int32)
     ordered_cells = np.empty(len(order) if len(cells) else 0, np.int32)
     work = len(bands) * SCORES_PER_BOX // 4

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-#: Threads of a block that fills.
+#: Threads of a block of which each does one thing.
 THREADS = 256
 
 
@@ -76,11 +76,14 @@ class Work:
         """Memory of the GPU, not filled."""
         return cuda.device_array(shape, dtype, stream=self.stream)
 
+    def launch(self, kernel: CudaKernel, items: int, *arguments: Any) -> None:
+        """Run a kernel with a thread for each of some items."""
+        threads = threads_of_block(THREADS)
+        kernel.launch(blocks_for(items, threads), threads, self.stream, *arguments)
+
     def fill(self, array: Any, value: Any) -> None:
         """Fill an array (n,) of the GPU."""
-        threads = threads_of_block(THREADS)
-        blocks = blocks_for(array.size, threads)
-        FILL.launch(blocks, threads, self.stream, array, array.dtype.type(value))
+        self.launch(FILL, array.size, array, array.dtype.type(value))
 
     def full(self, count: int, dtype: Any, value: Any) -> Any:
         """Memory of the GPU (count,), filled with one value."""

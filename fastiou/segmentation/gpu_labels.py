@@ -18,9 +18,9 @@ from numba import cuda
 
 from fastiou.arrays.inputs import Input, flat_elements
 from fastiou.metrics import METRICS
-from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu import THREADS, Work
 from fastiou.runtime.gpu_arrays import GpuArray
-from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_kernel import CudaKernel, threads_of_block
 from fastiou.segmentation.label_kernels import mixed
 
 __all__ = [
@@ -36,9 +36,6 @@ __all__ = [
     "scores_on_gpu",
 ]
 
-
-#: Threads of a block.
-THREADS = 256
 
 #: Pixels that a thread takes, one after the other: a run of equal pairs is added once.
 STRIP = 32
@@ -342,16 +339,10 @@ class GpuPairs(NamedTuple):
         """List the pairs in arrays (pair,) of 64 bits on the GPU, in no order."""
         cursor = work.to_device(np.zeros(1, np.int64))
         parts = (part.view(np.int64) for part in (rows, cols, values))
-        _launch(
-            APPEND, work, self.owners.size, *self.labels, *self.keeps, self.owners, self.counts,
+        work.launch(
+            APPEND, self.owners.size, *self.labels, *self.keeps, self.owners, self.counts,
             cursor, *parts,
         )  # fmt: skip
-
-
-def _launch(kernel: CudaKernel, work: Work, items: int, *arguments: Any) -> None:
-    """Run a kernel with a thread for each of some items."""
-    threads = threads_of_block(THREADS)
-    kernel.launch(blocks_for(items, threads), threads, work.stream, *arguments)
 
 
 def _bits(work: Work, given: Input) -> Any:
@@ -394,8 +385,8 @@ def _counted(
     work.reserve(16 * slots, "the table of the pairs of labels")
     owners, counts = work.full(slots, np.int64, -1), work.full(slots, np.int64, 0)
     told = work.to_device(np.zeros(5, np.int64))
-    _launch(
-        COUNT, work, -(-labels[0].size // STRIP), *labels, weights, *keeps, owners, counts, most,
+    work.launch(
+        COUNT, -(-labels[0].size // STRIP), *labels, weights, *keeps, owners, counts, most,
         told,
     )  # fmt: skip
     return owners, counts, told
@@ -411,7 +402,7 @@ def sort_on_gpu(work: Work, rows: Any, cols: Any, values: Any) -> None:
     while size < 2 * count:
         distance, mirror = size >> 1, size - 1
         while distance:
-            _launch(COMPARE, work, (count + distance) >> 1, rows, cols, values, distance, mirror)
+            work.launch(COMPARE, (count + distance) >> 1, rows, cols, values, distance, mirror)
             distance >>= 1
             mirror = distance
         size <<= 1
@@ -432,8 +423,8 @@ def scores_on_gpu(
         for part in _counted(work, (column, column), (-1, -1), listed[2], slots, slots)[:2]
     ]
     cursor = work.to_device(np.zeros(1, np.int64))
-    _launch(
-        score_kernel(metric), work, found, *listed, *parts, cursor, rows.view(np.int64),
+    work.launch(
+        score_kernel(metric), found, *listed, *parts, cursor, rows.view(np.int64),
         cols.view(np.int64), values,
     )  # fmt: skip
 
@@ -452,8 +443,8 @@ def confusion(
     flat = matrix.device.reshape(classes**2)
     work.fill(flat, 0)
     outside = work.to_device(np.zeros(1, np.int64))
-    _launch(
-        CONFUSE, work, -(-labels[0].size // STRIP), *labels, *keeps, ignored or 0,
+    work.launch(
+        CONFUSE, -(-labels[0].size // STRIP), *labels, *keeps, ignored or 0,
         ignored is not None, classes, flat, outside,
     )  # fmt: skip
     return None if work.to_host(outside)[0] else matrix.handed()

@@ -17,7 +17,7 @@ from fastiou.arrays.inputs import Input, flat_elements
 from fastiou.metrics import product
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_arrays import GpuArray
-from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_kernel import CudaKernel, threads_of_block
 from fastiou.segmentation.soft_kernels import BLOCK, COMBINATIONS, LANES, Plan
 
 __all__ = [
@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 
-#: Threads of a block, and of one that adds what blocks sum to.
-THREADS, FOLDING = 256, 128
+#: Threads of a block that adds what blocks sum to.
+FOLDING = 128
 
 #: Elements of which a thread finds the extremes, as far apart as there are threads.
 STRIP = 64
@@ -213,12 +213,6 @@ EXTREMES = CudaKernel(_extremes, "extremes")
 # ---- calls -------------------------------------------------------------------------------------
 
 
-def _launch(kernel: CudaKernel, work: Work, items: int, *arguments: Any) -> None:
-    """Run a kernel with a thread for each of some items."""
-    threads = threads_of_block(THREADS)
-    kernel.launch(blocks_for(items, threads), threads, work.stream, *arguments)
-
-
 def _elements(work: Work, given: Input) -> Any:
     """All elements of an argument on the GPU, booleans as uint8."""
     if isinstance(given.array, np.ndarray):
@@ -238,8 +232,8 @@ def sums_on_gpu(work: Work, given1: Input, given2: Input, plan: Plan, combinatio
     if plan.columns == 1:
         kernels.rows.launch(units, LANES, work.stream, x, y, plan.elements, plan.blocks, sums)
     else:
-        _launch(
-            kernels.columns, work, units * plan.columns, x, y, plan.elements, plan.columns,
+        work.launch(
+            kernels.columns, units * plan.columns, x, y, plan.elements, plan.columns,
             plan.height, plan.blocks, sums,
         )  # fmt: skip
     for length, after in plan.folds:
@@ -269,7 +263,7 @@ def _made(
 ) -> Any:
     result = work.result(place, shape, np.dtype(np.float64))
     count = sums.size // 2
-    _launch(kernel, work, count, sums, smooth, result.device.reshape(count))
+    work.launch(kernel, count, sums, smooth, result.device.reshape(count))
     return result.handed()
 
 
@@ -279,6 +273,6 @@ def extremes_on_gpu(work: Work, array: Any) -> tuple[int, int]:
     numbers = array.reshape(array.size).view(np.int64)
     limits = np.iinfo(np.int64)
     found = work.to_device(np.array([limits.max, limits.min]))
-    _launch(EXTREMES, work, -(-array.size // STRIP), numbers, turn, found)
+    work.launch(EXTREMES, -(-array.size // STRIP), numbers, turn, found)
     low, high = (int(number) - turn if turn else int(number) for number in work.to_host(found))
     return low, high

@@ -42,7 +42,8 @@ def probiou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike, fmt: str = "cxcywhr") 
     """
     given = [np.asarray(boxes).reshape(-1, 5) for boxes in (boxes1, boxes2)]
     single = all(boxes.dtype.kind == "f" and boxes.dtype.itemsize <= 4 for boxes in given)
-    centres, covariances, proper = [], [], []
+    centres, covariances = [], []
+    proper: list[Array] = []
     for boxes in given:
         centre, sides, axes = centres_and_axes(boxes.astype(np.float64), fmt)
         cosine, sine = axes.T

@@ -51,7 +51,7 @@ def probiou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike, fmt: str = "cxcywhr") 
         variances = sides[:, None, :] ** 2 / 12
         centres.append(centre)
         covariances.append((turn * variances) @ np.swapaxes(turn, -1, -2))
-        proper.append((sides > 0).all(axis=-1))
+        proper.append(np.asarray((sides > 0).all(axis=-1)))
     way = centres[1][None] - centres[0][:, None]
     mean = (covariances[0][:, None] + covariances[1][None]) / 2
     with np.errstate(divide="ignore", invalid="ignore"):

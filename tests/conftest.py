@@ -112,7 +112,7 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 #: Tests that have most kernels compiled, and those of them that take float32 quickly.
 MOST_COMPILED = {"geometries", "relations"}
-SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle", "test_thresholds"}
+SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle"}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -63,7 +63,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         ),
         **dict.fromkeys(
             ["tracking_metrics"],
-            "a second for half a million detections; steps are shown by an evaluator's caller",
+            "a second for half a million detections; an evaluator takes one sequence at a time",
         ),
         "non_max_merge": "it is what nms takes and a pass over the pairs",
         "weighted_boxes_fusion": "of the boxes of an image",

@@ -39,10 +39,9 @@ def kept_one_by_one(
     return kept
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_threads")
-@pytest.mark.parametrize(
-    "method", ["hard", pytest.param("linear", marks=pytest.mark.slow), "gaussian"]
-)
+@pytest.mark.parametrize("method", ["hard", "linear", "gaussian"])
 def test_tasks_steps_and_threads_do_not_show(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,

@@ -56,6 +56,7 @@ COLOURS = {
     "torch formula": "#e377c2",
     "NumPy formula": "#7f7f7f",
     "shapely STRtree": "#17a2a2",
+    "ncls": "#8c6bb1",
     "hotcoco": "#1f77b4",
     "faster-coco-eval": "#2a9d5c",
     "simsimd": "#8c6bb1",

@@ -38,7 +38,7 @@ def probiou(boxes1: npt.ArrayLike, boxes2: npt.ArrayLike, fmt: str = "cxcywhr") 
     >>> from fastiou import reference_gaussians
     >>> square = [0, 0, 2, 2, 0]
     >>> reference_gaussians.probiou([square], [square, [2, 0, 2, 2, 0]]).round(6)
-    array([[0.999553, 0.1186  ]])
+    array([[0.999553, 0.118598]])
     """
     given = [np.asarray(boxes).reshape(-1, 5) for boxes in (boxes1, boxes2)]
     single = all(boxes.dtype.kind == "f" and boxes.dtype.itemsize <= 4 for boxes in given)

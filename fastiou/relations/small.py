@@ -17,7 +17,7 @@ from fastiou.cpu.small import MOST_PAIRS, SmallKernels, small_kernels
 from fastiou.geometries.table import FORMATS
 from fastiou.metrics import METRICS, Metric
 from fastiou.relations.thresholds import least_above, least_from, rounded
-from fastiou.runtime import threads
+from fastiou.runtime import steps, threads
 from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.search.groups import group_arrays
 from fastiou.typing import Array
@@ -239,8 +239,11 @@ def fill_aligned(set1: Input, set2: Input, metric: Metric, scores: Array) -> boo
     kind = None if plain is None else _kind_of(*plain, set1.fmt, metric.name)
     if plain is None or kind is None or not scores.flags.c_contiguous:
         return False
-    work = SCORES_OF_FELLOWS * len(scores)
-    return bool(threads.run(kind.both_forms.aligned, work, *plain, kind.layout, scores))
+    kernel, (a, b) = kind.both_forms.aligned, plain
+    return all(
+        threads.run(kernel, work, a[first:last], b[first:last], kind.layout, scores[first:last])
+        for first, last, work in steps.ranges(len(scores), SCORES_OF_FELLOWS)
+    )
 
 
 def pairs(

@@ -37,11 +37,16 @@ class DenseResult(NamedTuple):
     fill: Callable[[Array, slice, int], None]
     #: `(work, scores, batches, first_row)` does on a GPU.
     fill_on_gpu: Callable[[Any, Any, slice, int], None]
+    #: `(work)` raises what `fill` would have raised, and waits for the GPU.
+    check_on_gpu: Callable[[Any], None]
     #: Whether `fill` may raise when it has filled something, which must not be seen in `out`.
     may_raise_late: bool = False
 
-    def compute(self, out: Any, device: str) -> Any:
-        """The result, in `out` or in a new array of the kind that the inputs are."""
+    def compute(self, out: Any, device: str, *, check: bool = False) -> Any:
+        """The result, in `out` or in a new array of the kind that the inputs are.
+
+        What is to be refused is refused at once, but where all lies on a GPU only with `check`.
+        """
         output = None if out is None else gpu_output(out, self.shape, self.dtype)
         place = backends.gpu_of(self.inputs)
         if output is not None and place is not None and place.number != output.gpu.number:
@@ -53,15 +58,19 @@ class DenseResult(NamedTuple):
         def on_gpu(place: GpuArray | None) -> Any:
             from fastiou.runtime.gpu import fill_device, fill_host, memory_errors
 
+            waits = check or any(given.gpu is None for given in self.inputs)
+            checked = self.check_on_gpu if waits else None
             if output is not None:
-                fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu)
+                fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu, checked)
                 return out
             if out is None and place is not None and place.empty is not None:
                 with memory_errors():
                     scores = place.empty(self.shape, self.dtype)
-                fill_device(scores, self.parts, self.fill_on_gpu, place)
+                fill_device(scores, self.parts, self.fill_on_gpu, place, checked)
                 return scores
-            return self._on_host(out, lambda target: fill_host(target, self.fill_on_gpu, place))
+            return self._on_host(
+                out, lambda target: fill_host(target, self.fill_on_gpu, place, self.check_on_gpu)
+            )
 
         def on_cpu() -> Any:
             if output is None:

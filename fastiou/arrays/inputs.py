@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from fastiou.arrays.frames import frame_array
 from fastiou.runtime import chunks
 from fastiou.runtime import gpu_arrays as interop
-from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput, OnGpu
 from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
 from fastiou.typing import Array
 
@@ -29,6 +30,7 @@ __all__ = [
     "mask_array",
     "mask_batch",
     "masks_on_gpu",
+    "members_on_gpu",
     "output_array",
     "plain_array",
     "real_input",
@@ -48,29 +50,35 @@ class Input(NamedTuple):
     """An argument, checked, and where it came from."""
 
     name: str
-    #: As a NumPy array; of masks, as `Masks`.
-    array: Any
+    #: As a NumPy array, or one on a GPU that is not copied yet; of masks, as `Masks`.
+    held: Any
     #: The array as it came, by which messages count rows.
-    source: Array
+    source: Any
     #: Turns a NumPy result into an array of the library that the argument came from; None for
     #: NumPy arrays and lists.
     wrap: Callable[[Array], Any] | None
     library: str
-    #: Where it lies, if on a GPU; `array` is then a copy.
+    #: Where it lies, if on a GPU.
     gpu: GpuArray | None = None
     #: What its members are, if it is a set that can be compared, and in which format.
     geometry: Geometry | None = None
     fmt: str = ""
 
     @property
+    def array(self) -> Any:
+        """As a NumPy array, a copy of one on a GPU; of masks, as `Masks`."""
+        return self.held.on_host if isinstance(self.held, OnGpu) else self.held
+
+    @property
     def batches(self) -> tuple[int, ...]:
         """Leading dimensions of a set."""
-        return self.array.shape[:-2] if isinstance(self.array, np.ndarray) else ()
+        return self.held.shape[:-2] if isinstance(self.held, np.ndarray | OnGpu) else ()
 
     @property
     def size(self) -> int:
         """Members of a set, or of each batch."""
-        return self.array.shape[-2] if isinstance(self.array, np.ndarray) else len(self.array)
+        is_array = isinstance(self.held, np.ndarray | OnGpu)
+        return self.held.shape[-2] if is_array else len(self.held)
 
 
 def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
@@ -103,15 +111,14 @@ def _refuse_gradients(name: str, value: Any) -> None:
 
 
 def _from_gpu(name: str, value: Any) -> Input | None:
-    """A GPU array by way of a copy; None for anything else."""
+    """A GPU array, which is not copied yet; None for anything else."""
     if isinstance(value, list | tuple | int | float):
         return None
     _refuse_gradients(name, value)
     found = interop.read(value)
     if found is None:
         return None
-    array, library, gpu = found
-    return Input(name, array, array, gpu.wrap, library, gpu)
+    return Input(name, found, found, found.gpu.wrap, found.library, found.gpu)
 
 
 def _as_input(name: str, value: Any) -> Input:
@@ -219,25 +226,45 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
     Floats of more than 64 bits are for those who ask no more of a number than whether it is 0.
     """
     given = _as_input(name, value)
-    array = given.array
+    array = given.held
     if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.shape == (0,) and array.dtype.kind not in "biuf":  # an empty list, whatever its dtype
-        array = array.astype(np.float64)
+        array = given.array.astype(np.float64)
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
-        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, array)}")
-    if array is given.array:
+        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, given.array)}")
+    if array is given.held:
         return given
-    return given._replace(array=array)
+    return given._replace(held=array)
+
+
+def members_on_gpu(work: Any, set1: Input, set2: Input) -> tuple[Any, Any] | None:
+    """The members (n, numbers) of two sets on the GPU in use, those of the host copied.
+
+    None where an array on a GPU cannot be looked at in that shape.
+    """
+    from fastiou.runtime.gpu import as_device_array
+
+    found = []
+    for given in (set1,) if set2.held is set1.held else (set1, set2):
+        shape = math.prod(given.held.shape[:-1]), given.held.shape[-1]
+        if isinstance(given.held, np.ndarray):
+            found.append(work.copied(given.held.reshape(shape)))
+            continue
+        array = given.held.in_shape(shape)
+        if array is None:
+            return None
+        found.append(as_device_array(array))
+    return found[0], found[-1]
 
 
 def result_dtype(*inputs: Input) -> np.dtype[Any]:
     """float32 if all inputs are float16 or float32, else float64, as for masks."""
     single = all(
-        isinstance(given.array, np.ndarray)
-        and given.array.dtype.kind == "f"
-        and given.array.itemsize <= 4
+        isinstance(given.held, np.ndarray | OnGpu)
+        and given.held.dtype.kind == "f"
+        and given.held.dtype.itemsize <= 4
         for given in inputs
     )
     return np.dtype(np.float32 if single else np.float64)
@@ -335,7 +362,7 @@ def label_array(name: str, value: Any) -> Input:
         raise TypeError(
             f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
         )
-    return given._replace(array=array, source=array)
+    return given._replace(held=array, source=array)
 
 
 def label_image(name: str, value: Any) -> Input:
@@ -367,7 +394,7 @@ def value_array(name: str, value: Any) -> Input:
     array = given.array
     if array.dtype.kind == "f" and array.dtype.itemsize == 2:
         array = chunks.copied(array, np.float32)
-    return given._replace(array=array, source=array)
+    return given._replace(held=array, source=array)
 
 
 def mask_batch(name: str, value: Any) -> Input:
@@ -391,7 +418,7 @@ def mask_batch(name: str, value: Any) -> Input:
         raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")
     if array.ndim == 4:
         array = array[:, 0]
-    return given._replace(array=array)
+    return given._replace(held=array)
 
 
 class _Memory:
@@ -453,7 +480,7 @@ def mask_array(name: str, value: Any) -> Input:
             "are scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
         )
     array = array.reshape(_shape_of_masks(name, array.shape))
-    return given._replace(array=array, source=array)
+    return given._replace(held=array, source=array)
 
 
 def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:

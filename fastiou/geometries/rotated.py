@@ -20,6 +20,7 @@ from numba.extending import register_jitable
 
 from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input, result_dtype
+from fastiou.geometries.box_columns import limits
 from fastiou.geometries.boxes import (
     EXACT_SPAN,
     block_steps,
@@ -35,7 +36,7 @@ from fastiou.geometries.rotated_columns import (
     ROWS,
     ROWS_OF_FLOAT64,
     RotatedBox,
-    fill_few,
+    fill_some,
     load_rotated,
     narrowed,
 )
@@ -335,5 +336,5 @@ GEOMETRY = Geometry(
     measures={Need.OVERLAP: shared_area},
     convert=_convert,
     cost=lambda columns: COST,
-    small=Small(ROWS, _small_layout, lambda metric: fill_few, moved=("xywhr",)),
+    small=Small(ROWS, _small_layout, lambda metric: fill_some, limits, ("xywhr",)),
 )

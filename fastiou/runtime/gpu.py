@@ -25,10 +25,22 @@ __all__ = [
 
 
 class Work:
-    """One call's use of a GPU: its stream, and copies of host arrays, each made once."""
+    """One call's use of a GPU: its stream, and copies of host arrays, each made once.
 
-    def __init__(self, stream: Any) -> None:
+    Parameters
+    ----------
+    stream
+        The stream of Numba's that all is done on.
+    empty
+        `(shape, dtype) -> ` an array of the caller's library, which frees it only after what the
+        stream has to do before. Without one, memory is Numba's, which waits when it frees some.
+    """
+
+    def __init__(
+        self, stream: Any, empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None = None
+    ) -> None:
         self.stream = stream
+        self._empty = empty
         self._copies: dict[int, tuple[Array, Any]] = {}
 
     def copied(self, array: Array) -> Any:
@@ -46,7 +58,10 @@ class Work:
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Memory of the GPU, not filled."""
-        return cuda.device_array(shape, dtype, stream=self.stream)
+        if self._empty is None or not np.prod(shape):
+            return cuda.device_array(shape, dtype, stream=self.stream)
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        return as_device_array(self._empty(shape, np.dtype(dtype)))
 
     def to_host(self, array: Any, out: Array | None = None) -> Array:
         """A device array as a NumPy array, after all that the stream had to do before."""
@@ -60,6 +75,11 @@ class Work:
         """Bytes of the GPU that are free; None in the simulator, which has none of its own."""
         return None if SIMULATED else int(cuda.current_context().get_memory_info().free)
 
+    def end(self) -> None:
+        """Wait, where memory that kernels still read may be freed at once."""
+        if self._copies or self._empty is None:
+            self.wait()
+
     def wait(self) -> None:
         """Wait until the stream has done all it had to."""
         if not SIMULATED:
@@ -68,7 +88,9 @@ class Work:
 
 @contextlib.contextmanager
 def working(gpu: GpuArray | None = None) -> Iterator[Work]:
-    """Use a GPU, that of an argument if it lies on one, on the stream of its library, until done.
+    """Use a GPU, that of an argument if it lies on one, on the stream of its library.
+
+    It is waited for only where something was copied to it (see `Work.end`).
 
     Raises
     ------
@@ -78,12 +100,12 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
     started()
     with memory_errors(), contextlib.ExitStack() as stack:
         if SIMULATED or gpu is None:
-            work = Work(0)
+            work = Work(0, None if gpu is None else gpu.empty)
         else:
             stack.enter_context(cuda.gpus[gpu.number])
-            work = Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+            work = Work(cuda.external_stream(gpu.stream) if gpu.stream else 0, gpu.empty)
         yield work
-        work.wait()  # for as long as that, the copies that kernels read from must be kept
+        work.end()
 
 
 @contextlib.contextmanager
@@ -122,16 +144,21 @@ def blocks_of(batches: int, rows: int, row_bytes: int, limit: int) -> Iterator[t
 
 
 def fill_host(
-    target: Array, fill: Callable[[Work, Any, slice, int], None], place: GpuArray | None
+    target: Array,
+    fill: Callable[[Work, Any, slice, int], None],
+    place: GpuArray | None,
+    check: Callable[[Work], None],
 ) -> None:
     """Fill a host array (batches, rows, columns) of any layout by blocks that a GPU computes.
 
-    `fill(work, scores, batches, first_row)` fills a C-contiguous block on the device.
+    `fill(work, scores, batches, first_row)` fills a C-contiguous block on the device, and
+    `check(work)` raises where there is no result.
     """
     batches, rows, columns = target.shape
     if not target.size:
         return
     with working(place) as work:
+        check(work)
         for some_batches, some_rows in blocks_of(
             batches, rows, columns * target.itemsize, BLOCK_BYTES
         ):
@@ -149,6 +176,7 @@ def fill_device(
     shape: tuple[int, int, int],
     fill: Callable[[Work, Any, slice, int], None],
     place: GpuArray,
+    check: Callable[[Work], None] | None,
 ) -> None:
     """Fill a C-contiguous GPU array of any library, in this shape, as `fill_host`.
 
@@ -157,4 +185,6 @@ def fill_device(
     if 0 in shape:
         return
     with working(place) as work:
+        if check is not None:
+            check(work)
         fill(work, as_device_array(target).reshape(shape), slice(0, shape[0]), 0)

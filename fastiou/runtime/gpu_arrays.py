@@ -16,6 +16,7 @@ from fastiou.typing import Array
 __all__ = [
     "GpuArray",
     "GpuOutput",
+    "OnGpu",
     "description",
     "is_simulated",
     "locate",
@@ -119,18 +120,71 @@ class GpuOutput(NamedTuple):
     write: Callable[[Array], None]
 
 
-def read(value: Any) -> tuple[Array, str, GpuArray] | None:
-    """What a GPU array holds, its library, and where it lies; None for anything else."""
+class OnGpu:
+    """An array on a GPU, which is copied to the host only when it is asked for.
+
+    Parameters
+    ----------
+    value
+        The array, of any library.
+    library, gpu
+        Which one, and where it lies.
+    shape
+        In which it is looked at.
+    """
+
+    def __init__(
+        self, value: Any, library: str, gpu: GpuArray, shape: tuple[int, ...] | None = None
+    ) -> None:
+        self._value, self.library, self.gpu = value, library, gpu
+        self.shape = tuple(map(int, value.shape)) if shape is None else shape
+        try:
+            self.dtype = np.dtype(str(value.dtype).removeprefix("torch."))
+        except TypeError:  # of no type that NumPy has
+            self.dtype = np.dtype(np.void)
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions."""
+        return len(self.shape)
+
+    def reshape(self, *shape: int) -> OnGpu:
+        """The same in another shape."""
+        return OnGpu(self._value, self.library, self.gpu, shape)
+
+    @functools.cached_property
+    def on_host(self) -> Array:
+        """A copy of it as a NumPy array."""
+        array: Array
+        if self.library == "torch":
+            array = self._value.cpu().numpy()
+        elif self.library == "cupy":
+            array = self._value.get()
+        elif self.library == "jax":
+            array = np.asarray(self._value)
+        else:
+            array = self._value.copy_to_host()
+        return array.reshape(self.shape)
+
+    def in_shape(self, shape: tuple[int, ...]) -> Any | None:
+        """The array itself in some shape, on the GPU; None where it cannot be looked at so."""
+        if tuple(self._value.shape) == shape:
+            return self._value
+        try:
+            return self._value.reshape(shape)
+        except NotImplementedError:  # one of Numba's whose rows do not follow each other
+            return None
+
+
+def read(value: Any) -> OnGpu | None:
+    """An array on a GPU that is not copied yet; None for anything else."""
     found = locate(value)
     if found is None:
         return None
     library, gpu = found
-    if library == "torch":
-        bfloat16 = str(value.dtype) == "torch.bfloat16"  # NumPy has no such type
-        return (value.float() if bfloat16 else value).cpu().numpy(), library, gpu
-    if library == "cupy":
-        return value.get(), library, gpu
-    return (np.asarray(value) if library == "jax" else value.copy_to_host()), library, gpu
+    if str(value.dtype) in ("torch.bfloat16", "bfloat16"):  # NumPy has no such type
+        value = value.float() if library == "torch" else value.astype(np.float32)
+    return OnGpu(value, library, gpu)
 
 
 def output(value: Any) -> GpuOutput | None:

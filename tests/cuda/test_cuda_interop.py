@@ -157,10 +157,10 @@ def test_memory_of_the_gpu_does_not_suffice(
     on_gpu = cuda.to_device(boxes)
     expected = fastiou.box_iou(boxes, boxes)
 
-    def no_copy(*_: Any) -> None:
+    def no_memory(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.empty", no_memory)
     with pytest.raises(MemoryError, match="the GPU's memory does not suffice"):
         fastiou.box_iou(boxes, boxes, device="cuda")
     scores = fastiou.box_iou(on_gpu, on_gpu)  # by the CPU, in silence
@@ -207,9 +207,9 @@ def test_out_on_the_gpu_is_filled_where_its_memory_does_not_suffice(
     boxes = cuda.to_device(random_boxes(rng, 8))
     out = cuda.to_device(np.full((8, 8), -7.0))
 
-    def no_copy(*_: Any) -> None:
+    def no_memory(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.empty", no_memory)
     assert fastiou.box_iou(boxes, boxes, out=out) is out
     same(out, fastiou.box_iou(boxes.copy_to_host(), boxes.copy_to_host()), type(out))

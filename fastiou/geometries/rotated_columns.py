@@ -300,7 +300,7 @@ def fill_columns(
                     if is_radians:
                         angle[j] = math.atan2(math.sin(turn), math.cos(turn))
                     else:
-                        angle[j] = math.fmod(turn, 360.0)
+                        angle[j] = turn % 360.0  # exact, as fmod is
         if is_radians:
             for j in range(np.uint64(LANES)):
                 angle[j], lost[j], quarters[j] = reduced_radians(angle[j])

@@ -14,10 +14,6 @@ from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
 
 
-def read(name: str, value: Any, fmt: str, *, batches: bool) -> Input:
-    return read_boxes(name, value, fmt, 3, GEOMETRY, batches=batches)
-
-
 def prepare(set1: Input, set2: Input, metric: Metric, order: Any = None, phase: int = 0) -> Any:
     dtype = result_dtype(set1, set2)
     columns = []
@@ -55,4 +51,4 @@ def lens(circle1: Any, circle2: Any) -> Any:
     return shared, area1, area2
 
 
-GEOMETRY = Geometry("circle", "circles", read, prepare, load, {Need.OVERLAP: lens})
+GEOMETRY = Geometry("circle", "circles", read_boxes, prepare, load, {Need.OVERLAP: lens})

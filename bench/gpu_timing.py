@@ -313,6 +313,7 @@ def _dense_kernel(metric: str) -> Contender:
     def set_up(scene: Boxes) -> Sampler:
         from fastiou import box_iou
         from fastiou.cuda.dense import GpuScores
+        from fastiou.cuda.prepare import copied
         from fastiou.geometries.boxes import BOX
         from fastiou.metrics import METRICS
         from fastiou.runtime.gpu import Work
@@ -322,7 +323,10 @@ def _dense_kernel(metric: str) -> Contender:
             BOX.read(name, boxes, "xyxy", batches=False)
             for name, boxes in zip(("boxes1", "boxes2"), scene.hosts, strict=True)
         )
-        gpu_scores = GpuScores(BOX, row, *BOX.prepare(given1, given2, row), None)
+        columns = BOX.prepare(given1, given2, row)
+        gpu_scores = GpuScores(
+            BOX, row, lambda work: copied(work, *columns, row.has_units), None, None
+        )
         scores = scene.buffer.reshape(1, given1.size, given2.size)
         # The same arrays each time, whose copies `Work` keeps.
         work, starts = Work(0), np.zeros(1, np.int64)

@@ -63,19 +63,31 @@ class Columns(NamedTuple):
 
 
 class Small(NamedTuple):
-    """How a few members are prepared inside a compiled call (see `cpu.small`)."""
+    """How members are prepared inside a compiled call: few on a CPU, any number on a GPU.
+
+    See `cpu.small` and `cuda.prepare`.
+    """
 
     #: Rows of `Columns.data`.
     data_rows: int
     #: `(fmt, metric, dtype) -> ` the number by which `fill` knows the format; None where a call
     #: cannot prepare them.
     layout: Callable[[str, Metric, np.dtype[Any]], int | None]
-    #: `(metric) -> ` compiled: `(members, layout, columns) -> bool` fills columns, bounds first, of
-    #: a multiple of 16. It tells whether all is finite, and fit for the arithmetic of the dtype.
+    #: `(metric) -> ` compiled: `(members, first, last, layout, columns) -> odd, largest, smallest`
+    #: fills columns, bounds first, of members from `first` to `last`: a multiple of 16 on a CPU,
+    #: one on a GPU. It tells whether one has a NaN or an infinity, or is to be refused; the largest
+    #: coordinate; and the smallest area.
     fill: Callable[[Metric], Any]
+    #: `(dtype) -> ` the largest coordinate and the smallest area that its arithmetic is fit for.
+    limits: Callable[[np.dtype[Any]], tuple[float, float]]
     #: Formats that take more than sums and halves to prepare: then it hangs on the origin that both
     #: sets are moved to how integers are rounded.
     moved: tuple[str, ...] = ()
+    #: How many numbers of a member are lengths, and by how many of these areas are multiplied.
+    lengths: int = 4
+    dimensions: int = 2
+    #: `(dtype) -> ` what members of a dtype add to the number of their format.
+    source: Callable[[np.dtype[Any]], int] = lambda dtype: 0
 
 
 class InStep(NamedTuple):

@@ -6,12 +6,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import Input
 from fastiou.runtime import gpu_arrays
-from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.gpu_arrays import GpuArray, OnGpu
 
 if TYPE_CHECKING:
     from fastiou.geometry import Geometry
@@ -63,12 +61,12 @@ def compute(
 def compute_in_place(
     inputs: Sequence[Input], on_gpu: Callable[[GpuArray], Result], on_cpu: Callable[[], Result]
 ) -> Result:
-    """Compute on a GPU if one of the inputs stayed there (see `inputs.on_host`), else on the CPU.
+    """Compute on a GPU if kernels can read one of the inputs where it lies, else on the CPU.
 
     The CPU computes, too, where the GPU's memory does not suffice.
     """
-    place = gpu_of(inputs)
-    if place is not None and not all(isinstance(given.array, np.ndarray) for given in inputs):
+    place, held = gpu_of(inputs), [given.held for given in inputs]
+    if place is not None and any(isinstance(one, OnGpu) and one.flat is not None for one in held):
         with contextlib.suppress(MemoryError):
             return on_gpu(place)
     return on_cpu()

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastiou.arrays.inputs import Input, plain_array, real_input, value_array
 from fastiou.runtime import chunks
+from fastiou.runtime.gpu_arrays import OnGpu
 from fastiou.runtime.words import described, described_dtype
 from fastiou.typing import Array
 
@@ -137,10 +138,10 @@ def threshold_number(
 
 def check_one_shape(given1: Input, given2: Input) -> None:
     """Raise a ValueError unless both arguments have the same shape."""
-    if given1.array.shape != given2.array.shape:
+    if given1.held.shape != given2.held.shape:
         raise ValueError(
             f"{given1.name} and {given2.name} must have the same shape, got "
-            f"{given1.array.shape} and {given2.array.shape}"
+            f"{given1.held.shape} and {given2.held.shape}"
         )
 
 
@@ -202,18 +203,19 @@ def axis_numbers(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
 
 def refuse_infinite(given: Input) -> None:
     """Raise a ValueError that names the first box of an argument with an infinite number."""
-    if given.source.size > chunks.PIECE:
-        blocks = chunks.blocks(given.source.shape)
-        if not any(np.isinf(given.source[block]).any() for block in blocks):
+    source = given.source.on_host if isinstance(given.source, OnGpu) else given.source
+    if source.size > chunks.PIECE:
+        blocks = chunks.blocks(source.shape)
+        if not any(np.isinf(source[block]).any() for block in blocks):
             return
-    infinite = np.isinf(given.source)
+    infinite = np.isinf(source)
     if not infinite.any():
         return
     of_boxes = infinite.any(axis=-1)
     where = tuple(map(int, np.unravel_index(int(of_boxes.argmax()), of_boxes.shape)))
     row = where[0] if len(where) == 1 else where
     raise ValueError(
-        f"{given.name} has an infinite coordinate in row {row}: {given.source[where].tolist()}; "
+        f"{given.name} has an infinite coordinate in row {row}: {source[where].tolist()}; "
         "coordinates must be finite, or NaN for a missing box"
     )
 

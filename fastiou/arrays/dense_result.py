@@ -20,9 +20,9 @@ __all__ = ["DenseResult"]
 #: Scores of a part in which a result of another memory layout is computed.
 PART_SCORES = 1 << 20
 
-#: Bytes that a member of a set takes on a GPU: up to 16 numbers of float64, of bounds and of its
-#: own. Words of masks are not reckoned.
-MEMBER_BYTES = 128
+#: Bytes that a member of a set takes on a GPU: up to 18 numbers, of bounds and of its own, in
+#: float32 and in float64, and what it is made of. Words of masks are not reckoned.
+MEMBER_BYTES = 288
 
 
 class DenseResult(NamedTuple):
@@ -42,11 +42,16 @@ class DenseResult(NamedTuple):
     fill: Callable[[Array, slice, int], None]
     #: `(work, scores, batches, first_row)` does on a GPU.
     fill_on_gpu: Callable[[Any, Any, slice, int], None]
+    #: `(work)` raises what `fill` would have raised, and waits for the GPU.
+    check_on_gpu: Callable[[Any], None]
     #: Whether `fill` may raise when it has filled something, which must not be seen in `out`.
     may_raise_late: bool = False
 
-    def compute(self, out: Any, device: str) -> Any:
-        """The result, in `out` or in a new array of the kind that the inputs are."""
+    def compute(self, out: Any, device: str, *, check: bool = False) -> Any:
+        """The result, in `out` or in a new array of the kind that the inputs are.
+
+        What is to be refused is refused at once, but where all lies on a GPU only with `check`.
+        """
         output = None if out is None else gpu_output(out, self.shape, self.dtype)
         place = backends.gpu_of(self.inputs)
         if output is not None and place is not None and place.number != output.gpu.number:
@@ -63,17 +68,21 @@ class DenseResult(NamedTuple):
             where = place if output is None else place or output.gpu
             with working(where) as work:
                 members = sum(math.prod(given.batches) * given.size for given in self.inputs)
-                work.reserve(result + MEMBER_BYTES * members, self.what, where)
+                work.reserve(result + MEMBER_BYTES * members, self.what)
 
+            waits = check or any(given.gpu is None for given in self.inputs)
+            checked = self.check_on_gpu if waits else None
             if output is not None:
-                fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu)
+                fill_device(out, self.parts, self.fill_on_gpu, place or output.gpu, checked)
                 return out
             if out is None and place is not None and place.empty is not None:
                 with memory_errors():
                     scores = place.empty(self.shape, self.dtype)
-                fill_device(scores, self.parts, self.fill_on_gpu, place)
+                fill_device(scores, self.parts, self.fill_on_gpu, place, checked)
                 return scores
-            return self._on_host(out, lambda target: fill_host(target, self.fill_on_gpu, place))
+            return self._on_host(
+                out, lambda target: fill_host(target, self.fill_on_gpu, place, self.check_on_gpu)
+            )
 
         def on_cpu() -> Any:
             if output is None:

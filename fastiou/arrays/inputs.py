@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from fastiou.arrays.frames import frame_array
 from fastiou.runtime import chunks
 from fastiou.runtime import gpu_arrays as interop
-from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput
+from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput, OnGpu
 from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
 from fastiou.typing import Array
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Input",
     "check_one_library",
+    "elements_on_gpu",
     "flat_elements",
     "gpu_output",
     "hand_back",
@@ -29,7 +31,7 @@ __all__ = [
     "mask_array",
     "mask_batch",
     "masks_on_gpu",
-    "on_host",
+    "members_on_gpu",
     "output_array",
     "plain_array",
     "real_input",
@@ -46,29 +48,35 @@ class Input(NamedTuple):
     """An argument, checked, and where it came from."""
 
     name: str
-    #: As a NumPy array; of masks, as `Masks`.
-    array: Any
+    #: As a NumPy array, or one on a GPU that is not copied yet; of masks, as `Masks`.
+    held: Any
     #: The array as it came, by which messages count rows.
-    source: Array
+    source: Any
     #: Turns a NumPy result into an array of the library that the argument came from; None for
     #: NumPy arrays and lists.
     wrap: Callable[[Array], Any] | None
     library: str
-    #: Where it lies, if on a GPU; `array` is then a copy.
+    #: Where it lies, if on a GPU.
     gpu: GpuArray | None = None
     #: What its members are, if it is a set that can be compared, and in which format.
     geometry: Geometry | None = None
     fmt: str = ""
 
     @property
+    def array(self) -> Any:
+        """As a NumPy array, a copy of one on a GPU; of masks, as `Masks`."""
+        return self.held.on_host if isinstance(self.held, OnGpu) else self.held
+
+    @property
     def batches(self) -> tuple[int, ...]:
         """Leading dimensions of a set."""
-        return self.array.shape[:-2] if isinstance(self.array, np.ndarray) else ()
+        return self.held.shape[:-2] if isinstance(self.held, np.ndarray | OnGpu) else ()
 
     @property
     def size(self) -> int:
         """Members of a set, or of each batch."""
-        return self.array.shape[-2] if isinstance(self.array, np.ndarray) else len(self.array)
+        is_array = isinstance(self.held, np.ndarray | OnGpu)
+        return self.held.shape[-2] if is_array else len(self.held)
 
 
 def _from_torch(name: str, tensor: Any, torch: Any) -> Array:
@@ -100,28 +108,19 @@ def _refuse_gradients(name: str, value: Any) -> None:
         )
 
 
-def _from_gpu(name: str, value: Any, stay: bool) -> Input | None:
-    """A GPU array by way of a copy, or as it is if it is to stay; None for anything else."""
+def _from_gpu(name: str, value: Any) -> Input | None:
+    """A GPU array, which is not copied yet; None for anything else."""
     if isinstance(value, list | tuple | int | float):
         return None
     _refuse_gradients(name, value)
-    kept = interop.kept(value) if stay else None
-    if kept is not None:
-        value, array, library, gpu = kept
-        return Input(name, array, value, gpu.wrap, library, gpu)
     found = interop.read(value)
     if found is None:
         return None
-    array, library, gpu = found
-    return Input(name, array, array, gpu.wrap, library, gpu)
+    return Input(name, found, found, found.gpu.wrap, found.library, found.gpu)
 
 
-def _as_input(name: str, value: Any, *, stay: bool = False) -> Input:
-    """Any array-like as a NumPy array, without a copy where that is possible.
-
-    With `stay` one on a GPU is an array of the GPU, which kernels read, if they can (see
-    `on_host`).
-    """
+def _as_input(name: str, value: Any) -> Input:
+    """Any array-like, without a copy where that is possible."""
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; pass {name}.filled(nan) or the data")
@@ -135,7 +134,7 @@ def _as_input(name: str, value: Any, *, stay: bool = False) -> Input:
         columns = frame_array(value)
         if columns is not None:
             return Input(name, columns, columns, None, "numpy")
-    on_gpu = _from_gpu(name, value, stay)
+    on_gpu = _from_gpu(name, value)
     if on_gpu is not None:
         return on_gpu
     if hasattr(value, "__dlpack__") and hasattr(value, "__array_namespace__"):
@@ -159,16 +158,6 @@ def _as_input(name: str, value: Any, *, stay: bool = False) -> Input:
     except MemoryError:
         raise MemoryError(f"{name} does not fit in memory as an array") from None
     return Input(name, array, array, None, "numpy")
-
-
-def on_host(given: Input) -> Input:
-    """An argument that may have stayed on a GPU as one whose array is NumPy's."""
-    if isinstance(given.array, np.ndarray):
-        return given
-    found = interop.read(given.source)
-    assert found is not None
-    array = found[0].reshape(given.array.shape)
-    return given._replace(array=array, source=array)
 
 
 def _check_ends(name: str, value: Any) -> None:
@@ -255,32 +244,60 @@ def plain_array(name: str, value: Any) -> Array:
     return array
 
 
-def real_input(name: str, value: Any, *, any_width: bool = False, stay: bool = False) -> Input:
+def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
     """Any array-like of real numbers; bfloat16, which NumPy lacks, as float32, which holds it.
 
     Floats of more than 64 bits are for those who ask no more of a number than whether it is 0.
-    With `stay` it may stay on a GPU.
     """
-    given = _as_input(name, value, stay=stay)
-    array = given.array
+    given = _as_input(name, value)
+    array = given.held
     if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.shape == (0,) and array.dtype.kind not in "biuf":  # an empty list, whatever its dtype
-        array = array.astype(np.float64)
+        array = given.array.astype(np.float64)
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
-        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, array)}")
-    if array is given.array:
+        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, given.array)}")
+    if array is given.held:
         return given
-    return given._replace(array=array)
+    return given._replace(held=array)
+
+
+def members_on_gpu(work: Any, set1: Input, set2: Input) -> tuple[Any, Any] | None:
+    """The members (n, numbers) of two sets on the GPU in use, those of the host copied.
+
+    None where an array on a GPU cannot be looked at in that shape.
+    """
+    found = []
+    for given in (set1,) if set2.held is set1.held else (set1, set2):
+        shape = math.prod(given.held.shape[:-1]), given.held.shape[-1]
+        if isinstance(given.held, np.ndarray):
+            found.append(work.copied(given.held.reshape(shape)))
+            continue
+        array = given.held.in_shape(shape)
+        if array is None:
+            return None
+        found.append(array)
+    return found[0], found[-1]
+
+
+def elements_on_gpu(work: Any, given: Input, *, as_bits: bool = False) -> Any:
+    """All elements of an argument on the GPU in use, as `flat_elements` has them.
+
+    Those of the host are copied, as are those on a GPU that kernels cannot read.
+    """
+    flat = given.held.flat if isinstance(given.held, OnGpu) else None
+    if flat is None:
+        return work.copied(flat_elements(given.array, as_bits=as_bits))
+    return flat.view(_read_as(flat.dtype, as_bits))
 
 
 def result_dtype(*inputs: Input) -> np.dtype[Any]:
     """float32 if all inputs are float16 or float32, else float64, as for masks."""
     single = all(
-        isinstance(given.array, np.ndarray)
-        and given.array.dtype.kind == "f"
-        and given.array.itemsize <= 4
+        isinstance(given.held, np.ndarray | OnGpu)
+        and given.held.dtype.kind == "f"
+        and given.held.dtype.itemsize <= 4
         for given in inputs
     )
     return np.dtype(np.float32 if single else np.float64)
@@ -356,16 +373,16 @@ def _check_output(
 # ---- images of labels and of values ------------------------------------------------------------
 
 
-def label_array(name: str, value: Any, *, stay: bool = False) -> Input:
-    """An argument of integers or booleans of any shape, which with `stay` may stay on a GPU.
+def label_array(name: str, value: Any) -> Input:
+    """An argument of integers or booleans of any shape.
 
     Raises
     ------
     TypeError
         Anything else, or a tensor that requires grad.
     """
-    given = _as_input(name, value, stay=stay)
-    array = given.array
+    given = _as_input(name, value)
+    array = given.held
     if array.size == 0 and given.wrap is None and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)  # an empty list, whatever its dtype
     if array.dtype.kind not in "biu":
@@ -378,24 +395,18 @@ def label_array(name: str, value: Any, *, stay: bool = False) -> Input:
         raise TypeError(
             f"{name} must hold integers or booleans, got dtype {described_dtype(array.dtype)}{hint}"
         )
-    return _with_array(given, array)
+    return given._replace(held=array, source=array)
 
 
-def _with_array(given: Input, array: Any) -> Input:
-    """The same argument with an array by which messages count rows, if it is not on a GPU."""
-    return given._replace(array=array, source=array) if isinstance(array, np.ndarray) else given
-
-
-def label_image(name: str, value: Any, *, stay: bool = False) -> Input:
+def label_image(name: str, value: Any) -> Input:
     """An argument of labels: as `label_array`, and no colour image.
 
     A uint8 array of three dimensions or more, of which the last is 3 or 4, is one: its channels
     would be compared as if they were labels. Volumes of such a side come as another dtype.
     """
-    given = label_array(name, value, stay=stay)
-    array = given.array
-    shape = tuple(array.shape)
-    if array.dtype == np.uint8 and len(shape) >= 3 and shape[-1] in (3, 4):
+    given = label_array(name, value)
+    dtype, shape = given.held.dtype, given.held.shape
+    if dtype == np.uint8 and len(shape) >= 3 and shape[-1] in (3, 4):
         raise ValueError(
             f"{name} must be a label image, got a colour image, uint8 of shape {shape}. "
             "Where a colour is a label (R + 256 G + 65536 B, as in COCO's panoptic PNGs), pass "
@@ -404,27 +415,24 @@ def label_image(name: str, value: Any, *, stay: bool = False) -> Input:
     return given
 
 
-def value_array(name: str, value: Any, *, stay: bool = False) -> Input:
+def value_array(name: str, value: Any) -> Input:
     """An argument of real numbers of any shape, float16 and bfloat16 as float32, which holds both.
-
-    With `stay` it may stay on a GPU.
 
     Raises
     ------
     TypeError
         Anything else, or a tensor that requires grad.
     """
-    given = real_input(name, value, stay=stay)
-    array = given.array
+    given = real_input(name, value)
+    array = given.held
     if array.dtype.kind == "f" and array.dtype.itemsize == 2:
-        array = chunks.copied(array, np.float32)
-    return _with_array(given, array)
+        is_on_gpu = isinstance(array, OnGpu)
+        array = array.as_float32() if is_on_gpu else chunks.copied(array, np.float32)
+    return given._replace(held=array, source=array)
 
 
 def mask_batch(name: str, value: Any) -> Input:
     """An argument of masks, integers or booleans of shape (N, H, W) or (N, 1, H, W), as (N, H, W).
-
-    They may stay on a GPU.
 
     Raises
     ------
@@ -433,8 +441,8 @@ def mask_batch(name: str, value: Any) -> Input:
     ValueError
         Another shape.
     """
-    given = _as_input(name, value, stay=True)
-    array = given.array
+    given = _as_input(name, value)
+    array = given.held
     if array.dtype.kind not in "biu":
         raise TypeError(
             f"{name} must hold booleans or integers, got dtype {described_dtype(array.dtype)}; "
@@ -444,7 +452,7 @@ def mask_batch(name: str, value: Any) -> Input:
         raise ValueError(f"{name} must have the shape (N, H, W) or (N, 1, H, W), got {array.shape}")
     if array.ndim == 4:
         array = array.reshape(array.shape[0], *array.shape[2:])
-    return given._replace(array=array)
+    return given._replace(held=array)
 
 
 class _Memory:
@@ -475,12 +483,13 @@ def flat_elements(array: Array, *, as_bits: bool = False) -> Array:
         compiled for four types and not for nine.
     """
     native = chunks.copied(array, array.dtype.newbyteorder("="))
-    dtype = native.dtype
+    return np.asarray(_Memory(native, _read_as(native.dtype, as_bits)))
+
+
+def _read_as(dtype: np.dtype[Any], as_bits: bool) -> np.dtype[Any]:
     if as_bits:
-        dtype = np.dtype(f"i{dtype.itemsize}")
-    elif dtype.kind == "b":
-        dtype = np.dtype(np.uint8)
-    return np.asarray(_Memory(native, dtype))
+        return np.dtype(f"i{dtype.itemsize}")
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
 # ---- masks -------------------------------------------------------------------------------------
@@ -506,7 +515,7 @@ def mask_array(name: str, value: Any) -> Input:
             "are scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
         )
     array = array.reshape(_shape_of_masks(name, array.shape))
-    return given._replace(array=array, source=array)
+    return given._replace(held=array, source=array)
 
 
 def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
@@ -514,22 +523,14 @@ def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
 
     None for any other, also for what a GPU does not compare with 0. The input's own array is empty.
     """
-    if isinstance(value, np.ndarray | list | tuple):
+    given = None if isinstance(value, np.ndarray) else _from_gpu(name, value)
+    if given is None or interop.problem() is not None or given.held.dtype == np.float16:
         return None
-    located = interop.locate(value)
-    if located is None or interop.problem() is not None:
-        return None
-    if str(value.dtype).removeprefix("torch.") not in interop.READ_BY_KERNELS:
-        return None
-    _refuse_gradients(name, value)
-    library, gpu = located
-    shape = _shape_of_masks(name, tuple(value.shape))
-    try:
-        masks = value.reshape(shape)
-    except NotImplementedError:  # one mask of Numba's whose rows do not follow each other
+    masks = given.held.in_shape(_shape_of_masks(name, given.held.shape))
+    if masks is None:
         return None
     none = np.empty(0)
-    return Input(name, none, none, gpu.wrap, library, gpu), masks
+    return given._replace(held=none, source=none), masks
 
 
 def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -152,7 +152,7 @@ def refuse_extremes(where: str, members: Array, fmt: str, metric: str, dtype: An
     geometry = FORMATS[fmt].load()
     members = members if members.dtype.kind in "biu" else members.astype(dtype, copy=False)
     given = Input("boxes", members, members, None, "numpy", None, geometry, fmt)
-    none = given._replace(array=members[:0], source=members[:0])
+    none = given._replace(held=members[:0], source=members[:0])
     usual, _ = geometry.prepare(none, none, METRICS[metric])
     try:
         columns, _ = geometry.prepare(given, given, METRICS[metric])

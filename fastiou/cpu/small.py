@@ -92,7 +92,8 @@ class SmallKernels(NamedTuple):
     #: (n + 1,) where rows begin. Groups are (n,) int32 or (1,), as those of the set, and -1 for
     #: none of these. Returns how many scores were made; -1 where it could not.
     built_pairs: Kernel
-    #: `(members, layout, columns) -> bool` fills columns, bounds first (see `Small.fill`).
+    #: `(members, layout, columns) -> bool` fills columns, bounds first, and tells whether
+    #: it could.
     columns: Kernel
 
 
@@ -193,16 +194,24 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
     assert geometry.small is not None
     size, load = geometry.chunk, geometry.load
     fill, column_rows = geometry.small.fill(metric), 4 + geometry.small.data_rows
+    limits32, limits64 = (geometry.small.limits(np.dtype(kind)) for kind in ("f4", "f8"))
     fill_chunk = chunk_scorer(geometry, metric, size)
     score = search_scorer(geometry, metric)
     fill_aligned = aligned_filler(geometry, metric)
     label = f"{geometry.label}-{metric.name}"
 
     @inlined
+    def filled(members: Array, layout: int, columns: Array) -> bool:
+        """Whether all is finite, and fit for the arithmetic of the dtype."""
+        odd, largest, smallest = fill(members, 0, columns.shape[1], layout, columns)
+        most, least = limits32 if columns.itemsize == 4 else limits64
+        return not odd and largest <= most and smallest >= least
+
+    @inlined
     def prepared(members: Array, layout: int, beyond: int) -> Any:
         length = (len(members) + beyond + LANES - 1) // LANES * LANES
         columns = heap_rows(members, column_rows, length)
-        return fill(members, layout, columns), columns[:4], columns[4:]
+        return filled(members, layout, columns), columns[:4], columns[4:]
 
     @inlined
     def both_prepared(members1: Array, members2: Array, layout: int) -> Any:
@@ -390,7 +399,7 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         return found
 
     def fill_columns(members: Array, layout: int, columns: Array) -> bool:
-        return fill(members, layout, columns)
+        return filled(members, layout, columns)
 
     def built_pairs(
         members: Array,

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
-import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
 
+from fastiou.cuda.prepare import ANY_WAY, EXPONENT, MISSING, WAY, Ready
 from fastiou.cuda.scoring import pair_scorer
-from fastiou.geometry import Columns, Geometry
+from fastiou.geometry import Geometry
 from fastiou.metrics import IOF, Metric
 from fastiou.runtime.gpu import Work, begins_at_multiple_of
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
-from fastiou.runtime.gpu_primitives import store, store4
+from fastiou.runtime.gpu_primitives import magnified, store, store4
 from fastiou.runtime.kernel import named
 from fastiou.typing import Array
 
@@ -52,6 +52,11 @@ class DenseKernels(NamedTuple):
     scalar: CudaKernel
     #: Member i of one set against member i of the other.
     aligned: CudaKernel
+
+
+def is_way(notes: Any, way: int) -> bool:
+    """Whether the sets were prepared in a way (see `prepare.Ready`), by which kernels know."""
+    return way == ANY_WAY or notes[WAY] == way
 
 
 def _loaded(place: str | None) -> Any:
@@ -89,12 +94,19 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         starts2: Any,
         rows: int,
         columns: int,
+        notes: Any,
+        way: int,
         scores: Any,
     ) -> None:
-        """Fill scores (batches * rows * columns,), each row of which begins a load of 16 bytes."""
+        """Fill scores (batches * rows * columns,), each row of which begins a load of 16 bytes.
+
+        It does so only if `notes` say that the sets were prepared in this way.
+        """
+        if not is_way(notes, way):
+            return
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 4 * (np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x)
-        for batch in range(cuda.blockIdx.z, starts1.shape[0], cuda.gridDim.z):
+        for batch in range(cuda.blockIdx.z, len(starts1), cuda.gridDim.z):
             for column in range(thread, columns, 4 * cuda.blockDim.x * cuda.gridDim.y):
                 four = load_four(bounds2, data2, starts2[batch] + column)
                 result = (batch * rows + first) * columns + column
@@ -118,13 +130,17 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         chosen: Any,
         rows: int,
         columns: int,
+        notes: Any,
+        way: int,
         scores: Any,
     ) -> None:
         """Fill scores (batches * rows * columns,), or of them the `chosen` columns, if any are."""
+        if not is_way(notes, way):
+            return
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 2 * np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x
         some = chosen.shape[0] > 0
-        for batch in range(cuda.blockIdx.z, starts1.shape[0], cuda.gridDim.z):
+        for batch in range(cuda.blockIdx.z, len(starts1), cuda.gridDim.z):
             for column in range(thread, columns, 2 * cuda.blockDim.x * cuda.gridDim.y):
                 # As far apart as there are threads, so that neighbours store side by side.
                 apart = cuda.blockDim.x if column + cuda.blockDim.x < columns else 0
@@ -143,11 +159,19 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
                     result += columns
 
     def aligned(
-        bounds1: Any, data1: Any, bounds2: Any, data2: Any, chosen: Any, first: int, scores: Any
+        bounds1: Any,
+        data1: Any,
+        bounds2: Any,
+        data2: Any,
+        chosen: Any,
+        first: int,
+        notes: Any,
+        way: int,
+        scores: Any,
     ) -> None:
         """Fill scores (n,) from the first member on, or those of `chosen` alone, if it has any."""
         place = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if place < scores.shape[0]:
+        if place < scores.shape[0] and is_way(notes, way):
             # Unsigned: no test for counting from the end.
             i = np.uint64(first + place)
             if chosen.shape[0] == 0 or chosen[i]:
@@ -161,7 +185,9 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
 
 
 def _finish(
-    factors: Any,
+    notes: Any,
+    has_units: bool,
+    is_aligned: bool,
     starts1: Any,
     starts2: Any,
     missing1: Any,
@@ -170,34 +196,30 @@ def _finish(
     columns: int,
     scores: Any,
 ) -> None:
-    """Take areas back to the units of the input, and score what is missing with NaN."""
-    place = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if place < scores.shape[0]:
+    """Take areas back to the units of the input, and score what is missing with NaN.
+
+    Nearly always there is nothing to do: so few threads look into it.
+    """
+    exponent = notes[EXPONENT] if has_units else np.int64(0)
+    if notes[MISSING] == 0 and exponent == 0:
+        return
+    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    for place in range(first, scores.shape[0], cuda.blockDim.x * cuda.gridDim.x):
         batch = place // columns // rows
         row = starts1[batch] + place // columns % rows
-        column = starts2[batch] + place % columns
-        missing = missing1.shape[0] > 0 and missing1[row]
-        if missing or (missing2.shape[0] > 0 and missing2[column]):
+        column = row if is_aligned else starts2[batch] + place % columns
+        missing = len(missing1) > 0 and missing1[row]
+        if missing or (len(missing2) > 0 and missing2[column]):
             scores[place] = np.nan
-        else:
-            for factor in factors:
-                scores[place] *= factor
+        elif exponent != 0:
+            scores[place] = magnified(scores[place], -exponent)
 
 
-#: Runs after the scores where magnified areas or missing boxes ask for it.
+#: Runs after the scores, for magnified areas and missing members.
 FINISH = CudaKernel(_finish, "finish")
 
-
-def _factors(exponent: int) -> tuple[float, ...]:
-    """Four factors that are 2^exponent together, which by itself may be no float64.
-
-    If more than one is not 1, each is so large that no multiplication but the last can round.
-    """
-    exponent = max(-4000, min(exponent, 4000))  # what goes beyond is 0 or infinite all the same
-    parts = -(-abs(exponent) // 1000)
-    cuts = [exponent * part // max(parts, 1) for part in range(parts + 1)]
-    factors = [math.ldexp(1.0, after - before) for before, after in itertools.pairwise(cuts)]
-    return (*[1.0] * (4 - parts), *factors)
+#: Blocks of it at most: more than a GPU runs at a time.
+FINISH_BLOCKS = 1024
 
 
 class GpuScores:
@@ -207,26 +229,41 @@ class GpuScores:
     ----------
     geometry, metric
         What to score.
-    columns1, columns2
-        Both sets.
+    prepare
+        `(work) -> ` both sets, prepared on the GPU. It is asked once for each use of a GPU.
     crowd
         Which members of a batch of the second set are crowds, which are then scored once more, by
         `IOF`; None if none are.
+    own_scores
+        `(work) -> ` what fills results by kernels of the geometry's own (see `Geometry.on_gpu`), of
+        which no member is missing; None where it has none.
     """
 
     def __init__(
         self,
         geometry: Geometry,
         metric: Metric,
-        columns1: Columns,
-        columns2: Columns,
+        prepare: Callable[[Work], Ready],
         crowd: Array | None,
+        own_scores: Callable[[Work], Any] | None,
     ) -> None:
         self._geometry, self._metric = geometry, metric
-        self._columns = columns1, columns2
+        self._prepare, self._own_scores = prepare, own_scores
         self._crowd = crowd
-        self._none = np.empty(0, np.bool_)
-        self._own: tuple[Work, Any] | None = None
+        self._known: tuple[Work, Any, Any] | None = None
+
+    def ready(self, work: Work) -> Ready:
+        """Both sets on the GPU."""
+        ready: Ready = self._of(work)[1]
+        return ready
+
+    def _of(self, work: Work) -> tuple[Work, Any, Any]:
+        """What this use of a GPU has prepared: both sets, and what the geometry has of its own."""
+        if self._known is None or self._known[0] is not work:
+            own = None if self._own_scores is None else self._own_scores(work)
+            needs_sets = own is None or self._crowd is not None
+            self._known = work, self._prepare(work) if needs_sets else None, own
+        return self._known
 
     def fill_dense(self, work: Work, scores: Any, starts1: Array, starts2: Array) -> None:
         """Fill C-contiguous scores (batches, rows, columns) on the device.
@@ -237,100 +274,106 @@ class GpuScores:
         if not scores.size:
             return
         flat = scores.reshape(scores.size)
-        own = self._own_scores(work)
+        starts = starts1, starts2
+        own = self._of(work)[2]
         if own is not None:
             own.fill_dense(work, scores.reshape(rows, columns), int(starts1[0]))
         else:
-            self._launch(work, flat, starts1, starts2, rows, columns)
+            self._launch(work, flat, starts, rows, columns)
         if self._crowd is not None:
-            self._launch(work, flat, starts1, starts2, rows, columns, chosen=self._crowd)
-        missing = tuple(some.missing for some in self._columns)
-        self._complete(work, missing, (starts1, starts2), rows, columns, flat)
+            self._launch(work, flat, starts, rows, columns, chosen=self._crowd)
+        if own is None:
+            self._finish(work, _places(work, starts), rows, columns, flat)
 
     def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
         """Fill scores (n,) on the device: member i against member i, from the first on."""
         count = len(scores)
         if not count:
             return
-        own = self._own_scores(work)
+        own = self._of(work)[2]
         if own is not None:
             own.fill_aligned(work, scores, first)
         else:
-            self._launch_aligned(work, self._metric, self._none, first, scores)
+            self._launch_aligned(work, self._metric, None, first, scores)
         if self._crowd is not None:
             self._launch_aligned(work, IOF, self._crowd, first, scores)
-        missing = [some.missing for some in self._columns if some.missing is not None]
-        either = np.logical_or.reduce(missing) if missing else None
-        starts = np.full(1, first, np.int64), np.zeros(1, np.int64)  # a row each, and one column
-        self._complete(work, (either, None), starts, count, 1, scores)
-
-    def _own_scores(self, work: Work) -> Any:
-        """What fills results by kernels of the geometry's own, None if it has none."""
-        if self._geometry.on_gpu is None:
-            return None
-        if self._own is None or self._own[0] is not work:
-            self._own = work, self._geometry.on_gpu(work, self._metric, *self._columns)
-        return self._own[1]
-
-    def _sets(self, work: Work) -> list[Any]:
-        return [work.copied(part) for some in self._columns for part in (some.bounds, some.data)]
+        if own is None:
+            self._finish(work, ((first,), (first,)), count, 1, scores, is_aligned=True)
 
     def _launch(
         self,
         work: Work,
         flat: Any,
-        starts1: Array,
-        starts2: Array,
+        starts: tuple[Array, Array],
         rows: int,
         columns: int,
         *,
         chosen: Array | None = None,
     ) -> None:
         """Score all columns by the metric, or chosen ones as crowds."""
+        ready = self.ready(work)
         kernels = dense_kernels(self._geometry, self._metric if chosen is None else IOF)
         threads = threads_of_block(THREADS)
         by_four = (
             chosen is None
             and kernels.vector is not None
-            and not (columns % 4 or self._columns[1].bounds.shape[1] % 4 or (starts2 % 4).any())
+            and not (columns % 4 or ready.ways[0][2].shape[1] % 4 or (starts[1] % 4).any())
             and begins_at_multiple_of(flat, 4 * flat.dtype.itemsize)
         )
         across = blocks_for(columns, (4 if by_four else 2) * threads)
-        grid = -(-rows // ROWS), min(across, LARGEST_GRID), min(len(starts1), LARGEST_GRID)
+        grid = -(-rows // ROWS), min(across, LARGEST_GRID), min(len(starts[0]), LARGEST_GRID)
         kernel = kernels.vector if by_four else kernels.scalar
-        which = [] if by_four else [work.copied(self._none if chosen is None else chosen)]
+        which = [] if by_four else [_chosen(work, chosen)]
         assert kernel is not None
-        kernel.launch(
-            grid, threads, work.stream, *self._sets(work), work.copied(starts1),
-            work.copied(starts2), *which, rows, columns, flat,
-        )  # fmt: skip
+        for way, sets in _ways(ready):
+            kernel.launch(
+                grid, threads, work.stream, *sets, *_places(work, starts), *which, rows, columns,
+                ready.notes, way, flat,
+            )  # fmt: skip
 
     def _launch_aligned(
-        self, work: Work, metric: Metric, chosen: Array, first: int, scores: Any
+        self, work: Work, metric: Metric, chosen: Array | None, first: int, scores: Any
     ) -> None:
-        threads = threads_of_block(THREADS)
-        dense_kernels(self._geometry, metric).aligned.launch(
-            blocks_for(len(scores), threads), threads, work.stream, *self._sets(work),
-            work.copied(chosen), first, scores,
-        )  # fmt: skip
+        ready, threads = self.ready(work), threads_of_block(THREADS)
+        for way, sets in _ways(ready):
+            dense_kernels(self._geometry, metric).aligned.launch(
+                blocks_for(len(scores), threads), threads, work.stream, *sets,
+                _chosen(work, chosen), first, ready.notes, way, scores,
+            )  # fmt: skip
 
-    def _complete(
+    def _finish(
         self,
         work: Work,
-        missing: tuple[Array | None, ...],
-        starts: tuple[Array, Array],
+        places: tuple[Any, Any],
         rows: int,
         columns: int,
         flat: Any,
+        *,
+        is_aligned: bool = False,
     ) -> None:
         """Finish scores of magnified or missing members."""
-        exponent = self._columns[0].exponent if self._metric.has_units else 0
-        if not exponent and missing[0] is None and missing[1] is None:
-            return
-        marks = [work.copied(self._none if some is None else some) for some in missing]
-        threads = threads_of_block(THREADS)
+        ready, threads = self.ready(work), threads_of_block(THREADS)
         FINISH.launch(
-            blocks_for(flat.size, threads), threads, work.stream,
-            tuple(map(flat.dtype.type, _factors(-exponent))), *map(work.copied, starts),
-            *marks, rows, columns, flat,
+            min(blocks_for(flat.size, threads), FINISH_BLOCKS), threads, work.stream, ready.notes,
+            self._metric.has_units, is_aligned, *places, *ready.missing, rows, columns, flat,
         )  # fmt: skip
+
+
+def _ways(ready: Ready) -> list[tuple[int, tuple[Any, ...]]]:
+    """The sets by each way in which they may be prepared, with its number."""
+    if len(ready.ways) == 1:
+        return [(ANY_WAY, ready.ways[0])]
+    return list(enumerate(ready.ways))
+
+
+def _places(work: Work, starts: tuple[Array, Array]) -> tuple[Any, Any]:
+    """Where batches begin: of a single one a number, which need not be copied to the GPU."""
+    first, second = starts
+    if len(first) == 1:
+        return (int(first[0]),), (int(second[0]),)
+    return work.copied(first), work.copied(second)
+
+
+def _chosen(work: Work, chosen: Array | None) -> Any:
+    """Which of the second set are chosen, on the GPU; none stands for all."""
+    return work.empty(0, np.bool_) if chosen is None else work.copied(chosen)

@@ -482,7 +482,7 @@ def _members(
         return None, masks, masks.area.astype(np.float64)
     given: Input = BOX.read(name, value, fmt, batches=False)
     # In float64, whatever came: COCO knows no other.
-    wide = given._replace(array=given.array.astype(np.float64, copy=False))
+    wide = given._replace(held=given.array.astype(np.float64, copy=False))
     boxes = convert_members(wide, "xywh") if fmt != "xywh" else np.ascontiguousarray(wide.array)
     missing = np.isnan(boxes)
     if missing.any():

@@ -190,20 +190,21 @@ class AxisColumns:
         return columns[0], columns[-1]
 
     def small(self) -> Small:
-        """How a few are prepared inside a compiled call."""
+        """How members are prepared inside a compiled call."""
         fill = self.fill
-        limits32, limits64 = (limits(np.dtype(kind), self.dimensions) for kind in ("f4", "f8"))
 
         @inlined
         @named(self.label)
-        def fill_few(members: Array, layout: int, columns: Array) -> bool:
-            any_odd, largest, smallest = fill(
-                members, 0, columns.shape[1], layout, columns[:4], columns[4:]
-            )
-            limit_largest, limit_smallest = limits32 if columns.itemsize == 4 else limits64
-            return not any_odd and largest <= limit_largest and smallest >= limit_smallest
+        def fill_some(
+            members: Array, first: int, last: int, layout: int, columns: Array
+        ) -> tuple[bool, float, float]:
+            return fill(members, first, last, layout, columns[:4], columns[4:])
 
         def layout_of(fmt: str, metric: Any, dtype: np.dtype[Any]) -> int | None:
             return None if fmt in self.widened and dtype != FLOAT64 else self.layouts[fmt]
 
-        return Small(self.rows, layout_of, lambda metric: fill_few, moved=self.widened)
+        return Small(
+            self.rows, layout_of, lambda metric: fill_some,
+            functools.partial(limits, dimensions=self.dimensions), self.widened,
+            2 * self.dimensions, self.dimensions,
+        )  # fmt: skip

@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 
 from fastiou.geometry import PADDING
 from fastiou.metrics import larger, product, smaller
-from fastiou.runtime.kernel import Kernel, inlined
+from fastiou.runtime.kernel import Kernel, inlined, named
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
 from fastiou.typing import Array
 
@@ -26,7 +26,6 @@ __all__ = [
     "FILL",
     "LANES",
     "LAYOUTS",
-    "are_within_limits",
     "blocks_of",
     "fill_columns",
     "limits",
@@ -217,18 +216,19 @@ def fill_columns(
             bottom = larger(bottom, top)
             width = right - left
             height = bottom - top
-            size = larger(x2, zero) * larger(y2, zero) if area_of_sides else width * height
+            sides = (larger(x2, zero), larger(y2, zero)) if area_of_sides else (width, height)
+            size = product(sides[0], sides[1])
             proper = width > zero and height > zero
             smallest[j] = size if proper and size < smallest[j] else smallest[j]
             # Neither corner is farther from 0 than these, since left <= right and top <= bottom.
             largest[j] = larger(largest[j], larger(larger(-left, right), larger(-top, bottom)))
             if area_of_sides:
-                error = abs(size - width * height)
+                error = abs(size - product(width, height))
                 uneven[j] = larger(uneven[j], error - product(alike, size))
             a[j], b[j], c[j], d[j] = left, top, right, bottom
             area[j] = size if size > zero else empty_area
-            centre_x[j] = half * (left + right)
-            centre_y[j] = half * (top + bottom)
+            centre_x[j] = product(half, left + right)
+            centre_y[j] = product(half, top + bottom)
         store(columns[0], start, a, LANES)
         store(columns[1], start, b, LANES)
         store(columns[2], start, c, LANES)
@@ -246,29 +246,22 @@ def fill_columns(
     return any_odd, largest[0], smallest[0], uneven[0] > zero
 
 
-LIMITS32, LIMITS64 = limits(np.dtype(np.float32)), limits(np.dtype(np.float64))
-
-
-@inlined
-def are_within_limits(columns: Array, any_odd: bool, largest: float, smallest: float) -> bool:
-    """Whether columns need no wider type or other scale, by what filling them has found."""
-    limit_largest, limit_smallest = LIMITS32 if columns.itemsize == 4 else LIMITS64
-    return not any_odd and largest <= limit_largest and smallest >= limit_smallest
-
-
 @functools.cache
 def small_filler(with_hulls: bool) -> Any:
-    """Make the function that prepares a few boxes (see `Small.fill`).
+    """Make the function that prepares boxes inside a compiled call (see `Small.fill`).
 
     To the number of a layout, 3 is added for areas of sides.
     """
 
     @inlined
-    def fill(boxes: Array, layout: int, columns: Array) -> bool:
+    @named(f"hulls-{with_hulls}")
+    def fill(
+        boxes: Array, first: int, last: int, layout: int, columns: Array
+    ) -> tuple[bool, float, float]:
         any_odd, largest, smallest, _ = fill_columns(
-            boxes, 0, columns.shape[1], layout % 3, layout >= 3, with_hulls, columns
+            boxes, first, last, layout % 3, layout >= 3, with_hulls, columns
         )
-        return are_within_limits(columns, any_odd, largest, smallest)
+        return any_odd, largest, smallest
 
     return fill
 

@@ -85,7 +85,7 @@ def read_boxes(name: str, value: Any, fmt: str, *, batches: bool, points: int = 
             f"threshold={described(value)}"
         )
     given = real_input(name, value)
-    array = given.array
+    array = given.held
     if array.shape == (0,):  # an empty list is an empty set of boxes
         array = array.reshape(0, numbers)
     if points and array.ndim > 2 and array.shape[-2:] == (points, 2):
@@ -382,5 +382,5 @@ GEOMETRY = BOX = Geometry(
     convert=_convert,
     load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,
-    small=Small(4, _small_layout, lambda metric: small_filler(not metric.is_ratio)),
+    small=Small(4, _small_layout, lambda metric: small_filler(not metric.is_ratio), limits),
 )

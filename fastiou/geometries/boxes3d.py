@@ -151,8 +151,8 @@ def fill_boxes3d(
                 d[j], e[j], f[j] = boxes[start + j, 3], boxes[start + j, 4], boxes[start + j, 5]
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
-            strange = zero * a[j] + zero * b[j] + zero * c[j]
-            strange = strange + (zero * d[j] + zero * e[j] + zero * f[j])
+            strange = product(zero, a[j]) + product(zero, b[j]) + product(zero, c[j])
+            strange = strange + product(zero, d[j]) + product(zero, e[j]) + product(zero, f[j])
             usual = strange == strange
             odd[j] = odd[j] if usual else strange
             x1, y1, z1 = a[j], b[j], c[j]

@@ -93,7 +93,7 @@ def fill_intervals(
         deinterleave(intervals, start, LANES, len(intervals) - start, (starts, ends))
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
-            strange = zero * starts[j] + zero * ends[j]
+            strange = product(zero, starts[j]) + product(zero, ends[j])
             usual = strange == strange
             odd[j] = odd[j] if usual else strange
             low = starts[j] if usual else zero

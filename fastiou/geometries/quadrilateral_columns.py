@@ -13,7 +13,6 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.geometries.box_columns import LIMITS64
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel, inlined
 from fastiou.runtime.vectors import deinterleave, prefer_widest_vectors, stack_array, store
@@ -26,7 +25,7 @@ __all__ = [
     "ROUNDING",
     "ROWS",
     "Quadrilateral",
-    "fill_few",
+    "fill_some",
     "load_quadrilateral",
     "turns_of",
 ]
@@ -52,6 +51,7 @@ UNSURE = 3.3306690738754716e-16
 
 #: By how much of all its coordinates together one of float64 may be moved by rounding.
 ROUNDING = 2.0**-52
+ROUNDING32, ROUNDING16 = 2.0**-23, 2.0**-10
 
 #: The sides of the hull, then the rows of `data`.
 Quadrilateral = tuple[
@@ -125,12 +125,12 @@ def turns_of(
     sizes = ((abs(x1) + abs(x2)) + (abs(x3) + abs(x4))) + (
         (abs(y1) + abs(y2)) + (abs(y3) + abs(y4))
     )
-    rounding = share * sizes
+    rounding = product(share, sizes)
     at1 = turn(x4, y4, x1, y1, x2, y2, rounding)
     at2 = turn(x1, y1, x2, y2, x3, y3, rounding)
     at3 = turn(x2, y2, x3, y3, x4, y4, rounding)
     at4 = turn(x3, y3, x4, y4, x1, y1, rounding)
-    return at2 * at1 + at4 * at3, at2 * at3 + at4 * at1
+    return product(at2, at1) + product(at4, at3), product(at2, at3) + product(at4, at1)
 
 
 # ---- filling columns ---------------------------------------------------------------------------
@@ -221,10 +221,10 @@ def fill_columns(
         # In loops that are short enough to become vectors.
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
-            strange = 0.0 * x1[j] + 0.0 * y1[j]
-            strange = strange + (0.0 * x2[j] + 0.0 * y2[j])
-            strange = strange + (0.0 * x3[j] + 0.0 * y3[j])
-            strange = strange + (0.0 * x4[j] + 0.0 * y4[j])
+            strange = product(0.0, x1[j]) + product(0.0, y1[j])
+            strange = strange + (product(0.0, x2[j]) + product(0.0, y2[j]))
+            strange = strange + (product(0.0, x3[j]) + product(0.0, y3[j]))
+            strange = strange + (product(0.0, x4[j]) + product(0.0, y4[j]))
             usual = strange == strange
             odd[j] = odd[j] if usual else 1.0
             x1[j] = x1[j] if usual else 0.0
@@ -240,7 +240,7 @@ def fill_columns(
             crossing[j] = smaller(crossing[j], smaller(turns1, turns2))
             # From one diagonal and the other.
             twice = product(x3[j] - x1[j], y4[j] - y2[j]) - product(x4[j] - x2[j], y3[j] - y1[j])
-            area[j] = 0.5 * twice
+            area[j] = product(0.5, twice)
         for j in range(np.uint64(LANES)):
             # The other way round.
             is_back = area[j] < 0.0
@@ -256,7 +256,7 @@ def fill_columns(
             high_y = larger(larger(y1[j], y2[j]), larger(y3[j], y4[j]))
             largest[j] = larger(largest[j], larger(larger(-low_x, high_x), larger(-low_y, high_y)))
             # An area that is too small for the type is told by that of the hull.
-            told = size if size > 0.0 else (high_x - low_x) * (high_y - low_y)
+            told = size if size > 0.0 else product(high_x - low_x, high_y - low_y)
             told = told if smaller(high_x - low_x, high_y - low_y) > 0.0 else np.inf
             smallest[j] = smaller(smallest[j], told)
             proper = size > 0.0
@@ -322,14 +322,19 @@ def fill_columns(
 
 
 @inlined
-def fill_few(members: Array, layout: int, columns: Array) -> bool:
-    """Prepare a few quadrilaterals (see `Small.fill`)."""
-    limit_largest, limit_smallest = LIMITS64
+def fill_some(
+    members: Array, first: int, last: int, layout: int, columns: Array
+) -> tuple[bool, float, float]:
+    """Prepare quadrilaterals inside a compiled call (see `Small.fill`).
+
+    The layout is 0 for members of float64 or integers, 1 for float32, 2 for float16.
+    """
+    share = ROUNDING if layout == 0 else ROUNDING32
+    share = ROUNDING16 if layout == 2 else share
     any_odd, any_crossing, largest, smallest = fill_columns(
-        members, 0, columns.shape[1], ROUNDING, columns[:4], columns[4:]
+        members, first, last, share, columns[:4], columns[4:]
     )
-    usual = not any_odd and not any_crossing
-    return usual and largest <= limit_largest and smallest >= limit_smallest
+    return any_odd or any_crossing, largest, smallest
 
 
 def _fill(

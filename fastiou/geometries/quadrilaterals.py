@@ -19,6 +19,7 @@ from numba.extending import register_jitable
 
 from fastiou.arrays.checks import refuse_infinite
 from fastiou.arrays.inputs import Input
+from fastiou.geometries.box_columns import limits
 from fastiou.geometries.boxes import (
     EXACT_SPAN,
     block_steps,
@@ -34,7 +35,7 @@ from fastiou.geometries.quadrilateral_columns import (
     ROUNDING,
     ROWS,
     Quadrilateral,
-    fill_few,
+    fill_some,
     load_quadrilateral,
     turns_of,
 )
@@ -337,6 +338,11 @@ def _small_layout(fmt: str, metric: Metric, dtype: np.dtype[Any]) -> int | None:
     return 0 if dtype == FLOAT64 else None
 
 
+def _share_of(dtype: np.dtype[Any]) -> int:
+    """What tells `fill_some` how coordinates are rounded."""
+    return {4: 1, 2: 2}.get(dtype.itemsize, 0) if dtype.kind == "f" else 0
+
+
 # ---- formats -----------------------------------------------------------------------------------
 
 
@@ -427,6 +433,6 @@ GEOMETRY = Geometry(
     convert=_convert,
     converts=(*PLAIN.formats, *ROTATED.formats),
     cost=lambda columns: COST,
-    small=Small(ROWS, _small_layout, lambda metric: fill_few),
+    small=Small(ROWS, _small_layout, lambda metric: fill_some, limits, lengths=8, source=_share_of),
     in_step=_in_step,
 )

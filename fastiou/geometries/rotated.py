@@ -287,7 +287,7 @@ def _with_small_angles(given: Input) -> Input:
         return given
     boxes = boxes.copy()
     boxes[..., 4] %= 360
-    return given._replace(array=boxes)
+    return given._replace(held=boxes)
 
 
 # ---- formats -----------------------------------------------------------------------------------

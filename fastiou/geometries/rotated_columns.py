@@ -136,14 +136,14 @@ def difference(a: float, b: float) -> tuple[float, float]:
 @register_jitable
 def reduced_degrees(degrees: float) -> tuple[float, float, float]:
     """Radians above -π / 4 up to π / 4, what rounding took from them, and quarter turns."""
-    turns = whole(degrees * (1.0 / 90.0))
+    turns = whole(product(degrees, 1.0 / 90.0))
     # Exact: the result is a multiple of the last place of the degrees, or of 1.
     rest = degrees - product(90.0, turns)
     # Once more, since 1 / 90 is rounded: -45 and 45 degrees differ by a quarter turn, and are one.
     more = -1.0 if rest <= -45.0 else 0.0
     more = 1.0 if rest > 45.0 else more
     turns = turns + more
-    rest = rest - 90.0 * more
+    rest = rest - product(90.0, more)
     # The first 26 bits of it or less: a multiple of 2⁻²⁰.
     most = (rest + 6442450944.0) - 6442450944.0
     big = product(most, DEGREE_1)
@@ -155,7 +155,7 @@ def reduced_degrees(degrees: float) -> tuple[float, float, float]:
 @register_jitable
 def reduced_radians(angle: float) -> tuple[float, float, float]:
     """Radians between -π / 4 and π / 4, what rounding took from them, and quarter turns."""
-    turns = whole(angle * (2.0 / math.pi))
+    turns = whole(product(angle, 2.0 / math.pi))
     # Exact, since no product has more than 53 bits, nor has the first difference.
     rest, lost = difference(angle - product(turns, QUARTER_1), product(turns, QUARTER_2))
     lost = lost - product(turns, QUARTER_3)
@@ -169,21 +169,21 @@ def cosine_and_sine(radians: float, lost: float) -> tuple[float, float]:
 
     Both are off by less than 0.75 units in the last place.
     """
-    z = radians * radians
-    z2 = z * z
+    z = product(radians, radians)
+    z2 = product(z, z)
     # In pairs, since one power after the other would keep a CPU waiting.
-    s1 = -0.16666666666666666 + 0.008333333333330948 * z
-    s2 = -0.00019841269836758574 + 2.755731610255243e-06 * z
-    s3 = -2.5051131845001675e-08 + 1.5918129294726292e-10 * z
-    c1 = 0.041666666666666664 - 0.0013888888888887398 * z
-    c2 = 2.480158729876569e-05 - 2.755731727172979e-07 * z
-    c3 = 2.087614626840198e-09 - 1.1382632425433938e-11 * z
-    s = s1 + z2 * (s2 + z2 * s3)
-    c = c1 + z2 * (c2 + z2 * c3)
-    halved = 0.5 * z
+    s1 = -0.16666666666666666 + product(0.008333333333330948, z)
+    s2 = -0.00019841269836758574 + product(2.755731610255243e-06, z)
+    s3 = -2.5051131845001675e-08 + product(1.5918129294726292e-10, z)
+    c1 = 0.041666666666666664 - product(0.0013888888888887398, z)
+    c2 = 2.480158729876569e-05 - product(2.755731727172979e-07, z)
+    c3 = 2.087614626840198e-09 - product(1.1382632425433938e-11, z)
+    s = s1 + product(z2, s2 + product(z2, s3))
+    c = c1 + product(z2, c2 + product(z2, c3))
+    halved = product(0.5, z)
     most = 1.0 - halved
-    sine = radians + (radians * z * s + lost * most)
-    cosine = most + (((1.0 - most) - halved) + (z2 * c - radians * lost))
+    sine = radians + (product(product(radians, z), s) + product(lost, most))
+    cosine = most + (((1.0 - most) - halved) + (product(z2, c) - product(radians, lost)))
     return cosine, sine
 
 
@@ -238,7 +238,6 @@ def fill_columns(
     """
     prefer_widest_vectors()
     none = data.dtype.type(0)
-    like = np.empty(0, np.float64)
     x = stack_array(data, LANES)
     y = stack_array(data, LANES)
     width = stack_array(data, LANES)
@@ -253,11 +252,11 @@ def fill_columns(
     hull_top = stack_array(data, LANES)
     hull_right = stack_array(data, LANES)
     hull_bottom = stack_array(data, LANES)
-    angle = stack_array(like, LANES)
-    lost = stack_array(like, LANES)
-    quarters = stack_array(like, LANES)
-    largest = stack_array(like, LANES)
-    smallest = stack_array(like, LANES)
+    angle = stack_array(np.float64, LANES)
+    lost = stack_array(np.float64, LANES)
+    quarters = stack_array(np.float64, LANES)
+    largest = stack_array(np.float64, LANES)
+    smallest = stack_array(np.float64, LANES)
     is_single = data.itemsize == 4
     empty_area = 1.1754943508222875e-38 if is_single else 2.2250738585072014e-308
     is_radians = layout == 1 or layout == 3
@@ -274,15 +273,17 @@ def fill_columns(
         special = 0
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
-            strange = none * x[j] + none * y[j]
-            strange = (strange + none * width[j]) + (none * height[j] + none * given[j])
-            turn = sense * np.float64(given[j])
+            strange = product(none, x[j]) + product(none, y[j])
+            strange = strange + product(none, width[j]) + product(none, height[j])
+            strange = strange + product(none, given[j])
+            turn = product(sense, np.float64(given[j]))
             special += 0 if strange == strange and abs(turn) <= most else 1
             angle[j] = turn
         if special > 0:
             for j in range(LANES):
-                strange = none * x[j] + none * y[j]
-                strange = (strange + none * width[j]) + (none * height[j] + none * given[j])
+                strange = product(none, x[j]) + product(none, y[j])
+                strange = strange + product(none, width[j]) + product(none, height[j])
+                strange = strange + product(none, given[j])
                 if strange != strange:
                     any_odd = True
                     x[j] = y[j] = width[j] = height[j] = none
@@ -292,7 +293,7 @@ def fill_columns(
                     if is_radians:
                         angle[j] = math.atan2(math.sin(turn), math.cos(turn))
                     else:
-                        angle[j] = np.fmod(turn, 360.0)
+                        angle[j] = turn % 360.0  # exact, as fmod is
         if is_radians:
             for j in range(np.uint64(LANES)):
                 angle[j], lost[j], quarters[j] = reduced_radians(angle[j])
@@ -301,11 +302,11 @@ def fill_columns(
                 angle[j], lost[j], quarters[j] = reduced_degrees(angle[j])
         for j in range(np.uint64(LANES)):
             c, s = cosine_and_sine(angle[j], lost[j])
-            half_width = 0.5 * np.float64(width[j])
-            half_height = 0.5 * np.float64(height[j])
+            half_width = product(0.5, np.float64(width[j]))
+            half_height = product(0.5, np.float64(height[j]))
             centre_x = np.float64(x[j])
             centre_y = np.float64(y[j])
-            half_turns = 0.5 * quarters[j]
+            half_turns = product(0.5, quarters[j])
             swapped = half_turns != whole(half_turns)
             if layout == 4:
                 # From the corner to the centre: half the sides, turned by quarters, then the rest.
@@ -313,7 +314,8 @@ def fill_columns(
                 v = half_width if swapped else half_height
                 # Quarters modulo 4 are 2 or 3.
                 half_turns = half_turns - 0.5 if swapped else half_turns
-                back = 0.5 * half_turns != whole(0.5 * half_turns)
+                fourth = product(0.5, half_turns)
+                back = fourth != whole(fourth)
                 u = -u if back else u
                 v = -v if back else v
                 centre_x = centre_x + (product(u, c) - product(v, s))
@@ -323,7 +325,7 @@ def fill_columns(
             upright = half_width if swapped else half_height
             across = across if proper else 0.0
             upright = upright if proper else 0.0
-            size = 4.0 * (across * upright)
+            size = product(4.0, product(across, upright))
             smallest[j] = size if proper and size < smallest[j] else smallest[j]
             x[j] = narrowed(centre_x, none)
             y[j] = narrowed(centre_y, none)
@@ -336,8 +338,8 @@ def fill_columns(
                 cosine_rest[j] = narrowed(c - np.float64(cosine[j]), none)
                 sine_rest[j] = narrowed(s - np.float64(sine[j]), none)
             spread = abs(s)
-            reach_x = across * c + upright * spread
-            reach_y = across * spread + upright * c
+            reach_x = product(across, c) + product(upright, spread)
+            reach_y = product(across, spread) + product(upright, c)
             centre_x = np.float64(x[j])
             centre_y = np.float64(y[j])
             largest[j] = larger(
@@ -346,8 +348,8 @@ def fill_columns(
             # A bit larger than it is, for all that was rounded; but for an empty box, which is to
             # overlap nothing.
             more = rounding if proper else 0.0
-            reach_x = reach_x + more * (abs(centre_x) + reach_x)
-            reach_y = reach_y + more * (abs(centre_y) + reach_y)
+            reach_x = reach_x + product(more, abs(centre_x) + reach_x)
+            reach_y = reach_y + product(more, abs(centre_y) + reach_y)
             hull_left[j] = narrowed(centre_x - reach_x, none)
             hull_top[j] = narrowed(centre_y - reach_y, none)
             hull_right[j] = narrowed(centre_x + reach_x, none)

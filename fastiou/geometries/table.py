@@ -140,7 +140,7 @@ def read_sets(
 def convert_widely(given: Input, fmt: str) -> Array:
     """The same in float64, to which floats are brought before they are converted."""
     if given.array.dtype.kind == "f":
-        given = given._replace(array=given.array.astype(np.float64))
+        given = given._replace(held=given.array.astype(np.float64))
     return convert_members(given, fmt).astype(np.float64, copy=False)
 
 

@@ -127,8 +127,8 @@ def read_above(given: Any, start: int, numbers: Any) -> None:
     store(all_depths, start - begin, depth, LANES)
     none = x.dtype.type(0)
     for j in range(np.uint64(LANES)):
-        x[j] = x[j] + (none * z[j] + none * depth[j])
-        width[j] = width[j] if depth[j] > none else none * width[j]
+        x[j] = x[j] + (product(none, z[j]) + product(none, depth[j]))
+        width[j] = width[j] if depth[j] > none else product(none, width[j])
 
 
 @register_jitable
@@ -150,7 +150,6 @@ def fill_yawed(
     prefer_widest_vectors()
     is_single = data.itemsize == 4
     none = data.dtype.type(0)
-    like = np.empty(0, np.float64)
     empty = narrowed(SMALLEST32 if is_single else SMALLEST64, none)
     rounding = 2.0**-22 if is_single else 2.0**-51
     all_z = stack_array(data, PART)
@@ -160,8 +159,8 @@ def fill_yawed(
     volume = stack_array(data, LANES)
     low = stack_array(data, LANES)
     high = stack_array(data, LANES)
-    largest = stack_array(like, LANES)
-    smallest = stack_array(like, LANES)
+    largest = stack_array(np.float64, LANES)
+    smallest = stack_array(np.float64, LANES)
     for j in range(LANES):
         largest[j] = 0.0
         smallest[j] = np.inf
@@ -180,8 +179,8 @@ def fill_yawed(
                 proper = data[2, i] > none
                 place = i - np.uint64(begin)
                 depth = all_depths[place]
-                usual = none * all_z[place] + none * depth == none
-                reach = 0.5 * np.float64(depth) if usual else 0.0
+                usual = product(none, all_z[place]) + product(none, depth) == none
+                reach = product(0.5, np.float64(depth)) if usual else 0.0
                 centre = np.float64(all_z[place]) if usual else 0.0
                 centre = centre + reach if layout == 1 else centre
                 reach = reach if proper else 0.0
@@ -194,7 +193,7 @@ def fill_yawed(
                 smallest[j] = np.float64(size) if proper and size < known else known
                 largest[j] = larger(largest[j], far)
                 # As with hulls of rotated boxes: a bit larger, for all that was rounded.
-                more = reach + rounding * far if proper else 0.0
+                more = reach + product(rounding, far) if proper else 0.0
                 centre = np.float64(z[j])
                 low[j] = narrowed(centre - more, none)
                 high[j] = narrowed(centre + more, none)

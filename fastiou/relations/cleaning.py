@@ -64,7 +64,7 @@ def clip_boxes(boxes: Any, size: tuple[int, int], fmt: str = "xyxy") -> Any:
     with np.errstate(over="ignore"):  # of a float16, for which a large side is infinite
         clipped = np.clip(corners, 0, np.array(ends).astype(corners.dtype))
     if fmt != "xyxy":
-        made = convert_members(given._replace(array=clipped, fmt="xyxy"), fmt)
+        made = convert_members(given._replace(held=clipped, fmt="xyxy"), fmt)
         if is_float:  # which are what they were, where nothing is cut off
             made = made.astype(given.array.dtype)
             same = (clipped == corners).all(axis=-1, keepdims=True)

@@ -11,7 +11,7 @@ import numpy as np
 from fastiou.arrays import backends
 from fastiou.arrays.checks import check_choice, crowd_array, true_or_false
 from fastiou.arrays.dense_result import DenseResult
-from fastiou.arrays.inputs import Input, hand_back, result_dtype
+from fastiou.arrays.inputs import Input, hand_back, members_on_gpu, result_dtype
 from fastiou.cpu.dense import LINE, count_tiles, dense_kernels
 from fastiou.geometries.masks.masks import MASK
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
@@ -65,6 +65,7 @@ def box_iou(
     iscrowd: Any = None,
     out: Any = None,
     device: str = "auto",
+    check: bool = False,
 ) -> Any:
     """Score every box of one set against every box of another.
 
@@ -104,6 +105,9 @@ def box_iou(
     device : {"auto", "cpu", "cuda"}
         Where to compute: "auto" stays on the GPU that an input is on, and else on the CPU; "cuda"
         needs the extra `cuda` and an NVIDIA GPU.
+    check : bool
+        Wait for the GPU, where inputs and result lie on one, and raise for boxes that are refused.
+        Without it such a call waits for nothing, and they score NaN. All other calls raise anyway.
 
     Returns
     -------
@@ -156,8 +160,9 @@ def box_iou(
     boxes1, boxes2, fmt = asked[:3]
     geometry = geometry_of(fmt)
     return score_sets(
-        "box_iou", geometry, names, boxes1, boxes2, fmt, metric, aligned, iscrowd, out, device
-    )
+        "box_iou", geometry, names, boxes1, boxes2, fmt, metric, aligned, iscrowd, out, device,
+        check=check,
+    )  # fmt: skip
 
 
 def mask_iou(
@@ -286,10 +291,12 @@ def score_sets(
     iscrowd: Any,
     out: Any,
     device: str,
+    *,
+    check: bool = False,
 ) -> Any:
     """What a public function of these `names` of arguments returns."""
     chosen = check_metric(metric, geometry)
-    aligned = true_or_false("aligned", aligned)
+    aligned, check = true_or_false("aligned", aligned), true_or_false("check", check)
     backends.check_device(device, geometry)
     set1, set2 = read_sets(geometry, names, a, b, fmt, batches=True)
     if iscrowd is None and out is None and device != "cuda":
@@ -298,7 +305,7 @@ def score_sets(
             return hand_back(scores, set1, set2)
     crowd = None if iscrowd is None else crowd_array(iscrowd, set2.size, names[1])
     make = _aligned_result if aligned else _dense_result
-    return make(function, chosen, set1, set2, crowd).compute(out, device)
+    return make(function, chosen, set1, set2, crowd).compute(out, device, check=check)
 
 
 def _few(set1: Input, set2: Input, fmt: str, metric: str, aligned: bool) -> Array | None:
@@ -343,6 +350,7 @@ def _dense_result(
         WITHOUT_DENSE,
         job.fill,
         job.fill_on_gpu,
+        job.check_on_gpu,
     )
 
 
@@ -362,12 +370,14 @@ def _aligned_result(
     def spread(given: Input) -> Input:
         if given.batches == shape[:-1] == ():
             return given
-        numbers = given.array.shape[-1]
+        numbers = given.held.shape[-1]
+        if given.batches == shape[:-1]:
+            return given._replace(held=given.held.reshape(count, numbers))
         array = np.broadcast_to(given.array, (*shape, numbers))
-        return given._replace(array=array.reshape(count, numbers))
+        return given._replace(held=array.reshape(count, numbers))
 
     spread1 = spread(set1)
-    spread2 = spread1 if set2.array is set1.array else spread(set2)
+    spread2 = spread1 if set2.held is set1.held else spread(set2)
     zero = np.zeros(1, np.int64)
     crowds = None if crowd is None else np.broadcast_to(crowd, shape).reshape(-1)
     job = _Job(metric, spread1, spread2, zero, zero, crowds)
@@ -380,13 +390,14 @@ def _aligned_result(
         "score fewer at a time",
         job.fill_aligned,
         job.fill_aligned_on_gpu,
+        job.check_on_gpu,
         may_raise_late=count > ALIGNED_AT_A_TIME,
     )
 
 
 def _sizes_of(set1: Input, set2: Input) -> str:
     if set1.fmt:
-        return f"shapes {set1.array.shape} and {set2.array.shape}"
+        return f"shapes {set1.held.shape} and {set2.held.shape}"
     return f"{set1.size:,} and {set2.size:,}"
 
 
@@ -516,7 +527,7 @@ class _Job:
     def _fill_some_aligned(self, scores: Array, first: int) -> tuple[Any, int]:
         """Fill scores (n,) from this member on, and tell in which way they were computed."""
         own = slice(first, first + len(scores))
-        set1, set2 = (given._replace(array=given.array[own]) for given in self._sets)
+        set1, set2 = (given._replace(held=given.array[own]) for given in self._sets)
         if self._sets[1].array is self._sets[0].array:
             set2 = set1
         if self._crowd is None and small.fill_aligned(set1, set2, self._metric, scores):
@@ -550,7 +561,34 @@ class _Job:
     def _gpu_scores(self) -> Any:
         from fastiou.cuda.dense import GpuScores
 
-        return GpuScores(self._geometry, self._metric, *self._columns(), self._crowd)
+        on_gpu = self._geometry.on_gpu
+        own = on_gpu and (lambda work: on_gpu(work, self._metric, *self._columns()))
+        return GpuScores(self._geometry, self._metric, self._ready_on_gpu, self._crowd, own)
+
+    def _ready_on_gpu(self, work: Any) -> Any:
+        """Both sets on the GPU: prepared there, or where that cannot be, by the host."""
+        from fastiou.cuda import prepare
+
+        set1, set2 = self._sets
+        layouts = members = None
+        if set1.fmt:
+            layouts = prepare.layouts_of(
+                self._geometry, set1.fmt, self._metric, (set1.held.dtype, set2.held.dtype),
+                result_dtype(set1, set2),
+            )  # fmt: skip
+        if layouts is not None:
+            members = members_on_gpu(work, set1, set2)
+        if layouts is None or members is None:
+            return prepare.copied(work, *self._columns(), self._metric.has_units)
+        return prepare.prepared(work, self._geometry, self._metric, layouts, members)
+
+    def check_on_gpu(self, work: Any) -> None:
+        """Raise for what is to be refused, as the host does. It waits for the GPU."""
+        from fastiou.cuda.prepare import first_refused
+
+        ready = self._gpu_scores.ready(work)
+        if ready is not None and first_refused(work, ready) is not None:
+            self._columns()
 
     def fill_on_gpu(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:
         """Fill C-contiguous scores (batches, rows, columns) on the device."""

@@ -167,7 +167,7 @@ def weighted_boxes_fusion(
     places = np.empty(len(middle), np.int64)
     places[ranks] = np.arange(len(middle))
     owners[members] = places[owners[members]]
-    fused = given._replace(array=middle[ranks], fmt="xyxy")
+    fused = given._replace(held=middle[ranks], fmt="xyxy")
     made = convert_members(fused, fmt).astype(result_dtype(given))
     parts_of_result = (made, results[ranks], best[ranks], owners)
     return Fused(*(hand_back(part, given) for part in parts_of_result))

@@ -278,7 +278,7 @@ class Index:
         built = self._prepared(chosen, dtype) if array is not None else None
         if built is None:
             return _Asked(a, set1, chosen, checked, ONE_GROUP, None, source)
-        return _Asked(a, set1._replace(array=array), chosen, checked, codes, built, source)
+        return _Asked(a, set1._replace(held=array), chosen, checked, codes, built, source)
 
     def _prepared(self, metric: Metric, dtype: np.dtype[Any]) -> BuiltSet | None:
         """The set for a metric and a dtype of scores; None where it cannot stay as it is."""
@@ -287,7 +287,7 @@ class Index:
             array = _lasting_array(self._set, dtype)
             self._built[key] = None
             if array is not None and len(array):
-                given = self._set._replace(array=array)
+                given = self._set._replace(held=array)
                 codes, count = ONE_GROUP, 1
                 if self._keys is not None:
                     codes, count = self._keys.codes, self._keys.count

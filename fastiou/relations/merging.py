@@ -137,7 +137,7 @@ def non_max_merge(
     left = np.flatnonzero(counts & (owners < 0))
     if len(left):
         one, other = (
-            set1._replace(array=set1.array[rows], source=set1.array[rows], gpu=None)
+            set1._replace(held=set1.array[rows], source=set1.array[rows], gpu=None)
             for rows in (kept, left)
         )
         own_groups = None if known is None else (known[kept], known[left])

@@ -371,8 +371,7 @@ def _pairs_on_gpu(
         counter = PairCounter(found, memory.free if empty is None else work.free)
         np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0), counter), out=offsets[1:])
         count = int(offsets[-1])
-        own = None if empty is None else place
-        work.reserve(count * (16 + found.dtype.itemsize), f"the list of {count:,} pairs", own)
+        work.reserve(count * (16 + found.dtype.itemsize), f"the list of {count:,} pairs")
         if empty is not None:
             integer = np.dtype(np.int64)
             rows, cols, values = (empty((count,), kind) for kind in (integer, integer, found.dtype))

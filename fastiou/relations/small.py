@@ -146,13 +146,13 @@ def plain_arrays(set1: Input, set2: Input) -> tuple[Array, Array] | None:
     first = plain_array(set1, dtype)
     if first is None:
         return None
-    second = first if set2.array is set1.array else plain_array(set2, dtype)
+    second = first if set2.held is set1.held else plain_array(set2, dtype)
     return None if second is None else (first, second)
 
 
 def plain_array(given: Input, dtype: np.dtype[Any]) -> Array | None:
     """One set as such an array."""
-    array = given.array
+    array = given.held
     if given.gpu is not None or not isinstance(array, np.ndarray) or array.ndim != 2:
         return None
     if array.dtype == dtype and array.flags.carray:

@@ -317,8 +317,7 @@ def _best_on_gpu(
     with working(place) as work:
         # Of a row: candidates, a position among those served alike, and the best.
         size = found.nbytes + shape[0] * (8 + shape[1] * (8 + found.dtype.itemsize))
-        own = None if empty is None else place
-        work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows", own)
+        work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows")
         if empty is not None:
             values, indices = empty(shape, found.dtype), empty(shape, np.dtype(np.int64))
             if shape[0]:

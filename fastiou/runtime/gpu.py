@@ -53,28 +53,44 @@ class Result(NamedTuple):
 
 
 class Work:
-    """One call's use of a GPU: its stream, and copies of host arrays, each made once."""
+    """One call's use of a GPU: its stream, and copies of host arrays, each made once.
 
-    def __init__(self, stream: Any) -> None:
+    Parameters
+    ----------
+    stream
+        The stream of Numba's that all is done on.
+    place
+        Where arguments lie. Memory is then of the caller's library, if its arrays can be written
+        to: it frees some only after what the stream has to do before. Other memory is Numba's,
+        which waits when it frees some.
+    """
+
+    def __init__(self, stream: Any, place: GpuArray | None = None) -> None:
         self.stream = stream
+        self._place = place
+        self._empty = None if place is None else place.empty
         self._copies: dict[int, tuple[Array, Any]] = {}
+        self._has_copied = False
 
     def copied(self, array: Array) -> Any:
         """A copy of a host array in the GPU's memory; kernels must not write to it."""
         key = id(array)
         if key not in self._copies:
             # The host array is kept too, or another could come to have its id.
-            copy = cuda.to_device(np.ascontiguousarray(array), self.stream)
-            self._copies[key] = array, copy
+            self._copies[key] = array, self.to_device(array)
         return self._copies[key][1]
 
     def to_device(self, array: Array) -> Any:
         """A copy of a host array that kernels may write to."""
+        self._has_copied = True
         return cuda.to_device(np.ascontiguousarray(array), self.stream)
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Memory of the GPU, not filled."""
-        return cuda.device_array(shape, dtype, stream=self.stream)
+        if self._empty is None or not np.prod(shape):
+            return cuda.device_array(shape, dtype, stream=self.stream)
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        return as_device_array(self._empty(shape, np.dtype(dtype)))
 
     def launch(self, kernel: CudaKernel, items: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of some items."""
@@ -99,7 +115,7 @@ class Work:
         device = self.empty(shape, dtype)
         return Result(device, lambda: place.wrap(self.to_host(device)))
 
-    def reserve(self, size: int, what: str, place: GpuArray | None = None) -> None:
+    def reserve(self, size: int, what: str) -> None:
         """Raise a MemoryError unless so many bytes of the GPU are free.
 
         It comes before a call allocates, with all that it needs at a time, so that nothing is
@@ -111,8 +127,6 @@ class Work:
             Bytes that the call will ask for.
         what
             What they are for, in the message.
-        place
-            Where a result is made by the caller's library, which may have kept memory for that.
         """
         free = self.free()
         if free is None or size <= free:
@@ -120,7 +134,7 @@ class Work:
         if not SIMULATED:
             cuda.current_context().deallocations.clear()  # what is let go of, but not freed yet
             free = self.free() or 0
-        free += 0 if place is None else place.kept()
+        free += 0 if self._empty is None or self._place is None else self._place.kept()
         if size > free:
             words = f"the GPU's memory does not suffice: {what}"
             raise too_large(size, free, words, "pass parts of it, or arrays of the host")
@@ -137,6 +151,11 @@ class Work:
         """Bytes of the GPU that are free; None in the simulator, which has none of its own."""
         return None if SIMULATED else int(cuda.current_context().get_memory_info().free)
 
+    def end(self) -> None:
+        """Wait, where memory that kernels still read may be freed at once."""
+        if self._has_copied or self._empty is None:
+            self.wait()
+
     def wait(self) -> None:
         """Wait until the stream has done all it had to."""
         if not SIMULATED:
@@ -145,7 +164,9 @@ class Work:
 
 @contextlib.contextmanager
 def working(gpu: GpuArray | None = None) -> Iterator[Work]:
-    """Use a GPU, that of an argument if it lies on one, on the stream of its library, until done.
+    """Use a GPU, that of an argument if it lies on one, on the stream of its library.
+
+    It is waited for only where something was copied to it (see `Work.end`).
 
     Raises
     ------
@@ -155,12 +176,12 @@ def working(gpu: GpuArray | None = None) -> Iterator[Work]:
     started()
     with memory_errors(), contextlib.ExitStack() as stack:
         if SIMULATED or gpu is None:
-            work = Work(0)
+            work = Work(0, gpu)
         else:
             stack.enter_context(cuda.gpus[gpu.number])
-            work = Work(cuda.external_stream(gpu.stream) if gpu.stream else 0)
+            work = Work(cuda.external_stream(gpu.stream) if gpu.stream else 0, gpu)
         yield work
-        work.wait()  # for as long as that, the copies that kernels read from must be kept
+        work.end()
 
 
 @contextlib.contextmanager
@@ -194,20 +215,26 @@ def blocks_of(batches: int, rows: int, row_bytes: int, limit: int) -> Iterator[t
 
 
 def fill_host(
-    target: Array, fill: Callable[[Work, Any, slice, int], None], place: GpuArray | None
+    target: Array,
+    fill: Callable[[Work, Any, slice, int], None],
+    place: GpuArray | None,
+    check: Callable[[Work], None],
 ) -> None:
     """Fill a host array (batches, rows, columns) of any layout by blocks that a GPU computes.
 
-    `fill(work, scores, batches, first_row)` fills a C-contiguous block on the device.
+    `fill(work, scores, batches, first_row)` fills a C-contiguous block on the device, and
+    `check(work)` raises where there is no result.
     """
     batches, rows, columns = target.shape
     if not target.size:
         return
     with working(place) as work:
-        free, row_bytes = work.free(), columns * target.itemsize
-        # Half of what is free: the other is for the sets, and for the block before, if it is kept.
-        most = BLOCK_BYTES if free is None else min(BLOCK_BYTES, free // 2)
+        row_bytes = columns * target.itemsize
         work.reserve(row_bytes, f"a row of {columns:,} scores")
+        check(work)
+        free = work.free()
+        # Half of what is free: the other is for the block before, if it is kept.
+        most = BLOCK_BYTES if free is None else min(BLOCK_BYTES, free // 2)
         for some_batches, some_rows in blocks_of(batches, rows, row_bytes, most):
             part = target[some_batches, some_rows]
             scores = work.empty(part.shape, target.dtype)
@@ -223,6 +250,7 @@ def fill_device(
     shape: tuple[int, int, int],
     fill: Callable[[Work, Any, slice, int], None],
     place: GpuArray,
+    check: Callable[[Work], None] | None,
 ) -> None:
     """Fill a C-contiguous GPU array of any library, in this shape, as `fill_host`.
 
@@ -231,4 +259,6 @@ def fill_device(
     if 0 in shape:
         return
     with working(place) as work:
+        if check is not None:
+            check(work)
         fill(work, as_device_array(target).reshape(shape), slice(0, shape[0]), 0)

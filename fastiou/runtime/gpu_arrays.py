@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +15,12 @@ import numpy as np
 from fastiou.typing import Array
 
 __all__ = [
-    "READ_BY_KERNELS",
     "GpuArray",
     "GpuOutput",
+    "OnGpu",
     "as_device_array",
     "description",
     "is_simulated",
-    "kept",
     "locate",
     "output",
     "problem",
@@ -124,18 +124,11 @@ class GpuOutput(NamedTuple):
     write: Callable[[Array], None]
 
 
-def read(value: Any) -> tuple[Array, str, GpuArray] | None:
-    """What a GPU array holds, its library, and where it lies; None for anything else."""
-    found = locate(value)
-    if found is None:
-        return None
-    library, gpu = found
-    if library == "torch":
-        bfloat16 = str(value.dtype) == "torch.bfloat16"  # NumPy has no such type
-        return (value.float() if bfloat16 else value).cpu().numpy(), library, gpu
-    if library == "cupy":
-        return value.get(), library, gpu
-    return (np.asarray(value) if library == "jax" else value.copy_to_host()), library, gpu
+#: Types that kernels read where they lie.
+READ_BY_KERNELS = (
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float16", "float32", "float64"),
+)
 
 
 def as_device_array(array: Any) -> Any:
@@ -147,39 +140,114 @@ def as_device_array(array: Any) -> Any:
     return cuda.as_cuda_array(array, sync=False)
 
 
-#: Numbers that kernels read where they lie. Shorter floats become float32 first.
-READ_BY_KERNELS = (
-    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
-    *("float32", "float64"),
-)
-HALVES = "float16", "bfloat16"
+class OnGpu:
+    """An array on a GPU, which stays there until the host asks for it.
 
-
-def kept(value: Any) -> tuple[Any, Any, str, GpuArray] | None:
-    """A GPU array as its library has it and as kernels read it, its library, and where it lies.
-
-    Both have the same numbers in C order, copied on the GPU if those of `value` lie otherwise, or
-    are floats of 16 bits. None for anything else, for what is empty, and where no GPU can be used:
-    what `read` is for.
+    Parameters
+    ----------
+    value
+        The array, of any library.
+    library, gpu
+        Which one, and where it lies.
+    shape
+        In which it is looked at.
     """
-    found = locate(value)
-    if found is None or problem() is not None or 0 in tuple(value.shape):
+
+    def __init__(
+        self, value: Any, library: str, gpu: GpuArray, shape: tuple[int, ...] | None = None
+    ) -> None:
+        self._value, self.library, self.gpu = value, library, gpu
+        self.shape = tuple(map(int, value.shape)) if shape is None else shape
+        self._type = str(value.dtype).removeprefix("torch.")
+        try:
+            self.dtype = np.dtype(self._type)
+        except TypeError:  # of no type that NumPy has
+            self.dtype = np.dtype(np.void)
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
+
+    def reshape(self, *shape: int) -> OnGpu:
+        """The same in another shape."""
+        return OnGpu(self._value, self.library, self.gpu, shape)
+
+    @functools.cached_property
+    def on_host(self) -> Array:
+        """A copy of it as a NumPy array."""
+        array: Array
+        if self.library == "torch":
+            array = self._value.cpu().numpy()
+        elif self.library == "cupy":
+            array = self._value.get()
+        elif self.library == "jax":
+            array = np.asarray(self._value)
+        else:
+            array = self._value.copy_to_host()
+        return array.reshape(self.shape)
+
+    def as_float32(self) -> OnGpu | Array:
+        """The same numbers as float32: on the GPU, if its library converts them there."""
+        if self.library == "numba":
+            return self.on_host.astype(np.float32)
+        is_torch = self.library == "torch"
+        value = self._value.float() if is_torch else self._value.astype(np.float32)
+        return OnGpu(value, self.library, self.gpu, self.shape)
+
+    def in_shape(self, shape: tuple[int, ...]) -> Any | None:
+        """The array in some shape as kernels take it; None where they cannot read it so."""
+        return self._as_kernels_take_it(shape, lambda value: value)
+
+    @functools.cached_property
+    def flat(self) -> Any | None:
+        """All elements in C order as kernels take them, copied on the GPU if they lie otherwise.
+
+        None where there are none, and where kernels cannot read them so.
+        """
+        if problem() is not None or not self.size:
+            return None
+        device = self._as_kernels_take_it(self.shape, self._in_c_order)
+        if device is None or not device.is_c_contiguous():
+            return None
+        return device.reshape(self.size)
+
+    def _in_c_order(self, value: Any) -> Any:
+        if self.library == "torch":
+            return value.contiguous()
+        return sys.modules["cupy"].ascontiguousarray(value) if self.library == "cupy" else value
+
+    def _as_kernels_take_it(
+        self, shape: tuple[int, ...], ordered: Callable[[Any], Any]
+    ) -> Any | None:
+        if self._type not in READ_BY_KERNELS:
+            return None
+        value = self._value
+        try:
+            value = value if tuple(value.shape) == shape else value.reshape(shape)
+            return as_device_array(ordered(value))
+        except (AttributeError, TypeError, ValueError, RuntimeError, MemoryError):
+            # One of Numba's whose rows do not follow each other; a library too old to tell where
+            # such numbers lie; or no room for a copy.
+            return None
+
+
+def read(value: Any) -> OnGpu | None:
+    """An array on a GPU that is not copied yet; None for anything else."""
+    located = locate(value)
+    if located is None:
         return None
-    library, gpu = found
-    name = str(value.dtype).removeprefix("torch.")
-    if name in HALVES and library != "numba":
-        value = value.float() if library == "torch" else value.astype(np.float32)
-    elif name not in READ_BY_KERNELS:
-        return None
-    if library == "torch":
-        value = value.contiguous()
-    elif library == "cupy":
-        value = sys.modules["cupy"].ascontiguousarray(value)
-    try:
-        device = as_device_array(value)
-    except (AttributeError, TypeError, ValueError, RuntimeError):
-        return None  # of a library too old to tell where such numbers lie
-    return (value, device, library, gpu) if device.is_c_contiguous() else None
+    found = OnGpu(value, *located)
+    if str(value.dtype) in ("torch.bfloat16", "bfloat16"):  # NumPy has no such type
+        wider = found.as_float32()
+        assert isinstance(wider, OnGpu)
+        return wider
+    return found
 
 
 def output(value: Any) -> GpuOutput | None:

@@ -40,7 +40,11 @@ def _of_fastiou(value: Any) -> bool:
     return isinstance(value, types.FunctionType) and value.__module__.startswith("fastiou.")
 
 
-def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
+#: What a function for vectors calls how many members it takes at a time. A GPU's thread takes one.
+ONE_LANE = {"LANES": 1, "PART": 1}
+
+
+def _retargeted(function: Callable[..., Any], one_lane: bool) -> types.FunctionType:
     """The same function, calling device functions instead of those that it names."""
     assert isinstance(function, types.FunctionType)
 
@@ -48,10 +52,12 @@ def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
         try:
             return REPLACED[value]
         except (KeyError, TypeError):  # not everything that a function names can be a key
-            return on_device(value) if _of_fastiou(value) else value
+            plain = getattr(value, "py_func", value)  # of what a CPU's compiler inlines
+            return on_device(plain, one_lane) if _of_fastiou(plain) else value
 
+    lanes = ONE_LANE if one_lane else {}
     names = {
-        name: replaced(function.__globals__[name])
+        name: lanes[name] if name in lanes else replaced(function.__globals__[name])
         for name in function.__code__.co_names
         if name in function.__globals__
     }
@@ -71,9 +77,12 @@ def _retargeted(function: Callable[..., Any]) -> types.FunctionType:
 
 
 @functools.cache
-def on_device(function: Callable[..., Any]) -> Any:
-    """Make a device function of a scalar function of this project, and of all that it calls."""
-    return cuda.jit(device=True)(_retargeted(function))
+def on_device(function: Callable[..., Any], one_lane: bool = False) -> Any:
+    """Make a device function of a function of this project, and of all that it calls.
+
+    With `one_lane`, of one that takes `LANES` members at a time, which then takes one.
+    """
+    return cuda.jit(device=True)(_retargeted(function, one_lane))
 
 
 _advice_lock = threading.Lock()
@@ -105,12 +114,16 @@ class CudaKernel:
         Python function in Numba's subset. What it calls of this project becomes device functions.
     label
         Tells it from others that the same factory makes.
+    one_lane
+        Whether it calls functions that take several members at a time on a CPU (see `on_device`).
     options
         Further options of Numba's compiler.
     """
 
-    def __init__(self, function: Callable[..., Any], label: str, **options: Any) -> None:
-        self.function = _retargeted(named(label)(function))
+    def __init__(
+        self, function: Callable[..., Any], label: str, *, one_lane: bool = False, **options: Any
+    ) -> None:
+        self.function = _retargeted(named(label)(function), one_lane)
         self.options = options
 
     @functools.cached_property

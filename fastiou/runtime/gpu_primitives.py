@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "larger",
     "latest",
     "load4",
+    "magnified",
     "product",
     "quotient",
     "quotient_of_any",
@@ -110,6 +112,19 @@ if SIMULATED:
     def latest(array: Any, index: int) -> Any:
         """A number of an array that other blocks write to, as it is now."""
         return array[index]
+
+    def stack_array(like: Any, size: int) -> Any:
+        """See `vectors.stack_array`."""
+        return np.empty(size, like if isinstance(like, type) else like.dtype)
+
+    def deinterleave(source: Any, first: int, size: int, count: int, targets: Any) -> None:
+        """The numbers of one row of `source` (n, ways), each in an array of one."""
+        for way in range(len(targets)):
+            targets[way][0] = source[first, way]
+
+    def magnified(value: Any, exponent: int) -> Any:
+        """A number times 2^exponent."""
+        return np.ldexp(value, exponent)
 
     def address(array: Any) -> int:
         """Where an array begins in memory."""
@@ -327,6 +342,62 @@ else:
         return types.int32(array, types.int64), codegen
 
     @intrinsic
+    def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
+        """See `vectors.stack_array`. An array of one is a register."""
+        if not isinstance(size, types.IntegerLiteral):
+            return None
+        array_type = types.Array(like.dtype, 1, "C")
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            number = context.get_data_type(like.dtype)
+            storage = cgutils.alloca_once(builder, ir.ArrayType(number, size.literal_value))
+            array = context.make_array(array_type)(context, builder)
+            number_bytes = context.get_constant(types.intp, context.get_abi_sizeof(number))
+            context.populate_array(
+                array,
+                data=builder.bitcast(storage, number.as_pointer()),
+                shape=[context.get_constant(types.intp, size.literal_value)],
+                strides=[number_bytes],
+                itemsize=number_bytes,
+                meminfo=None,
+            )
+            return array._getvalue()
+
+        return array_type(like, size), codegen
+
+    @intrinsic
+    def deinterleave(
+        typingctx: Any, source: Any, first: Any, size: Any, count: Any, targets: Any
+    ) -> Any:
+        """The numbers of one row of `source` (n, ways), each in an array of one."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rows = context.make_array(source)(context, builder, arguments[0])
+            shape, strides = (
+                cgutils.unpack_tuple(builder, part, 2) for part in (rows.shape, rows.strides)
+            )
+            arrays = cgutils.unpack_tuple(builder, arguments[4], len(targets))
+            row = context.cast(builder, arguments[1], signature.args[1], types.intp)
+            for way, array in enumerate(arrays):
+                place = row, context.get_constant(types.intp, way)
+                pointer = cgutils.get_item_pointer2(
+                    context, builder, rows.data, shape, strides, source.layout, place
+                )
+                value = context.unpack_value(builder, source.dtype, pointer)
+                target = targets[way]
+                value = context.cast(builder, value, source.dtype, target.dtype)
+                data = context.make_array(target)(context, builder, array).data
+                context.pack_value(builder, target.dtype, value, data)
+            return context.get_dummy_value()
+
+        return types.void(source, first, size, count, targets), codegen
+
+    @cuda.jit(device=True)
+    def magnified(value: Any, exponent: int) -> Any:
+        """A number times 2^exponent."""
+        return math.ldexp(value, np.int32(exponent))
+
+    @intrinsic
     def address(typingctx: Any, array: Any) -> Any:
         """Where an array begins in memory."""
 
@@ -392,6 +463,11 @@ def _shared_ones(
     return shared
 
 
+def _store_lane(to: Any, index: int, source: Any, size: int) -> None:
+    """See `vectors.store`: the one number of an array."""
+    to[index] = source[0]
+
+
 #: Functions of other rooms, and what stands for each of them on a GPU.
 REPLACED: dict[Any, Any] = {
     metrics.larger: larger,
@@ -401,6 +477,10 @@ REPLACED: dict[Any, Any] = {
     metrics.smaller: smaller,
     intrinsics.address: address,
     intrinsics.always_inlined: nothing,
+    intrinsics.prefer_widest_vectors: nothing,
+    intrinsics.deinterleave: deinterleave,
+    intrinsics.stack_array: stack_array,
+    intrinsics.store: cuda.jit(device=True)(_store_lane),
     bit_vectors.count_ones: count_ones,
     intrinsics.float64_at: float64_at,
     intrinsics.int32_at: int32_at,

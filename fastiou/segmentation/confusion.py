@@ -9,7 +9,7 @@ import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import whole_number
-from fastiou.arrays.inputs import Input, hand_back, on_host, plain_array, value_array
+from fastiou.arrays.inputs import Input, hand_back, plain_array, value_array
 from fastiou.runtime import chunks, memory, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.segmentation.label_kernels import CONFUSE
@@ -86,19 +86,19 @@ def _confusion(
         if ignore_index is None
         else whole_number("ignore_index", ignore_index, highest=2**64 - 1)
     )
-    given1, given2 = label_images("target", target, "pred", pred, stay=True)
+    given1, given2 = label_images("target", target, "pred", pred)
 
     def on_gpu(place: GpuArray) -> Any:
         return _confusion_on_gpu(given1, given2, classes, ignored, place)
 
     def on_cpu() -> Any:
         count = _confusion_of_few if classes < MANY_CLASSES else _confusion_of_many
-        matrix = count(on_host(given1).array, on_host(given2).array, classes, ignored)
+        matrix = count(given1.array, given2.array, classes, ignored)
         return None if matrix is None else hand_back(matrix, given1, given2)
 
     matrix = backends.compute_in_place((given1, given2), on_gpu, on_cpu)
     if matrix is None:
-        _refuse_classes(on_host(given1), on_host(given2), classes, ignored)
+        _refuse_classes(given1, given2, classes, ignored)
     return given1, given2, matrix
 
 
@@ -112,10 +112,10 @@ def _confusion_on_gpu(
     from fastiou.runtime.gpu import working
     from fastiou.segmentation import gpu_labels
 
-    keeps = _class_bits(given1.array.dtype), _class_bits(given2.array.dtype)
+    keeps = _class_bits(given1.held.dtype), _class_bits(given2.held.dtype)
     with working(place) as work:
-        work.reserve(8 * classes**2, f"confusion_matrix of {classes:,} classes", place)
-        number = _ignored_number(given1.array.dtype, ignored)
+        work.reserve(8 * classes**2, f"confusion_matrix of {classes:,} classes")
+        number = _ignored_number(given1.held.dtype, ignored)
         return gpu_labels.confusion(work, place, (given1, given2), keeps, number, classes)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from fastiou.arrays.inputs import Input, flat_elements
+from fastiou.arrays.inputs import Input, elements_on_gpu
 from fastiou.metrics import METRICS
 from fastiou.runtime.gpu import THREADS, Work
 from fastiou.runtime.gpu_arrays import GpuArray
@@ -345,16 +345,10 @@ class GpuPairs(NamedTuple):
         )  # fmt: skip
 
 
-def _bits(work: Work, given: Input) -> Any:
-    """The pixels of an image (pixel,) on the GPU, as signed integers of the same bits."""
-    if isinstance(given.array, np.ndarray):
-        return work.copied(flat_elements(given.array, as_bits=True))
-    return given.array.reshape(given.array.size).view(f"i{given.array.dtype.itemsize}")
-
-
 def count_on_gpu(work: Work, given1: Input, given2: Input, keeps: tuple[int, int]) -> GpuPairs:
     """Count the pairs of labels of two images, of which at least one lies on the GPU."""
-    labels = _bits(work, given1), _bits(work, given2)
+    one, other = (elements_on_gpu(work, given, as_bits=True) for given in (given1, given2))
+    labels = one, other
     none = work.copied(np.empty(0, np.int64))
     enough = _enough_slots(labels[0].size)
     slots = min(FEWEST_SLOTS, enough)
@@ -438,7 +432,7 @@ def confusion(
     classes: int,
 ) -> Any:
     """The confusion matrix (classes, classes) on the GPU; None if there is a class that is none."""
-    labels = [_bits(work, one) for one in given]
+    labels = [elements_on_gpu(work, one, as_bits=True) for one in given]
     matrix = work.result(place, (classes, classes), np.dtype(np.int64))
     flat = matrix.device.reshape(classes**2)
     work.fill(flat, 0)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from fastiou.arrays.inputs import Input, flat_elements
+from fastiou.arrays.inputs import Input, elements_on_gpu
 from fastiou.metrics import product
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_arrays import GpuArray
@@ -213,18 +213,10 @@ EXTREMES = CudaKernel(_extremes, "extremes")
 # ---- calls -------------------------------------------------------------------------------------
 
 
-def _elements(work: Work, given: Input) -> Any:
-    """All elements of an argument on the GPU, booleans as uint8."""
-    if isinstance(given.array, np.ndarray):
-        return work.copied(flat_elements(given.array))
-    flat = given.array.reshape(given.array.size)
-    return flat.view(np.uint8) if flat.dtype.kind == "b" else flat
-
-
 def sums_on_gpu(work: Work, given1: Input, given2: Input, plan: Plan, combination: str) -> Any:
     """Sums as a plan tells, (2 * sum,) of float64 on the GPU, or of int64 where bits are summed."""
     kernels = gpu_sums(combination)
-    x, y = _elements(work, given1), _elements(work, given2)
+    x, y = elements_on_gpu(work, given1), elements_on_gpu(work, given2)
     dtype = np.int64 if combination == "bits" else np.float64
     units = plan.outer * plan.blocks
     work.reserve(16 * units * plan.columns, "what blocks of elements sum to")
@@ -268,9 +260,9 @@ def _made(
 
 
 def extremes_on_gpu(work: Work, array: Any) -> tuple[int, int]:
-    """The lowest and the highest of integers of 64 bits on the GPU, which the host learns."""
+    """The lowest and the highest of integers (n,) of 64 bits on the GPU, which the host learns."""
     turn = -(2**63) if array.dtype.kind == "u" else 0
-    numbers = array.reshape(array.size).view(np.int64)
+    numbers = array.view(np.int64)
     limits = np.iinfo(np.int64)
     found = work.to_device(np.array([limits.max, limits.min]))
     work.launch(EXTREMES, -(-array.size // STRIP), numbers, turn, found)

@@ -15,7 +15,6 @@ from fastiou.arrays.inputs import (
     flat_elements,
     hand_back,
     label_image,
-    on_host,
 )
 from fastiou.metrics import METRICS
 from fastiou.runtime import chunks, distinct, memory, steps, threads
@@ -151,10 +150,10 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     7 0 1
     7 3 2
     """
-    given1, given2 = label_images("labels1", labels1, "labels2", labels2, stay=True)
+    given1, given2 = label_images("labels1", labels1, "labels2", labels2)
 
     def on_cpu() -> LabelOverlap:
-        parts = count_pairs(on_host(given1).array, on_host(given2).array)
+        parts = count_pairs(given1.array, given2.array)
         return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
 
     return backends.compute_in_place(
@@ -191,10 +190,10 @@ def label_iou(labels1: Any, labels2: Any, metric: str = "iou") -> LabelOverlap:
     (7, 3, 0.5)
     """
     check_choice("metric", metric, [name for name, row in METRICS.items() if row.is_ratio])
-    given1, given2 = label_images("labels1", labels1, "labels2", labels2, stay=True)
+    given1, given2 = label_images("labels1", labels1, "labels2", labels2)
 
     def on_cpu() -> LabelOverlap:
-        parts = _scored(metric, *count_pairs(on_host(given1).array, on_host(given2).array))
+        parts = _scored(metric, *count_pairs(given1.array, given2.array))
         return LabelOverlap(*(hand_back(part, given1, given2) for part in parts))
 
     return backends.compute_in_place(
@@ -230,12 +229,12 @@ def _on_gpu(given1: Input, given2: Input, metric: str | None, place: GpuArray) -
     from fastiou.runtime.gpu import working
     from fastiou.segmentation import gpu_labels
 
-    dtypes = given1.array.dtype, given2.array.dtype
+    dtypes = given1.held.dtype, given2.held.dtype
     with working(place) as work:
         keeps = label_form(dtypes[0])[0], label_form(dtypes[1])[0]
         pairs = gpu_labels.count_on_gpu(work, given1, given2, keeps)
         count = pairs.told[gpu_labels.PAIRS if metric is None else gpu_labels.KEPT]
-        work.reserve(24 * count, f"label_overlap with {count:,} pairs of labels", place)
+        work.reserve(24 * count, f"label_overlap with {count:,} pairs of labels")
         columns = [
             np.dtype(np.uint64) if dtype == np.uint64 and is_high else INT64
             for dtype, is_high in zip(dtypes, pairs.told[gpu_labels.HIGH1 :], strict=True)
@@ -275,11 +274,9 @@ def label_areas(labels: Array, counts: Array) -> tuple[Array, Array, Array]:
 # ---- images ------------------------------------------------------------------------------------
 
 
-def label_images(
-    name1: str, value1: Any, name2: str, value2: Any, *, stay: bool = False
-) -> tuple[Input, Input]:
-    """Two arguments that must be label images of one shape, checked; with `stay` where they lie."""
-    given1, given2 = label_image(name1, value1, stay=stay), label_image(name2, value2, stay=stay)
+def label_images(name1: str, value1: Any, name2: str, value2: Any) -> tuple[Input, Input]:
+    """Two arguments that must be label images of one shape, checked."""
+    given1, given2 = label_image(name1, value1), label_image(name2, value2)
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     return given1, given2

@@ -15,11 +15,10 @@ from fastiou.arrays.inputs import (
     flat_elements,
     hand_back,
     mask_batch,
-    on_host,
     value_array,
 )
 from fastiou.runtime import chunks, steps, threads
-from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.gpu_arrays import GpuArray, OnGpu
 from fastiou.segmentation.soft_kernels import BLOCK, STRIP, Plan, plan_of, sums
 from fastiou.typing import Array
 
@@ -70,17 +69,14 @@ def soft_iou(inputs: Any, targets: Any, *, smooth: float = 1e-6, axis: Any = Non
     >>> fastiou.soft_iou([[1, 0], [0, 0]], [[1, 1], [0, 0]], smooth=0, axis=1)
     array([0.5, 0. ])
     """
-    given1, given2 = (
-        value_array(name, value, stay=True)
-        for name, value in (("inputs", inputs), ("targets", targets))
-    )
+    given1, given2 = value_array("inputs", inputs), value_array("targets", targets)
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
     smooth = finite_number("smooth", smooth, lowest=0)
-    shape = tuple(given1.array.shape)
+    shape = given1.held.shape
     axes = axis_numbers("axis", axis, len(shape))
     plan = plan_of(shape, axes)
-    combination = _combination(given1.array, given2.array)
+    combination = _combination(given1.held.dtype, given2.held.dtype)
     kept = tuple(length for number, length in enumerate(shape) if number not in axes)
 
     def on_gpu(place: GpuArray) -> Any:
@@ -92,8 +88,7 @@ def soft_iou(inputs: Any, targets: Any, *, smooth: float = 1e-6, axis: Any = Non
             return gpu_soft.scores_on_gpu(work, place, found, smooth, kept)
 
     def on_cpu() -> Any:
-        arrays = on_host(given1).array, on_host(given2).array
-        intersection, total = _sums(*arrays, plan, combination)
+        intersection, total = _sums(given1.array, given2.array, plan, combination)
         with np.errstate(all="ignore"):
             score = _quotient(intersection + smooth, total - intersection + smooth).reshape(kept)
         if axis is None and given1.wrap is None and given2.wrap is None:
@@ -109,9 +104,9 @@ def _quotient(numerator: Array, denominator: Array) -> Array:
         return np.where(denominator == 0, 0.0, numerator / denominator)
 
 
-def _combination(x: Any, y: Any) -> str:
+def _combination(*dtypes: np.dtype[Any]) -> str:
     """How elements are combined: as integers where their products fit int64."""
-    few_bits = all(array.dtype.kind in "biu" and array.dtype.itemsize <= 2 for array in (x, y))
+    few_bits = all(dtype.kind in "biu" and dtype.itemsize <= 2 for dtype in dtypes)
     return "integers" if few_bits else "values"
 
 
@@ -202,14 +197,14 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     given1, given2 = mask_batch("outputs", outputs), mask_batch("labels", labels)
     check_one_library(given1, given2)
     check_one_shape(given1, given2)
-    x, y = given1.array, given2.array
+    x, y = given1.held, given2.held
     if np.result_type(x.dtype, y.dtype).kind == "f":
         raise TypeError(
             f"outputs and labels must have an integer type in common, got {x.dtype} and {y.dtype}"
         )
     _check_sums(given1)
     _check_sums(given2)
-    plan = plan_of(tuple(x.shape), (1, 2))
+    plan = plan_of(x.shape, (1, 2))
 
     def on_gpu(place: GpuArray) -> Any:
         from fastiou.runtime.gpu import working
@@ -220,7 +215,7 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
             return gpu_soft.grades_on_gpu(work, place, found, smooth)
 
     def on_cpu() -> Any:
-        intersection, union = _sums(on_host(given1).array, on_host(given2).array, plan, "bits")
+        intersection, union = _sums(given1.array, given2.array, plan, "bits")
         iou = _quotient(intersection + smooth, union + smooth)
         return hand_back(np.ceil(np.clip(20 * (iou - 0.5), 0, 10)) / 10, given1, given2)
 
@@ -232,7 +227,7 @@ def _check_sums(given: Input) -> None:
 
     Values from -2**bits to 2**bits - 1 stay there, whatever is combined bit by bit.
     """
-    masks = given.array
+    masks = given.held
     pixels = math.prod(masks.shape[1:])
     if masks.dtype.kind == "b" or not masks.size:
         return
@@ -250,10 +245,11 @@ def _check_sums(given: Input) -> None:
 
 def _extremes(given: Input) -> tuple[Any, Any]:
     """The lowest and the highest number of an argument that is not empty."""
-    if isinstance(given.array, np.ndarray):
+    flat = given.held.flat if isinstance(given.held, OnGpu) else None
+    if flat is None:
         return chunks.extremes(given.array)
     from fastiou.runtime.gpu import working
     from fastiou.segmentation.gpu_soft import extremes_on_gpu
 
     with working(given.gpu) as work:
-        return extremes_on_gpu(work, given.array)
+        return extremes_on_gpu(work, flat)

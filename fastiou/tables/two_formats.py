@@ -74,7 +74,7 @@ def _converted(name: str, value: Any, fmt: str, common: str) -> Any:
     given = FORMATS[fmt].load().read(name, value, fmt, batches=True)
     array = given.array
     if array.dtype == np.float16:  # which would round sums that float32 holds
-        given = given._replace(array=array.astype(np.float32))
+        given = given._replace(held=array.astype(np.float32))
     elif (
         array.dtype.kind in "iu" and array.size and max(int(array.max()), -int(array.min())) > EXACT
     ):

@@ -16,7 +16,7 @@ from masks_for_tests import random_masks
 from numba import cuda
 
 import fastiou
-from fastiou.runtime import gpu_arrays as interop
+from fastiou.runtime.gpu_arrays import OnGpu
 
 
 class Device:
@@ -32,7 +32,7 @@ class Device:
         pass
 
 
-class OnGpu:
+class Kept:
     """An array of a library that keeps it on a GPU."""
 
     def __init__(self, array: Any) -> None:
@@ -54,7 +54,7 @@ def put(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     library = ModuleType(request.param)
     monkeypatch.setitem(sys.modules, request.param, library)
 
-    class CupyArray(OnGpu):
+    class CupyArray(Kept):
         device = Device()
 
         @property
@@ -68,7 +68,7 @@ def put(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
         def set(self, array: Array) -> None:
             self.numba_array.copy_to_device(array)
 
-    class JaxArray(OnGpu):
+    class JaxArray(Kept):
         def devices(self) -> set[Any]:
             return {Device()}
 
@@ -156,7 +156,7 @@ def test_label_images_and_values(
     kind = type(on_gpu)
     wide, more = put(values), (put(image[None]), put(other[None]))
     with monkeypatch.context() as patch:
-        patch.setattr(interop, "read", lambda value: pytest.fail("copied to the host"))
+        patch.setattr(OnGpu, "on_host", property(lambda held: pytest.fail("copied to the host")))
         results = [
             *zip(fastiou.label_overlap(on_gpu, also), pairs, strict=True),
             *zip(fastiou.label_iou(on_gpu, also), scored, strict=True),
@@ -187,10 +187,10 @@ def test_memory_of_the_gpu_does_not_suffice(
     on_gpu = cuda.to_device(boxes)
     expected = fastiou.box_iou(boxes, boxes)
 
-    def no_copy(*_: Any) -> None:
+    def no_memory(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.empty", no_memory)
     with pytest.raises(MemoryError, match="the GPU's memory does not suffice"):
         fastiou.box_iou(boxes, boxes, device="cuda")
     scores = fastiou.box_iou(on_gpu, on_gpu)  # by the CPU, in silence
@@ -237,9 +237,9 @@ def test_out_on_the_gpu_is_filled_where_its_memory_does_not_suffice(
     boxes = cuda.to_device(random_boxes(rng, 8))
     out = cuda.to_device(np.full((8, 8), -7.0))
 
-    def no_copy(*_: Any) -> None:
+    def no_memory(*_: Any) -> None:
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr("fastiou.runtime.gpu.Work.copied", no_copy)
+    monkeypatch.setattr("fastiou.runtime.gpu.Work.empty", no_memory)
     assert fastiou.box_iou(boxes, boxes, out=out) is out
     same(out, fastiou.box_iou(boxes.copy_to_host(), boxes.copy_to_host()), type(out))

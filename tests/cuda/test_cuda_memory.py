@@ -11,6 +11,7 @@ from boxes_for_tests import random_boxes
 from numba import cuda
 
 import fastiou
+from fastiou.arrays.dense_result import MEMBER_BYTES
 from fastiou.runtime import gpu
 from fastiou.runtime.gpu_arrays import GpuArray
 
@@ -22,6 +23,8 @@ class Memory:
         self.size = 0
         self.launches = 0
         self.made: list[int] = []
+        #: Of these, parts of dense results.
+        self.parts: list[int] = []
         launch, empty = gpu.CudaKernel.launch, gpu.Work.empty
 
         def noted(kernel: Any, *arguments: Any) -> None:
@@ -30,6 +33,8 @@ class Memory:
 
         def noted_empty(work: gpu.Work, shape: Any, dtype: Any) -> Any:
             self.made.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+            if np.size(shape) == 3:
+                self.parts.append(self.made[-1])
             return empty(work, shape, dtype)
 
         patch.setattr(gpu.Work, "free", lambda work: self.size)
@@ -85,23 +90,23 @@ def test_results_of_the_host_are_computed_in_as_many_parts_as_it_takes(
 ) -> None:
     boxes = random_boxes(rng, 9), random_boxes(rng, 7)
     expected = fastiou.box_iou(*boxes)
-    memory.size = 4096  # of which a part may have half
+    memory.size = 1 << 13  # of which a part may have half
     np.testing.assert_array_equal(fastiou.box_iou(*boxes, device="cuda"), expected)
-    assert memory.made == [9 * 7 * 8]
-    memory.made.clear()
-    many = tuple(np.repeat(some, 6, axis=0) for some in boxes)
-    memory.size = 128 * 96 + 100  # what the sets take, and a bit
+    assert memory.parts == [9 * 7 * 8]
+    memory.parts.clear()
+    many = tuple(np.repeat(some, 24, axis=0) for some in boxes)
+    memory.size = MEMBER_BYTES * 24 * 16 + 100  # what the sets take, and a bit
     found = fastiou.box_iou(*many, device="cuda")
-    np.testing.assert_array_equal(found, np.repeat(np.repeat(expected, 6, 0), 6, 1))
-    assert len(memory.made) == 3
-    assert max(memory.made) <= memory.size // 2
+    np.testing.assert_array_equal(found, np.repeat(np.repeat(expected, 24, 0), 24, 1))
+    assert len(memory.parts) == 6
+    assert max(memory.parts) <= memory.size // 2
 
 
 def test_what_the_library_keeps_counts_for_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu.Work, "free", lambda work: 100)
-    place = GpuArray(0, 0, None, lambda array: array, lambda: 50)
-    gpu.Work(0).reserve(150, "something", place)
+    place = GpuArray(0, 0, cuda.device_array, cuda.to_device, lambda: 50)
+    gpu.Work(0, place).reserve(150, "something")
     with pytest.raises(MemoryError, match="something needs 151 bytes, and 150 bytes are free"):
-        gpu.Work(0).reserve(151, "something", place)
+        gpu.Work(0, place).reserve(151, "something")
     with pytest.raises(MemoryError, match="something needs 150 bytes, and 100 bytes are free"):
         gpu.Work(0).reserve(150, "something")

@@ -55,12 +55,11 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(host.nbytes)
         return host
 
-    def refuse(value: Any) -> None:
-        if gpu_arrays.locate(value) is not None:
-            raise AssertionError("an argument is copied to the host")
+    def refuse(held: gpu_arrays.OnGpu) -> None:
+        raise AssertionError("an argument is copied to the host")
 
     monkeypatch.setattr(gpu.Work, "to_host", counted)
-    monkeypatch.setattr(gpu_arrays, "read", refuse)
+    monkeypatch.setattr(gpu_arrays.OnGpu, "on_host", property(refuse))
     return sizes
 
 

@@ -188,12 +188,12 @@ def sass_instructions(text: str) -> list[Instruction]:
 # ---- what may be asked -------------------------------------------------------------------------
 
 
-def assert_stays_in_registers(code: Compiled, registers: int) -> None:
-    """Nothing spilled, no stack, and no more registers than so many."""
+def assert_stays_in_registers(code: Compiled, registers: int, stack_bytes: int = 0) -> None:
+    """Nothing spilled, no stack but what is known of, and no more registers than so many."""
     assert code.spill_bytes == 0, f"{code.spill_bytes} bytes spilled"
-    assert code.stack_bytes == 0, f"{code.stack_bytes} bytes of stack"
+    assert code.stack_bytes <= stack_bytes, f"{code.stack_bytes} bytes of stack"
     local = {one.name for one in code.sass if one.operation in ("LDL", "STL")}
-    assert not local, f"local memory is used: {local}"
+    assert stack_bytes or not local, f"local memory is used: {local}"
     assert code.registers <= registers, f"{code.registers} registers"
 
 

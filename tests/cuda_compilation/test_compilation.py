@@ -36,6 +36,7 @@ import fastiou as fi
 from fastiou.arrays.inputs import Input
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.cuda.pairs import NAME_ROWS
+from fastiou.cuda.prepare import START, prepare_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
 from fastiou.geometries.intervals import GEOMETRY as INTERVAL
@@ -45,6 +46,7 @@ from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.geometries.table import ROWS
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
+from fastiou.runtime.gpu_arrays import OnGpu
 from fastiou.segmentation import gpu_labels, gpu_soft
 from fastiou.segmentation.soft_kernels import plan_of
 
@@ -67,14 +69,14 @@ def table_of(number: Any) -> types.Array:
 def of_dense(number: Any, corner: Any = None) -> tuple[Any, ...]:
     """With corners of the type of scores, or of another."""
     sets = (table_of(corner or number), table_of(number)) * 2
-    places = (row_of(int64),) * 2
-    return *sets, *places, int64, int64, row_of(number)
+    places = (types.UniTuple(int64, 1),) * 2
+    return *sets, *places, int64, int64, row_of(int64), int64, row_of(number)
 
 
 def of_scalar(number: Any, corner: Any = None) -> tuple[Any, ...]:
     """The same, with the columns that are chosen."""
-    *sets_and_places, rows, columns, scores = of_dense(number, corner)
-    return *sets_and_places, row_of(boolean), rows, columns, scores
+    *sets_and_places, rows, columns, notes, way, scores = of_dense(number, corner)
+    return *sets_and_places, row_of(boolean), rows, columns, notes, way, scores
 
 
 def boxes_by(metric: str) -> DenseKernels:
@@ -103,7 +105,36 @@ def intervals_by(metric: str) -> DenseKernels:
 
 def of_aligned(number: Any, corner: Any = None) -> tuple[Any, ...]:
     sets = (table_of(corner or number), table_of(number)) * 2
-    return *sets, row_of(boolean), int64, row_of(number)
+    return *sets, row_of(boolean), int64, row_of(int64), int64, row_of(number)
+
+
+def of_many(signature: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same of batches, which begin at numbers in an array."""
+    return tuple(row_of(int64) if isinstance(one, types.UniTuple) else one for one in signature)
+
+
+def preparing(geometry: Any, metric: str = "iou") -> Any:
+    """The kernels that prepare members."""
+    row = METRICS[metric]
+    return prepare_kernels(geometry, row.is_ratio, geometry.small.fill(row))
+
+
+def of_preparation(number: Any, source: Any = None) -> tuple[Any, ...]:
+    notes = row_of(float64), row_of(int64)
+    return (
+        table_of(source or number),
+        int64,
+        int64,
+        int64,
+        table_of(number),
+        row_of(boolean),
+        *notes,
+    )
+
+
+def of_second_preparation(source: Any) -> tuple[Any, ...]:
+    given, notes = (table_of(float64),) * 2, (row_of(float64), row_of(int64))
+    return table_of(source), given[0], int64, int64, int64, float64, float64, given[1], *notes
 
 
 def of_pack(pixel: Any) -> tuple[Any, ...]:
@@ -111,9 +142,9 @@ def of_pack(pixel: Any) -> tuple[Any, ...]:
 
 
 def of_finish(number: Any) -> tuple[Any, ...]:
-    places, missing = (row_of(int64),) * 2, (row_of(boolean),) * 2
-    factors = types.UniTuple(number, 4)
-    return factors, *places, *missing, int64, int64, row_of(number)
+    places, missing = (types.UniTuple(int64, 1),) * 2, (row_of(boolean),) * 2
+    notes = row_of(int64)
+    return notes, boolean, boolean, *places, *missing, int64, int64, row_of(number)
 
 
 # ---- the table ---------------------------------------------------------------------------------
@@ -132,6 +163,12 @@ SINGLE = (
     assert_not_contracted,
 )
 DOUBLE = (assert_not_contracted,)
+
+#: Angles of more than 2^20 radians go to CUDA's own sine, which has a table on the stack for them.
+FAR_ANGLE = 40
+
+#: What members are made of must have the CPU's bits, too. With CUDA's sine, the rest is not seen.
+PREPARED = (assert_not_contracted,)
 WIDE = (assert_wide_access, assert_columns_are_loaded_wide)
 SINGLE_WIDE = (*SINGLE, *WIDE)
 DOUBLE_WIDE = (
@@ -185,6 +222,7 @@ class Row(NamedTuple):
     capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
     #: Those of which it is asked on demand alone.
     on_demand: tuple[tuple[int, int], ...] = ()
+    stack_bytes: int = 0
 
 
 #: Every kernel with everything it is compiled for.
@@ -279,6 +317,30 @@ TABLE = [
     Row("find-fraction-f64", FIND_FRACTION, (of_pack(float64)[0], row_of(int64)), THREE_BLOCKS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
     Row("finish-f64", FINISH, of_finish(float64), SIX_BLOCKS),
+    Row("vector-iou-batches", boxes_by("iou").vector, of_many(of_dense(float32)), TWO_BLOCKS,
+        SINGLE_WIDE),
+    Row("finish-batches", FINISH, of_many(of_finish(float32)), SIX_BLOCKS),
+    Row("start", START, (row_of(float64), row_of(int64)), SIX_BLOCKS),
+    *(
+        row
+        for geometry in (BOX, ROTATED_BOX, QUADRILATERAL, BOX3D, YAWED_BOX, INTERVAL)
+        for made in [preparing(geometry)]
+        for turned in [geometry in (ROTATED_BOX, YAWED_BOX)]
+        for name in [geometry.name.replace(" ", "-")]
+        for row in (
+            *(
+                Row(f"prepare-{name}-{number}", made.first, of_preparation(number), TWO_BLOCKS,
+                    () if turned else PREPARED, stack_bytes=FAR_ANGLE * turned)
+                for number in ((float64,) if geometry is QUADRILATERAL else (float32, float64))
+            ),
+            # Powers of two are taken out and put back by multiplications.
+            Row(f"prepare-again-{name}", made.second, of_second_preparation(float32), TWO_BLOCKS,
+                stack_bytes=FAR_ANGLE * turned),
+        )
+    ),
+    Row("prepare-hulls", preparing(BOX, "giou").first, of_preparation(float32), SIX_BLOCKS,
+        PREPARED),
+    Row("prepare-uint8", preparing(BOX).first, of_preparation(float64, types.uint8), SIX_BLOCKS),
 ]  # fmt: skip
 
 
@@ -299,7 +361,7 @@ def cases(rows: list[Any]) -> list[Any]:
 @pytest.mark.parametrize(("row", "capability"), cases(TABLE))
 def test_kernels_compile_to_what_was_meant(row: Row, capability: tuple[int, int]) -> None:
     code = compiled(row.kernel, row.signature, capability)
-    assert_stays_in_registers(code, row.registers)
+    assert_stays_in_registers(code, row.registers, row.stack_bytes)
     for check in row.checks:
         check(code)
 
@@ -365,7 +427,8 @@ def on_gpu(
 
 def stayed(array: Any) -> Input:
     """An argument that stayed on a GPU."""
-    return Input("a", HostArray(array), array, None, "numba")
+    held = OnGpu(HostArray(array), "numba", mock.Mock())
+    return Input("a", held, held, None, "numba")
 
 
 def label_calls(metric: str, dtype: Any) -> None:

@@ -121,7 +121,7 @@ def test_kernels_are_compiled_anew_where_any_file_of_a_geometry_changes(tmp_path
         file.write_text(f"def function(circle1, circle2):\n    return {factor}, 1, 1\n")
         function = runpy.run_path(str(file), run_name=f"elsewhere{factor}")["function"]
         measured.append(dataclasses.replace(row, measures={Need.OVERLAP: function}).label)
-        small = Small(1, lambda *_: 0, function)
+        small = Small(1, lambda *_: 0, function, lambda _: (1.0, 0.0))
         prepared.append(dataclasses.replace(row, small=small).label)
     assert len({row.label, *measured}) == 3
     assert len({row.label, *prepared}) == 3

@@ -559,4 +559,4 @@ def read_masks(name: str, value: Any) -> Input:
     masks, given = as_masks(name, value)
     if given is None:
         return Input(name, masks, np.empty(0), None, "numpy")
-    return given._replace(array=masks, source=np.empty(0))
+    return given._replace(held=masks, source=np.empty(0))

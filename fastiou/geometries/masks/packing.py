@@ -99,18 +99,17 @@ def pack_on_gpu(array: Any, place: GpuArray, refuse: Callable[[int, float], None
     """
     from fastiou.geometries.masks.gpu_packing import first_fraction
     from fastiou.geometries.masks.gpu_packing import pack as pack_some
-    from fastiou.runtime.gpu import as_device_array, working
+    from fastiou.runtime.gpu import working
 
     with working(place) as work:
-        masks = as_device_array(array)
-        fraction = first_fraction(work, masks)
+        fraction = first_fraction(work, array)
         if fraction is not None:
             refuse(*fraction)
 
         def pack(first: int, whole: Array, findings: Array) -> None:
-            pack_some(work, masks[first : first + len(whole)], whole, findings)
+            pack_some(work, array[first : first + len(whole)], whole, findings)
 
-        return _pack(tuple(masks.shape), pack)
+        return _pack(tuple(array.shape), pack)
 
 
 def _pack(shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]) -> Packed:

@@ -124,10 +124,11 @@ class GpuOutput(NamedTuple):
     write: Callable[[Array], None]
 
 
-#: Types that kernels read where they lie.
+#: Types that kernels read where they lie. Numba reads float16 by a file that it links, and no such
+#: kernel was checked.
 READ_BY_KERNELS = (
     *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
-    *("float16", "float32", "float64"),
+    *("float32", "float64"),
 )
 
 
@@ -225,6 +226,9 @@ class OnGpu:
     def _as_kernels_take_it(
         self, shape: tuple[int, ...], ordered: Callable[[Any], Any]
     ) -> Any | None:
+        if self._type == "float16":
+            wider = self.as_float32()
+            return wider._as_kernels_take_it(shape, ordered) if isinstance(wider, OnGpu) else None
         if self._type not in READ_BY_KERNELS:
             return None
         value = self._value

@@ -123,9 +123,14 @@ def test_match_converts_layouts_that_differ(two_files, tmp_path):
 
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)
-def test_every_metric_can_be_asked_for(two_files, metric):
+def test_every_metric_can_be_asked_for(two_files, tmp_path, metric):
     a, b, _ = two_files
-    result = run_well("match", a, b, "--metric", metric, "--threshold", "0.2")
+    fmt = "xyxy"
+    if metric == "probiou":  # of rotated boxes alone
+        a = b = tmp_path / "rotated.npy"
+        fmt = "cxcywhr"
+        np.save(a, [[10.0, 10, 8, 4, 30], [40, 10, 8, 4, 0]])
+    result = run_well("match", a, b, "--boxes", fmt, "--metric", metric, "--threshold", "0.2")
     assert f"with {metric} >= 0.2" in result.stdout
 
 

@@ -110,8 +110,9 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return fix
 
 
-#: Tests that have most kernels compiled, and those of them that take float32 quickly.
-MOST_COMPILED = {"geometries", "relations"}
+#: How tests in float32 are marked that have most kernels compiled once more, and those of them that
+#: are quick. The loops of relations are the same for both types, and formulas are tested densely.
+SINGLE_IN = {"geometries": pytest.mark.slow, "relations": pytest.mark.thorough}
 SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle"}
 
 
@@ -120,8 +121,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as slow that have kernels compiled for an unusual metric or method.
 
     On several threads or in float32 they are thorough, and so are others on several threads in
-    float32: that is the same loop, compiled once more. So are relations and geometries in float32,
-    which are slow. What is slow for such a reason alone still runs on one thread.
+    float32: that is the same loop, compiled once more. Geometries in float32 are slow, relations
+    thorough. What is slow for such a reason alone still runs on one thread.
     """
     for item in items:
         if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
@@ -138,12 +139,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_unusual or again == 2:
             mark = pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow
             item.add_marker(mark(on_one_thread=True))
-        elif (
-            is_single
-            and item.path.parent.name in MOST_COMPILED
-            and item.path.stem not in SINGLE_IS_QUICK
-        ):
-            item.add_marker(pytest.mark.slow(on_one_thread=True))
+        elif is_single and item.path.stem not in SINGLE_IS_QUICK:
+            mark = SINGLE_IN.get(item.path.parent.name)
+            if mark is not None:
+                item.add_marker(mark(on_one_thread=True))
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

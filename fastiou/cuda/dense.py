@@ -107,11 +107,12 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         first = np.int64(cuda.blockIdx.x) * ROWS
         thread = 4 * (np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x)
         for batch in range(cuda.blockIdx.z, len(starts1), cuda.gridDim.z):
+            start1, start2 = starts1[batch], starts2[batch]
             for column in range(thread, columns, 4 * cuda.blockDim.x * cuda.gridDim.y):
-                four = load_four(bounds2, data2, starts2[batch] + column)
+                four = load_four(bounds2, data2, start2 + column)
                 result = (batch * rows + first) * columns + column
                 for row in range(first, min(first + ROWS, rows), 2):
-                    place = starts1[batch] + row
+                    place = start1 + row
                     member = load(bounds1, data1, np.uint64(place))
                     other = load(bounds1, data1, np.uint64(place + 1))
                     store_row(scores, result, member, four)
@@ -141,17 +142,18 @@ def dense_kernels(geometry: Geometry, metric: Metric) -> DenseKernels:
         thread = 2 * np.int64(cuda.blockIdx.y) * cuda.blockDim.x + cuda.threadIdx.x
         some = chosen.shape[0] > 0
         for batch in range(cuda.blockIdx.z, len(starts1), cuda.gridDim.z):
+            start1, start2 = starts1[batch], starts2[batch]
             for column in range(thread, columns, 2 * cuda.blockDim.x * cuda.gridDim.y):
                 # As far apart as there are threads, so that neighbours store side by side.
                 apart = cuda.blockDim.x if column + cuda.blockDim.x < columns else 0
-                start = starts2[batch] + column
+                start = start2 + column
                 member2 = load(bounds2, data2, np.uint64(start))
                 other2 = load(bounds2, data2, np.uint64(start + apart))
                 is_here = not some or chosen[column]
                 is_apart = apart > 0 and (not some or chosen[column + apart])
                 result = (batch * rows + first) * columns + column
                 for row in range(first, min(first + ROWS, rows)):
-                    member1 = load(bounds1, data1, np.uint64(starts1[batch] + row))
+                    member1 = load(bounds1, data1, np.uint64(start1 + row))
                     if is_here:
                         store(scores, result, score(member1, member2))
                     if is_apart:

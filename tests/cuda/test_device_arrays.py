@@ -60,7 +60,9 @@ def same_on_the_gpu(a: Array, b: Array, fmt: str, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("fmt", MEMBERS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(np.float32, marks=pytest.mark.thorough), np.float64]
+)
 def test_formats(fmt: str, dtype: type) -> None:
     members = MEMBERS[fmt].astype(dtype)
     members[1:] += members.dtype.type(0.3)
@@ -85,7 +87,10 @@ def test_metrics(rng: np.random.Generator, metric: str) -> None:
         same_on_the_gpu(boxes, boxes, "xyxy", metric=metric, aligned=True)
 
 
-@pytest.mark.parametrize("power", [-540, -70, -1, 70, 300, 1000])
+@pytest.mark.parametrize(
+    "power",
+    [-540, 70, *(pytest.param(n, marks=pytest.mark.thorough) for n in (-70, -1, 300, 1000))],
+)
 @pytest.mark.parametrize("fmt", ["xyxy", "cxcywhr", "xyxyxyxy", "xyzxyz", "xx"])
 def test_sizes_that_the_arithmetic_is_not_fit_for(fmt: str, power: int) -> None:
     members = MEMBERS[fmt].astype(np.float64)

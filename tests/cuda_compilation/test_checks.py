@@ -297,11 +297,18 @@ def test_the_table_has_the_types_of_launches(dtype: Any) -> None:
         fastiou.box_iou(boxes, boxes[1:], device="cuda")
         fastiou.box_iou(boxes, boxes, aligned=True, device="cuda")
 
+    def ways(label: str, of: Any) -> list[tuple[str, Any]]:
+        """As prepared in the boxes' own type and, where that is float32, in float64, too."""
+        wide = (*of(float64)[:-1], of(number)[-1])
+        return [(label, of(number)), (label, wide)][: 1 + (dtype is np.float32)]
+
     launches = launches_of(call)
-    assert [(launch.label, launch.signature) for launch in launches] == [
-        ("dense-box-iou", of_dense(number)),
-        ("dense-scalar-box-iof", of_scalar(number)),
+    preparing = [launch.label for launch in launches[:3]]
+    assert preparing == ["start", "prepare-box-ratio", "prepare-again-box-ratio"]
+    assert [(launch.label, launch.signature) for launch in launches[3:]] == [
+        *ways("dense-box-iou", of_dense),
+        *ways("dense-scalar-box-iof", of_scalar),
         ("finish", of_finish(number)),
-        ("dense-scalar-box-iou", of_scalar(number)),
-        ("aligned-box-iou", of_aligned(number)),
+        *ways("dense-scalar-box-iou", of_scalar),
+        *ways("aligned-box-iou", of_aligned),
     ]

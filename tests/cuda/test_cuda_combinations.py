@@ -15,7 +15,7 @@ CPU_ALONE = {row.name for row in ROWS if row.load().on_cpu_alone}
 @pytest.mark.parametrize(
     ("geometry", "metric_name"),
     [
-        pair
+        pytest.param(*pair, marks=pytest.mark.thorough if pair[1] == "ios" else ())
         for pair in GEOMETRIES_AND_METRICS
         if pair[1] in ("iou", "ios", "diou", "probiou") and pair[0] not in CPU_ALONE
     ],

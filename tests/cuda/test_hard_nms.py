@@ -64,7 +64,9 @@ def chain(count: int) -> Array:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.thorough)]
+)
 def test_metrics(rng: np.random.Generator, metric: str, dtype: type) -> None:
     boxes = random_boxes(rng, 24, dtype, span=20)
     threshold = 2.0 if metric == "intersection" else 0.2

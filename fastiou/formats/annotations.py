@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -306,65 +306,81 @@ def _are_points(points: Any, least: int) -> bool:
 
 
 def is_yolo_outlines(sample: Sample) -> bool:
-    """Whether rows are a class and normalized points, in number from three on."""
-    return sample.delimiter is None and bool(sample.cells) and all(
-        len(row) >= 7 and len(row) % 2 == 1 and whole_number_in(row[0]) is not None
+    """Whether rows are a class and three normalized points or more, all with a score or none."""
+    if sample.delimiter is not None or len({len(row) % 2 for row in sample.cells}) != 1:
+        return False
+    return all(
+        len(row) >= 7 and whole_number_in(row[0]) is not None
         and (whole_number_in(row[0]) or 0) >= 0
         and all((number := number_in(cell)) is not None and 0 <= number <= 1 for cell in row[1:])
         for row in sample.cells
     )  # fmt: skip
 
 
-def _outlines(path: Path, data: bytes) -> tuple[list[int], list[list[float]], list[str]]:
-    """The class of each outline, its coordinates x y x y ..., and its line."""
-    classes, outlines, lines = [], [], []
-    for line, cells in sample_of(data, headed=False).rows(data):
+class _Outlines(NamedTuple):
+    """Of each outline its coordinates x y x y ..., its line, its class, and its score if asked."""
+
+    points: list[list[float]]
+    lines: list[str]
+    keys: dict[str, Array]
+    scores: Array | None
+
+
+def _outlines(path: Path, data: bytes, wanted: Wanted) -> _Outlines:
+    """The outlines of a YOLO label file. Scores are behind all points, in all rows or in none."""
+    sample = sample_of(data, headed=False)
+    with_scores = bool(sample.cells) and len(sample.cells[0]) % 2 == 0
+    if not with_scores and sample.cells:
+        without_scores(path, wanted, "a row of a class and points x y")
+    classes, outlines, scores, lines = [], [], [], []
+    for line, cells in sample.rows(data):
         name = whole_number_in(cells[0])
         numbers = [number_in(cell) for cell in cells[1:]]
         if name is None or name < 0:
             found = f"column 1 (class) holds {shortened(cells[0])!r}"
             raise FileError(path, found, "a class", line)
         points = [number for number in numbers if number is not None and 0 <= number <= 1]
-        if len(points) < 6 or len(points) % 2 or len(points) < len(numbers):
+        if len(points) < 6 or len(points) % 2 != with_scores or len(points) < len(numbers):
             expected = "a class and 3 points or more, each x y between 0 and 1"
+            expected += ", and a score between 0 and 1, as in the first row" * with_scores
             raise FileError(path, shortened(" ".join(cells)), expected, line)
+        if with_scores:
+            scores.append(points.pop())
         classes.append(name)
         outlines.append(points)
         lines.append(str(line))
-    return classes, outlines, lines
-
-
-def _classes(path: Path, classes: list[int], wanted: Wanted) -> dict[str, Array]:
-    return {key: np.array(classes, np.int64) for key in chosen_keys(path, ["category"], wanted.by)}
+    chosen = chosen_keys(path, ["category"], wanted.by)
+    return _Outlines(
+        outlines, lines, {key: np.array(classes, np.int64) for key in chosen},
+        np.array(scores, np.float64) if wanted.takes_scores and with_scores else None,
+    )  # fmt: skip
 
 
 def read_yolo_outlines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the bounds of the outlines in a YOLO label file."""
-    without_scores(path, wanted, "YOLO's outlines")
-    classes, outlines, _ = _outlines(path, data)
+    outlines = _outlines(path, data, wanted)
     boxes = [
         [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
-        for points in outlines
+        for points in outlines.points
     ]
     return BoxFile(
-        path=path, format="yolo-seg", fmt="xyxy", keys=_classes(path, classes, wanted),
+        path=path, format="yolo-seg", fmt="xyxy", keys=outlines.keys, scores=outlines.scores,
         boxes=np.array(boxes, np.float64).reshape(-1, 4), unused=("outlines",),
     )  # fmt: skip
 
 
 def read_yolo_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     """Read the outlines in a YOLO label file as masks of images of a size that is told."""
-    without_scores(path, wanted, "YOLO's outlines")
     if wanted.image_size is None:
         found = "outlines that are normalized by the image size"
         raise FileError(path, found, "--image-size WIDTH,HEIGHT")
     size = mask_size(path, "--image-size", list(wanted.image_size[::-1]), "1")
-    classes, outlines, lines = _outlines(path, data)
+    outlines = _outlines(path, data, wanted)
     scale = np.array(wanted.image_size, np.float64)
-    masks = [[(np.reshape(points, (-1, 2)) * scale).reshape(-1)] for points in outlines]
+    masks = [[(np.reshape(points, (-1, 2)) * scale).reshape(-1)] for points in outlines.points]
     return MaskFile(
-        path=path, format="yolo-seg", keys=_classes(path, classes, wanted), label="line",
-        masks=masks, images={"": size}, places_told=lines,
+        path=path, format="yolo-seg", keys=outlines.keys, scores=outlines.scores, label="line",
+        masks=masks, images={"": size}, places_told=outlines.lines,
     )  # fmt: skip
 
 

@@ -86,12 +86,14 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
     # Numbers beyond these are none of pixels, and the reader says what is wrong with others.
     if rows is None or (np.abs(rows) >= LARGEST).any():
         return None
+    if "yolo-seg" in formats and len(sample.cells[0]) % 2 == 0:
+        return _rows_of_yolo(sample, of, are_read=True)
     if "yolo-seg" in formats:
         return (
             _outline_or_track(sample) or _outline_or_pose(sample) or _outline_or_turned(sample, of)
         )
     if "csv" in formats:
-        return _rows_of_yolo(sample)
+        return _rows_of_yolo(sample, of)
     if "mot" in formats:
         return (
             _places_or_regions(rows)
@@ -165,8 +167,8 @@ def _outline_or_turned(sample: Sample, of: Collection[str]) -> Doubt | None:
     return Doubt(TURNED, AS_TURNED, "yolo-seg")
 
 
-def _rows_of_yolo(sample: Sample) -> Doubt | None:
-    """What rows of YOLO are that no format fits: poses, and outlines with scores."""
+def _rows_of_yolo(sample: Sample, of: Collection[str], *, are_read: bool = False) -> Doubt | None:
+    """What rows of YOLO are that no format fits, or that are read as outlines with scores."""
     rows = sample.numbers
     if sample.delimiter is not None or rows is None or rows.shape[1] < LEAST_OF_OUTLINE:
         return None
@@ -182,17 +184,19 @@ def _rows_of_yolo(sample: Sample) -> Doubt | None:
     )
     are_outlines &= bool(((points >= SMALLEST_NORMALIZED) & (points <= LARGEST_NORMALIZED)).all())
     behind = "scores and ids" if with_ids else "scores"
-    if are_outlines and widths == {NUMBERS_TURNED + 1 + with_ids}:
+    outlines = "outlines (yolo-seg) without ids" if with_ids else "--format yolo-seg"
+    if are_outlines and "box" in of and widths == {NUMBERS_TURNED + 1 + with_ids}:
         found = f"oriented boxes, or outlines of four points each, with {behind} behind them"
-        ways = f"--format yolo-obb, or outlines without {behind}"
+        ways = f"--format yolo-obb, or {outlines}"
         if are_poses:
             found, ways = f"{found}, or {POSES}", f"{ways}, or {BOXES_OF_POSES}"
-        return Doubt(found, ways)
+        return Doubt(found, ways, "yolo-seg" if are_read else None)
     if are_poses:
         return Doubt(f"{rows.shape[1]} numbers a row: {POSES}", BOXES_OF_POSES)
-    if not are_outlines:
+    if not are_outlines or are_read:
         return None
-    return Doubt(f"outlines with {behind} behind them", f"outlines (yolo-seg) without {behind}")
+    expected = outlines if with_ids else "points x y between 0 and 1, as yolo-seg has"
+    return Doubt(f"outlines with {behind} behind them", expected)
 
 
 def _are_within_boxes(points: Floats, boxes: Floats) -> bool:

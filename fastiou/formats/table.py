@@ -232,7 +232,7 @@ _ROWS = (
         True,
         "yolo-seg",
         "class, x1, y1, x2, y2, x3, y3, ...: bounds of outlines",
-        "",
+        "class, x1, y1, x2, y2, x3, y3, ..., score: bounds of outlines",
     ),
     Format(
         "dota",

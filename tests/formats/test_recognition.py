@@ -179,9 +179,9 @@ DOUBTFUL = {
         "1,0,118,239,208,180,1,7,0,1\n",
         "four corners and a class .*--format mot or visdrone-vid, --format dota",
     ),
-    "yolo-seg, score": (
-        "0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
-        "outlines with scores behind them, expected outlines .yolo-seg. without scores",
+    "yolo-seg, out of the image": (
+        "0 .1 .1 .2 .1 .2 1.005 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
+        "outlines with scores behind them, expected points x y between 0 and 1",
     ),
     "corners, class last": (
         "10 12 60 12 60 40 10 40 3 0\n20 30 80 30 80 70 20 70 1 0\n",
@@ -261,6 +261,35 @@ def test_four_points_are_one_region_as_masks(tmp_path: Path) -> None:
     assert [mask.tolist() for mask in file.masks[0]] == [[2, 1, 4, 1, 4, 2, 2, 2]]
 
 
+SCORED_OUTLINES = "0 .1 .1 .2 .1 .2 .2 .75\n3 .4 .4 .7 .4 .7 .6 .3 .5 .2 .1 1\n"
+
+
+def test_outlines_with_scores(tmp_path: Path) -> None:
+    file = read(tmp_path, SCORED_OUTLINES, scored=True)
+    assert (file.scores.tolist(), file.keys["category"].tolist()) == ([0.75, 1], [0, 3])
+    assert file.boxes.tolist() == [[0.1, 0.1, 0.2, 0.2], [0.2, 0.1, 0.7, 0.6]]
+    assert read(tmp_path, SCORED_OUTLINES).scores is None
+    path = tmp_path / "a.txt"
+    path.write_text("0 .1 .1 .2 .1 .2 .2 .1 .2 .5\n")
+    masks = read_masks(path, image_size=(20, 10), scores_if_there=True)
+    assert [mask.tolist() for mask in masks.masks[0]] == [[2, 1, 4, 1, 4, 2, 2, 2]]
+    assert masks.scores.tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("0 .1 .1 .2 .1 .2 .2 .1 .3 .4 .5\n", ":3: .* and a score between 0 and 1, as in the"),
+        ("0 .1 .1 .2 .1 .2 .2 1.5\n", ":3: .* and a score between 0 and 1, as in the first"),
+    ],
+)
+def test_outlines_all_have_scores_or_none(tmp_path: Path, rows: str, words: str) -> None:
+    with pytest.raises(FileError, match=words):
+        read(tmp_path, SCORED_OUTLINES + rows, format="yolo-seg")
+    with pytest.raises(FileError, match="has no scores, expected a format with scores"):
+        read(tmp_path, "0 .1 .1 .2 .1 .2 .2\n", scored=True)
+
+
 @pytest.mark.parametrize(
     ("content", "format_"),
     [
@@ -281,6 +310,7 @@ def test_four_points_are_one_region_as_masks(tmp_path: Path) -> None:
         ("".join(f"{n},1,{900 + n},480,97,109,1,30,30,0\n" for n in range(1, 9)), "mot"),
         ("1,1,900,480,97,109,1,23,1,0\n2,1,901,480,97,109,1,22,1,0\n", "mot"),
         ("0 .5 .5 .2 .2 .4 .4 .6 .6\n0 .1 .1 .2 .1 .2 .2\n", "yolo-seg"),  # no keypoints
+        ("0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 1\n", "yolo-seg"),  # scores
         ("0 0.5 0.5 0.6 0.6\n", "yolo"),
         ("0 0.9 0.5 0.3 0.2\n", "yolo"),  # cut off at the edge
     ],

@@ -107,18 +107,27 @@ def pretended(capability: tuple[int, int]) -> Iterator[None]:
 
 
 @functools.cache
+def lowered(kernel: Any, signature: tuple[Any, ...], capability: tuple[int, int]) -> Any:
+    """What Numba makes of a kernel for LLVM, with all that it calls."""
+    dispatched = getattr(kernel, "dispatcher", kernel)
+    with pretended(capability):
+        made = dispatcher._Kernel(dispatched.py_func, signature, **dispatched.targetoptions)
+    return made.library
+
+
+@functools.cache
 def compiled(kernel: Any, signature: tuple[Any, ...], capability: tuple[int, int]) -> Compiled:
     """Compile a kernel (a `CudaKernel` or what `cuda.jit` returns) as its launch would.
 
     The options are the launch's own, and so are the steps up to the linker: one function made of
     all that the kernel calls, kept as the compiler's intermediate code, and made machine code when
     linked. The linker is only asked to tell, besides, how many registers it used. What several
-    calls launch is compiled once.
+    calls launch is compiled once. What Numba makes for LLVM is the same for all of these GPUs
+    (`test_compilation.py` compares it), and is made once, since it takes longer than the rest.
     """
     dispatched = getattr(kernel, "dispatcher", kernel)
+    library = lowered(kernel, signature, CAPABILITIES[0])
     with pretended(capability):
-        made = dispatcher._Kernel(dispatched.py_func, signature, **dispatched.targetoptions)
-        library = made.library
         assert library._lto, "launches link intermediate code by default"
         assert not library._linking_files
         suffix = library._ensure_cc(None)

@@ -27,6 +27,7 @@ from compiled_for_tests import (
     assert_stays_in_registers,
     assert_wide_access,
     compiled,
+    lowered,
 )
 from launches_for_tests import HostArray, HostWork, Launch, launches_of
 from numba import types
@@ -364,6 +365,20 @@ def test_kernels_compile_to_what_was_meant(row: Row, capability: tuple[int, int]
     assert_stays_in_registers(code, row.registers, row.stack_bytes)
     for check in row.checks:
         check(code)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=[pytest.mark.thorough] if number % 32 else [])
+        for number, row in enumerate(TABLE)
+    ],
+)
+def test_all_gpus_have_the_same_kernel_until_llvm(row: Row) -> None:
+    texts = (lowered(row.kernel, row.signature, one).get_llvm_str() for one in CAPABILITIES)
+    # Mangled names tell the GPU, and how many were compiled before.
+    without_names = {re.sub(r'"_ZN[^"]*"|\$\d+', "", text) for text in texts}
+    assert len(without_names) == 1
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

@@ -115,6 +115,9 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 SINGLE_IN = {"geometries": pytest.mark.slow, "relations": pytest.mark.thorough}
 SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle"}
 
+#: Folders in which a metric is a name that is handed on.
+HAND_ON = {"cli", "compat"}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -122,12 +125,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     On several threads or in float32 they are thorough, and so are others on several threads in
     float32: that is the same loop, compiled once more. Geometries in float32 are slow, relations
-    thorough. What is slow for such a reason alone still runs on one thread.
+    thorough. What is slow for such a reason alone still runs on one thread. The command and other
+    libraries' names hand the metric on, so that there they are thorough, as is all that is slow for
+    two reasons.
     """
     for item in items:
-        if item.path.parent.name in PROBLEMS or not hasattr(item, "callspec"):
+        if not hasattr(item, "callspec"):
             continue
-        params = item.callspec.params
+        folder, params = item.path.parent.name, item.callspec.params
         metric, method = params.get("metric"), params.get("method")
         is_unusual = (
             metric not in (None, *USUAL_METRICS)
@@ -136,13 +141,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         is_single = str(params.get("dtype")) in ("float32", str(np.float32))
         again = is_single + (params.get("any_threads") == "threads")
+        if folder in PROBLEMS:
+            if is_unusual and is_single:
+                item.add_marker(pytest.mark.thorough)
+            continue
         if is_unusual or again == 2:
-            mark = pytest.mark.thorough if is_unusual + again > 1 else pytest.mark.slow
+            is_more = is_unusual + again > 1 or folder in HAND_ON
+            mark = pytest.mark.thorough if is_more else pytest.mark.slow
             item.add_marker(mark(on_one_thread=True))
         elif is_single and item.path.stem not in SINGLE_IS_QUICK:
-            mark = SINGLE_IN.get(item.path.parent.name)
+            mark = SINGLE_IN.get(folder)
             if mark is not None:
                 item.add_marker(mark(on_one_thread=True))
+        if len(list(item.iter_markers("slow"))) > 1:
+            item.add_marker(pytest.mark.thorough)
 
 
 # ---- folders that need a GPU, its simulator, or its compiler ------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from boxes_for_tests import USUAL_METRICS
 from combinations_for_tests import GEOMETRIES_AND_METRICS, RELATIONS, case_of
 
 from fastiou.geometries.table import ROWS
@@ -15,7 +16,7 @@ CPU_ALONE = {row.name for row in ROWS if row.load().on_cpu_alone}
 @pytest.mark.parametrize(
     ("geometry", "metric_name"),
     [
-        pytest.param(*pair, marks=pytest.mark.thorough if pair[1] == "ios" else ())
+        pytest.param(*pair, marks=() if pair[1] in USUAL_METRICS else pytest.mark.thorough)
         for pair in GEOMETRIES_AND_METRICS
         if pair[1] in ("iou", "ios", "diou", "probiou") and pair[0] not in CPU_ALONE
     ],

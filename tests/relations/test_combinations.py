@@ -17,11 +17,13 @@ USUAL = {("box", "iou"), ("rotated box", "iou"), ("mask", "dice")}
 def _mark(geometry: str, metric: str, relation: str) -> Any:
     """Relations call metrics alike, and these what geometries measure.
 
-    One that is not symmetric in all relations, and one of hulls, tell enough of a geometry.
+    One that is not symmetric in pairs, and one of hulls, tell enough of a geometry.
     """
     if (geometry, metric) in USUAL:
         return ()
-    is_told = metric == "iof" or (relation == "dense" and (geometry == "box" or metric == "giou"))
+    is_told = (metric == "iof" and relation == "pairs") or (
+        relation == "dense" and (geometry == "box" or metric == "giou")
+    )
     return pytest.mark.slow if is_told else pytest.mark.thorough
 
 

@@ -375,11 +375,9 @@ CHOSEN = (
     "pairs",
     "nms",
     "match",
-    "from_rle",
     "label_iou",
     "mask_iou",
     "coco",
-    "detections of a group",
 )
 
 #: CPU seconds of two threads. Steps aim at 0.2.

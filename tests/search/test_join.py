@@ -107,8 +107,8 @@ APART = {("tiles", False), ("tiles", True), ("one against many", True)}
     [
         (False, False),
         (True, True),
-        pytest.param(False, True, marks=pytest.mark.slow),
-        pytest.param(True, False, marks=pytest.mark.slow),
+        pytest.param(False, True, marks=pytest.mark.thorough),
+        pytest.param(True, False, marks=pytest.mark.thorough),
     ],
 )
 @pytest.mark.parametrize("name", SCENE_NAMES)

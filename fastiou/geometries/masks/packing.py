@@ -54,6 +54,10 @@ SCORES_PER_NEW_WORD = 2
 #: where each has another.
 SCORES_PER_LABEL = 4
 
+#: How much more work is taken for a pixel that is filled in, until its time is known: of 25 million
+#: pixels of scattered labels a first step of 4 million took 0.38 s.
+SCATTERED = 4
+
 
 class Packed(NamedTuple):
     """Masks of one size, as bits."""
@@ -264,9 +268,10 @@ def pack_labels(image: Array) -> tuple[Packed, Array]:
     offsets = word_offsets(boxes)
     words = allocate_words(int(offsets[-1]), zeros=True)
     if count:
-        each = SCORES_PER_LABEL * bits.BITS * width
+        each = SCATTERED * SCORES_PER_LABEL * bits.BITS * width
         for first, last, work in steps.ranges(-(-height // bits.BITS), each):
-            threads.run(bits.FILL_LABELS, work, indices, boxes, offsets, words, first, last)
+            alone = work // SCATTERED
+            threads.run(bits.FILL_LABELS, alone, indices, boxes, offsets, words, first, last)
     masks = Packed((height, width), boxes, offsets, words, areas_of(words, offsets))
     return masks, labels
 

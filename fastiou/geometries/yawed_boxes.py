@@ -48,8 +48,7 @@ PART = 256
 #: Yaw is an angle in radians, from x towards y.
 YAW = LAYOUTS["cxcywhr-rad-cw"]
 
-#: A rotated box, whose hull is along two axes, as bounds have them; both ends of the hull along the
-#: third; z, half the height, the volume.
+#: A rotated box, whose hull is along two axes, as bounds have them; z, half the height, the volume.
 YawedBox = tuple[Any, ...]
 
 #: The row of the geometry that boxes with yaw are converted from.
@@ -74,8 +73,6 @@ def load_yawed(bounds: Array, data: Array, i: int) -> YawedBox:
     """
     return (
         *load_rotated(bounds, data, i),
-        data[9, i],
-        data[10, i],
         data[11, i],
         data[12, i],
         data[13, i],
@@ -86,16 +83,16 @@ def load_yawed(bounds: Array, data: Array, i: int) -> YawedBox:
 def shared_volume(box1: YawedBox, box2: YawedBox) -> tuple[Any, Any, Any]:
     """What a ratio metric needs of two boxes: the volume that both share, and both volumes."""
     always_inlined()
-    low1, high1, z1, reach1, volume1 = box1[11:]
-    low2, high2, z2, reach2, volume2 = box2[11:]
+    z1, reach1, volume1 = box1[11:]
+    z2, reach2, volume2 = box2[11:]
     area, _, _ = shared_area(box1[:11], box2[:11])
     # In float64, as the difference of numbers that may be large.
     apart = abs(np.float64(z2) - np.float64(z1))
     reach1, reach2 = np.float64(reach1), np.float64(reach2)
     height = smaller((reach1 + reach2) - apart, smaller(reach1 + reach1, reach2 + reach2))
-    # Exactly 0 where the hulls are apart along the axis that is not tested for the area.
-    height = larger(height, 0.0) if (low1 < high2) & (low2 < high1) else 0.0
-    volume = product(area, narrowed(height, volume1))
+    # Exactly 0 where the hulls are apart, which is all that a search looks at: the third axis's are
+    # larger than the boxes by more than is rounded here.
+    volume = product(area, narrowed(larger(height, 0.0), volume1))
     return smaller(volume, smaller(volume1, volume2)), volume1, volume2
 
 

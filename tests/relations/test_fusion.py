@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import fastiou
+from fastiou import reference
 
 
 def random_sets(rng: np.random.Generator, models: int) -> tuple[list, list, list]:
@@ -47,6 +50,43 @@ def test_boxes_are_those_of_ensemble_boxes(method: str, many: int) -> None:
         np.testing.assert_allclose(fused.boxes, expected[0].reshape(-1, 4), atol=1e-6)
         np.testing.assert_allclose(fused.scores, expected[1], atol=1e-6)
         np.testing.assert_array_equal(np.concatenate(labels)[fused.indices], expected[2])
+
+
+def clusters_one_by_one(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> tuple:
+    """The boxes of clusters and the cluster of each box, as the paper has it."""
+    fused, sums, totals = np.empty((0, 4)), np.empty((0, 4)), np.empty(0)
+    owners = np.empty(len(boxes), int)
+    for row in np.argsort(-scores, kind="stable"):
+        overlaps = reference.box_iou(fused, boxes[row][None])[:, 0]
+        cluster = int(overlaps.argmax()) if (overlaps > threshold).any() else len(fused)
+        if cluster == len(fused):
+            fused, sums = (np.vstack([some, np.zeros(4)]) for some in (fused, sums))
+            totals = np.append(totals, 0)
+        sums[cluster] += scores[row] * boxes[row]
+        totals[cluster] += scores[row]
+        fused[cluster] = sums[cluster] / totals[cluster]
+        owners[row] = cluster
+    return fused, owners
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-160, 1e150])
+def test_many_clusters_of_uneven_groups(
+    rng: np.random.Generator, fixed_steps: Callable[[int], None], scale: float
+) -> None:
+    fixed_steps(5000)  # a hundred boxes or so
+    groups = np.repeat([3, 1, 2, 0], [1, 500, 37, 120])
+    corners = 90 * rng.random((len(groups), 2))
+    boxes = np.hstack([corners, corners + 5 + 20 * rng.random(corners.shape)])
+    boxes[5:9], boxes[20, :2] = boxes[4], boxes[20, 2:] + 1
+    scores = rng.permutation(len(groups)) / len(groups) + 0.01
+    fused = fastiou.weighted_boxes_fusion(boxes * scale, scores, 0.4, groups=groups)
+    assert len(fused) > 4 * 16
+    for group in range(4):
+        rows = np.flatnonzero(groups == group)
+        expected, owners = clusters_one_by_one(boxes[rows], scores[rows], 0.4)
+        own = fused.owners[rows]
+        np.testing.assert_allclose(fused.boxes[own] / scale, expected[owners], rtol=1e-12)
+        assert len(np.unique(np.stack([own, owners]), axis=1).T) == len(expected)
 
 
 def test_clusters_are_told() -> None:

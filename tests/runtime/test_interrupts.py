@@ -364,6 +364,10 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         lambda detections: fastiou.average_precision(detections, detections),
         lambda rng: _detections(rng, 1_000_000, np.arange(1_000_000)),
     ),
+    "fusion of a pile": (
+        lambda scored: fastiou.weighted_boxes_fusion(*scored, 0.99),
+        lambda rng: (_pile(rng, 60_000), rng.random(60_000)),
+    ),
     "a sparse matrix": (
         lambda pairs: pairs.to_scipy(),
         lambda rng: fastiou.pairs(_pile(rng, 8000)),

@@ -277,7 +277,16 @@ def writing(boxes, *before):
             process.kill()
 
 
+@pytest.fixture
+def hangups_end_processes():
+    """Also where the tests run under nohup, whose children ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @POSIX
+@pytest.mark.usefixtures("hangups_end_processes")
 @pytest.mark.parametrize(
     ("names", "code", "words"),
     [
@@ -314,6 +323,7 @@ def test_a_signal_that_is_ignored_stays_so(boxes):
 
 
 @POSIX
+@pytest.mark.usefixtures("hangups_end_processes")
 def test_handlers_are_those_of_the_command_alone(boxes):
     code = f"""
 import signal

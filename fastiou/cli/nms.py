@@ -41,7 +41,7 @@ SUPPRESSIONS = {
 }
 
 #: Name endings with which what is kept is written as it stands in the file, and which formats are.
-AS_IT_IS = {".json": ("coco",), ".txt": ROWS_OF_TEXT}
+AS_IT_IS = {".json": ("coco",), ".txt": (*ROWS_OF_TEXT, "yolo-seg")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                 expected = f"a file, whose entries or rows are kept as they are in {ending}; of a "
                 expected += f"folder {', '.join(OUTPUTS)} have the positions of those that are kept"
                 raise FileError(path, "this is a folder", expected)
-            is_folder = path.is_dir() and kind.name == "box"
-            data = None if is_folder else read_content(path, EXPECTED[kind.name])
+            data = None if path.is_dir() else read_content(path, EXPECTED[kind.name])
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options.skip_invalid, file.format)

@@ -306,11 +306,12 @@ def _are_points(points: Any, least: int) -> bool:
 
 
 def is_yolo_outlines(sample: Sample) -> bool:
-    """Whether rows are a class and three normalized points or more, all with a score or none."""
-    if sample.delimiter is not None or len({len(row) % 2 for row in sample.cells}) != 1:
-        return False
-    return all(
-        len(row) >= 7 and whole_number_in(row[0]) is not None
+    """Whether rows are a class and normalized points, in number from three on.
+
+    With a score behind, they could be much else: `doubts` says so.
+    """
+    return sample.delimiter is None and bool(sample.cells) and all(
+        len(row) >= 7 and len(row) % 2 == 1 and whole_number_in(row[0]) is not None
         and (whole_number_in(row[0]) or 0) >= 0
         and all((number := number_in(cell)) is not None and 0 <= number <= 1 for cell in row[1:])
         for row in sample.cells

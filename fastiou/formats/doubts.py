@@ -39,8 +39,8 @@ NUMBERS_TURNED = 9
 #: The fewest numbers in a row of an outline of three points with a score behind it.
 LEAST_OF_OUTLINE = 8
 
-#: How far keypoints may lie outside of their box, in parts of its size.
-OUTSIDE = 0.05
+#: How far keypoints may lie outside of their box, in parts of its size, and how many lie so.
+OUTSIDE, MOST_INSIDE = 0.05, 0.75
 
 #: The most classes that are told from sides, and the largest class of MOT's truth, with room.
 MOST_CLASSES, MOST_MOT_CLASSES = 100, 20
@@ -50,6 +50,9 @@ MOST_UNLIKE = 0.5
 
 #: The largest numbers for what is out of view, occlusion and category in UAVDT's truth.
 UAVDT_MOST = (3, 4, 3)
+
+#: In so many rows no object of a whole sequence is farther from the upper left than it is large.
+MANY_IN_ORDER = 4
 
 #: So many tracks are counted from 1 on, whatever the number of rows.
 FEW_TRACKS = 20
@@ -86,8 +89,6 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
     # Numbers beyond these are none of pixels, and the reader says what is wrong with others.
     if rows is None or (np.abs(rows) >= LARGEST).any():
         return None
-    if "yolo-seg" in formats and len(sample.cells[0]) % 2 == 0:
-        return _rows_of_yolo(sample, of, are_read=True)
     if "yolo-seg" in formats:
         return (
             _outline_or_track(sample) or _outline_or_pose(sample) or _outline_or_turned(sample, of)
@@ -108,19 +109,29 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
 
 
 def _outline_or_track(sample: Sample) -> Doubt | None:
-    """Rows whose last number is 0 or 1: the coordinate of a point, or behind a score an id."""
+    """Rows whose last number is 0 or 1: the coordinate of a point, or behind a score an id.
+
+    Seven numbers a row could also be a box of a frame.
+    """
     rows = sample.numbers
     assert rows is not None
-    if not all(row[-1].isdigit() for row in sample.cells) or any(
-        len(row) != rows.shape[1] and rows.shape[1] == 7 for row in sample.cells
-    ):
-        return None
+    are_ids = all(row[-1].isdigit() for row in sample.cells)
     if rows.shape[1] == 7:
-        if not fits_in_image(rows[:, 1:5]):
+        if any(len(row) != 7 for row in sample.cells):
             return None
-        found = "an outline of three points, or class, cx, cy, w, h, score, id as Ultralytics has"
-        expected = "--format yolo-seg, or --format yolo, which takes them as boxes with ids"
-        return Doubt(found, expected)
+        found, ways = "an outline of three points, or ", "--format yolo-seg, or "
+        if fits_in_image(rows[:, 1:5]) and are_ids:
+            found += "class, cx, cy, w, h, score, id as Ultralytics has"
+            return Doubt(found, ways + "--format yolo, which takes them as boxes with ids")
+        in_frames = all(row[1].isdigit() for row in sample.cells) and (
+            fits_in_image(rows[:, 2:6]) or (rows[:, 2:4] + rows[:, 4:6] <= 1).all()
+        )
+        if in_frames:
+            found += "frame, class or id, and a box with a score"
+            return Doubt(found, ways + "a first line that names the columns")
+        return None
+    if not are_ids:
+        return None
     # An outline that touches the edge of the image mostly does so with more than one point.
     values = [[number_in(cell) for cell in row] for row in sample.cells]
     if any(row[-1] in row[2:-1:2] for row in values):
@@ -153,8 +164,8 @@ def _could_be_poses(sample: Sample) -> bool:
     if any(len(row) != rows.shape[1] for row in sample.cells):  # all poses have as many keypoints
         return False
     boxes, rest = rows[:, 1:5], rows[:, 5:]
-    ways = [2] if numbers % 2 == 0 else []
-    ways += [3] if numbers % 3 in (0, 1) and numbers > 2 else []  # perhaps with a score behind
+    ways = [2]  # perhaps with a score behind
+    ways += [3] if numbers % 3 in (0, 1) and numbers > 2 else []
     points = [rest[:, : numbers // way * way].reshape(len(rows), -1, way)[:, :, :2] for way in ways]
     return any(_are_within_boxes(each, boxes) for each in points)
 
@@ -167,8 +178,8 @@ def _outline_or_turned(sample: Sample, of: Collection[str]) -> Doubt | None:
     return Doubt(TURNED, AS_TURNED, "yolo-seg")
 
 
-def _rows_of_yolo(sample: Sample, of: Collection[str], *, are_read: bool = False) -> Doubt | None:
-    """What rows of YOLO are that no format fits, or that are read as outlines with scores."""
+def _rows_of_yolo(sample: Sample, of: Collection[str]) -> Doubt | None:
+    """What rows of YOLO are that no format fits: poses, and outlines with scores."""
     rows = sample.numbers
     if sample.delimiter is not None or rows is None or rows.shape[1] < LEAST_OF_OUTLINE:
         return None
@@ -190,21 +201,25 @@ def _rows_of_yolo(sample: Sample, of: Collection[str], *, are_read: bool = False
         ways = f"--format yolo-obb, or {outlines}"
         if are_poses:
             found, ways = f"{found}, or {POSES}", f"{ways}, or {BOXES_OF_POSES}"
-        return Doubt(found, ways, "yolo-seg" if are_read else None)
+        return Doubt(found, ways)
+    found = f"outlines with {behind} behind them"
+    if are_poses and are_outlines and not with_ids:
+        return Doubt(f"{found}, or {POSES}", f"{outlines}, or {BOXES_OF_POSES}")
     if are_poses:
         return Doubt(f"{rows.shape[1]} numbers a row: {POSES}", BOXES_OF_POSES)
-    if not are_outlines or are_read:
-        return None
-    expected = outlines if with_ids else "points x y between 0 and 1, as yolo-seg has"
-    return Doubt(f"outlines with {behind} behind them", expected)
+    return Doubt(found, outlines) if are_outlines else None
 
 
 def _are_within_boxes(points: Floats, boxes: Floats) -> bool:
-    """Whether points, (n, k, 2), lie in boxes of the image, (n, 4) as cxcywh; 0, 0 is no point."""
+    """Whether points, (n, k, 2), mostly lie in boxes of the image, (n, 4) as cxcywh.
+
+    0, 0 is no point. Some that a detector finds lie outside.
+    """
     if not (fits_in_image(boxes) and (boxes[:, 2:] > 0).all()):
         return False
     away = np.abs(points - boxes[:, None, :2]) / boxes[:, None, 2:]
-    return bool(((away <= 0.5 + OUTSIDE).all(axis=2) | (points == 0).all(axis=2)).all())
+    inside = (away <= 0.5 + OUTSIDE).all(axis=2) | (points == 0).all(axis=2)
+    return bool(inside.mean() >= MOST_INSIDE)
 
 
 def _is_plain_outline(points: Floats) -> bool:
@@ -309,8 +324,11 @@ def _are_classes(column: Floats) -> Booleans:
 
 
 def _track_or_batch(rows: Floats) -> Doubt | None:
-    """Seven numbers that could be image, corners, class and score, or frame, class and corners."""
-    if rows.shape[1] != 7:
+    """Seven numbers that could be image, corners, class and score, or frame, class and corners.
+
+    Those of a track could be corners, too, where all of many rows have them in order.
+    """
+    if rows.shape[1] < 7 or (rows[:, 7:] != -1).any():
         return None
     scored = ((rows[:, 6] >= 0) & (rows[:, 6] <= 1)).all()
     early = (rows[:, 3:5] > rows[:, 1:3]).all() and _are_classes(rows[:, 5]).all()
@@ -318,8 +336,11 @@ def _track_or_batch(rows: Floats) -> Doubt | None:
     if scored and early and rows[:, 1].max() > max(FEW_TRACKS, len(rows)):
         found = "seven numbers a row: image, x1, y1, x2, y2, class, score, or a track (mot)"
         return Doubt(found, "--format mot, or a header that names the columns")
-    late = (rows[:, 4:6] > rows[:, 2:4]).all() and (rows[:, 1] == 0).all()
-    if scored and late and len(np.unique(rows[:, 0])) < len(rows):
+    late = (rows[:, 4:6] > rows[:, 2:4]).all()
+    if late and len(rows) >= MANY_IN_ORDER:
+        found = "rows in which x1, y1, x2, y2 or x, y, w, h could stand behind frame and id"
+        return Doubt(found, "--format mot, or a header that names the columns")
+    if scored and late and (rows[:, 1] == 0).all() and len(np.unique(rows[:, 0])) < len(rows):
         found = "seven numbers a row: frame, class, x1, y1, x2, y2, score, or a track (mot)"
         return Doubt(found, "--format mot, or a header that names the columns")
     return None

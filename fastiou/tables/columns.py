@@ -154,7 +154,8 @@ DOUBTFUL = {
 #: The same of words in a name, such as source_image, but beside words for what an image, say, has.
 DOUBTFUL_WORDS = {
     **dict.fromkeys(("image", "img", "frame", "photo", "picture", "file", "filename", "path",
-                     "filepath", "sample", "slide"), ("image",)),
+                     "filepath", "sample", "slide", "slice", "tile", "page", "shot", "view",
+                     "batch", "pic"), ("image",)),
     **dict.fromkeys(("video", "clip", "sequence", "seq", "movie", "camera"), ("video",)),
     **dict.fromkeys(("class", "category", "label", "cls", "species"), ("category",)),
 }  # fmt: skip

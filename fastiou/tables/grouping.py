@@ -175,6 +175,10 @@ def common_groups(
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
+    parts = codes[: len(a)], codes[len(a) :]
+    if b is not None and len(a) and len(b) and not np.isin(*parts).any():
+        nothing = f"no {' and '.join(common)} in common, taken together"
+        aside = "; ".join(filter(None, [aside, nothing]))
     return Grouping(
         common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told, compared
     )

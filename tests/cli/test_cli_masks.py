@@ -504,6 +504,20 @@ def test_every_metric_of_masks_can_be_asked_for(two_files, monkeypatch, metric):
     assert f"with {metric} >= 0.5" in shown.stdout
 
 
+def test_outlines_with_scores_of_a_folder_are_suppressed(tmp_path):
+    square, rest = "0 .1 .1 .5 .1 .5 .5 .1 .5 .05 .3", "1 .6 .6 .9 .6 .9 .9 .5"
+    rows = f"{square} .8\n{square} .9\n{rest}\n"
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(rows)
+    options = ("--geometry", "mask", "--image-size", "64,48", "--format", "yolo-seg")
+    run_well("nms", tmp_path, *options, "--out", tmp_path / "kept.npz")
+    with np.load(tmp_path / "kept.npz") as kept:
+        assert kept["kept"].tolist() == [1, 4, 2, 5]
+        assert kept["scores"].tolist() == [0.9, 0.9, 0.5, 0.5]
+    run_well("nms", tmp_path / "a.txt", *options, "--out", tmp_path / "rows.txt")
+    assert (tmp_path / "rows.txt").read_text() == f"{square} .9\n{rest}\n"
+
+
 # ---- real inputs -------------------------------------------------------------------------------
 
 

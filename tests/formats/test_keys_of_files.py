@@ -157,6 +157,16 @@ def test_the_column_that_both_files_have_tells_the_key(tmp_path: Path) -> None:
         common_groups(both, neither)
 
 
+def test_keys_that_are_common_alone_and_not_together_are_told(tmp_path: Path) -> None:
+    header = "image,category,x1,y1,x2,y2\n"
+    both = [read(tmp_path, header + rows) for rows in ("a,1,0,0,9,9\nb,2,0,0,9,9\n",
+                                                       "a,2,0,0,9,9\nb,1,0,0,9,9\n")]  # fmt: skip
+    grouping = common_groups(*both)
+    assert grouping is not None
+    assert grouping.aside == "no image and category in common, taken together"
+    assert common_groups(both[0], both[0]).aside == ""
+
+
 def test_usual_names_stand_for_keys(tmp_path: Path) -> None:
     content = "Image_ID,class,x,y,w,h\n1,cat,1,2,3,4\n"
     for name in ("image", "frame", "image_id", "Image ID", "img"):

@@ -86,7 +86,6 @@ SAMPLES: dict[str, tuple[str, tuple[str, ...], Callable[[], bytes]]] = {
     "visdrone-vid": ("visdrone-vid", ("box",), lambda: b"1,0,1,2,10,20,1,4,0,0\n" * 20),
     "yolo": ("yolo", ("box",), lambda: b"1 0.25 0.5 0.125 0.25\n"),
     "yolo-seg": ("yolo-seg", ("box",), lambda: b"2 0.1 0.5 0.3 0.1 0.2 0.9\n"),
-    "yolo-seg, scores": ("yolo-seg", ("box",), lambda: b"2 0.1 0.5 0.3 0.1 0.2 0.9 0.8\n"),
     "kitti": ("kitti", ("box",), lambda: b"Car 0 0 -1.57 1 2 11 22 1 1 3 1 2 30 0.1\n"),
     "kitti-tracking": (
         "kitti-tracking", ("box",), lambda: b"0 2 Car 0 0 -1.57 1 2 11 22 1 1 3 1 2 30 0.1\n",

@@ -66,7 +66,6 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "jsonl": LINES.encode,
     "json": json.dumps([json.loads(line) for line in LINES.splitlines()]).encode,
     "yolo-seg": "2 0.1 0.5 0.3 0.1 0.2 0.9\n0 0 0 1 0 1 1 0 1\n".encode,
-    "yolo-seg, scores": "2 0.1 0.5 0.3 0.1 0.2 0.9 0.5\n0 0 0 1 0 1 1 0 1 1\n".encode,
     "npy": _npy,
     "npz": _npz,
     "parquet": _parquet,

@@ -90,7 +90,7 @@ def test_a_fifth_number_is_a_score_only_if_it_can_be(tmp_path: Path) -> None:
 
 
 def test_sizes_of_later_rows_are_checked_and_the_line_is_told(tmp_path: Path) -> None:
-    good = [f"{frame},1,10,20,30,40,1\n" for frame in range(302)]
+    good = [f"{frame},1,90,20,30,40,1\n" for frame in range(302)]
     content = "".join(good[:300]) + "\n" + "400,1,10,20,-30,40,1\n" + good[300]
     with pytest.raises(FileError, match=r":302: box 301 is 10, 20, -30, 40, .*--format"):
         read(tmp_path, content)
@@ -136,6 +136,8 @@ def test_six_numbers_of_two_meanings_are_told_so(tmp_path: Path, between: str, r
     assert read(tmp_path, text, format="mot").format == "mot"
 
 
+CIRCLE = [(np.cos(turn), np.sin(turn)) for turn in np.linspace(0, 6, 20)]
+
 #: Rows that fit one format and could be another, and what is said of them.
 DOUBTFUL = {
     "yolo, track": ("0 0.5 0.5 0.2 0.2 0.9 1\n", "class, cx, cy, w, h, score, id .*--format yolo,"),
@@ -179,9 +181,27 @@ DOUBTFUL = {
         "1,0,118,239,208,180,1,7,0,1\n",
         "four corners and a class .*--format mot or visdrone-vid, --format dota",
     ),
-    "yolo-seg, out of the image": (
-        "0 .1 .1 .2 .1 .2 1.005 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
-        "outlines with scores behind them, expected points x y between 0 and 1",
+    "yolo-seg, score": (
+        "0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 .5\n",
+        "outlines with scores behind them, expected --format yolo-seg",
+    ),
+    "yolo-seg of a circle, score": (
+        "0 " + " ".join(f"{0.5 + 0.1 * x:.3f} {0.5 + 0.1 * y:.3f}" for x, y in CIRCLE) + " .91\n",
+        "outlines with scores behind them, or class, cx, .*, expected --format yolo-seg, or rows",
+    ),
+    "pose in the plane, score": (
+        "0 .5 .5 .2 .4 .48 .35 .52 .35 .46 .5 .54 .5 .5 .69 .91\n",
+        "outlines with scores behind them, or class, cx, cy, w, h and keypoints",
+    ),
+    "pose, one point outside": (
+        "0 .5 .5 .2 .4 .48 .35 .52 .35 .46 .5 .54 .5 .35 .69\n",
+        "yolo-pose",
+    ),
+    "frame, class and a box": ("12 0 .5 .5 .1 .1 .9\n", "three points, or frame, class or id"),
+    "frame, id, x, y, w, h": ("1 1 .1 .1 .2 .2 .9\n", "three points, or frame, class or id"),
+    "corners of tracks": (
+        "1,1,100,50,160,120,.9\n1,2,110,60,175,130,.8\n2,1,300,80,360,150,.9\n2,2,500,90,560,170,1\n",
+        "x1, y1, x2, y2 or x, y, w, h could stand behind frame and id, expected --format mot",
     ),
     "corners, class last": (
         "10 12 60 12 60 40 10 40 3 0\n20 30 80 30 80 70 20 70 1 0\n",
@@ -265,13 +285,13 @@ SCORED_OUTLINES = "0 .1 .1 .2 .1 .2 .2 .75\n3 .4 .4 .7 .4 .7 .6 .3 .5 .2 .1 1\n"
 
 
 def test_outlines_with_scores(tmp_path: Path) -> None:
-    file = read(tmp_path, SCORED_OUTLINES, scored=True)
+    file = read(tmp_path, SCORED_OUTLINES, scored=True, format="yolo-seg")
     assert (file.scores.tolist(), file.keys["category"].tolist()) == ([0.75, 1], [0, 3])
     assert file.boxes.tolist() == [[0.1, 0.1, 0.2, 0.2], [0.2, 0.1, 0.7, 0.6]]
-    assert read(tmp_path, SCORED_OUTLINES).scores is None
+    assert read(tmp_path, SCORED_OUTLINES, format="yolo-seg").scores is None
     path = tmp_path / "a.txt"
     path.write_text("0 .1 .1 .2 .1 .2 .2 .1 .2 .5\n")
-    masks = read_masks(path, image_size=(20, 10), scores_if_there=True)
+    masks = read_masks(path, image_size=(20, 10), scores_if_there=True, format="yolo-seg")
     assert [mask.tolist() for mask in masks.masks[0]] == [[2, 1, 4, 1, 4, 2, 2, 2]]
     assert masks.scores.tolist() == [0.5]
 
@@ -310,7 +330,6 @@ def test_outlines_all_have_scores_or_none(tmp_path: Path, rows: str, words: str)
         ("".join(f"{n},1,{900 + n},480,97,109,1,30,30,0\n" for n in range(1, 9)), "mot"),
         ("1,1,900,480,97,109,1,23,1,0\n2,1,901,480,97,109,1,22,1,0\n", "mot"),
         ("0 .5 .5 .2 .2 .4 .4 .6 .6\n0 .1 .1 .2 .1 .2 .2\n", "yolo-seg"),  # no keypoints
-        ("0 .1 .1 .2 .1 .2 .2 .75\n1 .1 .1 .2 .1 .2 .2 .1 .3 .1 .2 1\n", "yolo-seg"),  # scores
         ("0 0.5 0.5 0.6 0.6\n", "yolo"),
         ("0 0.9 0.5 0.3 0.2\n", "yolo"),  # cut off at the edge
     ],

@@ -324,9 +324,7 @@ def _dense_kernel(metric: str) -> Contender:
             for name, boxes in zip(("boxes1", "boxes2"), scene.hosts, strict=True)
         )
         columns = BOX.prepare(given1, given2, row)
-        gpu_scores = GpuScores(
-            BOX, row, lambda work: copied(work, *columns, row.has_units), None, None
-        )
+        gpu_scores = GpuScores(BOX, row, lambda work: copied(work, *columns, row.has_units), None)
         scores = scene.buffer.reshape(1, given1.size, given2.size)
         # The same arrays each time, whose copies `Work` keeps.
         work, starts = Work(0), np.zeros(1, np.int64)
@@ -462,6 +460,12 @@ class MaskSets:
     def hosts(self) -> list[Any]:
         return [masks.packed() for masks in self._scene]
 
+    @functools.cached_property
+    def on_gpu(self) -> list[Any]:
+        from numba import cuda
+
+        return [cuda.to_device(masks.dense) for masks in self._scene]
+
     def matrices(self, dtype: str) -> list[Any]:
         torch = _torch()
         return [
@@ -484,6 +488,19 @@ def _masks(sampled: Callable[[Call], Sampler], kind: str, device: str) -> Conten
         return sampled(call)
 
     return Contender(kind, set_up)
+
+
+def _pixels() -> Contender:
+    """Dense masks on the GPU, which are packed in the call."""
+
+    def set_up(scene: MaskSets) -> Sampler:
+        import fastiou
+
+        call = functools.partial(fastiou.mask_iou, *scene.on_gpu)
+        check_launches(call)
+        return of_call(call)
+
+    return Contender("call", set_up)
 
 
 def _matmul(dtype: str) -> Contender:
@@ -542,6 +559,7 @@ def _squared(size: int) -> float:
 _MASKS = {
     "fastiou, kernels": _masks(of_kernels, "kernel", "cuda"),
     "fastiou": _masks(of_call, "call", "cuda"),
+    "fastiou, dense masks on the GPU": _pixels(),
     "torch float32 matmul": _matmul("float32"),
     "torch float16 matmul": _matmul("float16"),
     "torch _int_mm": _matmul("int8"),

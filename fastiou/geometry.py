@@ -149,9 +149,11 @@ class Geometry:
     #: `(metric, columns1, columns2, first_row, scores)` fills scores (rows, columns) by kernels of
     #: its own, for sets that have no batches.
     dense: Callable[..., None] | None = None
-    #: `(work, metric, columns1, columns2) -> ` an object with `fill_dense(work, scores, first_row)`
-    #: and `fill_aligned`, which do so on a GPU.
+    #: `(metric, set1, set2, crowd) -> ` an object with the methods of `cuda.dense.GpuScores`, which
+    #: does so on a GPU.
     on_gpu: Callable[..., Any] | None = None
+    #: `(held) -> ` words of 8 bytes that a set takes on a GPU besides the numbers of its members.
+    words_on_gpu: Callable[[Any], int] = lambda held: 0
     #: Whether an index takes its sets, which are no arrays and never change.
     has_lasting_sets: bool = False
     #: Whether there are no kernels of it for GPUs.

@@ -21,7 +21,7 @@ __all__ = ["DenseResult"]
 PART_SCORES = 1 << 20
 
 #: Bytes that a member of a set takes on a GPU: up to 18 numbers, of bounds and of its own, in
-#: float32 and in float64, and what it is made of. Words of masks are not reckoned.
+#: float32 and in float64, and what it is made of. Words of masks come besides.
 MEMBER_BYTES = 288
 
 
@@ -68,7 +68,12 @@ class DenseResult(NamedTuple):
             where = place if output is None else place or output.gpu
             with working(where) as work:
                 members = sum(math.prod(given.batches) * given.size for given in self.inputs)
-                work.reserve(result + MEMBER_BYTES * members, self.what)
+                words = sum(
+                    given.geometry.words_on_gpu(given.held)
+                    for given in {id(given.held): given for given in self.inputs}.values()
+                    if given.geometry is not None
+                )
+                work.reserve(result + MEMBER_BYTES * members + 8 * words, self.what)
 
             waits = check or any(given.gpu is None for given in self.inputs)
             checked = self.check_on_gpu if waits else None

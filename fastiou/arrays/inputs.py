@@ -12,7 +12,7 @@ import numpy as np
 from fastiou.arrays.frames import frame_array
 from fastiou.runtime import chunks
 from fastiou.runtime import gpu_arrays as interop
-from fastiou.runtime.gpu_arrays import GpuArray, GpuOutput, OnGpu
+from fastiou.runtime.gpu_arrays import Delayed, GpuArray, GpuOutput, OnGpu
 from fastiou.runtime.words import LONGEST_REASON, described_dtype, shortened
 from fastiou.typing import Array
 
@@ -48,7 +48,7 @@ class Input(NamedTuple):
     """An argument, checked, and where it came from."""
 
     name: str
-    #: As a NumPy array, or one on a GPU that is not copied yet; of masks, as `Masks`.
+    #: As a NumPy array, and of masks as `Masks`; or what is on a GPU and not copied yet.
     held: Any
     #: The array as it came, by which messages count rows.
     source: Any
@@ -65,7 +65,7 @@ class Input(NamedTuple):
     @property
     def array(self) -> Any:
         """As a NumPy array, a copy of one on a GPU; of masks, as `Masks`."""
-        return self.held.on_host if isinstance(self.held, OnGpu) else self.held
+        return self.held.on_host if isinstance(self.held, Delayed) else self.held
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -509,32 +509,33 @@ def mask_array(name: str, value: Any) -> Input:
     array = given.array
     if array.shape == (0,):  # an empty list is an empty set of masks
         array = array.reshape(0, 0, 0)
-    if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind != "b":
-        raise ValueError(
-            f"{name} must have the shape (N, H, W), got {array.shape}, which would be boxes: they "
-            "are scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
-        )
-    array = array.reshape(_shape_of_masks(name, array.shape))
+    array = array.reshape(_shape_of_masks(name, array))
     return given._replace(held=array, source=array)
 
 
 def masks_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
     """A mask argument on a GPU that can be used, not copied, and the array (N, H, W) itself.
 
-    None for any other, also for what a GPU does not compare with 0. The input's own array is empty.
+    None for any other, also for what kernels cannot read. The input's own array is empty.
     """
     given = None if isinstance(value, np.ndarray) else _from_gpu(name, value)
-    if given is None or interop.problem() is not None or given.held.dtype == np.float16:
+    if given is None or interop.problem() is not None:
         return None
-    masks = given.held.in_shape(_shape_of_masks(name, given.held.shape))
+    masks = given.held.in_shape(_shape_of_masks(name, given.held))
     if masks is None:
         return None
     none = np.empty(0)
     return given._replace(held=none, source=none), masks
 
 
-def _shape_of_masks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _shape_of_masks(name: str, array: Any) -> tuple[int, ...]:
     """A shape (N, H, W) for a mask argument, which may be of one mask."""
+    shape: tuple[int, ...] = array.shape
+    if len(shape) == 2 and shape[1] == 4 and array.dtype.kind != "b":
+        raise ValueError(
+            f"{name} must have the shape (N, H, W), got {shape}, which would be boxes: they are "
+            "scored by box_iou, and with boxes; one mask that is 4 wide has shape (1, H, 4)"
+        )
     if len(shape) not in (2, 3):
         hint = f"; pass {name}[:, 0]" if len(shape) == 4 and shape[1] == 1 else ""
         raise ValueError(f"{name} must have the shape (N, H, W) or (H, W), got {shape}{hint}")

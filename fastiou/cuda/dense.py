@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from fastiou.cuda.prepare import ANY_WAY, EXPONENT, MISSING, WAY, Ready
+from fastiou.cuda.prepare import ANY_WAY, EXPONENT, MISSING, WAY, Ready, first_refused
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import IOF, Metric
@@ -236,9 +236,6 @@ class GpuScores:
     crowd
         Which members of a batch of the second set are crowds, which are then scored once more, by
         `IOF`; None if none are.
-    own_scores
-        `(work) -> ` what fills results by kernels of the geometry's own (see `Geometry.on_gpu`), of
-        which no member is missing; None where it has none.
     """
 
     def __init__(
@@ -247,25 +244,20 @@ class GpuScores:
         metric: Metric,
         prepare: Callable[[Work], Ready],
         crowd: Array | None,
-        own_scores: Callable[[Work], Any] | None,
     ) -> None:
         self._geometry, self._metric = geometry, metric
-        self._prepare, self._own_scores = prepare, own_scores
-        self._crowd = crowd
-        self._known: tuple[Work, Any, Any] | None = None
+        self._prepare, self._crowd = prepare, crowd
+        self._known: tuple[Work, Ready] | None = None
 
-    def ready(self, work: Work) -> Ready:
-        """Both sets on the GPU."""
-        ready: Ready = self._of(work)[1]
-        return ready
-
-    def _of(self, work: Work) -> tuple[Work, Any, Any]:
-        """What this use of a GPU has prepared: both sets, and what the geometry has of its own."""
+    def _ready(self, work: Work) -> Ready:
+        """Both sets on the GPU, prepared once for each use of it."""
         if self._known is None or self._known[0] is not work:
-            own = None if self._own_scores is None else self._own_scores(work)
-            needs_sets = own is None or self._crowd is not None
-            self._known = work, self._prepare(work) if needs_sets else None, own
-        return self._known
+            self._known = work, self._prepare(work)
+        return self._known[1]
+
+    def is_refused(self, work: Work) -> bool:
+        """Whether a member is to be refused. It waits for the GPU."""
+        return first_refused(work, self._ready(work)) is not None
 
     def fill_dense(self, work: Work, scores: Any, starts1: Array, starts2: Array) -> None:
         """Fill C-contiguous scores (batches, rows, columns) on the device.
@@ -277,30 +269,20 @@ class GpuScores:
             return
         flat = scores.reshape(scores.size)
         starts = starts1, starts2
-        own = self._of(work)[2]
-        if own is not None:
-            own.fill_dense(work, scores.reshape(rows, columns), int(starts1[0]))
-        else:
-            self._launch(work, flat, starts, rows, columns)
+        self._launch(work, flat, starts, rows, columns)
         if self._crowd is not None:
             self._launch(work, flat, starts, rows, columns, chosen=self._crowd)
-        if own is None:
-            self._finish(work, _places(work, starts), rows, columns, flat)
+        self._finish(work, _places(work, starts), rows, columns, flat)
 
     def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
         """Fill scores (n,) on the device: member i against member i, from the first on."""
         count = len(scores)
         if not count:
             return
-        own = self._of(work)[2]
-        if own is not None:
-            own.fill_aligned(work, scores, first)
-        else:
-            self._launch_aligned(work, self._metric, None, first, scores)
+        self._launch_aligned(work, self._metric, None, first, scores)
         if self._crowd is not None:
             self._launch_aligned(work, IOF, self._crowd, first, scores)
-        if own is None:
-            self._finish(work, ((first,), (first,)), count, 1, scores, is_aligned=True)
+        self._finish(work, ((first,), (first,)), count, 1, scores, is_aligned=True)
 
     def _launch(
         self,
@@ -313,7 +295,7 @@ class GpuScores:
         chosen: Array | None = None,
     ) -> None:
         """Score all columns by the metric, or chosen ones as crowds."""
-        ready = self.ready(work)
+        ready = self._ready(work)
         kernels = dense_kernels(self._geometry, self._metric if chosen is None else IOF)
         threads = threads_of_block(THREADS)
         by_four = (
@@ -336,7 +318,7 @@ class GpuScores:
     def _launch_aligned(
         self, work: Work, metric: Metric, chosen: Array | None, first: int, scores: Any
     ) -> None:
-        ready, threads = self.ready(work), threads_of_block(THREADS)
+        ready, threads = self._ready(work), threads_of_block(THREADS)
         for way, sets in _ways(ready):
             dense_kernels(self._geometry, metric).aligned.launch(
                 blocks_for(len(scores), threads), threads, work.stream, *sets,
@@ -354,7 +336,7 @@ class GpuScores:
         is_aligned: bool = False,
     ) -> None:
         """Finish scores of magnified or missing members."""
-        ready, threads = self.ready(work), threads_of_block(THREADS)
+        ready, threads = self._ready(work), threads_of_block(THREADS)
         FINISH.launch(
             min(blocks_for(flat.size, threads), FINISH_BLOCKS), threads, work.stream, ready.notes,
             self._metric.has_units, is_aligned, *places, *ready.missing, rows, columns, flat,

@@ -174,6 +174,7 @@ def mask_iou(
     iscrowd: Any = None,
     out: Any = None,
     device: str = "auto",
+    check: bool = False,
 ) -> Any:
     """Score every mask of one set against every mask of another.
 
@@ -196,6 +197,9 @@ def mask_iou(
     device : {"auto", "cpu", "cuda"}
         Where to compute: "auto" stays on the GPU that an input is on, and else on the CPU; "cuda"
         needs the extra `cuda` and an NVIDIA GPU.
+    check : bool
+        Wait for the GPU, where inputs and result lie on one, and raise for floats that are not
+        whole numbers; otherwise masks of such floats score NaN. All other calls raise anyway.
 
     Returns
     -------
@@ -205,7 +209,7 @@ def mask_iou(
     Raises
     ------
     TypeError, ValueError
-        Masks of two sizes, malformed run lengths, a wrong shape or option.
+        Masks of two sizes, floats that are not whole, malformed run lengths, a wrong option.
     MemoryError
         The result would not fit in memory.
     RuntimeError
@@ -219,10 +223,10 @@ def mask_iou(
     """
     check_choice("metric", metric, MASK.metrics())
     names = "masks1", "masks2"
-    masks1, masks2 = opened_masks(names, masks1, masks2)
     return score_sets(
-        "mask_iou", MASK, names, masks1, masks2, "", metric, aligned, iscrowd, out, device
-    )
+        "mask_iou", MASK, names, *opened_masks(names, masks1, masks2), "", metric, aligned,
+        iscrowd, out, device, check=check,
+    )  # fmt: skip
 
 
 def generalized_box_iou(boxes1: Any, boxes2: Any) -> Any:
@@ -454,8 +458,7 @@ class _Job:
         self._launch(self._metric, columns1, columns2, starts1, starts2, scores)
         if self._metric.has_units:
             unmagnify(scores, columns1.exponent)
-        for number, (start1, start2) in enumerate(zip(starts1, starts2, strict=True)):
-            part = scores[number]
+        for part, start1, start2 in zip(scores, starts1, starts2, strict=True):
             if self._crowd is not None:
                 self._fill_crowds(columns1, columns2, start1, start2, part)
             if columns1.missing is not None:
@@ -561,9 +564,9 @@ class _Job:
     def _gpu_scores(self) -> Any:
         from fastiou.cuda.dense import GpuScores
 
-        on_gpu = self._geometry.on_gpu
-        own = on_gpu and (lambda work: on_gpu(work, self._metric, *self._columns()))
-        return GpuScores(self._geometry, self._metric, self._ready_on_gpu, self._crowd, own)
+        if self._geometry.on_gpu is not None:
+            return self._geometry.on_gpu(self._metric, *self._sets, self._crowd)
+        return GpuScores(self._geometry, self._metric, self._ready_on_gpu, self._crowd)
 
     def _ready_on_gpu(self, work: Any) -> Any:
         """Both sets on the GPU: prepared there, or where that cannot be, by the host."""
@@ -584,10 +587,7 @@ class _Job:
 
     def check_on_gpu(self, work: Any) -> None:
         """Raise for what is to be refused, as the host does. It waits for the GPU."""
-        from fastiou.cuda.prepare import first_refused
-
-        ready = self._gpu_scores.ready(work)
-        if ready is not None and first_refused(work, ready) is not None:
+        if self._gpu_scores.is_refused(work):
             self._columns()
 
     def fill_on_gpu(self, work: Any, scores: Any, batches: slice, first_row: int) -> None:

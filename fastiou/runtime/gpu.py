@@ -89,8 +89,10 @@ class Work:
         """Memory of the GPU, not filled."""
         if self._empty is None or not np.prod(shape):
             return cuda.device_array(shape, dtype, stream=self.stream)
-        shape = shape if isinstance(shape, tuple) else (shape,)
-        return as_device_array(self._empty(shape, np.dtype(dtype)))
+        shape, dtype = shape if isinstance(shape, tuple) else (shape,), np.dtype(dtype)
+        # Some versions of PyTorch have no unsigned integers, or do not tell where they lie.
+        own = np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" else dtype
+        return as_device_array(self._empty(shape, own)).view(dtype)
 
     def launch(self, kernel: CudaKernel, items: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of some items."""

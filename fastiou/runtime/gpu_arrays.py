@@ -15,6 +15,7 @@ import numpy as np
 from fastiou.typing import Array
 
 __all__ = [
+    "Delayed",
     "GpuArray",
     "GpuOutput",
     "OnGpu",
@@ -141,8 +142,14 @@ def as_device_array(array: Any) -> Any:
     return cuda.as_cuda_array(array, sync=False)
 
 
-class OnGpu:
-    """An array on a GPU, which stays there until the host asks for it.
+class Delayed:
+    """What stays on a GPU until the host asks for it."""
+
+    on_host: Any
+
+
+class OnGpu(Delayed):
+    """An array on a GPU.
 
     Parameters
     ----------

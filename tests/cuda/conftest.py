@@ -67,6 +67,22 @@ def shared_arrays_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeCUDAShared, "__init__", make_with_lock)
 
 
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The kernels that are launched, in their order."""
+    from fastiou.runtime.gpu_kernel import CudaKernel
+
+    kernels: list[CudaKernel] = []
+    launch = CudaKernel.launch
+
+    def note(kernel: CudaKernel, *arguments: Any) -> None:
+        kernels.append(kernel)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(CudaKernel, "launch", note)
+    return kernels
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the simulator kernels are Python, in which NumPy warns of what a GPU does in silence."""
     for item in items:

@@ -10,8 +10,7 @@ from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, rand
 from numba import cuda
 
 import fastiou
-from fastiou.geometries.masks import packing
-from fastiou.geometries.masks.gpu_packing import PACK
+from fastiou.geometries.masks import gpu_packing, packing
 from fastiou.runtime import gpu
 from fastiou.runtime.gpu_kernel import CudaKernel
 from fastiou.runtime.gpu_primitives import SIMULATED
@@ -163,25 +162,18 @@ PACKED = [np.bool_, np.int8, np.uint16, np.int64, np.float32, np.float64]
 @pytest.mark.parametrize("size", [(1, 1), (63, 5), (64, 33), (65, 64), (130, 7)])
 def test_packing(
     rng: np.random.Generator,
-    monkeypatch: pytest.MonkeyPatch,
+    launched: list[CudaKernel],
     dtype: type,
     size: tuple[int, int],
 ) -> None:
     masks = random_masks(rng, 4, size).astype(dtype)
     masks[1] = 0
     masks[2, -1, -1] = 1
-    launches = []
-    launch = CudaKernel.launch
-
-    def note(kernel: CudaKernel, *arguments: Any) -> None:
-        launches.append(kernel is PACK)
-        launch(kernel, *arguments)
-
-    monkeypatch.setattr(CudaKernel, "launch", note)
     packed = fastiou.Masks.from_dense(cuda.to_device(masks))
     one = fastiou.Masks.from_dense(cuda.to_device(masks[2]))
-    looked_at = [False] if np.dtype(dtype).kind == "f" else []
-    assert launches == [*looked_at, True] * 2
+    kind = np.dtype(dtype).name if np.dtype(dtype).kind == "f" else "integers"
+    expected = [gpu_packing.START, gpu_packing.pack_kernel(kind), gpu_packing.CROP]
+    assert launched == expected * 2
     assert packed == fastiou.Masks.from_dense(masks)
     assert one == fastiou.Masks.from_dense(masks[2])
 
@@ -192,7 +184,7 @@ def test_packing_of_awkward_masks(
     masks = awkward_masks((66, 5))
     expected = fastiou.Masks.from_dense(masks)
     assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
-    monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * 2 * 64 * 3)  # three at a time
+    monkeypatch.setattr(packing, "PIXELS_AT_A_TIME", 64 * 2 * 5 * 3)  # three at a time
     assert fastiou.Masks.from_dense(cuda.to_device(masks)) == expected
     image = rng.random((70, 9))
     expected = fastiou.Masks.from_dense(image > 0.75)
@@ -211,7 +203,7 @@ def test_floats_that_are_not_whole_are_refused(dtype: type, value: float) -> Non
         fastiou.Masks.from_dense(cuda.to_device(masks))
     assert f"got {value} in" in str(told.value)
     with pytest.raises(ValueError, match=r"^masks2 .*in mask 0 at row 4, column 2; .*\(masks2, "):
-        fastiou.mask_iou(cuda.to_device(np.ones((1, 5, 7))), cuda.to_device(masks[1]))
+        fastiou.mask_iou(cuda.to_device(np.ones((1, 5, 7))), cuda.to_device(masks[1]), check=True)
 
 
 def test_packing_of_nothing_and_of_other_types() -> None:

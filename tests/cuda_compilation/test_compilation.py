@@ -41,7 +41,8 @@ from fastiou.cuda.prepare import START, prepare_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
 from fastiou.geometries.intervals import GEOMETRY as INTERVAL
-from fastiou.geometries.masks.gpu_packing import FIND_FRACTION, PACK
+from fastiou.geometries.masks import gpu_packing
+from fastiou.geometries.masks.gpu_scores import MaskScores
 from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.geometries.table import ROWS
@@ -138,10 +139,6 @@ def of_second_preparation(source: Any) -> tuple[Any, ...]:
     return table_of(source), given[0], int64, int64, int64, float64, float64, given[1], *notes
 
 
-def of_pack(pixel: Any) -> tuple[Any, ...]:
-    return tuple(types.Array(number, 3, "C") for number in (pixel, uint64, int64))
-
-
 def of_finish(number: Any) -> tuple[Any, ...]:
     places, missing = (types.UniTuple(int64, 1),) * 2, (row_of(boolean),) * 2
     notes = row_of(int64)
@@ -167,6 +164,9 @@ DOUBLE = (assert_not_contracted,)
 
 #: Angles of more than 2^20 radians go to CUDA's own sine, which has a table on the stack for them.
 FAR_ANGLE = 40
+
+#: Words are made of pixels by whole numbers, or float32 where these are.
+PACKED = (assert_single_precision,)
 
 #: What members are made of must have the CPU's bits, too. With CUDA's sine, the rest is not seen.
 PREPARED = (assert_not_contracted,)
@@ -312,10 +312,9 @@ TABLE = [
     Row("scalar-yawed", yawed_by("iou").scalar, of_scalar(float32), TWO_BLOCKS, ROTATED),
     Row("aligned-yawed", yawed_by("iou").aligned, of_aligned(float32), FOUR_BLOCKS, ROTATED),
     Row("scalar-yawed-f64", yawed_by("iou").scalar, of_scalar(float64), ONE_BLOCK, ROTATED),
-    Row("pack", PACK, of_pack(boolean), FOUR_BLOCKS),
-    Row("pack-f64", PACK, of_pack(float64), FOUR_BLOCKS),
-    Row("find-fraction", FIND_FRACTION, (of_pack(float32)[0], row_of(int64)), THREE_BLOCKS),
-    Row("find-fraction-f64", FIND_FRACTION, (of_pack(float64)[0], row_of(int64)), THREE_BLOCKS),
+    Row("pack-strided", gpu_packing.pack_kernel("integers"),
+        (types.Array(types.uint8, 3, "A"), row_of(uint64), table_of(int64)), FOUR_BLOCKS, PACKED,
+        on_demand=OTHERS),
     Row("finish", FINISH, of_finish(float32), SIX_BLOCKS, (assert_single_precision,)),
     Row("finish-f64", FINISH, of_finish(float64), SIX_BLOCKS),
     Row("vector-iou-batches", boxes_by("iou").vector, of_many(of_dense(float32)), TWO_BLOCKS,
@@ -477,6 +476,16 @@ def value_calls(combination: str, dtype: Any) -> None:
         gpu_soft.scores_on_gpu(work, place, sums, 1e-6, (sums.size // 2,))
 
 
+def mask_calls(dtype: Any) -> None:
+    """What pixels on a GPU go through: scored there, and packed for the host."""
+    pixels, work, zero = HostArray(MASKS.astype(dtype)), HostWork(0), np.zeros(1, np.int64)
+    scores = MaskScores(METRICS["iou"], pixels, pixels, None, 0)
+    scores.fill_dense(work, HostArray(np.zeros((1, 4, 4))), zero, zero)
+    scores.fill_aligned(work, HostArray(np.zeros(4)), 0)
+    frames = gpu_packing.frames(work, pixels)
+    gpu_packing.crop(work, frames, np.arange(5), np.zeros(4, np.uint64))
+
+
 def extremes_call() -> None:
     gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
 
@@ -515,6 +524,17 @@ CALLS = [
          FOUR_BLOCKS, {"aligned-masks-iou": COUNTED}),
     Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
          {"spread-masks": (), "uniform-masks-iou": COUNTED}),
+    *(
+        Call(f"mask_iou-{dtype}", functools.partial(mask_calls, dtype), FOUR_BLOCKS,
+             {"start-masks": (), f"pack-{kind}": checks, "masks-iou": COUNTED,
+              "aligned-masks-iou": COUNTED, "crop-masks": ()}, on_demand=on_demand)
+        for dtype, kind, checks, on_demand in (
+            ("bool", "integers", PACKED, ()),
+            ("int64", "integers", PACKED, OTHERS),
+            ("float32", "float32", PACKED, OTHERS),
+            ("float64", "float64", (), OTHERS),
+        )
+    ),
     Call("pairs", lambda: fi.pairs(BOXES, BOXES, device="cuda"), TWO_BLOCKS,
          {**SORTED, "reach-box": (), "pairs-box-iou": SCORED}),
     Call("pairs-masks", lambda: fi.pairs(MASKS, MASKS, device="cuda"), TWO_BLOCKS,

@@ -35,6 +35,7 @@ __all__ = [
     "WRITE_RUNS",
     "set_pixels",
     "word_rows",
+    "words_of_frames",
 ]
 
 
@@ -52,6 +53,12 @@ PADDING = WORDS_READ
 def word_rows(top: int, bottom: int) -> int:
     """Number of word rows that pixel rows `top` to `bottom` touch, 0 if there are none."""
     return ((bottom + 63) >> 6) - (top >> 6) if bottom > top else 0
+
+
+def words_of_frames(shape: tuple[int, ...]) -> int:
+    """Words of masks of a shape (n, h, w) that are not cropped."""
+    count, height, width = shape
+    return count * -(-height // BITS) * width
 
 
 # ---- dense masks -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fastiou.arrays.inputs import Input, mask_array, masks_on_gpu
 from fastiou.geometries.masks.packing import Packed, pack_dense, pack_on_gpu
 from fastiou.typing import Array
 
-__all__ = ["read_dense"]
+__all__ = ["dense_on_gpu", "read_dense"]
 
 
 #: Sides of the smallest image of colours that is told from masks.
@@ -27,6 +27,17 @@ LEAST_SIDE = 8
 
 #: Pixels that are looked at in one call of NumPy's: they fit in a cache.
 PIXELS_AT_A_TIME = 1 << 17
+
+
+def dense_on_gpu(name: str, value: Any) -> tuple[Input, Any] | None:
+    """A dense argument on a GPU, not copied, and its pixels (n, h, w) as kernels read them.
+
+    None for any other. Whether floats are whole numbers is not known yet.
+    """
+    found = masks_on_gpu(name, value)
+    if found is not None:
+        _refuse_colours(name, found[1])
+    return found
 
 
 def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, Input]:
@@ -40,16 +51,14 @@ def read_dense(name: str, value: Any, threshold: Any = None) -> tuple[Packed, In
         _refuse_colours(name, given.array)
         above = functools.partial(_above, name, threshold=least)
         return pack_dense(given.array, above), given
-    on_gpu = masks_on_gpu(name, value)
-    if on_gpu is not None and on_gpu[0].gpu is not None:
-        given, array = on_gpu
-        _refuse_colours(name, array)
-
-        def refuse(number: int, value: float) -> None:
-            _refuse_fraction(name, np.unravel_index(number, tuple(array.shape)), value)
-
+    on_gpu = dense_on_gpu(name, value)
+    if on_gpu is not None:
+        given, pixels = on_gpu
+        assert given.gpu is not None
         with contextlib.suppress(MemoryError):  # of the GPU; the host may have more
-            return pack_on_gpu(array, on_gpu[0].gpu, refuse), given
+            packed = pack_on_gpu(pixels, given.gpu)
+            if packed is not None:  # otherwise the host finds what is to be refused
+                return packed, given
     given = mask_array(name, value)
     _refuse_colours(name, given.array)
     whole = functools.partial(_not_zero, name) if given.array.dtype.kind == "f" else None
@@ -75,7 +84,12 @@ def _not_zero(name: str, masks: Array, first: int) -> Array:
             rest = np.subtract(pixels, np.trunc(pixels))  # NaN where a pixel is infinite or NaN
         if rest.any():
             place = np.unravel_index(int((rest != 0).argmax()), rest.shape)
-            _refuse_fraction(name, _place_of(part, place, first), pixels[place])
+            k, row, column = _place_of(part, place, first)
+            raise ValueError(
+                f"{name} must hold whole numbers, got {float(pixels[place])} in mask {k} at row "
+                f"{row}, column {column}; probabilities become masks by "
+                f"Masks.from_dense({name}, threshold=0.5)"
+            )
         np.not_equal(pixels, 0, out=foreground[part])
     return foreground
 
@@ -125,11 +139,3 @@ def _place_of(
     """Mask, row and column of a place in a part of the masks from `first` on."""
     k, row, column = map(int, place)
     return first + part[0].start + k, part[1].start + row, column
-
-
-def _refuse_fraction(name: str, place: tuple[Any, ...], value: Any) -> NoReturn:
-    k, row, column = map(int, place)
-    raise ValueError(
-        f"{name} must hold whole numbers, got {float(value)} in mask {k} at row {row}, column "
-        f"{column}; probabilities become masks by Masks.from_dense({name}, threshold=0.5)"
-    )

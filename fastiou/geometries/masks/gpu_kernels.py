@@ -16,6 +16,9 @@ can be issued. Instructions are told as compiled for compute capability 9.0.
   208 instructions in all.
 
 Results are those of the CPU, bit for bit: counts are exact, and the formulas the same.
+
+Masks come with their bounds, words and width (see `gpu_packing.Frames`): cropped, as the host has
+them, or as whole frames, as they are packed on a GPU.
 """
 
 from __future__ import annotations
@@ -28,19 +31,20 @@ import numpy as np
 from numba import cuda
 
 from fastiou.geometries.masks.bits import word_rows
-from fastiou.geometries.masks.kernels import load_mask, mask_area, shared_box, word_at
+from fastiou.geometries.masks.kernels import mask_area, shared_box
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu_kernel import CudaKernel, threads_of_block
 from fastiou.runtime.gpu_primitives import (
     SIMULATED,
     add_of_lanes,
+    address,
     count_ones,
     load4,
     store4,
     uint64_at,
 )
 
-__all__ = ["MaskKernels", "mask_scores", "pair_scorer"]
+__all__ = ["MaskKernels", "mask_scores"]
 
 
 #: Threads of a block, and those of them that count one pair together: a warp, for which the
@@ -48,6 +52,10 @@ __all__ = ["MaskKernels", "mask_scores", "pair_scorer"]
 THREADS = threads_of_block(256)
 LANES_POWER = 2 if SIMULATED else 5
 LANES = 1 << LANES_POWER
+
+#: Registers of a thread, with which a multiprocessor has room for four blocks: for an A100 the
+#: compiler takes 71 if it may. The simulator does not know the option.
+REGISTERS: dict[str, Any] = {} if SIMULATED else {"max_registers": 64}
 
 #: Columns of the pairs that a block tests, one a thread.
 PAIR_COLUMNS = 8 if SIMULATED else 32
@@ -77,7 +85,7 @@ ALIGNMENT = None if SIMULATED else 16
 class MaskKernels(NamedTuple):
     """The kernels of one metric over masks."""
 
-    #: A block of rows of a dense result.
+    #: A block of rows of a dense result, or of these the chosen columns.
     dense: CudaKernel
     #: The same over masks that all have one box.
     uniform: CudaKernel
@@ -92,11 +100,23 @@ def pair_scorer(metric: Metric) -> Callable[..., Any]:
 
     def score(shared: int, bounds1: Any, i: int, bounds2: Any, j: int) -> Any:
         result = 0.0
-        if shared:  # what shares nothing scores 0, whatever the metric: a division is saved
+        if bounds1[5, i] < 0 or bounds2[5, j] < 0:  # that is to be refused
+            result = np.nan
+        elif shared:  # what shares nothing scores 0, whatever the metric: a division is saved
             result = formula(np.float64(shared), mask_area(bounds1, i), mask_area(bounds2, j))
         return result
 
     return score
+
+
+def _load(bounds: Any, words: Any, width: int, i: int) -> Any:
+    """Box of a mask, address of its word of column 0 and word row 0, bytes from row to row.
+
+    Of masks cropped to their boxes that word may be another mask's, and is not read.
+    """
+    left, right = bounds[0, i], bounds[2, i]
+    step = 8 * (width if width > 0 else right - left)
+    return left, bounds[1, i], right, bounds[3, i], address(words) + 8 * bounds[4, i], step
 
 
 def _ones_at(words1: int, words2: int, index: int) -> int:
@@ -116,10 +136,9 @@ def _shared_by_lane(mask1: Any, mask2: Any, lane: int) -> int:
         power -= 1
     row = np.int64(lane >> power)
     first = lane & ((1 << power) - 1)
-    step1 = 8 * (mask1[2] - mask1[0])
-    step2 = 8 * (mask2[2] - mask2[0])
-    line1 = word_at(mask1, left, top) + row * step1
-    line2 = word_at(mask2, left, top) + row * step2
+    step1, step2 = mask1[5], mask2[5]
+    line1 = mask1[4] + ((top >> 6) + row) * step1 + 8 * left
+    line2 = mask2[4] + ((top >> 6) + row) * step2 + 8 * left
     shared = np.int64(0)
     # With loops over ranges, and none that takes four words at a time, a word took 25 instructions.
     while row < rows:
@@ -151,7 +170,7 @@ def _meet(bounds1: Any, i: int, bounds2: Any, j: int) -> bool:
 
 
 def _pair_kernel(metric: Metric, aligned: bool) -> Callable[..., Any]:
-    """Make the kernel over masks cropped to their boxes, for a dense result or an aligned one."""
+    """Make the kernel over what boxes of masks share, for a dense result or an aligned one."""
     score = pair_scorer(metric)
 
     def origin_of(tile: int, columns: int) -> Any:
@@ -170,21 +189,27 @@ def _pair_kernel(metric: Metric, aligned: bool) -> Callable[..., Any]:
     def kernel(
         bounds1: Any,
         words1: Any,
+        width1: int,
         bounds2: Any,
         words2: Any,
+        width2: int,
+        chosen: Any,
         first: int,
         rows: int,
         columns: int,
         scores: Any,
     ) -> None:
+        """Fill scores from row `first` on, or of them the `chosen` columns, if any are."""
         shared = cuda.shared.array(THREADS, np.int64)
         listed = cuda.shared.array(THREADS, np.int32)
         number = cuda.shared.array(1, np.int32)
         thread = np.int64(cuda.threadIdx.x)
         origin = origin_of(np.int64(cuda.blockIdx.x), columns)
         row, column = pair_at(origin, thread)
-        inside = row < rows and column < columns
         begin2 = first if aligned else np.int64(0)
+        inside = row < rows and column < columns
+        if inside and chosen.shape[0] > 0:
+            inside = chosen[begin2 + column]
         shared[thread] = 0
         if thread == 0:
             number[0] = 0
@@ -195,8 +220,8 @@ def _pair_kernel(metric: Metric, aligned: bool) -> Callable[..., Any]:
         for k in range(thread // LANES, number[0], THREADS // LANES):
             other = np.int64(listed[k])
             other_row, other_column = pair_at(origin, other)
-            mask1 = load_mask(bounds1, words1, first + other_row)
-            mask2 = load_mask(bounds2, words2, begin2 + other_column)
+            mask1 = _load(bounds1, words1, width1, first + other_row)
+            mask2 = _load(bounds2, words2, width2, begin2 + other_column)
             add_of_lanes(shared, other, _shared_by_lane(mask1, mask2, thread % LANES))
         cuda.syncthreads()
         if inside:
@@ -333,7 +358,7 @@ def _uniform_kernel(metric: Metric) -> Callable[..., Any]:
 def mask_scores(metric: Metric) -> MaskKernels:
     """Make the kernels of a metric."""
     return MaskKernels(
-        CudaKernel(_pair_kernel(metric, False), f"masks-{metric.name}"),
+        CudaKernel(_pair_kernel(metric, False), f"masks-{metric.name}", **REGISTERS),
         CudaKernel(_uniform_kernel(metric), f"uniform-masks-{metric.name}"),
         CudaKernel(_pair_kernel(metric, True), f"aligned-masks-{metric.name}"),
     )
@@ -345,7 +370,8 @@ def _spread(words: Any, bounds: Any, count: int, size: int, stride: int, masks: 
     mask = place // stride
     if mask < count:
         first = place % stride
-        start = 2 * bounds[4, mask]
+        across = bounds[2, mask] - bounds[0, mask]
+        start = 2 * (bounds[4, mask] + (bounds[1, mask] >> 6) * across + bounds[0, mask])
         zero = np.uint32(0)
         store4(
             masks,

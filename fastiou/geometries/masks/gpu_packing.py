@@ -1,17 +1,27 @@
-"""Packing dense masks on a GPU, so that an eighth of their bytes is copied to the host, or less."""
+"""Packing dense masks on a GPU: to frames of words, and of these what lies in each mask's box.
+
+How many words a set takes is told by its shape alone, so that nothing waits for what is in it. Of a
+frame kernels read no more than what lies in the mask's box.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
 
+from fastiou.geometries.masks.bits import BITS, words_of_frames
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_primitives import count_ones
+from fastiou.runtime.kernel import named
 from fastiou.typing import Array
 
-__all__ = ["FIND_FRACTION", "PACK", "first_fraction", "pack"]
+__all__ = ["CROP", "START", "Frames", "crop", "frames", "pack_kernel"]
 
 
 #: Threads of a block, each of which makes words of one column.
@@ -20,99 +30,169 @@ THREADS = 128
 #: Blocks that a grid may have in its second and third dimension.
 LARGEST_GRID = 65535
 
-#: Rows of a word.
-BITS = 64
+#: Words of a column that a thread makes, so that it has one box for all of them to compare with the
+#: mask's.
+WORDS_EACH = 4
 
-#: Floats from here on are whole, up to the largest one.
-WHOLE_FROM, LARGEST = 2.0**53, 1.7976931348623157e308
+#: Where nothing begins.
+FAR = 2**63 - 1
+
+#: The area of a mask that is to be refused, or somewhat more: pixels are added to it.
+REFUSED = -(2**62)
+
+#: From here on all floats are whole, and up to here integers of as many bits hold them.
+WHOLE_FROM = {
+    "float32": (np.float32, np.int32, 2.0**24),
+    "float64": (np.float64, np.int64, 2.0**53),
+}
 
 
-def _pack(masks: Any, words: Any, findings: Any) -> None:
-    """Pack masks (n, h, w), not 0 where there is something, into word rows (n, word rows, ≥ w).
+class Frames(NamedTuple):
+    """Masks as the kernels of a GPU read them (see `gpu_kernels._load`)."""
 
-    Neighbouring threads read neighbouring pixels. `findings` (n, word rows, 4) must hold the
-    largest number twice and 0 twice, and receives the first and last column and row that are not
-    empty, the latter two past the end; an empty word row keeps what it had.
-    """
-    count, height, width = masks.shape
-    column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if column >= width:
+    #: (6, >= n) int64: left, top, right, bottom, where column 0 of word row 0 is in `words`, and
+    #: the area, below 0 for a mask that is to be refused. An empty mask ends before it begins.
+    bounds: Any
+    #: (words,) uint64.
+    words: Any
+    #: Words from one word row to the next; 0 if each mask has as many as its box is wide.
+    width: int
+
+
+def _start(bounds: Any, words_of_each: int) -> None:
+    """Begin with frames of so many words, without a pixel."""
+    k = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if k < bounds.shape[1]:
+        bounds[0, k] = bounds[1, k] = FAR
+        bounds[2, k] = bounds[3, k] = bounds[5, k] = 0
+        bounds[4, k] = k * words_of_each
+
+
+#: `(bounds, words_of_each)`
+START = CudaKernel(_start, "start-masks")
+
+
+@functools.cache
+def _wholeness(kind: str) -> Callable[[Any], bool]:
+    """Make the function that tells whether a pixel is a whole number, not infinite and no NaN."""
+    if kind not in WHOLE_FROM:
+
+        def is_integer(value: Any) -> bool:
+            return True
+
+        return is_integer
+    number, integer, limit = WHOLE_FROM[kind]
+    most, zero = number(limit), number(0)
+
+    @named(kind)
+    def is_whole(value: Any) -> bool:
+        if -most < value < most:
+            return bool(number(integer(value)) == value)
+        return bool(value - value == zero)
+
+    return is_whole
+
+
+@functools.cache
+def pack_kernel(kind: str) -> CudaKernel:
+    """Make the kernel that packs masks of "integers", "float32" or "float64"."""
+    is_whole = _wholeness(kind)
+
+    def pack(masks: Any, words: Any, bounds: Any) -> None:
+        """Pack masks (n, h, w), not 0 where there is something, and measure them.
+
+        `words` are those of whole frames, and `bounds` (6, n) as `_start` left them. Neighbouring
+        threads read neighbouring pixels.
+        """
+        count, height, width = masks.shape
+        column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        if column >= width:
+            return
+        rows = (height + BITS - 1) // BITS
+        for k in range(cuda.blockIdx.z, count, cuda.gridDim.z):
+            for first in range(
+                WORDS_EACH * np.int64(cuda.blockIdx.y), rows, WORDS_EACH * cuda.gridDim.y
+            ):
+                top = np.int64(-1)
+                bottom = np.int64(0)
+                area = np.int64(0)
+                is_odd = False
+                for band in range(first, min(first + WORDS_EACH, rows)):
+                    word = np.uint64(0)
+                    begin = band * BITS
+                    for row in range(begin, min(begin + BITS, height)):
+                        value = masks[k, row, column]
+                        if value != 0:
+                            word |= np.uint64(1) << np.uint64(row - begin)
+                            top = row if top < 0 else top
+                            bottom = row + 1
+                            is_odd = is_odd or not is_whole(value)
+                    words[(np.int64(k) * rows + band) * width + column] = word
+                    area += count_ones(word)
+                if is_odd:
+                    cuda.atomic.min(bounds, (5, k), REFUSED)
+                if area > 0:
+                    cuda.atomic.add(bounds, (5, k), area)
+                    # What others found may be old here: then one asks in vain.
+                    if column < bounds[0, k]:
+                        cuda.atomic.min(bounds, (0, k), column)
+                    if top < bounds[1, k]:
+                        cuda.atomic.min(bounds, (1, k), top)
+                    if column >= bounds[2, k]:
+                        cuda.atomic.max(bounds, (2, k), column + 1)
+                    if bottom > bounds[3, k]:
+                        cuda.atomic.max(bounds, (3, k), bottom)
+
+    return CudaKernel(pack, f"pack-{kind}")
+
+
+def _crop(words: Any, bounds: Any, width: int, offsets: Any, cropped: Any) -> None:
+    """Copy what lies in each mask's box of frames `width` wide; mask k to `offsets[k]` and on."""
+    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    for k in range(cuda.blockIdx.y, bounds.shape[1], cuda.gridDim.y):
+        left = bounds[0, k]
+        across = bounds[2, k] - left
+        start = bounds[4, k] + (bounds[1, k] >> 6) * width + left
+        for i in range(first, offsets[k + 1] - offsets[k], cuda.blockDim.x * cuda.gridDim.x):
+            cropped[offsets[k] + i] = words[start + i // across * width + i % across]
+
+
+#: `(words, bounds, width, offsets, cropped)`
+CROP = CudaKernel(_crop, "crop-masks")
+
+#: Blocks that crop one mask.
+CROP_BLOCKS = 8
+
+
+# ---- what the host does ------------------------------------------------------------------------
+
+
+def frames(work: Work, masks: Any) -> Frames:
+    """Pack masks (n, h, w) on a GPU, at least one, of any type that kernels read."""
+    count, height, width = map(int, masks.shape)
+    size = words_of_frames((count, height, width))
+    bounds, words = work.empty((6, count), np.int64), work.empty(size, np.uint64)
+    work.launch(START, count, bounds, size // count)
+    if size:
+        threads = threads_of_block(THREADS)
+        down = blocks_for(height, BITS * WORDS_EACH)
+        grid = blocks_for(width, threads), min(down, LARGEST_GRID), min(count, LARGEST_GRID)
+        dtype = np.dtype(masks.dtype)
+        kernel = pack_kernel(dtype.name if dtype.kind == "f" else "integers")
+        kernel.launch(grid, threads, work.stream, masks, words, bounds)
+    return Frames(bounds, words, width)
+
+
+def crop(work: Work, whole: Frames, offsets: Array, words: Array) -> None:
+    """Copy what lies in the boxes of frames to words of the host, mask k from `offsets[k]` on."""
+    if not len(words):
         return
-    for k in range(cuda.blockIdx.z, count, cuda.gridDim.z):
-        for band in range(cuda.blockIdx.y, words.shape[1], cuda.gridDim.y):
-            word = np.uint64(0)
-            top = np.int64(-1)
-            bottom = np.int64(0)
-            first = np.int64(band) * BITS
-            for row in range(first, min(first + BITS, height)):
-                if masks[k, row, column] != 0:
-                    word |= np.uint64(1) << np.uint64(row - first)
-                    top = row if top < 0 else top
-                    bottom = row + 1
-            words[k, band, column] = word
-            if bottom > 0:
-                cuda.atomic.min(findings, (k, band, 0), column)
-                cuda.atomic.min(findings, (k, band, 1), top)
-                cuda.atomic.max(findings, (k, band, 2), column + 1)
-                cuda.atomic.max(findings, (k, band, 3), bottom)
-
-
-#: `(masks, words, findings)`
-PACK = CudaKernel(_pack, "pack")
-
-
-def _find_fraction(masks: Any, first: Any) -> None:
-    """Bring `first` (1,), the number of a pixel of masks (n, h, w), to the first that is not whole.
-
-    Neighbouring threads read neighbouring pixels. Infinite pixels and NaN are not whole.
-    """
-    count, height, width = masks.shape
-    column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if column >= width:
-        return
-    for k in range(cuda.blockIdx.z, count, cuda.gridDim.z):
-        for row in range(cuda.blockIdx.y, height, cuda.gridDim.y):
-            value = np.float64(masks[k, row, column])
-            # Beyond 2^53 all are whole but the infinite ones; a NaN is in neither range.
-            is_whole = -LARGEST <= value <= LARGEST
-            if -WHOLE_FROM <= value <= WHOLE_FROM:
-                is_whole = value == np.int64(value)
-            if not is_whole:
-                cuda.atomic.min(first, 0, (np.int64(k) * height + row) * width + column)
-
-
-#: `(masks, first)`, for masks of floats.
-FIND_FRACTION = CudaKernel(_find_fraction, "find-fraction")
-
-
-def first_fraction(work: Work, masks: Any) -> tuple[int, float] | None:
-    """The number and value of the first pixel of masks on a GPU that is not whole, if any is."""
-    count, height, width = masks.shape
-    if np.dtype(masks.dtype).kind != "f" or not count * height * width:
-        return None
-    first = work.to_device(np.full(1, np.iinfo(np.int64).max))
+    cropped = work.empty(len(words), np.uint64)
+    count = len(offsets) - 1
     threads = threads_of_block(THREADS)
-    grid = blocks_for(width, threads), min(height, LARGEST_GRID), min(count, LARGEST_GRID)
-    FIND_FRACTION.launch(grid, threads, work.stream, masks, first)
-    number = int(work.to_host(first)[0])
-    if number == np.iinfo(np.int64).max:
-        return None
-    place, column = divmod(number, width)
-    k, row = divmod(place, height)
-    return number, float(
-        work.to_host(masks[k : k + 1, row : row + 1, column : column + 1])[0, 0, 0]
-    )
-
-
-def pack(work: Work, masks: Any, words: Array, findings: Array) -> None:
-    """Pack masks on a GPU into host arrays of words and findings, as the CPU's `PACK` does."""
-    count, _, width = masks.shape
-    findings[..., :2] = np.iinfo(np.int64).max
-    findings[..., 2:] = 0
-    device_words = work.empty(words.shape, words.dtype)
-    device_findings = work.to_device(findings)
-    threads = threads_of_block(THREADS)
-    grid = blocks_for(width, threads), min(words.shape[1], LARGEST_GRID), min(count, LARGEST_GRID)
-    PACK.launch(grid, threads, work.stream, masks, device_words, device_findings)
-    work.to_host(device_words, words)
-    work.to_host(device_findings, findings)
+    each = blocks_for(math.ceil(len(words) / count), threads)
+    CROP.launch(
+        (min(each, CROP_BLOCKS), min(count, LARGEST_GRID)), threads, work.stream, whole.words,
+        whole.bounds, whole.width, work.copied(offsets), cropped,
+    )  # fmt: skip
+    work.to_host(cropped, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,22 @@ from fastiou.geometries.masks.gpu_kernels import (
     THREADS_DOWN,
     mask_scores,
 )
+from fastiou.geometries.masks.gpu_packing import Frames, frames
 from fastiou.geometry import PADDING, Columns
-from fastiou.metrics import Metric
+from fastiou.metrics import IOF, Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for
+from fastiou.typing import Array
 
 __all__ = ["MaskScores"]
+
+
+class _Ready(NamedTuple):
+    """Both sets on a GPU."""
+
+    sets: tuple[Frames, Frames]
+    #: The same as masks of whole slices, where all have one box.
+    slices: tuple[Any, Any] | None
 
 
 class MaskScores:
@@ -30,79 +40,100 @@ class MaskScores:
 
     Parameters
     ----------
-    work
-        The use of the GPU.
     metric
         What to score.
-    columns1, columns2
-        The sets, with no more words than their own.
+    set1, set2
+        The sets: pixels (n, h, w) on the GPU, or `Columns` of the host's, with no more words than
+        their own, and where column 0 of word row 0 would be.
+    crowd
+        Which members of the second set are crowds, which are scored by `IOF`; None if none are.
     size
         Words of each mask if all have one box, else 0.
     """
 
     def __init__(
-        self, work: Work, metric: Metric, columns1: Columns, columns2: Columns, size: int
+        self, metric: Metric, set1: Any, set2: Any, crowd: Array | None, size: int
     ) -> None:
-        self._metric = metric
-        self._columns = columns1, columns2
-        self._size = size
-        #: The sets as masks of whole slices, where all have one box.
-        self._slices: tuple[Any, Any] | None = None
-        if size:
-            masks1 = self._in_slices(work, columns1)
-            masks2 = masks1 if columns2 is columns1 else self._in_slices(work, columns2)
-            self._slices = masks1, masks2
+        self._metric, self._given = metric, (set1, set2)
+        self._crowd, self._size = crowd, size
+        self._known: tuple[Work, _Ready] | None = None
 
-    def fill_dense(self, work: Work, scores: Any, first: int) -> None:
-        """Fill C-contiguous scores (rows, columns) on the device, beginning with this row."""
-        rows, columns = scores.shape
-        flat = scores.reshape(scores.size)
-        kernels = mask_scores(self._metric)
-        if self._slices is None:
-            tiles = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
-            self._launch(kernels.dense, work, tiles, self._words(work), first, rows, columns, flat)
-            return
-        tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
-        self._launch(
-            kernels.uniform, work, tiles, self._slices, self._stride, first, rows, columns, flat
+    def _ready(self, work: Work) -> _Ready:
+        """Both sets, brought to the GPU once for each use of it."""
+        if self._known is None or self._known[0] is not work:
+            set1, set2 = self._given
+            some = self._frames(work, set1)
+            both = some, some if set2 is set1 else self._frames(work, set2)
+            slices = None
+            if self._size:
+                masks1 = self._in_slices(work, set1, both[0])
+                slices = masks1, masks1 if set2 is set1 else self._in_slices(work, set2, both[1])
+            self._known = work, _Ready(both, slices)
+        return self._known[1]
+
+    def _frames(self, work: Work, given: Any) -> Frames:
+        if isinstance(given, Columns):
+            return Frames(work.copied(given.bounds), work.copied(given.data), 0)
+        return frames(work, given)
+
+    def is_refused(self, work: Work) -> bool:
+        """Whether a mask is to be refused; pixels that are no floats need not be waited for."""
+        return any(
+            not isinstance(given, Columns)
+            and np.dtype(given.dtype).kind == "f"
+            and bool((work.to_host(some.bounds)[5] < 0).any())
+            for given, some in zip(self._given, self._ready(work).sets, strict=True)
         )
+
+    def fill_dense(self, work: Work, scores: Any, starts1: Array, starts2: Array) -> None:
+        """Fill C-contiguous scores (1, rows, columns) on the device, beginning with this row."""
+        if not scores.size:
+            return
+        _, rows, columns = scores.shape
+        flat, first = scores.reshape(scores.size), int(starts1[0])
+        ready, kernels = self._ready(work), mask_scores(self._metric)
+        pairs = -(-rows // PAIR_ROWS) * -(-columns // PAIR_COLUMNS)
+        if ready.slices is None:
+            self._launch(kernels.dense, work, pairs, None, first, rows, columns, flat)
+        else:
+            (masks1, masks2), (set1, set2) = ready.slices, ready.sets
+            tiles = -(-rows // (EACH * THREADS_DOWN)) * -(-columns // (EACH * THREADS_ACROSS))
+            kernels.uniform.launch(
+                tiles, THREADS, work.stream, set1.bounds, masks1, set2.bounds, masks2,
+                self._stride, first, rows, columns, flat,
+            )  # fmt: skip
+        if self._crowd is not None:
+            kernel = mask_scores(IOF).dense
+            self._launch(kernel, work, pairs, self._crowd, first, rows, columns, flat)
 
     def fill_aligned(self, work: Work, scores: Any, first: int) -> None:
         """Fill scores (n,) on the device: mask i against mask i, beginning with this one."""
         count = len(scores)
-        self._launch(
-            mask_scores(self._metric).aligned, work, blocks_for(count, THREADS),
-            self._words(work), first, count, count, scores,
-        )  # fmt: skip
+        if not count:
+            return
+        blocks, numbers = blocks_for(count, THREADS), (first, count, count)
+        self._launch(mask_scores(self._metric).aligned, work, blocks, None, *numbers, scores)
+        if self._crowd is not None:
+            self._launch(mask_scores(IOF).aligned, work, blocks, self._crowd, *numbers, scores)
 
     def _launch(
-        self,
-        kernel: CudaKernel,
-        work: Work,
-        blocks: int,
-        words: tuple[Any, Any],
-        *arguments: Any,
+        self, kernel: CudaKernel, work: Work, blocks: int, chosen: Array | None, *arguments: Any
     ) -> None:
-        bounds1, bounds2 = (work.copied(columns.bounds) for columns in self._columns)
-        kernel.launch(
-            blocks, THREADS, work.stream, bounds1, words[0], bounds2, words[1], *arguments
-        )
-
-    def _words(self, work: Work) -> tuple[Any, Any]:
-        columns1, columns2 = self._columns
-        return work.copied(columns1.data), work.copied(columns2.data)
+        """Launch a kernel over what boxes share, for all columns or the chosen ones."""
+        set1, set2 = self._ready(work).sets
+        some = work.empty(0, np.bool_) if chosen is None else work.copied(chosen)
+        kernel.launch(blocks, THREADS, work.stream, *set1, *set2, some, *arguments)
 
     @property
     def _stride(self) -> int:
         """Words of 32 bits from one mask to the next where all are filled up to whole slices."""
         return -(-2 * self._size // SLICE_WORDS) * SLICE_WORDS
 
-    def _in_slices(self, work: Work, columns: Columns) -> Any:
-        count = columns.bounds.shape[1] - PADDING
+    def _in_slices(self, work: Work, given: Columns, whole: Frames) -> Any:
+        count = given.bounds.shape[1] - PADDING
         masks = work.empty(count * self._stride, np.uint32)
         SPREAD.launch(
             blocks_for(masks.size // 4, THREADS), THREADS, work.stream,
-            work.copied(columns.data.view(np.uint32)), work.copied(columns.bounds), count,
-            2 * self._size, self._stride, masks,
+            whole.words.view(np.uint32), whole.bounds, count, 2 * self._size, self._stride, masks,
         )  # fmt: skip
         return masks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from fastiou.arrays.checks import chosen_members
 from fastiou.arrays.inputs import Input, hand_back, label_image
 from fastiou.geometries.masks import bits
-from fastiou.geometries.masks.dense_masks import read_dense
+from fastiou.geometries.masks.dense_masks import dense_on_gpu, read_dense
 from fastiou.geometries.masks.packing import (
     SCORES_PER_WORD,
     Packed,
@@ -32,11 +33,13 @@ from fastiou.geometries.masks.run_lengths import (
 )
 from fastiou.geometries.masks.unpacking import runs_of
 from fastiou.runtime import memory, steps, threads
+from fastiou.runtime.gpu_arrays import Delayed
 from fastiou.runtime.words import described, sides
 from fastiou.typing import Array
 
 __all__ = [
     "Masks",
+    "MasksOnGpu",
     "as_masks",
     "holds_masks",
     "join_sets",
@@ -511,6 +514,30 @@ def _read_only(array: Array) -> Array:
 # ---- arguments ---------------------------------------------------------------------------------
 
 
+class MasksOnGpu(Delayed):
+    """Dense masks on a GPU, which stay there until the host asks for `Masks`.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    pixels
+        (n, h, w), as kernels read it.
+    """
+
+    def __init__(self, name: str, value: Any, pixels: Any) -> None:
+        self._name, self._value, self.pixels = name, value, pixels
+        self.shape: tuple[int, ...] = tuple(map(int, pixels.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @functools.cached_property
+    def on_host(self) -> Masks:
+        """The same, packed there, with their words on the host."""
+        return Masks._of(read_dense(self._name, self._value)[0])
+
+
 def holds_masks(value: Any, numbers: int) -> bool:
     """Whether an argument that may hold boxes or masks holds masks: `Masks`, run lengths, images.
 
@@ -555,7 +582,13 @@ def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
 
 
 def read_masks(name: str, value: Any) -> Input:
-    """An argument of masks in any form, as `Masks`, and where a dense array came from."""
+    """An argument of masks in any form, as `Masks`, and where a dense array came from.
+
+    Dense ones on a GPU stay there until they are asked for.
+    """
+    on_gpu = dense_on_gpu(name, value)
+    if on_gpu is not None:
+        return on_gpu[0]._replace(held=MasksOnGpu(name, value, on_gpu[1]))
     masks, given = as_masks(name, value)
     if given is None:
         return Input(name, masks, np.empty(0), None, "numpy")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.inputs import Input
+from fastiou.geometries.masks.bits import words_of_frames
 from fastiou.geometries.masks.kernels import (
     TILE_COLUMNS,
     TILE_ROWS,
@@ -15,7 +16,7 @@ from fastiou.geometries.masks.kernels import (
     mask_kernels,
     shared_and_areas,
 )
-from fastiou.geometries.masks.mask_set import Masks, holds_masks, read_masks
+from fastiou.geometries.masks.mask_set import Masks, MasksOnGpu, holds_masks, read_masks
 from fastiou.geometries.masks.packing import SCORES_PER_WORD, running_sum, words_of_each
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric, Need
@@ -38,14 +39,20 @@ def _prepare(
     given1: Input, given2: Input, metric: Metric, order: Array | None = None, phase: int = 0
 ) -> tuple[Columns, Columns]:
     """Columns of two sets of masks of one size (see `Geometry.prepare`)."""
+    _check_sizes(given1, given2)
     set1, set2 = given1.array, given2.array
-    if len(set1) and len(set2) and set1.shape[1:] != set2.shape[1:]:
-        raise ValueError(
-            f"{given1.name} and {given2.name} must have one size, got {sides(set1.shape[1:])} and "
-            f"{sides(set2.shape[1:])}; Masks.padded brings masks to a larger size"
-        )
     columns1 = _columns(set1, order)
     return columns1, columns1 if set2 is set1 else _columns(set2, None)
+
+
+def _check_sizes(given1: Input, given2: Input) -> None:
+    """Raise a ValueError unless the masks of two sets have one size."""
+    shape1, shape2 = given1.held.shape, given2.held.shape
+    if shape1[0] and shape2[0] and shape1[1:] != shape2[1:]:
+        raise ValueError(
+            f"{given1.name} and {given2.name} must have one size, got {sides(shape1[1:])} and "
+            f"{sides(shape2[1:])}; Masks.padded brings masks to a larger size"
+        )
 
 
 def _columns(masks: Masks, order: Array | None) -> Columns:
@@ -107,24 +114,39 @@ def _fill_dense(
             )  # fmt: skip
 
 
-def _on_gpu(work: Any, metric: Metric, columns1: Columns, columns2: Columns) -> Any:
+def _on_gpu(metric: Metric, given1: Input, given2: Input, crowd: Array | None) -> Any:
+    """Scores on a GPU of masks that lie there, or on the host (see `Geometry.on_gpu`)."""
     from fastiou.geometries.masks.gpu_scores import MaskScores
 
-    own1 = _own_words(columns1)
-    own2 = own1 if columns2 is columns1 else _own_words(columns2)
-    count1, count2 = (columns.bounds.shape[1] - PADDING for columns in (columns1, columns2))
-    size = _words_of_all(columns1.bounds[:, :count1], columns2.bounds[:, :count2])
-    return MaskScores(work, metric, own1, own2, size)
+    _check_sizes(given1, given2)
+    set1 = _for_gpu(given1.held)
+    set2 = set1 if given2.held is given1.held else _for_gpu(given2.held)
+    size = 0
+    if isinstance(set1, Columns) and isinstance(set2, Columns):
+        size = _words_of_all(set1.bounds[:, :-PADDING], set2.bounds[:, :-PADDING])
+    return MaskScores(metric, set1, set2, crowd, size)
 
 
-def _own_words(columns: Columns) -> Columns:
-    """The same masks, without the words of others that they may be a slice of."""
+def _for_gpu(held: Any) -> Any:
+    """Pixels that lie there, or columns without the words of other masks.
+
+    These tell where column 0 of word row 0 would be, as a frame of all words has it.
+    """
+    if isinstance(held, MasksOnGpu):
+        return held.pixels
+    columns = _columns(held, None)
     bounds = columns.bounds[:, :-PADDING]
+    left, top, right = bounds[:3]
     first = int(bounds[4].min())
     last = int((bounds[4] + words_of_each(bounds)).max())
-    moved = columns.bounds.copy()
-    moved[4, : bounds.shape[1]] -= first
-    return columns._replace(bounds=moved, data=columns.data[first:last])
+    bounds[4] -= first + (top >> 6) * (right - left) + left
+    return columns._replace(data=columns.data[first:last])
+
+
+def _words_on_gpu(held: Any) -> int:
+    """Words that masks take on a GPU: of whole frames, or cropped and, it may be, in slices."""
+    is_there = isinstance(held, MasksOnGpu)
+    return words_of_frames(held.shape) if is_there else held.nbytes // 4
 
 
 GEOMETRY = MASK = Geometry(
@@ -140,4 +162,5 @@ GEOMETRY = MASK = Geometry(
     chunk_scorer=mask_chunk_scorer,
     dense=_fill_dense,
     on_gpu=_on_gpu,
+    words_on_gpu=_words_on_gpu,
 )

@@ -83,47 +83,9 @@ def pack_dense(array: Array, foreground_of: Callable[[Array, int], Array] | None
     `foreground_of(some, first)` makes booleans of some of them, from that number on; without it,
     what is not 0 is foreground.
     """
-
-    def pack(first: int, whole: Array, findings: Array) -> None:
-        some = array[first : first + len(whole)]
-        pixels = _as_bytes(some if foreground_of is None else foreground_of(some, first))
-        bands, width = whole.shape[1], pixels.shape[2]
-        # A step reads the pixels of some word rows.
-        each = bits.BITS * width * SCORES_PER_WORD
-        for begin, end, work in steps.ranges(len(pixels) * bands, each):
-            threads.run(bits.PACK, work, pixels, whole, findings, begin, end)
-
-    return _pack(array.shape, pack)
-
-
-def pack_on_gpu(array: Any, place: GpuArray, refuse: Callable[[int, float], None]) -> Packed:
-    """Masks of a shape (N, H, W) on a GPU, whose words alone are copied to the host.
-
-    `refuse(number, value)` is called with the first of all pixels that is not whole, and raises.
-    """
-    from fastiou.geometries.masks.gpu_packing import first_fraction
-    from fastiou.geometries.masks.gpu_packing import pack as pack_some
-    from fastiou.runtime.gpu import working
-
-    with working(place) as work:
-        fraction = first_fraction(work, array)
-        if fraction is not None:
-            refuse(*fraction)
-
-        def pack(first: int, whole: Array, findings: Array) -> None:
-            pack_some(work, array[first : first + len(whole)], whole, findings)
-
-        return _pack(tuple(array.shape), pack)
-
-
-def _pack(shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]) -> Packed:
-    """Masks of a shape (N, H, W) that are packed some at a time.
-
-    `pack(first, whole, findings)` packs as many as there is room for, as `bits.PACK` does.
-    """
-    count, height, width = shape
+    count, height, width = array.shape
     bands, columns = -(-height // bits.BITS), -(-width // bits.BITS) * bits.BITS
-    if not count * height * width:
+    if not array.size:
         return _empty((height, width), count)
     # Small masks take whole words all the same.
     at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (bits.BITS * bands * columns)))
@@ -135,16 +97,50 @@ def _pack(shape: tuple[int, ...], pack: Callable[[int, Array, Array], None]) -> 
     for first in range(0, count, at_a_time):
         number = min(at_a_time, count - first)
         whole, findings = room[:number], found[:number]
-        pack(first, whole, findings)
+        some = array[first : first + number]
+        pixels = _as_bytes(some if foreground_of is None else foreground_of(some, first))
+        tasks = number * bands
+        # A step reads the pixels of some word rows.
+        for begin, end, work in steps.ranges(tasks, bits.BITS * width * SCORES_PER_WORD):
+            threads.run(bits.PACK, work, pixels, whole, findings, begin, end)
         boxes = _join_boxes(findings)
         offsets = word_offsets(boxes)
         words = allocate_words(int(offsets[-1]))
-        tasks = number * bands
         each = words.size / tasks
         for begin, end, work in steps.ranges(tasks, SCORES_PER_NEW_WORD * each):
             own = work // SCORES_PER_NEW_WORD
             threads.run(bits.CROP, own, whole, findings, boxes, offsets, words, begin, end)
         parts.append((boxes, offsets, words))
+    return join((height, width), parts)
+
+
+def pack_on_gpu(pixels: Any, place: GpuArray) -> Packed | None:
+    """Masks of a shape (n, h, w) on a GPU, of which what their boxes hold is copied to the host.
+
+    None where a pixel is not a whole number.
+    """
+    from fastiou.geometries.masks import gpu_packing
+    from fastiou.runtime.gpu import working
+
+    count, height, width = map(int, pixels.shape)
+    words_of_each = bits.words_of_frames((1, height, width))
+    if not count * words_of_each:
+        return _empty((height, width), count)
+    at_a_time = min(count, max(1, PIXELS_AT_A_TIME // (bits.BITS * words_of_each)))
+    parts = []
+    with working(place) as work:
+        # Frames, and as many words if all masks fill them.
+        work.reserve(16 * at_a_time * words_of_each, f"packing {count:,} masks")
+        for first in range(0, count, at_a_time):
+            frames = gpu_packing.frames(work, pixels[first : first + at_a_time])
+            bounds: Array = work.to_host(frames.bounds)
+            if (bounds[5] < 0).any():
+                return None
+            boxes = np.ascontiguousarray(np.where(bounds[5] > 0, bounds[:4], 0).T)
+            offsets = word_offsets(boxes)
+            words = allocate_words(int(offsets[-1]))
+            gpu_packing.crop(work, frames, offsets, words[: offsets[-1]])
+            parts.append((boxes, offsets, words))
     return join((height, width), parts)
 
 

@@ -284,11 +284,11 @@ def fused_outside_quotients(ptx: list[Statement]) -> list[Statement]:
     return [one for one in fused if one.operands[0] not in known]
 
 
-def assert_wide_access(code: Compiled, number: str = "f32") -> None:
-    """Boxes are loaded and scores are stored 16 bytes at a time or more."""
-    count = 128 // int(number[1:])
-    for word in ("ld", "st"):
-        accepted = {f"{word}.global.v{wide}.{number}" for wide in (count, 2 * count)}
+def assert_wide_access(code: Compiled, number: str = "f32", stored: str | None = None) -> None:
+    """Boxes are loaded and scores, it may be of another type, are stored by 16 bytes or more."""
+    for word, kind in (("ld", number), ("st", stored or number)):
+        count = 128 // int(kind[1:])
+        accepted = {f"{word}.global.v{wide}.{kind}" for wide in (count, 2 * count)}
         assert accepted & set(code.words), f"none of {accepted} in PTX"
     for operation in ("LDG", "STG"):
         names = {one.name for one in code.sass if one.operation == operation}

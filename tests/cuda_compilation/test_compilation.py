@@ -115,6 +115,11 @@ def of_many(signature: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(row_of(int64) if isinstance(one, types.UniTuple) else one for one in signature)
 
 
+def of_single(signature: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same with scores of float32, whatever the sets were prepared in."""
+    return *signature[:-1], row_of(float32)
+
+
 def preparing(geometry: Any, metric: str = "iou") -> Any:
     """The kernels that prepare members."""
     row = METRICS[metric]
@@ -175,6 +180,14 @@ SINGLE_WIDE = (*SINGLE, *WIDE)
 DOUBLE_WIDE = (
     *DOUBLE,
     functools.partial(assert_wide_access, number="f64"),
+    assert_columns_are_loaded_wide,
+)
+
+#: Sets whose numbers are too large or too small for float32, or that are float64 in any case, have
+#: scores of float32 if that is what their boxes are.
+NARROWED_WIDE = (
+    *DOUBLE,
+    functools.partial(assert_wide_access, number="f64", stored="f32"),
     assert_columns_are_loaded_wide,
 )
 
@@ -276,6 +289,28 @@ TABLE = [
             Row(f"scalar-{name}", made.scalar, of_scalar(float64), ONE_BLOCK, QUADRILATERALS),
             Row(f"aligned-{name}", made.aligned, of_aligned(float64), ONE_BLOCK, QUADRILATERALS),
         )
+    ),
+    *(
+        Row(f"{form}-{name}-narrowed", getattr(made, form), of_single(of(float64)), registers,
+            checks, on_demand=OTHERS if form == "vector" and metric == "iou" else CAPABILITIES)
+        for geometry, metrics, own, most in (
+            (BOX, ("iou", "giou", "diou", "intersection"), DOUBLE, FOUR_BLOCKS),
+            (ROTATED_BOX, ("iou", "intersection"), ROTATED, THREE_BLOCKS),
+            (ROTATED_BOX, ("probiou",), (), TWO_BLOCKS),
+            (QUADRILATERAL, ("iou", "intersection"), QUADRILATERALS, ONE_BLOCK),
+            (BOX3D, ("iou", "diou"), DOUBLE, FOUR_BLOCKS),
+            (YAWED_BOX, ("iou",), ROTATED, TWO_BLOCKS),
+            (INTERVAL, ("iou",), DOUBLE, FOUR_BLOCKS),
+        )
+        for metric in metrics
+        for made in [dense_kernels(geometry, METRICS[metric])]
+        for name in [f"{geometry.label}-{metric}"]
+        for form, of, registers, checks in (
+            ("vector", of_dense, ONE_BLOCK, NARROWED_WIDE),
+            ("scalar", of_scalar, ONE_BLOCK, own),
+            ("aligned", of_aligned, most, own),
+        )
+        if getattr(made, form) is not None
     ),
     *(
         row

@@ -302,6 +302,13 @@ def assert_columns_are_loaded_wide(code: Compiled) -> None:
     assert loads >= 4, f"{loads} loads of 16 bytes, but boxes have four corners"
 
 
+def assert_words_by_16_bytes(code: Compiled, ways: tuple[str, ...]) -> None:
+    """Words of 32 bits go four at a time in each of these ways, as "ld.shared", and never alone."""
+    for way in ways:
+        found = {word for word in code.words if word.startswith(f"{way}.") and "u32" in word}
+        assert found == {f"{way}.v4.u32"}, f"words of masks go by {sorted(found)}"
+
+
 def assert_sees_other_blocks(code: Compiled) -> None:
     """What another block stores meanwhile is read from memory again, not from a cache."""
     assert any(word.startswith("ld.relaxed.gpu") for word in code.words), sorted(code.words)

@@ -21,6 +21,7 @@ from compiled_for_tests import (
     assert_single_precision,
     assert_stays_in_registers,
     assert_wide_access,
+    assert_words_by_16_bytes,
     compiled,
     instructions_per_score,
     ptx_statements,
@@ -240,6 +241,13 @@ def bits_in_a_loop(a: Any, b: Any, out: Any) -> None:
     out[i] = count
 
 
+def words_alone(a: Any, b: Any, out: Any) -> None:
+    """Of one mask four words are loaded at a time, of the other one."""
+    i = 4 * cuda.grid(1)
+    x = load4(a, i)
+    store4(out, i, x[0] & b[i], x[1] & b[i + 1], x[2] & b[i + 2], x[3] & b[i + 3])
+
+
 def stale(a: Any, out: Any) -> None:
     """Waits for what another block stores, which a cache may hide."""
     while a[0] == 0:
@@ -266,12 +274,15 @@ def double_area(a: Any, b: Any, out: Any) -> None:
         (doubled_by_an_index, (ROW, ROW), assert_single_precision, "float64 in PTX"),
         (one_wide_load, (ROW, ROW, ROW), assert_columns_are_loaded_wide, "1 loads of 16 bytes"),
         (bits_in_a_loop, (WORDS, WORDS, COUNTS), assert_counts_bits, "nothing counts bits"),
+        (words_alone, (types.Array(types.uint32, 1, "C"),) * 3,
+         functools.partial(assert_words_by_16_bytes, ways=("st.global", "ld.global")),
+         r"words of masks go by \['ld.global.u32', 'ld.global.v4.u32'\]"),
         (stale, (types.Array(types.int32, 1, "C"),) * 2, assert_sees_other_blocks, "ld.global"),
         (free_products, (DOUBLES,) * 3, assert_products_are_rounded, "0 products of float64"),
         (free_products, (DOUBLES,) * 3, assert_terms_are_rounded, "0 products of float64"),
         (double_area, (ROW, ROW, ROW), assert_area_is_single, r"float64 in PTX: .*div.rn.f64"),
     ],
-    ids=["registers", "index", "columns", "bits", "stale", "products", "terms", "area"],
+    ids=["registers", "index", "columns", "bits", "words", "stale", "products", "terms", "area"],
 )  # fmt: skip
 def test_what_is_broken_is_found(
     function: Any, signature: Any, check: Callable[[Compiled], None], message: str

@@ -26,6 +26,7 @@ from compiled_for_tests import (
     assert_single_precision,
     assert_stays_in_registers,
     assert_wide_access,
+    assert_words_by_16_bytes,
     compiled,
     lowered,
 )
@@ -457,6 +458,10 @@ class Call(NamedTuple):
 
 
 COUNTED = (*DOUBLE, assert_counts_bits)
+SPREAD_WORDS = functools.partial(assert_words_by_16_bytes, ways=("st.global",))
+TILED_WORDS = functools.partial(
+    assert_words_by_16_bytes, ways=("ld.global", "st.shared", "ld.shared")
+)
 SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_only=True))
 
 SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
@@ -558,7 +563,7 @@ CALLS = [
     Call("mask_iou-aligned", lambda: fi.mask_iou(MASKS, MASKS, aligned=True, device="cuda"),
          FOUR_BLOCKS, {"aligned-masks-iou": COUNTED}),
     Call("mask_iou-full", lambda: fi.mask_iou(FULL, FULL, device="cuda"), TWO_BLOCKS,
-         {"spread-masks": (), "uniform-masks-iou": COUNTED}),
+         {"spread-masks": (SPREAD_WORDS,), "uniform-masks-iou": (*COUNTED, TILED_WORDS)}),
     *(
         Call(f"mask_iou-{dtype}", functools.partial(mask_calls, dtype), FOUR_BLOCKS,
              {"start-masks": (), f"pack-{kind}": checks, "masks-iou": COUNTED,

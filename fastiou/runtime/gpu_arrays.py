@@ -233,9 +233,10 @@ class OnGpu(Delayed):
     def _as_kernels_take_it(
         self, shape: tuple[int, ...], ordered: Callable[[Any], Any]
     ) -> Any | None:
-        if self._type == "float16":
+        if self._type == "float16" and self.library != "numba":
             wider = self.as_float32()
-            return wider._as_kernels_take_it(shape, ordered) if isinstance(wider, OnGpu) else None
+            assert isinstance(wider, OnGpu)
+            return wider._as_kernels_take_it(shape, ordered)
         if self._type not in READ_BY_KERNELS:
             return None
         value = self._value

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counted_for_tests import counted
 from masks_for_tests import METRICS, Array, awkward_masks, forms_of, noise, random_masks
 from numba import cuda
 
@@ -211,7 +212,10 @@ def test_packing_of_nothing_and_of_other_types() -> None:
         packed = fastiou.Masks.from_dense(cuda.to_device(np.zeros(shape)))
         assert packed == fastiou.Masks.from_dense(np.zeros(shape))
     half = np.eye(9, dtype=np.float16)  # by way of the host
-    assert fastiou.Masks.from_dense(cuda.to_device(half)) == fastiou.Masks.from_dense(half)
+    with counted() as counts:
+        found = fastiou.mask_iou(cuda.to_device(half), fastiou.Masks.from_dense(half))
+    assert counts.to_host == [half.size]
+    same(found.copy_to_host(), np.ones((1, 1)))
     with pytest.raises(ValueError, match=r"array must have the shape .*, got \(4,\)"):
         fastiou.Masks.from_dense(cuda.to_device(np.zeros(4)))
 

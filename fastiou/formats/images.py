@@ -42,6 +42,9 @@ EXPECTED = "a label image: PNG, TIFF or .npy"
 #: How colours become labels, and by which option.
 BY_COLOUR = "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
 
+#: How three frames are no colours.
+STACKED = "tifffile writes three frames as colours but with photometric='minisblack'"
+
 #: What is expected where colours are to be read so.
 PANOPTIC_EXPECTED = (
     "a PNG of colours (RGB, 8 bits) for --format panoptic; --format labels has others"
@@ -55,7 +58,7 @@ MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 # Tags of TIFF.
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-WHITE_IS_ZERO = 0
+WHITE_IS_ZERO, COLOURS = 0, 2
 UNSIGNED, SIGNED = 1, 2
 
 
@@ -273,7 +276,10 @@ def _read_image(path: Path, data: bytes, kind: str, *, by_colour: bool) -> Label
             image.seek(number)
             mode = str(image.mode)
         if mode not in MODES:
-            raise FileError(path, *_complaint(mode), where)
+            found, expected = _complaint(mode)
+            if kind == "TIFF":
+                expected = f"{expected}; {STACKED}"
+            raise FileError(path, found, expected, where)
         if kind == "PNG":
             with _image_errors(path, kind):
                 return _png_labels(np.asarray(image), mode, data[24])
@@ -358,10 +364,14 @@ def _read_other_tiff(path: Path, data: bytes) -> LabelFile:
         where = None if count == 1 else f"frame {number}"
         with _image_errors(path, "TIFF"):
             pixels: Array = pages[number].asarray()
-            inverted = int(pages[number].photometric) == WHITE_IS_ZERO
+            meaning = int(pages[number].photometric)
+            inverted = meaning == WHITE_IS_ZERO
         if pixels.ndim != 2 or pixels.dtype.kind not in "biu":
             found = f"pixels of shape {pixels.shape}, dtype {pixels.dtype}"
-            raise FileError(path, found, "integers of shape (H, W)", where)
+            expected = "integers of shape (H, W)"
+            if meaning == COLOURS:
+                found, expected = f"{found}, as colours", f"{expected}; {STACKED}"
+            raise FileError(path, found, expected, where)
         if inverted:
             raise FileError(path, *INVERTED, where)
         return pixels

@@ -499,13 +499,13 @@ def _chosen(
 
 def _column_named(
     name: str, told: Mapping[str, Mapping[str, Array]]
-) -> tuple[str, str] | tuple[None, None]:
-    """The key that a column of this name tells beside others, and the column."""
+) -> tuple[str | None, str | None]:
+    """The key that a column of this name tells, and the column if others tell it, too."""
     for is_name in (name.__eq__, lambda other: plain_name(other) == plain_name(name)):
         for key, by_name in told.items():
             column = next(filter(is_name, by_name), None)
-            if column is not None and len(by_name) > 1:
-                return key, column
+            if column is not None:
+                return key, column if len(by_name) > 1 else None
     return None, None
 
 

@@ -303,7 +303,7 @@ def meaning_of(
     ]  # fmt: skip
     score_name = next((name for name in SCORE_NAMES if name in plain), None)
     used_names = {name for row in chosen for name in row} | set(_KEY_OF)
-    if scored and score_name is not None:
+    if score_name is not None:
         used_names.add(score_name)
     twice = sorted({name for name in plain if plain.count(name) > 1 and name in used_names})
     if twice:

@@ -94,6 +94,8 @@ def test_numbers_and_names_in_one_column_are_names(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ColumnsError, match="image come twice"):
         meaning_of(["image", "Image", "x", "y", "w", "h"], "xyxy")
+    with pytest.raises(ColumnsError, match="score come twice"):
+        meaning_of(["x", "y", "w", "h", "score", "Score"], "xyxy")
 
 
 @pytest.mark.parametrize("between", [",", ", ", " "])

@@ -127,6 +127,12 @@ BAD = {
     ),
     "PNG, transparent grey": (image_bytes(COLOURS, "PNG", "LA"), ": an image of colours (LA)"),
     "TIFF, colours": (image_bytes(COLOURS, "TIFF"), ": an image of colours (RGB), expected"),
+    "TIFF, three frames": (
+        image_bytes(COLOURS, "TIFF"),
+        ": an image of colours (RGB), expected a palette or grey, where a pixel is a label; "
+        "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B; tifffile "
+        "writes three frames as colours but with photometric='minisblack'",
+    ),
     "TIFF, floats": (
         tiff_bytes(LABELS.astype(np.float32)),
         ": pixels of floating point, expected integers",

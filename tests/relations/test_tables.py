@@ -409,6 +409,8 @@ def test_frames_are_read_by_name(both: tuple[BoxTable, BoxTable], library: str) 
     np.testing.assert_array_equal(fastiou.box_iou(frame, frame), fastiou.box_iou(a, a))
     np.testing.assert_array_equal(fastiou.box_area(frame), fastiou.box_area(a))
     assert BoxTable.from_frame(frame, by=["label"]).keys.keys() == {"category"}
+    cameras = BoxTable.from_frame(make({**columns, "cam": list(range(40))}))
+    assert cameras.by("cam").grouped == cameras.by("video").grouped == ("video",)
     with pytest.raises(ValueError, match=r"^fmt must be 'xyxy' for the columns x_min,y_min,x_max,"):
         fastiou.pairs(frame, fmt="xywh")
 

@@ -196,6 +196,8 @@ def refused(arguments, *messages):
         ({**NUMBERS, "iscrowd": [0, 0, 1]}, "out.csv", (), "csv has no place for iscrowd: --drop"),
         (NUMBERS, "out.json", ("--drop", "image"), "coco needs the key image, which is not in"),
         (NAMED, "o.txt", ("--to", "mot", "--drop", "category"), "mot needs whole numbers for"),
+        ({"image_id": [1, 2, 1], "id": [5, 5, 5]}, "o.txt", ("--to", "mot"),
+         "mot needs one box of each track in a frame: box 3 is"),
         ({"image_id": [1, 2, 3], "id": ["x", "y", "z"]}, "o.txt", ("--to", "mot"),
          "mot needs whole numbers for id, got 'x'"),
         (NUMBERS, "out", (), "the name has no ending, expected .csv, .jsonl, .parquet, .arrow, "),

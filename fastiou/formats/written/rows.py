@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.formats.content import kind_of, number_in
+from fastiou.formats.doubts import track_again
 from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.text import SAMPLE_ROWS
 from fastiou.formats.written.target import (
@@ -97,6 +98,9 @@ def mot_texts(target: Target, table: BoxTable, about: About) -> Texts:
     small = np.broadcast_to((most <= 1).any(), len(table))
     check_boxes(target, table, small, "boxes in pixels, of which some are wider and higher than 1")
     ids, scores = _column(table, "id", -1), _column(table, "score", 1)
+    again = track_again(table.keys["image"], ids)
+    twice = np.arange(len(table)) == (-1 if again is None else again)
+    check_boxes(target, table, twice, "one box of each track in a frame")
     nothing = np.full(len(table), -1)
     columns = [table.keys["image"], ids, *table.boxes.T, scores, *[nothing] * 3]
     yield "", _lines(columns, ",")

@@ -88,6 +88,8 @@ class Small(NamedTuple):
     dimensions: int = 2
     #: `(dtype) -> ` what members of a dtype add to the number of their format.
     source: Callable[[np.dtype[Any]], int] = lambda dtype: 0
+    #: `(layout) -> ` whether members fill their bounds, whatever they are (see `Columns`).
+    fills_bounds: Callable[[int], bool] = lambda layout: False
 
 
 class InStep(NamedTuple):

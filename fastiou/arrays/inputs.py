@@ -26,6 +26,7 @@ __all__ = [
     "flat_elements",
     "gpu_output",
     "hand_back",
+    "integers_on_gpu",
     "label_array",
     "label_image",
     "mask_array",
@@ -279,6 +280,19 @@ def members_on_gpu(work: Any, set1: Input, set2: Input) -> tuple[Any, Any] | Non
             return None
         found.append(array)
     return found[0], found[-1]
+
+
+def integers_on_gpu(value: Any, count: int) -> Any | None:
+    """An array of so many integers on a GPU as kernels take it; None for anything else.
+
+    Those of uint64 are left to the host: as int64 some would be others.
+    """
+    found = None if isinstance(value, np.ndarray | list | tuple) else interop.read(value)
+    if found is None or found.shape != (count,) or found.dtype.kind not in "biu":
+        return None
+    if found.dtype == np.uint64 or found.flat is None:
+        return None
+    return found.flat.view(_read_as(found.dtype, as_bits=False))
 
 
 def elements_on_gpu(work: Any, given: Input, *, as_bits: bool = False) -> Any:

@@ -43,6 +43,7 @@ __all__ = [
     "SIZE_UP",
     "SORT_BANDS",
     "SPREAD",
+    "level_of",
 ]
 
 
@@ -61,14 +62,23 @@ def _sides(bounds: Array, i: int) -> tuple[float, float]:
 # ---- classes of sizes --------------------------------------------------------------------------
 
 
+@register_jitable
+def level_of(width: float, height: float) -> int:
+    """The class of sizes of a box: half the exponent of the longer side.
+
+    So a class spans a factor of 4, up to 2 ** (2 * level - 4095).
+    """
+    _, exponent = math.frexp(max(width, height))
+    return (exponent + 4096) >> 1
+
+
 def _measure_levels(bounds: Array, block: int, levels: Array) -> None:
-    """Half the exponent of the longer side of each box, so that a class spans a factor of 4."""
+    """Find the class of sizes of each box."""
     for part in prange((len(levels) + block - 1) // block):
         for i in range(part * block, min((part + 1) * block, len(levels))):
             if bounds[0, i] < bounds[2, i] and bounds[1, i] < bounds[3, i]:
                 width, height = _sides(bounds, i)
-                _, exponent = math.frexp(max(width, height))
-                levels[i] = (exponent + 4096) >> 1
+                levels[i] = level_of(width, height)
             else:
                 levels[i] = EMPTY
 

@@ -23,14 +23,18 @@ from fastiou.typing import Array
 __all__ = [
     "Grid",
     "addresses",
+    "begins_between",
     "bounds_of",
     "group_of",
     "interval",
     "is_one_cell",
     "is_over",
+    "longest",
+    "may_share",
     "next_slice",
     "slice_of",
     "walk_over",
+    "widened",
 ]
 
 
@@ -122,6 +126,65 @@ def bounds_of(member: Any) -> tuple[float, float, float, float]:
 
 
 @register_jitable
+def begins_between(
+    low: float, high: float, largest: float, share1: float, share2: float
+) -> tuple[float, float]:
+    """Between which values those begin, at most `largest` long, that reach far enough in.
+
+    So far in that they share `share1` of the length from `low` to `high`, and `share2` of their
+    own.
+    """
+    always_inlined()
+    size = high - low
+    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
+    # by which giou can rise above 0 for boxes that only touch.
+    spare = product(1e-5, size + largest)
+    first = low - (largest - max(share1 * size, share2 * largest)) - spare
+    first -= product(5e-16, abs(low))
+    last = high - product(share1, size) + spare + product(5e-16, abs(high))
+    return first, last
+
+
+@register_jitable
+def widened(low: Any, high: Any, reach: float, rounding: float) -> tuple[Any, Any]:
+    """Both ends of intervals that reach so many half lengths from their middles; empty ones stay.
+
+    `rounding` is the machine epsilon. It serves arrays and, compiled, numbers.
+    """
+    middle, half = (low + high) / 2, (high - low) / 2
+    half = (half > 0) * (reach * half + 4 * rounding * (abs(middle) + reach * half))
+    return middle - half, middle + half
+
+
+@register_jitable
+def may_share(
+    width: float,
+    height: float,
+    widest: float,
+    highest: float,
+    long: float,
+    share1: float,
+    share2: float,
+) -> bool:
+    """Whether sizes alone let a box share enough with one of those no wider and no higher.
+
+    The longer side of each of these is at least `long`.
+    """
+    always_inlined()
+    small = share1 * width > widest or share1 * height > highest
+    large = share2 * long > max(width, height)
+    covered = min(width, widest) * min(height, highest)
+    return not (small or large or covered < share1 * (width * height))
+
+
+@register_jitable
+def longest(size: float, largest: float, share2: float) -> float:
+    """The longest, up to `largest`, of which one of a size can be `share2`."""
+    always_inlined()
+    return min(largest, size / share2) if share2 > 0.0 else largest
+
+
+@register_jitable
 def _reached(
     grid: tuple[int, int, int, int],
     low: float,
@@ -142,14 +205,7 @@ def _reached(
     """
     always_inlined()
     extents, layout, edges, places = grid
-    share1, share2 = shares
-    size = high - low
-    # What lies further left and is no wider does not reach far enough in. A bit more for rounding,
-    # by which giou can rise above 0 for boxes that only touch.
-    spare = product(1e-5, size + largest)
-    first = low - (largest - max(share1 * size, share2 * largest)) - spare
-    first -= product(5e-16, abs(low))
-    last = high - product(share1, size) + spare + product(5e-16, abs(high))
+    first, last = begins_between(low, high, largest, shares[0], shares[1])
     if last < float64_at(extents, least) or first > float64_at(extents, most):
         return 0, -1
     if int64_at(layout, count) == 1:
@@ -185,14 +241,11 @@ def _reach(
     height = bottom - top
     widest = float64_at(extents, WIDTH)
     highest = float64_at(extents, HEIGHT)
-    small = share1 * width > widest or share1 * height > highest
-    large = share2 * float64_at(extents, LONG) > max(width, height)
-    covered = min(width, widest) * min(height, highest)
-    if small or large or covered < share1 * (width * height):
+    long = float64_at(extents, LONG)
+    if not may_share(width, height, widest, highest, long, share1, share2):
         return 0, 0, 1, 1
-    if share2 > 0.0:
-        widest = min(widest, width / share2)
-        highest = min(highest, height / share2)
+    widest = longest(width, widest, share2)
+    highest = longest(height, highest, share2)
     shares = share1, share2
     first_cell, last_cell = _reached(
         grid_of_block, left, right, widest, shares, LEAST_LEFT, MOST_LEFT, CELLS, LEFT, EDGES_X

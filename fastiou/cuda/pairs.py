@@ -23,7 +23,16 @@ from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu_kernel import CudaKernel
 
-__all__ = ["FEW", "NAME_ROWS", "SORT_FEW", "SORT_MANY", "pairs_kernel", "reach_kernel"]
+__all__ = [
+    "FEW",
+    "NAME_ROWS",
+    "SORT_FEW",
+    "SORT_MANY",
+    "pairs_kernel",
+    "reach_kernel",
+    "sort_alone",
+    "sort_together",
+]
 
 #: Pairs of a row up to which one thread sorts them.
 FEW = 32
@@ -148,15 +157,8 @@ def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     return CudaKernel(search, f"pairs-{geometry.label}-{metric.name}")
 
 
-def _sort_few(offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of each row by column, if it has no more than `FEW`: a row by each thread."""
-    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if row >= offsets.shape[0] - 1:
-        return
-    first = offsets[row]
-    last = offsets[row + 1]
-    if last - first > FEW:
-        return
+def sort_alone(columns: Any, values: Any, first: int, last: int) -> None:
+    """Sort some pairs by column, by insertion: one thread does."""
     for i in range(first + 1, last):
         column = columns[i]
         value = values[i]
@@ -169,19 +171,12 @@ def _sort_few(offsets: Any, columns: Any, values: Any) -> None:
         values[j] = value
 
 
-#: `(offsets, columns, values)`
-SORT_FEW = CudaKernel(_sort_few, "sort-few")
-
-
-def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of some rows by column: a row by each block.
+def sort_together(columns: Any, values: Any, start: int, count: int) -> None:
+    """Sort some pairs by column: all threads of a block do.
 
     A bitonic network of which every comparison puts the smaller first. Those past the end then
     count as infinite, and are left out.
     """
-    row = rows[cuda.blockIdx.x]
-    start = offsets[row]
-    count = offsets[row + 1] - start
     size = np.int64(2)
     while size < 2 * count:
         # The first comparison of a stage mirrors each part, the others are a distance apart.
@@ -206,6 +201,24 @@ def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
             distance >>= 1
             mirror = distance
         size <<= 1
+
+
+def _sort_few(offsets: Any, columns: Any, values: Any) -> None:
+    """Sort the pairs of each row by column, if it has no more than `FEW`: a row by each thread."""
+    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if row < offsets.shape[0] - 1 and offsets[row + 1] - offsets[row] <= FEW:
+        sort_alone(columns, values, offsets[row], offsets[row + 1])
+
+
+#: `(offsets, columns, values)`
+SORT_FEW = CudaKernel(_sort_few, "sort-few")
+
+
+def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
+    """Sort the pairs of some rows by column: a row by each block."""
+    row = rows[cuda.blockIdx.x]
+    start = offsets[row]
+    sort_together(columns, values, start, offsets[row + 1] - start)
 
 
 #: `(rows, offsets, columns, values)`

@@ -27,10 +27,14 @@ __all__ = [
     "EXPONENT",
     "MISSING",
     "WAY",
+    "Layouts",
     "Ready",
     "copied",
+    "empty_columns",
+    "exponent_of",
     "first_refused",
     "layouts_of",
+    "note",
     "prepared",
 ]
 
@@ -119,6 +123,49 @@ def _start(findings: Any, notes: Any) -> None:
 START = CudaKernel(_start, "start")
 
 
+def note(
+    members: Any,
+    i: int,
+    lengths: int,
+    before: int,
+    found: tuple[bool, float, float],
+    findings: Any,
+    notes: Any,
+) -> None:
+    """Note what was found when a member was prepared (see `Small.fill`).
+
+    Of the first so many `lengths` of each the largest is found, too. `before` is how many members
+    come before these among all that may be refused.
+    """
+    odd, largest, smallest = found
+    if odd:
+        notes[MISSING] = 1
+        is_missing = False
+        is_infinite = False
+        for k in range(members.shape[1]):
+            value = members[i, k]
+            is_missing = is_missing or value != value
+            is_infinite = is_infinite or (value == value and value - value != 0)
+        if is_infinite or not is_missing:
+            cuda.atomic.min(notes, REFUSED, before + i)
+    # What others found may be old here: then one asks in vain.
+    if largest > findings[LARGEST]:
+        cuda.atomic.max(findings, LARGEST, np.float64(largest))
+    if smallest < findings[SMALLEST]:
+        cuda.atomic.min(findings, SMALLEST, np.float64(smallest))
+    for k in range(lengths):
+        size = abs(np.float64(members[i, k]))
+        if size < np.inf and size > findings[HIGHEST]:
+            cuda.atomic.max(findings, HIGHEST, size)
+
+
+def exponent_of(most: float, highest: float) -> int:
+    """The power of two that takes the largest of all lengths to the limit, and rounds nothing."""
+    _, power = math.frexp(most)
+    _, power_of_highest = math.frexp(highest)
+    return power - power_of_highest - 2
+
+
 class PrepareKernels(NamedTuple):
     """The kernels that prepare the members of a geometry, a thread each."""
 
@@ -142,35 +189,13 @@ def prepare_kernels(geometry: Geometry, is_ratio: bool, fill: Any) -> PrepareKer
         findings: Any,
         notes: Any,
     ) -> None:
-        """Fill columns (rows, n + padding) of members (n, numbers), and tell what is missing.
-
-        Of the first so many `lengths` of each the largest is found, too. `before` is how many
-        members come before these among all that may be refused.
-        """
+        """Fill columns (rows, n + padding) of members (n, numbers), and tell what is missing."""
         i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if i >= members.shape[0]:
             return
-        odd, largest, smallest = fill(members, i, i + 1, layout, columns)
-        missing[i] = odd
-        if odd:
-            notes[MISSING] = 1
-            is_missing = False
-            is_infinite = False
-            for k in range(members.shape[1]):
-                value = members[i, k]
-                is_missing = is_missing or value != value
-                is_infinite = is_infinite or (value == value and value - value != 0)
-            if is_infinite or not is_missing:
-                cuda.atomic.min(notes, REFUSED, before + i)
-        # What others found may be old here: then one asks in vain.
-        if largest > findings[LARGEST]:
-            cuda.atomic.max(findings, LARGEST, np.float64(largest))
-        if smallest < findings[SMALLEST]:
-            cuda.atomic.min(findings, SMALLEST, np.float64(smallest))
-        for k in range(lengths):
-            size = abs(np.float64(members[i, k]))
-            if size < np.inf and size > findings[HIGHEST]:
-                cuda.atomic.max(findings, HIGHEST, size)
+        found = fill(members, i, i + 1, layout, columns)
+        missing[i] = found[0]
+        note(members, i, lengths, before, found, findings, notes)
 
     def second(
         members: Any,
@@ -186,17 +211,15 @@ def prepare_kernels(geometry: Geometry, is_ratio: bool, fill: Any) -> PrepareKer
     ) -> None:
         """Fill columns once more, of float64, where the first way does not do.
 
-        A power of two takes the largest of all `lengths` to the limit, and rounds nothing. Without
-        any, numbers stay as they are. `given` (n, numbers) float64 is room for the members.
+        Without any `lengths` numbers stay as they are, else they are magnified (see `exponent_of`).
+        `given` (n, numbers) float64 is room for the members.
         """
         i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if i >= members.shape[0] or (findings[LARGEST] <= most and findings[SMALLEST] >= least):
             return
         exponent = 0
         if lengths > 0:
-            _, power = math.frexp(most)
-            _, power_of_highest = math.frexp(findings[HIGHEST])
-            exponent = power - power_of_highest - 2
+            exponent = exponent_of(most, findings[HIGHEST])
         if i == 0:
             notes[WAY] = 1
             notes[EXPONENT] = dimensions * exponent
@@ -231,7 +254,7 @@ def prepared(
     columns, missing, before = [], [], 0
     for some, layout in zip(sets, layouts.first, strict=False):
         count = len(some)
-        columns.append(_empty_columns(work, small.data_rows, count, dtype))
+        columns.append(empty_columns(work, small.data_rows, count, dtype))
         missing.append(work.empty(count, np.bool_))
         if count:
             kernels.first.launch(
@@ -241,7 +264,7 @@ def prepared(
         before += count
     ways = [_both(columns)]
     if dtype == FLOAT32:
-        columns = [_empty_columns(work, small.data_rows, len(some), FLOAT64) for some in sets]
+        columns = [empty_columns(work, small.data_rows, len(some), FLOAT64) for some in sets]
         ways.append(_both(columns))
     for some, layout, again in zip(sets, layouts.second, columns, strict=False):
         if len(some):
@@ -253,7 +276,8 @@ def prepared(
     return Ready(tuple(ways), (missing[0], missing[-1]), notes)
 
 
-def _empty_columns(work: Work, data_rows: int, count: int, dtype: np.dtype[Any]) -> Any:
+def empty_columns(work: Work, data_rows: int, count: int, dtype: np.dtype[Any]) -> Any:
+    """Room for the columns of a set, bounds first."""
     length = -(-(count + PADDING) // ALIGNED) * ALIGNED
     return work.empty((4 + data_rows, length), dtype)
 

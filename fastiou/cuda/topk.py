@@ -22,7 +22,7 @@ from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu_kernel import CudaKernel
 
-__all__ = ["CLEAR", "THREADS", "BestKernels", "best_kernels"]
+__all__ = ["CLEAR", "THREADS", "BestKernels", "best_kernels", "insert"]
 
 #: Threads of a block.
 THREADS = 128
@@ -40,7 +40,7 @@ class BestKernels(NamedTuple):
     block: CudaKernel
 
 
-def _insert(columns: Any, values: Any, row: int, kept: int, column: int, value: Any) -> int:
+def insert(columns: Any, values: Any, row: int, kept: int, column: int, value: Any) -> int:
     """Keep a candidate among the best of a row, if it is; return how many are kept."""
     k = values.shape[1]
     place = kept
@@ -106,7 +106,7 @@ def best_kernels(geometry: Geometry, metric: Metric) -> BestKernels:
                 place = np.uint64(column)
                 value = values.dtype.type(score(member, load(bounds2, data2, place)))
                 if value >= least:
-                    kept = _insert(columns, values, row, kept, np.int64(order2[place]), value)
+                    kept = insert(columns, values, row, kept, np.int64(order2[place]), value)
                     if kept == k:
                         least = values[row, k - 1]
 
@@ -164,7 +164,7 @@ def best_kernels(geometry: Geometry, metric: Metric) -> BestKernels:
                     if thread == 0:
                         kept = np.int64(numbers[1])
                         for i in range(numbers[0]):
-                            kept = _insert(
+                            kept = insert(
                                 columns, values, row, kept, waiting_columns[i],
                                 waiting_values[i],
                             )  # fmt: skip
@@ -177,7 +177,7 @@ def best_kernels(geometry: Geometry, metric: Metric) -> BestKernels:
         if thread == 0:
             kept = np.int64(numbers[1])
             for i in range(numbers[0]):
-                kept = _insert(columns, values, row, kept, waiting_columns[i], waiting_values[i])
+                kept = insert(columns, values, row, kept, waiting_columns[i], waiting_values[i])
 
     return BestKernels(
         CudaKernel(alone, f"best-{geometry.label}-{metric.name}"),

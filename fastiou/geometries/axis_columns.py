@@ -206,5 +206,5 @@ class AxisColumns:
         return Small(
             self.rows, layout_of, lambda metric: fill_some,
             functools.partial(limits, dimensions=self.dimensions), self.widened,
-            2 * self.dimensions, self.dimensions,
+            2 * self.dimensions, self.dimensions, fills_bounds=lambda layout: self.fills_bounds,
         )  # fmt: skip

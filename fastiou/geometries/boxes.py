@@ -382,5 +382,11 @@ GEOMETRY = BOX = Geometry(
     convert=_convert,
     load_four="fastiou.geometries.gpu_boxes:load_four_boxes",
     is_its_bounds=True,
-    small=Small(4, _small_layout, lambda metric: small_filler(not metric.is_ratio), limits),
+    small=Small(
+        4,
+        _small_layout,
+        lambda metric: small_filler(not metric.is_ratio),
+        limits,
+        fills_bounds=lambda layout: layout < len(LAYOUTS),
+    ),
 )

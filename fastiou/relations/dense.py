@@ -11,13 +11,14 @@ import numpy as np
 from fastiou.arrays import backends
 from fastiou.arrays.checks import check_choice, crowd_array, true_or_false
 from fastiou.arrays.dense_result import DenseResult
-from fastiou.arrays.inputs import Input, hand_back, members_on_gpu, result_dtype
+from fastiou.arrays.inputs import Input, hand_back, result_dtype
 from fastiou.cpu.dense import LINE, count_tiles, dense_kernels
 from fastiou.geometries.masks.masks import MASK
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import Columns, Geometry, unmagnify
 from fastiou.metrics import IOF, METRICS, Metric
 from fastiou.relations import small
+from fastiou.relations.on_gpu import sets_on_gpu
 from fastiou.runtime import memory, steps, threads
 from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.tables.opened import USUAL, opened, opened_masks
@@ -572,18 +573,10 @@ class _Job:
         """Both sets on the GPU: prepared there, or where that cannot be, by the host."""
         from fastiou.cuda import prepare
 
-        set1, set2 = self._sets
-        layouts = members = None
-        if set1.fmt:
-            layouts = prepare.layouts_of(
-                self._geometry, set1.fmt, self._metric, (set1.held.dtype, set2.held.dtype),
-                result_dtype(set1, set2),
-            )  # fmt: skip
-        if layouts is not None:
-            members = members_on_gpu(work, set1, set2)
-        if layouts is None or members is None:
+        sets = sets_on_gpu(work, *self._sets, self._metric)
+        if sets is None:
             return prepare.copied(work, *self._columns(), self._metric.has_units)
-        return prepare.prepared(work, self._geometry, self._metric, layouts, members)
+        return prepare.prepared(work, self._geometry, self._metric, *sets)
 
     def check_on_gpu(self, work: Any) -> None:
         """Raise for what is to be refused, as the host does. It waits for the GPU."""

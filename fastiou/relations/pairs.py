@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import crowd_array, threshold_number
-from fastiou.arrays.inputs import Input, hand_back
+from fastiou.arrays.inputs import Input, hand_back, result_dtype
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
+from fastiou.relations.on_gpu import may_search_there, refused_here, sides_on_gpu
 from fastiou.relations.thresholds import least_from
 from fastiou.runtime import chunks, memory
 from fastiou.runtime.gpu_arrays import GpuArray
@@ -189,7 +191,8 @@ def pairs(
     set1, set2 = read_sets(geometry, ("a", "b"), a, b, fmt)
     minimum = threshold_number(threshold, chosen.maximum)
     crowd = crowd_of(iscrowd, set1, set2, chosen)
-    if device != "cuda" and progress is False and crowd is None:
+    is_here = set1.gpu is None and set2.gpu is None
+    if device != "cuda" and progress is False and crowd is None and is_here:
         itself = set2 is set1
         known = small.checked_groups(groups, set1.size, set2.size, itself)
         few = small.plain_call(small.pairs, set1, set2, itself, minimum, metric, fmt, known)
@@ -251,10 +254,27 @@ def find_pairs(
     that `crowd` tells to be crowds score the intersection over the area of the row.
     """
     inputs, sizes = [set1, set2], (set1.size, set2.size)
-    codes1, codes2, count = group_codes(groups, sizes, itself=set2 is set1)
+
+    def found_by_host() -> Search:
+        codes = group_codes(groups, sizes, itself=set2 is set1)
+        return search(set1, set2, metric, minimum, codes)
+
     if crowd is None or not crowd.any():
-        found = search(set1, set2, metric, minimum, (codes1, codes2, count))
-        return _pairs_of(found, inputs, minimum, device, report, stay_on_gpu=stay_on_gpu)
+        if not may_search_there(set1, set2, metric):
+            return _pairs_of(found_by_host(), inputs, minimum, device, report, stay_on_gpu)
+
+        def there(place: GpuArray | None) -> Pairs:
+            assert place is not None
+            found = _pairs_there(place, set1, set2, metric, minimum, groups, report, stay_on_gpu)
+            if found is not None:
+                return found
+            return _pairs_of(found_by_host(), inputs, minimum, device, report, stay_on_gpu)
+
+        def here() -> Pairs:
+            return _pairs_of(found_by_host(), inputs, minimum, "cpu", report)
+
+        return backends.compute(device, inputs, there, here)
+    codes1, codes2, count = group_codes(groups, sizes, itself=set2 is set1)
     # Crowds are searched by themselves, and scored by `IOF` from what is prepared for the metric.
     parts = []
     for part, (scored, left_out) in enumerate(((metric, crowd), (IOF, ~crowd))):
@@ -302,10 +322,15 @@ def _merged(one: Pairs, other: Pairs, size2: int) -> list[Array]:
 
 def lowest_score(found: Search, minimum: float) -> Any:
     """The least score that counts, in the units of the kernels."""
-    limit = least_from(found.dtype, minimum)
-    if found.metric.has_units:
-        limit = least_from(found.dtype, float(unmagnify(np.array([limit]), -found.exponent)[0]))
-    return found.dtype.type(limit)
+    return lowest_of(found.metric, found.dtype, minimum, found.exponent)
+
+
+def lowest_of(metric: Metric, dtype: np.dtype[Any], minimum: float, exponent: int) -> Any:
+    """The same where what is shared is magnified by a power of two."""
+    limit = least_from(dtype, minimum)
+    if metric.has_units:
+        limit = least_from(dtype, float(unmagnify(np.array([limit]), -exponent)[0]))
+    return dtype.type(limit)
 
 
 def _pairs_of(
@@ -314,7 +339,6 @@ def _pairs_of(
     minimum: float,
     device: str,
     report: Progress | None,
-    *,
     stay_on_gpu: bool = False,
 ) -> Pairs:
     """The pairs of a search, by the backend that `device` asks for."""
@@ -341,6 +365,42 @@ def empty_on_gpu(
     """What makes results where the inputs are, on a GPU; None if they are made on the host."""
     magnified = found.exponent != 0 and found.metric.has_units
     return None if place is None or magnified else place.empty
+
+
+def _pairs_there(
+    place: GpuArray,
+    set1: Input,
+    set2: Input,
+    metric: Metric,
+    minimum: float,
+    groups: Any,
+    report: Progress | None,
+    stay_on_gpu: bool,
+) -> Pairs | None:
+    """The pairs of sets that are prepared and searched on a GPU; None where they cannot be."""
+    from fastiou.cuda.cell_pairs import CellPairs
+    from fastiou.runtime.gpu import working
+
+    dtype, integer = result_dtype(set1, set2), np.dtype(np.int64)
+    limit_of = functools.partial(lowest_of, metric, dtype, minimum)
+    with working(place) as work, refused_here(set1, set2, metric):
+        sides = sides_on_gpu(work, set1, set2, metric, minimum, groups)
+        if sides is None:
+            return None
+        found = CellPairs(work, sides, limit_of)
+        if report is not None:
+            report(1, 2)
+        count = found.count
+        work.reserve(count * (16 + dtype.itemsize), f"the list of {count:,} pairs")
+        columns = [work.result(place, (count,), kind) for kind in (integer, integer, dtype)]
+        found.fill(*(column.device for column in columns))
+        if report is not None:
+            report(2, 2)
+        if stay_on_gpu:
+            rows, cols, values = (column.handed() for column in columns)
+        else:
+            rows, cols, values = (work.to_host(column.device) for column in columns)
+    return Pairs(rows, cols, values, sides.sizes, found.tested)
 
 
 def _pairs_on_gpu(

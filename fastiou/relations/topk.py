@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
-from fastiou.relations.pairs import crowd_of, empty_on_gpu, half_of, in_kind, lowest_score
+from fastiou.relations.on_gpu import may_search_there, refused_here, sides_on_gpu
+from fastiou.relations.pairs import (
+    crowd_of,
+    empty_on_gpu,
+    half_of,
+    in_kind,
+    lowest_of,
+    lowest_score,
+)
 from fastiou.runtime import chunks, memory, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
@@ -182,19 +191,31 @@ def topk(
     minimum = threshold_number(threshold, chosen.maximum, zero=True)
     crowd = crowd_of(iscrowd, set1, set2, chosen)
     report, finish = progress_callback(progress)
-    if device != "cuda" and crowd is None and progress is False:
+    is_here = set1.gpu is None and set2.gpu is None
+    if device != "cuda" and crowd is None and progress is False and is_here:
         known = small.checked_groups(groups, set1.size, set2.size, False)
         few = small.plain_call(small.topk, set1, set2, number, minimum, metric, fmt, known)
         if few is not None:
             values, indices = (hand_back(part, set1, set2) for part in few)
             return sourced(TopK(values, indices, (set1.size, set2.size)), source)
-    codes = group_codes(groups, (set1.size, set2.size), itself=False)
     sets, best = (set1, set2), _Best(number, minimum, device, report)
+
+    def codes() -> tuple[Array, Array, int]:
+        return group_codes(groups, (set1.size, set2.size), itself=False)
+
     try:
-        if crowd is None or not crowd.any():
-            values, indices = best.of(sets, chosen, codes)
+        if crowd is not None and crowd.any():
+            values, indices = best.with_crowds(sets, chosen, codes(), crowd)
+        elif may_search_there(*sets, chosen):
+            here = best._replace(device="cpu")
+            values, indices = backends.compute(
+                device,
+                sets,
+                lambda gpu: best.there(gpu, sets, chosen, groups) or best.of(sets, chosen, codes()),
+                lambda: here.of(sets, chosen, codes()),
+            )
         else:
-            values, indices = best.with_crowds(sets, chosen, codes, crowd)
+            values, indices = best.of(sets, chosen, codes())
     finally:
         finish()
     values, indices = in_kind(values, list(sets)), in_kind(indices, list(sets))
@@ -245,6 +266,33 @@ class _Best(NamedTuple):
         if metric.has_units:
             unmagnify(values, found.exponent)
         return values, indices
+
+    def there(
+        self,
+        place: GpuArray | None,
+        sets: tuple[Input, Input],
+        metric: Metric,
+        groups: Any,
+    ) -> tuple[Any, Any] | None:
+        """The best of sets that are prepared and searched on a GPU; None where they cannot be."""
+        from fastiou.cuda.cell_topk import best_in_cells
+        from fastiou.runtime.gpu import working
+
+        assert place is not None
+        shape, dtype = (sets[0].size, self.number), result_dtype(*sets)
+        limit_of = functools.partial(lowest_of, metric, dtype, self.minimum)
+        with working(place) as work, refused_here(*sets, metric):
+            sides = sides_on_gpu(work, *sets, metric, self.minimum, groups)
+            if sides is None:
+                return None
+            size = sides.nbytes + math.prod(shape) * (8 + dtype.itemsize)
+            work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows")
+            values = work.result(place, shape, dtype)
+            indices = work.result(place, shape, np.dtype(np.int64))
+            best_in_cells(work, sides, limit_of, indices.device, values.device)
+            if self.report is not None:
+                self.report(1, 1)
+            return values.handed(), indices.handed()
 
     def with_crowds(
         self,

@@ -25,6 +25,7 @@ __all__ = [
     "count_ones",
     "count_zeros_below",
     "low_bits",
+    "mixed",
     "nonzero_bits",
     "shared_ones",
     "shared_ones_of_all",
@@ -364,3 +365,14 @@ def shared_ones_of_all(
         return context.make_tuple(builder, counts, [emit.sum(total) for total in totals])
 
     return counts(words1, starts1, words2, starts2, types.int64), codegen
+
+
+@register_jitable
+def mixed(number1: int, number2: int) -> int:
+    """A number of 64 bits that two integers make, to find them by in a table."""
+    # Odd multipliers and shifts: consecutive integers spread over the whole table.
+    number = np.uint64(number1) * np.uint64(0x9E3779B97F4A7C15)
+    number ^= np.uint64(number2) * np.uint64(0xC2B2AE3D27D4EB4F)
+    number ^= number >> np.uint64(32)
+    number *= np.uint64(0xD6E8FEB86659FD93)
+    return number

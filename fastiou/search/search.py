@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.arrays.inputs import Input, result_dtype
-from fastiou.cpu.walk import Grid
+from fastiou.cpu.walk import Grid, widened
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.steps import spans
@@ -195,10 +195,7 @@ def _reach(columns: Columns, metric: Metric, threshold: float) -> None:
     reach = metric.reach(threshold)
     if reach != 1:
         low, high = columns.bounds[:2], columns.bounds[2:4]
-        middle, half = (low + high) / 2, (high - low) / 2
-        rounded = 4 * np.spacing(np.abs(middle) + reach * half)
-        half = np.where(half > 0, reach * half + rounded, 0)
-        low[:], high[:] = middle - half, middle + half
+        low[:], high[:] = widened(low, high, reach, float(np.finfo(low.dtype).eps))
 
 
 def _ordered(columns: Columns, order: Array, codes: Array, *, again: bool = False) -> Ordered:

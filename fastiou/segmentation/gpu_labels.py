@@ -18,10 +18,10 @@ from numba import cuda
 
 from fastiou.arrays.inputs import Input, elements_on_gpu
 from fastiou.metrics import METRICS
+from fastiou.runtime.bit_vectors import mixed
 from fastiou.runtime.gpu import THREADS, Work
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.gpu_kernel import CudaKernel, threads_of_block
-from fastiou.segmentation.label_kernels import mixed
 
 __all__ = [
     "APPEND",

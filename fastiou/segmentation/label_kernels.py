@@ -26,6 +26,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import register_jitable
 
 from fastiou.metrics import METRICS
+from fastiou.runtime.bit_vectors import mixed
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
 from fastiou.typing import Array
@@ -42,7 +43,6 @@ __all__ = [
     "SCATTER",
     "SORT",
     "UNPACK",
-    "mixed",
     "scorer",
 ]
 
@@ -101,17 +101,6 @@ def _empty(table: Array, size: int, forms: Array, columns: Array, found: int, ra
         found += 1
     ranges[0], ranges[1], ranges[2], ranges[3] = low1, high1, low2, high2
     return found
-
-
-@register_jitable
-def mixed(label1: int, label2: int) -> int:
-    """A number of 64 bits that two labels make, to find them by in a table."""
-    # Odd multipliers and shifts: consecutive labels spread over the whole table.
-    number = np.uint64(label1) * np.uint64(0x9E3779B97F4A7C15)
-    number ^= np.uint64(label2) * np.uint64(0xC2B2AE3D27D4EB4F)
-    number ^= number >> np.uint64(32)
-    number *= np.uint64(0xD6E8FEB86659FD93)
-    return number
 
 
 @register_jitable

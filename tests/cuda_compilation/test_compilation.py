@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import re
 import sys
@@ -36,6 +37,9 @@ from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
 from fastiou.arrays.inputs import Input
+from fastiou.cuda import cells, prepare
+from fastiou.cuda.cell_pairs import CellPairs
+from fastiou.cuda.cell_topk import best_in_cells
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
 from fastiou.cuda.pairs import NAME_ROWS
 from fastiou.cuda.prepare import START, prepare_kernels
@@ -46,7 +50,7 @@ from fastiou.geometries.masks import gpu_packing
 from fastiou.geometries.masks.gpu_scores import MaskScores
 from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
-from fastiou.geometries.table import ROWS
+from fastiou.geometries.table import ROWS, geometry_of
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
 from fastiou.runtime.gpu_arrays import OnGpu
@@ -356,6 +360,8 @@ TABLE = [
     Row("vector-iou-batches", boxes_by("iou").vector, of_many(of_dense(float32)), TWO_BLOCKS,
         SINGLE_WIDE),
     Row("finish-batches", FINISH, of_many(of_finish(float32)), SIX_BLOCKS),
+    Row("magnify", cells.MAGNIFY, (table_of(float64), int64, int64, table_of(float64)), SIX_BLOCKS,
+        on_demand=OTHERS),
     Row("start", START, (row_of(float64), row_of(int64)), SIX_BLOCKS),
     *(
         row
@@ -455,6 +461,7 @@ class Call(NamedTuple):
     checks: dict[str, tuple[Check, ...]]
     capabilities: tuple[tuple[int, int], ...] = CAPABILITIES
     on_demand: tuple[tuple[int, int], ...] = ()
+    stack_bytes: int = 0
 
 
 COUNTED = (*DOUBLE, assert_counts_bits)
@@ -529,6 +536,44 @@ def mask_calls(dtype: Any) -> None:
 def extremes_call() -> None:
     gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
 
+
+def sides_of(fmt: str, members: Any, metric: str, dtype: Any, groups: Any = None) -> cells.Sides:
+    """A set of members on a GPU, that is compared with another."""
+    geometry, row = geometry_of(fmt), METRICS[metric]
+    given = HostArray(np.array(members, dtype)), HostArray(np.array(members, dtype))
+    number = np.dtype(dtype if dtype == np.float32 else np.float64)
+    layouts = prepare.layouts_of(geometry, fmt, row, (given[0].dtype,) * 2, number)
+    assert layouts is not None
+    own = None if groups is None else HostArray(np.zeros(len(members), groups))
+    return cells.Sides(geometry, row, number, layouts, given, (own, own), False, 0.5)
+
+
+@contextlib.contextmanager
+def cells_filled() -> Iterator[None]:
+    """What kernels of `HostWork` tell, which is 40, stands for members that are fit."""
+    with (
+        mock.patch.object(cells, "NONE", 40),
+        mock.patch.object(cells, "fits", return_value=True),
+    ):
+        yield
+
+
+def cells_call(
+    fmt: str, members: Any, dtype: Any = np.float32, groups: Any = None, metric: str = "iou"
+) -> None:
+    """The pairs, and the best of each row, of sets that are prepared and searched on a GPU."""
+    sides = sides_of(fmt, members, metric, dtype, groups)
+    with cells_filled():
+        found = CellPairs(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5))
+    number = HostArray(np.zeros(40, np.int64))
+    found.fill(number, number, HostArray(np.zeros(40, sides.dtype)))
+    best = HostArray(np.zeros((40, 2), np.int64)), HostArray(np.zeros((40, 2), sides.dtype))
+    with cells_filled():
+        best_in_cells(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5), *best)
+
+
+#: The kernels that fill cells, but for what prepares members.
+IN_CELLS: dict[str, tuple[Check, ...]] = {"start-cells": (), "place-cells": (), "put-cells": ()}
 
 #: Members of geometries that have the same rows in the table of calls.
 OTHER_MEMBERS = (
@@ -634,6 +679,27 @@ CALLS = [
          {"clear": (), "reach-mask": (), "best-mask-iou": (assert_counts_bits,)},
          on_demand=CAPABILITIES),
     *(call for row in OTHER_MEMBERS for call in calls_of(*row)),
+    *(
+        Call(f"cells-{name}", functools.partial(cells_call, fmt, members, *options),
+             registers,
+             {**IN_CELLS, f"enter-{label}-ratio": (), f"cell-pairs-{label}-iou": checks,
+              f"cell-best-{label}-iou": checks, "sum-blocks": ()},
+             on_demand=OTHERS if name == "box" else CAPABILITIES, stack_bytes=stack)
+        for name, label, fmt, members, options, registers, checks, stack in (
+            ("box", "box", "xyxy", BOXES, (np.float32, np.int64), TWO_BLOCKS, SCORED, 0),
+            ("box-f64", "box", "xyxy", BOXES, (np.float64,), TWO_BLOCKS, (), 0),
+            ("rotated", "rotated-box", "cxcywhr", ROTATED_BOXES, (), ONE_BLOCK, ROTATED, FAR_ANGLE),
+            ("rotated-f64", "rotated-box", "cxcywhr", ROTATED_BOXES, (np.float64,), ONE_BLOCK,
+             ROTATED, FAR_ANGLE),
+            ("quadrilaterals", "quadrilateral", "xyxyxyxy", QUADRILATERAL_CORNERS, (), ONE_BLOCK,
+             QUADRILATERALS, 0),
+            *(
+                (label, label, fmt, members, (), ONE_BLOCK if "r" in fmt else TWO_BLOCKS, checks,
+                 FAR_ANGLE * ("r" in fmt))
+                for label, fmt, members, checks in OTHER_MEMBERS
+            ),
+        )
+    ),
     Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
          {"fill": (), "count-labels": (), "append-labels": (), "sort-labels": (),
           "compare-labels": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
@@ -661,7 +727,7 @@ def test_calls_launch_what_was_meant(row: Call, capability: tuple[int, int]) -> 
     assert len(launches) == len(row.checks), [launch.label for launch in launches]
     for launch in launches:
         code = compiled(launch.kernel, launch.signature, capability)
-        assert_stays_in_registers(code, row.registers)
+        assert_stays_in_registers(code, row.registers, row.stack_bytes)
         for check in row.checks[launch.label]:
             check(code)
 
@@ -723,6 +789,9 @@ def test_every_geometry_has_rows(row: Any) -> None:
     dense = ("masks", "aligned-masks") if geometry.on_gpu else (
         f"dense-scalar-{geometry.label}", f"aligned-{geometry.label}"
     )  # fmt: skip
-    search = (f"{name}-{geometry.label}" for name in ("pairs", "best", "best-block", "suppress"))
+    names = ["pairs", "best", "best-block", "suppress"]
+    if geometry.small is not None:
+        names += ["cell-pairs", "cell-best"]
+    search = (f"{name}-{geometry.label}" for name in names)
     wanted = {f"reach-{geometry.label}"} | {f"{name}-iou" for name in (*dense, *search)}
     assert wanted <= covered(), wanted - covered()

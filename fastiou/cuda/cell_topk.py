@@ -1,0 +1,217 @@
+"""The best of each row on a GPU, without the host: by cells, in five launches.
+
+As in `cell_pairs` a thread serves a row, and all threads of a block those that look into many
+cells.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cells import (
+    Cells,
+    Sides,
+    asked,
+    fits,
+    group_of,
+    is_long,
+    is_of,
+    is_over,
+    is_proper,
+    may_meet,
+    next_cell,
+    slice_of,
+    walk_of,
+)
+from fastiou.cuda.scoring import pair_scorer
+from fastiou.cuda.topk import THREADS, WAITING, insert
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu_primitives import magnified
+from fastiou.runtime.kernel import named
+
+__all__ = ["best_in_cells", "cell_best_kernel"]
+
+# What threads of a block share, int32: how many rows wait for all of them, how many candidates of
+# one wait to be put in order, and how many of these are kept.
+ROWS, HELD, KEPT, SHARED = range(4)
+
+
+@functools.cache
+def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
+    """Make the kernel that keeps the best of each row, by value and then by lowest column."""
+    load, score = geometry.load, pair_scorer(geometry, metric)
+    is_its_bounds = geometry.is_its_bounds
+    label = f"{geometry.label}-{metric.name}"
+
+    @named(label)
+    def next_candidate(
+        set2: Any,
+        table: Any,
+        shares: tuple[float, float],
+        member: Any,
+        group: int,
+        least: float,
+        values: Any,
+        lane: int,
+        team: int,
+        at: Any,
+    ) -> Any:
+        """Go on to the next that scores enough: where the walk is then, it, and its score.
+
+        Without a team the walk is given up, and the candidate is -2, where the row is long. At the
+        end it is -1.
+        """
+        bounds = bounds_of(member)
+        walk, place, last, step = at
+        while True:
+            while place >= last:
+                walk = next_cell(table, walk, bounds, shares, lane, team)
+                if is_over(walk):
+                    return (walk, place, last, step), np.int64(-1), values.dtype.type(0)
+                if team == 1 and is_long(walk):
+                    return (walk, place, last, step), np.int64(-2), values.dtype.type(0)
+                place, last, step = slice_of(table, walk, group, lane, team)
+            other = np.int64(table[4][place])
+            place += step
+            if is_of(table, walk, set2[0], group, other):
+                member2 = load(set2[0], set2[1], np.uint64(other))
+                if is_its_bounds or may_meet(bounds, member2, shares):
+                    value = values.dtype.type(score(member, member2))
+                    if value >= least:
+                        return (walk, place, last, step), other, value
+
+    def keep_best(
+        set1: Any,
+        set2: Any,
+        table: Any,
+        share1: float,
+        share2: float,
+        limit: float,
+        exponent: int,
+        most: float,
+        lowest: float,
+        told: Any,
+        findings: Any,
+        columns: Any,
+        values: Any,
+    ) -> None:
+        """Fill (rows, k) with the best of each row, the rest with 0 and -1."""
+        if not fits(told, findings, most, lowest):
+            return
+        waiting = cuda.shared.array(THREADS, np.int32)
+        waiting_values = cuda.shared.array(WAITING, values.dtype)
+        waiting_columns = cuda.shared.array(WAITING, np.int64)
+        shared = cuda.shared.array(SHARED, np.int32)
+        shares = share1, share2
+        thread = np.int64(cuda.threadIdx.x)
+        team = np.int64(cuda.blockDim.x)
+        none = np.int64(0)
+        k = values.shape[1]
+        first = np.int64(cuda.blockIdx.x) * team
+        row = first + thread
+        if thread == 0:
+            for i in range(SHARED):
+                shared[i] = 0
+        cuda.syncthreads()
+        if row < values.shape[0]:
+            kept = np.int64(0)
+            if is_proper(set1[0], row):
+                least = limit
+                member = load(set1[0], set1[1], np.uint64(row))
+                group = group_of(set1[2], row)
+                at = walk_of(table, none), none, none, np.int64(1)
+                while True:
+                    at, other, value = next_candidate(
+                        set2, table, shares, member, group, least, values, none, np.int64(1), at
+                    )
+                    if other < 0:
+                        break
+                    kept = insert(columns, values, row, kept, other, value)
+                    if kept == k:
+                        least = values[row, k - 1]
+                if other == -2:
+                    kept = np.int64(0)
+                    waiting[cuda.atomic.add(shared, ROWS, 1)] = thread
+            for i in range(kept, k):
+                columns[row, i] = -1
+                values[row, i] = 0
+        cuda.syncthreads()
+        for i in range(shared[ROWS]):
+            own = first + waiting[i]
+            if thread == 0:
+                shared[HELD] = 0
+                shared[KEPT] = 0
+            least = limit
+            member = load(set1[0], set1[1], np.uint64(own))
+            group = group_of(set1[2], own)
+            at = walk_of(table, thread), none, none, np.int64(1)
+            other = none
+            cuda.syncthreads()
+            while cuda.syncthreads_or(np.int32(other >= 0)):
+                if other >= 0:
+                    at, other, value = next_candidate(
+                        set2, table, shares, member, group, least, values, thread, team, at
+                    )
+                    if other >= 0:
+                        end = cuda.atomic.add(shared, HELD, 1)
+                        waiting_values[end] = value
+                        waiting_columns[end] = other
+                cuda.syncthreads()
+                is_full = shared[HELD] > WAITING - THREADS
+                cuda.syncthreads()  # all have read before any adds
+                if is_full:
+                    if thread == 0:
+                        kept = np.int64(shared[KEPT])
+                        for j in range(shared[HELD]):
+                            kept = insert(
+                                columns, values, own, kept, waiting_columns[j], waiting_values[j]
+                            )
+                        shared[HELD] = 0
+                        shared[KEPT] = kept
+                    cuda.syncthreads()
+                    if shared[KEPT] == k:
+                        least = values[own, k - 1]
+            if thread == 0:
+                kept = np.int64(shared[KEPT])
+                for j in range(shared[HELD]):
+                    kept = insert(columns, values, own, kept, waiting_columns[j], waiting_values[j])
+            cuda.syncthreads()
+        if exponent != 0 and row < values.shape[0]:
+            for i in range(k):
+                values[row, i] = magnified(values[row, i], -exponent)
+
+    return CudaKernel(keep_best, f"cell-best-{label}")
+
+
+def best_in_cells(work: Work, sides: Sides, limit_of: Any, columns: Any, values: Any) -> None:
+    """Fill (rows, k) in memory of the GPU with the best of each row, the rest with 0 and -1.
+
+    Parameters
+    ----------
+    limit_of
+        `(exponent) -> ` the least score that counts, magnified by that power of two.
+
+    Raises
+    ------
+    cells.RefusedError
+        A member is to be refused.
+    """
+    metric = sides.metric
+
+    def ask(cells: Cells) -> None:
+        exponent = cells.exponent if metric.has_units else 0
+        work.launch(
+            cell_best_kernel(sides.geometry, metric), len(values), cells.set1, cells.set2,
+            cells.table, *cells.shares, limit_of(exponent), exponent, *cells.limits, cells.told,
+            cells.findings, columns, values,
+        )  # fmt: skip
+
+    asked(work, sides, ask)

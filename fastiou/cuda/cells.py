@@ -1,0 +1,569 @@
+"""The broad phase on a GPU: a hash table of cells, which kernels fill and walk over.
+
+A member belongs to the cell of its group and its class of sizes that its left and top sides lie in.
+A cell is as wide and as high as the longest side in its class. So what may score enough with a
+member is in a few cells of each class, however members lie. They are counted in a hash table, whose
+slots then get places one after the other, and put there: a counting sort, in which the order of
+slots, and of the members of one, does not matter.
+
+Several cells may have one slot. So whoever looks into a cell asks each member of the slot whether
+it is of that cell. A member that would look into more cells of a class than there are members looks
+at all members instead. `next_cell` walks over cells, as `cpu.walk` does over slices.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+
+from fastiou.cpu.grid import level_of
+from fastiou.cpu.walk import begins_between, bounds_of, longest, may_share, widened
+from fastiou.cuda.prepare import (
+    FINDINGS,
+    FLOAT32,
+    FLOAT64,
+    HIGHEST,
+    LARGEST,
+    NONE,
+    NOTES,
+    REFUSED,
+    SMALLEST,
+    Layouts,
+    empty_columns,
+    exponent_of,
+    note,
+)
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime.bit_vectors import mixed
+from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu_primitives import magnified
+from fastiou.typing import Array
+
+__all__ = [
+    "FEW_CELLS",
+    "MAGNIFY",
+    "PAIRS",
+    "PLACE",
+    "PUT",
+    "START_CELLS",
+    "TESTED",
+    "Cells",
+    "RefusedError",
+    "Sides",
+    "asked",
+    "enter_kernel",
+    "fits",
+    "is_long",
+    "is_of",
+    "is_over",
+    "is_proper",
+    "next_cell",
+    "slice_of",
+    "walk_of",
+]
+
+#: What is told of a search, int64: first what `prepare` notes and, in the bits of float64, finds;
+#: then the least and the highest class of sizes, how many members are in cells, how many pairs were
+#: found, and how many scores this took.
+LOWEST = NOTES + FINDINGS
+HIGHEST_LEVEL, ENTERED, PAIRS, TESTED, TOLD = range(LOWEST + 1, LOWEST + 6)
+
+#: Classes of sizes: the first, and how many there are. A side is at least 2^-1074 and below 2^1024.
+FIRST_LEVEL, LEVELS = 1500, 1100
+
+#: A class has sides below 2^(2 · level - this).
+MIDDLE = 4095
+
+#: Cells along an axis from which on none is told from another.
+FAR = 2.0**60
+
+#: Slots of the table for each member, about, and those that a thread clears or gives places to.
+SLOTS_OF_A_MEMBER = 2
+STRIP = 32
+
+#: Cells of a class up to which a thread looks into them by itself. Otherwise all of a block do.
+FEW_CELLS = 64
+
+
+# ---- members and cells -------------------------------------------------------------------------
+
+
+def is_proper(bounds: Any, i: int) -> bool:
+    """Whether a member may overlap anything."""
+    return bool(bounds[0, i] < bounds[2, i] and bounds[1, i] < bounds[3, i])
+
+
+def group_of(groups: Any, i: int) -> int:
+    """Group of a member; no groups stand for one."""
+    return np.int64(groups[i]) if groups.shape[0] > 0 else np.int64(0)
+
+
+def scale_of(level: int) -> float:
+    """How many cells of a class make a unit."""
+    return magnified(np.float64(1), MIDDLE - 2 * level)
+
+
+def cell_of(value: float, scale: float) -> int:
+    """The cell along an axis that a value lies in; `FAR` if it is so far away, or no number."""
+    place = np.float64(value) * scale
+    return np.int64(math.floor(place)) if abs(place) < FAR else np.int64(FAR)
+
+
+def slot_of(group: int, level: int, x: int, y: int, slots: int) -> int:
+    """The slot of a cell: of neighbours along x they are neighbours."""
+    number = mixed(mixed(group, np.int64(level)), y) >> np.uint64(20)
+    return (np.int64(number) + x) & np.int64(slots - 1)
+
+
+# ---- filling the table -------------------------------------------------------------------------
+
+
+def _start(counts: Any, is_taken: Any, told: Any, findings: Any) -> None:
+    """Begin with empty slots (slot,), with no class that is taken, and with nothing told."""
+    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    step = cuda.blockDim.x * cuda.gridDim.x
+    for slot in range(first, counts.shape[0], step):
+        counts[slot] = 0
+    for level in range(first, is_taken.shape[0], step):
+        is_taken[level] = 0
+    if first == 0:
+        for i in range(told.shape[0]):
+            told[i] = 0
+        told[REFUSED] = NONE
+        told[LOWEST] = FIRST_LEVEL + LEVELS
+        findings[SMALLEST] = np.inf
+
+
+#: `(counts, is_taken, told, findings)`
+START_CELLS = CudaKernel(_start, "start-cells")
+
+
+@functools.cache
+def enter_kernel(geometry: Geometry, is_ratio: bool, fill: Any) -> CudaKernel:
+    """Make the kernel that prepares both sets, and counts the second in its cells."""
+
+    def made_ready(
+        members: Any,
+        i: int,
+        layout: int,
+        lengths: int,
+        before: int,
+        reach: float,
+        epsilon: float,
+        columns: Any,
+        findings: Any,
+        notes: Any,
+    ) -> None:
+        found = fill(members, i, i + 1, layout, columns)
+        note(members, i, lengths, before, found, findings, notes)
+        if reach != 1.0:
+            for axis in range(2):
+                low, high = np.float64(columns[axis, i]), np.float64(columns[axis + 2, i])
+                columns[axis, i], columns[axis + 2, i] = widened(low, high, reach, epsilon)
+
+    def enter(
+        members1: Any,
+        members2: Any,
+        own_rows: int,
+        layout1: int,
+        layout2: int,
+        lengths: int,
+        reach: float,
+        epsilon: float,
+        columns1: Any,
+        columns2: Any,
+        groups2: Any,
+        levels: Any,
+        ranks: Any,
+        counts: Any,
+        is_taken: Any,
+        told: Any,
+        findings: Any,
+    ) -> None:
+        """Fill columns of members (n, numbers), of the first set if it has rows of its own.
+
+        Parameters
+        ----------
+        own_rows
+            How many members the first set has; 0 if it is the second.
+        reach, epsilon
+            See `walk.widened`.
+        groups2
+            (m,) integers, or none.
+        levels, ranks
+            (m,) int32: get the class of each, 0 for what is in no cell, and its number in its slot.
+        counts
+            (slot,) int32: zeros, get how many members each has.
+        is_taken
+            (LEVELS,) int32: zeros, get 1 where a class has a member.
+        """
+        i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        if i < own_rows:
+            made_ready(
+                members1, i, layout1, lengths, np.int64(0), reach, epsilon, columns1, findings, told
+            )
+            return
+        i -= own_rows
+        if i >= members2.shape[0]:
+            return
+        made_ready(
+            members2, i, layout2, lengths, np.int64(own_rows), reach, epsilon, columns2, findings,
+            told,
+        )  # fmt: skip
+        if not is_proper(columns2, i):
+            levels[i] = 0
+            return
+        left, top = np.float64(columns2[0, i]), np.float64(columns2[1, i])
+        level = level_of(np.float64(columns2[2, i]) - left, np.float64(columns2[3, i]) - top)
+        scale = scale_of(level)
+        x, y = cell_of(left, scale), cell_of(top, scale)
+        slot = slot_of(group_of(groups2, i), level, x, y, counts.shape[0])
+        levels[i] = level
+        ranks[i] = cuda.atomic.add(counts, slot, 1)
+        is_taken[level - FIRST_LEVEL] = 1
+        # What others found may be old here: then one asks in vain.
+        if level < told[LOWEST]:
+            cuda.atomic.min(told, LOWEST, np.int64(level))
+        if level > told[HIGHEST_LEVEL]:
+            cuda.atomic.max(told, HIGHEST_LEVEL, np.int64(level))
+
+    label = f"{geometry.label}-{'ratio' if is_ratio else 'all'}"
+    return CudaKernel(enter, f"enter-{label}", one_lane=True)
+
+
+def _place(counts: Any, starts: Any, told: Any) -> None:
+    """Tell where each slot begins, after the others in whatever order."""
+    first = (np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x) * STRIP
+    last = min(first + STRIP, np.int64(counts.shape[0]))
+    number = np.int64(0)
+    for slot in range(first, last):
+        number += counts[slot]
+    if number == 0:
+        return
+    place = cuda.atomic.add(told, ENTERED, number)
+    for slot in range(first, last):
+        starts[slot] = place
+        place += counts[slot]
+
+
+#: `(counts, starts, told)`: `starts` of slots without members stay as they are.
+PLACE = CudaKernel(_place, "place-cells")
+
+
+def _put(
+    columns: Any, groups: Any, levels: Any, ranks: Any, slots: int, starts: Any, order: Any
+) -> None:
+    """Put members where their slots begin."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < levels.shape[0] and levels[i] > 0:
+        level = np.int64(levels[i])
+        scale = scale_of(level)
+        x, y = cell_of(columns[0, i], scale), cell_of(columns[1, i], scale)
+        slot = slot_of(group_of(groups, i), level, x, y, slots)
+        order[np.int64(starts[slot]) + ranks[i]] = i
+
+
+#: `(columns, groups, levels, ranks, slots, starts, order)`
+PUT = CudaKernel(_put, "put-cells")
+
+
+def _magnify(members: Any, lengths: int, exponent: int, given: Any) -> None:
+    """Members (n, numbers) as float64, their lengths times a power of two."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < members.shape[0]:
+        for k in range(members.shape[1]):
+            value = np.float64(members[i, k])
+            given[i, k] = magnified(value, exponent) if k < lengths else value
+
+
+#: `(members, lengths, exponent, given)`
+MAGNIFY = CudaKernel(_magnify, "magnify")
+
+
+# ---- the walk over cells -----------------------------------------------------------------------
+
+# What kernels walk over: the levels of members, classes that are taken, members of each slot, where
+# it begins, members in the order of slots, groups, and what is told.
+Table = tuple[Any, Any, Any, Any, Any, Any, Any]
+
+# A walk: the class of sizes, the cell, where the cells of the class end, how many are side by side,
+# the first along x and y, and cells of the class in a unit. None are side by side where all members
+# of this class and those below are looked at; without a class it is over.
+Walk = tuple[int, int, int, int, int, int, float]
+
+
+def walk_of(table: Table, lane: int) -> Walk:
+    """Begin a walk; `next_cell` finds the first. Those who walk together have a lane each."""
+    level = np.int64(table[6][HIGHEST_LEVEL] + 1)
+    none = np.int64(0)
+    return level, np.int64(lane), none, np.int64(1), none, none, np.float64(1)
+
+
+def next_cell(
+    table: Table,
+    walk: Walk,
+    bounds: tuple[float, float, float, float],
+    shares: tuple[float, float],
+    lane: int,
+    team: int,
+) -> Walk:
+    """Go on to the next cell in which members may score enough with one of such bounds.
+
+    To score enough, both sides of what two share must be a share of the sides of the member, and
+    another of those of the other.
+    """
+    level, cell, end, across, x, y, scale = walk
+    cell += team
+    while cell >= end:
+        level -= 1
+        if across == 0 or level < table[6][LOWEST]:
+            return np.int64(0), cell, end, across, x, y, scale
+        if table[1][level - FIRST_LEVEL] != 0:
+            end, across, x, y, scale = cells_of(bounds, shares, level, np.int64(table[0].shape[0]))
+            cell = np.int64(lane)
+            if across == 0:
+                end = cell + 1
+    return level, cell, end, across, x, y, scale
+
+
+def cells_of(
+    bounds: tuple[float, float, float, float], shares: tuple[float, float], level: int, most: int
+) -> tuple[int, int, int, int, float]:
+    """Cells of a class in which members may score enough with one of such bounds.
+
+    Returns how many there are, how many side by side, the first along x and y, and how many make a
+    unit. Of more than `most` none are side by side.
+    """
+    left, top, right, bottom = bounds
+    share1, share2 = shares
+    width, height = right - left, bottom - top
+    scale = scale_of(level)
+    side = magnified(np.float64(1), 2 * level - MIDDLE)
+    none = np.int64(0)
+    # Longer sides of a class are at least a quarter of this.
+    if not may_share(width, height, side, side, 0.25 * side, share1, share2):
+        return none, np.int64(1), none, none, scale
+    x1, x2 = begins_between(left, right, longest(width, side, share2), share1, share2)
+    y1, y2 = begins_between(top, bottom, longest(height, side, share2), share1, share2)
+    if x2 < x1 or y2 < y1:
+        return none, np.int64(1), none, none, scale
+    x, last_x = cell_of(x1, scale), cell_of(x2, scale)
+    y, last_y = cell_of(y1, scale), cell_of(y2, scale)
+    across, down = last_x - x + 1, last_y - y + 1
+    is_far = x == FAR or last_x == FAR or y == FAR or last_y == FAR
+    if is_far or np.float64(across) * np.float64(down) > most:
+        return none, none, none, none, scale
+    return across * down, across, x, y, scale
+
+
+def is_over(walk: Walk) -> bool:
+    """Whether there was no next cell."""
+    return walk[0] == 0
+
+
+def is_long(walk: Walk) -> bool:
+    """Whether the walk is at a class that is to be looked through by many."""
+    return walk[3] == 0 or walk[2] > FEW_CELLS
+
+
+def slice_of(table: Table, walk: Walk, group: int, lane: int, team: int) -> tuple[int, int, int]:
+    """First and last place of the members that a walk is at, and from one to the next."""
+    level, cell, _, across, x, y, _ = walk
+    if across == 0:
+        return np.int64(lane), np.int64(table[6][ENTERED]), np.int64(team)
+    # By 32 bits, since 64 are divided by a function.
+    row = np.int64(np.uint32(cell) // np.uint32(across))
+    counts, starts = table[2], table[3]
+    slot = slot_of(group, level, x + (cell - row * across), y + row, counts.shape[0])
+    if counts[slot] == 0:
+        return np.int64(0), np.int64(0), np.int64(1)
+    first = np.int64(starts[slot])
+    return first, first + counts[slot], np.int64(1)
+
+
+def is_of(table: Table, walk: Walk, bounds: Any, group: int, i: int) -> bool:
+    """Whether a member is of the cell, or the classes, and of the group that a walk is at."""
+    level, cell, _, across, x, y, scale = walk
+    own = table[0][i]
+    if group_of(table[5], i) != group:
+        return False
+    if across == 0:
+        return bool(own <= level)
+    row = np.int64(np.uint32(cell) // np.uint32(across))
+    return bool(
+        own == level
+        and cell_of(bounds[0, i], scale) == x + (cell - row * across)
+        and cell_of(bounds[1, i], scale) == y + row
+    )
+
+
+def may_meet(
+    bounds: tuple[float, float, float, float], other: Any, shares: tuple[float, float]
+) -> bool:
+    """Whether bounds alone let a member score enough with another."""
+    left, top, right, bottom = bounds_of(other)
+    first, last = begins_between(bounds[0], bounds[2], right - left, shares[0], shares[1])
+    high, low = begins_between(bounds[1], bounds[3], bottom - top, shares[0], shares[1])
+    return bool(first <= left <= last and high <= top <= low)
+
+
+def fits(told: Any, findings: Any, most: float, least: float) -> bool:
+    """Whether the numbers of both sets are fit for the arithmetic of the dtype."""
+    return bool(findings[LARGEST] <= most and findings[SMALLEST] >= least)
+
+
+# ---- what the host does ------------------------------------------------------------------------
+
+
+class RefusedError(Exception):
+    """A member is to be refused, which the host does, by its own words."""
+
+
+class Sides(NamedTuple):
+    """What is compared, as it lies on the GPU."""
+
+    geometry: Geometry
+    metric: Metric
+    #: That of the scores.
+    dtype: np.dtype[Any]
+    layouts: Layouts
+    #: (n, numbers) and (m, numbers); the same twice for one.
+    members: tuple[Any, Any]
+    #: (n,) and (m,) integers; None without groups.
+    groups: tuple[Any, Any]
+    #: Whether a set is compared with itself.
+    itself: bool
+    threshold: float
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many members there are."""
+        return len(self.members[0]), len(self.members[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns and the table take."""
+        small = self.geometry.small
+        assert small is not None
+        is_one = self.members[0] is self.members[1]
+        rows = self.sizes[1] + (0 if is_one else self.sizes[0])
+        columns = (4 + small.data_rows) * self.layouts.dtype.itemsize
+        return columns * rows + 12 * self.sizes[1] + 8 * _slots_for(self.sizes[1]) + 4 * LEVELS
+
+
+class Cells(NamedTuple):
+    """Two sets on a GPU, prepared, the second one in cells."""
+
+    sides: Sides
+    #: Bounds, data and groups of either set.
+    set1: tuple[Any, Any, Any]
+    set2: tuple[Any, Any, Any]
+    table: Table
+    told: Any
+    findings: Any
+    #: The largest coordinate and the smallest area that the arithmetic is fit for; any, where both
+    #: sets were prepared for their numbers.
+    limits: tuple[float, float]
+    shares: tuple[float, float]
+    #: By which power of two what is shared is magnified.
+    exponent: int
+
+
+def _slots_for(count: int) -> int:
+    """Slots for so many members: a power of two."""
+    return max(STRIP, 1 << (SLOTS_OF_A_MEMBER * count - 1).bit_length())
+
+
+def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
+    """Put members into cells, let `ask(cells)` launch a search, and wait for what it tells.
+
+    Where numbers turn out not to be fit for the arithmetic of their dtype, which is rare, the
+    search told nothing. Then all is done once more as float64, or magnified.
+
+    Raises
+    ------
+    RefusedError
+        A member is to be refused.
+    """
+    small = sides.geometry.small
+    assert small is not None
+    layouts = sides.layouts
+    cells = entered(work, sides, layouts.first, small.limits(layouts.dtype), 0)
+    ask(cells)
+    told: Array = work.to_host(cells.told)
+    findings = told[NOTES:LOWEST].view(np.float64)
+    if told[REFUSED] != NONE:
+        raise RefusedError
+    if fits(told, findings, *cells.limits):
+        return cells, told
+    most = cells.limits[0]
+    del cells
+    exponent = 0
+    members = sides.members
+    size = sum(8 * some.size for some in members)
+    again = sides._replace(layouts=layouts._replace(dtype=FLOAT64))
+    if layouts.dtype == FLOAT32:
+        size = 0
+    work.reserve(again.nbytes + size, "members that are magnified")
+    if layouts.dtype == FLOAT64:
+        exponent = exponent_of(most, float(findings[HIGHEST]))
+        given = []
+        for some in members[: 1 if members[1] is members[0] else 2]:
+            given.append(work.empty(some.shape, FLOAT64))
+            if len(some):
+                work.launch(MAGNIFY, len(some), some, small.lengths, exponent, given[-1])
+        again = again._replace(members=(given[0], given[-1]))
+    any_number = np.inf, 0.0
+    cells = entered(work, again, layouts.second, any_number, small.dimensions * exponent)
+    ask(cells)
+    return cells, work.to_host(cells.told)
+
+
+def entered(
+    work: Work,
+    sides: Sides,
+    numbers: tuple[int, int],
+    limits: tuple[float, float],
+    exponent: int,
+) -> Cells:
+    """Put members into cells, by four launches. `numbers` are those of the formats in `fill`."""
+    small, dtype, metric = sides.geometry.small, sides.layouts.dtype, sides.metric
+    assert small is not None
+    members, count = sides.members, sides.sizes[1]
+    own_rows = 0 if members[1] is members[0] else len(members[0])
+    slots = _slots_for(count)
+    columns2 = empty_columns(work, small.data_rows, count, dtype)
+    columns1 = empty_columns(work, small.data_rows, own_rows, dtype) if own_rows else columns2
+    levels, ranks, order = (work.empty(count, np.int32) for _ in range(3))
+    counts, starts = work.empty(slots, np.int32), work.empty(slots, np.int32)
+    is_taken, told = work.empty(LEVELS, np.int32), work.empty(TOLD, np.int64)
+    findings = told[NOTES:LOWEST].view(np.float64)
+    work.launch(START_CELLS, slots // STRIP, counts, is_taken, told, findings)
+    groups1, groups2 = sides.groups
+    if groups1 is None:
+        groups1 = groups2 = work.empty(0, np.int32)
+    enter = enter_kernel(sides.geometry, metric.is_ratio, small.fill(metric))
+    if own_rows + count:
+        work.launch(
+            enter, own_rows + count, *members, own_rows, *numbers,
+            small.lengths if dtype == FLOAT64 else 0, metric.reach(sides.threshold),
+            float(np.finfo(dtype).eps), columns1, columns2, groups2, levels, ranks, counts,
+            is_taken, told, findings,
+        )  # fmt: skip
+    work.launch(PLACE, slots // STRIP, counts, starts, told)
+    work.launch(PUT, count, columns2, groups2, levels, ranks, slots, starts, order)
+    shares = metric.sides(sides.threshold * (1 - 2**-10))  # a bit less for rounding
+    if not all(map(small.fills_bounds, numbers)):
+        shares = 0.0, 0.0
+    return Cells(
+        sides, (columns1[:4], columns1[4:], groups1),
+        (columns2[:4], columns2[4:], groups2),
+        (levels, is_taken, counts, starts, order, groups2, told), told, findings, limits, shares,
+        exponent,
+    )  # fmt: skip

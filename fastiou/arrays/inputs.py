@@ -24,6 +24,7 @@ __all__ = [
     "check_one_library",
     "elements_on_gpu",
     "flat_elements",
+    "floats_on_gpu",
     "gpu_output",
     "hand_back",
     "integers_on_gpu",
@@ -287,12 +288,24 @@ def integers_on_gpu(value: Any, count: int) -> Any | None:
 
     Those of uint64 are left to the host: as int64 some would be others.
     """
-    found = None if isinstance(value, np.ndarray | list | tuple) else interop.read(value)
-    if found is None or found.shape != (count,) or found.dtype.kind not in "biu":
-        return None
-    if found.dtype == np.uint64 or found.flat is None:
+    found = _numbers_there(value, count, "biu")
+    if found is None or found.flat is None or found.dtype == np.uint64:
         return None
     return found.flat.view(_read_as(found.dtype, as_bits=False))
+
+
+def floats_on_gpu(value: Any, count: int) -> OnGpu | None:
+    """An array of so many floats on a GPU that kernels can read; None for anything else."""
+    return _numbers_there(value, count, "f")
+
+
+def _numbers_there(value: Any, count: int, kinds: str) -> OnGpu | None:
+    if isinstance(value, np.ndarray | list | tuple) or getattr(value, "requires_grad", False):
+        return None
+    found = interop.read(value)
+    if found is None or found.shape != (count,) or found.dtype.kind not in kinds:
+        return None
+    return None if found.flat is None else found
 
 
 def elements_on_gpu(work: Any, given: Input, *, as_bits: bool = False) -> Any:

@@ -16,14 +16,16 @@ from fastiou.arrays.checks import (
     threshold_number,
     whole_number,
 )
-from fastiou.arrays.inputs import Input, hand_back
+from fastiou.arrays.inputs import Input, floats_on_gpu
 from fastiou.cpu import walk
 from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
 from fastiou.geometries.table import check_metric, geometry_of
-from fastiou.geometry import PADDING, unmagnify
+from fastiou.geometry import PADDING
 from fastiou.metrics import Metric
 from fastiou.relations import small
-from fastiou.relations.thresholds import least_above, rounded
+from fastiou.relations.on_gpu import keep_there, may_search_there
+from fastiou.relations.pairs import in_kind
+from fastiou.relations.thresholds import least_that_suppresses, rounded
 from fastiou.runtime import chunks, steps, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
@@ -201,9 +203,9 @@ def nms(
     check_choice("method", method, METHODS)
     found = suppress(
         Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
-        max_output, max_total, device, progress,
+        max_output, max_total, device, progress, stay_on_gpu=True,
     )  # fmt: skip
-    return hand_back(found.indices, found.set1)
+    return in_kind(found.indices, [found.set1])
 
 
 class Names(NamedTuple):
@@ -244,8 +246,13 @@ def suppress(
     max_total: Any,
     device: Any,
     progress: bool | Progress = False,
+    *,
+    stay_on_gpu: bool = False,
 ) -> Suppressed:
-    """What every function of suppression does, of a known method, for arguments of any kind."""
+    """What every function of suppression does, of a known method, for arguments of any kind.
+
+    With `stay_on_gpu` the indices may be an array of the inputs' library, where these are on a GPU.
+    """
     arguments = opened((names.a, ""), a, None, fmt, groups)
     a, _, fmt, groups, source = arguments
     table = None if source is None else source.a
@@ -255,7 +262,11 @@ def suppress(
     backends.check_device(device, geometry)
     set1 = geometry.read(names.a, a, fmt, batches=False)
     count = set1.size
-    values = score_of_each(scores, count, names.a)
+    there = None
+    of_all = groups is None or max_output is None
+    if stay_on_gpu and method == "hard" and device != "cpu" and of_all:
+        there = floats_on_gpu(scores, count) if may_search_there(set1, set1, score) else None
+    values = score_of_each(scores, count, names.a) if there is None else np.empty(0, there.dtype)
     minimum = threshold_number(threshold, score.maximum, zero=True, name=names.threshold)
     width = finite_number("sigma", sigma)
     if width <= 0:
@@ -271,6 +282,19 @@ def suppress(
         _check_soft(score, values, method, device)
     if groups is None and names.needs_groups and count:
         raise TypeError(f"{names.groups} must hold integers or names, got None")
+    if there is not None:
+        limits = [limit for limit in (most, most_in_all) if limit is not None]
+        found = backends.compute(
+            device,
+            [set1],
+            lambda gpu: keep_there(
+                gpu, set1, score, minimum, groups, there, least, min(limits, default=None), progress
+            ),
+            lambda: None,
+        )
+        if found is not None:
+            return Suppressed(found, None, set1, values, table)
+        values = score_of_each(scores, count, names.a)
     known = small.checked_groups(groups, count, count, True, names.groups)
     if method == "hard" and device != "cuda" and progress is False:
         few = values.astype(np.float32) if values.dtype == np.float16 else values
@@ -395,10 +419,7 @@ def _by_score(scores: Array) -> Array:
 
 def _limits(found: Search, threshold: float) -> Array:
     """The least score that is more than a threshold, in the units of the walk."""
-    least = least_above(found.dtype, threshold)
-    if found.metric.has_units:
-        least = rounded(found.dtype, float(unmagnify(np.array([least]), -found.exponent)[0]))
-    return np.array([least], found.dtype)
+    return np.array([least_that_suppresses(found.metric, found.dtype, threshold, found.exponent)])
 
 
 def _work(found: Search) -> int:

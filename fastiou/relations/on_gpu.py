@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastiou.arrays.inputs import Input, integers_on_gpu, members_on_gpu, result_dtype
 from fastiou.geometry import PADDING
 from fastiou.metrics import Metric
+from fastiou.relations.thresholds import least_that_suppresses
 from fastiou.runtime import gpu_arrays
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
 
 if TYPE_CHECKING:
     from fastiou.cuda.cells import Sides
 
-__all__ = ["may_search_there", "refused_here", "sets_on_gpu", "sides_on_gpu"]
+__all__ = ["keep_there", "may_search_there", "refused_here", "sets_on_gpu", "sides_on_gpu"]
 
 
 def sets_on_gpu(work: Any, set1: Input, set2: Input, metric: Metric) -> tuple[Any, Any] | None:
@@ -83,3 +87,39 @@ def refused_here(set1: Input, set2: Input, metric: Metric) -> Iterator[None]:
         assert set1.geometry is not None
         set1.geometry.prepare(set1, set2, metric)
         raise
+
+
+def keep_there(
+    place: GpuArray | None,
+    set1: Input,
+    metric: Metric,
+    threshold: float,
+    groups: Any,
+    scores: Any,
+    least: float,
+    most: int | None,
+    progress: bool | Progress,
+) -> Any | None:
+    """Those that are kept of a set that is prepared and searched on a GPU; None if it cannot be.
+
+    That is so, too, where a member or a score is to be refused.
+    """
+    from fastiou.cuda.cell_nms import keep_in_cells
+    from fastiou.cuda.cells import RefusedError
+    from fastiou.runtime.gpu import working
+
+    assert place is not None
+    limit_of = functools.partial(least_that_suppresses, metric, result_dtype(set1), threshold)
+    with working(place) as work:
+        sides = sides_on_gpu(work, set1, set1, metric, threshold, groups)
+        if sides is None:
+            return None
+        try:
+            kept = keep_in_cells(work, place, sides, scores.flat, least, most, limit_of)
+        except RefusedError:
+            return None
+    report, finish = progress_callback(progress)
+    if report is not None:
+        report(1, 1)
+    finish()
+    return kept

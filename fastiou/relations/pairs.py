@@ -17,7 +17,7 @@ from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
 from fastiou.relations import small
 from fastiou.relations.on_gpu import may_search_there, refused_here, sides_on_gpu
-from fastiou.relations.thresholds import least_from
+from fastiou.relations.thresholds import least_that_counts
 from fastiou.runtime import chunks, memory
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
@@ -322,15 +322,7 @@ def _merged(one: Pairs, other: Pairs, size2: int) -> list[Array]:
 
 def lowest_score(found: Search, minimum: float) -> Any:
     """The least score that counts, in the units of the kernels."""
-    return lowest_of(found.metric, found.dtype, minimum, found.exponent)
-
-
-def lowest_of(metric: Metric, dtype: np.dtype[Any], minimum: float, exponent: int) -> Any:
-    """The same where what is shared is magnified by a power of two."""
-    limit = least_from(dtype, minimum)
-    if metric.has_units:
-        limit = least_from(dtype, float(unmagnify(np.array([limit]), -exponent)[0]))
-    return dtype.type(limit)
+    return least_that_counts(found.metric, found.dtype, minimum, found.exponent)
 
 
 def _pairs_of(
@@ -382,7 +374,7 @@ def _pairs_there(
     from fastiou.runtime.gpu import working
 
     dtype, integer = result_dtype(set1, set2), np.dtype(np.int64)
-    limit_of = functools.partial(lowest_of, metric, dtype, minimum)
+    limit_of = functools.partial(least_that_counts, metric, dtype, minimum)
     with working(place) as work, refused_here(set1, set2, metric):
         sides = sides_on_gpu(work, set1, set2, metric, minimum, groups)
         if sides is None:

@@ -12,6 +12,7 @@ from fastiou.arrays.checks import check_choice
 from fastiou.arrays.inputs import hand_back, plain_array
 from fastiou.relations import small
 from fastiou.relations.nms import SIGMA, Names, suppress
+from fastiou.relations.pairs import in_kind
 from fastiou.runtime.progress import Progress
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.frames import Framed
@@ -182,6 +183,6 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
     names = Names("boxes", "iou_threshold", "idxs", needs_groups=True)
     found = suppress(
         names, boxes, scores, iou_threshold, idxs, "iou", USUAL, "hard", SIGMA, None, None, None,
-        "auto",
+        "auto", stay_on_gpu=True,
     )  # fmt: skip
-    return hand_back(found.indices, found.set1)
+    return in_kind(found.indices, [found.set1])

@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["least_above", "least_from", "rounded"]
+from fastiou.geometry import unmagnify
+from fastiou.metrics import Metric
+
+__all__ = ["least_above", "least_from", "least_that_counts", "least_that_suppresses", "rounded"]
 
 
 @functools.lru_cache(256)
@@ -43,3 +46,21 @@ def least_from(dtype: np.dtype[Any], threshold: float) -> float:
     A threshold above 0 stays so, or what does not overlap would be pairs.
     """
     return max(rounded(dtype, threshold), least_above(dtype, 0.0))
+
+
+def least_that_counts(metric: Metric, dtype: np.dtype[Any], threshold: float, exponent: int) -> Any:
+    """The least score that counts, where what is shared is magnified by 2^exponent."""
+    limit = least_from(dtype, threshold)
+    if metric.has_units:
+        limit = least_from(dtype, float(unmagnify(np.array([limit]), -exponent)[0]))
+    return dtype.type(limit)
+
+
+def least_that_suppresses(
+    metric: Metric, dtype: np.dtype[Any], threshold: float, exponent: int
+) -> Any:
+    """The same of scores that are more than a threshold."""
+    least = least_above(dtype, threshold)
+    if metric.has_units:
+        least = rounded(dtype, float(unmagnify(np.array([least]), -exponent)[0]))
+    return dtype.type(least)

@@ -24,9 +24,9 @@ from fastiou.relations.pairs import (
     empty_on_gpu,
     half_of,
     in_kind,
-    lowest_of,
     lowest_score,
 )
+from fastiou.relations.thresholds import least_that_counts
 from fastiou.runtime import chunks, memory, threads
 from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.progress import Progress, progress_callback
@@ -280,7 +280,7 @@ class _Best(NamedTuple):
 
         assert place is not None
         shape, dtype = (sets[0].size, self.number), result_dtype(*sets)
-        limit_of = functools.partial(lowest_of, metric, dtype, self.minimum)
+        limit_of = functools.partial(least_that_counts, metric, dtype, self.minimum)
         with working(place) as work, refused_here(*sets, metric):
             sides = sides_on_gpu(work, *sets, metric, self.minimum, groups)
             if sides is None:

@@ -227,6 +227,7 @@ def _on_gpu(given1: Input, given2: Input, metric: str | None, place: GpuArray) -
     The host learns how many there are, and no more.
     """
     from fastiou.runtime.gpu import working
+    from fastiou.runtime.gpu_sort import sort_on_gpu
     from fastiou.segmentation import gpu_labels
 
     dtypes = given1.held.dtype, given2.held.dtype
@@ -247,7 +248,7 @@ def _on_gpu(given1: Input, given2: Input, metric: str | None, place: GpuArray) -
                 pairs.append(work, *parts)
             else:
                 gpu_labels.scores_on_gpu(work, pairs, metric, *parts)
-            gpu_labels.sort_on_gpu(work, *parts)
+            sort_on_gpu(work, *parts)
         return LabelOverlap(*(result.handed() for result in results))
 
 

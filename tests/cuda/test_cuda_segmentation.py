@@ -9,7 +9,7 @@ import pytest
 from numba import cuda
 
 import fastiou
-from fastiou.runtime import gpu, gpu_arrays
+from fastiou.runtime import gpu, gpu_arrays, gpu_sort
 from fastiou.segmentation import gpu_labels
 from fastiou.typing import Array
 
@@ -128,10 +128,10 @@ def test_sorting(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, coun
     columns = rng.integers(-3, 3, count), np.arange(count), rng.random(count)
     order = np.lexsort(columns[1::-1])
     for most in (0, 1000):  # by a launch for each comparison, and by one block
-        monkeypatch.setattr(gpu_labels, "SORTED_BY_A_BLOCK", most)
+        monkeypatch.setattr(gpu_sort, "SORTED_BY_A_BLOCK", most)
         shuffled = rng.permutation(count)
         on_gpu = [cuda.to_device(column[shuffled]) for column in columns]
-        gpu_labels.sort_on_gpu(gpu.Work(0), *on_gpu)
+        gpu_sort.sort_on_gpu(gpu.Work(0), *on_gpu)
         for found, column in zip(on_gpu, columns, strict=True):
             np.testing.assert_array_equal(found.copy_to_host(), column[order])
 

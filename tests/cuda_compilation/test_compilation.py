@@ -38,6 +38,7 @@ from numba.types import boolean, float32, float64, int64, uint64
 import fastiou as fi
 from fastiou.arrays.inputs import Input
 from fastiou.cuda import cells, prepare
+from fastiou.cuda.cell_nms import keep_in_cells
 from fastiou.cuda.cell_pairs import CellPairs
 from fastiou.cuda.cell_topk import best_in_cells
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
@@ -53,6 +54,7 @@ from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.geometries.table import ROWS, geometry_of
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
+from fastiou.runtime import gpu_sort
 from fastiou.runtime.gpu_arrays import OnGpu
 from fastiou.segmentation import gpu_labels, gpu_soft
 from fastiou.segmentation.soft_kernels import plan_of
@@ -499,8 +501,8 @@ def label_calls(metric: str, dtype: Any) -> None:
     rows, cols, values = (HostArray(np.zeros(40, np.int64)) for _ in range(3))
     pairs.append(work, rows, cols, values)
     for most in (0, 1000):
-        with mock.patch.object(gpu_labels, "SORTED_BY_A_BLOCK", most):
-            gpu_labels.sort_on_gpu(work, rows, cols, values)
+        with mock.patch.object(gpu_sort, "SORTED_BY_A_BLOCK", most):
+            gpu_sort.sort_on_gpu(work, rows, cols, values)
     scores = HostArray(np.zeros(40))
     some = pairs._replace(told=(40, 40, 0, 0, 0))
     gpu_labels.scores_on_gpu(work, some, metric, rows, cols, scores)
@@ -561,7 +563,7 @@ def cells_filled() -> Iterator[None]:
 def cells_call(
     fmt: str, members: Any, dtype: Any = np.float32, groups: Any = None, metric: str = "iou"
 ) -> None:
-    """The pairs, and the best of each row, of sets that are prepared and searched on a GPU."""
+    """All relations of sets that are prepared and searched on a GPU."""
     sides = sides_of(fmt, members, metric, dtype, groups)
     with cells_filled():
         found = CellPairs(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5))
@@ -570,10 +572,17 @@ def cells_call(
     best = HostArray(np.zeros((40, 2), np.int64)), HostArray(np.zeros((40, 2), sides.dtype))
     with cells_filled():
         best_in_cells(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5), *best)
+        keep_in_cells(
+            HostWork(0), mock.Mock(empty=None), sides, HostArray(np.zeros(len(members), dtype)),
+            0.0, None, lambda exponent: sides.dtype.type(0.5),
+        )  # fmt: skip
 
 
-#: The kernels that fill cells, but for what prepares members.
-IN_CELLS: dict[str, tuple[Check, ...]] = {"start-cells": (), "place-cells": (), "put-cells": ()}
+#: The kernels of all geometries that have to do with cells.
+IN_CELLS: dict[str, tuple[Check, ...]] = {
+    "start-cells": (), "place-cells": (), "put-cells": (), "sum-blocks": (), "key-scores": (),
+    "sort-rows": (), "turn": (), "count-kept": (), "list-kept": (),
+}  # fmt: skip
 
 #: Members of geometries that have the same rows in the table of calls.
 OTHER_MEMBERS = (
@@ -683,7 +692,8 @@ CALLS = [
         Call(f"cells-{name}", functools.partial(cells_call, fmt, members, *options),
              registers,
              {**IN_CELLS, f"enter-{label}-ratio": (), f"cell-pairs-{label}-iou": checks,
-              f"cell-best-{label}-iou": checks, "sum-blocks": ()},
+              f"cell-best-{label}-iou": checks,
+              f"cell-suppress-{label}-iou": (*checks, assert_sees_other_blocks)},
              on_demand=OTHERS if name == "box" else CAPABILITIES, stack_bytes=stack)
         for name, label, fmt, members, options, registers, checks, stack in (
             ("box", "box", "xyxy", BOXES, (np.float32, np.int64), TWO_BLOCKS, SCORED, 0),
@@ -701,8 +711,8 @@ CALLS = [
         )
     ),
     Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
-         {"fill": (), "count-labels": (), "append-labels": (), "sort-labels": (),
-          "compare-labels": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
+         {"fill": (), "count-labels": (), "append-labels": (), "sort-rows": (),
+          "compare-rows": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
     Call("confusion", lambda: confusion_call(np.uint8), SIX_BLOCKS,
          {"fill": (), "confuse-labels": ()}, on_demand=OTHERS),
     Call("values", lambda: value_calls("values", np.float32), SIX_BLOCKS,
@@ -791,7 +801,7 @@ def test_every_geometry_has_rows(row: Any) -> None:
     )  # fmt: skip
     names = ["pairs", "best", "best-block", "suppress"]
     if geometry.small is not None:
-        names += ["cell-pairs", "cell-best"]
+        names += ["cell-pairs", "cell-best", "cell-suppress"]
     search = (f"{name}-{geometry.label}" for name in names)
     wanted = {f"reach-{geometry.label}"} | {f"{name}-iou" for name in (*dense, *search)}
     assert wanted <= covered(), wanted - covered()

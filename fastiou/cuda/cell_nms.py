@@ -1,0 +1,324 @@
+"""Hard non-maximum suppression on a GPU, without the host: by cells, with one wait, for the number.
+
+As in `nms` a block of threads decides one member, and waits for those before it that are not
+decided, but not for ever. Members are put in the order of their scores by a sort; so blocks begin
+in turn, and a second launch is hardly ever needed. One who was left asks it from the beginning.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from fastiou.cpu.nms import SUPPRESSED
+from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_pairs import SUM_BLOCKS, SUMMING
+from fastiou.cuda.cells import (
+    PAIRS,
+    TESTED,
+    Cells,
+    Sides,
+    asked,
+    fits,
+    group_of,
+    is_of,
+    is_over,
+    is_proper,
+    may_meet,
+    next_cell,
+    slice_of,
+    walk_of,
+)
+from fastiou.cuda.nms import THREADS, TURNS, WAITS
+from fastiou.cuda.prepare import REFUSED
+from fastiou.cuda.scoring import pair_scorer
+from fastiou.geometry import Geometry
+from fastiou.metrics import Metric
+from fastiou.runtime import gpu
+from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_primitives import latest
+from fastiou.runtime.gpu_sort import sort_on_gpu
+from fastiou.runtime.kernel import named
+
+__all__ = ["COUNT_KEPT", "LIST_KEPT", "TURN", "cell_suppress_kernel", "keep_in_cells", "order_of"]
+
+#: What is told here of members that were left, in place of scores.
+LEFT = TESTED
+
+#: In place of the order of a score that is too low, which comes last.
+LEFT_OUT = 2**63 - 1
+
+
+# ---- the order of scores -----------------------------------------------------------------------
+
+
+def order_of(bits: int, width: int) -> int:
+    """What orders floats as their bits of so many are, as an integer: -0.0 is 0.0."""
+    magnitude = bits & (np.int64(2**63 - 1) >> np.int64(64 - width))
+    return magnitude if bits >= 0 else -magnitude
+
+
+def _key(
+    bits: Any, width: int, infinite: int, least: int, keys: Any, order: Any, told: Any
+) -> None:
+    """Make the keys of a sort by descending score.
+
+    Parameters
+    ----------
+    bits
+        (n,) integers: the scores.
+    infinite
+        What orders the largest score. A NaN is above, and is refused.
+    least
+        What orders the least score that counts.
+    keys, order
+        (n,) int64: get what to sort by, and the number of each.
+    """
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < keys.shape[0]:
+        own = np.int64(bits[i])
+        rank = order_of(own, np.int64(width))
+        if abs(rank) > infinite:
+            cuda.atomic.min(told, REFUSED, np.int64(0))
+        keys[i] = -rank if rank >= least else np.int64(LEFT_OUT)
+        order[i] = i
+
+
+#: `(bits, width, infinite, least, keys, order, told)`
+KEY = CudaKernel(_key, "key-scores")
+
+
+def _turn(keys: Any, order: Any, states: Any) -> None:
+    """Tell each member when its turn is; those that are left out are as if suppressed."""
+    turn = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if turn < keys.shape[0]:
+        states[order[turn]] = turn if keys[turn] != LEFT_OUT else SUPPRESSED
+
+
+#: `(keys, order, states)`
+TURN = CudaKernel(_turn, "turn")
+
+
+# ---- suppression -------------------------------------------------------------------------------
+
+
+@functools.cache
+def cell_suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
+    """Make the kernel of hard suppression; see `nms.suppress_kernel` for `states`."""
+    load, score = geometry.load, pair_scorer(geometry, metric)
+    is_its_bounds = geometry.is_its_bounds
+    label = f"{geometry.label}-{metric.name}"
+
+    @named(label)
+    def next_rival(
+        set2: Any,
+        table: Any,
+        shares: tuple[float, float],
+        own: Any,
+        group: int,
+        turn: int,
+        limit: float,
+        like: Any,
+        states: Any,
+        lane: int,
+        team: int,
+        at: Any,
+    ) -> Any:
+        """Go on to the next that would suppress a member if it is kept: where, and it, or -1."""
+        bounds = bounds_of(own)
+        walk, place, last, step = at
+        while True:
+            while place >= last:
+                walk = next_cell(table, walk, bounds, shares, lane, team)
+                if is_over(walk):
+                    return (walk, place, last, step), np.int64(-1)
+                place, last, step = slice_of(table, walk, group, lane, team)
+            other = np.int64(table[4][place])
+            place += step
+            # It may be old, but no decision changes, and the turn never does.
+            known = states[other]
+            if (known ^ (known >> 31)) >= turn or not is_of(table, walk, set2[0], group, other):
+                continue
+            rival = load(set2[0], set2[1], np.uint64(other))
+            if not is_its_bounds and not may_meet(bounds, rival, shares):
+                continue
+            if like.dtype.type(score(rival, own)) >= limit:
+                return (walk, place, last, step), other
+
+    def suppress(
+        members: Any,
+        table: Any,
+        share1: float,
+        share2: float,
+        limit: float,
+        like: Any,
+        most: float,
+        least: float,
+        told: Any,
+        findings: Any,
+        order: Any,
+        states: Any,
+        first: int,
+        waits: int,
+    ) -> None:
+        turn = np.int64(first) + cuda.blockIdx.x
+        if not fits(told, findings, most, least):
+            return
+        position = np.int64(order[turn])
+        if states[position] != turn:
+            return
+        thread = np.int64(cuda.threadIdx.x)
+        team = np.int64(cuda.blockDim.x)
+        if is_proper(members[0], position):
+            shares = share1, share2
+            own = load(members[0], members[1], np.uint64(position))
+            group = group_of(members[2], position)
+            at = walk_of(table, thread), np.int64(0), np.int64(0), np.int64(1)
+            other = np.int64(0)
+            waited = 0
+            while cuda.syncthreads_or(np.int32(other >= 0)):
+                state = np.int32(SUPPRESSED)
+                if other >= 0:
+                    at, other = next_rival(
+                        members, table, shares, own, group, turn, limit, like, states, thread,
+                        team, at,
+                    )  # fmt: skip
+                    if other >= 0:
+                        state = latest(states, other)
+                # Who waits here are all threads of the block, and each comes to know the same.
+                while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):
+                    if cuda.syncthreads_or(np.int32(state < 0)):
+                        if thread == 0:
+                            cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
+                        return
+                    if waited == waits:
+                        if thread == 0:
+                            cuda.atomic.add(told, LEFT, 1)
+                        return
+                    waited += 1
+                    if state != SUPPRESSED:
+                        state = latest(states, other)
+        if thread == 0:
+            cuda.atomic.exch(states, position, np.int32(~turn))
+
+    return CudaKernel(suppress, f"cell-suppress-{label}")
+
+
+def _count_kept(order: Any, states: Any, sums: Any) -> None:
+    """Count those of each block that are kept."""
+    kept = cuda.shared.array(1, np.int64)
+    if cuda.threadIdx.x == 0:
+        kept[0] = 0
+    cuda.syncthreads()
+    turn = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if turn < order.shape[0] and states[order[turn]] < 0:
+        cuda.atomic.add(kept, 0, np.int64(1))
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x] = kept[0]
+
+
+#: `(order, states, sums)`
+COUNT_KEPT = CudaKernel(_count_kept, "count-kept")
+
+
+def _list_kept(order: Any, states: Any, sums: Any, kept: Any) -> None:
+    """List those that are kept, in turn, as many as there is room for."""
+    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x
+    turn = first + cuda.threadIdx.x
+    if turn < order.shape[0] and states[order[turn]] < 0:
+        place = np.int64(sums[cuda.blockIdx.x])
+        for before in range(first, turn):
+            if states[order[before]] < 0:
+                place += 1
+        if place < kept.shape[0]:
+            kept[place] = order[turn]
+
+
+#: `(order, states, sums, kept)`
+LIST_KEPT = CudaKernel(_list_kept, "list-kept")
+
+
+# ---- what the host does ------------------------------------------------------------------------
+
+
+def keep_in_cells(
+    work: Work,
+    place: GpuArray,
+    sides: Sides,
+    scores: Any,
+    least: float,
+    most: int | None,
+    limit_of: Any,
+) -> Any:
+    """Those that are kept, by descending score, where the arguments lie.
+
+    Parameters
+    ----------
+    scores
+        (n,) float32 or float64 on the GPU.
+    least
+        The least score that counts, in their dtype.
+    most
+        How many to keep at most.
+    limit_of
+        `(exponent) -> ` the least score that suppresses, magnified by that power of two.
+
+    Raises
+    ------
+    cells.RefusedError
+        A member is to be refused, or a score.
+    """
+    count, metric = sides.sizes[0], sides.metric
+    threads = threads_of_block(gpu.THREADS)
+    blocks = blocks_for(count, threads)
+    # Of a member: what it is sorted by, its number, and its state.
+    work.reserve(sides.nbytes + 20 * count + 8 * blocks, f"suppression among {count:,} members")
+    keys, order = work.empty(count, np.int64), work.empty(count, np.int64)
+    states, sums = work.empty(count, np.int32), work.empty(blocks, np.int64)
+    like = work.empty(0, sides.dtype)
+    width = 8 * scores.dtype.itemsize
+    signed = np.dtype(f"i{width // 8}")
+    infinite, lowest = (
+        order_of(int(scores.dtype.type(score).view(signed)), width) for score in (np.inf, least)
+    )
+    kernel = cell_suppress_kernel(sides.geometry, metric)
+
+    def decide(cells: Cells) -> None:
+        exponent = cells.exponent if metric.has_units else 0
+        # Members ask for those that may suppress them, which come first of the two.
+        share2, share1 = cells.shares
+        for first in range(0, count, TURNS):
+            kernel.launch(
+                min(TURNS, count - first), THREADS, work.stream, cells.set2, cells.table, share1,
+                share2, limit_of(exponent), like, *cells.limits, cells.told, cells.findings, order,
+                states, first, WAITS,
+            )  # fmt: skip
+        COUNT_KEPT.launch(blocks, threads, work.stream, order, states, sums)
+        SUM_BLOCKS.launch(1, threads_of_block(SUMMING), work.stream, sums, cells.told)
+
+    def ask(cells: Cells) -> None:
+        if count:
+            bits = scores.view(signed)
+            work.launch(KEY, count, bits, width, infinite, lowest, keys, order, cells.told)
+            sort_on_gpu(work, keys, order, order)
+            work.launch(TURN, count, keys, order, states)
+        decide(cells)
+
+    cells, told = asked(work, sides, ask)
+    left = int(told[LEFT])
+    while left:
+        decide(cells)
+        before, told = int(told[LEFT]), work.to_host(cells.told)
+        left = int(told[LEFT]) - before
+    number = int(told[PAIRS])
+    number = number if most is None else min(number, most)
+    kept = work.result(place, (number,), np.dtype(np.int64))
+    if number:
+        LIST_KEPT.launch(blocks, threads, work.stream, order, states, sums, kept.device)
+    return kept.handed()

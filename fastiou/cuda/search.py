@@ -1,7 +1,8 @@
 """Pairs above a threshold, and the best of each row, on a GPU.
 
 The search is built on the host, as for the CPU, and its arrays are copied. Kernels then walk the
-same blocks and bands, and score the same candidates with the same formulas.
+same blocks and bands, and score the same candidates with the same formulas. Arrays that lie on a
+GPU already are searched without the host, where that can be (see `cells`).
 
 Rows differ in work by orders of magnitude: a box as large as the page meets everything. So a first
 kernel tells how many candidates each row has, and a row is served by one thread, where it has few,

@@ -20,6 +20,15 @@ from fastiou.runtime.gpu_kernel import CudaKernel
 RECORD = [cells.TOLD]
 
 
+#: All formats; one of most geometries is tested unasked, since CPU kernels are compiled for each.
+FORMATS = [
+    name
+    if name in ("xywh", "cxcywhr", "xyzxyz", "xx")
+    else pytest.param(name, marks=pytest.mark.thorough)
+    for name in MEMBERS
+]
+
+
 def on_gpu(value: Any) -> Any:
     """An array, or a tuple of them, on the GPU; None stays."""
     if isinstance(value, tuple):
@@ -75,14 +84,14 @@ def test_pairs(rng: np.random.Generator) -> None:
 
 
 def test_launches() -> None:
-    """Seven for the pairs of two sets."""
+    """Seven for the pairs of two sets, and five for the best of each row."""
     boxes = BOXES.astype(np.float32)
     sets = on_gpu((boxes, boxes[::-1].copy()))
-    with mock.patch.object(
-        CudaKernel, "launch", autospec=True, side_effect=CudaKernel.launch
-    ) as of:
-        fastiou.pairs(*sets, 0.1)
-    assert of.call_count == 7
+    for relation, wanted in ((fastiou.pairs, 7), (fastiou.topk, 5)):
+        own = CudaKernel.launch
+        with mock.patch.object(CudaKernel, "launch", autospec=True, side_effect=own) as launch:
+            relation(*sets)
+        assert launch.call_count == wanted
 
 
 def test_sizes_of_all_kinds(rng: np.random.Generator) -> None:
@@ -154,7 +163,16 @@ def test_groups_that_the_host_numbers(rng: np.random.Generator) -> None:
         fastiou.pairs(*sets, groups=(cuda.to_device(np.arange(24)), there))
 
 
-@pytest.mark.parametrize("metric", ["giou", "diou", "iof", "ios", "dice", "intersection"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("giou", "intersection"),
+        *(
+            pytest.param(name, marks=pytest.mark.thorough)
+            for name in ("diou", "iof", "ios", "dice")
+        ),
+    ],
+)
 def test_metrics(rng: np.random.Generator, metric: str) -> None:
     a = random_boxes(rng, 16, np.float64, span=30)
     touching = np.concatenate([a, a + (a[:, [2, 3, 2, 3]] - a[:, [0, 1, 0, 1]])])
@@ -162,7 +180,7 @@ def test_metrics(rng: np.random.Generator, metric: str) -> None:
     same_pairs(touching.astype(np.float32), a.astype(np.float32), 1e-9, metric=metric, least=8)
 
 
-@pytest.mark.parametrize("fmt", MEMBERS)
+@pytest.mark.parametrize("fmt", FORMATS)
 def test_formats(fmt: str) -> None:
     members = MEMBERS[fmt].astype(np.float64)
     members[1:] += 0.3
@@ -170,6 +188,7 @@ def test_formats(fmt: str) -> None:
     same_pairs(MEMBERS[fmt].astype(np.int32), None, 1e-3, fmt=fmt)
 
 
+@pytest.mark.thorough
 def test_gaussians_reach_past_their_bounds() -> None:
     boxes = np.array([[0, 0, 4, 2, 30], [3.5, 1, 2, 1, 0], [6.5, 1, 3, 1, 0], [30, 1, 2, 2, 5.0]])
     for dtype in (np.float32, np.float64):
@@ -290,6 +309,7 @@ def test_best_of_magnified_areas(rng: np.random.Generator) -> None:
     same_best(boxes, boxes, 2, metric="intersection", copies=2 * RECORD, least=5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fmt", ["cxcywhr", "xyzxyz", "xx"])
 def test_best_of_formats(fmt: str) -> None:
     members = MEMBERS[fmt].astype(np.float32)
@@ -301,3 +321,15 @@ def test_best_of_what_is_refused() -> None:
     boxes[2, 1] = np.inf
     with pytest.raises(ValueError, match="b has an infinite coordinate in row 2"):
         fastiou.topk(*on_gpu((boxes[:2], boxes)))
+
+
+def test_matches(rng: np.random.Generator) -> None:
+    """Their search is that of pairs."""
+    a, b = random_boxes(rng, 12, np.float32, span=20), random_boxes(rng, 9, np.float32, span=20)
+    expected = fastiou.match(a, b, 0.05)
+    with counted() as counts:
+        found = fastiou.match(*on_gpu((a, b)), 0.05)
+    assert counts.to_host == [*RECORD, *[counts.to_host[-1]] * 3]  # and the pairs
+    for column, other in zip(found, expected, strict=True):
+        host = column.copy_to_host() if hasattr(column, "copy_to_host") else column
+        np.testing.assert_array_equal(host, other)

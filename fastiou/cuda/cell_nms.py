@@ -24,15 +24,11 @@ from fastiou.cuda.cells import (
     asked,
     fits,
     group_of,
-    is_of,
-    is_over,
     is_proper,
-    may_meet,
-    next_cell,
-    slice_of,
-    walk_of,
+    next_member,
+    start_of,
 )
-from fastiou.cuda.nms import THREADS, TURNS, WAITS
+from fastiou.cuda.nms import GOES_ON, IS_LEFT, THREADS, TURNS, WAITS, wait_for
 from fastiou.cuda.prepare import REFUSED
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.geometry import Geometry
@@ -111,7 +107,7 @@ TURN = CudaKernel(_turn, "turn")
 def cell_suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel of hard suppression; see `nms.suppress_kernel` for `states`."""
     load, score = geometry.load, pair_scorer(geometry, metric)
-    is_its_bounds = geometry.is_its_bounds
+    looks = not geometry.is_its_bounds
     label = f"{geometry.label}-{metric.name}"
 
     @named(label)
@@ -129,26 +125,18 @@ def cell_suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         team: int,
         at: Any,
     ) -> Any:
-        """Go on to the next that would suppress a member if it is kept: where, and it, or -1."""
+        """What `next_member` does, for the next that would suppress a member if it is kept."""
         bounds = bounds_of(own)
-        walk, place, last, step = at
         while True:
-            while place >= last:
-                walk = next_cell(table, walk, bounds, shares, lane, team)
-                if is_over(walk):
-                    return (walk, place, last, step), np.int64(-1)
-                place, last, step = slice_of(table, walk, group, lane, team)
-            other = np.int64(table[4][place])
-            place += step
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
+                return at, other
             # It may be old, but no decision changes, and the turn never does.
             known = states[other]
-            if (known ^ (known >> 31)) >= turn or not is_of(table, walk, set2[0], group, other):
-                continue
-            rival = load(set2[0], set2[1], np.uint64(other))
-            if not is_its_bounds and not may_meet(bounds, rival, shares):
-                continue
-            if like.dtype.type(score(rival, own)) >= limit:
-                return (walk, place, last, step), other
+            if (known ^ (known >> 31)) < turn:
+                rival = load(set2[0], set2[1], np.uint64(other))
+                if like.dtype.type(score(rival, own)) >= limit:
+                    return at, other
 
     def suppress(
         members: Any,
@@ -178,7 +166,7 @@ def cell_suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             shares = share1, share2
             own = load(members[0], members[1], np.uint64(position))
             group = group_of(members[2], position)
-            at = walk_of(table, thread), np.int64(0), np.int64(0), np.int64(1)
+            at = start_of(table, thread)
             other = np.int64(0)
             waited = 0
             while cuda.syncthreads_or(np.int32(other >= 0)):
@@ -190,19 +178,13 @@ def cell_suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
                     )  # fmt: skip
                     if other >= 0:
                         state = latest(states, other)
-                # Who waits here are all threads of the block, and each comes to know the same.
-                while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):
-                    if cuda.syncthreads_or(np.int32(state < 0)):
-                        if thread == 0:
-                            cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
-                        return
-                    if waited == waits:
-                        if thread == 0:
-                            cuda.atomic.add(told, LEFT, 1)
-                        return
-                    waited += 1
-                    if state != SUPPRESSED:
-                        state = latest(states, other)
+                outcome, waited = wait_for(states, other, state, waited, waits)
+                if outcome != GOES_ON:
+                    if thread == 0 and outcome == IS_LEFT:
+                        cuda.atomic.add(told, LEFT, 1)
+                    elif thread == 0:
+                        cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
+                    return
         if thread == 0:
             cuda.atomic.exch(states, position, np.int32(~turn))
 

@@ -18,19 +18,15 @@ from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cells import (
     PAIRS,
     TESTED,
+    TOO_MANY,
     Cells,
     Sides,
     asked,
     fits,
     group_of,
-    is_long,
-    is_of,
-    is_over,
     is_proper,
-    may_meet,
-    next_cell,
-    slice_of,
-    walk_of,
+    next_member,
+    start_of,
 )
 from fastiou.cuda.pairs import FEW, sort_alone, sort_together
 from fastiou.cuda.scoring import pair_scorer
@@ -58,7 +54,7 @@ WAITING, CURSOR, FOUND, TRIED, SHARED = range(5)
 def cell_pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel that counts the pairs of each row, or fills them in and sorts them."""
     load, score = geometry.load, pair_scorer(geometry, metric)
-    is_its_bounds = geometry.is_its_bounds
+    looks = not geometry.is_its_bounds
     label = f"{geometry.label}-{metric.name}"
 
     @named(label)
@@ -88,33 +84,27 @@ def cell_pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         group = group_of(set1[2], row)
         found = np.int64(0)
         tested = np.int64(0)
-        walk = walk_of(table, lane)
+        at = start_of(table, lane)
         while True:
-            walk = next_cell(table, walk, bounds, shares, lane, team)
-            if is_over(walk):
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
                 break
-            if team == 1 and is_long(walk):
-                return np.int64(-1), np.int64(0)
-            place, last, step = slice_of(table, walk, group, lane, team)
-            while place < last:
-                other = np.int64(table[4][place])
-                place += step
-                if (itself and other <= row) or not is_of(table, walk, set2[0], group, other):
-                    continue
-                member2 = load(set2[0], set2[1], np.uint64(other))
-                if not is_its_bounds and not may_meet(bounds, member2, shares):
-                    continue
-                tested += 1
-                value = values.dtype.type(score(member, member2))
-                if value >= limit:
-                    if offset >= 0:
-                        end = offset + found
-                        if team > 1:
-                            end = offset + cuda.atomic.add(shared, CURSOR, 1)
-                        rows[end] = row
-                        columns[end] = other
-                        values[end] = magnified(value, -exponent) if exponent != 0 else value
-                    found += 1
+            if itself and other <= row:
+                continue
+            tested += 1
+            member2 = load(set2[0], set2[1], np.uint64(other))
+            value = values.dtype.type(score(member, member2))
+            if value >= limit:
+                if offset >= 0:
+                    end = offset + found
+                    if team > 1:
+                        end = offset + cuda.atomic.add(shared, CURSOR, 1)
+                    rows[end] = row
+                    columns[end] = other
+                    values[end] = magnified(value, -exponent) if exponent != 0 else value
+                found += 1
+        if other == TOO_MANY:
+            return np.int64(-1), np.int64(0)
         return found, tested
 
     def search(

@@ -14,19 +14,15 @@ from numba import cuda
 
 from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cells import (
+    TOO_MANY,
     Cells,
     Sides,
     asked,
     fits,
     group_of,
-    is_long,
-    is_of,
-    is_over,
     is_proper,
-    may_meet,
-    next_cell,
-    slice_of,
-    walk_of,
+    next_member,
+    start_of,
 )
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.cuda.topk import THREADS, WAITING, insert
@@ -48,7 +44,7 @@ ROWS, HELD, KEPT, SHARED = range(4)
 def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel that keeps the best of each row, by value and then by lowest column."""
     load, score = geometry.load, pair_scorer(geometry, metric)
-    is_its_bounds = geometry.is_its_bounds
+    looks = not geometry.is_its_bounds
     label = f"{geometry.label}-{metric.name}"
 
     @named(label)
@@ -64,29 +60,16 @@ def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         team: int,
         at: Any,
     ) -> Any:
-        """Go on to the next that scores enough: where the walk is then, it, and its score.
-
-        Without a team the walk is given up, and the candidate is -2, where the row is long. At the
-        end it is -1.
-        """
+        """What `next_member` does, for the next that scores enough; with its score."""
         bounds = bounds_of(member)
-        walk, place, last, step = at
+        value = values.dtype.type(0)
         while True:
-            while place >= last:
-                walk = next_cell(table, walk, bounds, shares, lane, team)
-                if is_over(walk):
-                    return (walk, place, last, step), np.int64(-1), values.dtype.type(0)
-                if team == 1 and is_long(walk):
-                    return (walk, place, last, step), np.int64(-2), values.dtype.type(0)
-                place, last, step = slice_of(table, walk, group, lane, team)
-            other = np.int64(table[4][place])
-            place += step
-            if is_of(table, walk, set2[0], group, other):
-                member2 = load(set2[0], set2[1], np.uint64(other))
-                if is_its_bounds or may_meet(bounds, member2, shares):
-                    value = values.dtype.type(score(member, member2))
-                    if value >= least:
-                        return (walk, place, last, step), other, value
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
+                return at, other, value
+            value = values.dtype.type(score(member, load(set2[0], set2[1], np.uint64(other))))
+            if value >= least:
+                return at, other, value
 
     def keep_best(
         set1: Any,
@@ -127,7 +110,7 @@ def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
                 least = limit
                 member = load(set1[0], set1[1], np.uint64(row))
                 group = group_of(set1[2], row)
-                at = walk_of(table, none), none, none, np.int64(1)
+                at = start_of(table, none)
                 while True:
                     at, other, value = next_candidate(
                         set2, table, shares, member, group, least, values, none, np.int64(1), at
@@ -137,7 +120,7 @@ def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
                     kept = insert(columns, values, row, kept, other, value)
                     if kept == k:
                         least = values[row, k - 1]
-                if other == -2:
+                if other == TOO_MANY:
                     kept = np.int64(0)
                     waiting[cuda.atomic.add(shared, ROWS, 1)] = thread
             for i in range(kept, k):
@@ -152,7 +135,7 @@ def cell_best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             least = limit
             member = load(set1[0], set1[1], np.uint64(own))
             group = group_of(set1[2], own)
-            at = walk_of(table, thread), none, none, np.int64(1)
+            at = start_of(table, thread)
             other = none
             cuda.syncthreads()
             while cuda.syncthreads_or(np.int32(other >= 0)):

@@ -21,7 +21,7 @@ import numpy as np
 from numba import cuda
 
 from fastiou.cpu.grid import level_of
-from fastiou.cpu.walk import begins_between, bounds_of, longest, may_share, widened
+from fastiou.cpu.walk import begins_between, longest, may_share, widened
 from fastiou.cuda.prepare import (
     FINDINGS,
     FLOAT32,
@@ -53,19 +53,16 @@ __all__ = [
     "PUT",
     "START_CELLS",
     "TESTED",
+    "TOO_MANY",
     "Cells",
     "RefusedError",
     "Sides",
     "asked",
     "enter_kernel",
     "fits",
-    "is_long",
-    "is_of",
-    "is_over",
     "is_proper",
-    "next_cell",
-    "slice_of",
-    "walk_of",
+    "next_member",
+    "start_of",
 ]
 
 #: What is told of a search, int64: first what `prepare` notes and, in the bits of float64, finds;
@@ -89,6 +86,9 @@ STRIP = 32
 
 #: Cells of a class up to which a thread looks into them by itself. Otherwise all of a block do.
 FEW_CELLS = 64
+
+#: In place of a member: there is no other, or there are too many for one thread.
+NO_MORE, TOO_MANY = -1, -2
 
 
 # ---- members and cells -------------------------------------------------------------------------
@@ -404,13 +404,68 @@ def is_of(table: Table, walk: Walk, bounds: Any, group: int, i: int) -> bool:
 
 
 def may_meet(
-    bounds: tuple[float, float, float, float], other: Any, shares: tuple[float, float]
+    own: tuple[float, float, float, float], bounds: Any, i: int, shares: tuple[float, float]
 ) -> bool:
-    """Whether bounds alone let a member score enough with another."""
-    left, top, right, bottom = bounds_of(other)
-    first, last = begins_between(bounds[0], bounds[2], right - left, shares[0], shares[1])
-    high, low = begins_between(bounds[1], bounds[3], bottom - top, shares[0], shares[1])
-    return bool(first <= left <= last and high <= top <= low)
+    """Whether bounds alone let a member score enough with one of such bounds."""
+    left, top = np.float64(bounds[0, i]), np.float64(bounds[1, i])
+    width, height = np.float64(bounds[2, i]) - left, np.float64(bounds[3, i]) - top
+    first, last = begins_between(own[0], own[2], width, shares[0], shares[1])
+    highest, lowest = begins_between(own[1], own[3], height, shares[0], shares[1])
+    return bool(first <= left <= last and highest <= top <= lowest)
+
+
+# Where one is who looks for members: the walk, the place and the end of its slice, and from one
+# place to the next.
+At = tuple[Walk, int, int, int]
+
+
+def start_of(table: Table, lane: int) -> At:
+    """Begin to look for members; `next_member` finds the first."""
+    return walk_of(table, lane), np.int64(0), np.int64(0), np.int64(1)
+
+
+def next_member(
+    table: Table,
+    bounds: Any,
+    looks: bool,
+    own: tuple[float, float, float, float],
+    group: int,
+    shares: tuple[float, float],
+    lane: int,
+    team: int,
+    at: At,
+) -> tuple[At, int]:
+    """Go on to the next member of a group that may score enough with one of bounds `own`.
+
+    Parameters
+    ----------
+    bounds
+        (4, m): those of all members.
+    looks
+        Whether to look at these first, which is faster than a score.
+    lane, team
+        Which of how many that look together. One alone gives up where many are to be looked at.
+
+    Returns
+    -------
+    tuple
+        Where one is then, and the member: `NO_MORE` at the end, `TOO_MANY` if one gave up.
+    """
+    walk, place, last, step = at
+    while True:
+        while place >= last:
+            walk = next_cell(table, walk, own, shares, lane, team)
+            if is_over(walk):
+                return (walk, place, last, step), np.int64(NO_MORE)
+            if team == 1 and is_long(walk):
+                return (walk, place, last, step), np.int64(TOO_MANY)
+            place, last, step = slice_of(table, walk, group, lane, team)
+        other = np.int64(table[4][place])
+        place += step
+        if is_of(table, walk, bounds, group, other) and (
+            not looks or may_meet(own, bounds, other, shares)
+        ):
+            return (walk, place, last, step), other
 
 
 def fits(told: Any, findings: Any, most: float, least: float) -> bool:

@@ -36,7 +36,7 @@ from fastiou.runtime.gpu_kernel import CudaKernel
 from fastiou.runtime.gpu_primitives import SIMULATED, latest
 from fastiou.typing import Array
 
-__all__ = ["suppress", "suppress_kernel"]
+__all__ = ["suppress", "suppress_kernel", "wait_for"]
 
 
 #: Threads that decide a member: one warp, for which waiting for each other costs next to nothing.
@@ -60,6 +60,26 @@ LEAST_TURNS = 1 << 12
 
 # What is counted in a launch: members that were kept, and that were left.
 KEPT, LEFT = range(2)
+
+# What comes of waiting for rivals: none is kept, one is, or they are not decided yet.
+GOES_ON, IS_SUPPRESSED, IS_LEFT = range(3)
+
+
+def wait_for(states: Any, other: int, state: int, waited: int, waits: int) -> tuple[int, int]:
+    """Wait until each thread of a block knows of its rival: what comes of it, and how long it took.
+
+    `state` is that of the rival, `SUPPRESSED` without one. Who waits here are all threads of the
+    block, and each comes to know the same.
+    """
+    while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):
+        if cuda.syncthreads_or(np.int32(state < 0)):
+            return IS_SUPPRESSED, waited
+        if waited == waits:
+            return IS_LEFT, waited
+        waited += 1
+        if state != SUPPRESSED:
+            state = latest(states, other)
+    return GOES_ON, waited
 
 
 @functools.cache
@@ -115,20 +135,14 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
                     is_earlier = (known ^ (known >> 31)) < turn
                     if is_earlier and (score(load(bounds, data, np.uint64(other)), own) >= limit):
                         state = latest(states, other)
-                # Who waits here are all threads of the block, and each comes to know the same.
-                while cuda.syncthreads_or(np.int32(state != SUPPRESSED)):
-                    if cuda.syncthreads_or(np.int32(state < 0)):
-                        if thread == 0:
-                            cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
-                        return
-                    if waited == waits:
-                        if thread == 0:
-                            resumed[turn] = column
-                            cuda.atomic.add(tally, LEFT, 1)
-                        return
-                    waited += 1
-                    if state != SUPPRESSED:
-                        state = latest(states, other)
+                outcome, waited = wait_for(states, other, state, waited, waits)
+                if outcome != GOES_ON:
+                    if thread == 0 and outcome == IS_LEFT:
+                        resumed[turn] = column
+                        cuda.atomic.add(tally, LEFT, 1)
+                    elif thread == 0:
+                        cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
+                    return
                 column += cuda.blockDim.x
         if thread == 0:
             cuda.atomic.exch(states, position, np.int32(~turn))

@@ -7,8 +7,9 @@ slots then get places one after the other, and put there: a counting sort, in wh
 slots, and of the members of one, does not matter.
 
 Several cells may have one slot. So whoever looks into a cell asks each member of the slot whether
-it is of that cell. A member that would look into more cells of a class than there are members looks
-at all members instead. `next_cell` walks over cells, as `cpu.walk` does over slices.
+it is of that row of cells. A member that would look into more cells of a class than there are
+members looks at all members instead. `next_member` finds who may score enough with a member, by
+`next_cell`, which walks over cells as `cpu.walk` does over slices.
 """
 
 from __future__ import annotations
@@ -388,19 +389,17 @@ def slice_of(table: Table, walk: Walk, group: int, lane: int, team: int) -> tupl
 
 
 def is_of(table: Table, walk: Walk, bounds: Any, group: int, i: int) -> bool:
-    """Whether a member is of the cell, or the classes, and of the group that a walk is at."""
-    level, cell, _, across, x, y, scale = walk
+    """Whether a member is of the row of cells, or the classes, and of the group of a walk."""
+    level, cell, _, across, _, y, scale = walk
     own = table[0][i]
     if group_of(table[5], i) != group:
         return False
     if across == 0:
         return bool(own <= level)
+    # Along x no two cells that are looked at share a slot: there are more slots than members, and
+    # as many members as cells or more.
     row = np.int64(np.uint32(cell) // np.uint32(across))
-    return bool(
-        own == level
-        and cell_of(bounds[0, i], scale) == x + (cell - row * across)
-        and cell_of(bounds[1, i], scale) == y + row
-    )
+    return bool(own == level and cell_of(bounds[1, i], scale) == y + row)
 
 
 def may_meet(

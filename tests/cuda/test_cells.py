@@ -99,6 +99,7 @@ def test_sizes_of_all_kinds(rng: np.random.Generator) -> None:
     boxes = sizes_of_all_kinds(rng, np.float64)
     found = same_pairs(boxes, None, 1e-12, least=20)
     assert same_pairs(boxes, None, 0.5, least=0).tested < found.tested / 2
+    same_pairs(boxes, None, 1e-12, groups=np.arange(len(boxes)) % 2, least=8)
     with mock.patch.object(cells, "FEW_CELLS", 4):
         same_pairs(boxes.astype(np.float32), boxes[:15].astype(np.float32), 1e-9, least=20)
 
@@ -119,9 +120,11 @@ def test_piles(found: int) -> None:
 
 def test_cells_that_share_a_slot(rng: np.random.Generator) -> None:
     """Found once, though a row looks into several cells of one slot."""
-    a = random_boxes(rng, 12, span=30)
+    a = random_boxes(rng, 10, span=30)
+    many = np.concatenate([a, 3 * a, 9 * a])
     with mock.patch.object(cells, "_slots_for", return_value=cells.STRIP):
-        same_pairs(np.concatenate([a, 3 * a, 9 * a]), None, 1e-6, least=10)
+        same_pairs(many, None, 1e-6, least=9)
+        same_pairs(many, None, 1e-6, groups=np.arange(30) // 10 % 2, least=6)
 
 
 @pytest.mark.parametrize("size1", [0, 1, 33])

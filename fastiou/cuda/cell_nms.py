@@ -16,12 +16,10 @@ from numba import cuda
 from fastiou.cpu.nms import SUPPRESSED
 from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cell_pairs import SUM_BLOCKS, SUMMING
+from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     PAIRS,
     TESTED,
-    Cells,
-    Sides,
-    asked,
     fits,
     group_of,
     is_proper,
@@ -253,7 +251,7 @@ def keep_in_cells(
 
     Raises
     ------
-    cells.RefusedError
+    cell_sets.RefusedError
         A member is to be refused, or a score.
     """
     count, metric = sides.sizes[0], sides.metric

@@ -15,13 +15,11 @@ import numpy as np
 from numba import cuda
 
 from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     PAIRS,
     TESTED,
     TOO_MANY,
-    Cells,
-    Sides,
-    asked,
     fits,
     group_of,
     is_proper,
@@ -257,7 +255,7 @@ class CellPairs:
 
     Raises
     ------
-    cells.RefusedError
+    cell_sets.RefusedError
         A member is to be refused.
     """
 

@@ -13,11 +13,9 @@ import numpy as np
 from numba import cuda
 
 from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     TOO_MANY,
-    Cells,
-    Sides,
-    asked,
     fits,
     group_of,
     is_proper,
@@ -184,7 +182,7 @@ def best_in_cells(work: Work, sides: Sides, limit_of: Any, columns: Any, values:
 
     Raises
     ------
-    cells.RefusedError
+    cell_sets.RefusedError
         A member is to be refused.
     """
     metric = sides.metric

@@ -17,7 +17,7 @@ from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
 
 if TYPE_CHECKING:
-    from fastiou.cuda.cells import Sides
+    from fastiou.cuda.cell_sets import Sides
 
 __all__ = ["keep_there", "may_search_there", "refused_here", "sets_on_gpu", "sides_on_gpu"]
 
@@ -51,7 +51,7 @@ def sides_on_gpu(
     work: Any, set1: Input, set2: Input, metric: Metric, threshold: float, groups: Any
 ) -> Sides | None:
     """What a search on the GPU in use compares; None where kernels cannot read an array."""
-    from fastiou.cuda.cells import Sides
+    from fastiou.cuda.cell_sets import Sides
 
     sets = sets_on_gpu(work, set1, set2, metric)
     if sets is None:
@@ -79,7 +79,7 @@ def _groups_on_gpu(work: Any, groups: Any, sizes: tuple[int, int], itself: bool)
 @contextlib.contextmanager
 def refused_here(set1: Input, set2: Input, metric: Metric) -> Iterator[None]:
     """Raise what the host has to say of a member that a GPU refused."""
-    from fastiou.cuda.cells import RefusedError
+    from fastiou.cuda.cell_sets import RefusedError
 
     try:
         yield
@@ -105,7 +105,7 @@ def keep_there(
     That is so, too, where a member or a score is to be refused.
     """
     from fastiou.cuda.cell_nms import keep_in_cells
-    from fastiou.cuda.cells import RefusedError
+    from fastiou.cuda.cell_sets import RefusedError
     from fastiou.runtime.gpu import working
 
     assert place is not None

@@ -13,7 +13,7 @@ from numba import cuda
 from test_device_arrays import BOXES, MEMBERS
 
 import fastiou
-from fastiou.cuda import cells
+from fastiou.cuda import cell_sets, cells
 from fastiou.runtime.gpu_kernel import CudaKernel
 
 #: What is copied to the host: so many numbers, once.
@@ -65,7 +65,7 @@ def same_pairs(
 @pytest.fixture
 def teams_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all threads of a block serve each row."""
-    monkeypatch.setattr(cells, "FEW_CELLS", -1)
+    monkeypatch.setattr(cell_sets, "FEW_CELLS", -1)
 
 
 def sizes_of_all_kinds(rng: np.random.Generator, dtype: Any) -> Array:
@@ -100,7 +100,7 @@ def test_sizes_of_all_kinds(rng: np.random.Generator) -> None:
     found = same_pairs(boxes, None, 1e-12, least=20)
     assert same_pairs(boxes, None, 0.5, least=0).tested < found.tested / 2
     same_pairs(boxes, None, 1e-12, groups=np.arange(len(boxes)) % 2, least=8)
-    with mock.patch.object(cells, "FEW_CELLS", 4):
+    with mock.patch.object(cell_sets, "FEW_CELLS", 4):
         same_pairs(boxes.astype(np.float32), boxes[:15].astype(np.float32), 1e-9, least=20)
 
 
@@ -122,7 +122,7 @@ def test_cells_that_share_a_slot(rng: np.random.Generator) -> None:
     """Found once, though a row looks into several cells of one slot."""
     a = random_boxes(rng, 10, span=30)
     many = np.concatenate([a, 3 * a, 9 * a])
-    with mock.patch.object(cells, "_slots_for", return_value=cells.STRIP):
+    with mock.patch.object(cell_sets, "_slots_for", return_value=cells.STRIP):
         same_pairs(many, None, 1e-6, least=9)
         same_pairs(many, None, 1e-6, groups=np.arange(30) // 10 % 2, least=6)
 

@@ -37,7 +37,7 @@ from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
 from fastiou.arrays.inputs import Input
-from fastiou.cuda import cells, prepare
+from fastiou.cuda import cell_sets, cells, prepare
 from fastiou.cuda.cell_nms import keep_in_cells
 from fastiou.cuda.cell_pairs import CellPairs
 from fastiou.cuda.cell_topk import best_in_cells
@@ -539,7 +539,9 @@ def extremes_call() -> None:
     gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
 
 
-def sides_of(fmt: str, members: Any, metric: str, dtype: Any, groups: Any = None) -> cells.Sides:
+def sides_of(
+    fmt: str, members: Any, metric: str, dtype: Any, groups: Any = None
+) -> cell_sets.Sides:
     """A set of members on a GPU, that is compared with another."""
     geometry, row = geometry_of(fmt), METRICS[metric]
     given = HostArray(np.array(members, dtype)), HostArray(np.array(members, dtype))
@@ -547,15 +549,15 @@ def sides_of(fmt: str, members: Any, metric: str, dtype: Any, groups: Any = None
     layouts = prepare.layouts_of(geometry, fmt, row, (given[0].dtype,) * 2, number)
     assert layouts is not None
     own = None if groups is None else HostArray(np.zeros(len(members), groups))
-    return cells.Sides(geometry, row, number, layouts, given, (own, own), False, 0.5)
+    return cell_sets.Sides(geometry, row, number, layouts, given, (own, own), False, 0.5)
 
 
 @contextlib.contextmanager
 def cells_filled() -> Iterator[None]:
     """What kernels of `HostWork` tell, which is 40, stands for members that are fit."""
     with (
-        mock.patch.object(cells, "NONE", 40),
-        mock.patch.object(cells, "fits", return_value=True),
+        mock.patch.object(cell_sets, "NONE", 40),
+        mock.patch.object(cell_sets, "fits", return_value=True),
     ):
         yield
 

@@ -37,9 +37,6 @@ WORDS_EACH = 4
 #: Where nothing begins.
 FAR = 2**63 - 1
 
-#: The area of a mask that is to be refused, or somewhat more: pixels are added to it.
-REFUSED = -(2**62)
-
 #: From here on all floats are whole, and up to here integers of as many bits hold them.
 WHOLE_FROM = {
     "float32": (np.float32, np.int32, 2.0**24),
@@ -129,10 +126,10 @@ def pack_kernel(kind: str) -> CudaKernel:
                             is_odd = is_odd or not is_whole(value)
                     words[(np.int64(k) * rows + band) * width + column] = word
                     area += count_ones(word)
-                if is_odd:
-                    cuda.atomic.min(bounds, (5, k), REFUSED)
                 if area > 0:
-                    cuda.atomic.add(bounds, (5, k), area)
+                    # More than there are pixels, so that the sum stays below 0, whoever adds more.
+                    refused = height * width + 1 if is_odd else 0
+                    cuda.atomic.add(bounds, (5, k), area - refused)
                     # What others found may be old here: then one asks in vain.
                     if column < bounds[0, k]:
                         cuda.atomic.min(bounds, (0, k), column)

@@ -61,6 +61,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "pairs": lambda boxes, scores, device: fastiou.pairs(boxes, threshold=0.1, device=device),
     "topk": lambda boxes, scores, device: fastiou.topk(boxes, boxes, 2, device=device),
     "nms": lambda boxes, scores, device: fastiou.nms(boxes, scores, device=device),
+    "nms, scores there": lambda boxes, scores, device: fastiou.nms(
+        boxes, scores if isinstance(boxes, np.ndarray) else cuda.to_device(scores), device=device
+    ),
 }
 
 

@@ -573,6 +573,7 @@ def test_any_boxes(data: list[tuple[float, ...]], fmt: str) -> None:
 # ---- every relation ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [CORNERS, YAW])
 @pytest.mark.usefixtures("any_threads")
 def test_relations_have_the_bits_of_the_dense_result(rng: np.random.Generator, fmt: str) -> None:

@@ -310,7 +310,7 @@ def test_families(rng: np.random.Generator, family: Family, metric: str, dtype: 
 
 @pytest.mark.parametrize(
     "part",
-    [pytest.param(0.1, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.thorough)],
+    [pytest.param(0.02, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.thorough)],
 )
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)

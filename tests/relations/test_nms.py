@@ -269,6 +269,7 @@ def test_scenes(name: str, grouped: bool) -> None:
     assert len(kept) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.usefixtures("any_threads")

@@ -379,8 +379,6 @@ CHOSEN = (
     "pairs",
     "nms",
     "match",
-    "label_iou",
-    "mask_iou",
     "coco",
 )
 

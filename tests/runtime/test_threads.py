@@ -49,6 +49,7 @@ def fork():
 """
 
 
+@pytest.mark.slow
 @LAYERS
 def test_threads_race_for_the_first_call(python: Python, tmp_path: Path, layer: str) -> None:
     """With an empty cache, so that all want the same kernels compiled."""

@@ -119,6 +119,7 @@ def test_pairs_of_scenes(name: str, itself: bool, grouped: bool) -> None:
     assert (count == 0) == apart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grouped", [False, True], ids=["all", "grouped"])
 @pytest.mark.parametrize("name", SCENE_NAMES)
 @pytest.mark.usefixtures("any_threads")
@@ -153,6 +154,7 @@ def test_pairs_of_every_metric_and_format(
     assert assert_pairs_of_dense(scene, grouped=True) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "dtype"), METRICS_AND_DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.usefixtures("any_threads")

@@ -1,4 +1,4 @@
-"""Keys as they stand in files: whole numbers or names, in one column or several."""
+"""What columns of files mean, and keys in them: whole numbers or names, in one or several."""
 
 from __future__ import annotations
 
@@ -8,15 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
-from fastiou.formats.content import whole_number_in
+from fastiou.formats.content import Wanted, whole_number_in
 from fastiou.formats.errors import FileError
+from fastiou.tables.columns import Meaning, meaning_of
 from fastiou.tables.grouping import are_one_key
 from fastiou.typing import Array
 
-__all__ = ["is_written_as_name", "key_array", "keys_of", "one_key"]
+__all__ = ["is_written_as_name", "key_array", "keys_of", "meaning_wanted", "one_key"]
 
 #: How NumPy writes whole numbers among others.
 SCIENTIFIC = re.compile(r"\d\.\d{18}e[-+]\d\d", re.IGNORECASE)
+
+
+def meaning_wanted(names: Sequence[str], wanted: Wanted) -> Meaning:
+    """What columns mean of which a reader wants some (see `meaning_of`)."""
+    return meaning_of(
+        names,
+        wanted.fmt,
+        wanted.by,
+        scored=wanted.scored,
+        takes_scores=wanted.takes_scores,
+        told=wanted.told,
+    )
 
 
 def key_array(cells: Sequence[str]) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
-from fastiou.formats.keys import keys_of
+from fastiou.formats.keys import keys_of, meaning_wanted
 from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
@@ -193,7 +193,7 @@ def _arrow_file(
 
 def _meaning(path: Path, names: list[str], wanted: Wanted) -> Meaning:
     try:
-        return meaning_of(names, wanted.fmt, wanted.by, scored=wanted.scored, told=wanted.told)
+        return meaning_wanted(names, wanted)
     except ColumnsError as error:
         found = error.found.replace("the first line", "the columns")
         raise FileError(path, found, error.expected) from None

@@ -28,7 +28,7 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.doubts import track_again
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.keys import is_written_as_name, key_array, keys_of
+from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.suspicions import check_angles, marked_rows
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
@@ -170,9 +170,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
 
 def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
     try:
-        meaning = meaning_of(
-            sample.first, wanted.fmt, wanted.by, scored=wanted.scored, told=wanted.told
-        )
+        meaning = meaning_wanted(sample.first, wanted)
     except ColumnsError as error:
         raise FileError(path, error.found, error.expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)

@@ -373,7 +373,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     if fmt is not None:
         check_choice("fmt", fmt, FORMATS)
     try:
-        meaning = meaning_of(names, fmt or "xyxy", by, told=fmt is not None)
+        meaning = meaning_of(names, fmt or "xyxy", by, takes_scores=True, told=fmt is not None)
     except ColumnsError as error:
         found_words = error.found.replace("the first line", "the columns")
         found_words = found_words.replace(" names no ", " name no ")

@@ -265,6 +265,7 @@ def meaning_of(
     by: Sequence[str] | None = None,
     *,
     scored: bool = False,
+    takes_scores: bool = False,
     told: bool = False,
 ) -> Meaning:
     """Find out what columns mean.
@@ -279,6 +280,8 @@ def meaning_of(
         Keys, or names of columns, to group by; None for all that look like keys.
     scored
         Whether there must be scores.
+    takes_scores
+        Whether scores are read where there are some. Else nobody minds them.
     told
         Whether the layout was asked for.
 
@@ -303,7 +306,7 @@ def meaning_of(
     ]  # fmt: skip
     score_name = next((name for name in SCORE_NAMES if name in plain), None)
     used_names = {name for row in chosen for name in row} | set(_KEY_OF)
-    if score_name is not None:
+    if (scored or takes_scores) and score_name is not None:
         used_names.add(score_name)
     twice = sorted({name for name in plain if plain.count(name) > 1 and name in used_names})
     if twice:

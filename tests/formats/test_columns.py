@@ -95,7 +95,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ColumnsError, match="image come twice"):
         meaning_of(["image", "Image", "x", "y", "w", "h"], "xyxy")
     with pytest.raises(ColumnsError, match="score come twice"):
-        meaning_of(["x", "y", "w", "h", "score", "Score"], "xyxy")
+        meaning_of(["x", "y", "w", "h", "score", "Score"], "xyxy", takes_scores=True)
 
 
 @pytest.mark.parametrize("between", [",", ", ", " "])

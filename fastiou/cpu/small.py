@@ -52,9 +52,8 @@ LANES = 16
 
 #: Members that are prepared and scored at a time where each is scored against its fellow, so that
 #: what is prepared stays in a core's own cache: a million rotated boxes took 37 ns each where that
-#: were 65,536 at a time, and 24 where it were 1,024 to 16,384; boxes with yaw, 18 numbers each, 5 %
-#: less where it were 2,048 and not 4,096.
-BLOCK = 1 << 11
+#: were 65,536 at a time, and 24 where it were 1,024 to 16,384.
+BLOCK = 1 << 12
 
 #: Pairs for which there is room.
 MOST_PAIRS = 1 << 14

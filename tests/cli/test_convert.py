@@ -401,3 +401,9 @@ def test_difficult_objects_stay_or_are_refused(tmp_path):
     assert result.exit_code == 2
     assert "csv has no place for difficult: --drop difficult leaves it out" in result.stderr
     run_well("convert", folder, csv, "--drop", "difficult")
+
+
+def test_marks_that_no_box_has_may_be_dropped(tmp_path):
+    path = source(tmp_path, **NUMBERS, id=[1, 2, 3], iscrowd=[0, 0, 0])
+    run_well("convert", path, tmp_path / "a.csv", "--drop", "id,iscrowd,difficult")
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 4

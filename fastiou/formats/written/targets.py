@@ -66,7 +66,8 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
         *(n for n, column in others.items() if getattr(table, column) is not None),
     ]
     for name in drop:
-        if name not in there:
+        # Marks that no member has are no column.
+        if name not in (*there, "iscrowd", "difficult"):
             raise RefusedError(f"--drop {name}: the columns are {', '.join(there) or 'none'}")
     keys = {key: values for key, values in table.keys.items() if key not in drop}
     left_out = {column: None for name, column in others.items() if name in drop}

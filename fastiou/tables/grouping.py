@@ -161,6 +161,8 @@ def common_groups(
         if key == "image" and (alike := _alike(values)) is not None:
             values, compared = alike
             aside = "; ".join(filter(None, [aside, compared]))
+        elif key == "image":
+            aside = "; ".join(filter(None, [aside, _nearly_alike(values)]))
         joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
         parts = joined[: len(a)], joined[len(a) :]
@@ -266,6 +268,25 @@ def _alike(values: Sequence[Array]) -> tuple[list[Array], str] | None:
             ]
             return plain, f"names of images without their {' and '.join(lacking)}"
     return None
+
+
+def _nearly_alike(values: Sequence[Array]) -> str:
+    """What is said of images that both sets have in another form, beside some in the same form."""
+    if len(values) < 2 or any(column.dtype.kind != "U" for column in values):
+        return ""
+    one, other = (np.unique(column) for column in values)
+    if not np.isin(one, other).any():
+        return ""
+    first, second = (
+        {ENDING.sub("", _parts(name)[-1]).lower(): name for name in alone.tolist()}
+        for alone in (np.setdiff1d(one, other), np.setdiff1d(other, one))
+    )
+    for plain in sorted(first.keys() & second.keys()):
+        names = first[plain], second[plain]
+        few, more = sorted((_parts(name)[:-1] for name in names), key=len)
+        if few == more[len(more) - len(few) :]:  # not the same number in two folders
+            return f"taken for different images: {' and '.join(map(shortened, names))}"
+    return ""
 
 
 def _without_folders(one: Array, other: Array) -> list[Array]:

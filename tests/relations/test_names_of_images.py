@@ -78,3 +78,22 @@ def test_what_could_be_another_image_is_refused(tmp_path: Path, a: list[str], b:
 def test_names_in_common_are_compared_as_they_stand() -> None:
     found = fastiou.pairs(table_of(["a.jpg", "b.jpg"]), table_of(["a.jpg", "val/b.jpg"]))
     np.testing.assert_array_equal(found.rows, [0])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        (["a.jpg", "val/b.jpg"], ["a.jpg", "b.jpg"], "val/b.jpg and b.jpg"),
+        (["a.jpg", "b.jpg"], ["a.jpg", "B"], "b.jpg and B"),
+        (["x/1.jpg", "y/1.jpg"], ["x/1.jpg", "z/1.jpg"], ""),
+        (["a.jpg", "b.jpg"], ["a.jpg", "c.jpg"], ""),
+    ],
+)
+def test_images_that_may_be_the_same_beside_others_are_told(
+    tmp_path: Path, a: list[str], b: list[str], told: str
+) -> None:
+    files = file_of(tmp_path / "a.csv", a), file_of(tmp_path / "b.csv", b)
+    result = run_well("match", *files, "--quiet")
+    expected = f"(taken for different images: {told})" if told else ""
+    assert expected in result.stderr
+    assert bool(result.stderr) == bool(told)

@@ -21,12 +21,20 @@ from fastiou.cli.outputs import (
 )
 from fastiou.cli.summary import show_facts
 from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, MemberFile, Wanted, looks_like_sizes, looks_normalized
+from fastiou.formats.content import (
+    BoxFile,
+    MemberFile,
+    Wanted,
+    looks_like_sizes,
+    looks_normalized,
+    misread,
+)
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.label_masks import holds_labels, read_label_masks
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.reading import read_file, table_of_file
 from fastiou.formats.table import NORMALIZED
+from fastiou.formats.written.coco import ONLY_CLASS
 from fastiou.formats.written.labels import label_images, write_label_image
 from fastiou.formats.written.target import About, MasksToWrite, Target
 from fastiou.formats.written.targets import TARGETS, fitted
@@ -102,7 +110,10 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             _check(file, options)
             table = table_of_file(file)
             sizes = _sizes_of_each(file, options, masks)
-            about = About(sizes, file.files, file.classes, file.sizes, masks)
+            images = dict(file.sizes)
+            if masks is None and options.image_size is not None:
+                images = dict.fromkeys(images, options.image_size[::-1])
+            about = About(sizes, file.files, file.classes, images, masks)
             of_pixels = masks is None and len(file) and not _is_part(file)
             if options.image_size is not None and of_pixels and not target.units:
                 raise RefusedError(
@@ -115,6 +126,9 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             _write(table, target, out, about)
     # Told even with --quiet, since the result lacks something, or has what is not meant to count.
     notes = list(file.notes)
+    if target.name == "coco" and len(table) and "category" not in table.keys:
+        ((number, name),) = ONLY_CLASS.items()
+        notes.append(f"there are no classes: coco has all as category {number}, {name}")
     is_told = masks is not None or file.format in NORMALIZED
     if not is_told and _is_part(file) and (sizes is not None or target.units):
         notes.append("the boxes lie between 0 and 1, and are taken for parts of the image")
@@ -377,4 +391,6 @@ def _with_scores(table: BoxTable) -> Array:
         raise RefusedError(
             "npy needs boxes that are no class, cx, cy, w and h, which YOLO has; npz takes any"
         )
+    if misread(array, Wanted()) is not None:
+        raise RefusedError("npy needs scores that are not 0 and 1 alone, as classes; npz takes any")
     return array

@@ -15,7 +15,7 @@ from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options, check_skips
 from fastiou.cli.summary import graded_matches
 from fastiou.formats.errors import FileError, RefusedError
-from fastiou.formats.images import LabelFile, shared_frames
+from fastiou.formats.images import LabelFile, below_zero, shared_frames
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Labels(Kind):
         objects_a = objects_b = pixels = in_all = tested = 0
         # The labels of either file, as far as no image of it has several.
         seen: tuple[set[int], set[int]] = set(), set()
+        lowest = [0, 0]
         parts: list[tuple[Array, ...]] = []
         # What is unmatched in A, and in B: labels and frames.
         alone: tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]] = [], []
@@ -144,6 +145,9 @@ class Labels(Kind):
                 update(done, len(shared.numbers))
                 with clock.apart("reading", "matching"):
                     one, other = read_frames(a, b, number_a, number_b)
+                for k, image in enumerate((one, other)):
+                    seen[k].update(few_labels(image) if seen[k] <= FOREGROUND else ())
+                    lowest[k] = min(lowest[k], int(image.min(initial=0)))
                 pixels += one.size
                 found = compare(one, other, options.metric)
                 tested += len(found.values)
@@ -154,8 +158,6 @@ class Labels(Kind):
                 with clock.apart("counting objects", "matching"):
                     occurring = [np.unique(labels) for labels in count(one, other)[:2]]
                 labels_a, labels_b = (labels[labels != 0] for labels in occurring)
-                for labels, of_one in zip((labels_a, labels_b), seen, strict=True):
-                    of_one.update(labels.tolist() if len(labels) < 2 else [SEVERAL])
                 objects_a += len(labels_a)
                 objects_b += len(labels_b)
                 in_all += len(labels_a) * len(labels_b)
@@ -164,9 +166,10 @@ class Labels(Kind):
                 ):
                     left = labels[~np.isin(labels, taken)]
                     side.append((left, np.full(len(left), number_a)))
-            for file, labels_seen in zip((a, b), seen, strict=True):
-                if matches:
-                    warn_of_binary(file, labels_seen)
+            for file, labels_seen, label in zip((a, b), seen, lowest, strict=True):
+                warn_of_binary(file, labels_seen)
+                if label < 0:
+                    print(f"fastiou: {file.path}: {below_zero(label)}", file=sys.stderr, flush=True)
             rows, cols, values, frames = _concatenated(
                 _of_one_type(parts, 2), [np.int64, np.int64, np.float64, np.int64]
             )

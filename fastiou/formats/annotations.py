@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -310,7 +312,7 @@ def is_yolo_outlines(sample: Sample) -> bool:
 
     With a score behind, they could be much else: `doubts` says so.
     """
-    return sample.delimiter is None and bool(sample.cells) and all(
+    return sample.has_blanks and bool(sample.cells) and all(
         len(row) >= 7 and len(row) % 2 == 1 and whole_number_in(row[0]) is not None
         and (whole_number_in(row[0]) or 0) >= 0
         and all((number := number_in(cell)) is not None and 0 <= number <= 1 for cell in row[1:])
@@ -396,12 +398,18 @@ def is_dota(sample: Sample) -> bool:
     """Whether rows are eight numbers, a name and perhaps how difficult, below what may be known."""
     rows = [row for row in sample.cells if not row[0].lower().startswith(DOTA_HEADER)]
     if len(rows) < len(sample.cells) and sample.cells[0] not in rows:
-        return sample.delimiter is None  # perhaps of an image without objects
-    return sample.delimiter is None and bool(rows) and all(
+        return sample.has_blanks  # perhaps of an image without objects
+    return sample.has_blanks and bool(rows) and all(
         len(row) in (9, 10) and all(number_in(cell) is not None for cell in row[:8])
         and number_in(row[8]) is None
         for row in rows
     )  # fmt: skip
+
+
+def dota_rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of the rows of DOTA, below its header."""
+    rows = cells_of(text_lines(data), None)
+    return itertools.dropwhile(lambda row: row[1][0].lower().startswith(DOTA_HEADER), rows)
 
 
 def read_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
@@ -409,9 +417,7 @@ def read_dota(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     without_scores(path, wanted, "a label file of DOTA")
     members: list[list[float]] = []
     names, are_graded = [], False
-    for line, cells in cells_of(text_lines(data), None):
-        if not members and cells[0].lower().startswith(DOTA_HEADER):
-            continue
+    for line, cells in dota_rows(data):
         numbers = [number_in(cell) for cell in cells[:8]]
         known = [number for number in numbers if number is not None and abs(number) <= LARGEST]
         if len(cells) not in (9, 10) or len(known) != 8:

@@ -28,6 +28,7 @@ from fastiou.formats.content import (
     Integers,
     MemberFile,
     Wanted,
+    whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.json_objects import Fields, after_blanks, json_content
@@ -143,7 +144,7 @@ def _valid(
     label, entries = entries_in(path, content)
     faults: dict[int, str] = {}
     for index, entry in enumerate(entries):
-        found = fault(entry)
+        found = fault(entry) or (_key_fault(entry, wanted) if wanted.skip_invalid else None)
         if found is None:
             continue
         if not wanted.skip_invalid:
@@ -152,7 +153,23 @@ def _valid(
             expected = f"{found[1]}; {SKIPPING}" if known else f"{found[1]} as COCO has"
             raise FileError(path, found[0], expected, f"{label}[{index}]")
         faults[index] = found[0]
-    return Listed(path, label, entries, range(len(entries))).without(faults), faults
+    every = Listed(path, label, entries, range(len(entries)), remedy=REMEDY)
+    return every.without(faults), faults
+
+
+def _key_fault(entry: dict[str, Any], wanted: Wanted) -> Fault | None:
+    """What is found in an entry with an image or a category that is neither a number nor a name."""
+    for name in ("image_id", "category_id"):
+        value = entry.get(name)
+        is_key = (
+            bool(value)
+            if type(value) is str
+            else (type(value) in (int, float) and whole_number_in(repr(value)) is not None)
+        )
+        is_asked = wanted.by is None or {name, key_named(name)} & {*wanted.by}
+        if name in entry and not is_key and is_asked:
+            return f'"{name}": {described(value)}', NUMBER_OR_NAME
+    return None
 
 
 def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:
@@ -346,6 +363,10 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     if wanted.skip_invalid:
         width = max((size[1] for size in images.values() if size is not None), default=1)
         found = mask_faults([entry["segmentation"] for entry in listed.entries], width)
+        for index, entry in enumerate(listed.entries):
+            fault = _size_fault(entry, images)
+            if index not in found and fault is not None:
+                found[index] = fault
         malformed = {listed.positions[index]: fault for index, fault in found.items()}
         listed = listed.without(malformed)
         faults |= malformed
@@ -357,6 +378,20 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     if shared["keys"]["image"].dtype.kind == "U":
         images = {str(number): size for number, size in images.items()}
     return MaskFile(label=listed.label, masks=masks, images=images, **shared)
+
+
+def _size_fault(entry: dict[str, Any], images: dict[int | str, Size | None]) -> str | None:
+    """What is wrong with the size of a mask, which must be that of its image."""
+    image = entry.get("image_id", "")
+    if images and image not in images:
+        return f'"image_id": {described(image)}, which is not in "images"'
+    mask, told = entry["segmentation"], images.get(image)
+    own = tuple(mask["size"]) if isinstance(mask, dict) else told
+    if own is None:
+        return "polygons of an image, the size of which is not told"
+    if told not in (None, own):
+        return f'"segmentation" of {size_described(own)}, in an image of {size_described(told)}'
+    return None
 
 
 def _shared(entries: Entries, content: Any, wanted: Wanted) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,8 @@ class Listed(Entries):
     entries: list[dict[str, Any]]
     positions: Sequence[int]
     left_out: dict[int, str] | None = None
+    #: Ends what is said of a key.
+    remedy: str = ""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -146,7 +148,7 @@ class Listed(Entries):
         both = zip(self.entries, self.positions, strict=True)
         kept = [(entry, position) for entry, position in both if position not in faults]
         entries, positions = [entry for entry, _ in kept], [position for _, position in kept]
-        return Listed(self.path, self.label, entries, positions, self.left_out)
+        return replace(self, entries=entries, positions=positions)
 
     @property
     def names(self) -> list[str]:
@@ -166,12 +168,13 @@ class Listed(Entries):
                 return np.array(values, np.int64)
         texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
         if not texts:
-            values = [self.whole(index, name, NUMBER_OR_NAME) for index in range(len(entries))]
+            expected = NUMBER_OR_NAME + self.remedy
+            values = [self.whole(index, name, expected) for index in range(len(entries))]
             return np.array(values, np.int64)
         named = [
             entry[name]
             if type(entry.get(name)) is str and entry[name]
-            else str(self.whole(index, name, NUMBER_OR_NAME))
+            else str(self.whole(index, name, NUMBER_OR_NAME + self.remedy))
             for index, entry in enumerate(entries)
         ]
         written = set(texts)
@@ -531,20 +534,25 @@ class ListedNames:
         """Those of a file, of each list that has a name for what every entry tells."""
         if not isinstance(content, dict):
             return []
-        found = (cls._in_list(content.get(name), entries, *row) for name, row in LISTS.items())
+        found = (cls._in_list(name, content, entries, *row) for name, row in LISTS.items())
         return [each for each in found if each is not None]
 
     @classmethod
     def _in_list(
-        cls, listed: Any, entries: Entries, field: str, column: str, name: str
+        cls, label: str, content: Any, entries: Entries, field: str, column: str, name: str
     ) -> ListedNames | None:
+        listed = content.get(label)
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
             return None
-        names = {
-            each["id"]: each[name]
-            for each in listed
-            if type(each.get("id")) in (int, str) and type(each.get(name)) is str
-        }
+        names: dict[int | str, str] = {}
+        for index, each in enumerate(listed):
+            number, told = each.get("id"), each.get(name)
+            if type(number) not in (int, str) or type(told) is not str:
+                continue
+            if names.setdefault(number, told) != told:
+                found = f'"id": {described(number)} again, and "{name}": {described(told)}'
+                where = f"{label}[{index}]"
+                raise FileError(entries.path, found, described(names[number]), where)
         used = entries.values(field)
         return cls(field, column, names) if used is not None and all(map(names.get, used)) else None
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
 from fastiou.tables.columns import key_meant
+from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = [
-    "CLASS_FIRST",
     "EXACT",
     "IMAGES",
     "LARGEST_NORMALIZED",
@@ -40,6 +40,7 @@ __all__ = [
     "kind_of",
     "looks_like_sizes",
     "looks_normalized",
+    "misread",
     "number_in",
     "read_content",
     "whole_number_in",
@@ -146,6 +147,12 @@ SIZES_FOR_CORNERS = (
 CLASS_FIRST = (
     "this could be a class, cx, cy, w and h, as YOLO has between blanks, or corners and scores",
     "--format yolo, or --boxes xyxy",
+)
+
+#: The same of boxes whose last number `_can_be_classes`.
+CLASS_LAST = (
+    "the last column holds 0 and 1 alone, which could be classes or scores",
+    "columns with names (x1,y1,x2,y2,class), or --boxes xyxy, which takes them as scores",
 )
 
 
@@ -483,6 +490,23 @@ def looks_normalized(boxes: npt.NDArray[Any], wanted: Wanted) -> bool:
     if wanted.told or boxes.shape[1] != 5 or not len(boxes):
         return False
     return bool(classes_come_first(boxes).all())
+
+
+def _can_be_classes(scores: npt.NDArray[Any], wanted: Wanted) -> bool:
+    """Whether the last of five numbers a row could be a class as well as a score."""
+    return not wanted.told and bool(len(scores)) and bool(((scores == 0) | (scores == 1)).all())
+
+
+def misread(rows: npt.NDArray[Any], wanted: Wanted) -> tuple[str, str] | None:
+    """What is found in bare numbers that are rather others, and what is expected.
+
+    None if they are corners, or corners and scores.
+    """
+    if looks_normalized(rows, wanted):
+        return CLASS_FIRST
+    if rows.shape[1] > LAYOUTS[wanted.fmt] and _can_be_classes(rows[:, -1], wanted):
+        return CLASS_LAST
+    return SIZES_FOR_CORNERS if looks_like_sizes(rows, wanted) else None
 
 
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:

@@ -181,7 +181,7 @@ def _outline_or_turned(sample: Sample, of: Collection[str]) -> Doubt | None:
 def _rows_of_yolo(sample: Sample, of: Collection[str]) -> Doubt | None:
     """What rows of YOLO are that no format fits: poses, and outlines with scores."""
     rows = sample.numbers
-    if sample.delimiter is not None or rows is None or rows.shape[1] < LEAST_OF_OUTLINE:
+    if not sample.has_blanks or rows is None or rows.shape[1] < LEAST_OF_OUTLINE:
         return None
     classes = rows[:, 0]
     if (classes < 0).any() or (classes != np.floor(classes)).any():

@@ -215,7 +215,11 @@ def read_folder(
         raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
     if not files:
         names = np.empty(0, np.str_)
-        return replace(empty, keys=dict.fromkeys(wanted.by or ("image",), names))
+        nothing: dict[str, Any] = {
+            "keys": dict.fromkeys(wanted.by or ("image",), names),
+            _sizes_in(empty): dict.fromkeys(named),
+        }
+        return replace(empty, **nothing)
     first = files[0][1]
     lengths = [len(file) for _, file in files]
     names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
@@ -227,6 +231,9 @@ def read_folder(
     keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
     columns = _joined_columns(keys, [file for _, file in files])
     members = _joined_members(files)
+    if wanted.sizes and keys.get("image") is names:  # some files may hold no object
+        name = _sizes_in(first)
+        members[name] = dict.fromkeys(named) | members[name]
     notes = _joined_notes([file for _, file in files])
     beside, told = _names_beside(path, first.format, keys.get("category"))
     if beside and told:
@@ -274,6 +281,11 @@ def read_folder(
         ignored=_joined([file.ignored for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
     )
+
+
+def _sizes_in(file: MemberFile) -> str:
+    """What a file calls the sizes of its images."""
+    return "sizes" if isinstance(file, BoxFile) else "images"
 
 
 def _check_alike(path: Path, found: MemberFile, first: MemberFile, wanted: Wanted) -> None:

@@ -26,6 +26,7 @@ from fastiou.typing import Array
 __all__ = [
     "LabelFile",
     "SharedFrames",
+    "below_zero",
     "could_be_boxes",
     "looks_like_labels",
     "read_labels",
@@ -177,6 +178,11 @@ def read_labels(
     check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
     hint = " (--geometry box compares boxes)"
     raise FileError(path, kind_described(kind), EXPECTED + hint)
+
+
+def below_zero(label: int) -> str:
+    """What is said of labels below 0, with which many mark what is to be ignored."""
+    return f"label {label}, and what else is below 0, is an object: 0 alone is none"
 
 
 def _read_folder(path: Path, format_: str | None) -> LabelFile:

@@ -11,7 +11,7 @@ from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import Wanted, kind_of, read_content
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import files_in, holds_boxes
-from fastiou.formats.images import LABEL_ENDINGS, read_labels
+from fastiou.formats.images import LABEL_ENDINGS, below_zero, read_labels
 from fastiou.formats.sizes import Size
 from fastiou.formats.table import formats_of, recognized
 
@@ -101,9 +101,11 @@ def read_label_masks(path: Path, data: bytes | None, format_: str | None) -> Mas
         f"label {label} of image {name}"
         for name, own in zip(names, ids, strict=True) for label in own.tolist()
     ]  # fmt: skip
+    joined = np.concatenate(ids)
+    low = int(joined.min(initial=0))
     return MaskFile(
         path=path, format=format_ or "labels", label="", masks=masks, images=images,
-        ids=np.concatenate(ids), places_told=places,
+        ids=joined, places_told=places, notes=(below_zero(low),) if low < 0 else (),
         keys={"image": np.repeat(np.array(names), [len(own) for own in ids])},
         files={name: f"{name}.png" for name in names if isinstance(name, str)},
     )  # fmt: skip

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from fastiou.formats import pieces
 from fastiou.formats.content import (
-    CLASS_FIRST,
     EXACT,
     SIZES_FOR_CORNERS,
     BoxFile,
@@ -28,7 +27,7 @@ from fastiou.formats.content import (
     kind_described,
     kind_of,
     looks_like_sizes,
-    looks_normalized,
+    misread,
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import keys_of
@@ -133,8 +132,9 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     )
     chosen_keys(path, (), wanted.by)
     with_scores = array.ndim == 2 and array.shape[1] == numbers + 1
-    if with_scores and looks_normalized(array, wanted):
-        raise FileError(path, *CLASS_FIRST)
+    others = misread(array, wanted) if with_scores and array.dtype.kind in "iuf" else None
+    if others is not None:
+        raise FileError(path, *others)
     if with_scores and wanted.scored and not can_be_scores(array[:, -1], wanted):
         expected = "scores in the last column; with --boxes they may be anything"
         raise FileError(path, "the last column holds whole numbers above 1", expected, "array")

@@ -7,6 +7,7 @@ PNG, TIFF, JSON or text, and text by its first line. Other kinds are named and r
 from __future__ import annotations
 
 import csv
+import itertools
 import textwrap
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 from fastiou.formats.activitynet import is_activitynet, read_activitynet
 from fastiou.formats.annotations import (
     declared_encoding,
+    dota_rows,
     is_dota,
     is_labelme,
     is_voc,
@@ -55,7 +57,7 @@ from fastiou.formats.records import (
     read_json_list,
     read_parquet,
 )
-from fastiou.formats.suspicions import inverted_note, nan_note
+from fastiou.formats.suspicions import check_edges, inverted_note, nan_note
 from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
 from fastiou.formats.tools import is_cvat, is_via, read_cvat, read_via, stranger
@@ -469,10 +471,17 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
         raise FileError(path, kind_described(kind), expected)
     file: BoxFile = row.readers["box"](path, data, wanted)
 
-    def where(index: int) -> str:
+    def place_of(index: int) -> tuple[int, int | None]:
         place = int(file.places(np.array([index]))[0])
-        line = line_of(data, file.format, place) if file.format in ROWS_OF_TEXT else None
+        if file.format == "dota":
+            return place, next(itertools.islice(dota_rows(data), place, None))[0]
+        return place, line_of(data, file.format, place) if file.format in ROWS_OF_TEXT else None
+
+    def where(index: int) -> str:
+        place, line = place_of(index)
         return f"is number {place + 1:,}" + ("" if line is None else f" in line {line:,}")
+
+    check_edges(file, lambda index: place_of(index)[1])
 
     if wanted.image_size is not None and file.format in NORMALIZED:
         scale = np.tile(np.array(wanted.image_size, np.float64), file.boxes.shape[1] // 2)

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from fastiou.formats.content import (
-    CLASS_FIRST,
-    SIZES_FOR_CORNERS,
     Booleans,
     BoxFile,
     Floats,
@@ -23,6 +21,7 @@ from fastiou.formats.content import (
     chosen_keys,
     looks_like_sizes,
     looks_normalized,
+    misread,
     number_in,
     whole_number_in,
 )
@@ -155,10 +154,9 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     if wanted.by:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)
-    if looks_normalized(sample.numbers, wanted):
-        raise FileError(path, *CLASS_FIRST, sample.line)
-    if looks_like_sizes(sample.numbers, wanted):
-        raise FileError(path, *SIZES_FOR_CORNERS, sample.line)
+    others = misread(sample.numbers, wanted)
+    if others is not None:
+        raise FileError(path, *others, sample.line)
     box = tuple(range(count))
     score = (count,) if width > count else ()
     unused = ("the last column (scores)",) if score and not wanted.takes_scores else ()

@@ -128,6 +128,11 @@ class Sample:
         return not all(number_in(cell) is not None for cell in self.first[:4])
 
     @property
+    def has_blanks(self) -> bool:
+        """Whether blanks or tabs stand between cells, not commas and the like."""
+        return self.delimiter in (None, "\t")
+
+    @property
     def has_header(self) -> bool:
         """Whether the first row was taken for a header."""
         return self.skipped >= self.line
@@ -443,7 +448,7 @@ def is_yolo(sample: Sample) -> bool:
     Some may be wrong: the reader, which knows the lines, says which.
     """
     rows = sample.numbers
-    if rows is None or sample.delimiter is not None or rows.shape[1] not in (5, 6, 7):
+    if rows is None or not sample.has_blanks or rows.shape[1] not in (5, 6, 7):
         return False
     if rows.shape[1] == 7 and not (_are_whole(rows[:, 6], 0) and fits_in_image(rows[:, 1:5])):
         return False  # a triangle
@@ -472,7 +477,7 @@ def score_comes_second(sample: Sample) -> bool:
 
 def _is_kitti(sample: Sample, name: int) -> bool:
     """Whether names stand where KITTI has the type, and numbers elsewhere, the box in order."""
-    if sample.delimiter is not None:
+    if not sample.has_blanks:
         return False
     try:
         boxes = [[float(cell) for cell in row[name + 1 :]] for row in sample.cells]
@@ -516,7 +521,7 @@ def _is_retinanet(sample: Sample) -> bool:
 
 def _is_dota_results(sample: Sample) -> bool:
     """Whether rows are the name of an image, a score and eight numbers."""
-    return sample.delimiter is None and all(
+    return sample.has_blanks and all(
         len(row) == 10
         and number_in(row[0]) is None
         and 0 <= (number_in(row[1]) or 0.0) <= 1

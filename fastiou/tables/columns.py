@@ -185,6 +185,9 @@ BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 #: The unit behind the name of a number.
 PIXELS = re.compile("(?<=.)(px|pix|pixels?)$")
 
+#: The coordinate of a point of several.
+POINT = re.compile("[xy]([0-9]{1,2})")
+
 #: Names of a column that tells the layout of boxes.
 LAYOUT_NAMES = ("boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
 
@@ -386,6 +389,10 @@ def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) ->
             "of the plane, which leaves it out"
         )
         raise ColumnsError(f"column {height} beside {','.join(row)}", expected)
+    points = max((int(found[1]) for found in map(POINT.fullmatch, plain) if found), default=0)
+    if points > 2 and row[:2] in (("x1", "y1"), ("x0", "y0")) and len(row) < 2 * points:
+        found = f"columns of points as far as x{points}, y{points} beside {','.join(row)}"
+        raise ColumnsError(found, f"boxes or four corners alone, or --boxes {BOX_COLUMNS[row]}")
     sides = {names[plain.index(name)].strip().lower() for name in row[2:]}
     if (
         sides == {"width", "height"}

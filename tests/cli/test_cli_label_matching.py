@@ -188,7 +188,7 @@ def test_the_rule_of_coco_is_not_for_labels(tmp_path):
         )
 
 
-@pytest.mark.parametrize("method", ["greedy", "optimal"])
+@pytest.mark.parametrize("method", ["greedy", "optimal", "pairs", "topk"])
 def test_binary_masks_are_no_label_images(tmp_path, method):
     paths = tmp_path / "truth.npy", tmp_path / "found.npy"
     cells = np.zeros((2, 8, 8), np.uint8)

@@ -216,7 +216,8 @@ def test_labels_of_64_bits_are_exact(tmp_path):
     out = tmp_path / "pairs.npz"
     run_well("match", tmp_path / "a.npy", tmp_path / "a.npy", "--out", out)
     check_pairs(out, ([1, large, 3], [1, large, 3], [1.0] * 3, [0, 1, 2]), np.uint64)
-    run_well("match", tmp_path / "b.npy", tmp_path / "b.npy", "--out", out)
+    told = run_well("match", tmp_path / "b.npy", tmp_path / "b.npy", "--out", out).stderr
+    assert "b.npy: label -5, and what else is below 0, is an object: 0 alone is none\n" in told
     check_pairs(out, ([-5, 2], [-5, 2], [1.0] * 2, [0, 1]))
     run_well("match", tmp_path / "a.npy", tmp_path / "b.npy", "--out", out)
     with np.load(out) as found:

@@ -123,6 +123,45 @@ def test_invalid_boxes_are_left_out(tmp_path, name):
     check_skipped(tmp_path, "box", bad, said, "bbox", GOOD_BOXES)
 
 
+@pytest.mark.parametrize("geometry", ["box", "mask"])
+@pytest.mark.parametrize("bad", [None, 1.5, "", [1], True], ids=str)
+def test_annotations_without_an_image_are_left_out(tmp_path, geometry, bad):
+    good = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4], "segmentation": SQUARE}
+    entries = [good, {**good, "image_id": bad}, good, {**good, "category_id": bad}]
+    path = written(tmp_path / "a.json", entries, as_results=False)
+    result = run("match", path, "--geometry", geometry)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        f'fastiou: {path}:annotations[1]: "image_id": {json.dumps(bad)}'
+    )
+    assert result.stderr.endswith("; --skip-invalid leaves such annotations out\n")
+    shown = run_well("match", path, "--geometry", geometry, "--skip-invalid")
+    assert "2 of 4 annotations are invalid and left out: annotations[1]: " in shown.stderr
+    assert "pairs found 1 with" in words_of(shown)
+    # By images alone nobody asks for the category.
+    shown = run_well("match", path, "--geometry", geometry, "--skip-invalid", "--by", "image")
+    assert "1 of 4 annotations are invalid" in shown.stderr
+    assert "pairs found 3 with" in words_of(shown)
+
+
+def test_masks_of_another_size_than_their_image_are_left_out(tmp_path):
+    def entry(image, mask):
+        return {"image_id": image, "category_id": 1, "segmentation": mask}
+
+    other = {"size": [10, 20], "counts": [40, 10, 150]}
+    entries = [entry(1, SQUARE), entry(1, other), entry(2, SQUARE), entry(2, other), entry(3, RUNS)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"images": [IMAGE, {"id": 2}], "annotations": entries}))
+    shown = run_well("match", path, "--geometry", "mask", "--skip-invalid")
+    assert shown.stderr == (
+        f"fastiou: {path}: 3 of 5 annotations are invalid and left out: annotations[1]: "
+        '"segmentation" of 10 × 20 pixels, in an image of 20 × 30 pixels; annotations[2]: polygons '
+        'of an image, the size of which is not told; annotations[4]: "image_id": 3, which is not '
+        'in "images"\n'
+    )
+    assert "2 from a.json" in words_of(shown)
+
+
 @pytest.mark.parametrize("at_a_time", [1, 7, 1024])
 def test_all_invalid_masks_of_a_file_are_found(tmp_path, monkeypatch, at_a_time):
     monkeypatch.setattr(faults_module, "MASKS_AT_A_TIME", at_a_time)

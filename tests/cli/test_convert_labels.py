@@ -102,9 +102,10 @@ def test_masks_go_to_label_images_and_back(tmp_path):
     run_well("convert", source, path)
     content, found = masks_of(path)
     assert [entry for entry, *_ in found] == list(range(1, 7)), "ids of COCO are there once"
-    assert [image["id"] for image in content["images"]] == ["x", "y"]
-    run_well("convert", path, out, "--to", "labels", "--drop", "id")
-    assert sorted(file.name for file in out.iterdir()) == ["x.png", "y.png"]
+    assert [image["id"] for image in content["images"]] == ["x", "y", "z"]
+    assert content["categories"] == [{"id": 1, "name": "object"}]
+    run_well("convert", path, out, "--to", "labels", "--drop", "id,category")
+    assert sorted(file.name for file in out.iterdir()) == ["x.png", "y.png", "z.png"]
     counted = np.unique(LABELS, return_inverse=True)[1].reshape(LABELS.shape)
     np.testing.assert_array_equal(read_labels(out / "x.png").read(0), counted)
     run_well("convert", source, back, "--to", "panoptic")
@@ -202,3 +203,12 @@ def test_painting_is_the_inverse_of_reading(rng):
         assert overlapping is None
     twice = fastiou.Masks.concatenate([masks, masks[:1]])
     assert labelled(twice, np.arange(1, len(twice) + 1))[1] == (0, len(masks))
+
+
+def test_labels_below_0_are_objects_and_told(tmp_path):
+    path, out = tmp_path / "a.npy", tmp_path / "a.json"
+    np.save(path, np.array([[1, 1, -1, -1, 0, 0]] * 3))
+    told = run_well("convert", path, out).stderr
+    assert "a.npy: label -1, and what else is below 0, is an object: 0 alone is none\n" in told
+    assert "a.npy: there are no classes: coco has all as category 1, object\n" in told
+    assert [entry["id"] for entry in json.loads(out.read_text())["annotations"]] == [-1, 1]

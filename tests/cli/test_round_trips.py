@@ -267,3 +267,28 @@ def test_what_boxes_must_be_is_told(tmp_path: Path, target: str, box: str, messa
     result = run("convert", path, out, "--to", target, "--image-size", "20,20", *drop)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+#: Folders of files that can be without scores, and of which COCO has a place for the boxes.
+FOLDERS = [n for n, row in TARGETS.items() if row.is_folder and row.fmt != "xyxyxyxy"]
+
+
+@pytest.mark.parametrize("target", [name for name in FOLDERS if not TARGETS[name].of_pixels])
+def test_images_without_boxes_stay(tmp_path: Path, target: str) -> None:
+    """A detection in an image without truth is wrong; without the image nothing would say so."""
+    sizes = {"width": 64, "height": 48}
+    images = [{"id": k, "file_name": f"{name}.jpg", **sizes} for k, name in enumerate("abc")]
+    ring = [8, 8, 40, 8, 40, 32, 8, 32]
+    entry = {"image_id": 1, "category_id": 0, "bbox": [8, 8, 32, 24], "segmentation": [ring]}
+    known = {"images": images, "categories": [{"id": 0, "name": "cat"}]}
+    path, out, back = tmp_path / "in.json", tmp_path / "out", tmp_path / "back.json"
+    path.write_text(json.dumps({**known, "annotations": [entry]}))
+    run_well("convert", path, out, "--to", target)
+    options = ["--image-size", "64,48"] if target.startswith("yolo") else []
+    options += ["--geometry", "mask"] if TARGETS[target].masks == "alone" else []
+    options += ["--drop", "score"] if target == "visdrone" else []
+    run_well("convert", out, back, *options)
+    again = json.loads(back.read_text())
+    names = [image["file_name"].removesuffix(".jpg") for image in again["images"]]
+    assert sorted(names) == ["a", "b", "c"]
+    assert len(again["annotations"]) == 1

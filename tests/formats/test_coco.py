@@ -15,6 +15,8 @@ from boxes_for_tests import Array
 
 import fastiou
 from fastiou import Masks
+from fastiou.formats.errors import FileError
+from fastiou.formats.table import read_boxes
 
 coco_mask = pytest.importorskip("pycocotools.mask")
 
@@ -130,3 +132,22 @@ def test_real_masks(real_data: Path) -> None:
         np.testing.assert_array_equal(np.transpose([rows, cols]), np.argwhere(scores >= 0.5))
         np.testing.assert_array_equal(values, scores[rows, cols])
     assert crowds > 5
+
+
+@pytest.mark.parametrize("name", ["images", "categories"])
+def test_one_number_has_one_name(tmp_path: Path, name: str) -> None:
+    told = {"images": ("file_name", "b.jpg"), "categories": ("name", "dog")}
+    field, other = told[name]
+    entry = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}
+    content: dict[str, Any] = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [entry],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**content, name: content[name] * 2}))
+    assert len(read_boxes(path)) == 1, "an entry that comes twice says nothing else"
+    path.write_text(json.dumps({**content, name: [*content[name], {"id": 1, field: other}]}))
+    message = rf'{name}\[1\]: "id": 1 again, and "{field}": "{other}", expected "'
+    with pytest.raises(FileError, match=message):
+        read_boxes(path)

@@ -136,7 +136,16 @@ def test_tables_and_arrays(tmp_path: Path) -> None:
 
 
 def test_crossing_edges_of_a_file_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("0 0 4 4 4 0 0 4 plane 0\n")
-    result = run("match", tmp_path / "labels.txt", tmp_path / "labels.txt")
-    assert result.exit_code == 2
-    assert "has a quadrilateral whose edges cross in row 0" in result.stderr
+    crossed = "0 0 4 4 4 0 0 4"
+    rows = ["#", "x1,y1,x2,y2,x3,y3,x4,y4", "0,1,0,1,1,1,0,1", crossed.replace(" ", ",")]
+    for content, place in (
+        (f"imagesource:x\n\n{crossed} plane 0\n", ":3: box 1"),
+        ("\n".join(rows), ":4: box 2"),
+        (f"a 0.5 {crossed}\n", ":1: box 1"),
+    ):
+        with pytest.raises(FileError) as error:
+            read(tmp_path, content)
+        found = f"{tmp_path / 'file.txt'}{place} has edges that cross: 0, 0, 4, 4, 4, 0, 0, 4"
+        assert str(error.value) == f"{found}, expected corners in order around it"
+    result = run("match", tmp_path / "file.txt")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)

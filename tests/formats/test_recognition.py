@@ -46,6 +46,10 @@ def test_what_could_be_several_formats_is_refused(tmp_path: Path) -> None:
         "10,20,110,120,0.9,3\n30,40,60,70,0.5,1\n",  # two corners, score and class
         "684,8,273,116,95,4,-1,-1\n",  # scores in percent
         "0,0.5,0.5,0.9,0.9\n",  # labels of YOLO with commas
+        "10,20,110,120,0\n10,22,110,120,1\n",  # corners and a class of two
+        "10,20,110,120,1\n",
+        "x1,y1,x2,y2,x3,y3\n0,0,10,0,10,10\n",  # outlines of three points, and of five
+        "x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n0,0,10,0,10,10,5,12,0,10\n",
         "100,100,20,20,car\n",
         "1,10,20,110,120\n2,10,20,110,120\n",
         "0 .5 .5 .2 .2\n0 320 240 50 50\n",
@@ -110,7 +114,9 @@ def test_integers_that_could_be_boxes_are_refused(tmp_path: Path) -> None:
             with pytest.raises(FileError, match=r"could be npy or labels, .*--format npy or"):
                 recognized(path, data, Wanted(), "box", "labels")
     np.save(path, np.array([[0, 0, 10, 10, 1]]))
-    file = read_boxes(path, format="npy")
+    with pytest.raises(FileError, match=r"0 and 1 alone, which could be classes or scores, .*xyxy"):
+        read_boxes(path, format="npy")
+    file = read_boxes(path, format="npy", told=True)
     assert (file.boxes.tolist(), file.unused) == ([[0, 0, 10, 10]], ("the last column (scores)",))
     for labels in ([[0, 1, 1, 0, 2]] * 3, [[7, 7, 0, 0, 0]], np.ones((9, 30), int)):
         np.save(path, labels)
@@ -358,3 +364,37 @@ def test_lists_outside_of_coco_have_any_layout(tmp_path: Path, content: str) -> 
     content = content.replace('"bbox_mode": 0', '"bbox_mode": 1').replace('"image":', '"image_id":')
     if '"image_id": "a", "b' in content or "bbox_mode" in content:
         assert read(tmp_path, content).fmt == "xywh"
+
+
+def test_zeros_and_ones_are_scores_where_the_layout_is_told(tmp_path: Path) -> None:
+    rows = [[10, 20, 110, 120, 0], [10, 22, 110, 120, 1]]
+    np.save(tmp_path / "boxes.npy", np.array(rows, np.float64))
+    (tmp_path / "boxes.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    for name in ("boxes.npy", "boxes.csv"):
+        for scored in (False, True):
+            with pytest.raises(FileError, match="0 and 1 alone, which could be classes or scores"):
+                read_boxes(tmp_path / name, scored=scored)
+        file = read_boxes(tmp_path / name, scored=True, told=True)
+        assert file.scores is not None
+        assert file.scores.tolist() == [0, 1]
+
+
+def test_points_beside_a_box_may_be_left_out_where_that_is_told(tmp_path: Path) -> None:
+    content = "x1,y1,x2,y2,x3,y3,score\n0,0,10,8,10,10,0.5\n"
+    with pytest.raises(FileError, match=r":1: columns of points as far as x3, y3 .*--boxes xyxy"):
+        read(tmp_path, content)
+    file = read(tmp_path, content, told=True)
+    assert (file.boxes.tolist(), file.unused) == ([[0, 0, 10, 8]], ("x3", "y3"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(content for _, content in SAMPLES.values() if " " in content and "," not in content),
+        "0 .1 .1 .4 .1 .4 .5 .1 .5 .1 .3\n1 .5 .5 .9 .5 .7 .9\n",
+    ],
+)
+def test_tabs_are_blanks(tmp_path: Path, content: str) -> None:
+    plain, file = read(tmp_path, content), read(tmp_path, content.replace(" ", "\t"))
+    assert (file.format, file.fmt) == (plain.format, plain.fmt)
+    assert file.boxes.tolist() == plain.boxes.tolist()

@@ -62,7 +62,8 @@ def test_cvat(tmp_path: Path) -> None:
     assert file.unused == ("attribute colour", "tag")
     out = tmp_path / "out.json"
     run_well("convert", tmp_path / "a.xml", out)
-    (image,) = json.loads(out.read_text())["images"]
+    image, other = json.loads(out.read_text())["images"]
+    assert other["file_name"] == "b.jpg"
     assert image == {"id": "val/a.jpg", "file_name": "val/a.jpg", "width": 64, "height": 48}
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from fastiou.formats.written.outlines import as_json
-from fastiou.formats.written.target import About, Target, Texts, check_boxes, rows_of
+from fastiou.formats.written.target import About, Target, Texts, check_boxes, images_of, rows_of
 from fastiou.tables.box_table import BoxTable
 from fastiou.typing import Array
 
-__all__ = ["coco_texts", "json_lines"]
+__all__ = ["ONLY_CLASS", "coco_texts", "json_lines"]
+
+#: The class of all that comes without one.
+ONLY_CLASS: dict[int | str, str] = {1: "object"}
 
 
 def json_lines(target: Target, table: BoxTable, about: About) -> Texts:
@@ -32,8 +35,11 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
     _check_no_nan(target, table)
     names = {"image": "image_id", "category": "category_id"}
     keys = dict(table.keys)
-    if "category" in keys and about.classes:  # names of numbers that the file tells become these
-        keys["category"] = _numbers_of(keys["category"], about.classes)
+    classes: Mapping[int | str, str] = about.classes
+    if "category" not in keys:  # which other readers of COCO insist on
+        keys["category"], classes = np.ones(len(table), np.int64), ONLY_CLASS
+    elif classes:  # names of numbers that the file tells become these
+        keys["category"] = _numbers_of(keys["category"], classes)
     columns = {names[key]: values for key, values in keys.items()}
     extras = {"id": table.ids, "iscrowd": table.iscrowd, "score": table.scores}
     columns |= {name: column for name, column in extras.items() if column is not None}
@@ -47,20 +53,15 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
     columns["area"] = (
         np.prod(table.boxes[:, 2:], axis=1) if about.masks is None else about.masks.areas
     )
-    own, firsts = np.unique(table.keys["image"], return_index=True)
-    known = np.zeros((len(own), 2), np.int64) if about.sizes is None else about.sizes[firsts]
     images = []
-    for value, (width, height) in zip(own.tolist(), known.tolist(), strict=True):
+    for value, _, (width, height) in images_of(table, about):
         file = about.files.get(value, value)
         name = {"file_name": file} if isinstance(file, str) else {}
         sides = {"width": width, "height": height} if width else {}
         images.append({"id": value, **name, **sides})
-    head = {"images": images}
-    if "category" in keys:
-        classes = np.unique(keys["category"]).tolist()
-        head["categories"] = [
-            {"id": value, "name": about.classes.get(value, str(value))} for value in classes
-        ]
+    used = np.unique(keys["category"]).tolist()
+    categories = [{"id": value, "name": classes.get(value, str(value))} for value in used]
+    head = {"images": images, "categories": categories}
     start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['
     yield "", _listed(start, _entries(columns, table.boxes, about), "]}\n")
 

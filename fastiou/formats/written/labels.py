@@ -37,7 +37,7 @@ def label_images(target: Target, table: BoxTable, about: About) -> Iterator[tupl
 
     masks = about.masks
     assert masks is not None
-    for file in files_of_images(target, table, about, ".png", every=True):
+    for file in files_of_images(target, table, about, ".png"):
         width, height = file.size
         if not width or not height:
             raise RefusedError(f"{target.name} needs the size of image {file.image!r}")

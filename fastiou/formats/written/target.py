@@ -26,6 +26,7 @@ __all__ = [
     "Texts",
     "check_boxes",
     "files_of_images",
+    "images_of",
     "is_text",
     "number",
     "rows_of",
@@ -217,6 +218,25 @@ def rows_of(columns: Mapping[str, Array]) -> Iterator[dict[str, object]]:
         yield dict(zip(columns, values, strict=True))
 
 
+def images_of(table: BoxTable, about: About) -> Iterator[tuple[int | str, Array, tuple[int, int]]]:
+    """The images that are known: where their boxes are in the table, and width and height.
+
+    Those without boxes come last. Sizes that are not known are 0.
+    """
+    images = table.keys["image"]
+    order = np.argsort(images, kind="stable")
+    own, firsts = np.unique(images[order], return_index=True)
+    split = np.split(order, firsts[1:]) if len(own) else []
+    # Numbers beside names are names in the table; "" is the only image of a file.
+    seen = {"", *map(str, own.tolist())}
+    for image, places in zip(own.tolist(), split, strict=True):
+        width, height = (0, 0) if about.sizes is None else about.sizes[places[0]].tolist()
+        yield image, places, (width, height)
+    for image in (image for image in about.images if str(image) not in seen):
+        height, width = about.images[image] or (0, 0)
+        yield image, order[:0], (width, height)
+
+
 # ---- a file for each image ---------------------------------------------------------------------
 
 
@@ -242,36 +262,25 @@ class ImageFile(NamedTuple):
 
 
 def files_of_images(
-    target: Target, table: BoxTable, about: About, ending: str, *, every: bool = False
+    target: Target, table: BoxTable, about: About, ending: str
 ) -> Iterator[ImageFile]:
-    """The files of a folder with one for each image: of those with boxes, or of every image.
+    """The files of a folder with one for each image, with boxes or without.
 
     Raises
     ------
     RefusedError
         An image cannot give a file its name, or two would have the same.
     """
-    images = table.keys["image"]
-    order = np.argsort(images, kind="stable")
-    own, firsts = np.unique(images[order], return_index=True)
-    split = np.split(order, firsts[1:]) if len(own) else []
-    places_of = dict(zip(own.tolist(), split, strict=True))
-    if every:
-        places_of |= {image: order[:0] for image in about.images if image not in places_of}
-    has_names = all(image in about.files for image in places_of)
+    known = list(images_of(table, about))
+    has_names = all(image in about.files for image, *_ in known)
     files: dict[str, int | str] = {}
-    for image, places in places_of.items():
+    for image, places, size in known:
         # Folders inside the first are no part of names, which those in lists of COCO may have.
         named = PurePosixPath(about.files[image]).name if has_names else image
         file = _file_of(target, named, ending)
         if file in files:
             raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
         files[file] = image
-        size = (0, 0)
-        if len(places) and about.sizes is not None:
-            size = tuple(about.sizes[places[0]].tolist())
-        elif not len(places):
-            size = (about.images[image] or (0, 0))[::-1]
         yield ImageFile(file, named, places, size)
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Several processes test at once: threads of one that wait actively would hold up those of another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -99,6 +100,18 @@ def are_many(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
+def one_thread(several_threads: None) -> None:
+    """No call goes to threads, so that no parallel kernel is compiled."""
+    numba.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def coco_mask() -> Any:
+    """pycocotools' functions of masks."""
+    return pytest.importorskip("pycocotools.mask")
+
+
+@pytest.fixture
 def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Set how many scores each step of long work makes, whatever time it takes."""
 
@@ -113,7 +126,7 @@ def fixed_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 #: How tests in float32 are marked that have most kernels compiled once more, and those of them that
 #: are quick. The loops of relations are the same for both types, and formulas are tested densely.
 SINGLE_IN = {"geometries": pytest.mark.slow, "relations": pytest.mark.thorough}
-SINGLE_IS_QUICK = {"test_box_iou", "test_masks", "test_rle"}
+SINGLE_IS_QUICK = {"test_box_iou", "test_mask_iou", "test_mask_members", "test_masks", "test_rle"}
 
 #: Folders in which a metric is a name that is handed on.
 HAND_ON = {"cli", "compat"}

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 import fastiou
+from fastiou import Masks
 
 Array = npt.NDArray[Any]
 
@@ -145,3 +146,32 @@ def encoded(coco_mask: Any, masks: Array) -> list[dict[str, Any]]:
     pixels = np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
     entries: list[dict[str, Any]] = coco_mask.encode(pixels)
     return entries
+
+
+def assert_holds(packed: Masks, dense: Array) -> None:
+    """The set has these pixels, and all else that follows from them."""
+    assert packed.shape == dense.shape
+    assert len(packed) == len(dense)
+    unpacked = packed.to_dense()
+    np.testing.assert_array_equal(unpacked, dense != 0)
+    assert unpacked.dtype == np.bool_
+    assert unpacked.flags.carray
+    np.testing.assert_array_equal(packed.area, np.count_nonzero(dense, axis=(1, 2)))
+    boxes = tight_boxes(dense)
+    np.testing.assert_array_equal(packed.boxes, boxes)
+    assert packed.area.dtype == packed.boxes.dtype == np.int64
+    left, top, right, bottom = boxes.T
+    words = (right - left) * (-(-bottom // 64) - top // 64)
+    np.testing.assert_array_equal(packed.words_of_each, words)
+    assert packed.nbytes == 8 * words.sum()
+
+
+def assert_same(packed: Masks, other: Masks) -> None:
+    """Equal in every way, whatever each shares its memory with."""
+    assert packed == other
+    assert (packed != other) is False
+    assert packed.shape == other.shape
+    assert packed.nbytes == other.nbytes
+    np.testing.assert_array_equal(packed.to_dense(), other.to_dense())
+    np.testing.assert_array_equal(packed.area, other.area)
+    assert packed.to_rle() == other.to_rle()

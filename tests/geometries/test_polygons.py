@@ -112,11 +112,6 @@ def random_ring(rng: np.random.Generator) -> Ring:
     return points.ravel().tolist()
 
 
-@pytest.fixture(scope="session")
-def coco_mask() -> Any:
-    return pytest.importorskip("pycocotools.mask")
-
-
 # ---- what is valid -----------------------------------------------------------------------------
 
 

@@ -105,11 +105,6 @@ def random_masks(rng: np.random.Generator, count: int, size: tuple[int, int]) ->
     return [rng.random(size) < rng.random() for _ in range(count)]
 
 
-@pytest.fixture(scope="session")
-def coco_mask() -> Any:
-    return pytest.importorskip("pycocotools.mask")
-
-
 # Where its decoder makes an array.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -1,4 +1,4 @@
-"""Rotated boxes against exact clipping, the reference and themselves, in every relation.
+"""Rotated boxes against exact clipping, the reference and themselves.
 
 The property tests take few examples. `pytest --hypothesis-profile thorough tests/geometries`
 runs 10,000 of each.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,163 +18,23 @@ from boxes_for_tests import Array
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rotated_for_tests import (
+    FLOATS,
+    FORMATS,
+    RATIOS,
+    assert_bits,
+    assert_close,
+    awkward,
+    exact_score,
+    exact_scores,
+    moved,
+    rotated,
+    swapped,
+)
 from scenes_for_tests import EXAMPLES
 
 import fastiou
 from fastiou import reference
-
-FLOATS = [np.float32, np.float64]
-
-#: Of relations: the loops are the same for both types.
-RELATION_FLOATS = [pytest.param(np.float32, marks=pytest.mark.thorough), np.float64]
-RATIOS = ["iou", "iof", "ios", "dice"]
-FORMATS = ["cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw", "xywhr"]
-
-#: How far scores may be from the exact ones.
-TOLERANCES = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
-
-
-def rotated(
-    rng: np.random.Generator, count: int, dtype: Any = np.float64, span: float = 100.0
-) -> Array:
-    """Boxes at any angle, about a seventh as large as their surroundings."""
-    centres = rng.random((count, 2)) * span
-    sides = span / 20 + rng.random((count, 2)) * span / 5
-    return np.concatenate([centres, sides, rng.uniform(-400, 400, (count, 1))], axis=1).astype(
-        dtype
-    )
-
-
-def awkward(dtype: Any = np.float64) -> Array:
-    """Proper, equal, touching, nested, empty, inverted and missing boxes."""
-    nan = math.nan
-    return np.array(
-        [
-            [5, 5, 10, 6, 30],
-            [5, 5, 10, 6, 30],
-            [5, 5, 6, 10, 120],  # the same, turned by a quarter
-            [5, 5, 10, 6, -150],
-            [5, 5, 2, 1, -70],  # inside
-            [5, 5, 60, 50, 45],  # around
-            [5, 5, 10, 6, 0],
-            [15, 5, 10, 6, 0],  # touches the last
-            [5, 5, 0, 6, 30],
-            [5, 5, 0, 0, 0],
-            [5, 5, -10, 6, 30],
-            [5, 5, -10, -6, 30],
-            [nan, 5, 10, 6, 30],
-            [5, 5, 10, nan, 30],
-            [5, 5, 10, 6, nan],
-            [nan] * 5,
-            [1e6, 1e6, 2, 1, 10],
-        ],
-        dtype,
-    )
-
-
-MISSING = [12, 13, 14, 15]
-EMPTY = [8, 9, 10, 11]
-
-
-def assert_close(actual: Array, expected: Any, tolerance: float | None = None) -> None:
-    """Within the tolerance of the dtype; NaN in the same places."""
-    tolerance = TOLERANCES[actual.dtype] if tolerance is None else tolerance
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
-
-
-def assert_bits(actual: Any, expected: Array) -> None:
-    assert actual.dtype == expected.dtype
-    assert actual.shape == expected.shape
-    assert actual.tobytes() == expected.tobytes()
-
-
-# ---- exact clipping ----------------------------------------------------------------------------
-
-#: A point of the plane, without rounding.
-Point = tuple[Fraction, Fraction]
-
-
-def turned(angle: float, fmt: str) -> Point:
-    """Cosine and sine of an angle from x towards y (down): those of float64, but for quarters."""
-    if "-rad" in fmt:
-        cosine, sine = Fraction(math.cos(angle)), Fraction(math.sin(angle))
-    else:
-        degrees = Fraction(angle)
-        quarters = round(degrees / 90)
-        rest = math.radians(float(degrees - 90 * quarters))
-        cosine, sine = Fraction(math.cos(rest)), Fraction(math.sin(rest))
-        for _ in range(quarters % 4):
-            cosine, sine = -sine, cosine
-    return (cosine, sine) if fmt.endswith("-cw") else (cosine, -sine)
-
-
-def corners(box: Array, fmt: str) -> list[Point]:
-    """The corners of a box in the order of its unrotated ones: from the top left one clockwise."""
-    x, y, width, height = (Fraction(float(number)) for number in box[:4])
-    cosine, sine = turned(float(box[4]), fmt)
-    if width <= 0 or height <= 0:
-        width = height = Fraction(0)
-    across, down = (width * cosine, width * sine), (-height * sine, height * cosine)
-    if fmt != "xywhr":
-        x, y = x - (across[0] + down[0]) / 2, y - (across[1] + down[1]) / 2
-    return [
-        (x, y),
-        (x + across[0], y + across[1]),
-        (x + across[0] + down[0], y + across[1] + down[1]),
-        (x + down[0], y + down[1]),
-    ]
-
-
-def side_of(point: Point, begin: Point, end: Point) -> Fraction:
-    """Positive inside, where the edge from begin to end is one of a box."""
-    return (end[0] - begin[0]) * (point[1] - begin[1]) - (end[1] - begin[1]) * (point[0] - begin[0])
-
-
-def polygon_area(points: list[Point]) -> Fraction:
-    pairs = zip(points, points[1:] + points[:1], strict=True)
-    return sum((p[0] * q[1] - p[1] * q[0] for p, q in pairs), Fraction(0)) / 2
-
-
-def clipped(points: list[Point], begin: Point, end: Point) -> list[Point]:
-    """What of a convex polygon lies inside of an edge (Sutherland, Hodgman)."""
-    kept = []
-    for before, here in zip(points[-1:] + points[:-1], points, strict=True):
-        side1, side2 = side_of(before, begin, end), side_of(here, begin, end)
-        if (side1 < 0) != (side2 < 0):
-            share = side1 / (side1 - side2)
-            kept.append(
-                (
-                    before[0] + share * (here[0] - before[0]),
-                    before[1] + share * (here[1] - before[1]),
-                )
-            )
-        if side2 >= 0:
-            kept.append(here)
-    return kept
-
-
-def exact_score(box1: Array, box2: Array, fmt: str = "cxcywhr", metric: str = "iou") -> float:
-    """A score without rounding but that of cosines and sines."""
-    points1, points2 = corners(box1, fmt), corners(box2, fmt)
-    area1, area2 = polygon_area(points1), polygon_area(points2)
-    points = points1 if area1 and area2 else []
-    for begin, end in zip(points2, points2[1:] + points2[:1], strict=True):
-        points = clipped(points, begin, end)
-    shared = polygon_area(points)
-    divisors = {
-        "iou": area1 + area2 - shared,
-        "iof": area1,
-        "ios": min(area1, area2),
-        "dice": (area1 + area2) / 2,
-        "intersection": Fraction(1),
-    }
-    return float(shared / divisors[metric]) if divisors[metric] else 0.0
-
-
-def exact_scores(a: Array, b: Array, fmt: str = "cxcywhr", metric: str = "iou") -> Array:
-    """Those of aligned boxes."""
-    pairs = zip(a, b, strict=True)
-    return np.array([exact_score(one, other, fmt, metric) for one, other in pairs])
 
 
 def test_exact_clipping_by_hand() -> None:
@@ -223,22 +82,6 @@ def test_published_cases(real_data: Path) -> None:
                 actual, case["expected"], rtol=0, atol=tolerance, err_msg=case["source"]
             )
     assert count >= 40
-
-
-def moved(a: Array, across: Any, down: Any) -> Array:
-    """Boxes moved along their own sides, by so many of them."""
-    b = a.copy()
-    angles = np.radians(-a[:, 4].astype(np.float64))
-    u, v = across * a[:, 2], down * a[:, 3]
-    b[:, 0] = a[:, 0] + u * np.cos(angles) - v * np.sin(angles)
-    b[:, 1] = a[:, 1] + u * np.sin(angles) + v * np.cos(angles)
-    return b
-
-
-def swapped(a: Array, turn: Any) -> Array:
-    b = a[:, [0, 1, 3, 2, 4]]
-    b[:, 4] += turn
-    return b
 
 
 def identical(rng: np.random.Generator, a: Array) -> tuple[Array, Array]:
@@ -567,194 +410,6 @@ def test_any_finite_numbers_at_all(numbers: Array, fmt: str) -> None:
     assert_bits(scores, scores.T.copy())
 
 
-# ---- every relation ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", RELATION_FLOATS)
-@pytest.mark.parametrize(
-    "metric",
-    ["iou", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("iof", "ios", "dice"))],
-)
-@pytest.mark.usefixtures("any_threads")
-def test_relations_have_the_bits_of_the_dense_result(
-    rng: np.random.Generator, metric: str, dtype: type
-) -> None:
-    a, b = rotated(rng, 170, dtype), rotated(rng, 90, dtype)
-    b[:40] = moved(a[:40], 0.1, -0.1)
-    b[40:50] = swapped(a[40:50], 90)
-    options: dict[str, Any] = {"fmt": "cxcywhr", "metric": metric}
-    dense = fastiou.box_iou(a, b, **options)
-    assert dense.dtype == dtype
-    assert_close(dense, reference.rotated_iou(a, b, metric=metric))
-    aligned = fastiou.box_iou(a[:90], b, aligned=True, **options)
-    assert_bits(aligned, np.diagonal(dense).copy())
-    for threshold in (1e-6, 0.1, 0.5, 1.0):
-        found = fastiou.pairs(a, b, threshold, **options)
-        for part, expected in zip(found, reference.box_pairs(dense, threshold), strict=True):
-            assert_bits(part, expected)
-    assert len(fastiou.pairs(a, b, 1e-6, **options)) > 300
-    for k, threshold in ((1, 0.0), (4, 0.2)):
-        best = fastiou.topk(a, b, k, threshold=threshold, **options)
-        values, columns = reference.topk(dense, k, threshold)
-        assert_bits(best.values, values)
-        np.testing.assert_array_equal(best.indices, columns)
-    rows, cols = reference.greedy_match(dense, 0.1)
-    match = fastiou.match(a, b, 0.1, **options)
-    assert (match.rows.tolist(), match.cols.tolist()) == (rows.tolist(), cols.tolist())
-    assert_bits(match.values, dense[rows, cols])
-    best_sum = fastiou.match(a, b, 0.1, method="optimal", **options).values.sum()
-    assert best_sum >= match.values.sum()
-
-
-@pytest.mark.parametrize("dtype", RELATION_FLOATS)
-@pytest.mark.parametrize("grouped", [False, True])
-def test_a_set_with_itself_and_groups(
-    rng: np.random.Generator, grouped: bool, dtype: type, any_threads: str
-) -> None:
-    a, b = rotated(rng, 150, dtype), rotated(rng, 120, dtype)
-    groups = rng.integers(0, 3, 150), rng.integers(0, 3, 120)
-    itself = np.triu(fastiou.box_iou(a, a, "cxcywhr"), 1)
-    both = fastiou.box_iou(a, b, "cxcywhr")
-    of_itself, of_both = None, None
-    if grouped:
-        of_itself, of_both = groups
-        itself[groups[0][:, None] != groups[0]] = 0
-        both[groups[0][:, None] != groups[1]] = 0
-        of_both = groups
-    for found, dense in (
-        (fastiou.pairs(a, threshold=0.1, fmt="cxcywhr", groups=of_itself), itself),
-        (fastiou.pairs(a, b, 0.1, fmt="cxcywhr", groups=of_both), both),
-    ):
-        assert len(found) > 20
-        for part, expected in zip(found, reference.box_pairs(dense, 0.1), strict=True):
-            assert_bits(part, expected)
-    best = fastiou.topk(a, b, 3, fmt="cxcywhr", groups=of_both)
-    values, columns = reference.topk(both, 3)
-    assert_bits(best.values, values)
-    np.testing.assert_array_equal(best.indices, columns)
-
-
-@pytest.mark.parametrize("dtype", RELATION_FLOATS)
-@pytest.mark.parametrize("span", [40.0, 400.0])
-def test_hard_suppression(rng: np.random.Generator, span: float, dtype: type) -> None:
-    boxes = rotated(rng, 300, dtype)
-    boxes[:, :2] *= dtype(span / 100)
-    scores = rng.integers(0, 40, 300) / np.float32(32)
-    groups = rng.integers(0, 2, 300)
-    dense = fastiou.box_iou(boxes, boxes, "cxcywhr")
-    for threshold in (0.1, 0.5):
-        kept = fastiou.nms(boxes, scores, threshold, fmt="cxcywhr")
-        assert kept.tolist() == reference.nms(dense, scores, threshold).tolist()
-        kept = fastiou.nms(boxes, scores, threshold, fmt="cxcywhr", groups=groups)
-        assert kept.tolist() == reference.nms(dense, scores, threshold, groups=groups).tolist()
-
-
-@pytest.mark.parametrize("method", ["linear", "gaussian"])
-@pytest.mark.parametrize("dtype", RELATION_FLOATS)
-def test_soft_suppression(rng: np.random.Generator, method: str, dtype: type) -> None:
-    boxes, scores = rotated(rng, 120, dtype), rng.random(120)
-    dense = fastiou.box_iou(boxes, boxes, "cxcywhr")
-    for least in (0.0, 0.3):
-        options: dict[str, Any] = {"method": method, "score_threshold": least}
-        kept = fastiou.nms(boxes, scores, 0.2, fmt="cxcywhr", **options)
-        assert kept.tolist() == reference.nms(dense, scores, 0.2, **options).tolist()
-
-
-def test_suppression_of_the_same_box_in_other_forms() -> None:
-    boxes = awkward()[:4]
-    assert fastiou.nms(boxes, [0.1, 0.4, 0.3, 0.2], 0.999, fmt="cxcywhr").tolist() == [1]
-
-
-@pytest.mark.slow(on_one_thread=True)
-def test_optimal_and_coco_matches(rng: np.random.Generator) -> None:
-    a, b = rotated(rng, 60, span=50), rotated(rng, 9, span=50)
-    ranks, crowd = rng.integers(0, 6, 60) / 4, np.arange(9) % 3 == 0
-    dense = fastiou.box_iou(a, b, "cxcywhr")
-    rows, cols = reference.optimal_match(dense, 0.2)
-    found = fastiou.match(a, b, 0.2, method="optimal", fmt="cxcywhr")
-    assert found.values.sum() == pytest.approx(dense[rows, cols].sum(), rel=0, abs=1e-12)
-    mixed = fastiou.box_iou(a, b, "cxcywhr", iscrowd=crowd)
-    shares = fastiou.box_iou(a, b, "cxcywhr", metric="iof")
-    assert_bits(mixed, np.where(crowd, shares, dense))
-    options: dict[str, Any] = {"method": "coco", "scores": ranks, "fmt": "cxcywhr"}
-    for scores, given_crowd in ((dense, None), (mixed, crowd)):
-        rows, cols = reference.coco_match(scores, 0.2, ranks, given_crowd)
-        found = fastiou.match(a, b, 0.2, iscrowd=given_crowd, **options)
-        assert (found.rows.tolist(), found.cols.tolist()) == (rows.tolist(), cols.tolist())
-        assert_bits(found.values, scores[rows, cols])
-    batched = fastiou.box_iou(np.stack([a, a]), b, "cxcywhr", iscrowd=crowd)
-    assert_bits(batched, np.stack([mixed, mixed]))
-    aligned = fastiou.box_iou(a[:9], b, "cxcywhr", iscrowd=crowd, aligned=True)
-    assert_bits(aligned, np.diagonal(mixed).copy())
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_missing_empty_and_inverted_boxes(dtype: type) -> None:
-    boxes = awkward(dtype)
-    scores = fastiou.box_iou(boxes, boxes, "cxcywhr")
-    assert_close(scores, reference.rotated_iou(boxes, boxes))
-    missing = np.isin(np.arange(len(boxes)), MISSING)
-    np.testing.assert_array_equal(np.isnan(scores), missing[:, None] | missing)
-    present = np.nan_to_num(scores)
-    assert not present[EMPTY].any()
-    assert not present[:, EMPTY].any()
-    assert (present[:4, :4] == 1).all()
-    found = fastiou.pairs(boxes, boxes, 1e-9, fmt="cxcywhr")
-    for part, expected in zip(found, reference.box_pairs(present, 1e-9), strict=True):
-        assert_bits(part, expected)
-    best = fastiou.topk(boxes, boxes, 2, fmt="cxcywhr")
-    np.testing.assert_array_equal(best.indices, reference.topk(present, 2)[1])
-    # What overlaps nothing is kept.
-    kept = fastiou.nms(boxes, np.arange(len(boxes))[::-1].copy(), 0.01, fmt="cxcywhr")
-    assert {*MISSING, *EMPTY} <= set(kept.tolist())
-    np.testing.assert_array_equal(
-        fastiou.box_iou(boxes, boxes, "cxcywhr", aligned=True), np.diagonal(scores)
-    )
-
-
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-@pytest.mark.parametrize("column", range(5))
-def test_infinite_numbers_are_refused_by_row(column: int, value: float) -> None:
-    boxes = np.tile([1.0, 2, 3, 4, 5], (9, 1))
-    bad = boxes.copy()
-    bad[5, column] = value
-    bad[6, 1] = np.nan
-    bad[7, column] = value
-    for fmt in FORMATS:
-        with pytest.raises(ValueError, match=r"boxes2 has an infinite coordinate in row 5: \["):
-            fastiou.box_iou(boxes, bad, fmt)
-    with pytest.raises(ValueError, match="boxes1 has an infinite coordinate in row 5"):
-        fastiou.box_iou(bad, boxes, "cxcywhr", aligned=True)
-    with pytest.raises(ValueError, match=r"boxes1 has an infinite coordinate in row \(0, 5\)"):
-        fastiou.box_iou(bad[None], boxes, "cxcywhr")
-    with pytest.raises(ValueError, match=r"^b has an infinite coordinate in row 5"):
-        fastiou.pairs(boxes, bad, fmt="cxcywhr", groups=(np.zeros(9, int), np.arange(9)[::-1]))
-    with pytest.raises(ValueError, match=r"^a has an infinite coordinate in row 5"):
-        fastiou.nms(bad, np.arange(9), fmt="cxcywhr")
-    for single in (fastiou.box_area, lambda boxes, fmt: fastiou.box_convert(boxes, fmt, "xywhr")):
-        with pytest.raises(ValueError, match="boxes has an infinite coordinate in row 5"):
-            single(bad, "cxcywhr")
-
-
-@pytest.mark.parametrize("dtype", [*FLOATS, np.int64, np.float16])
-def test_no_boxes(dtype: type) -> None:
-    for sizes in ((0, 0), (0, 3), (3, 0)):
-        a, b = (np.ones((size, 5), dtype) for size in sizes)
-        assert fastiou.box_iou(a, b, "cxcywhr").shape == sizes
-        assert fastiou.box_iou(a[None], b, "cxcywhr").shape == (1, *sizes)
-        assert fastiou.box_iou(a, a, "cxcywhr", aligned=True).shape == sizes[:1]
-        assert fastiou.pairs(a, b, fmt="cxcywhr").to_scipy().shape == sizes
-        assert (
-            fastiou.topk(a, b, 2, fmt="cxcywhr").indices.tolist()
-            == [[0 if sizes[1] else -1, 1 if sizes[1] else -1]] * sizes[0]
-        )
-        assert fastiou.nms(a[:0], [], fmt="cxcywhr").tolist() == []
-        assert len(fastiou.match(a, b, fmt="cxcywhr")) == 0
-        assert fastiou.box_area(a, "cxcywhr").shape == sizes[:1]
-        assert fastiou.box_convert(a, "cxcywhr", "xywhr").shape == (sizes[0], 5)
-    assert fastiou.box_iou([], [[0, 0, 1, 1, 0]], "cxcywhr").shape == (0, 1)
-
-
 # ---- sizes and dtypes --------------------------------------------------------------------------
 
 
@@ -870,99 +525,6 @@ def test_float16_does_not_overflow() -> None:
     np.testing.assert_array_equal(fastiou.box_iou(boxes, boxes, "cxcywhr"), [[1, 0.5], [0.5, 1]])
 
 
-# ---- formats -----------------------------------------------------------------------------------
-
-
-def test_formats_by_hand() -> None:
-    degrees = [10, 20, 8, 4, 90]
-    expected = {
-        "cxcywhr": degrees,
-        "cxcywhr-rad": [10, 20, 8, 4, math.pi / 2],
-        "cxcywhr-cw": [10, 20, 8, 4, -90],
-        "cxcywhr-rad-cw": [10, 20, 8, 4, -math.pi / 2],
-        "xywhr": [8, 24, 8, 4, 90],
-    }
-    for fmt, box in expected.items():
-        assert_close(fastiou.box_convert([degrees], "cxcywhr", fmt), [box], 1e-14)
-        assert_close(fastiou.box_convert([box], fmt, "cxcywhr"), [degrees], 1e-14)
-
-
-@pytest.mark.parametrize("out_fmt", FORMATS)
-@pytest.mark.parametrize("in_fmt", FORMATS)
-def test_formats_agree(rng: np.random.Generator, in_fmt: str, out_fmt: str) -> None:
-    boxes, others = rotated(rng, 40), rotated(rng, 30)
-    before = boxes.copy()
-    converted, of_others = (fastiou.box_convert(some, in_fmt, out_fmt) for some in (boxes, others))
-    np.testing.assert_array_equal(boxes, before)
-    back = fastiou.box_convert(converted, out_fmt, in_fmt)
-    assert_close(back, boxes, 1e-12)
-    assert converted is not boxes
-    if in_fmt == out_fmt:
-        assert_bits(converted, boxes)
-    assert_close(
-        fastiou.box_iou(converted, of_others, out_fmt), fastiou.box_iou(boxes, others, in_fmt)
-    )
-    # By hand: the corners are the same.
-    for one, other in zip(boxes[:8], converted[:8], strict=True):
-        points1, points2 = (
-            np.array(corners(*some), float) for some in ((one, in_fmt), (other, out_fmt))
-        )
-        assert_close(points1, points2, 1e-11)
-
-
-def test_conversions_keep_dtypes_and_batches(rng: np.random.Generator) -> None:
-    for dtype, expected in (
-        (np.float16, np.float16),
-        (np.float32, np.float32),
-        (">f8", np.float64),
-        (np.int16, np.float64),
-        (np.uint8, np.float64),
-    ):
-        boxes = np.abs(np.round(rotated(rng, 12))).astype(dtype).reshape(3, 4, 5)
-        converted = fastiou.box_convert(boxes, "xywhr", "cxcywhr-cw")
-        assert (converted.shape, converted.dtype) == ((3, 4, 5), expected)
-        np.testing.assert_array_equal(converted[..., 4], -boxes[..., 4].astype(float))
-        np.testing.assert_array_equal(converted[..., 2:4], boxes[..., 2:4])
-    strange = fastiou.box_convert(awkward(), "cxcywhr", "xywhr")
-    np.testing.assert_array_equal(np.isnan(strange[MISSING]).any(axis=1), True)
-    np.testing.assert_array_equal(strange[EMPTY, 2:4], awkward()[EMPTY, 2:4])
-
-
-def test_formats_of_two_geometries_are_not_converted() -> None:
-    with pytest.raises(ValueError, match="of one geometry, got 'cxcywhr' of rotated boxes and 'xy"):
-        fastiou.box_convert([[0, 0, 1, 1, 0]], "cxcywhr", "xyxy")
-    with pytest.raises(ValueError, match="out_fmt must be one of 'xyxy'"):
-        fastiou.box_convert([[0, 0, 1, 1, 0]], "cxcywhr", "cxcywhr-ccw")
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_areas(rng: np.random.Generator, dtype: type) -> None:
-    boxes = rotated(rng, 60, dtype)
-    for fmt in FORMATS:
-        if fmt == "xywhr" and dtype == np.float32:
-            continue  # see the next test
-        areas = fastiou.box_area(boxes, fmt)
-        assert_bits(areas, boxes[:, 2] * boxes[:, 3])
-        assert_bits(fastiou.box_area(boxes.reshape(3, 20, 5), fmt), areas.reshape(3, 20))
-    areas = fastiou.box_area(awkward(dtype), "cxcywhr")
-    assert (areas[EMPTY] == 0).all()
-    assert np.isnan(areas[MISSING]).all()
-    assert areas[:4].tolist() == [60] * 4
-
-
-@pytest.mark.slow
-def test_corners_in_float32_are_computed_in_float64(rng: np.random.Generator) -> None:
-    """Scores are float32, and as exact as with centres."""
-    a, b = rotated(rng, 60, np.float32), rotated(rng, 50, np.float32)
-    assert_bits(fastiou.box_area(a, "xywhr"), a[:, 2] * a[:, 3])
-    dense = fastiou.box_iou(a, b, "xywhr")
-    assert_bits(dense, fastiou.box_iou(a.astype(float), b, "xywhr").astype(np.float32))
-    for part, expected in zip(
-        fastiou.pairs(a, b, 0.2, fmt="xywhr"), reference.box_pairs(dense, 0.2), strict=True
-    ):
-        assert_bits(part, expected)
-
-
 # ---- batches, layouts, out ---------------------------------------------------------------------
 
 
@@ -1047,55 +609,6 @@ def test_large_results_equal_small_ones(rng: np.random.Generator) -> None:
         rows, cols, _ = reference.box_pairs(expected, 0.3)
         found = fastiou.pairs(a, b, 0.3, fmt="cxcywhr")
         assert (found.rows.tolist(), found.cols.tolist()) == (rows.tolist(), cols.tolist())
-
-
-# ---- angles of toolboxes -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("angles", ["le90", "le135", "oc"])
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_angles_in_a_range(rng: np.random.Generator, fmt: str, angles: str, dtype: type) -> None:
-    boxes = rotated(rng, 300)
-    boxes[:40, 4] = np.arange(-20, 20) * 45
-    boxes[40:80, 4] = np.nextafter(boxes[:40, 4], np.inf)
-    boxes[80:120, 4] = np.nextafter(boxes[:40, 4], -np.inf)
-    boxes = fastiou.box_convert(boxes, "cxcywhr", fmt).astype(dtype)
-    found = fastiou.box_convert(boxes, fmt, fmt, angles=angles)
-    assert found.dtype == dtype
-    # Of one dtype, and of numbers that were rounded once more.
-    tolerance = 1e-9 if dtype == np.float64 else 1e-4
-    scores = fastiou.box_iou(boxes.astype(float), found.astype(float), fmt, aligned=True)
-    np.testing.assert_allclose(scores, 1, atol=tolerance)
-    quarter = dtype(np.pi / 2 if "-rad" in fmt else 90)
-    angle = found[:, 4]
-    if angles == "oc":
-        assert ((angle > 0) & (angle <= quarter)).all()
-    else:
-        low = -quarter if angles == "le90" else -quarter / 2
-        assert ((angle >= low) & (angle <= low + 2 * quarter)).all()
-        assert (found[:, 2] >= found[:, 3]).all()
-    np.testing.assert_array_equal(fastiou.box_convert(found, fmt, fmt, angles=angles), found)
-
-
-def test_angles_in_a_range_by_hand() -> None:
-    boxes = [[5, 5, 4, 2, 0], [5, 5, 4, 2, 90], [5, 5, 2, 4, 30], [5, 5, 4, 2, 135]]
-    for angles, expected in (
-        ("le90", [[4, 2, 0], [4, 2, -90], [4, 2, -60], [4, 2, -45]]),
-        ("le135", [[4, 2, 0], [4, 2, 90], [4, 2, 120], [4, 2, -45]]),
-        ("oc", [[2, 4, 90], [4, 2, 90], [2, 4, 30], [2, 4, 45]]),
-    ):
-        found = fastiou.box_convert(boxes, "cxcywhr-cw", "cxcywhr-cw", angles=angles)
-        np.testing.assert_array_equal(found[:, 2:], expected)
-    table = fastiou.BoxTable(boxes, "cxcywhr-cw", scores=[1, 2, 3, 4])
-    found = fastiou.box_convert(table, "cxcywhr-cw", "cxcywhr-cw", angles="oc")
-    np.testing.assert_array_equal(found.boxes[:, 2:], expected)
-    missing = fastiou.box_convert([[np.nan, 5, 2, 4, np.nan]], "cxcywhr", "xywhr", angles="le90")
-    assert np.isnan(missing[0, [0, 4]]).all()
-    with pytest.raises(ValueError, match="angles are for rotated boxes: out_fmt 'xyxyxyxy' has"):
-        fastiou.box_convert(boxes, "cxcywhr", "xyxyxyxy", angles="le90")
-    with pytest.raises(ValueError, match="angles must be one of 'le90', 'le135', 'oc', got 'le45'"):
-        fastiou.box_convert(boxes, "cxcywhr", "cxcywhr", angles="le45")
 
 
 # ---- bad input ---------------------------------------------------------------------------------

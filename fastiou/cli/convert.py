@@ -113,7 +113,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             images = dict(file.sizes)
             if masks is None and options.image_size is not None:
                 images = dict.fromkeys(images, options.image_size[::-1])
-            about = About(sizes, file.files, file.classes, images, masks)
+            about = About(sizes, file.files, file.classes, images, masks, path.is_dir())
             of_pixels = masks is None and len(file) and not _is_part(file)
             if options.image_size is not None and of_pixels and not target.units:
                 raise RefusedError(

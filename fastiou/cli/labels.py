@@ -15,7 +15,13 @@ from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options, check_skips
 from fastiou.cli.summary import graded_matches
 from fastiou.formats.errors import FileError, RefusedError
-from fastiou.formats.images import LabelFile, below_zero, shared_frames
+from fastiou.formats.images import (
+    FOREGROUND,
+    LabelFile,
+    below_zero,
+    one_object,
+    shared_frames,
+)
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -23,12 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Labels", "described_file", "read_frames"]
 
-#: Labels of foreground in binary masks, and what is said where there are no others.
-FOREGROUND, SEVERAL = {1, 255}, -1
-BINARY = (
-    "a binary mask is no label image, in which each object has a number of its own (such as "
-    "scipy.ndimage.label gives the parts of a mask)"
-)
+#: What stands for the labels of an image with several objects.
+SEVERAL = -1
 
 #: Names of images that a summary lists.
 NAMES_SHOWN = 3
@@ -45,8 +47,7 @@ def few_labels(image: Array) -> list[int]:
 def warn_of_binary(file: LabelFile, labels: set[int]) -> None:
     """Tell that images are binary masks, if these are all labels in them."""
     if labels and labels <= FOREGROUND:
-        words = f"each image has one object, of the label {max(labels)}: {BINARY}"
-        print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
+        print(f"fastiou: {file.path}: {one_object(max(labels))}", file=sys.stderr, flush=True)
 
 
 # ---- methods -------------------------------------------------------------------------------------

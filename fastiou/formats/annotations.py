@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 import sys
@@ -18,6 +17,7 @@ import numpy as np
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.json_objects import json_content
 from fastiou.formats.sizes import mask_size
 from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
@@ -207,10 +207,7 @@ def labelme_shapes(path: Path, data: bytes) -> tuple[dict[str, Any], list[Shape]
     FileError
         It is broken, or a shape is of a kind that is not known or has no label.
     """
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"not JSON ({error})", "labelme's JSON") from None
+    content = json_content(path, data, "labelme's JSON", {"shapes": {}})
     entries = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise FileError(path, described(entries), "a list", "shapes")

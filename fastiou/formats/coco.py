@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.formats.coco_entries import (
+    FIRST,
     NUMBER_OR_NAME,
     Entries,
     Listed,
@@ -56,6 +57,9 @@ KEPT = ("image_id", "category_id", "segmentation", "score", "iscrowd")
 
 #: Names of which entries of COCO have one.
 MEMBERS = {"bbox", "segmentation"}
+
+#: What entries have that goes with no box.
+NOT_OF_BOXES = frozenset({"segmentation", "area", "keypoints", "num_keypoints"})
 
 #: What Detectron2 calls the layout of COCO's boxes in "bbox_mode".
 XYWH = 1
@@ -143,8 +147,9 @@ def _valid(
     """The entries without a fault, and what is wrong with others, if these may be left out."""
     label, entries = entries_in(path, content)
     faults: dict[int, str] = {}
+    keys = _keys_used(entries, wanted) if wanted.skip_invalid else []
     for index, entry in enumerate(entries):
-        found = fault(entry) or (_key_fault(entry, wanted) if wanted.skip_invalid else None)
+        found = fault(entry) or _key_fault(entry, keys)
         if found is None:
             continue
         if not wanted.skip_invalid:
@@ -157,17 +162,28 @@ def _valid(
     return every.without(faults), faults
 
 
-def _key_fault(entry: dict[str, Any], wanted: Wanted) -> Fault | None:
-    """What is found in an entry with an image or a category that is neither a number nor a name."""
-    for name in ("image_id", "category_id"):
-        value = entry.get(name)
+def _keys_used(entries: list[Any], wanted: Wanted) -> list[str]:
+    """The names of COCO's own keys that are asked for, and that an entry has."""
+    asked = {"image", "category", *FIRST} if wanted.by is None else {*wanted.by}
+    return [
+        name for name in FIRST
+        if {name, key_named(name)} & asked
+        and any(isinstance(entry, dict) and name in entry for entry in entries)
+    ]  # fmt: skip
+
+
+def _key_fault(entry: dict[str, Any], keys: Sequence[str]) -> Fault | None:
+    """What is found in an entry with a key that is neither a number nor a name, or without it."""
+    for name in keys:
+        if name not in entry:
+            return f'no "{name}"', NUMBER_OR_NAME
+        value = entry[name]
         is_key = (
             bool(value)
             if type(value) is str
             else (type(value) in (int, float) and whole_number_in(repr(value)) is not None)
         )
-        is_asked = wanted.by is None or {name, key_named(name)} & {*wanted.by}
-        if name in entry and not is_key and is_asked:
+        if not is_key:
             return f'"{name}": {described(value)}', NUMBER_OR_NAME
     return None
 
@@ -280,10 +296,37 @@ def _check_layout(path: Path, entries: list[Any], wanted: Wanted) -> bool:
 def _box_file(
     path: Path, entries: Entries, boxes: Floats, fmt: str, content: Any, wanted: Wanted
 ) -> BoxFile:
+    if fmt == "xywh" and _could_be_corners(entries, boxes, content):
+        if not (wanted.told or wanted.format_told):
+            found = "boxes reach out of their images as x, y, width, height, and as corners none"
+            raise FileError(path, found, "--boxes xyxy or --boxes xywh")
+        fmt = wanted.fmt if wanted.told else fmt
     sizes = sizes_of_images(path, content) if wanted.sizes else {}
     listed = ListedNames.in_lists(content, entries)
-    names = _names(listed)
-    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, **names, **asked(entries, wanted, listed))
+    told = asked(entries, wanted, listed)
+    if wanted.sizes:  # by who writes all that there is
+        more = tuple(name for name in entries.names if name in NOT_OF_BOXES)
+        told["unused"] = (*told.get("unused", ()), *more)
+    notes = ListedNames.left_out(content, entries)
+    return BoxFile(fmt=fmt, boxes=boxes, sizes=sizes, notes=notes, **_names(listed), **told)
+
+
+def _could_be_corners(entries: Entries, boxes: Floats, content: Any) -> bool:
+    """Whether boxes reach out of their images as COCO has them, and as corners none does."""
+    listed = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not len(entries) or not entries.all_have("image_id"):
+        return False
+    known = {
+        image["id"]: (image["width"], image["height"])
+        for image in listed
+        if isinstance(image, dict)
+        and {type(image.get(name)) for name in ("id", "width", "height")} == {int}
+    }
+    used, each = np.unique(entries.key("image_id"), return_inverse=True)
+    sizes = np.array([known.get(number, (np.nan, np.nan)) for number in used.tolist()])[each]
+    as_corners = (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= sizes + 1)
+    beyond = boxes[:, :2] + boxes[:, 2:] > sizes + 1
+    return bool(as_corners.all() and beyond.any())
 
 
 def _names(listed: Sequence[ListedNames]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fastiou.parsing.json_columns import Objects
 
 __all__ = [
+    "FIRST",
     "LARGEST",
     "NUMBER_OR_NAME",
     "Columns",
@@ -188,7 +189,8 @@ class Listed(Entries):
         """A field of an entry that is a whole number."""
         entry, where = self.entries[index], self.where(index)
         if name not in entry:
-            raise FileError(self.path, f'no "{name}"', "one in every entry", where)
+            expected = f"one in every entry{self.remedy}"
+            raise FileError(self.path, f'no "{name}"', expected, where)
         value = entry[name]
         # `type`, since a bool is an int but no number here.
         number = None if type(value) not in (int, float) else whole_number_in(repr(value))
@@ -476,7 +478,7 @@ def _told(entries: Entries, wanted: Wanted, listed: Sequence[ListedNames]) -> di
     """The keys of entries and what is not used, as `MemberFile` has it."""
     names = entries.names
     if not names:
-        every = ("image",) if wanted.by is None else wanted.by
+        every = ("image", "category") if wanted.by is None else wanted.by
         return {"keys": {key: np.empty(0, np.int64) for key in every}}
     if wanted.by is None and not any(key_named(name) == "image" for name in names):
         entries.key("image_id")  # which says that it is missing
@@ -532,6 +534,20 @@ class ListedNames:
     @classmethod
     def in_lists(cls, content: Any, entries: Entries) -> list[ListedNames]:
         """Those of a file, of each list that has a name for what every entry tells."""
+        return [each for each, without in cls._in_all(content, entries) if without is None]
+
+    @classmethod
+    def left_out(cls, content: Any, entries: Entries) -> tuple[str, ...]:
+        """What is said of lists that name some of what entries tell, and not all."""
+        return tuple(
+            f"{each.field} {without} has no name, so that no {each.column} is used"
+            for each, without in cls._in_all(content, entries)
+            if without is not None and each.names
+        )
+
+    @classmethod
+    def _in_all(cls, content: Any, entries: Entries) -> list[tuple[ListedNames, int | str | None]]:
+        """The names in each list, and the first that is used and has none."""
         if not isinstance(content, dict):
             return []
         found = (cls._in_list(name, content, entries, *row) for name, row in LISTS.items())
@@ -540,7 +556,7 @@ class ListedNames:
     @classmethod
     def _in_list(
         cls, label: str, content: Any, entries: Entries, field: str, column: str, name: str
-    ) -> ListedNames | None:
+    ) -> tuple[ListedNames, int | str | None] | None:
         listed = content.get(label)
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
             return None
@@ -554,7 +570,9 @@ class ListedNames:
                 where = f"{label}[{index}]"
                 raise FileError(entries.path, found, described(names[number]), where)
         used = entries.values(field)
-        return cls(field, column, names) if used is not None and all(map(names.get, used)) else None
+        if used is None:
+            return None
+        return cls(field, column, names), next((n for n in used if not names.get(n)), None)
 
     @property
     def tell_apart(self) -> bool:

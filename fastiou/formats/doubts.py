@@ -97,7 +97,8 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
         return _rows_of_yolo(sample, of)
     if "mot" in formats:
         return (
-            _places_or_regions(rows)
+            _class_before_box(rows, formats)
+            or _places_or_regions(rows)
             or _track_or_corners(rows, formats)
             or _track_or_batch(rows)
             or _truth_or_occlusion(rows)
@@ -362,6 +363,24 @@ def _truth_or_occlusion(rows: Floats) -> Doubt | None:
         return None
     found = "nine numbers a row: class and visibility last (mot), or occlusion and class"
     return Doubt(found, "--format mot, or a header that names the columns")
+
+
+def _class_before_box(rows: Floats, formats: Collection[str]) -> Doubt | None:
+    """Rows of MOT with a column more in front of the box, or with a class for a confidence.
+
+    Then a side stands where the confidence does, or a score among places of -1.
+    """
+    last, is_open = rows[:, -1], rows.shape[1] in (9, 10) and (rows[:, -2:] == -1).all()
+    is_open = is_open and "visdrone-vid" not in formats
+    moved = is_open and (rows[:, 6] > 1).all() and (rows[:, 2] == np.floor(rows[:, 2])).all()
+    scored = is_open and rows.shape[1] == 10 and (rows[:, 7] != -1).any()
+    if (moved and (rows.shape[1] == 9 or _are_classes(rows[:, 2]).all())) or scored:
+        found = "rows in which a class or a frame could stand between id and box"
+        return Doubt(found, "--format mot, or a header that names the columns")
+    if rows.shape[1] == 7 and (last == np.floor(last)).all() and (last > 1).any():
+        found = "seven numbers a row, of which the last could be a class or a confidence (mot)"
+        return Doubt(found, "--format mot, or a header that names the columns")
+    return None
 
 
 def _places_or_regions(rows: Floats) -> Doubt | None:

@@ -24,11 +24,13 @@ from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = [
+    "FOREGROUND",
     "LabelFile",
     "SharedFrames",
     "below_zero",
     "could_be_boxes",
     "looks_like_labels",
+    "one_object",
     "read_labels",
     "shared_frames",
 ]
@@ -39,6 +41,9 @@ LABEL_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 
 #: What is expected where there is something else.
 EXPECTED = "a label image: PNG, TIFF or .npy"
+
+#: Labels of foreground in binary masks.
+FOREGROUND = {1, 255}
 
 #: How colours become labels, and by which option.
 BY_COLOUR = "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
@@ -178,6 +183,15 @@ def read_labels(
     check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
     hint = " (--geometry box compares boxes)"
     raise FileError(path, kind_described(kind), EXPECTED + hint)
+
+
+def one_object(label: int) -> str:
+    """What is said of images with one object each, of a label that binary masks have."""
+    return (
+        f"each image has one object, of the label {label}: a binary mask is no label image, in "
+        "which each object has a number of its own (such as scipy.ndimage.label gives the parts "
+        "of a mask)"
+    )
 
 
 def below_zero(label: int) -> str:

@@ -14,7 +14,10 @@ from fastiou.tables.columns import Meaning, meaning_of
 from fastiou.tables.grouping import are_one_key
 from fastiou.typing import Array
 
-__all__ = ["is_written_as_name", "key_array", "keys_of", "meaning_wanted", "one_key"]
+__all__ = ["MISSING", "is_written_as_name", "key_array", "keys_of", "meaning_wanted", "one_key"]
+
+#: How programs write that a key is missing.
+MISSING = frozenset({"", "NA", "N/A", "<NA>", "#N/A", "NULL", "null", "None"})
 
 #: How NumPy writes whole numbers among others.
 SCIENTIFIC = re.compile(r"\d\.\d{18}e[-+]\d\d", re.IGNORECASE)

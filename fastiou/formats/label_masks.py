@@ -11,7 +11,7 @@ from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import Wanted, kind_of, read_content
 from fastiou.formats.errors import FileError
 from fastiou.formats.folders import files_in, holds_boxes
-from fastiou.formats.images import LABEL_ENDINGS, below_zero, read_labels
+from fastiou.formats.images import FOREGROUND, LABEL_ENDINGS, below_zero, one_object, read_labels
 from fastiou.formats.sizes import Size
 from fastiou.formats.table import formats_of, recognized
 
@@ -102,10 +102,12 @@ def read_label_masks(path: Path, data: bytes | None, format_: str | None) -> Mas
         for name, own in zip(names, ids, strict=True) for label in own.tolist()
     ]  # fmt: skip
     joined = np.concatenate(ids)
-    low = int(joined.min(initial=0))
+    notes = [below_zero(int(joined.min()))] if (joined < 0).any() else []
+    if len(joined) and {*joined.tolist()} <= FOREGROUND and len(joined) <= len(names):
+        notes.append(one_object(int(joined[0])))
     return MaskFile(
         path=path, format=format_ or "labels", label="", masks=masks, images=images,
-        ids=joined, places_told=places, notes=(below_zero(low),) if low < 0 else (),
+        ids=joined, places_told=places, notes=tuple(notes),
         keys={"image": np.repeat(np.array(names), [len(own) for own in ids])},
         files={name: f"{name}.png" for name in names if isinstance(name, str)},
     )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
+from fastiou.formats.json_objects import json_content, json_value
 from fastiou.formats.keys import keys_of, meaning_wanted
 from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.suspicions import check_angles
@@ -56,7 +57,7 @@ def read_json_lines(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = json_value(line.encode())
         except (ValueError, RecursionError) as error:
             raise FileError(path, f"not JSON ({error})", "an object a line", number) from None
         if not isinstance(entry, dict):
@@ -117,10 +118,7 @@ def is_json_list(data: bytes) -> bool:
 
 def read_json_list(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a list of JSON objects, as `fastiou.formats.table.read_boxes`."""
-    try:
-        entries = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"not JSON ({error})", "a list of objects") from None
+    entries = json_content(path, data, "a list of objects", {})
     if not isinstance(entries, list):
         raise FileError(path, described(entries), "a list of objects")
     for place, entry in enumerate(entries):

@@ -259,7 +259,7 @@ class Segmentations(Sequence[Any]):
         own = mask_size(self._path, '"segmentation": size', value["size"], where, self._remedy)
         if told not in (None, own):
             found = f'"segmentation" of {size_described(own)}'
-            expected = f"{size_described(told)}, the size of the image"
+            expected = f"{size_described(told)}, the size of the image{self._remedy}"
             raise FileError(self._path, found, expected, where)
         return own
 

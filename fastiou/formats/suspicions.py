@@ -11,9 +11,11 @@ from fastiou.formats.content import (
     Booleans,
     BoxFile,
     Wanted,
+    number_in,
     whole_number_in,
 )
 from fastiou.formats.errors import FileError
+from fastiou.formats.text import RowLayout, Sample
 from fastiou.runtime.words import RowError
 from fastiou.tables import scales
 from fastiou.tables.columns import open_angles
@@ -27,7 +29,11 @@ __all__ = [
     "marked_rows",
     "nan_note",
     "scales_apart",
+    "unused_columns",
 ]
+
+#: What KITTI and VisDrone have where a number is not known.
+UNKNOWN = (-1, -10, -1000)
 
 
 def inverted_note(file: BoxFile, where: Callable[[int], str]) -> str | None:
@@ -131,6 +137,22 @@ def check_edges(file: BoxFile, where: Callable[[int], int | None]) -> None:
         numbers = ", ".join(f"{number:g}" for number in file.boxes[error.row])
         found = f"box {error.row + 1} has edges that cross: {numbers}"
         raise FileError(file.path, found, "corners in order around it", where(error.row)) from None
+
+
+def unused_columns(layout: RowLayout, sample: Sample) -> tuple[str, ...]:
+    """Names of columns of rows that tell neither a key nor a box nor a score, but something.
+
+    Parameters
+    ----------
+    layout, sample
+        The format, and the first rows.
+    """
+    used = {*layout.keys.values(), *layout.box, layout.score, layout.id}
+    return tuple(
+        name for place, name in enumerate(layout.names)
+        if place not in used
+        and any(number_in(row[place]) not in UNKNOWN for row in sample.cells if place < len(row))
+    )  # fmt: skip
 
 
 def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fastiou.formats.content import (
+    CLASS_LAST,
     Booleans,
     BoxFile,
     Floats,
@@ -27,8 +28,8 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.doubts import track_again
 from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
-from fastiou.formats.suspicions import check_angles, marked_rows
+from fastiou.formats.keys import MISSING, is_written_as_name, key_array, keys_of, meaning_wanted
+from fastiou.formats.suspicions import check_angles, marked_rows, unused_columns
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
     RowLayout,
@@ -155,14 +156,17 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)
     others = misread(sample.numbers, wanted)
+    if others is CLASS_LAST and any(
+        (number_in(cells[-1]) or 0.0) % 1 for _, cells in sample.rows(data)
+    ):
+        others = None  # the first rows alone score 1 or 0
     if others is not None:
         raise FileError(path, *others, sample.line)
     box = tuple(range(count))
     score = (count,) if width > count else ()
     unused = ("the last column (scores)",) if score and not wanted.takes_scores else ()
     return _Table(
-        "csv", wanted.fmt, sample, (width,), {}, box, score,
-        unused=unused,
+        "csv", wanted.fmt, sample, (width,), {}, box, score, unused=unused
     )  # fmt: skip
 
 
@@ -211,18 +215,19 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         if has_rule:
             keys[FRAME] = (layout.keys["image"],)
         score = (layout.score,) if layout.score < width else ()
+        unused = (*tail.unused, *(unused_columns(layout, sample) if wanted.sizes else ()))
         marks = () if sample.numbers is None or not score else sample.numbers[:, layout.score]
         return _Table(
             layout.format, layout.fmt, sample, widths if layout.named else (width,), keys,
-            layout.box, score, (*names, *tail.names), frozenset(layout.named), tail.unused,
+            layout.box, score, (*names, *tail.names), frozenset(layout.named), unused,
             flagged=layout.flags and set(marks) <= {0, 1},
         )  # fmt: skip
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-        data = without_empty_images(data, layout.format)
+        data, empty = without_empty_images(data, layout.format)
         file = _read(path, data, wanted, lay_out)
-        if layout.signs:
-            file = replace(file, boxes=file.boxes * layout.signs)
+        sizes = dict.fromkeys(empty) if wanted.sizes else {}
+        file = replace(file, boxes=file.boxes * (layout.signs or 1), sizes=sizes)
         if "kitti" in layout.format and (count := len(DONT_CARE.findall(data))):
             rows = "row is" if count == 1 else "rows are"
             note = f"{count:,} {rows} DontCare, to be ignored by the rule of kitti: taken along"
@@ -315,7 +320,7 @@ def line_of(data: bytes, format_: str, row: int) -> int | None:
     row
         The position, from 0 on.
     """
-    data = without_empty_images(data, format_)
+    data, _ = without_empty_images(data, format_)
     lines = cells_of(text_lines(data), None)
     if format_ != "jsonl":
         lines = sample_of(data, headed=format_ == "csv").rows(data)
@@ -332,8 +337,7 @@ def _read(
         table = lay_out(path, data, wanted)
         if table.sample.has_commas:
             _check_decimals(path, data, table)
-        if not (wanted.takes_scores or table.flagged):
-            table = replace(table, score=())
+        table = table if wanted.takes_scores or table.flagged else replace(table, score=())
         # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
         # well with what the fast way does not know: quoted delimiters, group numbers beyond
         # float64.
@@ -526,7 +530,7 @@ def _is_key(cell: str, *, named: bool) -> bool:
     if whole_number_in(cell) is not None:
         return True
     # A number that is not whole is no name: frames and images are counted.
-    return named and bool(cell) and number_in(cell) is None
+    return named and cell not in MISSING and number_in(cell) is None
 
 
 def _check_key(path: Path, table: _Table, key: str, line: int, column: int, cell: str) -> None:
@@ -573,7 +577,7 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     chosen
         Positions of rows, in any order; they come in the order of the file.
     """
-    data = without_empty_images(data, format_)
+    data, _ = without_empty_images(data, format_)
     lines = list(text_lines(data, newline=""))
     skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
     if format_ != "jsonl":

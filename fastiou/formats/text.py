@@ -38,6 +38,9 @@ __all__ = [
 #: What is looked at to tell a format: so many bytes and rows.
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 16, 200
 
+#: So many lines of a file are looked at whole, however long.
+WHOLE_LINES = 3
+
 #: So many rows that are all whole are no measurements.
 MANY_ROWS = 20
 
@@ -170,12 +173,18 @@ def sample_of(data: bytes, *, headed: bool = True) -> Sample:
     """
     beginning = data[:SAMPLE_BYTES]
     if len(beginning) < len(data):
-        beginning = beginning[: beginning.rfind(b"\n") + 1] or beginning
+        end = beginning.rfind(b"\n") + 1
+        if beginning.count(b"\n") < WHOLE_LINES:  # of thousands of columns
+            end = sum(map(len, itertools.islice(io.BytesIO(data), WHOLE_LINES)))
+        beginning = data[:end]
     return _sample(beginning, headed)
 
 
 def _delimiter_in(line: str) -> str | None:
     """What stands between the cells of a row, None for white space."""
+    parts = line.split()
+    if len(parts) > line.count("\t") + 1 and all(number_in(part) is not None for part in parts):
+        return None  # numbers between blanks, and perhaps tabs
     for mark in ";\t|":
         cells = line.split(mark)
         if len(cells) > 1 and all("," not in c or COMMA.fullmatch(c.strip()) for c in cells):
@@ -471,7 +480,6 @@ def score_comes_second(sample: Sample) -> bool:
     rows = sample.numbers
     if rows is None or rows.shape[1] != 6:
         return False
-
     return not fits_in_image(rows[:, 1:5]) and fits_in_image(rows[:, 2:6])
 
 
@@ -490,12 +498,12 @@ def _is_kitti(sample: Sample, name: int) -> bool:
     return named and all(row[5] >= row[3] and row[6] >= row[4] for row in boxes)
 
 
-def without_empty_images(data: bytes, format_: str) -> bytes:
-    """The content of a file without the rows that RetinaNet has for images without objects.
-
-    Other lines keep their numbers.
-    """
-    return EMPTY_IMAGE.sub(b"", data) if format_ == "retinanet" else data
+def without_empty_images(data: bytes, format_: str) -> tuple[bytes, list[int | str]]:
+    """A file with blank lines for RetinaNet's images without objects, and the names of these."""
+    if format_ != "retinanet":
+        return data, []
+    names: list[int | str] = [name.decode().strip('"') for name in EMPTY_IMAGE.findall(data)]
+    return EMPTY_IMAGE.sub(b"", data), names
 
 
 def _is_retinanet(sample: Sample) -> bool:

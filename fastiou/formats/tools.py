@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import numpy as np
 from fastiou.formats.annotations import LARGEST, LARGEST_SIDE, without_scores, xml_root
 from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
 from fastiou.formats.errors import FileError, described, shortened
+from fastiou.formats.json_objects import json_content
 from fastiou.tables.columns import key_named
 
 __all__ = ["is_cvat", "is_via", "read_cvat", "read_via", "stranger"]
@@ -156,10 +156,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     another.
     """
     without_scores(path, wanted, "VIA's JSON")
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FileError(path, f"not JSON ({error})", "VIA's JSON") from None
+    content = json_content(path, data, "VIA's JSON", {"_via_img_metadata": {}})
     files = content.get("_via_img_metadata", content) if isinstance(content, dict) else content
     if not isinstance(files, dict):
         raise FileError(path, described(files), "an object with images")
@@ -207,6 +204,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         path=path, format="via", fmt="xyxy", keys=chosen,
         boxes=np.array(boxes, np.float64).reshape(-1, 4), files={name: name for name in images},
         unused=tuple(name for name in listed if name not in used),
+        sizes=dict.fromkeys(image["filename"].strip() for image in files.values()),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ Names are compared by their letters and digits alone, and without a word for a b
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         ("left", "top", "width", "height"),
         ("xmin", "ymin", "width", "height"),
         ("xmin", "ymin", "w", "h"),
+        ("bx", "by", "width", "height"),  # ImageJ, beside the centre of mass as X, Y
     ],
     ("cx", "cy", "w", "h"): [
         (x, y, *size)
@@ -130,6 +132,8 @@ KEYS = {
               "videopath", "videofile", "videofilename", "clipname", "movie", "movieid",
               "moviename", "recording", "recordingid", "patient", "patientid", "subject",
               "subjectid", "scan", "scanid", "studyid", "seriesid", "seriesuid",
+              "series", "studyuid", "studyinstanceuid", "exam", "examid", "accession",
+              "accessionnumber",
               "seriesinstanceuid"),
     "image": ("frame", "imageid", "image", "group", "frameid", "frameno", "framenumber",
               "frameindex", "img", "imgid", "imageindex", "imageno", "imagenumber", "imagename",
@@ -138,7 +142,7 @@ KEYS = {
               "sliceid", "tile", "tileid", "sample", "sampleid", "page", "pageid", "pageno",
               "pagenumber", "frameidx", "framenum", "framename", "imageidx", "imagenum", "imgidx",
               "imgno", "imgnum", "imgfile", "imid", "imidx", "imname", "impath", "fname",
-              "sopinstanceuid"),
+              "sopinstanceuid", "dicomid", "groupid"),
     "category": ("categoryid", "category", "class", "classid", "cls", "categoryname", "classname",
                  "label", "labelid", "labelname", "objectclass", "classidx", "labelidx",
                  "categoryidx", "clsid", "clsname"),
@@ -147,9 +151,11 @@ KEYS = {
 #: Names that may tell keys: where no column tells one of these, nobody knows what they are.
 DOUBTFUL = {
     "name": ("image", "category"),
-    **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno"), ("image",)),
-    **dict.fromkeys(("source", "url", "uri", "item", "itemid", "view", "shot"), ("image",)),
-}
+    **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno", "source", "url",
+                     "uri", "item", "itemid", "view", "shot", "basename", "t", "zindex", "zslice",
+                     "timepoint", "stack", "fov", "well"), ("image",)),
+    **dict.fromkeys(("cat", "type", "object", "objecttype", "entity"), ("category",)),
+}  # fmt: skip
 
 #: The same of words in a name, such as source_image, but beside words for what an image, say, has.
 DOUBTFUL_WORDS = {
@@ -186,7 +192,7 @@ BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
 PIXELS = re.compile("(?<=.)(px|pix|pixels?)$")
 
 #: The coordinate of a point of several.
-POINT = re.compile("[xy]([0-9]{1,2})")
+POINT = re.compile("[xy]([0-9])")
 
 #: Names of a column that tells the layout of boxes.
 LAYOUT_NAMES = ("boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
@@ -311,7 +317,8 @@ def meaning_of(
     used_names = {name for row in chosen for name in row} | set(_KEY_OF)
     if (scored or takes_scores) and score_name is not None:
         used_names.add(score_name)
-    twice = sorted({name for name in plain if plain.count(name) > 1 and name in used_names})
+    counts = Counter(plain)
+    twice = sorted(name for name in used_names if counts[name] > 1)
     if twice:
         raise ColumnsError(f"columns {', '.join(twice)} come twice", "one set of boxes")
     if len(chosen) > 1:
@@ -385,8 +392,8 @@ def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) ->
     height = next((name for name in ("z", "cz") if name in plain and name not in row), None)
     if height is not None and row[0] in ("x", "cx"):
         expected = (
-            "x,y,z,w,h,d of 3-D boxes, and perhaps their yaw in radians, or --boxes with a layout "
-            "of the plane, which leaves it out"
+            "x,y,z,w,h,d of 3-D boxes, and perhaps their yaw in radians, or --boxes "
+            f"{BOX_COLUMNS[row]}, which leaves it out"
         )
         raise ColumnsError(f"column {height} beside {','.join(row)}", expected)
     points = max((int(found[1]) for found in map(POINT.fullmatch, plain) if found), default=0)

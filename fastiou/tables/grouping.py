@@ -166,6 +166,8 @@ def common_groups(
         joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
         parts = joined[: len(a)], joined[len(a) :]
+        if b is not None:
+            aside = "; ".join(filter(None, [aside, _alone(key, parts, sides)]))
         if b is not None and len(a) and len(b) and not np.isin(*parts).any():
             has = " and ".join(
                 f"{name} has {shortened(', '.join(map(str, np.unique(part)[:4].tolist())))}"
@@ -287,6 +289,23 @@ def _nearly_alike(values: Sequence[Array]) -> str:
         if few == more[len(more) - len(few) :]:  # not the same number in two folders
             return f"taken for different images: {' and '.join(map(shortened, names))}"
     return ""
+
+
+def _alone(key: str, values: Sequence[Array], sides: Sequence[str]) -> str:
+    """What is said where each of two sets has categories alone, or numbers of images, one 0.
+
+    As they have where one counts from 0 and the other from 1. "" of other images, since detectors
+    find nothing in some.
+    """
+    own = [np.unique(column) for column in values]
+    alone = [np.setdiff1d(one, other).tolist() for one, other in (own, own[::-1])]
+    if not all(alone) or (key != "category" and 0 not in (alone[0][0], alone[1][0])):
+        return ""
+    told = [
+        f"{', '.join(map(str, each[:4]))}{', …' if len(each) > 4 else ''} only in {side}"
+        for each, side in zip(alone, sides, strict=True)
+    ]
+    return f"{key} {' and '.join(told)}"
 
 
 def _without_folders(one: Array, other: Array) -> list[Array]:

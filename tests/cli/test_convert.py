@@ -407,3 +407,40 @@ def test_marks_that_no_box_has_may_be_dropped(tmp_path):
     path = source(tmp_path, **NUMBERS, id=[1, 2, 3], iscrowd=[0, 0, 0])
     run_well("convert", path, tmp_path / "a.csv", "--drop", "id,iscrowd,difficult")
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
+
+
+def test_what_a_format_has_besides_boxes_is_named(tmp_path):
+    path = tmp_path / "in.json"
+    entry = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 5}
+    path.write_text(json.dumps({"annotations": [{**entry, "segmentation": [[0, 0, 9, 0, 9, 9]]}]}))
+    told = run_well("convert", path, tmp_path / "out.json").stderr
+    assert f"fastiou: {path}: not used: area, segmentation\n" in told
+    labels = tmp_path / "000.txt"
+    labels.write_text("Car 0.5 0 -1.57 10 20 110 220 1.5 1.6 3.7 1 2 30 0.1\n")
+    told = run_well("convert", labels, tmp_path / "out.csv").stderr
+    assert "not used: truncated, occluded, alpha, height, width, length" in told
+    labels.write_text("Car -1 -1 -10 10 20 110 220 -1 -1 -1 -1000 -1000 -1000 -10 0.5\n")
+    assert not run_well("convert", labels, tmp_path / "out.csv").stderr
+    assert "not used" not in run_well("match", labels).output
+
+
+def test_no_annotations_of_listed_images(tmp_path):
+    images = [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}]
+    path = tmp_path / "in.json"
+    content = {"images": images, "categories": [{"id": 1, "name": "cat"}], "annotations": []}
+    path.write_text(json.dumps(content))
+    for target in ("voc", "yolo", "kitti", "labelme", "dota"):
+        run_well("convert", path, tmp_path / target, "--to", target)
+        assert "a" in [file.stem for file in (tmp_path / target).iterdir()]
+        assert len(fastiou.read(tmp_path / target)) == 0
+
+
+def test_names_that_two_classes_have_are_refused(tmp_path):
+    entries = [{"image_id": 1, "category_id": k, "bbox": [0, 0, 9, 9]} for k in (1, 2)]
+    path = tmp_path / "in.json"
+    classes = [{"id": k, "name": "cat"} for k in (1, 2)]
+    path.write_text(json.dumps({"categories": classes, "annotations": entries}))
+    refused(
+        ("convert", path, tmp_path / "out", "--to", "voc"),
+        "more than one category has the name 'cat'",
+    )

@@ -212,3 +212,10 @@ def test_labels_below_0_are_objects_and_told(tmp_path):
     assert "a.npy: label -1, and what else is below 0, is an object: 0 alone is none\n" in told
     assert "a.npy: there are no classes: coco has all as category 1, object\n" in told
     assert [entry["id"] for entry in json.loads(out.read_text())["annotations"]] == [-1, 1]
+
+
+def test_a_binary_mask_is_told(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[255, 255, 0, 0, 0, 255]] * 3))
+    told = run_well("convert", path, tmp_path / "a.json").stderr
+    assert "each image has one object, of the label 255: a binary mask is no label image" in told

@@ -99,7 +99,8 @@ def test_names_of_coco_stay_in_coco(tmp_path: Path) -> None:
     run_well("convert", instances(tmp_path), out)
     content = json.loads(out.read_text())
     assert content["images"] == sorted(IMAGES, key=lambda image: image["id"])
-    assert content["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    classes = [{"id": 3, "name": "cat"}, {"id": 5, "name": "cow"}, {"id": 7, "name": "dog"}]
+    assert content["categories"] == classes, "those without boxes, too"
 
 
 def test_files_in_folders_of_coco_are_named_without_them(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_order_of_classes_stays(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     run_well("convert", labels, out, "--image-size", "9,9")
     content = json.loads(out.read_text())
-    assert content["categories"] == [{"id": 2, "name": "cow"}]
+    assert [each["name"] for each in content["categories"]] == ["zebra", "ape", "cow"]
     assert content["annotations"][0]["category_id"] == 2
     (labels / "a.txt").write_text("2 0 0 1 0 1 1\n")
     run_well("match", labels, labels, "--geometry", "mask", "--image-size", "9,9")

@@ -292,3 +292,47 @@ def test_images_without_boxes_stay(tmp_path: Path, target: str) -> None:
     names = [image["file_name"].removesuffix(".jpg") for image in again["images"]]
     assert sorted(names) == ["a", "b", "c"]
     assert len(again["annotations"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "a.jpg,1,2,30,40,cat\nb.jpg,,,,,\n"),
+        (
+            "a.json",
+            '{"a.jpg1": {"filename": "a.jpg", "regions": [{"shape_attributes": {"name": "rect", '
+            '"x": 1, "y": 2, "width": 3, "height": 4}, "region_attributes": {}}]}, '
+            '"b.jpg1": {"filename": "b.jpg", "regions": [], "file_attributes": {}}}',
+        ),
+    ],
+)
+def test_images_without_boxes_in_one_file_stay(tmp_path: Path, name: str, content: str) -> None:
+    path, out = tmp_path / name, tmp_path / "out.json"
+    path.write_text(content)
+    run_well("convert", path, out)
+    names = [image["file_name"] for image in json.loads(out.read_text())["images"]]
+    assert names == ["a.jpg", "b.jpg"]
+
+
+def test_classes_without_boxes_keep_the_numbers_of_others(tmp_path: Path) -> None:
+    labels, out, back = tmp_path / "labels", tmp_path / "out.json", tmp_path / "back"
+    labels.mkdir()
+    (labels / "a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (labels / "classes.txt").write_text("bg\ncat\ndog\n")
+    run_well("convert", labels, out, "--image-size", "100,100")
+    run_well("convert", out, back, "--to", "yolo", "--drop", "id")
+    for name in ("a.txt", "classes.txt"):
+        assert (back / name).read_text() == (labels / name).read_text()
+
+
+@pytest.mark.parametrize("target", ["voc", "labelme"])
+def test_files_keep_their_names_whatever_they_say(tmp_path: Path, target: str) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.xml").write_text(
+        "<annotation><filename>b.jpg</filename><object><name>cat</name><bndbox><xmin>1</xmin>"
+        "<ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"
+    )
+    run_well("convert", tmp_path / "x", tmp_path / "y", "--to", target)
+    run_well("convert", tmp_path / "y", tmp_path / "z", "--to", "voc")
+    assert [file.name for file in (tmp_path / "z").iterdir()] == ["a.xml"]
+    assert "<filename>b.jpg</filename>" in (tmp_path / "z" / "a.xml").read_text()

@@ -151,3 +151,34 @@ def test_one_number_has_one_name(tmp_path: Path, name: str) -> None:
     message = rf'{name}\[1\]: "id": 1 again, and "{field}": "{other}", expected "'
     with pytest.raises(FileError, match=message):
         read_boxes(path)
+
+
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_corners_in_place_of_sizes_are_not_guessed(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(5)
+    corners = rng.integers(150, 200, (count, 2))
+    boxes = np.hstack([corners, corners + rng.integers(400, 440, (count, 2))]).tolist()
+    images = [{"id": 1, "width": 640, "height": 640}]
+    entries = [{"image_id": 1, "category_id": 1, "bbox": box} for box in boxes]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"images": images, "annotations": entries}))
+    with pytest.raises(FileError, match="as corners none, expected --boxes xyxy or --boxes xywh"):
+        read_boxes(path)
+    for fmt in ("xyxy", "xywh"):
+        file = read_boxes(path, fmt=fmt, told=True)
+        assert (file.fmt, file.boxes.tolist()) == (fmt, boxes)
+    assert read_boxes(path, format="coco").fmt == "xywh"
+    entries[1]["bbox"] = [600, 600, 20, 20]  # which is no corner
+    path.write_text(json.dumps({"images": images, "annotations": entries}))
+    assert read_boxes(path).fmt == "xywh"
+
+
+def test_lists_that_lack_a_name_are_told(tmp_path: Path) -> None:
+    entry = {"image_id": 1, "bbox": [0, 0, 9, 9]}
+    entries = [{**entry, "category_id": 1}, {**entry, "category_id": 7}]
+    content = {"categories": [{"id": 1, "name": "cat"}], "annotations": entries}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    file = read_boxes(path)
+    assert file.notes == ("category_id 7 has no name, so that no category_name is used",)
+    assert not file.classes

@@ -397,7 +397,7 @@ def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
         (
             "x,y,z,w,h,d,yaw_deg\n1,2,3,4,5,6,30\n",
             "xywhr",
-            "column z beside x,y,w,h,yawdeg, expected .* with a layout of the plane",
+            "column z beside x,y,w,h,yawdeg, expected x,y,z,w,h,d of 3-D boxes",
         ),
         (
             "filename,width,height,x,y\na,640,480,1,2\n",
@@ -409,8 +409,7 @@ def test_a_column_that_tells_a_layout_is_not_ignored(tmp_path: Path) -> None:
 def test_what_stands_beside_a_box_may_make_another_of_it(
     tmp_path: Path, content: str, fmt: str, words: str
 ) -> None:
-    words += "" if words.endswith("plane") else f".*--boxes {fmt}"
-    with pytest.raises(FileError, match=words):
+    with pytest.raises(FileError, match=f"{words}.*--boxes {fmt}"):
         read(tmp_path, content)
     assert read(tmp_path, content, fmt=fmt, told=True).fmt == fmt
 
@@ -458,3 +457,43 @@ def test_no_name_of_a_file_is_none(tmp_path: Path) -> None:
     for arguments in (("match", ""), ("nms", ""), ("eval", "mot", "", "a"), ("convert", "a", "")):
         result = run(*arguments)
         assert (result.exit_code, "must name a file or a folder" in str(result.stderr)) == (2, True)
+
+
+def test_imagej_has_the_centre_of_mass_beside_the_box(tmp_path: Path) -> None:
+    content = " \tArea\tX\tY\tBX\tBY\tWidth\tHeight\n1\t900\t25\t40\t10\t20\t30\t40\n"
+    file = read(tmp_path, content)
+    assert (file.fmt, file.boxes.tolist()) == ("xywh", [[10, 20, 30, 40]])
+    assert file.unused == ("Area", "X", "Y")
+
+
+@pytest.mark.parametrize("name", ["z_index", "t", "time_point", "well", "basename", "cat", "type"])
+def test_columns_that_may_be_keys_are_not_dropped(tmp_path: Path, name: str) -> None:
+    content = f"{name},x1,y1,x2,y2\n1,1,2,3,4\n2,1,2,3,4\n"
+    with pytest.raises(
+        FileError, match=f"column {name} may tell the (image|category), .*--by {name}"
+    ):
+        read(tmp_path, content)
+    assert read(tmp_path, content, by=(name,)).keys[name].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "N/A", "<NA>", "NULL", "null", "None"])
+def test_a_missing_key_is_no_name(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(
+        FileError, match=rf":3: column 1 \(image\) holds '{cell}', .*--by none|a name"
+    ):
+        read(tmp_path, f"image,x1,y1,x2,y2\na,1,2,3,4\n{cell},1,2,3,4\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"image": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4, "x1": 2}\n',
+        '[{"image": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4, "x1": 2}]',
+        '{"version": "5", "shapes": [], "shapes": [], "imagePath": "a.jpg"}',
+        '{"version": "5", "shapes": [{"label": "a", "label": "b", "points": [[0, 0], [1, 1]], '
+        '"shape_type": "rectangle"}], "imagePath": "a.jpg"}',
+    ],
+)
+def test_a_name_stands_once_in_an_object(tmp_path: Path, content: str) -> None:
+    with pytest.raises(FileError, match=r"twice|two fields of one name"):
+        read(tmp_path, content)

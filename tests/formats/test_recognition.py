@@ -48,6 +48,11 @@ def test_what_could_be_several_formats_is_refused(tmp_path: Path) -> None:
         "0,0.5,0.5,0.9,0.9\n",  # labels of YOLO with commas
         "10,20,110,120,0\n10,22,110,120,1\n",  # corners and a class of two
         "10,20,110,120,1\n",
+        # a class between track and box; a camera in front of all; a class behind
+        "1,1,0,100.5,200,30,80,0.9,-1,-1\n1,2,2,500,210,60.5,50,0.8,-1,-1\n",
+        "1,1,0,100.5,200,30,80,-1,-1,-1\n1,2,2,500,210,60.5,50,-1,-1,-1\n",
+        "3,1,7,100.5,200,30,80,-1,-1\n3,2,7,500,210,60.5,50,-1,-1\n",
+        "1,1,100,200,30,40,2\n1,2,102,200,30,40,0\n",
         "x1,y1,x2,y2,x3,y3\n0,0,10,0,10,10\n",  # outlines of three points, and of five
         "x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n0,0,10,0,10,10,5,12,0,10\n",
         "100,100,20,20,car\n",
@@ -398,3 +403,26 @@ def test_tabs_are_blanks(tmp_path: Path, content: str) -> None:
     plain, file = read(tmp_path, content), read(tmp_path, content.replace(" ", "\t"))
     assert (file.format, file.fmt) == (plain.format, plain.fmt)
     assert file.boxes.tolist() == plain.boxes.tolist()
+
+
+def test_many_whole_scores_come_first(tmp_path: Path) -> None:
+    rows = ["10,20,110,120,1.00\n"] * 300
+    for last in ("0.98", "0.5"):
+        assert len(read(tmp_path, "".join([*rows, f"10,20,110,120,{last}\n"]), scored=True)) == 301
+    for last in ("1", "0", "2"):
+        with pytest.raises(FileError, match="classes or scores"):
+            read(tmp_path, "".join([*rows, f"10,20,110,120,{last}\n"]), scored=True)
+
+
+def test_lines_of_any_length(tmp_path: Path) -> None:
+    names = [f"feature_{n:05}" for n in range(9_000)]
+    header, row = ",".join(["x1", "y1", "x2", "y2", *names]), ",".join(["1,2,3,4", *["0"] * 9_000])
+    file = read(tmp_path, f"{header}\n{row}\n{row}\n")
+    assert file.boxes.tolist() == [[1, 2, 3, 4]] * 2
+    with pytest.raises(FileError, match="names no boxes"):
+        read(tmp_path, header.replace("x1", "u"))
+
+
+def test_tabs_and_blanks_part_the_same_numbers(tmp_path: Path) -> None:
+    file = read(tmp_path, "0\t0.5 0.5 0.2 0.2\n1\t0.5 0.5\t0.2 0.2\n")
+    assert (file.format, file.boxes.tolist()) == ("yolo", [[0.5, 0.5, 0.2, 0.2]] * 2)

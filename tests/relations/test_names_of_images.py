@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +98,25 @@ def test_images_that_may_be_the_same_beside_others_are_told(
     expected = f"(taken for different images: {told})" if told else ""
     assert expected in result.stderr
     assert bool(result.stderr) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("key", "a", "b", "told"),
+    [
+        ("category", [1, 2], [0, 1], "category 2 only in A and 0 only in B"),
+        ("category", ["car", "cat"], ["car", "dog"], "category cat only in A and dog only in B"),
+        ("category", [1, 2, 3], [1, 2], ""),
+        ("frame", [1, 2, 3], [0, 1, 2], "image 3 only in A and 0 only in B"),
+        ("frame", [1, 2, 3], [2, 4], ""),  # detectors find nothing in some, and too much in others
+        ("frame", ["a", "b"], ["b", "c"], ""),
+    ],
+)
+def test_keys_that_are_counted_otherwise_are_told(
+    tmp_path: Path, key: str, a: list[Any], b: list[Any], told: str
+) -> None:
+    paths = tmp_path / "a.csv", tmp_path / "b.csv"
+    for path, values in zip(paths, (a, b), strict=True):
+        path.write_text(f"{key},x1,y1,x2,y2\n" + "".join(f"{value},0,0,5,5\n" for value in values))
+    result = run("match", *paths, "--quiet")
+    assert result.exit_code == 0
+    assert (told in result.stderr) if told else not result.stderr

@@ -9,7 +9,6 @@ from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.kinds import refusals
 from fastiou.cli.labels import (
-    FOREGROUND,
     described_file,
     few_labels,
     read_frames,
@@ -18,7 +17,7 @@ from fastiou.cli.labels import (
 from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.summary import show_facts, timing
 from fastiou.formats.errors import FileError
-from fastiou.formats.images import LabelFile, read_labels, shared_frames
+from fastiou.formats.images import FOREGROUND, LabelFile, read_labels, shared_frames
 
 if TYPE_CHECKING:
     import click

@@ -60,6 +60,7 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
         sides = {"width": width, "height": height} if width else {}
         images.append({"id": value, **name, **sides})
     used = np.unique(keys["category"]).tolist()
+    used = sorted(classes) if {*used} <= classes.keys() else used  # those without boxes, too
     categories = [{"id": value, "name": classes.get(value, str(value))} for value in used]
     head = {"images": images, "categories": categories}
     start = json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": ['

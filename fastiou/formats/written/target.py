@@ -83,6 +83,8 @@ class About:
     images : dict
         Height and width of each image that the file lists, with boxes or without; None where they
         are not known.
+    is_folder : bool
+        Whether images have the names of the files of a folder, besides those in `files`.
     masks : MasksToWrite or None
         The masks, of which the boxes are the bounds, if masks are written.
     """
@@ -92,6 +94,7 @@ class About:
     classes: Mapping[int | str, str] = field(default_factory=dict)
     images: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
     masks: MasksToWrite | None = None
+    is_folder: bool = False
 
     def names_of(self, key: str, values: Array) -> Array:
         """Numbers of images or categories by their names, if these are known of all."""
@@ -99,7 +102,11 @@ class About:
         used, each = np.unique(values, return_inverse=True)
         if values.dtype.kind == "U" or not set(used.tolist()) <= known.keys() or not len(used):
             return values
-        return np.array([known[value] for value in used.tolist()], np.str_)[each]
+        names = [known[value] for value in used.tolist()]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise RefusedError(f"more than one {key} has the name {twice!r}")
+        return np.array(names, np.str_)[each]
 
 
 def is_text(name: str) -> bool:
@@ -277,7 +284,7 @@ def files_of_images(
     for image, places, size in known:
         # Folders inside the first are no part of names, which those in lists of COCO may have.
         named = PurePosixPath(about.files[image]).name if has_names else image
-        file = _file_of(target, named, ending)
+        file = _file_of(target, image if about.is_folder else named, ending)
         if file in files:
             raise RefusedError(f"images {files[file]!r} and {image!r} would both be {file}")
         files[file] = image

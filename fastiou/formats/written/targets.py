@@ -73,7 +73,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
     left_out = {column: None for name, column in others.items() if name in drop}
     held = [*(target.keys if target.keys is not None else keys), *target.others]
     lost = [name for name in there if name not in (*drop, *held)]
-    if lost:
+    if lost and len(table):
         raise RefusedError(
             f"{target.name} has no place for {' and '.join(lost)}: "
             f"--drop {','.join([*drop, *lost])} leaves it out"
@@ -83,7 +83,7 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
             raise RefusedError(
                 f"{target.name} needs the key {key}, which is not in the file: {NEEDED[key]}"
             )
-    if not len(table) and not target.can_be_empty:
+    if not len(table) and not (target.can_be_empty or (target.is_folder and about.images)):
         rows = [row for row in TARGETS.values() if row.can_be_empty and row.masks != "alone"]
         known = " or ".join(row.name for row in rows)
         raise RefusedError(f"{target.name} cannot tell that there are no boxes: --to {known} can")

@@ -28,7 +28,7 @@ from numba.extending import register_jitable
 from fastiou.metrics import METRICS
 from fastiou.runtime.bit_vectors import mixed
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import prefer_widest_vectors, stack_array
+from fastiou.runtime.vectors import always_inlined, prefer_widest_vectors, stack_array
 from fastiou.typing import Array
 
 __all__ = [
@@ -109,6 +109,7 @@ def _add(table: Array, size: int, label1: int, label2: int, count: int) -> int:
 
     `table` (slot, 3) int64 has `size` slots in use, as in `_empty`.
     """
+    always_inlined()
     slot = np.int64(mixed(label1, label2) >> np.uint64(40)) & (size - 1)
     while table[slot, 2] != 0:
         if table[slot, 0] == label1 and table[slot, 1] == label2:
@@ -150,20 +151,27 @@ def _collect_range(
     used = 0
     words = stack_array(columns, WORDS)
     changes = words.view(np.uint8)
+    marked = stack_array(columns, WORDS)
     # A chunk adds to the list at most what the table holds and its own pixels.
     while first < last and room - found >= used + CHUNK:
         length = min(CHUNK, last - first)
         part1 = labels1[first : first + length]
         part2 = labels2[first : first + length]
-        # Marks where a run begins. This loop is vectorised, and the next one mostly skips eight
-        # pixels at a time. Comparing pixels one by one took twice as long.
+        # Marks where a run begins. This loop is vectorised, and those that follow see eight pixels
+        # at a time. Comparing pixels one by one took twice as long.
         words[(length - 1) // 8] = 0
         next1, next2, begins = part1[1:], part2[1:], changes[1:length]
         for i in range(length - 1):
             begins[i] = (part1[i] != next1[i]) | (part2[i] != next2[i])
         changes[0] = 0
-        start = 0
+        # Words with marks, listed without a branch, which is guessed wrongly at most runs.
+        some = 0
         for number in range((length + 7) // 8):
+            marked[some] = number
+            some += 1 if words[number] != 0 else 0
+        start = 0
+        for place in range(some):
+            number = marked[place]
             word = words[number]
             while word != 0:
                 end = 8 * number + trailing_zeros(word) // 8

@@ -382,6 +382,15 @@ def test_tracks_of_other_frames_are_refused(tmp_path):
     assert fastiou.tracking_metrics(gt, tracks).HOTA == 0
 
 
+def test_few_frames_may_have_none_in_common_by_chance():
+    truth, tracks = [[1, 23, 51, 69, 15, 9, 1]], [[100, 7, 54, 66, 9, 9]]
+    result = fastiou.tracking_metrics(truth, tracks)
+    assert (result.HOTA, result.MOTA, result.CLR_FN, result.CLR_FP) == (0, -1, 1, 1)
+    tracks[0][0] = 101
+    with pytest.raises(ValueError, match="row 0 has frame 101, expected a frame of the truth"):
+        fastiou.tracking_metrics(truth, tracks)
+
+
 def test_boxes_of_negative_size_are_told(tmp_path):
     gt, tracks = tmp_path / "gt.txt", tmp_path / "tracks.txt"
     gt.write_text("1,1,10,20,30,40,1,1,1\n")

@@ -25,7 +25,15 @@ from fastiou.runtime.distinct import counted, distinct
 from fastiou.runtime.progress import Progress
 from fastiou.typing import Array
 
-__all__ = ["Matched", "in_order", "kinds_of_truth", "mask_pairs", "match_detections", "views"]
+__all__ = [
+    "Matched",
+    "in_order",
+    "kinds_of_truth",
+    "mask_pairs",
+    "match_detections",
+    "score_ranges",
+    "views",
+]
 
 #: The highest threshold, which lets equal boxes match at 1: COCO's.
 HIGHEST = 1 - 1e-10
@@ -33,12 +41,12 @@ HIGHEST = 1 - 1e-10
 #: Width of the boundary of masks, in diagonals of the image (Cheng et al. 2021).
 BOUNDARY = 0.02
 
-#: Work of a detection, besides its scores, in scores of boxes (see `threads.run`).
-DETECTION_WORK = 32
+#: Work of a detection, in scores of boxes (see `threads.run`), and of each truth of its image and
+#: class: many overlap in piles, and are put in order.
+DETECTION_WORK, OVERLAP_WORK = 32, 4
 
-
-#: How much more a truth is, at most, that overlaps: it is put in order.
-OVERLAP_WORK = 4
+#: From how many scores ranges of scores are made, and how many.
+SAMPLED, RANGES = 1 << 12, 1 << 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +144,19 @@ def in_order(count: int, *keys: tuple[Array, int]) -> Array:
     return order
 
 
+def score_ranges(scores: Array) -> tuple[Array, int]:
+    """A number for the range that each score is in, 0 for the highest; and how many there may be.
+
+    Ranges have about as many scores each, save for equal ones, which are all in one.
+    """
+    some = np.random.default_rng(0).integers(0, len(scores), SAMPLED)
+    ends = np.unique(np.sort(scores[some])[:: SAMPLED // RANGES])
+    ranges = np.empty(len(scores), np.int32)
+    for own in chunks.slices(len(scores)):
+        ranges[own] = len(ends) - np.searchsorted(ends, scores[own], side="right")
+    return ranges, len(ends) + 1
+
+
 def is_ascending(numbers: Array) -> bool:
     """Whether numbers do not fall."""
     last = None
@@ -218,7 +239,7 @@ def match_detections(
     assert preds.scores is not None
     room = int(sizes.max(initial=0)), int(true_sizes.max(initial=0))
     scratch = scratch_of_tasks(*room, words=range_bits.shape[1])
-    each = DETECTION_WORK + true_sizes
+    each = DETECTION_WORK + OVERLAP_WORK * true_sizes
     work = np.concatenate([[0], np.cumsum(sizes * each)])
 
     def run(share: int, *step: int) -> None:
@@ -238,7 +259,7 @@ def match_detections(
             continue
         # One group is the work of one thread.
         count = min(int(sizes[first]), most)
-        for best, behind, _ in steps.ranges(count, OVERLAP_WORK * int(each[first])):
+        for best, behind, _ in steps.ranges(count, int(each[first])):
             run(0, first, last, best, behind)
             if report is not None:
                 report(int(starts[first]) + behind, total)

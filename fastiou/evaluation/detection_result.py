@@ -13,7 +13,7 @@ from fastiou.evaluation.detection_analysis import chosen_places, images_of_slice
 from fastiou.evaluation.detection_comparison import Comparison, Side, compared
 from fastiou.evaluation.detection_curves import accumulate, mean_of, truth_counts
 from fastiou.evaluation.detection_errors import Scored
-from fastiou.evaluation.detection_matching import Matched, in_order, views
+from fastiou.evaluation.detection_matching import Matched, in_order, score_ranges, views
 from fastiou.evaluation.detection_mistakes import Mistakes
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
@@ -27,8 +27,13 @@ from fastiou.typing import Array
 
 __all__ = ["ClassScores", "DetectionResult", "Rules"]
 
-#: Work of putting a detection in order, in scores of boxes (see `threads.run`).
-SORT_WORK = 4
+#: Work of putting a detection in order, in scores of boxes (see `threads.run`): 0.1 to 0.2 µs.
+SORT_WORK = 32
+
+
+#: Detections of a class that are sorted at once. More are first parted by ranges of their scores:
+#: one step for 3,000,000 took 0.5 to 1 s of CPU time.
+MOST_SORTED = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,16 +157,24 @@ class DetectionResult(Mistakes, Framed):
         sorting, adding = in_parts(report, 2)
         own = matched.detections
         classes = own["label"].copy(), len(labels)
-        order = in_order(len(own), classes, (own["image"].copy(), len(image_ids)))
-        starts = np.concatenate([[0], np.cumsum(counted(*classes))])
+        images = own["image"].copy(), len(image_ids)
+        sizes = counted(*classes)
+        starts = begins = np.concatenate([[0], np.cumsum(sizes)])
+        if sizes.max(initial=0) <= MOST_SORTED:
+            order = in_order(len(own), classes, images)
+        else:
+            ranges, count = score_ranges(own["score"])
+            cells = classes[0] * count + ranges, len(labels) * count
+            order = in_order(len(own), cells, images)
+            begins = np.concatenate([[0], np.cumsum(counted(*cells))])
         keys, places, spare = np.empty((3, len(own)), np.uint64)
         scratch = keys, keys.view(np.float64), places, spare
         ordered = np.empty(max(len(own), 2), own.dtype)
         columns, put = views(own), views(ordered)
-        for first, last, work in steps.spans(starts, SORT_WORK):
-            threads.run(kernels.SORT, work, starts, (order, *scratch), columns, put, first, last)
+        for first, last, work in steps.spans(begins, SORT_WORK):
+            threads.run(kernels.SORT, work, begins, (order, *scratch), columns, put, first, last)
             if sorting is not None:
-                sorting(int(starts[last]), len(own))
+                sorting(int(begins[last]), len(own))
         kept = Matched(ordered[: len(own)], matched.truth)
         if matched.details is not None:
             # In the order of images, as they came: whatever order images came in.

@@ -12,6 +12,7 @@ import pytest
 from detections_for_tests import ARRAYS, assert_equals_pycocotools, of_pycocotools
 
 import fastiou as fi
+from fastiou.evaluation import detection_result
 from fastiou.runtime import steps, threads
 
 #: pycocotools' numbers of val2014_100 and its fake results.
@@ -118,7 +119,9 @@ def test_steps_within_a_group_and_a_class_change_no_bit(
         np.testing.assert_array_equal(whole.stats, of_pycocotools(gt, dt, "bbox").stats)
 
 
-def test_large_sets_have_pycocotools_bits_on_one_thread_and_on_several() -> None:
+def test_large_sets_have_pycocotools_bits_on_one_thread_and_on_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """More than 100 detections of an image and class, sorted by digits, of equal scores."""
     rng = np.random.default_rng(0)
     boxes = np.hstack([rng.integers(0, 60, (3000, 2)), rng.integers(5, 60, (3000, 2))]).tolist()
@@ -137,7 +140,8 @@ def test_large_sets_have_pycocotools_bits_on_one_thread_and_on_several() -> None
         for i in range(2500)
     ]
     expected = of_pycocotools(gt, dt, "bbox")
-    for parallel in (False, True):
+    for parallel, most in ((False, 1 << 19), (True, 1 << 19), (False, 1000)):
+        monkeypatch.setattr(detection_result, "MOST_SORTED", most)
         with threads.forced(parallel):
             result = fi.evaluate_coco(gt, dt)
         for name in ARRAYS:

@@ -364,6 +364,17 @@ LONG: dict[str, tuple[Callable[[Any], Any], Callable[[Rng], Any]]] = {
         lambda detections: fastiou.average_precision(detections, detections),
         lambda rng: _detections(rng, 1_000_000, np.arange(1_000_000)),
     ),
+    "many detections of a class": (
+        lambda sets: fastiou.average_precision(*sets),
+        lambda rng: [_detections(rng, n, np.arange(n) // 100) for n in (3_000_000, 200_000)],
+    ),
+    "detections of many classes": (
+        lambda sets: fastiou.average_precision(*sets),
+        lambda rng: [
+            {**_detections(rng, n, np.arange(n) // 100), "labels": rng.integers(0, 80, n)}
+            for n in (3_000_000, 200_000)
+        ],
+    ),
     "fusion of a pile": (
         lambda scored: fastiou.weighted_boxes_fusion(*scored, 0.99),
         lambda rng: (_pile(rng, 60_000), rng.random(60_000)),

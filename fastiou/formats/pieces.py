@@ -15,7 +15,7 @@ import stat
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NoReturn
 
@@ -166,18 +166,27 @@ def read_pieces(path: Path, kind_of: Callable[[bytes], str]) -> bytes:
 def _read(path: Path, file: BinaryIO, kind_of: Callable[[bytes], str]) -> bytes:
     first = file.read(PIECE)
     is_packed = first.startswith(b"\x1f\x8b")
-    pieces = _pieces(first, file)
     status = os.fstat(file.fileno())
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     judge = _Judge(path, kind_of, *((0, size) if is_packed else (size, 0)))
-    content = io.BytesIO()
+    if not is_packed and PIECE < size <= JUDGED_FROM:
+        # Read at once, into memory of its size: 52 MB take 24 ms, and 33 where pieces are joined.
+        content = path.read_bytes()
+        whole = memoryview(content)
+        for piece, _ in _begun((whole[at : at + PIECE], 0) for at in range(0, len(content), PIECE)):
+            judge.see(piece, 0)
+            if judge.seen >= judge.enough:
+                return content[: judge.seen]
+        return content
+    pieces = _pieces(first, file)
+    joined = io.BytesIO()
     for piece, packed in _begun(_unpacked(pieces) if is_packed else ((it, 0) for it in pieces)):
         if judge.seen < judge.enough:
-            content.write(piece)
+            joined.write(piece)
         judge.see(piece, packed)
         if judge.seen >= judge.enough and not is_packed:
             break
-    return content.getvalue()  # gives its memory away
+    return joined.getvalue()  # gives its memory away
 
 
 def _pieces(first: bytes, file: BinaryIO) -> Iterator[bytes]:
@@ -208,7 +217,9 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
         raise EOFError("the end is missing")
 
 
-def _begun(pieces: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
+def _begun(
+    pieces: Iterable[tuple[bytes | memoryview, int]],
+) -> Iterator[tuple[bytes | memoryview, int]]:
     """The same pieces, the first long enough to tell what a file is."""
     beginning: bytes | None = b""
     for piece, packed in pieces:
@@ -256,15 +267,15 @@ class _Judge:
         self._open = 0
         self._checked = 0
 
-    def see(self, piece: bytes, packed: int) -> None:
+    def see(self, piece: bytes | memoryview, packed: int) -> None:
         """Judge another piece, up to which `packed` bytes of a compressed file were read."""
         if not self.seen:
-            self._begin(piece)
+            self._begin(bytes(piece))
         self.seen += len(piece)
         if self._kind == "text":
-            self._follow_lines(piece)
+            self._follow_lines(bytes(piece))
         if self.seen > JUDGED_FROM and self._kind in ("text", "JSON"):
-            self._check_text(piece)
+            self._check_text(bytes(piece))
         if self._kind == "NPY":
             if self.seen > self.enough + JUDGED_FROM:
                 found = f"{human_size(self.seen - self.enough)} or more behind the array"

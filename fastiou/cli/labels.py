@@ -14,12 +14,13 @@ from fastiou.cli.display import LOADING, Clock
 from fastiou.cli.kinds import Found, Kind
 from fastiou.cli.options import MatchOptions, Options, check_skips
 from fastiou.cli.summary import graded_matches
-from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.errors import RefusedError
 from fastiou.formats.images import (
     FOREGROUND,
     LabelFile,
     below_zero,
     one_object,
+    read_frames,
     shared_frames,
 )
 from fastiou.typing import Array
@@ -27,7 +28,7 @@ from fastiou.typing import Array
 if TYPE_CHECKING:
     from fastiou.segmentation.labels import LabelOverlap
 
-__all__ = ["Labels", "described_file", "read_frames"]
+__all__ = ["Labels", "described_file"]
 
 #: What stands for the labels of an image with several objects.
 SEVERAL = -1
@@ -199,17 +200,6 @@ class Labels(Kind):
         return Found(
             rows, cols, values, sizes, in_all, tested, work, describe, frames, unmatched, graded
         )
-
-
-def read_frames(a: LabelFile, b: LabelFile, number_a: int, number_b: int) -> tuple[Array, Array]:
-    """A frame of each of two files, which must have the same size."""
-    one, other = a.read(number_a), b.read(number_b)
-    if one.shape != other.shape:
-        where = None if b.count == 1 else f"frame {number_b}"
-        where = b.names[number_b] if b.names else where
-        found, expected = (" × ".join(map(str, image.shape)) + " pixels" for image in (other, one))
-        raise FileError(b.path, found, f"{expected}, as {a.path} has", where)
-    return one, other
 
 
 def _concatenated(parts: Sequence[tuple[Array, ...]], dtypes: list[Any]) -> list[Array]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, threshold_number, true_or_false
 from fastiou.evaluation.evaluator import Evaluator
+from fastiou.evaluation.label_files import fault_of_frames, label_files
 from fastiou.evaluation.label_matching import CRITERIA, MatchedImage, match_labels
-from fastiou.evaluation.paired_images import ImageNames, paired_images
+from fastiou.evaluation.paired_images import ImageNames, is_path, paired_images
+from fastiou.formats.errors import FileError
+from fastiou.formats.images import read_frames
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.runtime.renamed import renamed
 from fastiou.segmentation.labels import label_images
@@ -368,11 +372,12 @@ def instance_matching(
 
     Parameters
     ----------
-    target, pred : array_like of int or bool, or several of these
+    target, pred : array_like of int or bool, several of these, or paths
         Label images of one shape, as in `label_overlap`: each object has a number of its own, and 0
         is background. A list or tuple of arrays is a data set, as is an iterator, of which one
-        image at a time is in memory. Everything else is one image: an array of the shape (Z, H, W)
-        is a volume, and ``list(array)`` its slices as images.
+        image at a time is in memory. Every other array is one image: that of the shape (Z, H, W) is
+        a volume, and ``list(array)`` its slices as images. Or two files (PNG, TIFF, .npy), of which
+        frames are images, or two folders of such, whose images are paired by name.
     thresholds : float or sequence of float
         What a match scores at least, above 0 and at most 1. As in stardist, thresholds and scores
         are compared as float32.
@@ -393,9 +398,13 @@ def instance_matching(
 
     Raises
     ------
+    FileNotFoundError
+        There is no such file or folder.
     TypeError, ValueError
         As `label_overlap`; a negative label, different numbers of images, a threshold that is none,
-        or another criterion.
+        or another criterion; a file is broken, or there is none for an image of the truth.
+    ImportError
+        Reading PNG or TIFF needs the extra `images`.
 
     Notes
     -----
@@ -416,6 +425,8 @@ def instance_matching(
     array([1.        , 0.33333333, 0.        ])
     """
     evaluator = InstanceEvaluator(thresholds, criterion=criterion, by_image=by_image)
+    if is_path(target) or is_path(pred):
+        return _of_files(evaluator, target, pred, progress)
     pairs, total = paired_images(target, pred)
     if pairs is None:
         found = evaluator._add(target, pred, None)
@@ -429,6 +440,33 @@ def instance_matching(
                 raise type(error)(f"image {done}: {error}") from None
             if show is not None:
                 show(done + 1, total)
+    finally:
+        finish()
+    return evaluator.compute()
+
+
+def _of_files(
+    evaluator: InstanceEvaluator, target: Any, pred: Any, progress: bool | Progress
+) -> InstanceMatching:
+    """The same of two files or folders."""
+    if not (is_path(target) and is_path(pred)):
+        raise TypeError("target and pred must both be paths, or both be arrays")
+    for path in (target, pred):
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    show, finish = progress_callback(progress)
+    try:
+        truth, found, shared = label_files(Path(target), Path(pred))
+        for done, numbers in enumerate(shared.numbers):
+            one, other = read_frames(truth, found, *numbers)
+            try:
+                evaluator._add(one, other, None)
+            except (TypeError, ValueError) as error:
+                raise fault_of_frames(truth, found, numbers, str(error)) from None
+            if show is not None:
+                show(done + 1, len(shared.numbers))
+    except FileError as error:
+        raise ValueError(str(error)) from None
     finally:
         finish()
     return evaluator.compute()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from fastiou.runtime.words import described
 
-__all__ = ["ImageNames", "is_data_set", "paired_images"]
+__all__ = ["ImageNames", "is_data_set", "is_path", "paired_images"]
 
 
 #: Stands for what an iterator has no more of.
 _END = object()
+
+
+def is_path(value: Any) -> bool:
+    """Whether an argument names a file or a folder."""
+    return isinstance(value, str | os.PathLike)
 
 
 def is_data_set(value: Any) -> bool:

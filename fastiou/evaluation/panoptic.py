@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.arrays.checks import whole_number
 from fastiou.evaluation.evaluator import Evaluator
-from fastiou.evaluation.paired_images import ImageNames, paired_images
+from fastiou.evaluation.paired_images import ImageNames, is_path, paired_images
 from fastiou.evaluation.panoptic_result import (
     PanopticAverage,
     PanopticClass,
@@ -266,7 +266,7 @@ def panoptic_quality(
     target, pred : array_like of int, shape (H, W), or several of these, or paths
         The id of the segment that each pixel belongs to, 0 for none (void). A list or tuple of
         arrays is a data set, as is an iterator. Or paths of COCO's panoptic JSON, with PNG whose
-        colours are ids.
+        colours are ids, or of the folders of these PNG, beside which the JSON lies.
     target_segments, pred_segments : list of dict, or one such list for each image
         The segments, as segments_info of COCO: id, category_id, and of the truth also iscrowd, 0 if
         missing, and area, which is counted from the pixels if missing. Only for arrays.
@@ -307,7 +307,7 @@ def panoptic_quality(
     >>> result.per_class[2].fp, result.per_class[2].fn
     (1, 1)
     """
-    of_files = [isinstance(value, str | os.PathLike) for value in (target, pred)]
+    of_files = [is_path(value) for value in (target, pred)]
     if any(of_files):
         if not all(of_files):
             raise TypeError("target and pred must both be paths, or both be arrays")

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastiou.arrays.checks import check_choice, whole_number
 from fastiou.evaluation.evaluator import Evaluator
+from fastiou.evaluation.paired_images import is_path
 from fastiou.evaluation.tracking_folders import (
     frames_told,
-    is_path,
     sequence_name,
     sequences_in,
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import configparser
-import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastiou.formats.errors import FileError
 
-__all__ = ["Sequences", "frames_told", "is_path", "sequence_name", "sequences_in"]
+__all__ = ["Sequences", "frames_told", "sequence_name", "sequences_in"]
 
 #: Endings of files of sequences.
 ENDINGS = (".txt", ".txt.gz")
@@ -22,11 +21,6 @@ class Sequences(NamedTuple):
     files: dict[str, tuple[Path, Path]]
     #: Files of tracks for which there is no truth.
     left_out: tuple[Path, ...]
-
-
-def is_path(value: Any) -> bool:
-    """Whether an argument names a file or a folder."""
-    return isinstance(value, str | os.PathLike)
 
 
 def sequence_name(path: Path) -> str:

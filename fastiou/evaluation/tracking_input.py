@@ -15,7 +15,7 @@ import numpy as np
 from fastiou.arrays.frames import frame_columns, is_frame
 from fastiou.arrays.inputs import plain_array, real_input
 from fastiou.evaluation import tracking_kernels as kernels
-from fastiou.evaluation.tracking_folders import is_path
+from fastiou.evaluation.paired_images import is_path
 from fastiou.formats.content import check_text, kind_of, number_in
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces

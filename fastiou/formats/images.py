@@ -31,6 +31,7 @@ __all__ = [
     "could_be_boxes",
     "looks_like_labels",
     "one_object",
+    "read_frames",
     "read_labels",
     "shared_frames",
 ]
@@ -459,3 +460,14 @@ def shared_frames(a: LabelFile, b: LabelFile) -> SharedFrames:
         raise FileError(b.path, found, f"names such as {a.names[0]!r}")
     only_a = [name for name in a.names if name not in places]
     return SharedFrames(numbers, only_a, sorted(set(b.names) - set(a.names)))
+
+
+def read_frames(a: LabelFile, b: LabelFile, number_a: int, number_b: int) -> tuple[Array, Array]:
+    """A frame of each of two files, which must have the same size."""
+    one, other = a.read(number_a), b.read(number_b)
+    if one.shape != other.shape:
+        where = None if b.count == 1 else f"frame {number_b}"
+        where = b.names[number_b] if b.names else where
+        found, expected = (" × ".join(map(str, image.shape)) + " pixels" for image in (other, one))
+        raise FileError(b.path, found, f"{expected}, as {a.path} has", where)
+    return one, other

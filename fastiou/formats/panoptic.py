@@ -76,7 +76,7 @@ def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> P
     Parameters
     ----------
     path
-        The file, compressed by gzip or not.
+        The file, compressed by gzip or not; or its folder of PNG, beside which it lies.
     folder
         Where its PNG lie; by default in a folder beside it and of its name, without the ending.
 
@@ -85,6 +85,13 @@ def read_panoptic(path: Path, folder: str | os.PathLike[str] | None = None) -> P
     FileError
         It is missing, broken or something else, or there is no such folder.
     """
+    if path.is_dir():
+        beside = [path.with_name(f"{path.name}.json{ending}") for ending in ("", ".gz")]
+        told = next((file for file in beside if file.is_file()), None)
+        if told is None:
+            found = f"a folder without {beside[0].name} beside it"
+            raise FileError(path, found, f"{EXPECTED}; or its folder of PNG")
+        path, folder = told, path if folder is None else folder
     data = read_content(path, EXPECTED)
     content = json_content(path, data, EXPECTED, READ, parse_constant=_refuse_constant)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):

@@ -321,3 +321,45 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
         evaluator.merge(good, state)
     evaluator.merge(good)
     assert evaluator.compute().n_true == 1
+
+
+def test_files_and_folders_are_read(rng: np.random.Generator, tmp_path: Path) -> None:
+    images = {f"cell-{number}": cells(rng) for number in range(3)}
+    folders = tmp_path / "truth", tmp_path / "found"
+    for place, folder in enumerate(folders):
+        folder.mkdir()
+        for name, pair in images.items():
+            np.save(folder / f"{name}.npy", pair[place])
+    np.save(folders[1] / "not-asked.npy", np.ones((3, 3), int))
+    calls: list[tuple[int, int]] = []
+    found = fastiou.instance_matching(
+        *folders, [0.5, 0.7], progress=lambda done, total: calls.append((done, total))
+    )
+    arrays = fastiou.instance_matching(
+        *([pair[place] for pair in images.values()] for place in range(2)), [0.5, 0.7]
+    )
+    assert found.as_dict() == arrays.as_dict()
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    one = [folder / "cell-1.npy" for folder in folders]
+    expected = fastiou.instance_matching(*images["cell-1"]).as_dict()
+    assert fastiou.instance_matching(*map(str, one)).as_dict() == expected
+
+
+def test_files_and_folders_that_are_refused(rng: np.random.Generator, tmp_path: Path) -> None:
+    folders = tmp_path / "truth", tmp_path / "found"
+    for folder in folders:
+        folder.mkdir()
+        np.save(folder / "a.npy", np.ones((3, 3), int))
+    with pytest.raises(TypeError, match="target and pred must both be paths, or both be arrays"):
+        fastiou.instance_matching(folders[0], np.ones((3, 3), int))
+    with pytest.raises(FileNotFoundError, match="nothing: no such file or folder"):
+        fastiou.instance_matching(folders[0], tmp_path / "nothing")
+    np.save(folders[0] / "b.npy", np.ones((3, 3), int))
+    with pytest.raises(ValueError, match="found: no image of the name 'b', expected one for each"):
+        fastiou.instance_matching(*folders)
+    np.save(folders[1] / "b.npy", np.ones((3, 4), int))
+    with pytest.raises(ValueError, match="found:b: 3 × 4 pixels, expected 3 × 3 pixels, as"):
+        fastiou.instance_matching(*folders)
+    np.save(folders[1] / "b.npy", -np.ones((3, 3), int))
+    with pytest.raises(ValueError, match="found:b: must hold labels of at least 0"):
+        fastiou.instance_matching(*folders)

@@ -192,8 +192,12 @@ def test_files_and_arrays_agree(
     assert found.per_class[3].name == "class 3"
     monkeypatch.setattr(threads, "thread_count", lambda: 1)
     assert fastiou.panoptic_quality(truth, pred).as_dict() == found.as_dict()
+    folders = truth.with_suffix(""), pred.with_suffix("")
+    assert fastiou.panoptic_quality(*folders).as_dict() == found.as_dict()
     moved = tmp_path / "moved"
     truth.with_suffix("").rename(moved)
+    with pytest.raises(ValueError, match=r"moved: a folder without moved.json beside it, expected"):
+        fastiou.panoptic_quality(moved, pred)
     again = fastiou.panoptic_quality(truth, pred, target_folder=moved)
     assert again.as_dict("a ") == {f"a {key}": value for key, value in found.as_dict().items()}
     assert set(found.as_dict()) == {

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fastiou.cli.display import LOADING, Clock, stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
 from fastiou.cli.kinds import refusals
-from fastiou.cli.labels import (
-    described_file,
-    few_labels,
-    read_frames,
-    warn_of_binary,
-)
+from fastiou.cli.labels import described_file, few_labels, warn_of_binary
 from fastiou.cli.options import check_no_input, file_type
 from fastiou.cli.summary import show_facts, timing
-from fastiou.formats.errors import FileError
-from fastiou.formats.images import FOREGROUND, LabelFile, read_labels, shared_frames
+from fastiou.evaluation.label_files import fault_of_frames, label_files
+from fastiou.formats.images import FOREGROUND, read_frames
 
 if TYPE_CHECKING:
     import click
@@ -105,12 +100,7 @@ def evaluate_labels(
     with stages(False if quiet else progress) as begin:
         clock = Clock(begin)
         with clock.stage("reading"):
-            truth, found = (read_labels(path, format=format_) for path in (true, pred))
-            shared = shared_frames(truth, found)
-            if shared.only_a:
-                raise FileError(
-                    found.path, f"no image of the name {shared.only_a[0]!r}", "one for each image"
-                )
+            truth, found, shared = label_files(true, pred, format_)
         with clock.stage(LOADING), refusals():
             from fastiou.evaluation.instances import InstanceEvaluator
 
@@ -130,7 +120,7 @@ def evaluate_labels(
                 try:
                     evaluator.update(one, two)
                 except (TypeError, ValueError) as error:
-                    raise _fault(truth, found, (number, other), str(error)) from None
+                    raise fault_of_frames(truth, found, (number, other), str(error)) from None
     for file, own in zip((truth, found), seen, strict=True):
         warn_of_binary(file, own)
     result = evaluator.compute()
@@ -152,13 +142,6 @@ def evaluate_labels(
     if json_path is not None:
         write_json(json_path, numbers)
     check_required(numbers, required)
-
-
-def _fault(truth: LabelFile, found: LabelFile, numbers: tuple[int, int], message: str) -> FileError:
-    """The error of what is said of an argument, which begins with its name."""
-    file, number = (found, numbers[1]) if message.startswith("pred ") else (truth, numbers[0])
-    where = file.names[number] if file.names else None if file.count == 1 else f"frame {number}"
-    return FileError(file.path, message.removeprefix("pred ").removeprefix("true "), None, where)
 
 
 def _table(result: InstanceMatching) -> Any:

@@ -274,7 +274,9 @@ def members_on_gpu(work: Any, set1: Input, set2: Input) -> tuple[Any, Any] | Non
     for given in (set1,) if set2.held is set1.held else (set1, set2):
         shape = math.prod(given.held.shape[:-1]), given.held.shape[-1]
         if isinstance(given.held, np.ndarray):
-            found.append(work.copied(given.held.reshape(shape)))
+            dtype = given.held.dtype.newbyteorder("=")
+            kernels_read = np.dtype(np.float32) if dtype == np.float16 else dtype
+            found.append(work.copied(chunks.copied(given.held.reshape(shape), kernels_read)))
             continue
         array = given.held.in_shape(shape)
         if array is None:

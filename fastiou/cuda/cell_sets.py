@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastiou.cuda.cells import (
+    ENTER_READY,
     LEVELS,
     LOWEST,
     MAGNIFY,
@@ -15,6 +16,7 @@ from fastiou.cuda.cells import (
     START_CELLS,
     STRIP,
     TOLD,
+    WIDEST_INTEGERS,
     Table,
     enter_kernel,
     fits,
@@ -30,7 +32,7 @@ from fastiou.cuda.prepare import (
     empty_columns,
     exponent_of,
 )
-from fastiou.geometry import Geometry
+from fastiou.geometry import Columns, Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.typing import Array
@@ -43,41 +45,50 @@ SLOTS_OF_A_MEMBER = 2
 #: Cells of a class up to which a thread looks into them by itself. Otherwise all of a block do.
 FEW_CELLS = 64
 
+#: Limits of arithmetic that all numbers are fit for.
+ANY_NUMBER = np.inf, 0.0
+
 
 class RefusedError(Exception):
     """A member is to be refused, which the host does, by its own words."""
 
 
 class Sides(NamedTuple):
-    """What is compared, as it lies on the GPU."""
+    """What is compared."""
 
     geometry: Geometry
     metric: Metric
+    #: The metric that members are prepared for: another where crowds are compared.
+    prepared_for: Metric
     #: That of the scores.
     dtype: np.dtype[Any]
-    layouts: Layouts
-    #: (n, numbers) and (m, numbers); the same twice for one.
+    #: How many members there are.
+    sizes: tuple[int, int]
+    #: (n, numbers) and (m, numbers) on the GPU, the same twice for one; or what the host prepared.
     members: tuple[Any, Any]
-    #: (n,) and (m,) integers; None without groups.
+    #: How they are prepared; None if the host did.
+    layouts: Layouts | None
+    #: (n,) and (m,) integers on the GPU; None without groups.
     groups: tuple[Any, Any]
     #: Whether a set is compared with itself.
     itself: bool
     threshold: float
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """How many members there are."""
-        return len(self.members[0]), len(self.members[1])
+    #: Whether float64 holds all bounds that the host prepared.
+    is_exact: bool = True
 
     @property
     def nbytes(self) -> int:
         """Bytes that the columns and the table take."""
-        small = self.geometry.small
-        assert small is not None
         is_one = self.members[0] is self.members[1]
-        rows = self.sizes[1] + (0 if is_one else self.sizes[0])
-        columns = (4 + small.data_rows) * self.layouts.dtype.itemsize
-        return columns * rows + 12 * self.sizes[1] + 8 * _slots_for(self.sizes[1]) + 4 * LEVELS
+        if self.layouts is None:
+            parts = {id(part): part.nbytes for some in self.members for part in some[:2]}
+            columns = sum(parts.values())
+        else:
+            small = self.geometry.small
+            assert small is not None
+            rows = self.sizes[1] + (0 if is_one else self.sizes[0])
+            columns = (4 + small.data_rows) * self.layouts.dtype.itemsize * rows
+        return columns + 12 * self.sizes[1] + 8 * _slots_for(self.sizes[1]) + 4 * LEVELS
 
 
 class Cells(NamedTuple):
@@ -114,17 +125,20 @@ def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
     RefusedError
         A member is to be refused.
     """
-    small = sides.geometry.small
-    assert small is not None
-    layouts = sides.layouts
-    cells = entered(work, sides, layouts.first, small.limits(layouts.dtype), 0)
+    small, layouts = sides.geometry.small, sides.layouts
+    if layouts is None:
+        cells = entered(work, sides)
+    else:
+        assert small is not None
+        cells = entered(work, sides, layouts.first, small.limits(layouts.dtype))
     ask(cells)
     told: Array = work.to_host(cells.told)
     findings = told[NOTES:LOWEST].view(np.float64)
     if told[REFUSED] != NONE:
         raise RefusedError
-    if fits(told, findings, *cells.limits):
+    if layouts is None or fits(told, findings, *cells.limits):
         return cells, told
+    assert small is not None
     most = cells.limits[0]
     del cells
     exponent = 0
@@ -142,8 +156,7 @@ def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
             if len(some):
                 work.launch(MAGNIFY, len(some), some, small.lengths, exponent, given[-1])
         again = again._replace(members=(given[0], given[-1]))
-    any_number = np.inf, 0.0
-    cells = entered(work, again, layouts.second, any_number, small.dimensions * exponent)
+    cells = entered(work, again, layouts.second, exponent=small.dimensions * exponent)
     ask(cells)
     return cells, work.to_host(cells.told)
 
@@ -151,18 +164,13 @@ def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
 def entered(
     work: Work,
     sides: Sides,
-    numbers: tuple[int, int],
-    limits: tuple[float, float],
-    exponent: int,
+    numbers: tuple[int, int] = (0, 0),
+    limits: tuple[float, float] = ANY_NUMBER,
+    exponent: int = 0,
 ) -> Cells:
     """Put members into cells, by four launches. `numbers` are those of the formats in `fill`."""
-    small, dtype, metric = sides.geometry.small, sides.layouts.dtype, sides.metric
-    assert small is not None
-    members, count = sides.members, sides.sizes[1]
-    own_rows = 0 if members[1] is members[0] else len(members[0])
+    count = sides.sizes[1]
     slots = _slots_for(count)
-    columns2 = empty_columns(work, small.data_rows, count, dtype)
-    columns1 = empty_columns(work, small.data_rows, own_rows, dtype) if own_rows else columns2
     levels, ranks, order = (work.empty(count, np.int32) for _ in range(3))
     counts, starts = work.empty(slots, np.int32), work.empty(slots, np.int32)
     is_taken, told = work.empty(LEVELS, np.int32), work.empty(TOLD, np.int64)
@@ -171,21 +179,47 @@ def entered(
     groups1, groups2 = sides.groups
     if groups1 is None:
         groups1 = groups2 = work.empty(0, np.int32)
+    table_in_the_making = groups2, levels, ranks, counts, is_taken, told
+    if sides.layouts is None:
+        given: tuple[Columns, Columns] = sides.members
+        exponent = given[0].exponent
+        fills_bounds = sides.is_exact and all(some.fills_bounds for some in given)
+        one, other = ((work.copied(some.bounds), work.copied(some.data)) for some in given)
+        least_level = 0 if sides.is_exact else WIDEST_INTEGERS
+        work.launch(ENTER_READY, count, other[0], least_level, *table_in_the_making)
+    else:
+        one, other = _prepared(work, sides, numbers, *table_in_the_making, findings)
+        small = sides.geometry.small
+        assert small is not None
+        fills_bounds = all(map(small.fills_bounds, numbers))
+    work.launch(PLACE, slots // STRIP, counts, starts, told)
+    work.launch(PUT, count, other[0], groups2, levels, ranks, slots, starts, order)
+    shares = sides.metric.sides(sides.threshold * (1 - 2**-10))  # a bit less for rounding
+    if not fills_bounds:
+        shares = 0.0, 0.0
+    table = levels, is_taken, counts, starts, order, groups2, told, FEW_CELLS
+    return Cells(
+        sides, (*one, groups1), (*other, groups2), table, told, findings, limits, shares, exponent
+    )
+
+
+def _prepared(
+    work: Work, sides: Sides, numbers: tuple[int, int], *more: Any
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Bounds and data of both sets, prepared on the GPU; the second one is counted in its cells."""
+    small, layouts = sides.geometry.small, sides.layouts
+    assert small is not None
+    assert layouts is not None
+    members, dtype, metric = sides.members, layouts.dtype, sides.prepared_for
+    count = sides.sizes[1]
+    own_rows = 0 if members[1] is members[0] else sides.sizes[0]
+    columns2 = empty_columns(work, small.data_rows, count, dtype)
+    columns1 = empty_columns(work, small.data_rows, own_rows, dtype) if own_rows else columns2
     enter = enter_kernel(sides.geometry, metric.is_ratio, small.fill(metric))
     if own_rows + count:
         work.launch(
             enter, own_rows + count, *members, own_rows, *numbers,
-            small.lengths if dtype == FLOAT64 else 0, metric.reach(sides.threshold),
-            float(np.finfo(dtype).eps), columns1, columns2, groups2, levels, ranks, counts,
-            is_taken, told, findings,
+            small.lengths if dtype == FLOAT64 else 0, sides.metric.reach(sides.threshold),
+            float(np.finfo(dtype).eps), columns1, columns2, *more,
         )  # fmt: skip
-    work.launch(PLACE, slots // STRIP, counts, starts, told)
-    work.launch(PUT, count, columns2, groups2, levels, ranks, slots, starts, order)
-    shares = metric.sides(sides.threshold * (1 - 2**-10))  # a bit less for rounding
-    if not all(map(small.fills_bounds, numbers)):
-        shares = 0.0, 0.0
-    table = levels, is_taken, counts, starts, order, groups2, told, FEW_CELLS
-    return Cells(
-        sides, (columns1[:4], columns1[4:], groups1), (columns2[:4], columns2[4:], groups2), table,
-        told, findings, limits, shares, exponent,
-    )  # fmt: skip
+    return (columns1[:4], columns1[4:]), (columns2[:4], columns2[4:])

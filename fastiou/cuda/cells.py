@@ -30,6 +30,7 @@ from fastiou.runtime.gpu_kernel import CudaKernel
 from fastiou.runtime.gpu_primitives import magnified
 
 __all__ = [
+    "ENTER_READY",
     "LEVELS",
     "LOWEST",
     "MAGNIFY",
@@ -41,6 +42,7 @@ __all__ = [
     "TESTED",
     "TOLD",
     "TOO_MANY",
+    "WIDEST_INTEGERS",
     "enter_kernel",
     "fits",
     "group_of",
@@ -60,6 +62,9 @@ FIRST_LEVEL, LEVELS = 1500, 1100
 
 #: A class has sides below 2^(2 · level - this).
 MIDDLE = 4095
+
+#: The class of integers that float64 does not hold: its cells are as wide as all of these.
+WIDEST_INTEGERS = (MIDDLE + 65) // 2
 
 #: Cells along an axis from which on none is told from another.
 FAR = 2.0**60
@@ -122,6 +127,60 @@ def _start(counts: Any, is_taken: Any, told: Any, findings: Any) -> None:
 
 #: `(counts, is_taken, told, findings)`
 START_CELLS = CudaKernel(_start, "start-cells")
+
+
+def count_in_cell(
+    columns: Any,
+    i: int,
+    least_level: int,
+    groups: Any,
+    levels: Any,
+    ranks: Any,
+    counts: Any,
+    is_taken: Any,
+    told: Any,
+) -> None:
+    """Count a member in the slot of its cell; see `enter_kernel` for the arrays.
+
+    Its class is `least_level` at least.
+    """
+    if not is_proper(columns, i):
+        levels[i] = 0
+        return
+    left, top = np.float64(columns[0, i]), np.float64(columns[1, i])
+    level = level_of(np.float64(columns[2, i]) - left, np.float64(columns[3, i]) - top)
+    level = max(level, least_level)
+    scale = scale_of(level)
+    x, y = cell_of(left, scale), cell_of(top, scale)
+    slot = slot_of(group_of(groups, i), level, x, y, counts.shape[0])
+    levels[i] = level
+    ranks[i] = cuda.atomic.add(counts, slot, 1)
+    is_taken[level - FIRST_LEVEL] = 1
+    # What others found may be old here: then one asks in vain.
+    if level < told[LOWEST]:
+        cuda.atomic.min(told, LOWEST, np.int64(level))
+    if level > told[HIGHEST_LEVEL]:
+        cuda.atomic.max(told, HIGHEST_LEVEL, np.int64(level))
+
+
+def _enter_ready(
+    bounds: Any,
+    least_level: int,
+    groups: Any,
+    levels: Any,
+    ranks: Any,
+    counts: Any,
+    is_taken: Any,
+    told: Any,
+) -> None:
+    """Count members of which the host prepared the bounds (4 or more, m + padding)."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < levels.shape[0]:
+        count_in_cell(bounds, i, least_level, groups, levels, ranks, counts, is_taken, told)
+
+
+#: `(bounds, least_level, groups, levels, ranks, counts, is_taken, told)`
+ENTER_READY = CudaKernel(_enter_ready, "enter-ready")
 
 
 @functools.cache
@@ -196,22 +255,7 @@ def enter_kernel(geometry: Geometry, is_ratio: bool, fill: Any) -> CudaKernel:
             members2, i, layout2, lengths, np.int64(own_rows), reach, epsilon, columns2, findings,
             told,
         )  # fmt: skip
-        if not is_proper(columns2, i):
-            levels[i] = 0
-            return
-        left, top = np.float64(columns2[0, i]), np.float64(columns2[1, i])
-        level = level_of(np.float64(columns2[2, i]) - left, np.float64(columns2[3, i]) - top)
-        scale = scale_of(level)
-        x, y = cell_of(left, scale), cell_of(top, scale)
-        slot = slot_of(group_of(groups2, i), level, x, y, counts.shape[0])
-        levels[i] = level
-        ranks[i] = cuda.atomic.add(counts, slot, 1)
-        is_taken[level - FIRST_LEVEL] = 1
-        # What others found may be old here: then one asks in vain.
-        if level < told[LOWEST]:
-            cuda.atomic.min(told, LOWEST, np.int64(level))
-        if level > told[HIGHEST_LEVEL]:
-            cuda.atomic.max(told, HIGHEST_LEVEL, np.int64(level))
+        count_in_cell(columns2, i, 0, groups2, levels, ranks, counts, is_taken, told)
 
     label = f"{geometry.label}-{'ratio' if is_ratio else 'all'}"
     return CudaKernel(enter, f"enter-{label}", one_lane=True)

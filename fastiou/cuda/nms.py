@@ -1,12 +1,12 @@
-"""Hard non-maximum suppression on a GPU.
+"""Hard non-maximum suppression on a GPU: by cells, with one wait, for the number of the kept.
 
-Nothing is stored of who suppresses whom. A block of threads decides one member: it asks the grid of
-the CPU's search (see `walk`) for those before it, a candidate each thread, and stops at the first
-that is kept and scores enough. Blocks begin in turn, so that nearly all before one are decided when
-it asks. Where one meets candidates that are not, and none that is kept, it waits for them, but not
-for ever: CUDA promises no order of blocks. A member that has waited long enough is left, and asks
-the next launch from there on. The first that is left waits for nobody, so that each launch decides
-some, and the result does not depend on who came first.
+Members are put in the order of their scores by a sort. Nothing is stored of who suppresses whom. A
+block of threads decides one member: it asks its cells for those before it, a candidate each thread,
+and stops at the first that is kept and scores enough. Blocks begin in turn, so that nearly all
+before one are decided when it asks. Where one meets candidates that are not, and none that is kept,
+it waits for them, but not for ever: CUDA promises no order of blocks. A member that has waited long
+enough is left, and asks once more in the next launch. The first that is left waits for nobody, so
+that each launch decides some, and the result does not depend on who came first.
 """
 
 from __future__ import annotations
@@ -18,26 +18,31 @@ import numpy as np
 from numba import cuda
 
 from fastiou.cpu.nms import SUPPRESSED
-from fastiou.cpu.walk import (
-    addresses,
-    bounds_of,
+from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_sets import Cells, Sides, asked
+from fastiou.cuda.cells import (
+    PAIRS,
+    TESTED,
+    fits,
     group_of,
-    is_one_cell,
-    is_over,
-    next_slice,
-    slice_of,
-    walk_over,
+    is_proper,
+    next_member,
+    start_of,
 )
+from fastiou.cuda.pairs import SUM_BLOCKS, SUMMING
+from fastiou.cuda.prepare import REFUSED
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
+from fastiou.runtime import gpu
 from fastiou.runtime.gpu import Work
-from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import SIMULATED, latest
-from fastiou.typing import Array
+from fastiou.runtime.gpu_sort import sort_on_gpu
+from fastiou.runtime.kernel import named
 
-__all__ = ["suppress", "suppress_kernel", "wait_for"]
-
+__all__ = ["COUNT_KEPT", "LIST_KEPT", "TURN", "keep_on_gpu", "order_of", "suppress_kernel"]
 
 #: Threads that decide a member: one warp, for which waiting for each other costs next to nothing.
 #: In the simulator, where each is a thread of the system, a few.
@@ -52,17 +57,67 @@ WAITS = 1 if SIMULATED else 1 << 14
 #: before for about 1.5 µs, these take 0.2 s.
 TURNS = 1 << 17
 
-#: Scores of one launch: a slow GPU makes this many in about 0.1 s.
-SCORES = 1 << 31
-
-#: Members of the first launch where only some are to be kept, if that many suffice.
-LEAST_TURNS = 1 << 12
-
-# What is counted in a launch: members that were kept, and that were left.
-KEPT, LEFT = range(2)
-
 # What comes of waiting for rivals: none is kept, one is, or they are not decided yet.
 GOES_ON, IS_SUPPRESSED, IS_LEFT = range(3)
+
+#: What is told here of members that were left, in place of scores.
+LEFT = TESTED
+
+#: In place of the order of a score that is too low, which comes last.
+LEFT_OUT = 2**63 - 1
+
+
+# ---- the order of scores -----------------------------------------------------------------------
+
+
+def order_of(bits: int, width: int) -> int:
+    """What orders floats as their bits of so many are, as an integer: -0.0 is 0.0."""
+    magnitude = bits & (np.int64(2**63 - 1) >> np.int64(64 - width))
+    return magnitude if bits >= 0 else -magnitude
+
+
+def _key(
+    bits: Any, width: int, infinite: int, least: int, keys: Any, order: Any, told: Any
+) -> None:
+    """Make the keys of a sort by descending score.
+
+    Parameters
+    ----------
+    bits
+        (n,) integers: the scores.
+    infinite
+        What orders the largest score. A NaN is above, and is refused.
+    least
+        What orders the least score that counts.
+    keys, order
+        (n,) int64: get what to sort by, and the number of each.
+    """
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < keys.shape[0]:
+        own = np.int64(bits[i])
+        rank = order_of(own, np.int64(width))
+        if abs(rank) > infinite:
+            cuda.atomic.min(told, REFUSED, np.int64(0))
+        keys[i] = -rank if rank >= least else np.int64(LEFT_OUT)
+        order[i] = i
+
+
+#: `(bits, width, infinite, least, keys, order, told)`
+KEY = CudaKernel(_key, "key-scores")
+
+
+def _turn(keys: Any, order: Any, states: Any) -> None:
+    """Tell each member when its turn is; those that are left out are as if suppressed."""
+    turn = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if turn < keys.shape[0]:
+        states[order[turn]] = turn if keys[turn] != LEFT_OUT else SUPPRESSED
+
+
+#: `(keys, order, states)`
+TURN = CudaKernel(_turn, "turn")
+
+
+# ---- suppression -------------------------------------------------------------------------------
 
 
 def wait_for(states: Any, other: int, state: int, waited: int, waits: int) -> tuple[int, int]:
@@ -86,127 +141,204 @@ def wait_for(states: Any, other: int, state: int, waited: int, waits: int) -> tu
 def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel of hard suppression.
 
-    `states` tells, by position, the turn of a member that is not decided yet, `SUPPRESSED`, which
-    is after all turns, or, below 0, the complement of the turn of one that is kept. The turns that
-    ask are `asking`, a block each. `resumed` tells by turn from which position on to ask, and
-    `tally` counts who was kept and who was left.
+    `states` tells, by number, the turn of a member that is not decided yet, `SUPPRESSED`, which is
+    after all turns, or, below 0, the complement of the turn of one that is kept.
     """
     load, score = geometry.load, pair_scorer(geometry, metric)
+    looks = not geometry.is_its_bounds
+    label = f"{geometry.label}-{metric.name}"
+
+    @named(label)
+    def next_rival(
+        set2: Any,
+        table: Any,
+        shares: tuple[float, float],
+        own: Any,
+        group: int,
+        turn: int,
+        limit: float,
+        like: Any,
+        states: Any,
+        lane: int,
+        team: int,
+        at: Any,
+    ) -> Any:
+        """What `next_member` does, for the next that would suppress a member if it is kept."""
+        bounds = bounds_of(own)
+        while True:
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
+                return at, other
+            # It may be old, but no decision changes, and the turn never does.
+            known = states[other]
+            if (known ^ (known >> 31)) < turn:
+                rival = load(set2[0], set2[1], np.uint64(other))
+                if like.dtype.type(score(rival, own)) >= limit:
+                    return at, other
 
     def suppress(
         members: Any,
-        grid: Any,
+        table: Any,
         share1: float,
         share2: float,
-        queue: Any,
-        limits: Any,
-        asking: Any,
+        limit: float,
+        like: Any,
+        most: float,
+        least: float,
+        told: Any,
+        findings: Any,
+        order: Any,
         states: Any,
-        resumed: Any,
-        tally: Any,
+        first: int,
         waits: int,
     ) -> None:
-        bounds, data, _, groups = members
-        blocks, extents, layout, edges, places, starts = grid
-        index = addresses(extents, layout, edges, places)
-        limit = limits[0]
+        turn = np.int64(first) + cuda.blockIdx.x
+        if not fits(told, findings, most, least):
+            return
+        position = np.int64(order[turn])
+        if states[position] != turn:
+            return
         thread = np.int64(cuda.threadIdx.x)
-        turn = np.int64(asking[cuda.blockIdx.x])
-        position = np.int64(queue[turn])
-        begin = np.int64(resumed[turn])
-        own = load(bounds, data, np.uint64(position))
-        waited = 0
-        walk = walk_over(blocks, group_of(groups, position))
-        while True:
-            walk = next_slice(index, walk, bounds_of(own), share1, share2)
-            if is_over(walk):
-                break
-            # Slices come by ascending position, so that one number tells how far it came.
-            column, last = slice_of(starts, walk)
-            column = max(column, begin)
-            if is_one_cell(walk) and column <= position < last:
-                last = position  # a cell is in the order of turns
-            while column < last:
-                other = column + thread
+        team = np.int64(cuda.blockDim.x)
+        if is_proper(members[0], position):
+            shares = share1, share2
+            own = load(members[0], members[1], np.uint64(position))
+            group = group_of(members[2], position)
+            at = start_of(table, thread)
+            other = np.int64(0)
+            waited = 0
+            while cuda.syncthreads_or(np.int32(other >= 0)):
                 state = np.int32(SUPPRESSED)
-                if other < last:
-                    # It may be old, but no decision changes, and the turn never does.
-                    known = states[other]
-                    is_earlier = (known ^ (known >> 31)) < turn
-                    if is_earlier and (score(load(bounds, data, np.uint64(other)), own) >= limit):
+                if other >= 0:
+                    at, other = next_rival(
+                        members, table, shares, own, group, turn, limit, like, states, thread,
+                        team, at,
+                    )  # fmt: skip
+                    if other >= 0:
                         state = latest(states, other)
                 outcome, waited = wait_for(states, other, state, waited, waits)
                 if outcome != GOES_ON:
                     if thread == 0 and outcome == IS_LEFT:
-                        resumed[turn] = column
-                        cuda.atomic.add(tally, LEFT, 1)
+                        cuda.atomic.add(told, LEFT, 1)
                     elif thread == 0:
                         cuda.atomic.exch(states, position, np.int32(SUPPRESSED))
                     return
-                column += cuda.blockDim.x
         if thread == 0:
             cuda.atomic.exch(states, position, np.int32(~turn))
-            cuda.atomic.add(tally, KEPT, 1)
 
-    return CudaKernel(suppress, f"suppress-{geometry.label}-{metric.name}")
+    return CudaKernel(suppress, f"suppress-{label}")
 
 
-def suppress(
-    work: Work, found: Any, queue: Array, limits: Array, scores: int, enough: int
-) -> Array:
-    """Tell by position which members are kept: all, or at least the first `enough`.
+def _count_kept(order: Any, states: Any, sums: Any) -> None:
+    """Count those of each block that are kept."""
+    kept = cuda.shared.array(1, np.int64)
+    if cuda.threadIdx.x == 0:
+        kept[0] = 0
+    cuda.syncthreads()
+    turn = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if turn < order.shape[0] and states[order[turn]] < 0:
+        cuda.atomic.add(kept, 0, np.int64(1))
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x] = kept[0]
+
+
+#: `(order, states, sums)`
+COUNT_KEPT = CudaKernel(_count_kept, "count-kept")
+
+
+def _list_kept(order: Any, states: Any, sums: Any, kept: Any) -> None:
+    """List those that are kept, in turn, as many as there is room for."""
+    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x
+    turn = first + cuda.threadIdx.x
+    if turn < order.shape[0] and states[order[turn]] < 0:
+        place = np.int64(sums[cuda.blockIdx.x])
+        for before in range(first, turn):
+            if states[order[before]] < 0:
+                place += 1
+        if place < kept.shape[0]:
+            kept[place] = order[turn]
+
+
+#: `(order, states, sums, kept)`
+LIST_KEPT = CudaKernel(_list_kept, "list-kept")
+
+
+# ---- what the host does ------------------------------------------------------------------------
+
+
+def keep_on_gpu(
+    work: Work,
+    place: GpuArray | None,
+    sides: Sides,
+    scores: Any,
+    least: float,
+    most: int | None,
+    limit_of: Any,
+) -> Any:
+    """Those that are kept, by descending score, where the arguments lie, or on the host.
 
     Parameters
     ----------
-    found
-        A `search.Search` of a set in itself.
-    queue
-        Position of each turn: group by group, and in a group by descending score.
-    limits
-        (1,): the least score that suppresses.
     scores
-        About how many scores of boxes all members ask for.
+        (n,) float32 or float64 on the GPU.
+    least
+        The least score that counts, in their dtype.
+    most
+        How many to keep at most.
+    limit_of
+        `(exponent) -> ` the least score that suppresses, magnified by that power of two.
+
+    Raises
+    ------
+    cell_sets.RefusedError
+        A member is to be refused, or a score.
     """
-    count = len(queue)
-    turns = np.arange(count, dtype=np.int32)
-    initial = np.empty(count, np.int32)
-    initial[queue] = turns
-    states = cuda.to_device(initial, work.stream)
-    resumed = cuda.to_device(np.zeros(count, np.int32), work.stream)
-    most = max(1, min(TURNS, count * SCORES // max(scores, 1)))
-    size = min(most, max(LEAST_TURNS, 2 * enough)) if enough < count else most
-    start = kept = 0
-    while start < count and kept < enough:
-        last = min(start + size, count)
-        asking = turns[start:last]
-        while len(asking):
-            tally = _ask(work, found, queue, limits, asking, states, resumed)
-            kept += int(tally[KEPT])
-            asking = asking[:0]
-            if tally[LEFT]:
-                # Of these the state is the turn; those of later launches have later turns.
-                known = work.to_host(states)
-                asking = np.sort(known[(known >= start) & (known < last)])
-        start, size = last, min(2 * size, most)
-    is_kept: Array = work.to_host(states) < 0
-    return is_kept
+    count, metric = sides.sizes[0], sides.metric
+    threads = threads_of_block(gpu.THREADS)
+    blocks = blocks_for(count, threads)
+    # Of a member: what it is sorted by, its number, and its state.
+    work.reserve(sides.nbytes + 20 * count + 8 * blocks, f"suppression among {count:,} members")
+    keys, order = work.empty(count, np.int64), work.empty(count, np.int64)
+    states, sums = work.empty(count, np.int32), work.empty(blocks, np.int64)
+    like = work.empty(0, sides.dtype)
+    width = 8 * scores.dtype.itemsize
+    signed = np.dtype(f"i{width // 8}")
+    infinite, lowest = (
+        order_of(int(scores.dtype.type(score).view(signed)), width) for score in (np.inf, least)
+    )
+    kernel = suppress_kernel(sides.geometry, metric)
 
+    def decide(cells: Cells) -> None:
+        exponent = cells.exponent if metric.has_units else 0
+        # Members ask for those that may suppress them, which come first of the two.
+        share2, share1 = cells.shares
+        for first in range(0, count, TURNS):
+            kernel.launch(
+                min(TURNS, count - first), THREADS, work.stream, cells.set2, cells.table, share1,
+                share2, limit_of(exponent), like, *cells.limits, cells.told, cells.findings, order,
+                states, first, WAITS,
+            )  # fmt: skip
+        COUNT_KEPT.launch(blocks, threads, work.stream, order, states, sums)
+        SUM_BLOCKS.launch(1, threads_of_block(SUMMING), work.stream, sums, cells.told)
 
-def _ask(
-    work: Work,
-    found: Any,
-    queue: Array,
-    limits: Array,
-    asking: Array,
-    states: Any,
-    resumed: Any,
-) -> Array:
-    """Let the turns `asking` ask; how many members were kept, and how many were left."""
-    tally = cuda.to_device(np.zeros(2, np.int32), work.stream)
-    # Members ask for those that may suppress them, which come first of the two.
-    suppress_kernel(found.geometry, found.metric).launch(
-        len(asking), THREADS, work.stream, tuple(map(work.copied, found.set1)),
-        tuple(map(work.copied, found.grid)), found.share2, found.share1, work.copied(queue),
-        work.copied(limits), cuda.to_device(asking, work.stream), states, resumed, tally, WAITS,
-    )  # fmt: skip
-    return work.to_host(tally)
+    def ask(cells: Cells) -> None:
+        if count:
+            bits = scores.view(signed)
+            work.launch(KEY, count, bits, width, infinite, lowest, keys, order, cells.told)
+            sort_on_gpu(work, keys, order, order)
+            work.launch(TURN, count, keys, order, states)
+        decide(cells)
+
+    cells, told = asked(work, sides, ask)
+    left = int(told[LEFT])
+    while left:
+        decide(cells)
+        before, told = int(told[LEFT]), work.to_host(cells.told)
+        left = int(told[LEFT]) - before
+    number = int(told[PAIRS])
+    number = number if most is None else min(number, most)
+    kept = work.result(place, (number,), np.dtype(np.int64))
+    if number:
+        LIST_KEPT.launch(blocks, threads, work.stream, order, states, sums, kept.device)
+    return kept.handed()

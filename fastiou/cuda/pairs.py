@@ -1,4 +1,10 @@
-"""The kernels of pairs above a threshold on a GPU; `search` launches them."""
+"""Pairs above a threshold on a GPU, without the host: by cells, with one wait, for their number.
+
+A thread serves a row of the first set, and all threads of a block those of its rows that look into
+many cells. The pairs of each row are counted; what each block has found is summed, which tells
+where its pairs begin; and all are found once more, written there, and sorted by their block. These
+are seven launches: four fill the cells.
+"""
 
 from __future__ import annotations
 
@@ -8,153 +14,40 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from fastiou.cpu.walk import (
-    addresses,
-    bounds_of,
+from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_sets import Cells, Sides, asked
+from fastiou.cuda.cells import (
+    PAIRS,
+    TESTED,
+    TOO_MANY,
+    fits,
     group_of,
-    is_one_cell,
-    is_over,
-    next_slice,
-    slice_of,
-    walk_over,
+    is_proper,
+    next_member,
+    start_of,
 )
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
-from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu import Work
+from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
+from fastiou.runtime.gpu_primitives import magnified
+from fastiou.runtime.kernel import named
 
-__all__ = [
-    "FEW",
-    "NAME_ROWS",
-    "SORT_FEW",
-    "SORT_MANY",
-    "pairs_kernel",
-    "reach_kernel",
-    "sort_alone",
-    "sort_together",
-]
+__all__ = ["SUMMING", "SUM_BLOCKS", "GpuPairs", "pairs_kernel"]
+
+#: Threads of a block, each of which serves a row.
+THREADS = 128
 
 #: Pairs of a row up to which one thread sorts them.
 FEW = 32
 
+#: Threads of the block that sums what blocks have found.
+SUMMING = 256
 
-# ---- how many candidates each row has ----------------------------------------------------------
-
-
-@functools.cache
-def reach_kernel(geometry: Geometry) -> CudaKernel:
-    """Make the kernel that counts the candidates of each member of the first set."""
-    load = geometry.load
-
-    def count_candidates(
-        set1: Any,
-        set2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        itself: bool,
-        reached: Any,
-    ) -> None:
-        bounds1, data1, _, groups1 = set1
-        blocks, extents, layout, edges, places, starts = grid
-        position = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if position >= reached.shape[0]:
-            return
-        index = addresses(extents, layout, edges, places)
-        member = load(bounds1, data1, np.uint64(position))
-        compared = np.int64(0)
-        walk = walk_over(blocks, group_of(groups1, position))
-        while True:
-            walk = next_slice(index, walk, bounds_of(member), share1, share2)
-            if is_over(walk):
-                break
-            first, last = slice_of(starts, walk)
-            if itself and is_one_cell(walk) and first <= position < last:
-                first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
-            compared += last - first
-        reached[position] = compared
-
-    return CudaKernel(count_candidates, f"reach-{geometry.label}")
-
-
-# ---- pairs -------------------------------------------------------------------------------------
-
-
-@functools.cache
-def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
-    """Make the kernel that counts the pairs of each row, or fills them in, unsorted.
-
-    `positions` are those of the members to be served, from `first_number` on; none stands for all.
-    Threads that serve one row together get places for its pairs from `cursors`.
-    """
-    load, score = geometry.load, pair_scorer(geometry, metric)
-
-    def search(
-        set1: Any,
-        set2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        itself: bool,
-        positions: Any,
-        first_number: int,
-        count: int,
-        team: int,
-        limit: float,
-        filling: bool,
-        counts: Any,
-        offsets: Any,
-        cursors: Any,
-        columns: Any,
-        values: Any,
-    ) -> None:
-        bounds1, data1, order1, groups1 = set1
-        bounds2, data2, order2, _ = set2
-        blocks, extents, layout, edges, places, starts = grid
-        thread = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        number = thread // team
-        lane = thread - number * team
-        if number >= count:
-            return
-        position = np.int64(first_number + number)
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = order1[position]
-        found = np.int64(0)
-        if filling:
-            found = offsets[row]
-            if found == offsets[row + 1]:
-                return
-        member = load(bounds1, data1, np.uint64(position))
-        index = addresses(extents, layout, edges, places)
-        walk = walk_over(blocks, group_of(groups1, position))
-        while True:
-            walk = next_slice(index, walk, bounds_of(member), share1, share2)
-            if is_over(walk):
-                break
-            first, last = slice_of(starts, walk)
-            if itself and is_one_cell(walk) and first <= position < last:
-                first = np.int64(position + 1)  # a cell keeps the order of the caller's rows
-            # Not a range: it would tell its length beforehand, by a division.
-            column = first + lane
-            while column < last:
-                place = np.uint64(column)  # unsigned: no test for counting from the end
-                value = values.dtype.type(score(member, load(bounds2, data2, place)))
-                if value >= limit and not (itself and order2[place] <= row):
-                    if filling:
-                        end = found if team == 1 else cuda.atomic.add(cursors, row, 1)
-                        columns[end] = order2[place]
-                        values[end] = value
-                    found += 1
-                column += team
-        if filling:
-            return
-        if team == 1:
-            counts[row] = found
-        elif found > 0:
-            cuda.atomic.add(counts, row, np.int32(found))
-
-    return CudaKernel(search, f"pairs-{geometry.label}-{metric.name}")
+# What threads of a block share, int64: how many rows wait for all of them, how many pairs were
+# found of one, and of all, and by how many scores.
+WAITING, CURSOR, FOUND, TRIED, SHARED = range(5)
 
 
 def sort_alone(columns: Any, values: Any, first: int, last: int) -> None:
@@ -203,35 +96,251 @@ def sort_together(columns: Any, values: Any, start: int, count: int) -> None:
         size <<= 1
 
 
-def _sort_few(offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of each row by column, if it has no more than `FEW`: a row by each thread."""
-    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if row < offsets.shape[0] - 1 and offsets[row + 1] - offsets[row] <= FEW:
-        sort_alone(columns, values, offsets[row], offsets[row + 1])
+@functools.cache
+def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
+    """Make the kernel that counts the pairs of each row, or fills them in and sorts them."""
+    load, score = geometry.load, pair_scorer(geometry, metric)
+    looks = not geometry.is_its_bounds
+    label = f"{geometry.label}-{metric.name}"
+
+    @named(label)
+    def serve(
+        set1: Any,
+        set2: Any,
+        table: Any,
+        shares: tuple[float, float],
+        itself: bool,
+        limit: float,
+        exponent: int,
+        row: int,
+        lane: int,
+        team: int,
+        offset: int,
+        shared: Any,
+        pairs: Any,
+    ) -> tuple[int, int]:
+        """Find the pairs of a row: how many, and by how many scores.
+
+        Without a team it is given up, and -1, where the row is long. Pairs are written from
+        `offset` on, if that is not below 0.
+        """
+        rows, columns, values = pairs
+        member = load(set1[0], set1[1], np.uint64(row))
+        bounds = bounds_of(member)
+        group = group_of(set1[2], row)
+        found = np.int64(0)
+        tested = np.int64(0)
+        at = start_of(table, lane)
+        while True:
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
+                break
+            if itself and other <= row:
+                continue
+            tested += 1
+            member2 = load(set2[0], set2[1], np.uint64(other))
+            value = values.dtype.type(score(member, member2))
+            if value >= limit:
+                if offset >= 0:
+                    end = offset + found
+                    if team > 1:
+                        end = offset + cuda.atomic.add(shared, CURSOR, 1)
+                    rows[end] = row
+                    columns[end] = other
+                    values[end] = magnified(value, -exponent) if exponent != 0 else value
+                found += 1
+        if other == TOO_MANY:
+            return np.int64(-1), np.int64(0)
+        return found, tested
+
+    def search(
+        set1: Any,
+        set2: Any,
+        table: Any,
+        share1: float,
+        share2: float,
+        itself: bool,
+        limit: float,
+        exponent: int,
+        most: float,
+        least: float,
+        told: Any,
+        findings: Any,
+        filling: bool,
+        counts: Any,
+        sums: Any,
+        rows: Any,
+        columns: Any,
+        values: Any,
+    ) -> None:
+        """Count the pairs of each row, or fill them in.
+
+        Parameters
+        ----------
+        counts
+            (n,) int32: gets how many pairs each row has.
+        sums
+            (block,) int64: gets how many those of a block have, or has where these begin.
+        rows, columns, values
+            (pair,): get the pairs, sorted by row and column.
+        """
+        if not fits(told, findings, most, least):
+            return
+        # Rows of this block that wait for all of its threads.
+        waiting = cuda.shared.array(THREADS, np.int32)
+        shared = cuda.shared.array(SHARED, np.int64)
+        pairs = rows, columns, values
+        shares = share1, share2
+        thread = np.int64(cuda.threadIdx.x)
+        team = np.int64(cuda.blockDim.x)
+        first = np.int64(cuda.blockIdx.x) * team
+        end = min(first + team, np.int64(counts.shape[0]))
+        row = first + thread
+        if thread == 0:
+            for i in range(SHARED):
+                shared[i] = 0
+        cuda.syncthreads()
+        offset = np.int64(-1)
+        if filling:
+            offset = np.int64(sums[cuda.blockIdx.x])
+            for before in range(first, min(row, end)):
+                offset += counts[before]
+        found = np.int64(0)
+        tested = np.int64(0)
+        if row < end and is_proper(set1[0], row):
+            found, tested = serve(
+                set1, set2, table, shares, itself, limit, exponent, row, np.int64(0), np.int64(1),
+                offset, shared, pairs,
+            )  # fmt: skip
+            if found < 0:
+                found = np.int64(0)
+                waiting[cuda.atomic.add(shared, WAITING, 1)] = thread
+        if not filling and row < end:
+            counts[row] = found
+        cuda.syncthreads()
+        for i in range(shared[WAITING]):
+            own = first + waiting[i]
+            start = np.int64(-1)
+            if filling:
+                start = np.int64(sums[cuda.blockIdx.x])
+                for before in range(first, own):
+                    start += counts[before]
+            some, tried = serve(
+                set1, set2, table, shares, itself, limit, exponent, own, thread, team, start,
+                shared, pairs,
+            )  # fmt: skip
+            found += some
+            tested += tried
+            if not filling and some > 0:
+                cuda.atomic.add(counts, own, np.int32(some))
+            cuda.syncthreads()
+            if thread == 0:
+                shared[CURSOR] = 0
+            cuda.syncthreads()
+        if not filling:
+            cuda.atomic.add(shared, FOUND, found)
+            cuda.atomic.add(shared, TRIED, tested)
+            cuda.syncthreads()
+            if thread == 0:
+                sums[cuda.blockIdx.x] = shared[FOUND]
+                cuda.atomic.add(told, TESTED, shared[TRIED])
+            return
+        if row < end and counts[row] <= FEW:
+            sort_alone(columns, values, offset, offset + counts[row])
+        start = np.int64(sums[cuda.blockIdx.x])
+        for own in range(first, end):
+            count = np.int64(counts[own])
+            if count > FEW:
+                sort_together(columns, values, start, count)
+            start += count
+
+    return CudaKernel(search, f"pairs-{label}")
 
 
-#: `(offsets, columns, values)`
-SORT_FEW = CudaKernel(_sort_few, "sort-few")
+def _sum_blocks(sums: Any, told: Any) -> None:
+    """Turn the numbers of pairs of blocks (block,) into where those begin: one block does."""
+    parts = cuda.shared.array(SUMMING, np.int64)
+    thread = np.int64(cuda.threadIdx.x)
+    count = np.int64(sums.shape[0])
+    each = (count + cuda.blockDim.x - 1) // cuda.blockDim.x
+    first = min(thread * each, count)
+    last = min(first + each, count)
+    number = np.int64(0)
+    for i in range(first, last):
+        number += sums[i]
+    parts[thread] = number
+    cuda.syncthreads()
+    if thread == 0:
+        total = np.int64(0)
+        for i in range(cuda.blockDim.x):
+            number = parts[i]
+            parts[i] = total
+            total += number
+        told[PAIRS] = total
+    cuda.syncthreads()
+    start = parts[thread]
+    for i in range(first, last):
+        number = sums[i]
+        sums[i] = start
+        start += number
 
 
-def _sort_many(rows: Any, offsets: Any, columns: Any, values: Any) -> None:
-    """Sort the pairs of some rows by column: a row by each block."""
-    row = rows[cuda.blockIdx.x]
-    start = offsets[row]
-    sort_together(columns, values, start, offsets[row + 1] - start)
+#: `(sums, told)`
+SUM_BLOCKS = CudaKernel(_sum_blocks, "sum-blocks")
 
 
-#: `(rows, offsets, columns, values)`
-SORT_MANY = CudaKernel(_sort_many, "sort-many")
+class GpuPairs:
+    """The pairs of two sets on a GPU, counted, to be filled in.
 
+    Parameters
+    ----------
+    work
+        The use of the GPU.
+    sides
+        What is compared.
+    limit_of
+        `(exponent) -> ` the least score that counts, magnified by that power of two.
 
-def _name_rows(offsets: Any, rows: Any) -> None:
-    """Fill in the row of each pair, from where the pairs of each row begin."""
-    row = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if row < offsets.shape[0] - 1:
-        for place in range(offsets[row], offsets[row + 1]):
-            rows[place] = row
+    Raises
+    ------
+    cell_sets.RefusedError
+        A member is to be refused.
+    """
 
+    def __init__(self, work: Work, sides: Sides, limit_of: Any) -> None:
+        self._work, self._limit_of = work, limit_of
+        count = sides.sizes[0]
+        self._threads = threads_of_block(THREADS)
+        self._blocks = blocks_for(count, self._threads)
+        # Of a row: how many pairs, and a share of what its block has.
+        work.reserve(
+            sides.nbytes + 4 * count + 8 * self._blocks,
+            f"the search of {count:,} and {sides.sizes[1]:,} members",
+        )
+        self._counts = work.empty(count, np.int32)
+        self._sums = work.empty(self._blocks, np.int64)
+        none = work.empty(0, np.int64), work.empty(0, np.int64), work.empty(0, sides.dtype)
 
-#: `(offsets, rows)`
-NAME_ROWS = CudaKernel(_name_rows, "name-rows")
+        def count_pairs(cells: Cells) -> None:
+            self._launch(cells, False, *none)
+            SUM_BLOCKS.launch(1, threads_of_block(SUMMING), work.stream, self._sums, cells.told)
+
+        self._cells, told = asked(work, sides, count_pairs)
+        #: How many pairs there are, and how many scores this took.
+        self.count, self.tested = int(told[PAIRS]), int(told[TESTED])
+
+    def fill(self, rows: Any, columns: Any, values: Any) -> None:
+        """Fill in the pairs (count,), sorted by row and column."""
+        if self.count:
+            self._launch(self._cells, True, rows, columns, values)
+
+    def _launch(self, cells: Cells, filling: bool, rows: Any, columns: Any, values: Any) -> None:
+        sides = cells.sides
+        exponent = cells.exponent if sides.metric.has_units else 0
+        kernel = pairs_kernel(sides.geometry, sides.metric)
+        kernel.launch(
+            self._blocks, self._threads, self._work.stream, cells.set1, cells.set2, cells.table,
+            *cells.shares, sides.itself, self._limit_of(exponent), exponent,
+            *cells.limits, cells.told, cells.findings, filling, self._counts, self._sums, rows,
+            columns, values,
+        )  # fmt: skip

@@ -1,43 +1,46 @@
-"""The kernels of the best of each row on a GPU; `search` launches them."""
+"""The best of each row on a GPU, without the host: by cells, in five launches.
+
+As in `pairs` a thread serves a row, and all threads of a block those that look into many
+cells.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import cuda
 
-from fastiou.cpu.walk import (
-    addresses,
-    bounds_of,
+from fastiou.cpu.walk import bounds_of
+from fastiou.cuda.cell_sets import Cells, Sides, asked
+from fastiou.cuda.cells import (
+    TOO_MANY,
+    fits,
     group_of,
-    is_over,
-    next_slice,
-    slice_of,
-    walk_over,
+    is_proper,
+    next_member,
+    start_of,
 )
 from fastiou.cuda.scoring import pair_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
+from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel
+from fastiou.runtime.gpu_primitives import magnified
+from fastiou.runtime.kernel import named
 
-__all__ = ["CLEAR", "THREADS", "BestKernels", "best_kernels", "insert"]
+__all__ = ["best_kernel", "best_on_gpu"]
 
-#: Threads of a block.
+#: Threads of a block, each of which serves a row.
 THREADS = 128
 
 #: Candidates that wait to be put in order among the best of a row.
 WAITING = 2 * THREADS
 
-
-class BestKernels(NamedTuple):
-    """The kernels of one metric that keep the best of each row."""
-
-    #: A thread serves a row.
-    alone: CudaKernel
-    #: A block does.
-    block: CudaKernel
+# What threads of a block share, int32: how many rows wait for all of them, how many candidates of
+# one wait to be put in order, and how many of these are kept.
+ROWS, HELD, KEPT, SHARED = range(4)
 
 
 def insert(columns: Any, values: Any, row: int, kept: int, column: int, value: Any) -> int:
@@ -61,137 +64,160 @@ def insert(columns: Any, values: Any, row: int, kept: int, column: int, value: A
 
 
 @functools.cache
-def best_kernels(geometry: Geometry, metric: Metric) -> BestKernels:
-    """Make the kernels that keep the best of each row, by value and then by lowest column.
-
-    `values` and `columns` are of shape (rows, k), filled with 0 and -1.
-    """
+def best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
+    """Make the kernel that keeps the best of each row, by value and then by lowest column."""
     load, score = geometry.load, pair_scorer(geometry, metric)
+    looks = not geometry.is_its_bounds
+    label = f"{geometry.label}-{metric.name}"
 
-    def alone(
-        set1: Any,
+    @named(label)
+    def next_candidate(
         set2: Any,
-        grid: Any,
-        share1: float,
-        share2: float,
-        positions: Any,
-        first_number: int,
-        count: int,
-        limit: float,
-        columns: Any,
+        table: Any,
+        shares: tuple[float, float],
+        member: Any,
+        group: int,
+        least: float,
         values: Any,
-    ) -> None:
-        bounds1, data1, order1, groups1 = set1
-        bounds2, data2, order2, _ = set2
-        blocks, extents, layout, edges, places, starts = grid
-        number = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        if number >= count:
-            return
-        position = np.int64(first_number + number)
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = np.int64(order1[position])
-        k = values.shape[1]
-        kept = np.int64(0)
-        least = limit
-        member = load(bounds1, data1, np.uint64(position))
-        index = addresses(extents, layout, edges, places)
-        walk = walk_over(blocks, group_of(groups1, position))
+        lane: int,
+        team: int,
+        at: Any,
+    ) -> Any:
+        """What `next_member` does, for the next that scores enough; with its score."""
+        bounds = bounds_of(member)
+        value = values.dtype.type(0)
         while True:
-            walk = next_slice(index, walk, bounds_of(member), share1, share2)
-            if is_over(walk):
-                break
-            first, last = slice_of(starts, walk)
-            for column in range(first, last):
-                place = np.uint64(column)
-                value = values.dtype.type(score(member, load(bounds2, data2, place)))
-                if value >= least:
-                    kept = insert(columns, values, row, kept, np.int64(order2[place]), value)
-                    if kept == k:
-                        least = values[row, k - 1]
+            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            if other < 0:
+                return at, other, value
+            value = values.dtype.type(score(member, load(set2[0], set2[1], np.uint64(other))))
+            if value >= least:
+                return at, other, value
 
-    def block(
+    def keep_best(
         set1: Any,
         set2: Any,
-        grid: Any,
+        table: Any,
         share1: float,
         share2: float,
-        positions: Any,
-        first_number: int,
-        count: int,
         limit: float,
+        exponent: int,
+        most: float,
+        lowest: float,
+        told: Any,
+        findings: Any,
         columns: Any,
         values: Any,
     ) -> None:
-        bounds1, data1, order1, groups1 = set1
-        bounds2, data2, order2, _ = set2
-        blocks, extents, layout, edges, places, starts = grid
-        # Those that may be among the best wait here for the first thread to put them in order.
+        """Fill (rows, k) with the best of each row, the rest with 0 and -1."""
+        if not fits(told, findings, most, lowest):
+            return
+        waiting = cuda.shared.array(THREADS, np.int32)
         waiting_values = cuda.shared.array(WAITING, values.dtype)
         waiting_columns = cuda.shared.array(WAITING, np.int64)
-        numbers = cuda.shared.array(2, np.int32)  # how many wait, and how many are kept
-        position = np.int64(first_number) + cuda.blockIdx.x
-        if len(positions) > 0:
-            position = np.int64(positions[position])
-        row = np.int64(order1[position])
-        k = values.shape[1]
+        shared = cuda.shared.array(SHARED, np.int32)
+        shares = share1, share2
         thread = np.int64(cuda.threadIdx.x)
-        least = limit
+        team = np.int64(cuda.blockDim.x)
+        none = np.int64(0)
+        k = values.shape[1]
+        first = np.int64(cuda.blockIdx.x) * team
+        row = first + thread
         if thread == 0:
-            numbers[0] = 0
-            numbers[1] = 0
+            for i in range(SHARED):
+                shared[i] = 0
         cuda.syncthreads()
-        member = load(bounds1, data1, np.uint64(position))
-        index = addresses(extents, layout, edges, places)
-        walk = walk_over(blocks, group_of(groups1, position))
-        while True:
-            walk = next_slice(index, walk, bounds_of(member), share1, share2)
-            if is_over(walk):
-                break
-            first, last = slice_of(starts, walk)
-            while first < last:
-                if first + thread < last:
-                    place = np.uint64(first + thread)
-                    value = values.dtype.type(score(member, load(bounds2, data2, place)))
-                    if value >= least:
-                        end = cuda.atomic.add(numbers, 0, 1)
+        if row < values.shape[0]:
+            kept = np.int64(0)
+            if is_proper(set1[0], row):
+                least = limit
+                member = load(set1[0], set1[1], np.uint64(row))
+                group = group_of(set1[2], row)
+                at = start_of(table, none)
+                while True:
+                    at, other, value = next_candidate(
+                        set2, table, shares, member, group, least, values, none, np.int64(1), at
+                    )
+                    if other < 0:
+                        break
+                    kept = insert(columns, values, row, kept, other, value)
+                    if kept == k:
+                        least = values[row, k - 1]
+                if other == TOO_MANY:
+                    kept = np.int64(0)
+                    waiting[cuda.atomic.add(shared, ROWS, 1)] = thread
+            for i in range(kept, k):
+                columns[row, i] = -1
+                values[row, i] = 0
+        cuda.syncthreads()
+        for i in range(shared[ROWS]):
+            own = first + waiting[i]
+            if thread == 0:
+                shared[HELD] = 0
+                shared[KEPT] = 0
+            least = limit
+            member = load(set1[0], set1[1], np.uint64(own))
+            group = group_of(set1[2], own)
+            at = start_of(table, thread)
+            other = none
+            cuda.syncthreads()
+            while cuda.syncthreads_or(np.int32(other >= 0)):
+                if other >= 0:
+                    at, other, value = next_candidate(
+                        set2, table, shares, member, group, least, values, thread, team, at
+                    )
+                    if other >= 0:
+                        end = cuda.atomic.add(shared, HELD, 1)
                         waiting_values[end] = value
-                        waiting_columns[end] = order2[place]
+                        waiting_columns[end] = other
                 cuda.syncthreads()
-                is_full = numbers[0] > WAITING - THREADS
+                is_full = shared[HELD] > WAITING - THREADS
                 cuda.syncthreads()  # all have read before any adds
                 if is_full:
                     if thread == 0:
-                        kept = np.int64(numbers[1])
-                        for i in range(numbers[0]):
+                        kept = np.int64(shared[KEPT])
+                        for j in range(shared[HELD]):
                             kept = insert(
-                                columns, values, row, kept, waiting_columns[i],
-                                waiting_values[i],
-                            )  # fmt: skip
-                        numbers[0] = 0
-                        numbers[1] = kept
+                                columns, values, own, kept, waiting_columns[j], waiting_values[j]
+                            )
+                        shared[HELD] = 0
+                        shared[KEPT] = kept
                     cuda.syncthreads()
-                    if numbers[1] == k:
-                        least = values[row, k - 1]
-                first += cuda.blockDim.x
-        if thread == 0:
-            kept = np.int64(numbers[1])
-            for i in range(numbers[0]):
-                kept = insert(columns, values, row, kept, waiting_columns[i], waiting_values[i])
+                    if shared[KEPT] == k:
+                        least = values[own, k - 1]
+            if thread == 0:
+                kept = np.int64(shared[KEPT])
+                for j in range(shared[HELD]):
+                    kept = insert(columns, values, own, kept, waiting_columns[j], waiting_values[j])
+            cuda.syncthreads()
+        if exponent != 0 and row < values.shape[0]:
+            for i in range(k):
+                values[row, i] = magnified(values[row, i], -exponent)
 
-    return BestKernels(
-        CudaKernel(alone, f"best-{geometry.label}-{metric.name}"),
-        CudaKernel(block, f"best-block-{geometry.label}-{metric.name}"),
-    )
-
-
-def _clear(columns: Any, values: Any) -> None:
-    """Fill what nothing is kept in with 0 and -1."""
-    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if i < columns.shape[0]:
-        columns[i] = -1
-        values[i] = 0
+    return CudaKernel(keep_best, f"best-{label}")
 
 
-#: `(columns, values)`
-CLEAR = CudaKernel(_clear, "clear")
+def best_on_gpu(work: Work, sides: Sides, limit_of: Any, columns: Any, values: Any) -> None:
+    """Fill (rows, k) in memory of the GPU with the best of each row, the rest with 0 and -1.
+
+    Parameters
+    ----------
+    limit_of
+        `(exponent) -> ` the least score that counts, magnified by that power of two.
+
+    Raises
+    ------
+    cell_sets.RefusedError
+        A member is to be refused.
+    """
+    metric = sides.metric
+
+    def ask(cells: Cells) -> None:
+        exponent = cells.exponent if metric.has_units else 0
+        work.launch(
+            best_kernel(sides.geometry, metric), len(values), cells.set1, cells.set2,
+            cells.table, *cells.shares, limit_of(exponent), exponent, *cells.limits, cells.told,
+            cells.findings, columns, values,
+        )  # fmt: skip
+
+    asked(work, sides, ask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +17,14 @@ from fastiou.arrays.checks import (
     threshold_number,
     whole_number,
 )
-from fastiou.arrays.inputs import Input, floats_on_gpu
+from fastiou.arrays.inputs import Input, floats_on_gpu, integers_on_gpu
 from fastiou.cpu import walk
 from fastiou.cpu.nms import SUPPRESSED, decay_kernel, suppress_kernel
 from fastiou.geometries.table import check_metric, geometry_of
 from fastiou.geometry import PADDING
 from fastiou.metrics import Metric
 from fastiou.relations import small
-from fastiou.relations.on_gpu import keep_there, may_search_there
+from fastiou.relations.on_gpu import keep_there
 from fastiou.relations.pairs import in_kind
 from fastiou.relations.thresholds import least_that_suppresses, rounded
 from fastiou.runtime import chunks, steps, threads
@@ -262,10 +263,15 @@ def suppress(
     backends.check_device(device, geometry)
     set1 = geometry.read(names.a, a, fmt, batches=False)
     count = set1.size
-    there = None
-    of_all = groups is None or max_output is None
-    if stay_on_gpu and method == "hard" and device != "cpu" and of_all:
-        there = floats_on_gpu(scores, count) if may_search_there(set1, set1, score) else None
+
+    @functools.cache
+    def known() -> Array | None:
+        checked: Array | None = small.checked_groups(groups, count, count, True, names.groups)
+        return checked
+
+    # Those on a GPU are read there, by the search there.
+    is_there = stay_on_gpu and method == "hard" and device != "cpu" and set1.gpu is not None
+    there = floats_on_gpu(scores, count) if is_there else None
     values = score_of_each(scores, count, names.a) if there is None else np.empty(0, there.dtype)
     minimum = threshold_number(threshold, score.maximum, zero=True, name=names.threshold)
     width = finite_number("sigma", sigma)
@@ -282,27 +288,34 @@ def suppress(
         _check_soft(score, values, method, device)
     if groups is None and names.needs_groups and count:
         raise TypeError(f"{names.groups} must hold integers or names, got None")
-    if there is not None:
-        limits = [limit for limit in (most, most_in_all) if limit is not None]
-        found = backends.compute(
-            device,
-            [set1],
-            lambda gpu: keep_there(
-                gpu, set1, score, minimum, groups, there, least, min(limits, default=None), progress
-            ),
-            lambda: None,
-        )
+    if method == "hard":
+
+        def on_gpu(place: GpuArray | None) -> Any:
+            is_one = most is None or groups is None
+            limits = [limit for limit in (most, most_in_all) if limit is not None and is_one]
+            scored = values if there is None else there
+            own = groups if integers_on_gpu(groups, count) is not None else known()
+            limit = min(limits, default=None)
+            stays = stay_on_gpu and is_one
+            kept = keep_there(
+                place, set1, score, minimum, own, scored, least, limit, progress, stays=stays
+            )
+            if kept is None or is_one:
+                return kept
+            return best_of_each(kept, known(), most)[:most_in_all]
+
+        found = backends.compute(device, [set1], on_gpu, lambda: None)
         if found is not None:
             return Suppressed(found, None, set1, values, table)
-        values = score_of_each(scores, count, names.a)
-    known = small.checked_groups(groups, count, count, True, names.groups)
+        if there is not None:
+            values = score_of_each(scores, count, names.a)
     if method == "hard" and device != "cuda" and progress is False:
         few = values.astype(np.float32) if values.dtype == np.float16 else values
-        kept = small.plain_call(small.nms, set1, set1, few, minimum, known, metric, fmt, least)
+        kept = small.plain_call(small.nms, set1, set1, few, minimum, known(), metric, fmt, least)
         if kept is not None:
-            best = best_of_each(kept, known, most)[:most_in_all]
+            best = best_of_each(kept, known(), most)[:most_in_all]
             return Suppressed(best, None, set1, values, table)
-    codes, _, group_count = group_codes(known, (count, count), itself=True)
+    codes, _, group_count = group_codes(known(), (count, count), itself=True)
     chosen = by_score(values)
     if least != -np.inf:
         chosen = chosen[: np.count_nonzero(values >= least)]
@@ -314,22 +327,20 @@ def suppress(
     taken_at = None
     try:
         if method == "hard":
-            kept = backends.compute(
-                device, [set1], lambda gpu: _hard_on_gpu(task, gpu), lambda: _hard(task)
-            )
+            kept = _hard(task)
         else:
             lowered = _soft(task, method, width, values[chosen].astype(np.float64), least)
     finally:
         finish()
     if method == "hard":
-        result = best_of_each(chosen[kept], known, most)[:most_in_all]
+        result = best_of_each(chosen[kept], known(), most)[:most_in_all]
     else:
         taken = np.sort(chosen[lowered >= 0])
         current = np.full(count, -1.0)
         current[chosen] = lowered
         result = taken[by_score(current[taken])]
         # Of each group no more than `most` were taken, and of these the best.
-        result = best_of_each(result, known, most)[:most_in_all]
+        result = best_of_each(result, known(), most)[:most_in_all]
         taken_at = current[result]
     return Suppressed(result, taken_at, set1, values, table)
 
@@ -511,28 +522,6 @@ def _hard(task: Task) -> Array:
             break
     result = np.ones(len(task.chosen), np.bool_)
     result[found.set1[2][:count]] = kept[:count]
-    return result
-
-
-def _hard_on_gpu(task: Task, gpu: GpuArray | None) -> Array:
-    """The same from a GPU."""
-    from fastiou.cuda.nms import suppress
-    from fastiou.runtime.gpu import working
-
-    found = task.search(task.threshold)
-    _, queue = _in_turn(found)
-    count = len(queue)
-    result = np.ones(len(task.chosen), np.bool_)
-    if not count:
-        return result
-    limits = _limits(found, task.threshold)
-    enough = count if task.enough is None or task.group_count > 1 else task.enough
-    with working(gpu) as work:
-        # Of a member: its turn, whether it is kept, from where on it asks, and whether it does.
-        size = found.nbytes + queue.nbytes + 12 * count
-        work.reserve(size, f"suppression among {count:,} members")
-        kept = suppress(work, found, queue, limits, _work(found), enough)
-    result[found.set1[2][:count]] = kept
     return result
 
 

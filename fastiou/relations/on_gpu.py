@@ -7,19 +7,26 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastiou.arrays.inputs import Input, integers_on_gpu, members_on_gpu, result_dtype
-from fastiou.geometry import PADDING
 from fastiou.metrics import Metric
 from fastiou.relations.thresholds import least_that_suppresses
-from fastiou.runtime import gpu_arrays
-from fastiou.runtime.gpu_arrays import GpuArray
+from fastiou.runtime import chunks
+from fastiou.runtime.gpu_arrays import GpuArray, OnGpu
 from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
+from fastiou.search.search import are_exact, check_sizes, reach_out
+from fastiou.typing import Array
 
 if TYPE_CHECKING:
     from fastiou.cuda.cell_sets import Sides
+    from fastiou.runtime.gpu import Work
 
-__all__ = ["keep_there", "may_search_there", "refused_here", "sets_on_gpu", "sides_on_gpu"]
+__all__ = ["Codes", "keep_there", "searching", "sets_on_gpu", "sides_on_gpu"]
+
+#: What `group_codes` makes.
+Codes = tuple[Array, Array, int]
 
 
 def sets_on_gpu(work: Any, set1: Input, set2: Input, metric: Metric) -> tuple[Any, Any] | None:
@@ -39,28 +46,53 @@ def _layouts(set1: Input, set2: Input, metric: Metric) -> Any:
     return layouts_of(set1.geometry, set1.fmt, metric, sources, result_dtype(set1, set2))
 
 
-def may_search_there(set1: Input, set2: Input, metric: Metric) -> bool:
-    """Whether sets of which one is on a GPU may be prepared and searched there."""
-    if (set1.gpu is None and set2.gpu is None) or gpu_arrays.problem() is not None:
-        return False
-    fewer = max(set1.size, set2.size) < 2**31 - PADDING
-    return fewer and _layouts(set1, set2, metric) is not None
-
-
 def sides_on_gpu(
-    work: Any, set1: Input, set2: Input, metric: Metric, threshold: float, groups: Any
-) -> Sides | None:
-    """What a search on the GPU in use compares; None where kernels cannot read an array."""
+    work: Any,
+    set1: Input,
+    set2: Input,
+    metric: Metric,
+    threshold: float,
+    groups: Any,
+    *,
+    codes: Codes | None = None,
+    prepared_for: Metric | None = None,
+) -> Sides:
+    """What a search on the GPU in use compares; prepared by the host where a GPU cannot.
+
+    Parameters
+    ----------
+    groups
+        As the argument of `pairs`.
+    codes
+        In their place, from `group_codes`; -1 leaves a member of the second set out.
+    prepared_for
+        Metric that members are prepared for, if it is another.
+    """
     from fastiou.cuda.cell_sets import Sides
 
-    sets = sets_on_gpu(work, set1, set2, metric)
-    if sets is None:
-        return None
     assert set1.geometry is not None
-    itself = set2 is set1
-    codes = _groups_on_gpu(work, groups, (set1.size, set2.size), itself)
-    dtype = result_dtype(set1, set2)
-    return Sides(set1.geometry, metric, dtype, *sets, codes, itself, threshold)
+    itself, sizes = set2 is set1, (set1.size, set2.size)
+    check_sizes(sizes)
+    given = [some.held for some in ((set1,) if itself else (set1, set2))]
+    of_host = sum(some.nbytes for some in given if isinstance(some, np.ndarray))
+    work.reserve(of_host, f"a copy of {sum(sizes):,} members")
+    made_for, is_exact = prepared_for or metric, True
+    layouts, members = sets_on_gpu(work, set1, set2, made_for) or (None, None)
+    if members is None:
+        members = set1.geometry.prepare(set1, set2, made_for)
+        for columns in {id(some.bounds): some for some in members}.values():
+            reach_out(columns, metric, threshold)
+            is_exact = is_exact and are_exact(columns.bounds)
+    if codes is None:
+        own_groups = _groups_on_gpu(work, groups, sizes, itself)
+    else:
+        # What is left out is in another group than those of the first set that meet none.
+        codes1, codes2 = (np.broadcast_to(codes[i], sizes[i]) for i in range(2))
+        own_groups = work.copied(codes1), work.copied(np.where(codes2 < 0, np.int32(-2), codes2))
+    return Sides(
+        set1.geometry, metric, made_for, result_dtype(set1, set2), sizes, members, layouts,
+        own_groups, itself, threshold, is_exact,
+    )  # fmt: skip
 
 
 def _groups_on_gpu(work: Any, groups: Any, sizes: tuple[int, int], itself: bool) -> tuple[Any, Any]:
@@ -77,16 +109,23 @@ def _groups_on_gpu(work: Any, groups: Any, sizes: tuple[int, int], itself: bool)
 
 
 @contextlib.contextmanager
-def refused_here(set1: Input, set2: Input, metric: Metric) -> Iterator[None]:
-    """Raise what the host has to say of a member that a GPU refused."""
-    from fastiou.cuda.cell_sets import RefusedError
+def searching(
+    place: GpuArray | None, set1: Input, set2: Input, *arguments: Any, **options: Any
+) -> Iterator[tuple[Work, Sides]]:
+    """Use a GPU for a search, whose further arguments `sides_on_gpu` takes.
 
-    try:
-        yield
-    except RefusedError:
-        assert set1.geometry is not None
-        set1.geometry.prepare(set1, set2, metric)
-        raise
+    What the host has to say of a member that the GPU refuses is raised.
+    """
+    from fastiou.cuda.cell_sets import RefusedError
+    from fastiou.runtime.gpu import working
+
+    with working(place) as work:
+        sides = sides_on_gpu(work, set1, set2, *arguments, **options)
+        try:
+            yield work, sides
+        except RefusedError:
+            sides.geometry.prepare(set1, set2, sides.prepared_for)
+            raise
 
 
 def keep_there(
@@ -95,31 +134,33 @@ def keep_there(
     metric: Metric,
     threshold: float,
     groups: Any,
-    scores: Any,
+    scores: OnGpu | Array,
     least: float,
     most: int | None,
     progress: bool | Progress,
+    *,
+    stays: bool,
 ) -> Any | None:
-    """Those that are kept of a set that is prepared and searched on a GPU; None if it cannot be.
+    """Those that are kept of a set that is searched on a GPU, as an array of the host or there.
 
-    That is so, too, where a member or a score is to be refused.
+    None where a member or a score is to be refused. `scores` are floats.
     """
-    from fastiou.cuda.cell_nms import keep_in_cells
     from fastiou.cuda.cell_sets import RefusedError
+    from fastiou.cuda.nms import keep_on_gpu
     from fastiou.runtime.gpu import working
 
-    assert place is not None
     limit_of = functools.partial(least_that_suppresses, metric, result_dtype(set1), threshold)
-    with working(place) as work:
+    with working(place) as work, contextlib.suppress(RefusedError):
         sides = sides_on_gpu(work, set1, set1, metric, threshold, groups)
-        if sides is None:
-            return None
-        try:
-            kept = keep_in_cells(work, place, sides, scores.flat, least, most, limit_of)
-        except RefusedError:
-            return None
-    report, finish = progress_callback(progress)
-    if report is not None:
-        report(1, 1)
-    finish()
-    return kept
+        if isinstance(scores, np.ndarray):
+            wide = np.float64 if scores.dtype.itemsize > 4 else np.float32
+            there = work.copied(chunks.copied(scores, wide))
+        else:
+            there = scores.flat
+        kept = keep_on_gpu(work, place if stays else None, sides, there, least, most, limit_of)
+        report, finish = progress_callback(progress)
+        if report is not None:
+            report(1, 1)
+        finish()
+        return kept
+    return None

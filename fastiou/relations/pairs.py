@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from fastiou.arrays import backends
 from fastiou.arrays.checks import crowd_array, threshold_number
-from fastiou.arrays.inputs import Input, hand_back, result_dtype
+from fastiou.arrays.inputs import Input, hand_back
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
-from fastiou.relations import small
-from fastiou.relations.on_gpu import may_search_there, refused_here, sides_on_gpu
+from fastiou.relations import on_gpu, small
+from fastiou.relations.on_gpu import Codes
 from fastiou.relations.thresholds import least_that_counts
 from fastiou.runtime import chunks, memory
 from fastiou.runtime.gpu_arrays import GpuArray
@@ -24,10 +24,8 @@ from fastiou.runtime.progress import Progress, progress_callback
 from fastiou.search.groups import group_codes
 from fastiou.search.pair_lists import (
     WITHOUT_ALL,
-    PairCounter,
     allocate_pairs,
     list_pairs,
-    name_rows,
 )
 from fastiou.search.search import Search, search
 from fastiou.tables.listing import Positions
@@ -253,35 +251,32 @@ def find_pairs(
     With `stay_on_gpu` they may be arrays of the inputs' library, where these are on a GPU. Columns
     that `crowd` tells to be crowds score the intersection over the area of the row.
     """
-    inputs, sizes = [set1, set2], (set1.size, set2.size)
+    sizes = set1.size, set2.size
 
-    def found_by_host() -> Search:
-        codes = group_codes(groups, sizes, itself=set2 is set1)
-        return search(set1, set2, metric, minimum, codes)
-
-    if crowd is None or not crowd.any():
-        if not may_search_there(set1, set2, metric):
-            return _pairs_of(found_by_host(), inputs, minimum, device, report, stay_on_gpu)
+    def found(
+        scored: Metric, codes: Codes | None, report: Progress | None, stays: bool = False
+    ) -> Pairs:
+        def here() -> Pairs:
+            own = group_codes(groups, sizes, itself=set2 is set1) if codes is None else codes
+            searched = search(set1, set2, scored, minimum, own, score_as=metric)
+            return _pairs_of(searched, minimum, sizes, report)
 
         def there(place: GpuArray | None) -> Pairs:
-            assert place is not None
-            found = _pairs_there(place, set1, set2, metric, minimum, groups, report, stay_on_gpu)
-            if found is not None:
-                return found
-            return _pairs_of(found_by_host(), inputs, minimum, device, report, stay_on_gpu)
+            with on_gpu.searching(
+                place, set1, set2, scored, minimum, groups, codes=codes, prepared_for=metric
+            ) as (work, sides):
+                return _pairs_there(work, sides, place if stays else None, minimum, report)
 
-        def here() -> Pairs:
-            return _pairs_of(found_by_host(), inputs, minimum, "cpu", report)
+        return backends.compute(device, [set1, set2], there, here)
 
-        return backends.compute(device, inputs, there, here)
+    if crowd is None or not crowd.any():
+        return found(metric, None, report, stay_on_gpu)
     codes1, codes2, count = group_codes(groups, sizes, itself=set2 is set1)
     # Crowds are searched by themselves, and scored by `IOF` from what is prepared for the metric.
     parts = []
     for part, (scored, left_out) in enumerate(((metric, crowd), (IOF, ~crowd))):
         codes = codes1, np.where(left_out, np.int32(-1), codes2), count
-        found = search(set1, set2, scored, minimum, codes, score_as=metric)
-        own_report = half_of(report, part)
-        parts.append(_pairs_of(found, inputs, minimum, device, own_report))
+        parts.append(found(scored, codes, half_of(report, part)))
     pair_bytes = 16 + parts[0].values.itemsize
     memory.check(  # put together, and then in order
         2 * pair_bytes * sum(map(len, parts)), "the list of pairs with crowds", WITHOUT_ALL
@@ -326,118 +321,36 @@ def lowest_score(found: Search, minimum: float) -> Any:
 
 
 def _pairs_of(
-    found: Search,
-    inputs: list[Input],
-    minimum: float,
-    device: str,
-    report: Progress | None,
-    stay_on_gpu: bool = False,
+    found: Search, minimum: float, sizes: tuple[int, int], report: Progress | None
 ) -> Pairs:
-    """The pairs of a search, by the backend that `device` asks for."""
-    sizes = inputs[0].size, inputs[1].size
-    limit = lowest_score(found, minimum)
-
-    def on_gpu(place: GpuArray | None) -> Pairs:
-        empty = empty_on_gpu(place, found) if stay_on_gpu else None
-        return _pairs_on_gpu(place, empty, found, sizes, limit, report)
-
-    def on_cpu() -> Pairs:
-        rows, cols, values, tested = list_pairs(found, limit, sizes[0], report)
-        return Pairs(rows, cols, values, sizes, tested)
-
-    result = backends.compute(device, inputs, on_gpu, on_cpu)
+    """The pairs of a search, by the CPU."""
+    rows, cols, values, tested = list_pairs(found, lowest_score(found, minimum), sizes[0], report)
     if found.metric.has_units:
-        unmagnify(result.values, found.exponent)
-    return result
-
-
-def empty_on_gpu(
-    place: GpuArray | None, found: Search
-) -> Callable[[tuple[int, ...], np.dtype[Any]], Any] | None:
-    """What makes results where the inputs are, on a GPU; None if they are made on the host."""
-    magnified = found.exponent != 0 and found.metric.has_units
-    return None if place is None or magnified else place.empty
+        unmagnify(values, found.exponent)
+    return Pairs(rows, cols, values, sizes, tested)
 
 
 def _pairs_there(
-    place: GpuArray,
-    set1: Input,
-    set2: Input,
-    metric: Metric,
-    minimum: float,
-    groups: Any,
-    report: Progress | None,
-    stay_on_gpu: bool,
-) -> Pairs | None:
-    """The pairs of sets that are prepared and searched on a GPU; None where they cannot be."""
-    from fastiou.cuda.cell_pairs import CellPairs
-    from fastiou.runtime.gpu import working
-
-    dtype, integer = result_dtype(set1, set2), np.dtype(np.int64)
-    limit_of = functools.partial(least_that_counts, metric, dtype, minimum)
-    with working(place) as work, refused_here(set1, set2, metric):
-        sides = sides_on_gpu(work, set1, set2, metric, minimum, groups)
-        if sides is None:
-            return None
-        found = CellPairs(work, sides, limit_of)
-        if report is not None:
-            report(1, 2)
-        count = found.count
-        work.reserve(count * (16 + dtype.itemsize), f"the list of {count:,} pairs")
-        columns = [work.result(place, (count,), kind) for kind in (integer, integer, dtype)]
-        found.fill(*(column.device for column in columns))
-        if report is not None:
-            report(2, 2)
-        if stay_on_gpu:
-            rows, cols, values = (column.handed() for column in columns)
-        else:
-            rows, cols, values = (work.to_host(column.device) for column in columns)
-    return Pairs(rows, cols, values, sides.sizes, found.tested)
-
-
-def _pairs_on_gpu(
-    place: GpuArray | None,
-    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
-    found: Search,
-    sizes: tuple[int, int],
-    limit: Any,
-    report: Progress | None,
+    work: Any, sides: Any, place: GpuArray | None, minimum: float, report: Progress | None
 ) -> Pairs:
-    from fastiou.cuda.search import GpuSearch
-    from fastiou.runtime.gpu import as_device_array, working
+    """The pairs of sets on a GPU, at a place there; NumPy arrays without one."""
+    from fastiou.cuda.pairs import GpuPairs
 
-    offsets = np.zeros(sizes[0] + 1, np.int64)
-    with working(place) as work:
-        # Of a row: candidates, a position among those served alike, pairs, where these begin, and
-        # where the next one goes.
-        what = f"the search of {sizes[0]:,} and {sizes[1]:,} members"
-        work.reserve(found.nbytes + 28 * sizes[0], what)
-        on_gpu = GpuSearch(work, found)
-
-        def told(before: int) -> Callable[[int], None] | None:
-            if report is None:
-                return None
-            return lambda done: report(before + done, 2 * on_gpu.total)
-
-        # Summed here: what is copied for that is little beside the sets and the pairs.
-        counter = PairCounter(found, memory.free if empty is None else work.free)
-        np.cumsum(on_gpu.count_pairs(limit, sizes[0], told(0), counter), out=offsets[1:])
-        count = int(offsets[-1])
-        work.reserve(count * (16 + found.dtype.itemsize), f"the list of {count:,} pairs")
-        if empty is not None:
-            integer = np.dtype(np.int64)
-            rows, cols, values = (empty((count,), kind) for kind in (integer, integer, found.dtype))
-            if count:
-                gpu_cols, gpu_values = as_device_array(cols), as_device_array(values)
-                on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
-                on_gpu.name_rows(offsets, as_device_array(rows))
-                work.wait()
-            return Pairs(rows, cols, values, sizes, on_gpu.tested)
-        rows, cols, values = allocate_pairs(count, found.dtype)
-        if count:
-            gpu_cols, gpu_values = work.empty(count, np.int64), work.empty(count, found.dtype)
-            on_gpu.fill_pairs(limit, offsets, gpu_cols, gpu_values, told(on_gpu.total))
-            work.to_host(gpu_cols, cols)
-            work.to_host(gpu_values, values)
-    name_rows(offsets, rows)
-    return Pairs(rows, cols, values, sizes, on_gpu.tested)
+    dtype, integer = sides.dtype, np.dtype(np.int64)
+    found = GpuPairs(
+        work, sides, functools.partial(least_that_counts, sides.metric, dtype, minimum)
+    )
+    if report is not None:
+        report(1, 2)
+    count = found.count
+    work.reserve(count * (16 + dtype.itemsize), f"the list of {count:,} pairs")
+    hosts = (None,) * 3 if place is not None else allocate_pairs(count, dtype)
+    columns = [
+        work.result(place, (count,), kind, host)
+        for kind, host in zip((integer, integer, dtype), hosts, strict=True)
+    ]
+    found.fill(*(column.device for column in columns))
+    rows, cols, values = (column.handed() for column in columns)
+    if report is not None:
+        report(2, 2)
+    return Pairs(rows, cols, values, sides.sizes, found.tested)

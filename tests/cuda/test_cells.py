@@ -241,8 +241,8 @@ def test_what_is_refused() -> None:
         fastiou.pairs(crossing, fmt="xyxyxyxy")
 
 
-def test_what_the_host_searches() -> None:
-    """Angles of ciou, and integers of 64 bits, which share an origin."""
+def test_what_the_host_prepares() -> None:
+    """Angles of ciou, and integers of 64 bits, which share an origin: the search is there."""
     boxes = BOXES.astype(np.float32)
     far = BOXES + np.iinfo(np.int64).max - 100
     for some, metric in ((boxes, "ciou"), (far, "iou")):

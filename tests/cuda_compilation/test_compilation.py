@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -37,12 +35,8 @@ from numba.types import boolean, float32, float64, int64, uint64
 
 import fastiou as fi
 from fastiou.arrays.inputs import Input
-from fastiou.cuda import cell_sets, cells, prepare
-from fastiou.cuda.cell_nms import keep_in_cells
-from fastiou.cuda.cell_pairs import CellPairs
-from fastiou.cuda.cell_topk import best_in_cells
+from fastiou.cuda import cell_sets, cells
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
-from fastiou.cuda.pairs import NAME_ROWS
 from fastiou.cuda.prepare import START, prepare_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
@@ -51,7 +45,7 @@ from fastiou.geometries.masks import gpu_packing
 from fastiou.geometries.masks.gpu_scores import MaskScores
 from fastiou.geometries.quadrilaterals import GEOMETRY as QUADRILATERAL
 from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
-from fastiou.geometries.table import ROWS, geometry_of
+from fastiou.geometries.table import ROWS
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
 from fastiou.runtime import gpu_sort
@@ -363,9 +357,6 @@ TABLE = [
                 on_demand=OTHERS),
         )
     ),
-    Row("name-rows", NAME_ROWS, (row_of(int64),) * 2, SIX_BLOCKS, on_demand=OTHERS),
-
-
     Row("scalar-probiou", rotated_by("probiou").scalar, of_scalar(float32), ONE_BLOCK,
         on_demand=OTHERS),
     Row("aligned-probiou", rotated_by("probiou").aligned, of_aligned(float64), TWO_BLOCKS,
@@ -456,21 +447,19 @@ def test_the_loop_of_dense_iou_is_short(capability: tuple[int, int]) -> None:
 BOXES = np.array([[0, 0, 4, 4], [1, 1, 5, 5], [2, 2, 3, 3], [8, 8, 9, 9]], np.float32)
 SCORES = [0.5, 0.9, 0.7, 0.8]
 
-#: So many that each is served by one thread.
-MANY_BOXES = np.tile(BOXES, (1 << 13, 1))
-
 ROTATED_BOXES = np.array(
     [[2, 2, 4, 4, 30], [3, 3, 4, 4, 20], [2.5, 2.5, 1, 1, 45], [8.5, 8.5, 1, 1, 0]], np.float32
 )
+YAWED_BOXES = np.array([[2, 2, 2, 4, 4, 4, 0.5], [3, 3, 3, 4, 4, 4, 0.2]], np.float32)
 QUADRILATERAL_CORNERS = np.array([[0, 0, 4, 1, 5, 5, 1, 3], [1, 1, 4, 2, 2, 2, 1, 5]], np.float32)
-MANY_ROTATED_BOXES = np.tile(ROTATED_BOXES, (1 << 13, 1))
-ROTATED_DOUBLES = ROTATED_BOXES.astype(np.float64)
+
+#: Integers that no float64 holds.
+FAR_BOXES = np.array([[-(2**62), 0, 2**62, 3], [1, 1, 4, 4]])
 
 #: Masks with boxes of their own, and masks that fill the image.
 MASKS = np.zeros((4, 70, 70), np.bool_)
 MASKS[0, :9, :9] = MASKS[1, 4:20, 4:20] = MASKS[2, 5:, 5:] = MASKS[3, 1, 1] = True
 FULL = np.ones((4, 70, 70), np.bool_)
-MANY_MASKS = fi.Masks.from_dense(MASKS)[np.tile(np.arange(4), 1 << 13)]
 
 
 class Call(NamedTuple):
@@ -491,20 +480,6 @@ TILED_WORDS = functools.partial(
     assert_words_by_16_bytes, ways=("ld.global", "st.shared", "ld.shared")
 )
 SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_only=True))
-
-SORTED: dict[str, tuple[Check, ...]] = {"sort-few": (), "sort-many": ()}
-
-
-def on_gpu(
-    relation: Callable[..., Any], *arguments: Any, fmt: str = "cxcywhr"
-) -> Callable[[], Any]:
-    """A call with rotated boxes, or of `fmt`. A thread serves any row, if there are enough rows."""
-
-    def call() -> Any:
-        with mock.patch("fastiou.cuda.search.TEAMS", ((1, 1 << 15), (256, sys.maxsize))):
-            return relation(*arguments, fmt=fmt, device="cuda")
-
-    return call
 
 
 def stayed(array: Any) -> Input:
@@ -558,45 +533,22 @@ def extremes_call() -> None:
     gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
 
 
-def sides_of(
-    fmt: str, members: Any, metric: str, dtype: Any, groups: Any = None
-) -> cell_sets.Sides:
-    """A set of members on a GPU, that is compared with another."""
-    geometry, row = geometry_of(fmt), METRICS[metric]
-    given = HostArray(np.array(members, dtype)), HostArray(np.array(members, dtype))
-    number = np.dtype(dtype if dtype == np.float32 else np.float64)
-    layouts = prepare.layouts_of(geometry, fmt, row, (given[0].dtype,) * 2, number)
-    assert layouts is not None
-    own = None if groups is None else HostArray(np.zeros(len(members), groups))
-    return cell_sets.Sides(geometry, row, number, layouts, given, (own, own), False, 0.5)
+def cells_call(members: Any, fmt: str = "xyxy", groups: Any = None, metric: str = "iou") -> None:
+    """All searches of sets that are copied to a GPU.
 
-
-@contextlib.contextmanager
-def cells_filled() -> Iterator[None]:
-    """What kernels of `HostWork` tell, which is 40, stands for members that are fit."""
+    What kernels of `HostWork` tell, which is 40, stands for members that are fit.
+    """
+    members = np.asarray(members)
+    numbers = None if groups is None else np.zeros(len(members), groups)
+    of_two = None if groups is None else (numbers, numbers)
     with (
         mock.patch.object(cell_sets, "NONE", 40),
         mock.patch.object(cell_sets, "fits", return_value=True),
     ):
-        yield
-
-
-def cells_call(
-    fmt: str, members: Any, dtype: Any = np.float32, groups: Any = None, metric: str = "iou"
-) -> None:
-    """All relations of sets that are prepared and searched on a GPU."""
-    sides = sides_of(fmt, members, metric, dtype, groups)
-    with cells_filled():
-        found = CellPairs(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5))
-    number = HostArray(np.zeros(40, np.int64))
-    found.fill(number, number, HostArray(np.zeros(40, sides.dtype)))
-    best = HostArray(np.zeros((40, 2), np.int64)), HostArray(np.zeros((40, 2), sides.dtype))
-    with cells_filled():
-        best_in_cells(HostWork(0), sides, lambda exponent: sides.dtype.type(0.5), *best)
-        keep_in_cells(
-            HostWork(0), mock.Mock(empty=None), sides, HostArray(np.zeros(len(members), dtype)),
-            0.0, None, lambda exponent: sides.dtype.type(0.5),
-        )  # fmt: skip
+        same = {"metric": metric, "fmt": fmt, "device": "cuda"}
+        fi.pairs(members, members.copy(), groups=of_two, **same)
+        fi.topk(members, members.copy(), 2, groups=of_two, **same)
+        fi.nms(members, np.zeros(len(members), np.float32), groups=numbers, **same)
 
 
 #: The kernels of all geometries that have to do with cells.
@@ -605,30 +557,27 @@ IN_CELLS: dict[str, tuple[Check, ...]] = {
     "sort-rows": (), "turn": (), "count-kept": (), "list-kept": (),
 }  # fmt: skip
 
-#: Members of geometries that have the same rows in the table of calls.
-OTHER_MEMBERS = (
-    ("3-D-box", "xyzxyz", [[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]], SCORED),
-    ("3-D-box-with-yaw", "xyzwhdr", [[2, 2, 2, 4, 4, 4, 0.5], [3, 3, 3, 4, 4, 4, 0.2]], ROTATED),
-    ("interval", "xx", [[0, 4], [1, 5]], SCORED),
-)
 
-
-def calls_of(label: str, fmt: str, members: Any, checks: tuple[Check, ...]) -> Iterator[Call]:
-    """The search of a geometry, in every form, as float32."""
-    few, many = (np.tile(np.float32(members), (times, 1)) for times in (2, 1 << 14))
-    for name, relation, arguments, own in (
-        ("pairs", fi.pairs, (few, few), {**SORTED, f"pairs-{label}-iou": checks}),
-        ("topk", fi.topk, (few, few, 2), {"clear": (), f"best-block-{label}-iou": checks}),
-        ("topk-many", fi.topk, (many, few, 2), {"clear": (), f"best-{label}-iou": checks}),
-    ):
-        yield Call(
-            f"{name}-{label}", on_gpu(relation, *arguments, fmt=fmt), TWO_BLOCKS,
-            {**own, f"reach-{label}": ()}, on_demand=OTHERS if name == "pairs" else CAPABILITIES,
-        )  # fmt: skip
-    yield Call(
-        f"nms-{label}", on_gpu(fi.nms, few, SCORES, fmt=fmt), TWO_BLOCKS,
-        {f"suppress-{label}-iou": (*checks, assert_sees_other_blocks)}, on_demand=OTHERS,
-    )  # fmt: skip
+def searched(
+    name: str,
+    label: str,
+    members: Any,
+    checks: tuple[Check, ...],
+    *,
+    metric: str = "iou",
+    registers: int = TWO_BLOCKS,
+    on_demand: tuple[tuple[int, int], ...] = OTHERS,
+    stack_bytes: int = 0,
+    by_host: bool = False,
+    **options: Any,
+) -> Call:
+    """The call of all searches of a geometry, whose members the GPU prepares, or the host."""
+    enter = "enter-ready" if by_host else f"enter-{label}-ratio"
+    kernels = {f"{relation}-{label}-{metric}": checks for relation in ("pairs", "best")}
+    kernels[f"suppress-{label}-{metric}"] = (*checks, assert_sees_other_blocks)
+    call = functools.partial(cells_call, members, metric=metric, **options)
+    return Call(f"search-{name}", call, registers, {**IN_CELLS, enter: (), **kernels},
+                on_demand=on_demand, stack_bytes=stack_bytes)  # fmt: skip
 
 
 #: A broad phase may round otherwise than on the CPU, since it leaves room for that.
@@ -650,87 +599,23 @@ CALLS = [
             ("float64", "float64", (), OTHERS),
         )
     ),
-    Call("pairs", lambda: fi.pairs(BOXES, BOXES, device="cuda"), TWO_BLOCKS,
-         {**SORTED, "reach-box": (), "pairs-box-iou": SCORED}),
-    Call("pairs-masks", lambda: fi.pairs(MASKS, MASKS, device="cuda"), TWO_BLOCKS,
-         {**SORTED, "reach-mask": (), "pairs-mask-iou": (assert_counts_bits,)}),
-    Call("topk", lambda: fi.topk(BOXES, BOXES, 2, device="cuda"), TWO_BLOCKS,
-         {"clear": (), "reach-box": (), "best-block-box-iou": SCORED}),
-    Call("topk-many", lambda: fi.topk(MANY_BOXES, BOXES, 2, device="cuda"), TWO_BLOCKS,
-         {"clear": (), "reach-box": (), "best-box-iou": SCORED}),
-    Call("topk-masks", lambda: fi.topk(MASKS, MASKS, 2, device="cuda"), TWO_BLOCKS,
-         {"clear": (), "reach-mask": (), "best-block-mask-iou": (assert_counts_bits,)}),
-    Call("nms", lambda: fi.nms(BOXES, SCORES, device="cuda"), TWO_BLOCKS,
-         {"suppress-box-iou": (*SCORED, assert_sees_other_blocks)}),
-    Call("nms-f64", lambda: fi.nms(BOXES.astype(np.float64), SCORES, device="cuda"), TWO_BLOCKS,
-         {"suppress-box-iou": ()}),
-    Call("nms-masks", lambda: fi.nms(MASKS, SCORES, device="cuda"), TWO_BLOCKS,
-         {"suppress-mask-iou": (assert_counts_bits,)}),
-    Call("pairs-rotated", on_gpu(fi.pairs, ROTATED_BOXES, ROTATED_BOXES), TWO_BLOCKS,
-         {**SORTED, "reach-rotated-box": (), "pairs-rotated-box-iou": ROTATED}),
-    Call("topk-rotated", on_gpu(fi.topk, ROTATED_BOXES, ROTATED_BOXES, 2), TWO_BLOCKS,
-         {"clear": (), "reach-rotated-box": (), "best-block-rotated-box-iou": ROTATED}),
-    Call("topk-many-rotated", on_gpu(fi.topk, MANY_ROTATED_BOXES, ROTATED_BOXES, 2), TWO_BLOCKS,
-         {"clear": (), "reach-rotated-box": (), "best-rotated-box-iou": ROTATED}),
-    Call("nms-rotated", on_gpu(fi.nms, ROTATED_BOXES, SCORES), TWO_BLOCKS,
-         {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
-    *(
-        Call(f"{name}-quadrilaterals", on_gpu(relation, *arguments, fmt="xyxyxyxy"), ONE_BLOCK,
-             checks)
-        for name, relation, arguments, checks in (
-            ("pairs", fi.pairs, (QUADRILATERAL_CORNERS,) * 2,
-             {**SORTED, "reach-quadrilateral": (), "pairs-quadrilateral-iou": QUADRILATERALS}),
-            ("topk", fi.topk, (QUADRILATERAL_CORNERS, QUADRILATERAL_CORNERS, 2),
-             {"clear": (), "reach-quadrilateral": (),
-              "best-block-quadrilateral-iou": QUADRILATERALS}),
-            ("nms", fi.nms, (QUADRILATERAL_CORNERS, SCORES[:2]),
-             {"suppress-quadrilateral-iou": (*QUADRILATERALS, assert_sees_other_blocks)}),
-        )
-    ),
-    *(
-        Call(f"{name}-rotated-f64", call, registers, checks, CAPABILITIES[of])
-        # An A100 needs 130 to 140, with which an SM keeps one block.
-        for registers, of in ((ONE_BLOCK, slice(1)), (TWO_BLOCKS, slice(1, None)))
-        for name, call, checks in (
-            ("pairs", on_gpu(fi.pairs, ROTATED_DOUBLES, ROTATED_DOUBLES),
-             {**SORTED, "reach-rotated-box": (), "pairs-rotated-box-iou": ROTATED}),
-            ("topk", on_gpu(fi.topk, ROTATED_DOUBLES, ROTATED_DOUBLES, 2),
-             {"clear": (), "reach-rotated-box": (), "best-block-rotated-box-iou": ROTATED}),
-            ("nms", on_gpu(fi.nms, ROTATED_DOUBLES, SCORES),
-             {"suppress-rotated-box-iou": (*ROTATED, assert_sees_other_blocks)}),
-        )
-    ),
-    Call("topk-many-quadrilaterals",
-         on_gpu(fi.topk, np.tile(QUADRILATERAL_CORNERS, (1 << 14, 1)), QUADRILATERAL_CORNERS, 2,
-                fmt="xyxyxyxy"), ONE_BLOCK,
-         {"clear": (), "reach-quadrilateral": (), "best-quadrilateral-iou": QUADRILATERALS},
-         on_demand=CAPABILITIES),
-    Call("topk-many-masks", on_gpu(fi.topk, MANY_MASKS, MASKS, 2), TWO_BLOCKS,
-         {"clear": (), "reach-mask": (), "best-mask-iou": (assert_counts_bits,)},
-         on_demand=CAPABILITIES),
-    *(call for row in OTHER_MEMBERS for call in calls_of(*row)),
-    *(
-        Call(f"cells-{name}", functools.partial(cells_call, fmt, members, *options),
-             registers,
-             {**IN_CELLS, f"enter-{label}-ratio": (), f"cell-pairs-{label}-iou": checks,
-              f"cell-best-{label}-iou": checks,
-              f"cell-suppress-{label}-iou": (*checks, assert_sees_other_blocks)},
-             on_demand=OTHERS if name == "box" else CAPABILITIES, stack_bytes=stack)
-        for name, label, fmt, members, options, registers, checks, stack in (
-            ("box", "box", "xyxy", BOXES, (np.float32, np.int64), TWO_BLOCKS, SCORED, 0),
-            ("box-f64", "box", "xyxy", BOXES, (np.float64,), TWO_BLOCKS, (), 0),
-            ("rotated", "rotated-box", "cxcywhr", ROTATED_BOXES, (), ONE_BLOCK, ROTATED, FAR_ANGLE),
-            ("rotated-f64", "rotated-box", "cxcywhr", ROTATED_BOXES, (np.float64,), ONE_BLOCK,
-             ROTATED, FAR_ANGLE),
-            ("quadrilaterals", "quadrilateral", "xyxyxyxy", QUADRILATERAL_CORNERS, (), ONE_BLOCK,
-             QUADRILATERALS, 0),
-            *(
-                (label, label, fmt, members, (), ONE_BLOCK if "r" in fmt else TWO_BLOCKS, checks,
-                 FAR_ANGLE * ("r" in fmt))
-                for label, fmt, members, checks in OTHER_MEMBERS
-            ),
-        )
-    ),
+    searched("box", "box", BOXES, SCORED, groups=np.int64, on_demand=()),
+    searched("box-f64", "box", BOXES.astype(np.float64), ()),
+    searched("box-i64", "box", FAR_BOXES, (), by_host=True, on_demand=CAPABILITIES),
+    searched("box-ciou", "box", BOXES, (assert_fast_division,), metric="ciou", by_host=True,
+             on_demand=CAPABILITIES),
+    searched("masks", "mask", MASKS, (assert_counts_bits,), by_host=True, registers=ONE_BLOCK),
+    searched("rotated", "rotated-box", ROTATED_BOXES, ROTATED, fmt="cxcywhr",
+             registers=ONE_BLOCK, stack_bytes=FAR_ANGLE),
+    searched("rotated-f64", "rotated-box", ROTATED_BOXES.astype(np.float64), ROTATED,
+             fmt="cxcywhr", registers=ONE_BLOCK, stack_bytes=FAR_ANGLE, on_demand=CAPABILITIES),
+    searched("quadrilaterals", "quadrilateral", QUADRILATERAL_CORNERS, QUADRILATERALS,
+             fmt="xyxyxyxy", registers=ONE_BLOCK),
+    searched("boxes3d", "3-D-box", np.float32([[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]]), SCORED,
+             fmt="xyzxyz"),
+    searched("yawed", "3-D-box-with-yaw", YAWED_BOXES, ROTATED, fmt="xyzwhdr",
+             registers=ONE_BLOCK, stack_bytes=FAR_ANGLE),
+    searched("intervals", "interval", np.float32([[0, 4], [1, 5]]), SCORED, fmt="xx"),
     Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
          {"fill": (), "count-labels": (), "append-labels": (), "sort-rows": (),
           "compare-rows": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
@@ -820,9 +705,6 @@ def test_every_geometry_has_rows(row: Any) -> None:
     dense = ("masks", "aligned-masks") if geometry.on_gpu else (
         f"dense-scalar-{geometry.label}", f"aligned-{geometry.label}"
     )  # fmt: skip
-    names = ["pairs", "best", "best-block", "suppress"]
-    if geometry.small is not None:
-        names += ["cell-pairs", "cell-best", "cell-suppress"]
-    search = (f"{name}-{geometry.label}" for name in names)
-    wanted = {f"reach-{geometry.label}"} | {f"{name}-iou" for name in (*dense, *search)}
+    searches = (f"{name}-{geometry.label}" for name in ("pairs", "best", "suppress"))
+    wanted = {f"{name}-iou" for name in (*dense, *searches)}
     assert wanted <= covered(), wanted - covered()

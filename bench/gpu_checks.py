@@ -286,6 +286,8 @@ def _relation_cases(part: str, seed: int, most: int) -> Iterator[Case]:
             for name, options in (
                 ("", {}), ("groups", {"groups": groups[0]}), ("at most 3", {"max_output": 3}),
                 ("giou", {"metric": "giou", "threshold": 0.1}),
+                ("linear", {"method": "linear", "groups": groups[0]}),
+                ("gaussian", {"method": "gaussian", "score_threshold": 0.1}),
             ):  # fmt: skip
                 yield Case("nms", f"{what}, {name}", seed, (boxes1, scores), options)
             scores = rng.integers(1, 9, len(masks[0])).astype(dtype) / 8

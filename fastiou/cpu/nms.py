@@ -9,12 +9,12 @@ has not decided yet, and none that is kept, it is left, to ask again when the ot
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
 from numba import prange
 
+from fastiou.cpu.decay import LEAST_SCORE, TAKEN, factor_of
 from fastiou.cpu.scoring import scorers_in_turn
 from fastiou.cpu.walk import (
     addresses,
@@ -46,10 +46,6 @@ GLANCE_SCORES = 2
 
 #: What lowering a score takes.
 LOWERING_SCORES = {"linear": 2, "gaussian": 6}
-
-#: Current score of a member that was taken, and the least one that can be lowered.
-TAKEN = -1.0
-LEAST_SCORE = 5e-324
 
 
 def _seek_scores(geometry: Geometry) -> int:
@@ -271,11 +267,7 @@ def decay_kernel(geometry: Geometry, metric: Metric, method: str) -> Kernel:
                                 if not value >= limit:
                                     continue
                                 wide = np.float64(value)
-                                if is_linear:
-                                    # COCO's own arithmetic can score just above 1.
-                                    current[column + lane] *= max(0.0, 1.0 - wide)
-                                else:
-                                    current[column + lane] *= math.exp(-(wide * wide) / sigma)
+                                current[column + lane] *= factor_of(wide, is_linear, sigma)
                 sizes[group] = left
                 if left == 0:
                     group += 1

@@ -24,7 +24,7 @@ from fastiou.geometries.table import check_metric, geometry_of
 from fastiou.geometry import PADDING
 from fastiou.metrics import Metric
 from fastiou.relations import small
-from fastiou.relations.on_gpu import keep_there
+from fastiou.relations.on_gpu import Keeping, keep_there
 from fastiou.relations.pairs import in_kind
 from fastiou.relations.thresholds import least_that_suppresses, rounded
 from fastiou.runtime import chunks, steps, threads
@@ -54,6 +54,10 @@ GROUP_SCORES = 1 << 21
 #: candidate. There another thread may have to leave what overlaps these, so they are few.
 SMALL_TASK = 256
 LARGE_TASK = 64
+
+#: Members of a group up to which soft suppression is left to one block of a GPU, where nobody asks
+#: for the GPU by name: it takes the square of them, at 256 scores or looks at a time.
+MOST_OF_A_BLOCK = 1 << 16
 
 #: Parts into which groups are cut for the threads, in soft suppression.
 TASKS = 64
@@ -146,8 +150,8 @@ def nms(
         Keep at most so many of all groups together: the best.
     device : {"auto", "cpu", "cuda"}
         Where to compute: "auto" stays on the GPU that `a` is on, and else on the CPU; "cuda" needs
-        the extra `cuda` and an NVIDIA GPU. The soft methods run on the CPU with "auto", wherever
-        `a` is, and refuse "cuda".
+        the extra `cuda` and an NVIDIA GPU. The soft methods leave a group to one block of a GPU's
+        threads, and with "auto" more than 65,536 members without groups to the CPU.
     progress
         As in `pairs`.
 
@@ -223,8 +227,8 @@ class Suppressed(NamedTuple):
 
     #: By descending score.
     indices: Array
-    #: The score at which each was taken, float64; None for "hard".
-    scores: Array | None
+    #: The score at which each was taken, in a float dtype; None for "hard".
+    scores: Any
     #: The set, and the argument `scores`, checked.
     set1: Input
     given_scores: Array
@@ -269,8 +273,10 @@ def suppress(
         checked: Array | None = small.checked_groups(groups, count, count, True, names.groups)
         return checked
 
+    if method != "hard" and groups is None and count > MOST_OF_A_BLOCK and device == "auto":
+        device = "cpu"
     # Those on a GPU are read there, by the search there.
-    is_there = stay_on_gpu and method == "hard" and device != "cpu" and set1.gpu is not None
+    is_there = stay_on_gpu and device != "cpu" and set1.gpu is not None
     there = floats_on_gpu(scores, count) if is_there else None
     values = score_of_each(scores, count, names.a) if there is None else np.empty(0, there.dtype)
     minimum = threshold_number(threshold, score.maximum, zero=True, name=names.threshold)
@@ -285,30 +291,36 @@ def suppress(
         for name, value in (("max_output", max_output), ("max_total", max_total))
     )
     if method != "hard":
-        _check_soft(score, values, method, device)
+        _check_soft(score, values, method)
     if groups is None and names.needs_groups and count:
         raise TypeError(f"{names.groups} must hold integers or names, got None")
-    if method == "hard":
 
-        def on_gpu(place: GpuArray | None) -> Any:
-            is_one = most is None or groups is None
-            limits = [limit for limit in (most, most_in_all) if limit is not None and is_one]
-            scored = values if there is None else there
-            own = groups if integers_on_gpu(groups, count) is not None else known()
-            limit = min(limits, default=None)
-            stays = stay_on_gpu and is_one
-            kept = keep_there(
-                place, set1, score, minimum, own, scored, least, limit, progress, stays=stays
-            )
-            if kept is None or is_one:
-                return kept
-            return best_of_each(kept, known(), most)[:most_in_all]
+    def on_gpu(place: GpuArray | None) -> tuple[Any, Any] | None:
+        is_cut = most is not None and groups is not None  # which the host does
+        fewest = min((limit for limit in (most, most_in_all) if limit is not None), default=None)
+        keeping = Keeping(
+            least, None if is_cut and method == "hard" else most, None if is_cut else fewest,
+            method, width,
+        )  # fmt: skip
+        own = groups if integers_on_gpu(groups, count) is not None else known()
+        kept = keep_there(
+            place, set1, score, minimum if method != "gaussian" else 0.0, own,
+            values if there is None else there, keeping, progress,
+            stays=stay_on_gpu and not is_cut,
+        )  # fmt: skip
+        if kept is None or not is_cut:
+            return kept
+        indices, lowered = kept
+        best = best_of_each(indices, known(), most)[:most_in_all]
+        return best, None if lowered is None else lowered[np.isin(indices, best)]
 
-        found = backends.compute(device, [set1], on_gpu, lambda: None)
-        if found is not None:
-            return Suppressed(found, None, set1, values, table)
-        if there is not None:
-            values = score_of_each(scores, count, names.a)
+    found = backends.compute(device, [set1], on_gpu, lambda: None)
+    if found is not None:
+        return Suppressed(*found, set1, values, table)
+    if there is not None:
+        values = score_of_each(scores, count, names.a)
+        if method != "hard":
+            _check_soft(score, values, method)
     if method == "hard" and device != "cuda" and progress is False:
         few = values.astype(np.float32) if values.dtype == np.float16 else values
         kept = small.plain_call(small.nms, set1, set1, few, minimum, known(), metric, fmt, least)
@@ -345,12 +357,8 @@ def suppress(
     return Suppressed(result, taken_at, set1, values, table)
 
 
-def _check_soft(score: Metric, values: Array, method: str, device: str) -> None:
+def _check_soft(score: Metric, values: Array, method: str) -> None:
     """Raise a ValueError unless scores can be lowered."""
-    if device == "cuda":
-        raise ValueError(
-            f"method={method!r} runs on the CPU and not with device='cuda': pass device='auto'"
-        )
     if score.has_units:
         raise ValueError(f"method must be 'hard' for the metric {score.name!r}, got {method!r}")
     for wrong, accepted, reason in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastiou.cuda.cell_sets import Sides
     from fastiou.runtime.gpu import Work
 
-__all__ = ["Codes", "keep_there", "searching", "sets_on_gpu", "sides_on_gpu"]
+__all__ = ["Codes", "Keeping", "keep_there", "searching", "sets_on_gpu", "sides_on_gpu"]
 
 #: What `group_codes` makes.
 Codes = tuple[Array, Array, int]
@@ -128,6 +128,19 @@ def searching(
             raise
 
 
+class Keeping(NamedTuple):
+    """What suppression keeps, or lowers."""
+
+    #: The least score of a member that counts.
+    least: float
+    #: How many to take at most of each group, for soft methods alone, and to keep in all.
+    most: int | None
+    most_in_all: int | None
+    #: Hard, linear or gaussian, and for the latter how wide.
+    method: str
+    sigma: float
+
+
 def keep_there(
     place: GpuArray | None,
     set1: Input,
@@ -135,20 +148,22 @@ def keep_there(
     threshold: float,
     groups: Any,
     scores: OnGpu | Array,
-    least: float,
-    most: int | None,
+    keeping: Keeping,
     progress: bool | Progress,
     *,
     stays: bool,
-) -> Any | None:
-    """Those that are kept of a set that is searched on a GPU, as an array of the host or there.
+) -> tuple[Any, Any] | None:
+    """Those that are kept of a set that is searched on a GPU, and for soft methods their scores.
 
-    None where a member or a score is to be refused. `scores` are floats.
+    They are arrays of the host, or such as `place` has. None where a member or a score is to be
+    refused. `scores` are floats.
     """
     from fastiou.cuda.cell_sets import RefusedError
     from fastiou.cuda.nms import keep_on_gpu
+    from fastiou.cuda.soft_nms import lower_on_gpu
     from fastiou.runtime.gpu import working
 
+    least = keeping.least
     limit_of = functools.partial(least_that_suppresses, metric, result_dtype(set1), threshold)
     with working(place) as work, contextlib.suppress(RefusedError):
         sides = sides_on_gpu(work, set1, set1, metric, threshold, groups)
@@ -157,7 +172,14 @@ def keep_there(
             there = work.copied(chunks.copied(scores, wide))
         else:
             there = scores.flat
-        kept = keep_on_gpu(work, place if stays else None, sides, there, least, most, limit_of)
+        to = place if stays else None
+        kept: tuple[Any, Any]
+        if keeping.method == "hard":
+            kept = keep_on_gpu(work, to, sides, there, least, keeping.most_in_all, limit_of), None
+        else:
+            sigma = None if keeping.method == "linear" else keeping.sigma
+            most = keeping.most, keeping.most_in_all
+            kept = lower_on_gpu(work, to, sides, there, least, most, limit_of(0), sigma)
         report, finish = progress_callback(progress)
         if report is not None:
             report(1, 1)

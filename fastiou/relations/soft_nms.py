@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastiou.arrays.checks import check_choice
-from fastiou.arrays.inputs import hand_back, plain_array
+from fastiou.arrays.inputs import plain_array
 from fastiou.relations import small
 from fastiou.relations.nms import SIGMA, Names, suppress
 from fastiou.relations.pairs import in_kind
@@ -132,12 +132,13 @@ def soft_nms(
     check_choice("method", method, ("linear", "gaussian"))
     found = suppress(
         Names(), a, scores, threshold, groups, metric, fmt, method, sigma, score_threshold,
-        max_output, max_total, "auto", progress,
+        max_output, max_total, "auto", progress, stay_on_gpu=True,
     )  # fmt: skip
-    assert found.scores is not None
-    single = found.given_scores.dtype.kind == "f" and found.given_scores.itemsize <= 4
-    lowered = found.scores.astype(np.float32 if single else np.float64)
-    kept = SoftNMS(hand_back(found.indices, found.set1), hand_back(lowered, found.set1))
+    lowered = found.scores
+    if isinstance(lowered, np.ndarray):
+        single = found.given_scores.dtype.kind == "f" and found.given_scores.itemsize <= 4
+        lowered = lowered.astype(np.float32 if single else np.float64)
+    kept = SoftNMS(in_kind(found.indices, [found.set1]), in_kind(lowered, [found.set1]))
     return sourced(kept, found.table)
 
 

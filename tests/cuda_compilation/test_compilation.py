@@ -20,6 +20,7 @@ from compiled_for_tests import (
     assert_fast_division,
     assert_no_calls_in_loop,
     assert_not_contracted,
+    assert_ptx_is_not_contracted,
     assert_sees_other_blocks,
     assert_short_loop,
     assert_single_precision,
@@ -31,12 +32,13 @@ from compiled_for_tests import (
 )
 from launches_for_tests import HostArray, HostWork, Launch, launches_of
 from numba import types
-from numba.types import boolean, float32, float64, int64, uint64
+from numba.types import boolean, float32, float64, int32, int64, uint64
 
 import fastiou as fi
 from fastiou.arrays.inputs import Input
 from fastiou.cuda import cell_sets, cells
 from fastiou.cuda.dense import FINISH, DenseKernels, dense_kernels
+from fastiou.cuda.nms import KEY
 from fastiou.cuda.prepare import START, prepare_kernels
 from fastiou.geometries.boxes import BOX
 from fastiou.geometries.boxes3d import GEOMETRY as BOX3D
@@ -374,6 +376,8 @@ TABLE = [
     Row("finish-batches", FINISH, of_many(of_finish(float32)), SIX_BLOCKS),
     Row("magnify", cells.MAGNIFY, (table_of(float64), int64, int64, table_of(float64)), SIX_BLOCKS,
         on_demand=OTHERS),
+    Row("key-scores-f32", KEY, (row_of(int32), *(int64,) * 3, *(row_of(int64),) * 3), SIX_BLOCKS,
+        on_demand=OTHERS),
     Row("start", START, (row_of(float64), row_of(int64)), SIX_BLOCKS),
     *(
         row
@@ -451,6 +455,7 @@ ROTATED_BOXES = np.array(
     [[2, 2, 4, 4, 30], [3, 3, 4, 4, 20], [2.5, 2.5, 1, 1, 45], [8.5, 8.5, 1, 1, 0]], np.float32
 )
 YAWED_BOXES = np.array([[2, 2, 2, 4, 4, 4, 0.5], [3, 3, 3, 4, 4, 4, 0.2]], np.float32)
+BOXES3D = np.array([[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]], np.float32)
 QUADRILATERAL_CORNERS = np.array([[0, 0, 4, 1, 5, 5, 1, 3], [1, 1, 4, 2, 2, 2, 1, 5]], np.float32)
 
 #: Integers that no float64 holds.
@@ -478,6 +483,10 @@ COUNTED = (*DOUBLE, assert_counts_bits)
 SPREAD_WORDS = functools.partial(assert_words_by_16_bytes, ways=("st.global",))
 TILED_WORDS = functools.partial(
     assert_words_by_16_bytes, ways=("ld.global", "st.shared", "ld.shared")
+)
+LOWERED = (
+    assert_fast_division,
+    functools.partial(assert_ptx_is_not_contracted, single_only=True),
 )
 SCORED = (assert_fast_division, functools.partial(assert_not_contracted, single_only=True))
 
@@ -533,7 +542,13 @@ def extremes_call() -> None:
     gpu_soft.extremes_on_gpu(HostWork(0), HostArray(np.zeros(40, np.int64)))
 
 
-def cells_call(members: Any, fmt: str = "xyxy", groups: Any = None, metric: str = "iou") -> None:
+def cells_call(
+    members: Any,
+    fmt: str = "xyxy",
+    groups: Any = None,
+    metric: str = "iou",
+    lowers: str = "linear",
+) -> None:
     """All searches of sets that are copied to a GPU.
 
     What kernels of `HostWork` tell, which is 40, stands for members that are fit.
@@ -545,16 +560,18 @@ def cells_call(members: Any, fmt: str = "xyxy", groups: Any = None, metric: str 
         mock.patch.object(cell_sets, "NONE", 40),
         mock.patch.object(cell_sets, "fits", return_value=True),
     ):
-        same = {"metric": metric, "fmt": fmt, "device": "cuda"}
+        same: dict[str, Any] = {"metric": metric, "fmt": fmt, "device": "cuda"}
         fi.pairs(members, members.copy(), groups=of_two, **same)
         fi.topk(members, members.copy(), 2, groups=of_two, **same)
-        fi.nms(members, np.zeros(len(members), np.float32), groups=numbers, **same)
+        for method in ("hard", lowers):
+            fi.nms(members, np.zeros(len(members)), groups=numbers, method=method, **same)
 
 
 #: The kernels of all geometries that have to do with cells.
 IN_CELLS: dict[str, tuple[Check, ...]] = {
     "start-cells": (), "place-cells": (), "put-cells": (), "sum-blocks": (), "key-scores": (),
     "sort-rows": (), "turn": (), "count-kept": (), "list-kept": (),
+    "begin-soft": (), "list-taken": (),
 }  # fmt: skip
 
 
@@ -575,6 +592,11 @@ def searched(
     enter = "enter-ready" if by_host else f"enter-{label}-ratio"
     kernels = {f"{relation}-{label}-{metric}": checks for relation in ("pairs", "best")}
     kernels[f"suppress-{label}-{metric}"] = (*checks, assert_sees_other_blocks)
+    lowers = options.setdefault("lowers", "linear")
+    kernels[f"decay-{label}-{metric}-{lowers}"] = (
+        (assert_ptx_is_not_contracted,) if lowers == "gaussian" else
+        LOWERED if checks is SCORED else checks
+    )  # fmt: skip
     call = functools.partial(cells_call, members, metric=metric, **options)
     return Call(f"search-{name}", call, registers, {**IN_CELLS, enter: (), **kernels},
                 on_demand=on_demand, stack_bytes=stack_bytes)  # fmt: skip
@@ -600,7 +622,7 @@ CALLS = [
         )
     ),
     searched("box", "box", BOXES, SCORED, groups=np.int64, on_demand=()),
-    searched("box-f64", "box", BOXES.astype(np.float64), ()),
+    searched("box-f64", "box", BOXES.astype(np.float64), (), lowers="gaussian"),
     searched("box-i64", "box", FAR_BOXES, (), by_host=True, on_demand=CAPABILITIES),
     searched("box-ciou", "box", BOXES, (assert_fast_division,), metric="ciou", by_host=True,
              on_demand=CAPABILITIES),
@@ -611,11 +633,10 @@ CALLS = [
              fmt="cxcywhr", registers=ONE_BLOCK, stack_bytes=FAR_ANGLE, on_demand=CAPABILITIES),
     searched("quadrilaterals", "quadrilateral", QUADRILATERAL_CORNERS, QUADRILATERALS,
              fmt="xyxyxyxy", registers=ONE_BLOCK),
-    searched("boxes3d", "3-D-box", np.float32([[0, 0, 0, 4, 4, 4], [1, 1, 1, 5, 5, 5]]), SCORED,
-             fmt="xyzxyz"),
+    searched("boxes3d", "3-D-box", BOXES3D, SCORED, fmt="xyzxyz"),
     searched("yawed", "3-D-box-with-yaw", YAWED_BOXES, ROTATED, fmt="xyzwhdr",
              registers=ONE_BLOCK, stack_bytes=FAR_ANGLE),
-    searched("intervals", "interval", np.float32([[0, 4], [1, 5]]), SCORED, fmt="xx"),
+    searched("intervals", "interval", np.array([[0, 4], [1, 5]], np.float32), SCORED, fmt="xx"),
     Call("labels", lambda: label_calls("iou", np.int64), SIX_BLOCKS,
          {"fill": (), "count-labels": (), "append-labels": (), "sort-rows": (),
           "compare-rows": (), "score-labels-iou": DOUBLE}, on_demand=OTHERS),
@@ -706,5 +727,7 @@ def test_every_geometry_has_rows(row: Any) -> None:
         f"dense-scalar-{geometry.label}", f"aligned-{geometry.label}"
     )  # fmt: skip
     searches = (f"{name}-{geometry.label}" for name in ("pairs", "best", "suppress"))
-    wanted = {f"{name}-iou" for name in (*dense, *searches)}
+    wanted = {f"{name}-iou" for name in (*dense, *searches)} | {
+        f"decay-{geometry.label}-iou-linear"
+    }
     assert wanted <= covered(), wanted - covered()

@@ -12,6 +12,7 @@ from masks_for_tests import random_masks
 
 import fastiou
 from fastiou import reference
+from fastiou.cpu.decay import exponential
 
 CHAIN = [[0, 0, 10, 10], [0, 0, 10, 6], [0, 3, 10, 6], [50, 50, 60, 60]]
 
@@ -69,6 +70,17 @@ def test_scores_are_those_at_which_each_was_taken(
         np.testing.assert_allclose(lowered, wanted, rtol=1e-12)
     assert least is not None
     assert len(fastiou.soft_nms(boxes, scores, 0.3, **options)) == 300
+
+
+def test_exponential(rng: np.random.Generator) -> None:
+    """It is off by one unit at most, as are those of libraries, also below all normal numbers."""
+    given = np.concatenate([-10 * rng.random(3000), -750 * rng.random(3000), [-0.0, -1e-300]])
+    found = np.array([exponential(float(x)) for x in given])
+    units = np.abs(found.view(np.int64) - np.exp(given).view(np.int64))
+    assert units.max() <= 1
+    assert (units == 0).mean() > 0.8
+    assert exponential(-745.1) == 5e-324
+    assert exponential(-np.inf) == 0
 
 
 def test_dtypes_and_libraries(rng: np.random.Generator) -> None:

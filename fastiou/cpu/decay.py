@@ -8,6 +8,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from fastiou.metrics import product
+from fastiou.runtime.vectors import power_of_two
 
 __all__ = ["LEAST_SCORE", "TAKEN", "factor_of"]
 
@@ -22,9 +23,9 @@ LN2, REST_OF_LN2, PER_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-
 #: Below this the exponential is 0.
 LEAST_EXPONENT = -745.2
 
-#: Of a power of two below this the rest is multiplied by `TINY`, 2⁻¹⁰⁰: it may be below all normal
-#: numbers, and is then rounded once.
-LEAST_POWER, TINY = -1000, 2.0**-100
+#: What is multiplied by a power of two below this may come to be below all normal numbers, and is
+#: rounded once: at last, by `TINY`, 2⁻⁵¹².
+LEAST_POWER, TINY = -1000, 2.0**-512
 
 
 @register_jitable
@@ -36,9 +37,9 @@ def exponential(x: float) -> float:
     """
     if x < LEAST_EXPONENT:
         return 0.0
-    power = np.float64(math.floor(product(x, PER_LN2) + 0.5))
-    high = x - product(power, LN2)
-    low = product(power, REST_OF_LN2)
+    power = math.floor(product(x, PER_LN2) + 0.5)
+    high = x - product(np.float64(power), LN2)
+    low = product(np.float64(power), REST_OF_LN2)
     r = high - low
     t = product(r, r)
     even = product(t, -1.65339022054652515390e-06 + product(t, 4.13813679705723846039e-08))
@@ -47,8 +48,8 @@ def exponential(x: float) -> float:
     c = r - product(t, 1.66666666666666019037e-01 + even)
     y = 1.0 - ((low - product(r, c) / (2.0 - c)) - high)
     if power < LEAST_POWER:
-        return product(math.ldexp(y, int(power) + 100), TINY)
-    return math.ldexp(y, int(power))
+        return product(product(y, power_of_two(power + 512)), TINY)
+    return product(y, power_of_two(power))
 
 
 @register_jitable

@@ -126,6 +126,10 @@ if SIMULATED:
         """A number times 2^exponent."""
         return np.ldexp(value, exponent)
 
+    def power_of_two(exponent: int) -> float:
+        """2^exponent."""
+        return math.ldexp(1.0, int(exponent))
+
     def address(array: Any) -> int:
         """Where an array begins in memory."""
         return int(array.ctypes.data)
@@ -397,6 +401,11 @@ else:
         """A number times 2^exponent."""
         return math.ldexp(value, np.int32(exponent))
 
+    @cuda.jit(device=True)
+    def power_of_two(exponent: int) -> float:
+        """2^exponent."""
+        return math.ldexp(1.0, np.int32(exponent))
+
     @intrinsic
     def address(typingctx: Any, array: Any) -> Any:
         """Where an array begins in memory."""
@@ -479,6 +488,7 @@ REPLACED: dict[Any, Any] = {
     intrinsics.always_inlined: nothing,
     intrinsics.prefer_widest_vectors: nothing,
     intrinsics.deinterleave: deinterleave,
+    intrinsics.power_of_two: power_of_two,
     intrinsics.stack_array: stack_array,
     intrinsics.store: cuda.jit(device=True)(_store_lane),
     bit_vectors.count_ones: count_ones,

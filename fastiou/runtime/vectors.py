@@ -27,6 +27,7 @@ __all__ = [
     "int32_at",
     "int64_at",
     "never_inlined",
+    "power_of_two",
     "prefer_widest_vectors",
     "prefetch",
     "spread",
@@ -119,6 +120,17 @@ byte_at = intrinsic(_reader(types.uint8))
 
 #: The same for words of 8 bytes at any address.
 any_word_at = intrinsic(_reader(types.uint64, 1))
+
+
+@intrinsic
+def power_of_two(typingctx: Any, exponent: Any) -> Any:
+    """2^exponent as float64, for exponents from -1022 to 1023, without a call of a library."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        biased = builder.add(arguments[0], I64(1023))
+        return builder.bitcast(builder.shl(biased, I64(52)), ir.DoubleType())
+
+    return types.float64(types.int64), codegen
 
 
 @intrinsic

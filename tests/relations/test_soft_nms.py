@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from boxes_for_tests import Array, random_boxes
 from masks_for_tests import random_masks
+from numba import vectorize
 
 import fastiou
 from fastiou import reference
@@ -74,13 +75,13 @@ def test_scores_are_those_at_which_each_was_taken(
 
 def test_exponential(rng: np.random.Generator) -> None:
     """It is off by one unit at most, as are those of libraries, also below all normal numbers."""
+    compute = vectorize(["float64(float64)"])(exponential)
     given = np.concatenate([-10 * rng.random(3000), -750 * rng.random(3000), [-0.0, -1e-300]])
-    found = np.array([exponential(float(x)) for x in given])
+    found = compute(given)
     units = np.abs(found.view(np.int64) - np.exp(given).view(np.int64))
     assert units.max() <= 1
     assert (units == 0).mean() > 0.8
-    assert exponential(-745.1) == 5e-324
-    assert exponential(-np.inf) == 0
+    assert compute([-745.1, -np.inf]).tolist() == [5e-324, 0]
 
 
 def test_dtypes_and_libraries(rng: np.random.Generator) -> None:

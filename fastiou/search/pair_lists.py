@@ -9,7 +9,7 @@ other rows are found again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from fastiou.typing import Array
 
 __all__ = [
     "WITHOUT_ALL",
-    "PairCounter",
     "allocate_pairs",
     "list_pairs",
     "name_rows",
@@ -224,19 +223,15 @@ class PairCounter:
 
     Parameters
     ----------
-    free
-        Tells how many bytes are free where the list will be; None if that is not known.
     held
         Bytes that are not free, and will be those of the rows.
     """
 
-    def __init__(
-        self, found: Search, free: Callable[[], int | None] = memory.free, held: int = 0
-    ) -> None:
+    def __init__(self, found: Search, held: int) -> None:
         self._order, self._last = found.set1[2], found.size
         #: A row, a column and a value.
         self._pair_bytes = 16 + found.dtype.itemsize
-        self._free, self._known, self._held = free, -1, held
+        self._known, self._held = -1, held
         self._first = self._count = 0
 
     def may_be_too_many(self, tested: int) -> bool:
@@ -245,13 +240,13 @@ class PairCounter:
         if size < memory.KEPT_BYTES:
             return False
         if self._known < 0:  # it takes 50 µs
-            available = self._free()
+            available = memory.free()
             self._known = 2**63 if available is None else available
         return size > self._known
 
     def refuse(self, count: int) -> None:
         """Raise a MemoryError if so many pairs, of some of the rows, do not fit."""
-        size, available = count * self._pair_bytes - min(8 * count, self._held), self._free()
+        size, available = count * self._pair_bytes - min(8 * count, self._held), memory.free()
         if available is not None and size > max(available, memory.KEPT_BYTES):
             raise memory.too_large(
                 size, available, f"the list of more than {count:,} pairs", WITHOUT_ALL
@@ -294,7 +289,7 @@ def list_pairs(
     total = int(cumulative[-1])
     offsets = np.zeros(row_count + 1, np.int64)
     pool = _pool(found, limit, total, offsets[1:])
-    counter = PairCounter(found, held=pool.nbytes)
+    counter = PairCounter(found, pool.nbytes)
     collected = COLLECTED if len(pool) else COUNTED
 
     def search(mode: int, numbers: Array, columns: Array, values: Array) -> int:

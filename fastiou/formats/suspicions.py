@@ -16,7 +16,6 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError
 from fastiou.formats.text import RowLayout, Sample
-from fastiou.runtime.words import RowError
 from fastiou.tables import scales
 from fastiou.tables.columns import open_angles
 from fastiou.tables.layouts import extents
@@ -130,13 +129,24 @@ def check_edges(file: BoxFile, where: Callable[[int], int | None]) -> None:
     from fastiou.metrics import METRICS
 
     geometry = geometry_of(file.fmt)
-    given = geometry.read("boxes", file.boxes, file.fmt, batches=False)
-    try:
-        geometry.prepare(given, given, METRICS["intersection"])
-    except RowError as error:
-        numbers = ", ".join(f"{number:g}" for number in file.boxes[error.row])
-        found = f"box {error.row + 1} has edges that cross: {numbers}"
-        raise FileError(file.path, found, "corners in order around it", where(error.row)) from None
+
+    def refuses(boxes: Array) -> bool:
+        given = geometry.read("boxes", boxes, file.fmt, batches=False)
+        try:
+            geometry.prepare(given, given, METRICS["intersection"])
+        except ValueError:
+            return True
+        return False
+
+    if not refuses(file.boxes):
+        return
+    row, after = 0, len(file)
+    while after - row > 1:  # the first that is refused is in front of `after`
+        middle = (row + after) // 2
+        row, after = (row, middle) if refuses(file.boxes[row:middle]) else (middle, after)
+    numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
+    found = f"box {row + 1} has edges that cross: {numbers}"
+    raise FileError(file.path, found, "corners in order around it", where(row))
 
 
 def unused_columns(layout: RowLayout, sample: Sample) -> tuple[str, ...]:

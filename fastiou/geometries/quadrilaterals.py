@@ -45,7 +45,6 @@ from fastiou.metrics import Metric, Need, larger, product, quotient, smaller
 from fastiou.runtime import chunks, threads
 from fastiou.runtime.kernel import named
 from fastiou.runtime.vectors import always_inlined, prefer_widest_vectors, stack_array
-from fastiou.runtime.words import RowError
 from fastiou.typing import Array
 
 __all__ = ["GEOMETRY", "shared_area"]
@@ -271,11 +270,10 @@ def _refuse_crossing(
         if k < len(members) and min(turns_of(*members[k].tolist(), share)) < -1:
             row = k if order is None else int(order[k])
             place = tuple(map(int, np.unravel_index(row, given.array.shape[:-1])))
-            raise RowError(
+            raise ValueError(
                 f"{given.name} has a quadrilateral whose edges cross in row "
                 f"{place[0] if len(place) == 1 else place}: {given.array[place].tolist()}; corners "
-                "must be in order around it",
-                row,
+                "must be in order around it"
             )
 
 

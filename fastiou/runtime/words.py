@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
-__all__ = ["RowError", "described", "described_dtype", "shortened", "sides"]
+__all__ = ["described", "described_dtype", "shortened", "sides"]
 
 
 #: Characters of a value, and of what another library says.
@@ -13,22 +13,6 @@ LONGEST, LONGEST_REASON = 80, 240
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
-
-
-class RowError(ValueError):
-    """A member of a set is refused.
-
-    Parameters
-    ----------
-    message
-        What is said of the set.
-    row
-        Its position in the set.
-    """
-
-    def __init__(self, message: str, row: int) -> None:
-        super().__init__(message)
-        self.row = row
 
 
 def described(value: Any) -> str:

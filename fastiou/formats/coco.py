@@ -407,8 +407,8 @@ def read_coco_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
         width = max((size[1] for size in images.values() if size is not None), default=1)
         found = mask_faults([entry["segmentation"] for entry in listed.entries], width)
         for index, entry in enumerate(listed.entries):
-            fault = _size_fault(entry, images)
-            if index not in found and fault is not None:
+            fault = None if index in found else _size_fault(entry, images)
+            if fault is not None:
                 found[index] = fault
         malformed = {listed.positions[index]: fault for index, fault in found.items()}
         listed = listed.without(malformed)

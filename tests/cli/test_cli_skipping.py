@@ -28,6 +28,7 @@ BAD_MASKS = {
     "counts too few": ({**RUNS, "counts": [3]}, '"segmentation": counts sum to 3, but size'),
     "broken counts": ({**RUNS, "counts": "o"}, '"segmentation": counts end within'),
     "a size that is none": ({**RUNS, "size": [-1, 3]}, '"segmentation": size must be (height, w'),
+    "half a size": ({**RUNS, "size": [20]}, '"segmentation": size must be (height, w'),
     "none": (..., 'no "segmentation"'),
 }
 

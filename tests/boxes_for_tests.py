@@ -74,3 +74,19 @@ def drawn_boxes(dtype: Any = np.float64, largest: float = 1e4) -> st.SearchStrat
     )
     shape = st.integers(0, 12).map(lambda count: (count, 4))
     return hnp.arrays(dtype, shape, elements=coordinate)
+
+
+#: How far scores may be from the exact ones.
+TOLERANCES = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
+
+
+def assert_close(actual: Array, expected: Any, tolerance: float | None = None) -> None:
+    """Within the tolerance of the dtype; NaN in the same places."""
+    tolerance = TOLERANCES[actual.dtype] if tolerance is None else tolerance
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+
+
+def assert_bits(actual: Any, expected: Array) -> None:
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    assert actual.tobytes() == expected.tobytes()

@@ -17,9 +17,6 @@ RELATION_FLOATS = [pytest.param(np.float32, marks=pytest.mark.thorough), np.floa
 RATIOS = ["iou", "iof", "ios", "dice"]
 FORMATS = ["cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw", "xywhr"]
 
-#: How far scores may be from the exact ones.
-TOLERANCES = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
-
 
 def rotated(
     rng: np.random.Generator, count: int, dtype: Any = np.float64, span: float = 100.0
@@ -61,18 +58,6 @@ def awkward(dtype: Any = np.float64) -> Array:
 
 MISSING = [12, 13, 14, 15]
 EMPTY = [8, 9, 10, 11]
-
-
-def assert_close(actual: Array, expected: Any, tolerance: float | None = None) -> None:
-    """Within the tolerance of the dtype; NaN in the same places."""
-    tolerance = TOLERANCES[actual.dtype] if tolerance is None else tolerance
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
-
-
-def assert_bits(actual: Any, expected: Array) -> None:
-    assert actual.dtype == expected.dtype
-    assert actual.shape == expected.shape
-    assert actual.tobytes() == expected.tobytes()
 
 
 # ---- exact clipping ----------------------------------------------------------------------------

@@ -165,13 +165,16 @@ def common_groups(
             aside = "; ".join(filter(None, [aside, _nearly_alike(values)]))
         joined = joined_keys(values)
         distinct, inverse = np.unique(joined, return_inverse=True)
-        parts = joined[: len(a)], joined[len(a) :]
+        has_one, has_other = (
+            np.bincount(part, minlength=len(distinct)) > 0 for part in np.split(inverse, [len(a)])
+        )
         if b is not None:
-            aside = "; ".join(filter(None, [aside, _alone(key, parts, sides)]))
-        if b is not None and len(a) and len(b) and not np.isin(*parts).any():
+            apart = distinct[has_one & ~has_other], distinct[has_other & ~has_one]
+            aside = "; ".join(filter(None, [aside, _alone(key, apart, sides)]))
+        if b is not None and len(a) and len(b) and not (has_one & has_other).any():
             has = " and ".join(
-                f"{name} has {shortened(', '.join(map(str, np.unique(part)[:4].tolist())))}"
-                for name, part in zip(called, parts, strict=True)
+                f"{name} has {shortened(', '.join(map(str, distinct[own][:4].tolist())))}"
+                for name, own in zip(called, (has_one, has_other), strict=True)
             )
             raise ValueError(
                 f"no {key} in common: {has} ({by(others)} compares without regard to it)"
@@ -291,18 +294,16 @@ def _nearly_alike(values: Sequence[Array]) -> str:
     return ""
 
 
-def _alone(key: str, values: Sequence[Array], sides: Sequence[str]) -> str:
+def _alone(key: str, alone: Sequence[Array], sides: Sequence[str]) -> str:
     """What is said where each of two sets has categories alone, or numbers of images, one 0.
 
     As they have where one counts from 0 and the other from 1. "" of other images, since detectors
     find nothing in some.
     """
-    own = [np.unique(column) for column in values]
-    alone = [np.setdiff1d(one, other).tolist() for one, other in (own, own[::-1])]
-    if not all(alone) or (key != "category" and 0 not in (alone[0][0], alone[1][0])):
+    if not all(map(len, alone)) or (key != "category" and 0 not in (alone[0][0], alone[1][0])):
         return ""
     told = [
-        f"{', '.join(map(str, each[:4]))}{', …' if len(each) > 4 else ''} only in {side}"
+        f"{', '.join(map(str, each[:4].tolist()))}{', …' if len(each) > 4 else ''} only in {side}"
         for each, side in zip(alone, sides, strict=True)
     ]
     return f"{key} {' and '.join(told)}"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes_for_tests import Array
+from boxes_for_tests import Array, assert_bits, assert_close
 from combinations_for_tests import boxes3d, yawed_boxes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,21 +30,6 @@ from fastiou.metrics import METRICS
 FLOATS = [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)]
 RATIOS = ["iou", "iof", "ios", "dice"]
 CORNERS, CENTRE, YAW, BOTTOM = "xyzxyz", "cxcyczwhd", "xyzwhdr", "xyzwhdr-bottom"
-
-#: How far scores may be from the exact ones.
-TOLERANCES = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
-
-
-def assert_close(actual: Array, expected: Any, tolerance: float | None = None) -> None:
-    """Within the tolerance of the dtype; NaN in the same places."""
-    tolerance = TOLERANCES[actual.dtype] if tolerance is None else tolerance
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
-
-
-def assert_bits(actual: Any, expected: Array) -> None:
-    assert actual.dtype == expected.dtype
-    assert actual.shape == expected.shape
-    assert actual.tobytes() == expected.tobytes()
 
 
 # ---- exact scores ------------------------------------------------------------------------------

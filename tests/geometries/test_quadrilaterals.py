@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes_for_tests import Array
+from boxes_for_tests import Array, assert_bits, assert_close
 from combinations_for_tests import quadrilaterals, rotated_boxes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,24 +32,9 @@ RELATION_FLOATS = [pytest.param(np.float32, marks=pytest.mark.thorough), np.floa
 RATIOS = ["iou", "iof", "ios", "dice"]
 FMT = "xyxyxyxy"
 
-#: How far scores may be from the exact ones.
-TOLERANCES = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
-
 
 def iou(a: Any, b: Any, **options: Any) -> Any:
     return fastiou.box_iou(a, b, FMT, **options)
-
-
-def assert_close(actual: Array, expected: Any, tolerance: float | None = None) -> None:
-    """Within the tolerance of the dtype; NaN in the same places."""
-    tolerance = TOLERANCES[actual.dtype] if tolerance is None else tolerance
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
-
-
-def assert_bits(actual: Any, expected: Array) -> None:
-    assert actual.dtype == expected.dtype
-    assert actual.shape == expected.shape
-    assert actual.tobytes() == expected.tobytes()
 
 
 def orders_of(members: Array) -> list[Array]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes_for_tests import Array
+from boxes_for_tests import Array, assert_bits, assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -22,8 +22,6 @@ from rotated_for_tests import (
     FLOATS,
     FORMATS,
     RATIOS,
-    assert_bits,
-    assert_close,
     awkward,
     exact_score,
     exact_scores,

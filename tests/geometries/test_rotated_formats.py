@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from boxes_for_tests import assert_bits, assert_close
 from rotated_for_tests import (
     EMPTY,
     FLOATS,
     FORMATS,
     MISSING,
-    assert_bits,
-    assert_close,
     awkward,
     corners,
     rotated,

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boxes_for_tests import assert_bits, assert_close
 from rotated_for_tests import (
     EMPTY,
     FLOATS,
     FORMATS,
     MISSING,
     RELATION_FLOATS,
-    assert_bits,
-    assert_close,
     awkward,
     moved,
     rotated,

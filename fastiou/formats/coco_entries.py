@@ -547,7 +547,7 @@ class ListedNames:
 
     @classmethod
     def _in_all(cls, content: Any, entries: Entries) -> list[tuple[ListedNames, int | str | None]]:
-        """The names in each list, and the first that is used and has none."""
+        """The names in each list, and the lowest that is used and has none."""
         if not isinstance(content, dict):
             return []
         found = (cls._in_list(name, content, entries, *row) for name, row in LISTS.items())
@@ -572,7 +572,9 @@ class ListedNames:
         used = entries.values(field)
         if used is None:
             return None
-        return cls(field, column, names), next((n for n in used if not names.get(n)), None)
+        without = [number for number in used if not names.get(number)]
+        first = min(without, key=lambda number: (type(number) is str, number), default=None)
+        return cls(field, column, names), first
 
     @property
     def tell_apart(self) -> bool:

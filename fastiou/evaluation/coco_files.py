@@ -23,6 +23,7 @@ from fastiou.evaluation.keypoint_sets import (
 from fastiou.evaluation.protocols import FREQUENCIES
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.relations.pairs import pairs
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
@@ -104,7 +105,7 @@ def evaluate_coco_files(
     # Not in `coco_sets`: COCOeval of `fastiou.compat` takes it, and scores such results.
     _check_names(truth, found)
     if preds.boxes is not None and target.boxes is not None:
-        _check_boxes(truth, found, preds.boxes, target.boxes, notes)
+        _check_boxes(truth, found, preds, target, notes)
     for columns in (truth, found):
         fault = keypoints_fault(columns.keypoints, asked.sigmas)
         if fault is not None:
@@ -305,22 +306,38 @@ def _names(columns: CocoColumns, listed: str, name: str) -> dict[Any, str]:
 
 
 def _check_boxes(
-    truth: CocoColumns, found: CocoColumns, preds: Array, target: Array, notes: dict[str, str]
+    truth: CocoColumns,
+    found: CocoColumns,
+    preds: DetectionSet,
+    target: DetectionSet,
+    notes: dict[str, str],
 ) -> None:
     """Refuse parts of the image against pixels, and tell of boxes that can match nothing."""
-    scales = Scale(preds, "xywh"), Scale(target, "xywh")
+    boxes, others = np.asarray(preds.boxes), np.asarray(target.boxes)
+    scales = Scale(boxes, "xywh"), Scale(others, "xywh")
     names = found.path.name, truth.path.name
     apart = scales_apart(
         *scales, names, "fastiou convert with --image-size makes pixels of those of YOLO"
     )
     if apart is not None and apart[1] < 0.5:
         raise FileError(found.path, apart[0])
-    inverted = (preds[:, 2:] < 0).any(axis=1)
+    inverted = (boxes[:, 2:] < 0).any(axis=1)
     if inverted.any():
         notes["sizes of results"] = (
             f"a negative width or height, which matches nothing: {int(inverted.sum()):,} of "
-            f"{len(preds):,} results"
+            f"{len(boxes):,} results"
         )
+    # Few files of COCO are in order as corners, so results are rarely looked at twice.
+    if len(boxes) and (boxes[:, 2:] > boxes[:, :2]).all():
+        ends = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        truths = np.hstack([others[:, :2], others[:, :2] + others[:, 2:]])
+        groups = preds.images, target.images
+        as_read, as_corners = (len(pairs(own, truths, 0.5, groups=groups)) for own in (ends, boxes))
+        if as_corners > as_read == 0:
+            notes["boxes of results"] = (
+                f"none overlaps a truth by half; as corners x1, y1, x2, y2, which COCO does not "
+                f"have, {as_corners:,} do"
+            )
 
 
 def _kind(column: Array) -> str:

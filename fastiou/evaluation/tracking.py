@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fastiou.evaluation.tracking_result import METRICS, TrackingMetrics, result_
 from fastiou.evaluation.tracking_sequence import SequenceCounts, count_sequence
 from fastiou.formats.errors import FileError
 from fastiou.runtime.words import described
+from fastiou.tables.grouping import alone_in_each
 from fastiou.tables.words import in_python
 from fastiou.typing import Array
 
@@ -193,8 +195,16 @@ def _check_new(name: str, known: Mapping[str, object]) -> None:
 
 
 def _check_frames(truth: TrackColumns, tracks: TrackColumns) -> None:
-    """Refuse tracks of other frames than the truth."""
-    if not len(truth) or not len(tracks) or np.isin(tracks.frames, truth.frames).any():
+    """Refuse tracks of other frames than the truth, and tell of those that count from 0 alone."""
+    if not len(truth) or not len(tracks):
+        return
+    if np.isin(tracks.frames, truth.frames).any():
+        apart = (
+            np.setdiff1d(truth.frames, tracks.frames), np.setdiff1d(tracks.frames, truth.frames)
+        )  # fmt: skip
+        told = alone_in_each("frame", apart, ("gt", "tracks"))
+        if told:
+            warnings.warn(f"{told}: one may count from 0 and the other from 1", stacklevel=4)
         return
     both = np.concatenate([truth.frames, tracks.frames])
     if np.ptp(both) >= BY_CHANCE:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.formats.content import (
+    SKIPS_NAMED,
     Booleans,
     Floats,
     Integers,
@@ -69,9 +70,6 @@ NUMBER_OR_NAME = f"{WHOLE_NUMBER}, or a name"
 
 #: The largest score.
 LARGEST = float(np.finfo(np.float64).max)
-
-#: How many of those that are left out are named.
-SKIPS_NAMED = 3
 
 #: Bytes from which on a file is read by the compiled parser, which takes 3 s to compile: in this
 #: time, Python's reads 30 MB, and from disk the other is loaded in a tenth of a second.

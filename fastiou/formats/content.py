@@ -22,6 +22,7 @@ __all__ = [
     "IMAGES",
     "LARGEST_NORMALIZED",
     "SIZES_FOR_CORNERS",
+    "SKIPS_NAMED",
     "SMALLEST_NORMALIZED",
     "TEXTS",
     "Booleans",
@@ -137,6 +138,9 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1a\x1b"))
 #: Normalized coordinates lie between 0 and 1, and those of objects cut off a little beyond.
 SMALLEST_NORMALIZED, LARGEST_NORMALIZED = -0.5, 1.5
 
+#: How many that are left out are named.
+SKIPS_NAMED = 3
+
 #: What is said of boxes that `looks_like_sizes`, and what is expected.
 SIZES_FOR_CORNERS = (
     "as xyxy, most boxes are inverted",
@@ -203,7 +207,7 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Skipped:
-    """What was left out of a file as invalid.
+    """What was left out of a file as invalid, or as no member.
 
     Attributes
     ----------
@@ -213,18 +217,21 @@ class Skipped:
         How many entries the file has.
     first : tuple of str
         Where the first few are that were left out, and what is wrong with them.
+    words : str
+        What entries are, and what they were left out for.
     """
 
     positions: Integers
     total: int
     first: tuple[str, ...]
+    words: str = "annotations are invalid and left out"
 
     def described(self) -> str:
         """How many were left out, and which are the first."""
         count = self.total - len(self.positions)
         more = "; …" if count > len(self.first) else ""
         listed = "; ".join(self.first) + more
-        return f"{count:,} of {self.total:,} annotations are invalid and left out: {listed}"
+        return f"{count:,} of {self.total:,} {self.words}: {listed}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -257,7 +264,7 @@ class MemberFile(ABC):
     notes : tuple of str
         What must be told of the file, even where nobody asked for a summary.
     skipped : Skipped or None
-        What was left out as invalid.
+        What was left out as invalid, or as no member.
     classes_in : str
         Name of the file beside that tells the names of classes, if one does.
     files : dict
@@ -288,6 +295,10 @@ class MemberFile(ABC):
     def places(self, indices: Array) -> Array:
         """Positions in the file of those members that have these positions among all read."""
         return indices if self.skipped is None else self.skipped.positions[indices]
+
+    def place(self, index: int) -> int:
+        """The same of one member."""
+        return int(self.places(np.array([index]))[0])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

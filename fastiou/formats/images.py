@@ -229,8 +229,11 @@ def _read_folder(path: Path, format_: str | None) -> LabelFile:
 
 def _read_array(path: Path, data: bytes, *, told: bool) -> LabelFile:
     array = read_npy(path, data)
-    if not told and array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
-        found = f"shape {array.shape}, dtype uint8: an image of colours, or frames as narrow"
+    is_narrow = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype.kind in "iu"
+    if not told and is_narrow and array.size and array.min() >= 0 and array.max() < 256:
+        found = (
+            f"shape {array.shape}, dtype {array.dtype}: an image of colours, or frames as narrow"
+        )
         hint = f"--format labels for frames; of colours a PNG, and {BY_COLOUR}"
         raise FileError(path, found, hint, "array")
     if array.ndim not in (2, 3) or array.dtype.kind not in "biu":

@@ -6,11 +6,13 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastiou.formats.cells import BareRow, image_column, images_of, without_boxes
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
 from fastiou.formats.json_objects import json_content, json_value
@@ -77,6 +79,18 @@ def _of_objects(
     """Boxes of objects, of which messages know the places in the file."""
     listed = list(dict.fromkeys(name for entry in entries for name in entry))
     meaning = _meaning(path, listed, wanted)
+    image = image_column(listed)
+    names = [listed[place] for place in meaning.box]
+    bare = [
+        BareRow(number, f"line {place}" if format_ == "jsonl" else str(place), str(entry[name]))
+        for number, (entry, place) in enumerate(zip(entries, places, strict=True))
+        if image is not None and entry.get(name := listed[image]) is not None
+        and not any(entry.get(own) is not None for own in names)
+    ]  # fmt: skip
+    if bare:
+        without = {row.place for row in bare}
+        kept = [number for number in range(len(entries)) if number not in without]
+        entries, places = [entries[n] for n in kept], [places[n] for n in kept]
 
     def column(place: int) -> list[Any]:
         name = listed[place]
@@ -89,7 +103,14 @@ def _of_objects(
     def has_all(place: int) -> bool:
         return all(entry.get(listed[place]) is not None for entry in entries)
 
-    return _file(path, format_, listed, column, has_all, meaning, wanted, places)
+    file = _file(path, format_, listed, column, has_all, meaning, wanted, places)
+    return _with_bare(file, bare, wanted)
+
+
+def _with_bare(file: BoxFile, bare: Sequence[BareRow], wanted: Wanted) -> BoxFile:
+    """A file beside whose boxes there are rows of images without objects."""
+    sizes = images_of(bare, file.keys) if wanted.sizes else {}
+    return replace(file, skipped=without_boxes(bare, len(file)), sizes=sizes)
 
 
 def is_json_list(data: bytes) -> bool:
@@ -172,12 +193,24 @@ def _arrow_file(
         raise FileError(path, f"cannot be read as {format_} ({words})", "a complete one") from None
     names = [str(name) for name in table.column_names]
     meaning = _meaning(path, names, wanted)
+    image = image_column(names)
+    empty = np.all([table.column(place).is_null().to_numpy() for place in meaning.box], axis=0)
+    bare = [
+        BareRow(row, f"[{row}]", str(name))
+        for row in (np.flatnonzero(empty).tolist() if image is not None else ())
+        if (name := table.column(image)[row].as_py()) is not None
+    ]
+    places: list[str] | None = None
+    if bare:
+        others = np.delete(np.arange(len(table)), [row.place for row in bare])
+        table, places = table.take(others), [f"[{row}]" for row in others.tolist()]
 
     def column(place: int) -> list[Any] | Array:
         values = table.column(place)
         if values.null_count:
             row = values.is_null().to_pylist().index(True)
-            raise FileError(path, "null", "a value in every row", f"{names[place]}[{row}]")
+            where = f"{names[place]}{f'[{row}]' if places is None else places[row]}"
+            raise FileError(path, "null", "a value in every row", where)
         # Objects of Python take ten times the memory.
         is_plain = arrow.types.is_integer(values.type) or arrow.types.is_floating(values.type)
         cells: list[Any] | Array = values.to_numpy() if is_plain else values.to_pylist()
@@ -186,7 +219,8 @@ def _arrow_file(
     def has_all(place: int) -> bool:
         return not table.column(place).null_count
 
-    return _file(path, format_, names, column, has_all, meaning, wanted, None)
+    file = _file(path, format_, names, column, has_all, meaning, wanted, places)
+    return _with_bare(file, bare, wanted)
 
 
 def _meaning(path: Path, names: list[str], wanted: Wanted) -> Meaning:

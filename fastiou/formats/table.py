@@ -472,7 +472,7 @@ def _read_boxes(path: Path, data: bytes, format_: str | None, wanted: Wanted) ->
     file: BoxFile = row.readers["box"](path, data, wanted)
 
     def place_of(index: int) -> tuple[int, int | None]:
-        place = int(file.places(np.array([index]))[0])
+        place = file.place(index)
         if file.format == "dota":
             return place, next(itertools.islice(dota_rows(data), place, None))[0]
         return place, line_of(data, file.format, place) if file.format in ROWS_OF_TEXT else None

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from fastiou.formats.cells import (
+    BareRow,
+    Table,
+    box_cell,
+    cell_described,
+    check_key,
+    columns_counted,
+    image_column,
+    images_of,
+    is_key,
+    listed_cells,
+    score_cell,
+    without_boxes,
+)
 from fastiou.formats.content import (
     CLASS_LAST,
     Booleans,
@@ -24,11 +37,10 @@ from fastiou.formats.content import (
     looks_normalized,
     misread,
     number_in,
-    whole_number_in,
 )
 from fastiou.formats.doubts import track_again
-from fastiou.formats.errors import FileError, shortened
-from fastiou.formats.keys import MISSING, is_written_as_name, key_array, keys_of, meaning_wanted
+from fastiou.formats.errors import FileError
+from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.suspicions import check_angles, marked_rows, unused_columns
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
@@ -41,7 +53,6 @@ from fastiou.formats.text import (
     sample_of,
     score_comes_second,
     text_lines,
-    without_empty_images,
 )
 from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.layouts import LAYOUTS
@@ -71,41 +82,6 @@ SCORE_SECOND = (
 )
 
 
-@dataclass(frozen=True)
-class _Table:
-    """How a text file is laid out."""
-
-    format: str
-    fmt: str
-    #: How it is written, and its first rows.
-    sample: Sample
-    #: How many cells a row may have.
-    widths: tuple[int, ...]
-    #: Columns of each grouping key.
-    keys: dict[str, tuple[int, ...]]
-    #: Columns of the numbers of a box.
-    box: tuple[int, ...]
-    #: Column of the score; none if nobody asks for it.
-    score: tuple[int, ...] = ()
-    #: Names of columns, for messages.
-    names: Sequence[str] = ()
-    #: Keys that may be names.
-    named: frozenset[str] = frozenset()
-    #: Names of columns that are not used.
-    unused: tuple[str, ...] = ()
-    #: Whether scores of 0 mark what is to be ignored.
-    flagged: bool = False
-    #: Whether one column holds all numbers of a box, as a list.
-    listed: bool = False
-    #: Whether nobody says if angles are degrees.
-    open_angle: bool = False
-
-    @property
-    def key_columns(self) -> list[tuple[str, int]]:
-        """Each key with each of its columns."""
-        return [(key, column) for key, columns in self.keys.items() for column in columns]
-
-
 # ---- CSV ---------------------------------------------------------------------------------------
 
 
@@ -130,7 +106,7 @@ def read_csv(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     return _read(path, data, wanted, _csv_table)
 
 
-def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
+def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
     sample = sample_of(data)
     if sample.is_headed:
         return _headed_table(path, sample, wanted)
@@ -151,7 +127,9 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
             f"and track, a header that names the columns{known}"
         )
         no_scores = ", the last of which are no scores" * (width == count + 1 and wanted.scored)
-        raise FileError(path, f"{_columns(width)} of numbers{no_scores}", expected, sample.line)
+        raise FileError(
+            path, f"{columns_counted(width)} of numbers{no_scores}", expected, sample.line
+        )
     if wanted.by:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)
@@ -165,12 +143,12 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> _Table:
     box = tuple(range(count))
     score = (count,) if width > count else ()
     unused = ("the last column (scores)",) if score and not wanted.takes_scores else ()
-    return _Table(
+    return Table(
         "csv", wanted.fmt, sample, (width,), {}, box, score, unused=unused
     )  # fmt: skip
 
 
-def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
+def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
     try:
         meaning = meaning_wanted(sample.first, wanted)
     except ColumnsError as error:
@@ -178,13 +156,14 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
     score = () if meaning.score is None else (meaning.score,)
     keys, id_ = dict(meaning.keys), meaning.id
     if wanted.ids and id_ is not None and all(
-        len(row) > id_ and _is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
+        len(row) > id_ and is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
     ):  # fmt: skip
         keys[ID] = (id_,)
-    return _Table(
+    return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
         listed=meaning.is_list, open_angle=meaning.angle is not None,
+        image=image_column(sample.first),
     )  # fmt: skip
 
 
@@ -194,14 +173,15 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> _Table:
 def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
     """Make the reader of a format of rows without a header."""
 
-    def lay_out(path: Path, data: bytes, wanted: Wanted) -> _Table:
+    def lay_out(path: Path, data: bytes, wanted: Wanted) -> Table:
         sample = sample_of(data, headed=False)
-        width, names = len(sample.first), layout.names
-        least = layout.widths[0]
+        # Rows of images without a box may have fewer cells.
+        width = len(next(filter(lambda row: any(row[1:]), sample.cells), sample.first))
+        names, least = layout.names, layout.widths[0]
         if not layout.takes(width) or (wanted.scored and layout.score >= width):
             least = max(least, layout.score + 1) if wanted.scored else least
             expected = f"{least} or more: {', '.join(names[:least])}, …"
-            raise FileError(path, _columns(width), expected, sample.line)
+            raise FileError(path, columns_counted(width), expected, sample.line)
         widths = tuple(w for w in layout.widths if w > 0)
         tail = Tail() if layout.tail is None else layout.tail(sample)
         told = {**layout.keys, **tail.keys}
@@ -217,17 +197,16 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
         score = (layout.score,) if layout.score < width else ()
         unused = (*tail.unused, *(unused_columns(layout, sample) if wanted.sizes else ()))
         marks = () if sample.numbers is None or not score else sample.numbers[:, layout.score]
-        return _Table(
+        return Table(
             layout.format, layout.fmt, sample, widths if layout.named else (width,), keys,
             layout.box, score, (*names, *tail.names), frozenset(layout.named), unused,
             flagged=layout.flags and set(marks) <= {0, 1},
+            image=layout.keys["image"] if "image" in layout.named else None,
         )  # fmt: skip
 
     def read(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
-        data, empty = without_empty_images(data, layout.format)
         file = _read(path, data, wanted, lay_out)
-        sizes = dict.fromkeys(empty) if wanted.sizes else {}
-        file = replace(file, boxes=file.boxes * (layout.signs or 1), sizes=sizes)
+        file = replace(file, boxes=file.boxes * (layout.signs or 1))
         if "kitti" in layout.format and (count := len(DONT_CARE.findall(data))):
             rows = "row is" if count == 1 else "rows are"
             note = f"{count:,} {rows} DontCare, to be ignored by the rule of kitti: taken along"
@@ -244,7 +223,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
                 row = int(wrong.argmax())
                 numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
                 expected = f"{rule}, as {layout.format} has (--format {layout.format} takes it)"
-                line = line_of(data, layout.format, row)
+                line = line_of(data, layout.format, file.place(row))
                 raise FileError(path, f"box {row + 1} is {numbers}", expected, line)
             if file.scores is not None and layout.format in SCORED_TO_ONE:
                 wrong = (file.scores < 0) | (file.scores > 1)
@@ -320,7 +299,6 @@ def line_of(data: bytes, format_: str, row: int) -> int | None:
     row
         The position, from 0 on.
     """
-    data, _ = without_empty_images(data, format_)
     lines = cells_of(text_lines(data), None)
     if format_ != "jsonl":
         lines = sample_of(data, headed=format_ == "csv").rows(data)
@@ -331,7 +309,7 @@ def line_of(data: bytes, format_: str, row: int) -> int | None:
 
 
 def _read(
-    path: Path, data: bytes, wanted: Wanted, lay_out: Callable[[Path, bytes, Wanted], _Table]
+    path: Path, data: bytes, wanted: Wanted, lay_out: Callable[[Path, bytes, Wanted], Table]
 ) -> BoxFile:
     try:
         table = lay_out(path, data, wanted)
@@ -341,7 +319,9 @@ def _read(
         # The careful way is 20 times slower. It says what is wrong and where, or finds that all is
         # well with what the fast way does not know: quoted delimiters, group numbers beyond
         # float64.
-        keys, boxes, scores = _load_table(path, data, table) or _scan_table(path, data, table)
+        bare: list[BareRow] = []
+        loaded = _load_table(path, data, table) or _scan_table(path, data, table, bare)
+        keys, boxes, scores = loaded
     except csv.Error as error:
         raise FileError(path, f"not CSV ({error})") from None
     told = {
@@ -360,41 +340,47 @@ def _read(
         ids=ids,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
-        notes=(*_notes(table, scores), *_marked_notes(path, data, table, keys)),
+        notes=_notes(table, scores),
+        skipped=without_boxes(bare, len(boxes)),
+        sizes=images_of(bare, named) if wanted.sizes else {},
     )
+    notes = (*file.notes, *_marked_notes(file, data, table, keys))
+    file = replace(file, notes=notes)
     if table.open_angle:
         check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
     return file
 
 
 def _marked_notes(
-    path: Path, data: bytes, table: _Table, keys: dict[str, list[Array]]
+    file: BoxFile, data: bytes, table: Table, keys: dict[str, list[Array]]
 ) -> Iterator[str]:
     """What is said of rows that begin with # in a column of names; among numbers it is refused."""
     name = next((key for key, columns in table.keys.items() if columns[0] == 0), None)
     count, row, are_comments = (0, 0, False) if name is None else marked_rows(keys[name][0])
     if name is None or not count:
         return
-    found = _cell_described(table, 0, str(keys[name][0][row]))
+    found = cell_described(table, 0, str(keys[name][0][row]))
     if are_comments:
-        line = line_of(data, table.format, row)
-        raise FileError(path, f"{found}, a comment?", "comments in front of all rows alone", line)
+        line = line_of(data, table.format, file.place(row))
+        raise FileError(
+            file.path, f"{found}, a comment?", "comments in front of all rows alone", line
+        )
     rows = "row that begins" if count == 1 else "rows that begin"
     yield f"{count:,} {rows} with # taken along: {found}"
 
 
-def _check_decimals(path: Path, data: bytes, table: _Table) -> None:
+def _check_decimals(path: Path, data: bytes, table: Table) -> None:
     """Refuse points among numbers with decimal commas: one of both is no decimal sign."""
     columns = [*table.box, *table.score]
     for line, cells in cells_of(text_lines(data), table.sample.delimiter, table.sample.skipped):
         for column in columns:
             cell = cells[column].strip() if column < len(cells) else ""
             if "." in cell and number_in(cell) is not None:
-                found = f"{_cell_described(table, column, cell)}, and others have a decimal comma"
+                found = f"{cell_described(table, column, cell)}, and others have a decimal comma"
                 raise FileError(path, found, "one decimal sign in a file", line)
 
 
-def _notes(table: _Table, scores: Floats) -> tuple[str, ...]:
+def _notes(table: Table, scores: Floats) -> tuple[str, ...]:
     """What is said of rows that are marked to be ignored, and of those behind a #."""
     notes = []
     count = int(np.count_nonzero(scores == 0)) if table.flagged else 0
@@ -413,7 +399,7 @@ def _notes(table: _Table, scores: Floats) -> tuple[str, ...]:
 _Loaded = tuple[dict[str, list[Array]], Floats, Floats]
 
 
-def _load_table(path: Path, data: bytes, table: _Table) -> _Loaded | None:
+def _load_table(path: Path, data: bytes, table: Table) -> _Loaded | None:
     """The fast way: None for whatever is the least unusual."""
     if len(table.widths) != 1 or table.listed or not _is_rectangular(data, table):
         return None
@@ -448,7 +434,7 @@ def _load_table(path: Path, data: bytes, table: _Table) -> _Loaded | None:
     return keys, np.ascontiguousarray(boxes), np.ascontiguousarray(scores)
 
 
-def _text_columns(data: bytes, table: _Table) -> set[int]:
+def _text_columns(data: bytes, table: Table) -> set[int]:
     """Columns of keys that hold names."""
     rows = table.sample.cells[table.sample.has_header :]
     columns = [column for key, column in table.key_columns if key in table.named]
@@ -462,7 +448,7 @@ def _text_columns(data: bytes, table: _Table) -> set[int]:
     }  # fmt: skip
 
 
-def _is_rectangular(data: bytes, table: _Table) -> bool:
+def _is_rectangular(data: bytes, table: Table) -> bool:
     """Whether all lines have the right number of cells, and at least one holds data."""
     sample = table.sample
     codes = np.frombuffer(data.rstrip(), np.uint8)
@@ -485,28 +471,33 @@ def _is_rectangular(data: bytes, table: _Table) -> bool:
     return bool((counts == expected).all())
 
 
-def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
+def _scan_table(path: Path, data: bytes, table: Table, bare: list[BareRow]) -> _Loaded:
+    """The careful way, which adds the rows of images without a box to `bare`."""
     key_of = {column: key for key, column in table.key_columns}  # each column but once
     texts: dict[int, list[str]] = {column: [] for column in key_of}
     numbers: list[float] = []
     scores: list[float] = []
-    for line, cells in table.sample.rows(data):
+    for place, (line, cells) in enumerate(table.sample.rows(data)):
         if len(cells) not in table.widths:
             expected = " or ".join(map(str, table.widths))
-            raise FileError(path, _columns(len(cells)), expected, line)
+            raise FileError(path, columns_counted(len(cells)), expected, line)
+        image = table.image_without_box(cells)
+        if image is not None:
+            bare.append(BareRow(place, f"line {line}", image))
+            continue
         for column, key in key_of.items():
             cell = cells[column].strip()
-            _check_key(path, table, key, line, column, cell)
+            check_key(path, table, key, line, column, cell)
             texts[column].append(cell)
         for column in table.box:
             parts = (
-                _listed_cells(path, table, line, cells[column]) if table.listed else [cells[column]]
+                listed_cells(path, table, line, cells[column]) if table.listed else [cells[column]]
             )
-            numbers.extend(_box_cell(path, table, line, column, part) for part in parts)
+            numbers.extend(box_cell(path, table, line, column, part) for part in parts)
         for column in table.score:
             if column >= len(cells):
-                raise FileError(path, _columns(len(cells)), "one more, the score", line)
-            scores.append(_score_cell(path, table, line, column, cells[column]))
+                raise FileError(path, columns_counted(len(cells)), "one more, the score", line)
+            scores.append(score_cell(path, table, line, column, cells[column]))
     return (
         {key: [key_array(texts[c]) for c in columns] for key, columns in table.keys.items()},
         np.array(numbers, np.float64).reshape(-1, LAYOUTS[table.fmt]),
@@ -515,54 +506,15 @@ def _scan_table(path: Path, data: bytes, table: _Table) -> _Loaded:
 
 
 def _key_column(
-    path: Path, table: _Table, key: str, column: int, rows: Sequence[tuple[int, list[str]]]
+    path: Path, table: Table, key: str, column: int, rows: Sequence[tuple[int, list[str]]]
 ) -> Array:
     """A key of names, each of which is checked."""
     stripped = [cells[column].strip() for _, cells in rows]
     for cell in set(stripped):
-        if not _is_key(cell, named=True):
+        if not is_key(cell, named=True):
             line, _ = rows[stripped.index(cell)]
-            _check_key(path, table, key, line, column, cell)
+            check_key(path, table, key, line, column, cell)
     return key_array(stripped)
-
-
-def _is_key(cell: str, *, named: bool) -> bool:
-    if whole_number_in(cell) is not None:
-        return True
-    # A number that is not whole is no name: frames and images are counted.
-    return named and cell not in MISSING and number_in(cell) is None
-
-
-def _check_key(path: Path, table: _Table, key: str, line: int, column: int, cell: str) -> None:
-    named = key in table.named
-    if not _is_key(cell, named=named):
-        others = (", or a name" if named else "", "" if cell else "; --by none leaves keys aside")
-        expected = "a whole number of 64 bits" + "".join(others)
-        raise FileError(path, _cell_described(table, column, cell), expected, line)
-
-
-def _box_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> float:
-    number = number_in(cell)
-    if number is None or math.isinf(number):
-        expected = "a number" if number is None else "a finite number or NaN"
-        raise FileError(path, _cell_described(table, column, cell), expected, line)
-    return number
-
-
-def _listed_cells(path: Path, table: _Table, line: int, cell: str) -> list[str]:
-    """The numbers of a box in one cell."""
-    parts = cell.strip().strip("[]()").replace(",", " ").split()
-    if len(parts) != LAYOUTS[table.fmt]:
-        found = _cell_described(table, table.box[0], cell)
-        raise FileError(path, found, f"{LAYOUTS[table.fmt]} numbers in brackets", line)
-    return parts
-
-
-def _score_cell(path: Path, table: _Table, line: int, column: int, cell: str) -> float:
-    number = number_in(cell)
-    if number is None or not math.isfinite(number):
-        raise FileError(path, _cell_described(table, column, cell), "a finite number", line)
-    return number
 
 
 def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
@@ -577,7 +529,6 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     chosen
         Positions of rows, in any order; they come in the order of the file.
     """
-    data, _ = without_empty_images(data, format_)
     lines = list(text_lines(data, newline=""))
     skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
     if format_ != "jsonl":
@@ -589,12 +540,3 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     for place in wanted:
         # Lines between two rows are blank, unless the row spans them.
         yield "".join(lines[begins[place] : ends[place]]).rstrip() + "\n"
-
-
-def _columns(count: int) -> str:
-    return f"{count} column" if count == 1 else f"{count} columns"
-
-
-def _cell_described(table: _Table, column: int, cell: str) -> str:
-    name = f" ({table.names[column].strip()})" if column < len(table.names) else ""
-    return f"column {column + 1}{name} holds {shortened(cell)!r}"

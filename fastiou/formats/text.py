@@ -32,7 +32,6 @@ __all__ = [
     "sample_of",
     "score_comes_second",
     "text_lines",
-    "without_empty_images",
 ]
 
 #: What is looked at to tell a format: so many bytes and rows.
@@ -50,9 +49,6 @@ MOST_MOT = 10
 #: A number with a comma in place of a point, and the first line by which Excel tells delimiters.
 COMMA = re.compile(r"[-+]?\d*,\d+")
 EXCEL = re.compile(r"sep=(.)", re.IGNORECASE)
-
-#: A row of RetinaNet for an image without objects.
-EMPTY_IMAGE = re.compile(rb'^("[^"\r\n]*"|[^,"\r\n]+),,,,,,?[ \t]*$', re.MULTILINE)
 
 #: What may stand between cells, besides white space.
 DELIMITERS = ",;\t|"
@@ -496,14 +492,6 @@ def _is_kitti(sample: Sample, name: int) -> bool:
         return False
     named = all(number_in(row[name]) is None for row in sample.cells)
     return named and all(row[5] >= row[3] and row[6] >= row[4] for row in boxes)
-
-
-def without_empty_images(data: bytes, format_: str) -> tuple[bytes, list[int | str]]:
-    """A file with blank lines for RetinaNet's images without objects, and the names of these."""
-    if format_ != "retinanet":
-        return data, []
-    names: list[int | str] = [name.decode().strip('"') for name in EMPTY_IMAGE.findall(data)]
-    return EMPTY_IMAGE.sub(b"", data), names
 
 
 def _is_retinanet(sample: Sample) -> bool:

@@ -16,6 +16,7 @@ from fastiou.typing import Array
 __all__ = [
     "Grouping",
     "Keyed",
+    "alone_in_each",
     "are_one_key",
     "common_groups",
     "joined_keys",
@@ -170,7 +171,7 @@ def common_groups(
         )
         if b is not None:
             apart = distinct[has_one & ~has_other], distinct[has_other & ~has_one]
-            aside = "; ".join(filter(None, [aside, _alone(key, apart, sides)]))
+            aside = "; ".join(filter(None, [aside, alone_in_each(key, apart, sides)]))
         if b is not None and len(a) and len(b) and not (has_one & has_other).any():
             has = " and ".join(
                 f"{name} has {shortened(', '.join(map(str, distinct[own][:4].tolist())))}"
@@ -294,7 +295,7 @@ def _nearly_alike(values: Sequence[Array]) -> str:
     return ""
 
 
-def _alone(key: str, alone: Sequence[Array], sides: Sequence[str]) -> str:
+def alone_in_each(key: str, alone: Sequence[Array], sides: Sequence[str]) -> str:
     """What is said where each of two sets has categories alone, or numbers of images, one 0.
 
     As they have where one counts from 0 and the other from 1. "" of other images, since detectors

@@ -58,6 +58,19 @@ def test_boxes_of_negative_size_are_told() -> None:
     assert any("height, which matches nothing: 1 of 2 results" in note for note in told)
 
 
+def test_results_that_are_rather_corners_are_told() -> None:
+    corners = [{**e, "bbox": [x, y, x + w, y + h]} for e in DT for x, y, w, h in [e["bbox"]]]
+    wide = {**GT, "images": [{**image, "width": 9000, "height": 9000} for image in GT["images"]]}
+    said = "note: none overlaps a truth by half; as corners x1, y1, x2, y2"
+    for truth in (GT, wide):
+        told = fi.evaluate_coco(truth, corners)
+        assert told["AP"] == 0
+        assert said in told.summary()
+        assert said not in fi.evaluate_coco(truth, DT).summary()
+    # Where some match as they are, nobody knows better.
+    assert said not in fi.evaluate_coco(GT, [corners[0], DT[1]]).summary()
+
+
 def test_progress_is_told_of_all_detections_and_ends() -> None:
     boxes = {"boxes": [[0, 0, 4, 4]] * 3, "labels": [1, 2, 2], "image_ids": [5, 5, 6]}
     preds = {**boxes, "scores": [0.5, 0.25, 0.125]}

@@ -382,6 +382,19 @@ def test_tracks_of_other_frames_are_refused(tmp_path):
     assert fastiou.tracking_metrics(gt, tracks).HOTA == 0
 
 
+def test_frames_of_one_side_that_begin_at_0_are_told(tmp_path):
+    rows = np.array([[frame, 1, 10 + frame, 10, 20, 20] for frame in range(5)])
+    later = np.add(rows, [1, 0, 0, 0, 0, 0])
+    told = "frame 0 only in gt and 5 only in tracks: one may count from 0 and the other from 1"
+    with pytest.warns(UserWarning, match=told):
+        fastiou.tracking_metrics(rows, later)
+    told = "frame 5 only in gt and 0 only in tracks: one may"
+    with pytest.warns(UserWarning, match=told):
+        fastiou.tracking_metrics(later, rows)
+    fastiou.tracking_metrics(rows, rows)
+    fastiou.tracking_metrics(later, later[:3])  # which finds nothing in the last frames
+
+
 def test_few_frames_may_have_none_in_common_by_chance():
     truth, tracks = [[1, 23, 51, 69, 15, 9, 1]], [[100, 7, 54, 66, 9, 9]]
     result = fastiou.tracking_metrics(truth, tracks)

@@ -291,13 +291,14 @@ def test_images_that_have_no_ids_as_colours(tmp_path, name):
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_arrays_of_colours_are_no_stack_of_frames(tmp_path, channels):
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_arrays_of_colours_are_no_stack_of_frames(tmp_path, channels, dtype):
     path = tmp_path / "a.npy"
-    path.write_bytes(npy_bytes(np.zeros((9, 8, channels), np.uint8)))
+    path.write_bytes(npy_bytes(np.full((9, 8, channels), 255, dtype)))
     with pytest.raises(FileError) as caught:
         read_labels(path)
     assert str(caught.value) == (
-        f"{path}:array: shape (9, 8, {channels}), dtype uint8: an image of colours, or frames as "
+        f"{path}:array: shape (9, 8, {channels}), dtype {dtype}: an image of colours, or frames as "
         "narrow, expected --format labels for frames; of colours a PNG, and --format panoptic "
         "reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
     )

@@ -41,6 +41,78 @@ def test_retinanet_has_rows_for_images_without_objects(
             read(path, "\n".join(rows) + "\n")
 
 
+def written_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """The same rows in a format by the ending of the name; None is an empty cell."""
+    names = list(rows[0])
+    if path.suffix == ".csv":
+        cells = [["" if row[name] is None else str(row[name]) for name in names] for row in rows]
+        path.write_text("".join(",".join(line) + "\n" for line in [names, *cells]))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        table = arrow.table({name: [row[name] for row in rows] for name in names})
+        if path.suffix == ".parquet":
+            pytest.importorskip("pyarrow.parquet").write_table(table, path)
+        else:
+            pytest.importorskip("pyarrow.feather").write_feather(table, path)
+    return path
+
+
+BOX = ("x_min", "y_min", "x_max", "y_max")
+
+
+def row_of(image: Any, box: Any, name: str | None, score: float | None) -> dict[str, Any]:
+    numbers = dict(zip(BOX, [None] * 4 if box is None else box, strict=True))
+    return {"image_id": image, **numbers, "class": name, "score": score}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet", "arrow"])
+@pytest.mark.parametrize("names", [("a", "b", "c"), (1, 2, 3)])
+def test_rows_of_images_without_a_box_are_told(
+    tmp_path: Path, ending: str, names: tuple[Any, ...]
+) -> None:
+    a, b, c = names
+    rows = [
+        row_of(a, [1.5, 2, 10, 20], "cat", 0.5),
+        row_of(b, None, None, None),
+        row_of(c, [3, 4, 15, 26], "dog", 0.25),
+    ]
+    path = written_rows(tmp_path / f"found.{ending}", rows)
+    where = {"csv": "line 3", "jsonl": "line 2"}.get(ending, r"\[1\]")
+    with pytest.warns(UserWarning, match=f"1 of 3 rows are of images without a box: {where}$"):
+        table = fastiou.read(path)
+    assert table.boxes.tolist() == [[1.5, 2, 10, 20], [3, 4, 15, 26]]
+    assert [table.keys[key].tolist() for key in ("image", "category")] == [[a, c], ["cat", "dog"]]
+    assert table.scores is not None
+    assert table.scores.tolist() == [0.5, 0.25]
+    out = tmp_path / "out.json"
+    assert "images without a box" in run_well("convert", path, out, "--drop", "score").stderr
+    assert [image["id"] for image in json.loads(out.read_text())["images"]] == [a, c, b]
+    if ending == "csv":
+        kept = tmp_path / "kept.txt"
+        run_well("nms", path, "--out", kept)
+        lines = path.read_text().splitlines()
+        assert kept.read_text().splitlines() == [lines[0], lines[1], lines[3]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
+def test_other_empty_cells_are_refused(tmp_path: Path, ending: str) -> None:
+    good, bare = row_of("a", [1.5, 2, 10, 20], "cat", 0.5), row_of("b", None, None, None)
+    cases = [
+        (row_of("c", [3, 4, None, 26], "dog", 0.25), "x_max"),  # part of a box
+        (row_of(None, None, "dog", 0.25), "x_min|image_id"),  # of no image
+        (row_of("c", [3, 4, 15, 26], "dog", None), "score"),
+    ]
+    where = {"csv": ":4: ", "jsonl": ":3: ", "json": r":\[2\]: "}.get(ending, r"\[2\]: ")
+    for wrong, name in cases:
+        path = written_rows(tmp_path / f"found.{ending}", [good, bare, wrong])
+        with pytest.raises(FileError, match=f"{where}.*({name})|({name}){where}"):
+            read_boxes(path, scored=True)
+
+
 def test_bars_stand_between_cells(tmp_path: Path) -> None:
     assert read(tmp_path / "a", "1|2|31|42\n5|6|7|8.5\n").boxes.tolist()[1] == [5, 6, 7, 8.5]
     for content in ("image|x1|y1|x2|y2\na|5|6|7|8\n", "image | x1 | y1 | x2 | y2\na b | 5|6|7|8\n"):

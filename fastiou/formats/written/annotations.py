@@ -37,7 +37,7 @@ def voc_texts(target: Target, table: BoxTable, about: About) -> Texts:
         _add(root, "filename", str(file.image))
         if file.size[0]:
             size = _add(root, "size")
-            for name, side in zip(("width", "height", "depth"), (*file.size, 3), strict=True):
+            for name, side in zip(("width", "height"), file.size, strict=True):
                 _add(size, name, str(side))
         columns = (classes, flags, table.boxes)
         rows = zip(*(column[file.places].tolist() for column in columns), strict=True)

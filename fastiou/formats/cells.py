@@ -1,0 +1,173 @@
+"""How a text file of rows is laid out, and its cells: numbers, keys, and what is said of others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastiou.formats.content import SKIPS_NAMED, Skipped, number_in, whole_number_in
+from fastiou.formats.errors import FileError, shortened
+from fastiou.formats.keys import MISSING
+from fastiou.formats.text import Sample
+from fastiou.tables.columns import key_columns
+from fastiou.tables.layouts import LAYOUTS
+from fastiou.typing import Array
+
+__all__ = [
+    "BareRow",
+    "Table",
+    "box_cell",
+    "cell_described",
+    "check_key",
+    "columns_counted",
+    "image_column",
+    "images_of",
+    "is_key",
+    "listed_cells",
+    "score_cell",
+    "without_boxes",
+]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a text file is laid out."""
+
+    format: str
+    fmt: str
+    #: How it is written, and its first rows.
+    sample: Sample
+    #: How many cells a row may have.
+    widths: tuple[int, ...]
+    #: Columns of each grouping key.
+    keys: dict[str, tuple[int, ...]]
+    #: Columns of the numbers of a box.
+    box: tuple[int, ...]
+    #: Column of the score; none if nobody asks for it.
+    score: tuple[int, ...] = ()
+    #: Names of columns, for messages.
+    names: Sequence[str] = ()
+    #: Keys that may be names.
+    named: frozenset[str] = frozenset()
+    #: Names of columns that are not used.
+    unused: tuple[str, ...] = ()
+    #: Whether scores of 0 mark what is to be ignored.
+    flagged: bool = False
+    #: Whether one column holds all numbers of a box, as a list.
+    listed: bool = False
+    #: Whether nobody says if angles are degrees.
+    open_angle: bool = False
+    #: Column that names the image, or else the video; None if none does.
+    image: int | None = None
+
+    @property
+    def key_columns(self) -> list[tuple[str, int]]:
+        """Each key with each of its columns."""
+        return [(key, column) for key, columns in self.keys.items() for column in columns]
+
+    def image_without_box(self, cells: Sequence[str]) -> str | None:
+        """The image of a row whose cells of the box are empty; None of another row."""
+        if self.image is None or any(
+            len(cells) <= column or cells[column].strip() not in MISSING for column in self.box
+        ):
+            return None
+        name = cells[self.image].strip()
+        return None if name in MISSING else name
+
+
+class BareRow(NamedTuple):
+    """A row of an image without objects."""
+
+    #: Its position among all rows, and where that is in words.
+    place: int
+    where: str
+    #: The image.
+    image: str
+
+
+def without_boxes(rows: Sequence[BareRow], boxes: int) -> Skipped | None:
+    """What is said of rows of images without objects beside so many boxes; None without rows."""
+    if not rows:
+        return None
+    total = boxes + len(rows)
+    positions = np.delete(np.arange(total), [row.place for row in rows])
+    first = tuple(row.where for row in rows[:SKIPS_NAMED])
+    return Skipped(positions, total, first, "rows are of images without a box")
+
+
+def image_column(names: Sequence[str]) -> int | None:
+    """The column of the image, or else of the video, whatever boxes are grouped by."""
+    told = key_columns(names, None)
+    return next((told[key][0] for key in ("image", "video") if key in told), None)
+
+
+def images_of(rows: Sequence[BareRow], keys: Mapping[str, Array]) -> dict[int | str, None]:
+    """The images of such rows, as numbers where those of boxes are; their sizes nobody tells."""
+    if "image" not in keys:
+        return {}
+    numbers = [
+        whole_number_in(row.image) if keys["image"].dtype.kind == "i" else None for row in rows
+    ]
+    return {
+        row.image if number is None else number: None
+        for row, number in zip(rows, numbers, strict=True)
+    }
+
+
+def is_key(cell: str, *, named: bool) -> bool:
+    """Whether a cell tells a key: a whole number of 64 bits, or a name where it may be one."""
+    if whole_number_in(cell) is not None:
+        return True
+    # A number that is not whole is no name: frames and images are counted.
+    return named and cell not in MISSING and number_in(cell) is None
+
+
+def check_key(path: Path, table: Table, key: str, line: int, column: int, cell: str) -> None:
+    """Raise a FileError unless a cell tells a key."""
+    named = key in table.named
+    if not is_key(cell, named=named):
+        others = (", or a name" if named else "", "" if cell else "; --by none leaves keys aside")
+        expected = "a whole number of 64 bits" + "".join(others)
+        raise FileError(path, cell_described(table, column, cell), expected, line)
+
+
+def box_cell(path: Path, table: Table, line: int, column: int, cell: str) -> float:
+    """The number of a box in a cell."""
+    number = number_in(cell)
+    if number is None or math.isinf(number):
+        expected = "a number" if number is None else "a finite number or NaN"
+        raise FileError(path, cell_described(table, column, cell), expected, line)
+    return number
+
+
+def listed_cells(path: Path, table: Table, line: int, cell: str) -> list[str]:
+    """The numbers of a box in one cell."""
+    parts = cell.strip().strip("[]()").replace(",", " ").split()
+    if len(parts) != LAYOUTS[table.fmt]:
+        found = cell_described(table, table.box[0], cell)
+        raise FileError(path, found, f"{LAYOUTS[table.fmt]} numbers in brackets", line)
+    return parts
+
+
+def score_cell(path: Path, table: Table, line: int, column: int, cell: str) -> float:
+    """The score in a cell."""
+    number = number_in(cell)
+    if number is None or not math.isfinite(number):
+        raise FileError(path, cell_described(table, column, cell), "a finite number", line)
+    return number
+
+
+def columns_counted(count: int) -> str:
+    """How many columns there are, in words."""
+    return f"{count} column" if count == 1 else f"{count} columns"
+
+
+def cell_described(table: Table, column: int, cell: str) -> str:
+    """What a cell holds, and which it is, for messages."""
+    name = f" ({table.names[column].strip()})" if column < len(table.names) else ""
+    return f"column {column + 1}{name} holds {shortened(cell)!r}"

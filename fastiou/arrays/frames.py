@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.typing import Array
 
-__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame"]
+__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame", "unnamed_index"]
 
 
 #: Types of data frames.
@@ -55,6 +55,17 @@ def index_columns(value: Any) -> list[tuple[str, Any]]:
         for place, name in enumerate(value.index.names)
         if name is not None and str(name) not in known
     ]
+
+
+def unnamed_index(value: Any) -> Array | None:
+    """A pandas index of texts that has no name; None of any other frame."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame) or not len(value):
+        return None
+    index = value.index
+    if index.nlevels > 1 or index.name is not None or not isinstance(index[0], str):
+        return None
+    return np.array([str(name) for name in index], np.str_)
 
 
 def frame_array(value: Any) -> Array | None:

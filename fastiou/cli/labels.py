@@ -33,6 +33,9 @@ __all__ = ["Labels", "described_file"]
 #: What stands for the labels of an image with several objects.
 SEVERAL = -1
 
+#: So many labels are scattered over an image in photographs alone.
+MANY_LABELS = 50
+
 #: Names of images that a summary lists.
 NAMES_SHOWN = 3
 
@@ -43,6 +46,14 @@ def few_labels(image: Array) -> list[int]:
     if low != 0 or high not in FOREGROUND:
         return [SEVERAL] if high or low else []
     return [high] if ((image == 0) | (image == high)).all() else [SEVERAL]
+
+
+def is_like_photograph(image: Array) -> bool:
+    """Whether an image has many labels, and most pixels another than the one beside them."""
+    if image.dtype.itemsize > 2 or not image.size:  # photographs have 8 or 16 bits
+        return False
+    changes = np.count_nonzero(image[:, 1:] != image[:, :-1])
+    return 2 * changes > image.size and len(np.unique(image)) > MANY_LABELS
 
 
 def warn_of_binary(file: LabelFile, labels: set[int]) -> None:
@@ -138,7 +149,7 @@ class Labels(Kind):
         objects_a = objects_b = pixels = in_all = tested = 0
         # The labels of either file, as far as no image of it has several.
         seen: tuple[set[int], set[int]] = set(), set()
-        lowest = [0, 0]
+        lowest, scattered = [0, 0], [False, False]
         parts: list[tuple[Array, ...]] = []
         # What is unmatched in A, and in B: labels and frames.
         alone: tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]] = [], []
@@ -150,6 +161,7 @@ class Labels(Kind):
                 for k, image in enumerate((one, other)):
                     seen[k].update(few_labels(image) if seen[k] <= FOREGROUND else ())
                     lowest[k] = min(lowest[k], int(image.min(initial=0)))
+                    scattered[k] = scattered[k] or (done == 0 and is_like_photograph(image))
                 pixels += one.size
                 found = compare(one, other, options.metric)
                 tested += len(found.values)
@@ -168,8 +180,13 @@ class Labels(Kind):
                 ):
                     left = labels[~np.isin(labels, taken)]
                     side.append((left, np.full(len(left), number_a)))
-            for file, labels_seen, label in zip((a, b), seen, lowest, strict=True):
+            for file, labels_seen, label, is_scattered in zip(
+                (a, b), seen, lowest, scattered, strict=True
+            ):
                 warn_of_binary(file, labels_seen)
+                if is_scattered:
+                    words = "labels change from pixel to pixel, as grey does in a photograph"
+                    print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
                 if label < 0:
                     print(f"fastiou: {file.path}: {below_zero(label)}", file=sys.stderr, flush=True)
             rows, cols, values, frames = _concatenated(
@@ -182,18 +199,25 @@ class Labels(Kind):
                 )
                 unmatched = left_a[0], left_b[0], left_a[1], left_b[1]
 
+        apart: dict[str, str] = {}
+        for letter, names in (("A", shared.only_a), ("B", shared.only_b)):
+            if names:
+                some = ", ".join(names[:NAMES_SHOWN])
+                more = ", …" if len(names) > NAMES_SHOWN else ""
+                apart[f"only in {letter}"] = f"{len(names):,}, not compared: {some}{more}"
+        if options.quiet:  # told even so, since the result lacks something
+            ignored = [f"{file.path}: {file.ignored:,} other files left out"
+                       for file in (a, b) if file.ignored]  # fmt: skip
+            for words in (*(f"{name} {words}" for name, words in apart.items()), *ignored):
+                print(f"fastiou: {words}", file=sys.stderr, flush=True)
+
         def describe() -> dict[str, str]:
             facts = {
                 "objects in A": f"{objects_a:,} from {described_file(a)}",
                 "objects in B": f"{objects_b:,} from {described_file(b)}",
                 "frames": f"{len(shared.numbers):,}" + (" by name" if a.names else ""),
             }
-            for side, names in (("A", shared.only_a), ("B", shared.only_b)):
-                if names:
-                    some = ", ".join(names[:NAMES_SHOWN])
-                    more = ", …" if len(names) > NAMES_SHOWN else ""
-                    facts[f"only in {side}"] = f"{len(names):,}, not compared: {some}{more}"
-            return facts
+            return facts | apart
 
         sizes, work = (objects_a, objects_b), ("pixels", pixels)
         graded = graded_matches(len(rows), *sizes) if matches else {}

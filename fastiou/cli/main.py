@@ -94,6 +94,7 @@ def commands() -> click.Group:
                 return super().make_context(*arguments, **others)
 
         def invoke(self, context: click.Context) -> Any:
+            _check_numba()
             if self.name != "info":  # which tells it
                 _check_threading_layer()
             return super().invoke(context)
@@ -515,6 +516,15 @@ def _keys_asked(by: tuple[str, ...] | None, no_groups: bool) -> tuple[str, ...] 
     if no_groups and by:
         raise RefusedError(f"--no-groups is --by none, and --by {','.join(by)} was given, too")
     return () if no_groups else by
+
+
+def _check_numba() -> None:
+    """Raise a RefusedError where Numba is told what it cannot do, or fastiou cannot with it."""
+    count = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+    if count.removeprefix("-").isdecimal() and int(count) < 1:
+        raise RefusedError(f"NUMBA_NUM_THREADS must be 1 or more, got {count}")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
+        raise RefusedError("NUMBA_DISABLE_JIT must not be set: nothing runs that is not compiled")
 
 
 def _check_threading_layer() -> None:

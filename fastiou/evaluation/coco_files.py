@@ -23,6 +23,7 @@ from fastiou.evaluation.keypoint_sets import (
 from fastiou.evaluation.protocols import FREQUENCIES
 from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.suspicions import are_rather_corners
 from fastiou.relations.pairs import pairs
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
@@ -327,8 +328,13 @@ def _check_boxes(
             f"a negative width or height, which matches nothing: {int(inverted.sum()):,} of "
             f"{len(boxes):,} results"
         )
+    if _in_order(others) and are_rather_corners(others, _sizes_of_images(truth, target.images)):
+        notes["boxes of truth"] = (
+            "those of the truth reach out of their images as x, y, width, height, as COCO has "
+            "them, and as corners none does"
+        )
     # Few files of COCO are in order as corners, so results are rarely looked at twice.
-    if len(boxes) and (boxes[:, 2:] > boxes[:, :2]).all():
+    if _in_order(boxes):
         ends = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
         truths = np.hstack([others[:, :2], others[:, :2] + others[:, 2:]])
         groups = preds.images, target.images
@@ -338,6 +344,19 @@ def _check_boxes(
                 f"none overlaps a truth by half; as corners x1, y1, x2, y2, which COCO does not "
                 f"have, {as_corners:,} do"
             )
+
+
+def _in_order(boxes: Array) -> bool:
+    return bool(len(boxes) and (boxes[:, 2:] > boxes[:, :2]).all())
+
+
+def _sizes_of_images(truth: CocoColumns, images: Array) -> Array:
+    """Width and height of images, all of which the truth has, as far as its list tells them."""
+    if truth.image_ids is None:
+        return np.full((len(images), 2), np.nan)
+    order = np.argsort(truth.image_ids)
+    places = order[np.searchsorted(truth.image_ids, images, sorter=order)]
+    return np.where(truth.image_sizes[places] > 0, truth.image_sizes[places], np.nan)[:, ::-1]
 
 
 def _kind(column: Array) -> str:

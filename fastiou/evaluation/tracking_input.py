@@ -47,6 +47,9 @@ NAMES = ("frame", "id", "x", "y", "w", "h", "conf", "class", "visibility")
 EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, conf and class"
 FEWEST, USED = 6, 8
 
+#: In so many rows no object is farther from the upper left than it is large.
+FEW_IN_ORDER = 20
+
 #: Marks and classes are kept in 8 bits.
 SMALL = 1 << 7
 
@@ -274,6 +277,14 @@ def _checked(
             expected = f"1, since {benchmark} scores pedestrians alone, or -1"
         if found:
             raise _error(name, path, data, row, found, expected)
+    if count > 1 and (ids == -1).all():
+        expected = "the numbers of tracks; -1 is what is detected and not followed"
+        raise _error(name, path, data, 0, "id -1, as in all rows", expected)
+    if is_truth and count and not marks.any():
+        warnings.warn(f"{path or name}: all boxes are marked by 0: none counts", stacklevel=2)
+    if path is not None and count >= FEW_IN_ORDER and (rows[:, 4:6] > rows[:, 2:4]).all():
+        words = "x, y, width and height are in order as two corners are, in all rows"
+        warnings.warn(f"{path}: {words}", stacklevel=2)
     inverted = (rows[:, 4:6] < 0).any(axis=1)
     if inverted.any():
         row = int(np.argmax(inverted))

@@ -119,6 +119,10 @@ def _keys(path: Path, names: list[Any], wanted: Wanted) -> dict[str, Array]:
 # ---- Pascal VOC --------------------------------------------------------------------------------
 
 
+#: Elements that hold a region, and stand in objects.
+REGIONS = frozenset({"object", "item", "bndbox", "robndbox", "box", "points", "polygon", "pt"})
+
+
 def is_voc(data: bytes) -> bool:
     """Whether it is XML whose root is an annotation."""
     return re.search(rb"<annotation[\s>]", data[:4096]) is not None
@@ -128,6 +132,11 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the boxes of an image in Pascal VOC's XML, as `fastiou.formats.table.read_boxes`."""
     without_scores(path, wanted, "Pascal VOC XML")
     root = xml_root(path, data, "annotation", "an annotation of Pascal VOC")
+    within = {id(each) for entry in root.iterfind("object") for each in entry.iter()}
+    apart = next((e for e in root.iter() if id(e) not in within and e.tag.lower() in REGIONS), None)
+    if apart is not None:
+        found = f"{shortened(apart.tag)} that is in no object of the annotation, as FAIR1M has it"
+        raise FileError(path, found, "object in the annotation, with a name and a bndbox")
     boxes, names = [], []
     others: dict[str, None] = {}
     difficult: list[bool] = []

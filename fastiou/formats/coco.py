@@ -36,6 +36,7 @@ from fastiou.formats.json_objects import Fields, after_blanks, json_content
 from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults
 from fastiou.formats.segmentations import Segmentations, masks_in_text, with_arrays
 from fastiou.formats.sizes import Size, mask_size, size_described
+from fastiou.formats.suspicions import are_rather_corners
 from fastiou.tables.columns import ID_NAMES, key_named, plain_name
 from fastiou.tables.layouts import LAYOUTS, header_of
 
@@ -134,11 +135,24 @@ def entries_in(path: Path, content: Any) -> tuple[str, list[Any]]:
         label = "annotations"
         if label not in content:
             names = shortened(", ".join(content)) or "nothing"
-            raise FileError(path, f"an object with {names}", '"annotations", or a list of results')
+            expected = '"annotations", or a list of results'
+            if _is_of_pandas(content):
+                expected = 'a list of objects, as to_json(orient="records") of pandas writes it'
+            raise FileError(path, f"an object with {names}", expected)
         entries = content[label]
     if not isinstance(entries, list):
         raise FileError(path, described(entries), "a list of annotations or results", label)
     return label, entries
+
+
+def _is_of_pandas(content: dict[str, Any]) -> bool:
+    """Whether it is a table as pandas writes it in its other ways."""
+    if "data" in content and ("columns" in content or "schema" in content):
+        return True
+    values = list(content.values())
+    return bool(values) and all(
+        isinstance(value, dict) and len(value) == len(values[0]) for value in values
+    )
 
 
 def _valid(
@@ -324,9 +338,7 @@ def _could_be_corners(entries: Entries, boxes: Floats, content: Any) -> bool:
     }
     used, each = np.unique(entries.key("image_id"), return_inverse=True)
     sizes = np.array([known.get(number, (np.nan, np.nan)) for number in used.tolist()])[each]
-    as_corners = (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= sizes + 1)
-    beyond = boxes[:, :2] + boxes[:, 2:] > sizes + 1
-    return bool(as_corners.all() and beyond.any())
+    return are_rather_corners(boxes, sizes)
 
 
 def _names(listed: Sequence[ListedNames]) -> dict[str, Any]:

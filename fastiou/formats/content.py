@@ -384,9 +384,9 @@ def kind_of(data: bytes) -> str:
         kind; "UTF-16 text" and "UTF-32 text"; "binary" for what is none of these.
     """
     start = data[:4096]
-    for beginning, kind in BEGINNINGS.items():
-        if start.startswith(beginning):
-            return _kind_of_zip(start) if kind == "NPZ" else kind
+    if start.startswith(tuple(BEGINNINGS)):  # most of many files are text
+        kind = next(kind for beginning, kind in BEGINNINGS.items() if start.startswith(beginning))
+        return _kind_of_zip(start) if kind == "NPZ" else kind
     if b"\0" in start:
         return _kind_with_zeros(start)
     words = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -522,9 +522,8 @@ def misread(rows: npt.NDArray[Any], wanted: Wanted) -> tuple[str, str] | None:
 
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:
     """Whether the last of five numbers a row can be a score unasked, and not an angle or a side."""
-    if wanted.scored:  # logits, say, but not pixels or classes
-        whole = np.isfinite(scores).all() and (scores == np.floor(scores)).all()
-        return wanted.told or not bool(whole and (scores > 1).any())
+    if wanted.scored:  # below 0 may be logits; of what is not finite the place is told later
+        return wanted.told or not bool(((scores > 1) & (scores < np.inf)).any())
     return bool(((scores >= 0) & (scores <= 1)).all())
 
 

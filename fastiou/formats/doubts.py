@@ -148,7 +148,10 @@ def _outline_or_pose(sample: Sample) -> Doubt | None:
     assert rows is not None
     if not _could_be_poses(sample):
         return None
-    if any(_is_plain_outline(row[1:].reshape(-1, 2)) for row in rows):
+    seen = rows[:, 7::3]  # of keypoints of three numbers each
+    are_seen = rows.shape[1] % 3 == 2 and np.isin(seen, (0, 1, 2)).all()
+    outlines = [row[1:].reshape(-1, 2) for row in rows]
+    if not are_seen and any(_is_plain_outline(own) for own in outlines if not _lacks_points(own)):
         return None
     if rows.shape[1] == NUMBERS_TURNED:
         return Doubt(f"{TURNED}, or {POSES}", f"{AS_TURNED}, or {BOXES_OF_POSES}", "yolo-seg")
@@ -221,6 +224,17 @@ def _are_within_boxes(points: Floats, boxes: Floats) -> bool:
     away = np.abs(points - boxes[:, None, :2]) / boxes[:, None, 2:]
     inside = (away <= 0.5 + OUTSIDE).all(axis=2) | (points == 0).all(axis=2)
     return bool(inside.mean() >= MOST_INSIDE)
+
+
+def _lacks_points(points: Floats) -> bool:
+    """Whether one behind the box is 0, 0, as of a keypoint that nobody sees, and no corner.
+
+    An outline through the corner of the image follows one of its edges on one side at least.
+    """
+    zero = (points == 0).all(axis=1)
+    beside = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+    is_corner = np.logical_or(*((own == 0).any(axis=1) for own in beside))
+    return bool((zero & ~is_corner)[2:].any())
 
 
 def _is_plain_outline(points: Floats) -> bool:

@@ -123,9 +123,16 @@ def holds_boxes(path: Path) -> bool:
     opened = [file for file in images if file.suffix.lower() == ".npy" and file.is_file()]
     if images and len(opened) == len(files) and all(map(_is_open, opened)):
         raise FileError(path, "this could be npy or labels", "--format npy or labels")
+    named = files_in(path)
+    if images and not all(file in opened for file in named.values()):
+        stems = {file.stem for file in images}
+        beside = next((file for file in named.values() if _stem(file.name) in stems), None)
+        if beside is not None and beside not in images:
+            found = f"{beside.name} lies beside an image of its name: annotations, or label images"
+            raise FileError(path, found, "--geometry box for annotations, or --format labels")
     if images:
         return False
-    if files_in(path):
+    if named:
         return True
     if not any(map(_is_packed_image, path.iterdir())):
         found = "neither files with boxes nor label images in this folder"

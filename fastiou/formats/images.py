@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,10 @@ FOREGROUND = {1, 255}
 
 #: How colours become labels, and by which option.
 BY_COLOUR = "--format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
+
+#: The most numbers that a pixel has, and what is said of frames that are as wide at most.
+MOST_CHANNELS, NARROW = 4, "an image of colours, or frames as narrow"
+OF_COLOURS = f"of colours a PNG, and {BY_COLOUR}"
 
 #: How three frames are no colours.
 STACKED = "tifffile writes three frames as colours but with photometric='minisblack'"
@@ -180,7 +184,8 @@ def read_labels(
     if kind == "NPY":
         return _read_array(path, data, told=format is not None)
     if kind in ("PNG", "TIFF"):
-        return _read_image(path, data, kind, by_colour=format == "panoptic")
+        file = _read_image(path, data, kind, by_colour=format == "panoptic")
+        return file if format is not None or file.count == 1 else replace(file, read=_wide(file))
     check_text(path, data, EXPECTED + LOSSY.get(kind, ""))
     hint = " (--geometry box compares boxes)"
     raise FileError(path, kind_described(kind), EXPECTED + hint)
@@ -227,14 +232,32 @@ def _read_folder(path: Path, format_: str | None) -> LabelFile:
     return LabelFile(path, kind, len(names), read, names, ignored)
 
 
+def _is_narrow(frames: Array) -> bool:
+    """Whether frames are as narrow as the numbers of a pixel, and not of labels beyond colours."""
+    count, height, width = frames.shape
+    if not width <= MOST_CHANNELS < min(count, height):
+        return False
+    return width < 3 or bool(frames.min() >= 0 and frames.max() < 256)
+
+
+def _wide(file: LabelFile) -> Callable[[int], Array]:
+    """What reads the frames of a file, and refuses such as could be the rows of an image."""
+
+    def read(number: int) -> Array:
+        frame = file.read(number)
+        if _is_narrow(np.broadcast_to(frame, (file.count, *frame.shape))):
+            found = f"{file.count} frames of shape {frame.shape}: {NARROW}"
+            raise FileError(file.path, found, f"--format labels for frames; {OF_COLOURS}")
+        return frame
+
+    return read
+
+
 def _read_array(path: Path, data: bytes, *, told: bool) -> LabelFile:
     array = read_npy(path, data)
-    is_narrow = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype.kind in "iu"
-    if not told and is_narrow and array.size and array.min() >= 0 and array.max() < 256:
-        found = (
-            f"shape {array.shape}, dtype {array.dtype}: an image of colours, or frames as narrow"
-        )
-        hint = f"--format labels for frames; of colours a PNG, and {BY_COLOUR}"
+    if not told and array.ndim == 3 and array.dtype.kind in "iu" and _is_narrow(array):
+        found = f"shape {array.shape}, dtype {array.dtype}: {NARROW}"
+        hint = f"--format labels for frames; [..., 0] for one image; {OF_COLOURS}"
         raise FileError(path, found, hint, "array")
     if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
         hint = "; .astype(int) makes them" if array.dtype.kind == "f" else ""

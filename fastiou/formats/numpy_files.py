@@ -137,7 +137,7 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         raise FileError(path, *others)
     if with_scores and wanted.scored and not can_be_scores(array[:, -1], wanted):
         expected = "scores in the last column; with --boxes they may be anything"
-        raise FileError(path, "the last column holds whole numbers above 1", expected, "array")
+        raise FileError(path, "the last column holds numbers above 1", expected, "array")
     unasked = with_scores and array.dtype.kind in "iuf" and not wanted.scored
     unused: tuple[str, ...] = ()
     if unasked and can_be_scores(array[:, -1], wanted):
@@ -165,6 +165,9 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     _check_kind(path, data, "NPZ", "ZIP")
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
+        again = next((name for name in names if names.count(name) > 1), None)
+        if again is not None:
+            raise FileError(path, "it is there twice", "each array once", again)
         keys_told = _key_names(path, [n for n in names if n not in OWN_ARRAYS], wanted)
         usual = {
             own: next((name for name in known if name in names), own)
@@ -183,7 +186,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if fmt not in LAYOUTS:
         raise FileError(path, f"holds {fmt!r}", f"one of {', '.join(LAYOUTS)}", "fmt")
     if "boxes" not in found:
-        expected = f'an array "boxes" of shape (N, {LAYOUTS[fmt]})'
+        expected = f'an array "boxes" of shape (N, {LAYOUTS[fmt]}), or .npy for one without a name'
         raise FileError(path, f"holds {listed or 'no arrays'}", expected)
     boxes = _box_array(path, "boxes", _joined_points(found["boxes"], fmt), LAYOUTS[fmt])
     if "fmt" not in found and looks_like_sizes(boxes, wanted):

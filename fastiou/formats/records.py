@@ -20,7 +20,14 @@ from fastiou.formats.keys import keys_of, meaning_wanted
 from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
-from fastiou.tables.columns import LISTS, ColumnsError, Meaning, meaning_of, plain_name
+from fastiou.tables.columns import (
+    LISTS,
+    ColumnsError,
+    Meaning,
+    check_telling,
+    meaning_of,
+    plain_name,
+)
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -33,13 +40,29 @@ __all__ = [
     "read_parquet",
 ]
 
+#: What pandas calls the numbers of rows in parquet, by letters and digits.
+INDEX = "indexlevel0"
+
+#: So many lines are looked at to tell JSON lines, none of which is longer: a mask has its place.
+LINES, LONGEST = 50, 1 << 22
+
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
 
 
 def is_json_lines(data: bytes) -> bool:
     """Whether each of the first two lines is a JSON object, or the only one is without lists."""
-    lines = [line for line in data[: 1 << 16].splitlines()[:50] if line.strip()][:2]
+    lines: list[bytes] = []
+    end = -1
+    for _ in range(LINES):
+        begin, end = end + 1, data.find(b"\n", end + 1)
+        end = len(data) if end < 0 else end
+        if end - begin > LONGEST:
+            return False
+        if not data[begin:end].isspace() and end > begin:
+            lines.append(data[begin:end])
+        if len(lines) == 2 or end == len(data):
+            break
     try:
         entries = [json.loads(line) for line in lines]
     except (ValueError, RecursionError):
@@ -310,7 +333,19 @@ def _file(
         for name, places in meaning.keys.items()
     }
     keys, columns_of = keys_of(path, told)
-    ids = key(meaning.id) if wanted.ids and meaning.id is not None and has_all(meaning.id) else None
+    is_open = wanted.by is None and not {"image", "video"} & {*told}
+    reads_ids = meaning.id is not None and (wanted.ids or is_open) and has_all(meaning.id)
+    ids = key(meaning.id) if meaning.id is not None and reads_ids else None
+    if is_open:
+        try:
+            for place, name in enumerate(names):
+                if plain_name(name) in ("", INDEX) and has_all(place):
+                    check_telling("a column without a name", key(place), told)
+            if ids is not None and meaning.id is not None:
+                check_telling(f"column {names[meaning.id]}", ids, told, names[meaning.id])
+        except ColumnsError as error:
+            raise FileError(path, error.found, error.expected) from None
+    ids = ids if wanted.ids else None
     file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         columns=columns_of,

@@ -22,6 +22,7 @@ from fastiou.tables.layouts import extents
 from fastiou.typing import Array
 
 __all__ = [
+    "are_rather_corners",
     "check_angles",
     "check_edges",
     "inverted_note",
@@ -147,6 +148,21 @@ def check_edges(file: BoxFile, where: Callable[[int], int | None]) -> None:
     numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
     found = f"box {row + 1} has edges that cross: {numbers}"
     raise FileError(file.path, found, "corners in order around it", where(row))
+
+
+def are_rather_corners(boxes: Array, sizes: Array) -> bool:
+    """Whether boxes reach out of their images as x, y, width, height, and as corners none does.
+
+    Parameters
+    ----------
+    boxes
+        Shape (N, 4).
+    sizes
+        Width and height of the image of each, shape (N, 2); NaN where nobody knows.
+    """
+    as_corners = (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= sizes + 1)
+    beyond = boxes[:, :2] + boxes[:, 2:] > sizes + 1
+    return bool(as_corners.all() and beyond.any())
 
 
 def unused_columns(layout: RowLayout, sample: Sample) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ from fastiou.formats.content import (
     number_in,
 )
 from fastiou.formats.doubts import track_again
-from fastiou.formats.errors import FileError
+from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.suspicions import check_angles, marked_rows, unused_columns
 from fastiou.formats.text import (
@@ -54,15 +54,15 @@ from fastiou.formats.text import (
     score_comes_second,
     text_lines,
 )
-from fastiou.tables.columns import ColumnsError, meaning_of
+from fastiou.tables.columns import ColumnsError, check_telling, meaning_of, plain_name
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
 __all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader", "row_texts"]
 
 
-#: What the columns of ids and of frames are called among the keys; no key is called so.
-ID, FRAME = "\0id", "\0frame"
+#: What columns of ids and of frames, and without a name, are called among the keys; no key is.
+ID, FRAME, NAMELESS = "\0id", "\0frame", "\0nameless"
 
 
 #: Formats that have a row of text for each box.
@@ -71,6 +71,9 @@ ROWS_OF_TEXT = ("csv", "jsonl", *(layout.format for layout in LAYOUTS_OF_ROWS))
 
 #: A row of KITTI that marks a region in which objects do not count.
 DONT_CARE = re.compile(rb"^[ \t]*(?:\d+[ \t]+-?\d+[ \t]+)?DontCare[ \t]", re.MULTILINE)
+
+#: So many bytes are looked at between two chances for signals: 0.1 s.
+STEP = 1 << 23
 
 #: Formats whose scores lie between 0 and 1.
 SCORED_TO_ONE = ("yolo", "visdrone", "visdrone-vid")
@@ -126,7 +129,9 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
             f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
             f"and track, a header that names the columns{known}"
         )
-        no_scores = ", the last of which are no scores" * (width == count + 1 and wanted.scored)
+        no_scores = ", the last above 1 (--boxes takes them as scores)" * (
+            width == count + 1 and wanted.scored
+        )
         raise FileError(
             path, f"{columns_counted(width)} of numbers{no_scores}", expected, sample.line
         )
@@ -152,13 +157,21 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
     try:
         meaning = meaning_wanted(sample.first, wanted)
     except ColumnsError as error:
-        raise FileError(path, error.found, error.expected, sample.line) from None
+        found, expected = error.found, error.expected
+        if sum(number_in(cell) is not None for cell in sample.first) >= LAYOUTS["xyxy"]:
+            found = f"{shortened(' '.join(sample.first))!r}, which no format has that is told so"
+            expected = "a first line that names the columns, such as class score x1 y1 x2 y2"
+        raise FileError(path, found, expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
     keys, id_ = dict(meaning.keys), meaning.id
-    if wanted.ids and id_ is not None and all(
+    is_open = wanted.by is None and not {"image", "video"} & {*keys}
+    if (wanted.ids or is_open) and id_ is not None and all(
         len(row) > id_ and is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
     ):  # fmt: skip
         keys[ID] = (id_,)
+    for column, name in enumerate(sample.first if is_open else ()):
+        if not plain_name(name) and any(row[column : column + 1] > [""] for row in sample.cells):
+            keys[f"{NAMELESS}{column}"] = (column,)
     return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
@@ -329,6 +342,8 @@ def _read(
         for key, columns in table.keys.items()
     }
     ids = next(iter(told.pop(ID, {}).values()), None)
+    if table.format == "csv" and wanted.by is None:
+        _check_telling(path, table, told, ids)
     named, columns_of = keys_of(path, told)
     file = BoxFile(
         path=path,
@@ -337,7 +352,7 @@ def _read(
         boxes=boxes,
         keys=named,
         columns=columns_of,
-        ids=ids,
+        ids=ids if wanted.ids or FRAME in told else None,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
         notes=_notes(table, scores),
@@ -349,6 +364,22 @@ def _read(
     if table.open_angle:
         check_angles(path, table.names[table.box[-1]].strip(), file, wanted)
     return file
+
+
+def _check_telling(
+    path: Path, table: Table, told: dict[str, dict[str, Array]], ids: Array | None
+) -> None:
+    """Refuse ids, and columns without a name, which leave `told`, as keys in doubt."""
+    columns = {key: told.pop(key) for key in [*told] if key.startswith(NAMELESS)}
+    try:
+        for key, by_name in columns.items():
+            (values,) = by_name.values()
+            check_telling(f"column {table.keys[key][0] + 1}, which has no name", values, told)
+        if ids is not None:
+            name = table.names[table.keys[ID][0]].strip()
+            check_telling(f"column {name}", ids, told, name)
+    except ColumnsError as error:
+        raise FileError(path, error.found, error.expected, table.sample.line) from None
 
 
 def _marked_notes(
@@ -450,24 +481,34 @@ def _text_columns(data: bytes, table: Table) -> set[int]:
 
 def _is_rectangular(data: bytes, table: Table) -> bool:
     """Whether all lines have the right number of cells, and at least one holds data."""
-    sample = table.sample
-    codes = np.frombuffer(data.rstrip(), np.uint8)
-    ends = np.flatnonzero(codes == ord("\n"))
-    if len(ends) < sample.skipped:  # nothing below the header
-        return False
-    begin = 0 if not sample.skipped else int(ends[sample.skipped - 1]) + 1
-    codes, ends = codes[begin:], ends[sample.skipped :] - begin
-    starts = np.concatenate([[0], ends + 1])
+    sample, data = table.sample, data.rstrip()
+    first = 0
+    for _ in range(sample.skipped):
+        first = data.find(b"\n", first) + 1
+        if not first:  # nothing below the header
+            return False
+    while first < len(data):  # in steps, between which Ctrl-C is heard
+        last = data.rfind(b"\n", first, first + STEP) + 1 or data.find(b"\n", first) + 1
+        last = last if last > first and first + STEP < len(data) else len(data)
+        if not _has_cells(np.frombuffer(data, np.uint8, last - first, first), table):
+            return False
+        first = last
+    return True
+
+
+def _has_cells(codes: Array, table: Table) -> bool:
+    """Whether each of some whole lines, as bytes, has the right number of cells."""
+    starts = np.concatenate([[0], np.flatnonzero(codes == ord("\n")) + 1])
     (width,) = table.widths
-    if sample.delimiter is not None:
-        marks = codes == ord(sample.delimiter)
-        expected = width - 1 + sample.has_end
+    if table.sample.delimiter is not None:
+        marks = codes == ord(table.sample.delimiter)
+        expected = width - 1 + table.sample.has_end
     else:
         blank = codes <= ord(" ")
         marks = ~blank
         marks[1:] &= blank[:-1]
         expected = width
-    counts = np.add.reduceat(marks, starts, dtype=np.int64)
+    counts = np.add.reduceat(marks, starts[starts < len(codes)], dtype=np.int64)
     return bool((counts == expected).all())
 
 

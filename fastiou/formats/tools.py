@@ -82,10 +82,16 @@ def read_cvat(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     labels: list[str] = []
     sizes: dict[int | str, tuple[int, int] | None] = {}
     others: dict[str, None] = {}
-    for number, image in enumerate(root.iterfind("image"), 1):
+    listed = root.findall("image")
+    if len(listed) < sum(1 for _ in root.iter("image")):
+        raise FileError(path, "an image within another element", "images right in annotations")
+    for number, image in enumerate(listed, 1):
         name = (image.get("name") or "").strip()
         if not name:
             raise FileError(path, "no name", "one for every image", f"image {number}")
+        if name in sizes:
+            found = f"the name {shortened(name)!r} again"
+            raise FileError(path, found, "one of its own for every image", f"image {number}")
         sides = [whole_number_in(image.get(side) or "") for side in ("height", "width")]
         known = [side for side in sides if side is not None and 0 < side <= LARGEST_SIDE]
         sizes[name] = (known[0], known[1]) if len(known) == 2 else None

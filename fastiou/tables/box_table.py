@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_of_each
-from fastiou.arrays.frames import frame_columns, index_columns, is_frame
+from fastiou.arrays.frames import frame_columns, index_columns, is_frame, unnamed_index
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
@@ -18,6 +18,7 @@ from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.columns import (
     ColumnsError,
+    check_telling,
     key_meant,
     key_named,
     meaning_of,
@@ -375,13 +376,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     try:
         meaning = meaning_of(names, fmt or "xyxy", by, takes_scores=True, told=fmt is not None)
     except ColumnsError as error:
-        found_words = error.found.replace("the first line", "the columns")
-        found_words = found_words.replace(" names no ", " name no ")
-        expected = re.sub(r"--by (\S+)", rf"BoxTable.from_frame({name}, by='\1')", error.expected)
-        expected = expected.replace(
-            "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
-        )
-        raise ValueError(f"{name}: {found_words}, expected {in_python(expected)}") from None
+        raise _refused(name, error) from None
     if fmt is not None and meaning.fmt != fmt:
         listed = ",".join(names[place] for place in meaning.box)
         raise ValueError(
@@ -425,6 +420,16 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
             ids = _key(called(meaning.id), column(meaning.id), count)
         except (TypeError, ValueError):  # nobody needs them
             unused.append(names[meaning.id])
+    if by is None:
+        which = "" if meaning.id is None else names[meaning.id]
+        try:
+            if ids is not None:
+                check_telling(f"column {which}", ids, keys, which)
+            index = unnamed_index(frame)
+            if index is not None:
+                check_telling("the index", index, keys)
+        except ColumnsError as error:
+            raise _refused(name, error) from None
     iscrowd = None
     if "iscrowd" in names:
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
@@ -432,6 +437,16 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         boxes=boxes, fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
         iscrowd=iscrowd, unused=tuple(unused), key_columns=told,
     )  # fmt: skip
+
+
+def _refused(name: str, error: ColumnsError) -> ValueError:
+    """What is raised where the columns of a frame cannot be used."""
+    found = error.found.replace("the first line", "the columns").replace(" names no ", " name no ")
+    expected = re.sub(r"--by (\S+)", rf"BoxTable.from_frame({name}, by='\1')", error.expected)
+    expected = expected.replace(
+        "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
+    )
+    return ValueError(f"{name}: {found}, expected {in_python(expected)}")
 
 
 def _box_columns(columns: Mapping[str, Any]) -> list[Array]:

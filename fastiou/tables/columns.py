@@ -30,6 +30,7 @@ __all__ = [
     "ColumnsError",
     "Meaning",
     "check_doubtful",
+    "check_telling",
     "key_columns",
     "key_meant",
     "key_named",
@@ -123,29 +124,37 @@ for _fmt in LAYOUTS:
 #: The usual names of the columns of each layout.
 HEADERS = list(dict.fromkeys(map(header_of, LAYOUTS)))
 
+#: What may stand behind a word for what a class, and an image or a video, is called in a column.
+CALLED = ("", "id", "no", "num", "number", "index", "idx", "name", "token", "uid")
+FILED = (*CALLED, "path", "file", "filename")
+
+
+def _called(words: str, endings: Sequence[str]) -> list[str]:
+    return [word + ending for word in words.split() for ending in endings]
+
+
 #: Keys that members are grouped by, and the names of their columns, the usual first. A frame of a
 #: sequence is an image: so a CSV file with image_id groups with a MOT file.
 KEYS = {
-    "video": ("video", "videoid", "videoname", "sequence", "sequenceid", "sequencename", "seq",
-              "seqid", "clip", "clipid", "scene", "sceneid", "scenename", "camera", "cameraid",
-              "cameraname", "cam", "camid", "document", "documentid", "doc", "docid", "seqname",
-              "videopath", "videofile", "videofilename", "clipname", "movie", "movieid",
-              "moviename", "recording", "recordingid", "patient", "patientid", "subject",
-              "subjectid", "scan", "scanid", "studyid", "seriesid", "seriesuid",
-              "series", "studyuid", "studyinstanceuid", "exam", "examid", "accession",
-              "accessionnumber",
-              "seriesinstanceuid"),
-    "image": ("frame", "imageid", "image", "group", "frameid", "frameno", "framenumber",
-              "frameindex", "img", "imgid", "imageindex", "imageno", "imagenumber", "imagename",
-              "imgname", "imagefile", "imagefilename", "imagepath", "imgpath", "filename", "file",
-              "fileid", "filepath", "path", "photo", "photoid", "picture", "pictureid", "slice",
-              "sliceid", "tile", "tileid", "sample", "sampleid", "page", "pageid", "pageno",
-              "pagenumber", "frameidx", "framenum", "framename", "imageidx", "imagenum", "imgidx",
-              "imgno", "imgnum", "imgfile", "imid", "imidx", "imname", "impath", "fname",
-              "sopinstanceuid", "dicomid", "groupid"),
-    "category": ("categoryid", "category", "class", "classid", "cls", "categoryname", "classname",
-                 "label", "labelid", "labelname", "objectclass", "classidx", "labelidx",
-                 "categoryidx", "clsid", "clsname"),
+    key: tuple(dict.fromkeys(names))
+    for key, names in {
+        "video": [
+            *_called("video sequence seq clip scene camera cam document doc movie", FILED),
+            *_called("recording patient subject scan study series exam accession", FILED),
+            "studyinstanceuid", "seriesinstanceuid",
+        ],
+        "image": [
+            "frame", "imageid", "image", "group",
+            *_called("frame image img photo picture slice tile sample page group", FILED),
+            "filename", "file", "fileid", "filepath", "path", *_called("file im", FILED[1:]),
+            "fname", "frames", "images", "files", "sopinstanceuid", "sopuid", "dicomid",
+        ],
+        "category": [
+            "categoryid", "category", "class",
+            *_called("class category label cls objectclass", CALLED),
+            "labels", "classes", "categories",
+        ],
+    }.items()
 }  # fmt: skip
 
 #: Names that may tell keys: where no column tells one of these, nobody knows what they are.
@@ -153,8 +162,11 @@ DOUBTFUL = {
     "name": ("image", "category"),
     **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno", "source", "url",
                      "uri", "item", "itemid", "view", "shot", "basename", "t", "zindex", "zslice",
-                     "timepoint", "stack", "fov", "well"), ("image",)),
-    **dict.fromkeys(("cat", "type", "object", "objecttype", "entity"), ("category",)),
+                     "timepoint", "stack", "fov", "well", "case", "caseid", "patch", "patchid",
+                     "crop", "cropid", "plane", "section", "fn", "jpg", "png", "ts", "f"),
+                    ("image",)),
+    **dict.fromkeys(("cat", "catid", "type", "object", "objecttype", "entity", "kind", "tag"),
+                    ("category",)),
 }  # fmt: skip
 
 #: The same of words in a name, such as source_image, but beside words for what an image, say, has.
@@ -505,6 +517,33 @@ def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
             ways = (",".join((*told, stripped)), ",".join(told) or "none")
             found = f"column {stripped} may tell the {' or the '.join(could_be)}"
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
+
+
+def check_telling(which: str, values: Array, keys: Container[str], way: str = "") -> None:
+    """Refuse ids, or a column without a name, that may tell the image, which nothing else does.
+
+    Parameters
+    ----------
+    which
+        What messages call the column.
+    values
+        Whole numbers, or names.
+    keys
+        That other columns tell.
+    way
+        Its name, if it has one.
+
+    Raises
+    ------
+    ColumnsError
+        That is so.
+    """
+    is_numbering = len(np.unique(values)) == len(values) and (way or values.dtype.kind == "i")
+    if "image" in keys or "video" in keys or is_numbering:
+        return
+    others = ",".join(key for key in KEYS if key in keys) or "none"
+    found = f"{which}, whose values are no numbering, may tell the image"
+    raise ColumnsError(found, f"{f'--by {way}' if way else 'a name'} or --by {others}")
 
 
 def _keys_in_doubt(name: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -177,9 +178,10 @@ def common_groups(
                 f"{name} has {shortened(', '.join(map(str, distinct[own][:4].tolist())))}"
                 for name, own in zip(called, (has_one, has_other), strict=True)
             )
-            raise ValueError(
-                f"no {key} in common: {has} ({by(others)} compares without regard to it)"
-            )
+            ways = f"{by(others)} compares without regard to it"
+            if key == "image" and {column.dtype.kind for column in values} == {"i", "U"}:
+                ways = f"{by(['file_name', *others])} compares by names that COCO lists; {ways}"
+            raise ValueError(f"no {key} in common: {has} ({ways})")
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
         count = len(combined)
@@ -237,7 +239,9 @@ def _columns_of(
 
 
 def _parts(name: str) -> list[str]:
-    """The folders in the name of a file, and its own."""
+    """The folders in the name of a file, and its own; accents are written in one way."""
+    # Macs write an accent behind its letter, others write one letter.
+    name = unicodedata.normalize("NFC", name)
     return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
 
 

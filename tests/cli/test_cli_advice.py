@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from command_for_tests import run, run_well
+from command_for_tests import run, run_well, words_of
+from images_for_tests import image_bytes
 
 
 def folder(path: Path, **texts: str) -> Path:
@@ -51,6 +53,125 @@ def test_what_is_kept_of_a_folder(tmp_path: Path, ending: str) -> None:
     out = tmp_path / "kept.csv"
     run_well("nms", labels, "--out", out, "--quiet")
     assert out.read_text().splitlines() == ["kept,scores,image,category", "0,0.9,a,0"]
+
+
+def test_annotations_beside_their_pictures(tmp_path: Path) -> None:
+    labels = folder(tmp_path / "labels", a="0 0.5 0.5 0.2 0.2\n")
+    (labels / "a.png").write_bytes(image_bytes(np.eye(9, dtype=np.uint8), "PNG"))
+    line = refused("match", labels, labels)
+    words = "a.txt lies beside an image of its name: annotations, or label images, expected "
+    assert line.endswith(f"{words}--geometry box for annotations, or --format labels")
+    shown = run_well("match", labels, labels, "--geometry", "box")
+    assert "1 from labels (yolo, cxcywh)" in words_of(shown)
+    shown = run_well("match", labels, labels, "--format", "labels", "--quiet")
+    assert shown.stderr.count(f"fastiou: {labels}: 1 other files left out\n") == 2
+
+
+def test_a_table_as_pandas_writes_it(tmp_path: Path) -> None:
+    rows = [{"image": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4}]
+    way = 'expected a list of objects, as to_json(orient="records") of pandas writes it'
+    for number, content in enumerate(
+        (
+            {name: {"0": value} for name, value in rows[0].items()},
+            {"0": rows[0]},
+            {"columns": [*rows[0]], "index": [0], "data": [[*rows[0].values()]]},
+            {"schema": {"fields": []}, "data": rows},
+        )
+    ):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(content))
+        assert refused("match", path).endswith(way)
+
+
+def test_rows_that_begin_with_a_class(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("cat 0.9 10 20 30 40\n")
+    way = "expected a first line that names the columns, such as class score x1 y1 x2 y2"
+    assert refused("nms", path).endswith(way)
+    path.write_text("class score x1 y1 x2 y2\ncat 0.9 10 20 30 40\n")
+    run_well("nms", path)
+
+
+@pytest.mark.parametrize("first", ["0", "1", "12"])
+def test_a_side_is_no_score(tmp_path: Path, first: str) -> None:
+    path, array = tmp_path / "a.txt", tmp_path / "a.npy"
+    path.write_text(f"{first} 10.5 20.5 110.5 120.5\n0 12.5 22.5 112.5 121.25\n")
+    np.save(array, np.loadtxt(path))
+    assert "the last above 1 (--boxes takes them as scores)" in refused("nms", path)
+    assert "the last column holds numbers above 1" in refused("nms", array)
+    for file in (path, array):
+        run_well("nms", file, "--boxes", "xyxy")
+
+
+def test_numbers_of_images_against_their_names(tmp_path: Path) -> None:
+    box = {"category_id": 1, "bbox": [10, 10, 30, 30]}
+    truth = {
+        "images": [{"id": 1, "file_name": "val/a.jpg"}],
+        "categories": [{"id": 1}],
+        "annotations": [{**box, "id": 1, "image_id": 1}],
+    }
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    a.write_text(json.dumps(truth))
+    b.write_text(json.dumps([{**box, "image_id": "a", "score": 0.5}]))
+    way = "(--by file_name,category compares by names that COCO lists; --by category compares"
+    assert way in refused("match", a, b)
+    shown = run_well("match", a, b, "--by", "file_name,category")
+    assert "pairs found 1 " in words_of(shown)
+
+
+def test_names_that_are_written_with_accents_in_two_ways(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    for path, name in ((a, "caf\u00e9"), (b, "cafe\u0301")):
+        path.write_text(f"image,x1,y1,x2,y2\n{name}.jpg,1,2,3,4\nb,1,2,3,4\n")
+    assert "taken for different images" in words_of(run_well("match", a, b))
+    for path in (a, b):
+        path.write_text("\n".join(path.read_text().splitlines()[:2]))
+    assert "pairs found 1 " in words_of(run_well("match", a, b))
+
+
+@pytest.mark.parametrize(
+    "setting", ["NUMBA_NUM_THREADS=0", "NUMBA_NUM_THREADS=-1", "NUMBA_DISABLE_JIT=1"]
+)
+def test_what_numba_is_told_and_cannot_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv(*setting.split("="))
+    for arguments in (("info",), ("demo", "--keep", tmp_path / "scene")):
+        assert refused(*arguments).startswith(f"fastiou: {setting.partition('=')[0]} must ")
+
+
+def test_keys_are_used_or_refused_by_words_for_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for name in ("page_num", "slice_num", "video_num", "class_num", "patient_no", "doc_name",
+                 "scan_number", "scene_token", "im_number", "labels", "frames"):  # fmt: skip
+        path.write_text(f"{name},x1,y1,x2,y2,score\n5,10,20,110,120,0.9\n6,10,22,110,120,0.8\n")
+        assert "kept 2 (100.0%)" in words_of(run_well("nms", path)), name
+
+
+def test_a_long_first_line_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    row = {"x1": 0, "y1": 0, "x2": 1, "y2": 1, "image": "a", "outline": [1.5] * 20_000}
+    path.write_text(f"{json.dumps(row)}\n" * 3)
+    assert "3 from a.jsonl (jsonl, xyxy), not used: outline" in words_of(run_well("match", path))
+
+
+def test_ids_of_tracks_are_no_ids_of_annotations(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.txt", tmp_path / "out.json"
+    path.write_text("1,7,912,484,97,109,1,-1,-1,-1\n2,7,912,484,97,109,1,-1,-1,-1\n")
+    line = refused("convert", path, out, "--drop", "score")
+    assert line.endswith("7 comes again, as of a track: --drop id counts them from 1")
+    run_well("convert", path, out, "--drop", "score,id")
+    assert [entry["id"] for entry in json.loads(out.read_text())["annotations"]] == [1, 2]
+
+
+def test_labels_that_change_from_pixel_to_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    grey = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    path.write_bytes(image_bytes(grey, "PNG"))
+    words = f"fastiou: {path}: labels change from pixel to pixel, as grey does in a photograph\n"
+    assert run_well("match", path, path, "--quiet").stderr == words * 2
+    path.write_bytes(image_bytes(np.repeat(np.repeat(grey, 4, 0), 4, 1), "PNG"))
+    assert run_well("match", path, path, "--quiet").stderr == ""
 
 
 def test_keys_that_an_option_leaves_aside_are_not_told(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ WITHOUT_SCORES = {
     "csv, no header": (b"1.5,2,3,4\n", ":1: 4 columns of numbers, expected 5 (boxes and scores), "),
     "csv, two scores": (b"x,y,w,h,score,score\n", ":1: columns score come twice, expected one"),
     "csv, text": (b"x,y,w,h,conf\n1,2,3,4,?\n", ":2: column 5 (conf) holds '?', expected a finite"),
-    "csv, nan": (b"1.5,2,3,4,5\n1,2,3,4,nan\n", ":2: column 5 holds 'nan', expected a finite nu"),
+    "csv, nan": (b"1.5,2,3,4,0.5\n1,2,3,4,nan\n", ":2: column 5 holds 'nan', expected a finite nu"),
     "mot": (b"1,-1,5,5,9,9\n", ":1: 6 columns, expected 7 or more: frame, id, x, y, w, h, conf"),
     "mot, infinite": (b"1,-1,5,5,9,9,inf\n", ":1: column 7 (conf) holds 'inf', expected a finite"),
     "coco": (json.dumps([BOX]).encode(), ':[0]: no "score", expected one in every entry, as resu'),

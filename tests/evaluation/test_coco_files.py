@@ -71,6 +71,17 @@ def test_results_that_are_rather_corners_are_told() -> None:
     assert said not in fi.evaluate_coco(GT, [corners[0], DT[1]]).summary()
 
 
+def test_truth_that_is_rather_corners_is_told() -> None:
+    boxes = [[60, 60, 90, 90], [10, 70, 40, 95]]
+    entries = [{**entry, "bbox": box} for entry, box in zip(GT["annotations"], boxes, strict=False)]
+    truth = {
+        **GT, "annotations": entries,
+        "images": [{**image, "width": 100, "height": 100} for image in GT["images"]],
+    }  # fmt: skip
+    assert "those of the truth reach out" in fi.evaluate_coco(truth, DT).summary()
+    assert "those of the truth reach out" not in fi.evaluate_coco(GT, DT).summary()
+
+
 def test_progress_is_told_of_all_detections_and_ends() -> None:
     boxes = {"boxes": [[0, 0, 4, 4]] * 3, "labels": [1, 2, 2], "image_ids": [5, 5, 6]}
     preds = {**boxes, "scores": [0.5, 0.25, 0.125]}

@@ -395,6 +395,29 @@ def test_frames_of_one_side_that_begin_at_0_are_told(tmp_path):
     fastiou.tracking_metrics(later, later[:3])  # which finds nothing in the last frames
 
 
+def test_detections_are_no_tracks():
+    rows = np.array([[1, 1, 10, 10, 20, 20], [2, 1, 10, 10, 20, 20]])
+    with pytest.raises(ValueError, match="id -1, as in all rows, expected the numbers of tracks"):
+        fastiou.tracking_metrics(rows, np.where([False, True] + [False] * 4, -1, rows))
+
+
+def test_truth_that_does_not_count_is_told():
+    rows = np.array([[frame, 1, 10, 10, 20, 20, 0] for frame in (1, 2)])
+    with pytest.warns(UserWarning, match="gt: all boxes are marked by 0: none counts"):
+        fastiou.tracking_metrics(rows, rows)
+
+
+def test_boxes_that_are_rather_corners_are_told(tmp_path):
+    rows = np.array([[frame, 1, 100 + frame, 50, 180 + frame, 120] for frame in range(1, 21)])
+    sizes = rows - [[0, 0, 0, 0, 100, 100]]
+    path = tmp_path / "gt.txt"
+    np.savetxt(path, rows, fmt="%d", delimiter=",")
+    words = "gt.txt: x, y, width and height are in order as two corners are, in all rows"
+    with pytest.warns(UserWarning, match=words):
+        fastiou.tracking_metrics(path, sizes)
+    fastiou.tracking_metrics(rows, rows)  # who passes an array knows
+
+
 def test_few_frames_may_have_none_in_common_by_chance():
     truth, tracks = [[1, 23, 51, 69, 15, 9, 1]], [[100, 7, 54, 66, 9, 9]]
     result = fastiou.tracking_metrics(truth, tracks)

@@ -81,6 +81,17 @@ def test_what_else_annotations_hold_is_named(tmp_path: Path) -> None:
     assert read(tmp_path, json.dumps({**LABELME, "shapes": shapes})).unused == ("group_id",)
 
 
+@pytest.mark.parametrize("tag", ["objects", "outputs", "Object", "obj"])
+def test_objects_of_voc_stand_in_the_annotation(tmp_path: Path, tag: str) -> None:
+    first = VOC[VOC.index("<object>") : VOC.index("</object>") + len("</object>")]
+    inner = first if tag.endswith("s") else first[len("<object>") : -len("</object>")]
+    apart = f"<{tag}>{inner}</{tag}>"
+    words = "is in no object of the annotation, as FAIR1M has it, expected object in the annotation"
+    for content in (VOC.replace(first, apart), VOC.replace(first, first + apart)):
+        with pytest.raises(FileError, match=words):
+            read(tmp_path, content)
+
+
 def test_an_object_of_voc_has_one_box(tmp_path: Path) -> None:
     box = VOC[VOC.index("<bndbox>") : VOC.index("</bndbox>") + len("</bndbox>")]
     for content, words in (

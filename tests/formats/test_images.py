@@ -299,10 +299,34 @@ def test_arrays_of_colours_are_no_stack_of_frames(tmp_path, channels, dtype):
         read_labels(path)
     assert str(caught.value) == (
         f"{path}:array: shape (9, 8, {channels}), dtype {dtype}: an image of colours, or frames as "
-        "narrow, expected --format labels for frames; of colours a PNG, and --format panoptic "
-        "reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
+        "narrow, expected --format labels for frames; [..., 0] for one image; of colours a PNG, "
+        "and --format panoptic reads colours of PNG as COCO's ids, R + 256 G + 65536 B"
     )
     assert read_labels(path, format="labels").count == 9
+
+
+def test_frames_as_narrow_as_colours_may_be_rows_of_an_image(tmp_path):
+    path = tmp_path / "a.npy"
+    for width, largest, is_refused in (
+        (1, 900, True),
+        (3, 255, True),
+        (3, 256, False),
+        (5, 9, False),
+    ):
+        np.save(path, np.full((9, 8, width), largest))
+        if is_refused:
+            with pytest.raises(FileError, match="frames as narrow, expected --format labels for"):
+                read_labels(path)
+        else:
+            assert read_labels(path).count == 9
+    np.save(path, np.ones((3, 8, 3), int))  # fewer frames than an image has rows
+    assert read_labels(path).count == 3
+    tifffile = pytest.importorskip("tifffile")
+    tiff = tmp_path / "a.tif"
+    tifffile.imwrite(tiff, np.full((9, 8, 3), 7, np.uint8), photometric="minisblack")
+    with pytest.raises(FileError, match=r"9 frames of shape \(8, 3\): an image of colours, or"):
+        read_labels(tiff).read(0)
+    assert read_labels(tiff, format="labels").read(0).shape == (8, 3)
 
 
 # ---- folders -----------------------------------------------------------------------------------

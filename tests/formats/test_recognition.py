@@ -169,6 +169,14 @@ DOUBTFUL = {
         "0 .5 .5 .2 .2 .45 .45 .55 .55\n",
         "oriented boxes, or class, cx, cy, w, h and keypoints .*yolo-obb, or rows of class, cx",
     ),
+    "pose, one not seen": (
+        "0 0.5 0.5 0.2 0.2 0.5 0.45 0 0 0.5 0.5\n0 0.3 0.5 0.2 0.2 0.3 0.45 0.31 0.52 0.25 0.5\n",
+        "yolo-pose",
+    ),
+    "pose, seen by 0 and 1": (
+        "0 0.5 0.5 0.2 0.2 0.5 0.5 1 0.5 0.5 1 0.5 0.5 1 0 0 0\n",
+        "yolo-pose",
+    ),
     "pose, corners": ("0 .5 .5 .2 .2 .4 .4 .6 .4 .6 .6 .4 .6\n", "yolo-pose"),
     "pose, corners seen": (
         "0 .5 .5 .2 .2 .4 .4 2 .6 .4 2 .6 .6 2 .4 .6 1\n",

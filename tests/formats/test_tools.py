@@ -83,6 +83,12 @@ def test_boxes_of_cvat_may_be_turned(tmp_path: Path) -> None:
         ("polygon", "cuboid", "<cuboid>, expected box or polygon"),
         ('name="b.jpg"', "", "image 2: no name, expected one for every image"),
         ("</annotations>", "", "not XML"),
+        ('"b.jpg"', '"val/a.jpg"', "image 2: the name 'val/a.jpg' again, expected one of its own"),
+        (
+            '<image id="1" name="b.jpg" width="32" height="16"/>',
+            '<job><image name="b"/></job>',
+            "an image within another element, expected images right in annotations",
+        ),
         ("<version>", "<!DOCTYPE x [<!ENTITY a 'b'>]>", "the XML defines entities"),
     ],
 )

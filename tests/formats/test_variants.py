@@ -283,7 +283,7 @@ def test_frames_as_numpy_writes_them(tmp_path: Path) -> None:
 
 def test_messages_tell_what_is_wrong(tmp_path: Path) -> None:
     for content, words in (
-        ("0.9,10,20,110,120\n", "a:1: 5 columns of numbers, the last of which are no scores, exp"),
+        ("0.9,10,20,110,120\n", "a:1: 5 columns of numbers, the last above 1 .--boxes takes"),
         ("image,x1,y1,x2,y2,score\n,1,2,3,4,0.5\n", "or a name; --by none leaves keys aside"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "of Git LFS, exp"),
         ('[{"ID": 1, "Labeled Data": "a", "Label": {}}]', "JSON of Labelbox"),

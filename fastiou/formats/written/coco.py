@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fastiou.formats.errors import RefusedError
 from fastiou.formats.written.outlines import as_json
 from fastiou.formats.written.target import About, Target, Texts, check_boxes, images_of, rows_of
 from fastiou.tables.box_table import BoxTable
@@ -46,6 +47,13 @@ def coco_texts(target: Target, table: BoxTable, about: About) -> Texts:
     if table.scores is not None:
         yield "", _listed("[", _entries(columns, table.boxes, about), "]\n")
         return
+    if table.ids is not None:
+        kinds, counts = np.unique(table.ids, return_counts=True)
+        if len(kinds) < len(table):
+            raise RefusedError(
+                f"{target.name} needs another id for each box, and {kinds[counts.argmax()]} comes "
+                "again, as of a track: --drop id counts them from 1"
+            )
     count = len(table)
     zeros = np.zeros(count, np.int64)
     columns = {"id": np.arange(1, count + 1), "iscrowd": zeros, **columns}

@@ -1,0 +1,97 @@
+"""Columns that may tell the image: without a name, or ids that come again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_for_tests import run
+
+import fastiou
+from fastiou.formats.errors import FileError
+from fastiou.formats.table import read_boxes
+
+BOX = "10,20,110,120"
+
+
+def table(path: Path, header: str, *firsts: object) -> Path:
+    """Rows of one box, each behind another cell."""
+    path.write_text("".join([f"{header}x1,y1,x2,y2\n", *(f"{first},{BOX}\n" for first in firsts)]))
+    return path
+
+
+@pytest.mark.parametrize("firsts", [("a.jpg", "b.jpg"), (1, 1, 2)])
+def test_a_column_without_a_name_that_numbers_no_rows(
+    tmp_path: Path, firsts: tuple[object, ...]
+) -> None:
+    words = "column 1, which has no name, whose values are no numbering, may tell the image, expect"
+    path = table(tmp_path / "a.csv", ",", *firsts)
+    with pytest.raises(FileError, match=f"a.csv:1: {words}ed a name or --by none"):
+        read_boxes(path)
+    with pytest.raises(ValueError, match=f"{words}ed a name or by='none'"):
+        fastiou.read(path)
+    assert len(read_boxes(path, by=())) == len(firsts)
+
+
+@pytest.mark.parametrize("firsts", [(0, 1, 2), (1, 2), (7, 3), ("", "")])
+def test_numbers_of_rows_need_no_name(tmp_path: Path, firsts: tuple[object, ...]) -> None:
+    file = read_boxes(table(tmp_path / "a.csv", ",", *firsts))
+    assert (file.keys, file.boxes.tolist()[0]) == ({}, [10, 20, 110, 120])
+
+
+def test_beside_an_image_nothing_else_tells_it(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", ",image,", "0,a", "0,b")
+    assert read_boxes(path).keys["image"].tolist() == ["a", "b"]
+    path = table(tmp_path / "a.csv", "track_id,frame,", "4,1", "4,2")
+    assert read_boxes(path, ids=True).ids.tolist() == [4, 4]
+
+
+def as_records(path: Path) -> Path:
+    """The same as a list of objects."""
+    header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    values = [[cell if place == 0 else float(cell) for place, cell in enumerate(r)] for r in rows]
+    other = path.with_suffix(".json")
+    other.write_text(json.dumps([dict(zip(header, row, strict=True)) for row in values]))
+    return other
+
+
+@pytest.mark.parametrize("name", ["id", "object_id", "track_id"])
+def test_ids_that_come_again_may_be_images(tmp_path: Path, name: str) -> None:
+    path = table(tmp_path / "a.csv", f"{name},", "a.jpg", "a.jpg", "b.jpg")
+    words = (
+        f"column {name}, whose values are no numbering, may tell the image, expected --by {name}"
+    )
+    for each in (path, as_records(path)):
+        with pytest.raises(FileError, match=f"{words} or --by none"):
+            read_boxes(each)
+        assert run("match", each).stderr.endswith(f"{words} or --by none\n")
+        by_name = read_boxes(each, by=(name,))
+        assert by_name.keys[name].tolist() == ["a.jpg", "a.jpg", "b.jpg"]
+        assert read_boxes(each, by=()).keys == {}
+    assert len(read_boxes(table(path, f"{name},", "a", "b", "c"))) == 3
+
+
+def frame(**columns: Any) -> Any:
+    pandas = pytest.importorskip("pandas")
+    boxes = {"x1": [10, 11], "y1": [20, 20], "x2": [110, 110], "y2": [120, 120]}
+    return pandas.DataFrame({**boxes, **columns})
+
+
+def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
+    named = frame().set_index([["a.jpg", "b.jpg"]])
+    words = "a: the index, whose values are no numbering, may tell the image, expected a name or "
+    with pytest.raises(ValueError, match=words + r"BoxTable.from_frame\(a, by='none'\)"):
+        fastiou.pairs(named)
+    assert len(fastiou.pairs(named.rename_axis("image"))) == 0
+    assert len(fastiou.pairs(fastiou.BoxTable.from_frame(named, by="none"))) == 1
+    for index in ([0, 0], [5, 7]):  # of frames that were joined, or thinned out
+        assert len(fastiou.pairs(frame().set_index([index]))) == 1
+    with pytest.raises(ValueError, match="column id, whose values are no numbering, may tell"):
+        fastiou.pairs(frame(id=["a", "a"]))
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    named.to_parquet(path)
+    with pytest.raises(FileError, match="a column without a name, whose values are no numbering"):
+        read_boxes(path)

@@ -104,7 +104,8 @@ def score_of_each(value: Any, count: int, of: str) -> Array:
 
 def _real_number(name: str, value: Any, accepted: str) -> float:
     """An argument that is one number; infinite for an integer beyond all floats."""
-    if not isinstance(value, str | bytes | bool | np.bool_):
+    is_one = not getattr(value, "ndim", 0)  # an array is not, even of one number
+    if is_one and not isinstance(value, str | bytes | bool | np.bool_):
         try:
             return float(value)
         except OverflowError:

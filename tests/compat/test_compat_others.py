@@ -140,6 +140,28 @@ def assert_same(actual: Any, expected: Any) -> None:
             assert mine == pytest.approx(float(value), rel=1e-5), name
 
 
+def sums_of_best(true: np.ndarray, pred: np.ndarray, thresh: float, criterion: str) -> np.ndarray:
+    """The least and the largest sum of scores of true positives, of matchings equally good.
+
+    Such have as many true positives, and the same sum of the scores of all partners.
+    """
+    optimize = pytest.importorskip("scipy.optimize")
+    ones, others = (np.unique(image[image > 0]) for image in (true, pred))
+    shared = np.array([[np.sum((true == i) & (pred == j)) for j in others] for i in ones], float)
+    areas = (
+        np.array([[np.sum(true == i)] for i in ones]),
+        np.array([[np.sum(pred == j) for j in others]]),
+    )
+    whole = {"iou": areas[0] + areas[1] - shared, "iot": areas[0], "iop": areas[1]}[criterion]
+    scores = shared / whole
+    enough = scores.astype(np.float32) >= np.float32(thresh)
+    good = enough + scores / (2 * min(scores.shape))
+    chosen = (
+        optimize.linear_sum_assignment(-good + turn * 1e-7 * scores * enough) for turn in (1, -1)
+    )
+    return np.array([(scores * enough)[rows, cols].sum() for rows, cols in chosen])
+
+
 def test_stardist_arguments(peer: Any) -> None:
     for name in stardist.__all__:
         assert signature_of(getattr(stardist, name)) == signature_of(getattr(peer, name)), name
@@ -158,11 +180,20 @@ def test_stardist(peer: Any, cases: Iterator[np.random.Generator]) -> None:
                 for module in (stardist, peer)
             )
             for one, other in zip(actual, expected, strict=True):
+                sums = [each.mean_true_score * each.n_true for each in (one, other)]
+                if abs(sums[0] - sums[1]) > 1e-5:  # one in 200,000: float32 decides in stardist
+                    best = sums_of_best(true, pred, one.thresh, criterion)
+                    np.testing.assert_allclose(sorted(sums), best, rtol=1e-5)
+                    assert (one.tp, one.fp, one.fn) == (other.tp, other.fp, other.fn)
+                    continue
                 assert_same(one, other)
-        assert_same(
-            stardist.matching(true, pred, thresholds[0], criterion),
-            peer.matching(true, pred, thresholds[0], criterion),
-        )
+        one = stardist.matching(true, pred, thresholds[0], criterion)
+        assert one == stardist.matching(true, pred, thresholds, criterion)[0]
+        if (true > 0).any():
+            assert_same(
+                stardist.matching(true, true, thresholds[0], criterion),
+                peer.matching(true, true, thresholds[0], criterion),
+            )
         if place % 10:
             continue
         pairs = [(true, pred), (pred, labels_of(rng, true.shape)), (true, true)]

@@ -216,6 +216,11 @@ def test_group_numbers_beyond_int64() -> None:
         ({"threshold": 1.5}, ValueError, "at most 1"),
         ({"threshold": "high"}, TypeError, "threshold must be a number, got 'high'"),
         ({"threshold": "0.5"}, TypeError, "threshold must be a number, got '0.5'"),
+        (
+            {"threshold": np.array([0.5])},
+            TypeError,
+            r"threshold must be a number, got array\(\[0.5\]",
+        ),
         ({"progress": 0}, TypeError, "progress must be a bool or a function"),
         ({"metric": "no"}, ValueError, "metric must be one of"),
         ({"fmt": "no"}, ValueError, "fmt must be one of"),

@@ -161,7 +161,7 @@ def _facts(
 
 def _bounds(file: MaskFile, options: ConvertOptions) -> tuple[BoxFile, MasksToWrite]:
     """The bounding boxes of masks, and the masks."""
-    check_scaled(options.image_size, file.format)
+    check_scaled(options.image_size, file)
     (sizes,) = mask_sizes(file)
     masks = file.packable
     areas, boxes = masks.measured(np.arange(len(file)), sizes)

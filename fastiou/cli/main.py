@@ -61,14 +61,14 @@ def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
     return put
 
 
-def _keys_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...] | None:
-    """The names that `--by` has."""
-    return names_of_keys("--by", value)
+def _keys_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...] | None:
+    """The names that `--by` has, once or several times."""
+    return names_of_keys("--by", ",".join(values) if values else None)
 
 
-def _names_in(context: Any, parameter: Any, value: str | None) -> tuple[str, ...]:
-    """The names that `--drop` has."""
-    return tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value else ()
+def _names_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...]:
+    """The names that `--drop` has, once or several times."""
+    return tuple(dict.fromkeys(name.strip() for name in ",".join(values).split(",") if values))
 
 
 def commands() -> click.Group:
@@ -134,6 +134,7 @@ def commands() -> click.Group:
     by = click.option(
         "--by",
         callback=_keys_in,
+        multiple=True,
         metavar="KEYS",
         help="What must be equal to be compared: image, category, video, or columns of a CSV file, "
         "with commas between them; or none.  [default: all that both files tell]",
@@ -390,6 +391,7 @@ def commands() -> click.Group:
     @click.option(
         "--drop",
         callback=_names_in,
+        multiple=True,
         metavar="NAMES",
         help="Columns to leave out, with commas between: keys, score, id, iscrowd, difficult.",
     )

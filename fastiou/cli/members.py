@@ -22,7 +22,7 @@ from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.groups import common_groups
 from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.formats.suspicions import scales_apart
-from fastiou.tables.columns import key_named
+from fastiou.tables.column_names import key_named
 from fastiou.tables.grouping import Grouping, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout, extents
 from fastiou.typing import Array
@@ -77,7 +77,7 @@ class Members(Kind):
         """See `Kind.find`."""
         files = (a,) if b is None else (a, b)
         check_skips(options.skip_invalid, *(file.format for file in files))
-        check_scaled(options.image_size, *(file.format for file in files))
+        check_scaled(options.image_size, *files)
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)
         self.warn(grouping, files, options)

@@ -118,7 +118,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options.skip_invalid, file.format)
-            check_scaled(options.image_size, file.format)
+            check_scaled(options.image_size, file)
             if ending in AS_IT_IS:
                 if file.format not in AS_IT_IS[ending]:
                     expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"

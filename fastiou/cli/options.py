@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fastiou.formats.content import Wanted
+from fastiou.formats.content import MemberFile, Wanted
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.table import SCALED
 
@@ -53,7 +53,8 @@ class Options:
         """What to read of a file."""
         return Wanted(
             self.boxes or USUAL_LAYOUT, told=self.boxes is not None, by=self.by,
-            skip_invalid=self.skip_invalid, image_size=self.image_size, **more,
+            skip_invalid=self.skip_invalid, image_size=self.image_size,
+            **{"sizes": self.image_size is not None, **more},
         )  # fmt: skip
 
     @property
@@ -118,9 +119,21 @@ def check_skips(skip_invalid: bool, *formats: str) -> None:
         )
 
 
-def check_scaled(image_size: tuple[int, int] | None, *formats: str) -> None:
-    """Raise a RefusedError if a size of images is told and no file needs it."""
-    if image_size is not None and {*SCALED}.isdisjoint(formats):
+def check_scaled(image_size: tuple[int, int] | None, *files: MemberFile) -> None:
+    """Raise a RefusedError if a size of images is told and no file needs it, or one has others."""
+    if image_size is None:
+        return
+    width, height = image_size
+    for file in files:
+        for image, size in getattr(file, "sizes", {}).items():
+            if file.format not in SCALED and size not in (None, (height, width)):
+                raise RefusedError(
+                    f"--image-size is the size of all images, {width} × {height}, and "
+                    f"{file.path.name} tells {size[1]} × {size[0]} of {image or 'its image'}: "
+                    "fastiou convert --to yolo makes it normalized, too, and no size is needed then"
+                )
+    formats = [file.format for file in files]
+    if {*SCALED}.isdisjoint(formats):
         raise RefusedError(
             f"--image-size is for files of {' or '.join(SCALED)}, not of the format "
             f"{' or '.join(dict.fromkeys(formats))}"

@@ -28,7 +28,8 @@ from fastiou.dask.graph import Graph, Key
 from fastiou.geometries.table import FORMATS
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable, table_of_frame
-from fastiou.tables.columns import ColumnsError, meaning_of, plain_name
+from fastiou.tables.column_names import plain_name
+from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.opened import USUAL, opened
 from fastiou.typing import Array
 

@@ -24,7 +24,7 @@ from fastiou.parsing.number_rows import rows_of_numbers
 from fastiou.runtime import steps
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
-from fastiou.tables.columns import plain_name
+from fastiou.tables.column_names import plain_name
 from fastiou.typing import Array
 
 __all__ = [

@@ -15,7 +15,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
+from fastiou.formats.content import (
+    BoxFile,
+    Wanted,
+    chosen_keys,
+    is_json_object,
+    number_in,
+    whole_number_in,
+)
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.json_objects import json_content
 from fastiou.formats.sizes import mask_size
@@ -193,8 +200,7 @@ def _difficult_told(count: int) -> tuple[str, ...]:
 def is_labelme(data: bytes) -> bool:
     """Whether it is a JSON object with shapes."""
     known = (b'"shape_type"', b'"imagePath"')
-    begins = data[:4096].lstrip().startswith(b"{")
-    return begins and b'"shapes"' in data and any(word in data for word in known)
+    return is_json_object(data) and b'"shapes"' in data and any(word in data for word in known)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults
 from fastiou.formats.segmentations import Segmentations, masks_in_text, with_arrays
 from fastiou.formats.sizes import Size, mask_size, size_described
 from fastiou.formats.suspicions import are_rather_corners
-from fastiou.tables.columns import ID_NAMES, key_named, plain_name
+from fastiou.tables.column_names import ID_NAMES, key_named, plain_name
 from fastiou.tables.layouts import LAYOUTS, header_of
 
 __all__ = [

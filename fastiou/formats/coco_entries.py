@@ -29,7 +29,8 @@ from fastiou.formats.errors import FileError, described
 from fastiou.formats.json_objects import json_value
 from fastiou.formats.keys import keys_of
 from fastiou.formats.sizes import are_sizes
-from fastiou.tables.columns import ID_NAMES, ColumnsError, key_columns, key_named, plain_name
+from fastiou.tables.column_names import ID_NAMES, key_named, plain_name
+from fastiou.tables.columns import ColumnsError, key_columns
 from fastiou.typing import Array
 
 if TYPE_CHECKING:

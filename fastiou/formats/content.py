@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
-from fastiou.tables.columns import key_meant
+from fastiou.tables.column_names import key_meant
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_text",
     "chosen_keys",
     "classes_come_first",
+    "is_json_object",
     "kind_described",
     "kind_of",
     "looks_like_sizes",
@@ -424,6 +425,11 @@ def kind_described(kind: str) -> str:
     return f"{article} {kind} {'image' if kind in IMAGES else 'file'}"
 
 
+def is_json_object(data: bytes) -> bool:
+    """Whether text begins as an object of JSON does, behind a byte order mark or not."""
+    return data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
 def check_text(path: Path, data: bytes, expected: str) -> None:
     """Raise a FileError unless the content is text in UTF-8.
 
@@ -547,4 +553,6 @@ def whole_number_in(cell: str) -> int | None:
         whole = int(cell)
     except ValueError:
         whole = int(number)
+        if abs(whole) >= EXACT:  # 2**53 + 1.0 is read as 2**53
+            return None
     return whole if -(2**63) <= whole < 2**63 else None

@@ -16,7 +16,7 @@ from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_c
 from fastiou.formats.errors import DoubtError, FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
-from fastiou.tables.columns import key_meant, plain_name
+from fastiou.tables.column_names import key_meant, plain_name
 from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
 

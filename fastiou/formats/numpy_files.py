@@ -31,15 +31,8 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import keys_of
-from fastiou.tables.columns import (
-    LAYOUT_NAMES,
-    SCORE_NAMES,
-    ColumnsError,
-    check_doubtful,
-    key_columns,
-    key_named,
-    plain_name,
-)
+from fastiou.tables.column_names import LAYOUT_NAMES, SCORE_NAMES, key_named, plain_name
+from fastiou.tables.columns import ColumnsError, check_doubtful, key_columns
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 

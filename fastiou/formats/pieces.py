@@ -156,7 +156,8 @@ def read_pieces(path: Path, kind_of: Callable[[bytes], str]) -> bytes:
         with path.open("rb") as file:
             return _read(path, file, kind_of)
     except FileNotFoundError:
-        raise FileError(path, "no such file") from None
+        hint = " (standard input is /dev/stdin)" * (str(path) == "-")
+        raise FileError(path, f"no such file{hint}") from None
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:

@@ -20,14 +20,8 @@ from fastiou.formats.keys import keys_of, meaning_wanted
 from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
-from fastiou.tables.columns import (
-    LISTS,
-    ColumnsError,
-    Meaning,
-    check_telling,
-    meaning_of,
-    plain_name,
-)
+from fastiou.tables.column_names import INDEXES, LISTS, plain_name
+from fastiou.tables.columns import ColumnsError, Meaning, check_telling, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -39,9 +33,6 @@ __all__ = [
     "read_json_list",
     "read_parquet",
 ]
-
-#: What pandas calls the numbers of rows in parquet, by letters and digits.
-INDEX = "indexlevel0"
 
 #: So many lines are looked at to tell JSON lines, none of which is longer: a mask has its place.
 LINES, LONGEST = 50, 1 << 22
@@ -339,10 +330,10 @@ def _file(
     if is_open:
         try:
             for place, name in enumerate(names):
-                if plain_name(name) in ("", INDEX) and has_all(place):
-                    check_telling("a column without a name", key(place), told)
+                if plain_name(name) in INDEXES and has_all(place):
+                    check_telling(name, key(place), told)
             if ids is not None and meaning.id is not None:
-                check_telling(f"column {names[meaning.id]}", ids, told, names[meaning.id])
+                check_telling(names[meaning.id], ids, told, are_ids=True)
         except ColumnsError as error:
             raise FileError(path, error.found, error.expected) from None
     ids = ids if wanted.ids else None

@@ -61,7 +61,7 @@ from fastiou.formats.suspicions import check_edges, inverted_note, nan_note
 from fastiou.formats.tables import ROWS_OF_TEXT, is_csv, line_of, read_csv, row_reader
 from fastiou.formats.text import LAYOUTS_OF_ROWS, RowLayout, has_classes_later, sample_of
 from fastiou.formats.tools import is_cvat, is_via, read_cvat, read_via, stranger
-from fastiou.tables.columns import HEADERS
+from fastiou.tables.column_names import HEADERS
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 

@@ -54,7 +54,8 @@ from fastiou.formats.text import (
     score_comes_second,
     text_lines,
 )
-from fastiou.tables.columns import ColumnsError, check_telling, meaning_of, plain_name
+from fastiou.tables.column_names import INDEXES, plain_name
+from fastiou.tables.columns import ColumnsError, check_telling, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -170,7 +171,8 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
     ):  # fmt: skip
         keys[ID] = (id_,)
     for column, name in enumerate(sample.first if is_open else ()):
-        if not plain_name(name) and any(row[column : column + 1] > [""] for row in sample.cells):
+        has_some = any(row[column : column + 1] > [""] for row in sample.cells[1:])
+        if plain_name(name) in INDEXES and has_some:
             keys[f"{NAMELESS}{column}"] = (column,)
     return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
@@ -374,10 +376,9 @@ def _check_telling(
     try:
         for key, by_name in columns.items():
             (values,) = by_name.values()
-            check_telling(f"column {table.keys[key][0] + 1}, which has no name", values, told)
+            check_telling(table.names[table.keys[key][0]].strip(), values, told)
         if ids is not None:
-            name = table.names[table.keys[ID][0]].strip()
-            check_telling(f"column {name}", ids, told, name)
+            check_telling(table.names[table.keys[ID][0]].strip(), ids, told, are_ids=True)
     except ColumnsError as error:
         raise FileError(path, error.found, error.expected, table.sample.line) from None
 

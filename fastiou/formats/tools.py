@@ -12,10 +12,17 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fastiou.formats.annotations import LARGEST, LARGEST_SIDE, without_scores, xml_root
-from fastiou.formats.content import BoxFile, Wanted, chosen_keys, number_in, whole_number_in
+from fastiou.formats.content import (
+    BoxFile,
+    Wanted,
+    chosen_keys,
+    is_json_object,
+    number_in,
+    whole_number_in,
+)
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.json_objects import json_content
-from fastiou.tables.columns import key_named
+from fastiou.tables.column_names import key_named
 
 __all__ = ["is_cvat", "is_via", "read_cvat", "read_via", "stranger"]
 
@@ -150,7 +157,7 @@ def is_via(data: bytes) -> bool:
     """Whether it is a JSON object with regions, as VIA writes it."""
     words = (b'"regions"', b'"filename"', b'"file_attributes"')
     beginning = data[: 16 * BEGINNING]  # outlines may stand in front of the last of the words
-    return data[:4096].lstrip().startswith(b"{") and (
+    return is_json_object(data) and (
         b'"_via_img_metadata"' in beginning or all(word in beginning for word in words)
     )
 

@@ -16,15 +16,13 @@ from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
+from fastiou.tables.column_names import INDEXES, key_meant, key_named, plain_name
 from fastiou.tables.columns import (
     ColumnsError,
     check_telling,
-    key_meant,
-    key_named,
     meaning_of,
     names_of_keys,
     open_angles,
-    plain_name,
 )
 from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
@@ -421,13 +419,15 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         except (TypeError, ValueError):  # nobody needs them
             unused.append(names[meaning.id])
     if by is None:
-        which = "" if meaning.id is None else names[meaning.id]
         try:
-            if ids is not None:
-                check_telling(f"column {which}", ids, keys, which)
+            if ids is not None and meaning.id is not None:
+                check_telling(names[meaning.id], ids, keys, are_ids=True)
+            for place, label in enumerate(names):
+                if label and plain_name(label) in INDEXES:
+                    check_telling(label, _key(called(place), column(place), count), keys)
             index = unnamed_index(frame)
             if index is not None:
-                check_telling("the index", index, keys)
+                check_telling("", index, keys)
         except ColumnsError as error:
             raise _refused(name, error) from None
     iscrowd = None

@@ -1,13 +1,7 @@
-"""What the columns of a table mean by their names: boxes, keys, scores.
-
-CSV files with a header, JSON lines, parquet files and data frames name their columns in many ways.
-Names are compared by their letters and digits alone, and without a word for a box in front:
-"# Frame_ID" is frameid, "bb_left" is left.
-"""
+"""What the columns of a table mean by their names: boxes, keys, scores, and what is in doubt."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,216 +10,44 @@ from typing import Any
 import numpy as np
 
 from fastiou.runtime.words import described, shortened
+from fastiou.tables.column_names import (
+    ANGLES_OF_BOXES,
+    BESIDE_PREDICTION,
+    BOX_COLUMNS,
+    COCO_KEY,
+    COCO_OTHERS,
+    DOUBTFUL,
+    DOUBTFUL_WORDS,
+    FALLBACKS,
+    HEADERS,
+    ID_NAMES,
+    KEY_OF,
+    KEYS,
+    LAYOUT_NAMES,
+    LISTS,
+    OF_COLUMNS,
+    OTHER_WORDS,
+    POINT,
+    PREDICTION,
+    SCORE_NAMES,
+    WORD,
+    is_in_space,
+    key_meant,
+    plain_name,
+)
 from fastiou.tables.layouts import LAYOUTS, header_of
 from fastiou.typing import Array
 
 __all__ = [
-    "BOX_COLUMNS",
-    "HEADERS",
-    "ID_NAMES",
-    "KEYS",
-    "LAYOUT_NAMES",
-    "LISTS",
-    "SCORE_NAMES",
     "ColumnsError",
     "Meaning",
     "check_doubtful",
     "check_telling",
     "key_columns",
-    "key_meant",
-    "key_named",
     "meaning_of",
     "names_of_keys",
     "open_angles",
-    "plain_name",
 ]
-
-#: Names of an angle, and behind each what may tell its unit: of the layouts that differ by the unit
-#: alone, the first has degrees. A name without a unit leaves open which it is.
-ANGLES = ("angle", "theta", "rotation", "rot", "yaw", "orientation", "heading")
-DEGREES = ("deg", "degree", "degrees", "indegrees")
-RADIANS = ("rad", "radian", "radians", "inradians")
-
-#: Names of angles that are no more than those of boxes.
-ANGLES_OF_BOXES = {
-    name + unit
-    for name in ("angle", "theta", "rotation", "rot")
-    for unit in ("", *DEGREES, *RADIANS)
-}
-
-#: Other names of the numbers of a layout, all of a row together.
-SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
-    ("x1", "y1", "x2", "y2"): [
-        ("xmin", "ymin", "xmax", "ymax"),
-        ("minx", "miny", "maxx", "maxy"),
-        ("left", "top", "right", "bottom"),
-        ("left", "upper", "right", "lower"),
-        ("xleft", "ytop", "xright", "ybottom"),
-        ("xtl", "ytl", "xbr", "ybr"),
-        ("tlx", "tly", "brx", "bry"),
-        ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
-        ("startx", "starty", "endx", "endy"),
-        ("x0", "y0", "x1", "y1"),
-    ],
-    ("x", "y", "w", "h"): [
-        ("x", "y", "width", "height"),
-        ("left", "top", "w", "h"),
-        ("left", "top", "width", "height"),
-        ("xmin", "ymin", "width", "height"),
-        ("xmin", "ymin", "w", "h"),
-        ("bx", "by", "width", "height"),  # ImageJ, beside the centre of mass as X, Y
-    ],
-    ("cx", "cy", "w", "h"): [
-        (x, y, *size)
-        for x, y in (("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xc", "yc"))
-        for size in (("w", "h"), ("width", "height"))
-    ],
-    ("x1", "x2"): [
-        ("start", "end"),
-        ("begin", "end"),
-        ("tstart", "tend"),
-        ("starttime", "endtime"),
-        ("onset", "offset"),
-    ],
-    ("x", "y", "z", "w", "h", "d"): [
-        ("x", "y", "z", "dx", "dy", "dz"),
-        ("x", "y", "z", "xsize", "ysize", "zsize"),
-    ],
-}
-
-
-def _turned(row: tuple[str, ...], units: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names of boxes, and behind them an angle of which the name tells one of some units."""
-    names = [angle + unit for angle in (*ANGLES, "") for unit in units if angle + unit]
-    return [(*row, name) for name in names]
-
-
-def _is_in_space(fmt: str) -> bool:
-    """Whether a layout is of 3-D boxes, whose yaw is in radians."""
-    return "z" in fmt
-
-
-def _rows_of(fmt: str) -> list[tuple[str, ...]]:
-    """The names that the columns of a layout may have, the usual first."""
-    usual = header_of(fmt)
-    if usual[-1] != "angle":
-        return [usual, *SYNONYMS.get(usual, [])]
-    units = ("", *RADIANS) if _is_in_space(fmt) else RADIANS if "-rad" in fmt else ("", *DEGREES)
-    rows = [usual[:-1], *SYNONYMS.get(usual[:-1], [])]
-    return [turned for row in rows for turned in _turned(row, units)]
-
-
-#: Names of the columns of boxes, and the layout that they mean: of several, the first.
-BOX_COLUMNS: dict[tuple[str, ...], str] = {}
-for _fmt in LAYOUTS:
-    for _row in _rows_of(_fmt):
-        BOX_COLUMNS.setdefault(_row, _fmt)
-
-#: The usual names of the columns of each layout.
-HEADERS = list(dict.fromkeys(map(header_of, LAYOUTS)))
-
-#: What may stand behind a word for what a class, and an image or a video, is called in a column.
-CALLED = ("", "id", "no", "num", "number", "index", "idx", "name", "token", "uid")
-FILED = (*CALLED, "path", "file", "filename")
-
-
-def _called(words: str, endings: Sequence[str]) -> list[str]:
-    return [word + ending for word in words.split() for ending in endings]
-
-
-#: Keys that members are grouped by, and the names of their columns, the usual first. A frame of a
-#: sequence is an image: so a CSV file with image_id groups with a MOT file.
-KEYS = {
-    key: tuple(dict.fromkeys(names))
-    for key, names in {
-        "video": [
-            *_called("video sequence seq clip scene camera cam document doc movie", FILED),
-            *_called("recording patient subject scan study series exam accession", FILED),
-            "studyinstanceuid", "seriesinstanceuid",
-        ],
-        "image": [
-            "frame", "imageid", "image", "group",
-            *_called("frame image img photo picture slice tile sample page group", FILED),
-            "filename", "file", "fileid", "filepath", "path", *_called("file im", FILED[1:]),
-            "fname", "frames", "images", "files", "sopinstanceuid", "sopuid", "dicomid",
-        ],
-        "category": [
-            "categoryid", "category", "class",
-            *_called("class category label cls objectclass", CALLED),
-            "labels", "classes", "categories",
-        ],
-    }.items()
-}  # fmt: skip
-
-#: Names that may tell keys: where no column tells one of these, nobody knows what they are.
-DOUBTFUL = {
-    "name": ("image", "category"),
-    **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno", "source", "url",
-                     "uri", "item", "itemid", "view", "shot", "basename", "t", "zindex", "zslice",
-                     "timepoint", "stack", "fov", "well", "case", "caseid", "patch", "patchid",
-                     "crop", "cropid", "plane", "section", "fn", "jpg", "png", "ts", "f"),
-                    ("image",)),
-    **dict.fromkeys(("cat", "catid", "type", "object", "objecttype", "entity", "kind", "tag"),
-                    ("category",)),
-}  # fmt: skip
-
-#: The same of words in a name, such as source_image, but beside words for what an image, say, has.
-DOUBTFUL_WORDS = {
-    **dict.fromkeys(("image", "img", "frame", "photo", "picture", "file", "filename", "path",
-                     "filepath", "sample", "slide", "slice", "tile", "page", "shot", "view",
-                     "batch", "pic"), ("image",)),
-    **dict.fromkeys(("video", "clip", "sequence", "seq", "movie", "camera"), ("video",)),
-    **dict.fromkeys(("class", "category", "label", "cls", "species"), ("category",)),
-}  # fmt: skip
-OTHER_WORDS = frozenset({
-    "width", "height", "w", "h", "size", "sizes", "shape", "area", "length", "depth", "channels",
-    "resolution", "dpi", "ratio", "scale", "rate", "fps", "count", "counts", "num", "total",
-    "format", "mode", "ext", "extension", "quality", "score", "scores", "conf", "confidence",
-    "prob", "probability", "color", "colour", "weight", "loss", "license", "rotation",
-    "orientation", "x", "y",
-})  # fmt: skip
-WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-#: Names that tell a key where no column of the above does.
-FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
-
-#: Names of the column that tells how sure a box is; the first that is there counts.
-SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
-
-#: Names of the column that tells what a file calls each member.
-ID_NAMES = (
-    "id", "annotationid", "annid", "objectid", "trackid", "track", "trackerid", "instanceid",
-)  # fmt: skip
-
-#: Words for a box that stand before the name of a number.
-BOX_WORDS = re.compile(r"^(bbox|box|bb|rect|roi)(?=.)")
-
-#: The unit behind the name of a number.
-PIXELS = re.compile("(?<=.)(px|pix|pixels?)$")
-
-#: The coordinate of a point of several.
-POINT = re.compile("[xy]([0-9])")
-
-#: Names of a column that tells the layout of boxes.
-LAYOUT_NAMES = ("boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
-
-#: Names of a column with all numbers of a box, and the names beside it in entries of COCO.
-LISTS = ("bbox", "box", "boundingbox", "boxes", "bboxes")
-COCO_KEY, COCO_OTHERS = "imageid", {"categoryid", "iscrowd", "segmentation"}
-
-#: What predictions of Roboflow have, whose x and y are those of the centre, and may have besides.
-PREDICTION = {"x", "y", "width", "height", "confidence", "class"}
-BESIDE_PREDICTION = {"classid", "detectionid", "", *KEYS["image"]}
-
-#: Of the names of keys those of things of their own, which no other name stands for.
-APART = re.compile(
-    "scene|cam|doc|photo|picture|slice|tile|sample|page|time|movie|recording|patient|subject|scan|"
-    "study|series|sop"
-)
-
-_NUMBERS = {name for names in BOX_COLUMNS for name in names}
-OF_COLUMNS = {*_NUMBERS, *SCORE_NAMES, *ID_NAMES, *LISTS, *LAYOUT_NAMES}
-_KEY_OF = {name: key for kinds in (KEYS, FALLBACKS) for key in kinds for name in kinds[key]}
 
 
 class ColumnsError(ValueError):
@@ -268,16 +90,6 @@ class Meaning:
     id: int | None = None
     angle: int | None = None
     is_list: bool = False
-
-
-def plain_name(name: str) -> str:
-    """A name by its letters and digits.
-
-    The number of a box is so called without a word for a box in front, and pixels behind.
-    """
-    plain = "".join(filter(str.isalnum, name.lower()))
-    without = PIXELS.sub("", BOX_WORDS.sub("", plain))
-    return without if without in _NUMBERS else plain
 
 
 def meaning_of(
@@ -326,7 +138,7 @@ def meaning_of(
         if row[2:4] != ("width", "height") or (*row[:2], "w", "h", *row[4:]) not in chosen
     ]  # fmt: skip
     score_name = next((name for name in SCORE_NAMES if name in plain), None)
-    used_names = {name for row in chosen for name in row} | set(_KEY_OF)
+    used_names = {name for row in chosen for name in row} | set(KEY_OF)
     if (scored or takes_scores) and score_name is not None:
         used_names.add(score_name)
     counts = Counter(plain)
@@ -379,7 +191,7 @@ def meaning_of(
     usual = fmt if fmt == "cxcywh" and _is_prediction(names) else usual
     angle = row[-1] if header_of(usual)[-1] == "angle" and not is_list else ""
     unit = next((unit for unit in ("deg", "rad") if unit in angle), None)
-    has_radians = "-rad" in fmt or _is_in_space(fmt)
+    has_radians = "-rad" in fmt or is_in_space(fmt)
     same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
     open_angle = box[-1] if angle and unit is None else None
     return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
@@ -457,7 +269,7 @@ def open_angles(name: str, angles: Array, fmt: str) -> tuple[str, str] | None:
         What was found and what is expected; None if they are degrees, or 0, which is both.
     """
     small = np.abs(angles) <= 2 * np.pi
-    if _is_in_space(fmt) and not (small | np.isnan(angles)).all():
+    if is_in_space(fmt) and not (small | np.isnan(angles)).all():
         return f"column {name} holds angles beyond ±2π", f"radians, or a name such as {name}_rad"
     if not (angles[small] != 0).any() or not (small | np.isnan(angles)).all():
         return None
@@ -487,20 +299,6 @@ def names_of_keys(argument: str, by: Any) -> tuple[str, ...] | None:
     return () if distinct == ("none",) else distinct
 
 
-def key_named(name: str) -> str | None:
-    """The key that a column of this name tells, None if it tells none."""
-    return _KEY_OF.get(plain_name(name))
-
-
-def key_meant(name: str, known: Container[str]) -> str | None:
-    """The key among those known that a name stands for, itself or one such as "class"."""
-    if name in known:
-        return name
-    meant = plain_name(name)
-    key = _KEY_OF.get(meant)
-    return key if key in known and not APART.match(meant) else None
-
-
 def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
     """Refuse columns that may tell one of some keys, none of which another column tells.
 
@@ -519,31 +317,33 @@ def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
 
 
-def check_telling(which: str, values: Array, keys: Container[str], way: str = "") -> None:
-    """Refuse ids, or a column without a name, that may tell the image, which nothing else does.
+def check_telling(name: str, values: Array, keys: Container[str], *, are_ids: bool = False) -> None:
+    """Refuse ids, or an index, that may tell the image, which nothing else does.
 
     Parameters
     ----------
-    which
-        What messages call the column.
+    name
+        Of the column, if it has one.
     values
         Whole numbers, or names.
     keys
         That other columns tell.
-    way
-        Its name, if it has one.
+    are_ids
+        Whether names may be told, each once.
 
     Raises
     ------
     ColumnsError
         That is so.
     """
-    is_numbering = len(np.unique(values)) == len(values) and (way or values.dtype.kind == "i")
+    is_numbering = len(np.unique(values)) == len(values) and (are_ids or values.dtype.kind == "i")
     if "image" in keys or "video" in keys or is_numbering:
         return
+    which = f"column {name}" if plain_name(name) else "a column or an index without a name"
+    own = f"--by {name}" if plain_name(name) else "a name"
     others = ",".join(key for key in KEYS if key in keys) or "none"
     found = f"{which}, whose values are no numbering, may tell the image"
-    raise ColumnsError(found, f"{f'--by {way}' if way else 'a name'} or --by {others}")
+    raise ColumnsError(found, f"{own} or --by {others}")
 
 
 def _keys_in_doubt(name: str) -> tuple[str, ...]:
@@ -589,7 +389,7 @@ def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tup
         if name in stripped or (meant and plain.count(meant) == 1):
             # A column by its own name stands for the key that it tells, if it tells any.
             column = stripped.index(name) if name in stripped else plain.index(meant)
-            key = _KEY_OF.get(plain[column], name)
+            key = KEY_OF.get(plain[column], name)
             chosen[name if key in chosen else key] = (column,)
         elif (known_key := key_meant(name, found)) is not None:
             chosen[known_key] = found[known_key]

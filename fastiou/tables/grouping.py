@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from fastiou.runtime.words import shortened
-from fastiou.tables.columns import plain_name
+from fastiou.tables.column_names import plain_name
 from fastiou.typing import Array
 
 __all__ = [
@@ -25,7 +25,8 @@ __all__ = [
     "names_of_pairs",
 ]
 
-#: The ending of the name of an image.
+#: Zeros in front of a number in the name of an image, and the ending of such a name.
+ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
 #: What names of images may lack to be compared, from what says most on.
@@ -282,13 +283,13 @@ def _alike(values: Sequence[Array]) -> tuple[list[Array], str] | None:
 
 def _nearly_alike(values: Sequence[Array]) -> str:
     """What is said of images that both sets have in another form, beside some in the same form."""
-    if len(values) < 2 or any(column.dtype.kind != "U" for column in values):
+    if len(values) < 2 or all(column.dtype.kind != "U" for column in values):
         return ""
-    one, other = (np.unique(column) for column in values)
+    one, other = (np.unique(column.astype(np.str_)) for column in values)
     if not np.isin(one, other).any():
         return ""
     first, second = (
-        {ENDING.sub("", _parts(name)[-1]).lower(): name for name in alone.tolist()}
+        {ZEROS.sub("", ENDING.sub("", _parts(name)[-1]).lower()): name for name in alone.tolist()}
         for alone in (np.setdiff1d(one, other), np.setdiff1d(other, one))
     )
     for plain in sorted(first.keys() & second.keys()):

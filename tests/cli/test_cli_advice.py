@@ -129,6 +129,81 @@ def test_names_that_are_written_with_accents_in_two_ways(tmp_path: Path) -> None
     assert "pairs found 1 " in words_of(run_well("match", a, b))
 
 
+def test_names_with_zeros_in_front_of_numbers(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    for ending, form in (("", "{}"), (".jpg", "img{}")):
+        for path, width in ((a, 1), (b, 3)):
+            rows = "".join(
+                f"{form.format(f'{n:0{width}d}')}{ending},1,2,3,4\n" for n in (9, 10, 100)
+            )
+            path.write_text(f"frame,x1,y1,x2,y2\n{rows}")
+        words = words_of(run_well("match", a, b))
+        assert f"taken for different images: {form.format('10')}{ending} and " in words
+
+
+def test_one_size_beside_files_that_tell_others(tmp_path: Path) -> None:
+    labels = folder(tmp_path / "labels", a="3 0.2 0.2 0.2 0.2 0.9\n", b="7 0.2 0.2 0.2 0.2 0.8\n")
+    sizes = [(640, 480), (320, 240)]
+    truth = {
+        "images": [
+            {"id": number, "file_name": f"{name}.jpg", "width": width, "height": height}
+            for number, (name, (width, height)) in enumerate(zip("ab", sizes, strict=True))
+        ],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": c, "bbox": [w / 10, h / 10, w / 5, h / 5]}
+            for n, (c, (w, h)) in enumerate(zip((3, 7), sizes, strict=True))
+        ],
+    }
+    path, out = tmp_path / "truth.json", tmp_path / "yolo"
+    path.write_text(json.dumps(truth))
+    words = "640 × 480, and truth.json tells 320 × 240 of 1: fastiou convert --to yolo makes it"
+    by = ("--by", "file_name", "--by", "category")
+    assert words in refused("match", path, labels, *by, "--image-size", "640,480")
+    run_well("convert", path, out, "--to", "yolo", "--drop", "id")
+    (labels / "a.txt").write_text("0 0.2 0.2 0.2 0.2 0.9\n")
+    (labels / "b.txt").write_text("1 0.2 0.2 0.2 0.2 0.8\n")
+    assert "pairs found 2 " in words_of(run_well("match", out, labels))
+    truth["images"][1] |= {"width": 640, "height": 480}
+    path.write_text(json.dumps(truth))
+    shown = run_well("match", path, labels, *by[:2], "--image-size", "640,480")
+    assert "pairs found 1 " in words_of(shown)
+
+
+def test_keys_of_several_options(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.csv", tmp_path / "a.json"
+    path.write_text("image,category,x1,y1,x2,y2,score\na,c,1,2,3,4,.9\nb,c,1,2,3,4,.8\n")
+    assert "2 by image and category" in words_of(
+        run_well("nms", path, "--by", "image", "--by", "category")
+    )
+    run_well("convert", path, out, "--drop", "score", "--drop", "category")
+    assert [entry["category_id"] for entry in json.loads(out.read_text())["annotations"]] == [1, 1]
+
+
+def test_standard_input_is_a_file(tmp_path: Path) -> None:
+    assert refused("match", "-").endswith("-: no such file (standard input is /dev/stdin)")
+
+
+def test_a_byte_order_mark_in_front_of_json(tmp_path: Path) -> None:
+    shape = {"label": "c", "points": [[1, 1], [5, 5]], "shape_type": "rectangle"}
+    told = {"imagePath": "a.jpg", "imageHeight": 9, "imageWidth": 9, "imageData": None}
+    path = tmp_path / "a.json"
+    path.write_text(
+        json.dumps({"version": "5", "flags": {}, "shapes": [shape], **told}), "utf-8-sig"
+    )
+    assert "1 from a.json (labelme, xyxy)" in words_of(run_well("match", path))
+
+
+def test_numbers_that_floats_cannot_tell_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image,x1,y1,x2,y2\n9007199254740993.0,1,2,3,4\n9007199254740992.0,1,2,3,4\n")
+    assert "holds '9007199254740993.0', expected a whole number of 64 bits" in refused(
+        "match", path
+    )
+    path.write_text(path.read_text().replace(".0,", ","))
+    assert "2 by image" in words_of(run_well("match", path))
+
+
 @pytest.mark.parametrize(
     "setting", ["NUMBA_NUM_THREADS=0", "NUMBA_NUM_THREADS=-1", "NUMBA_DISABLE_JIT=1"]
 )

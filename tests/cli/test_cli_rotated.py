@@ -7,7 +7,7 @@ import pytest
 from command_for_tests import run, run_well, words_of
 
 import fastiou
-from fastiou.tables.columns import BOX_COLUMNS
+from fastiou.tables.column_names import BOX_COLUMNS
 
 FORMATS = ["cxcywhr", "cxcywhr-rad", "cxcywhr-cw", "cxcywhr-rad-cw", "xywhr"]
 

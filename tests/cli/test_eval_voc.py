@@ -43,6 +43,24 @@ def test_difficult_objects_are_ignored_and_names_of_images_compared(
     assert "AP99 0.5000" in words
 
 
+@pytest.mark.parametrize("command", ["voc", "openimages"])
+def test_detections_of_other_images_are_told(truth: Path, tmp_path: Path, command: str) -> None:
+    found = tmp_path / "found.csv"
+    (truth / "000003.xml").write_text("<annotation><filename>000003.jpg</filename></annotation>")
+    rows = "".join(f"00000{number}.jpg,cat,0.9,10,10,50,50\n" for number in range(1, 6))
+    found.write_text(CSV + rows)
+    shown = run_well("eval", command, truth, found, "--quiet")
+    words = f"{found}: detections in 2 images that Annotations does not list, as in 000004.jpg"
+    assert f"fastiou: {words}\n" in shown.stderr
+
+
+@pytest.mark.parametrize("nothing", ["", "[]"])
+def test_a_detector_may_find_nothing(truth: Path, tmp_path: Path, nothing: str) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text(nothing or CSV)
+    assert "AP50 0.0000" in words_of(run_well("eval", "voc", truth, found))
+
+
 def test_corners_include_the_last_pixel(truth: Path, tmp_path: Path) -> None:
     """Of 41 × 41 pixels 41 × 21 are 0.512; without the last pixel they would be half."""
     found = tmp_path / "found.csv"

@@ -20,7 +20,8 @@ from fastiou.formats.errors import FileError
 from fastiou.formats.table import read_boxes
 from fastiou.formats.tables import row_texts
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.columns import HEADERS, SYNONYMS, ColumnsError, meaning_of
+from fastiou.tables.column_names import HEADERS, SYNONYMS
+from fastiou.tables.columns import ColumnsError, meaning_of
 from fastiou.tables.layouts import header_of
 
 

@@ -26,9 +26,9 @@ def table(path: Path, header: str, *firsts: object) -> Path:
 def test_a_column_without_a_name_that_numbers_no_rows(
     tmp_path: Path, firsts: tuple[object, ...]
 ) -> None:
-    words = "column 1, which has no name, whose values are no numbering, may tell the image, expect"
+    words = "an index without a name, whose values are no numbering, may tell the image, expect"
     path = table(tmp_path / "a.csv", ",", *firsts)
-    with pytest.raises(FileError, match=f"a.csv:1: {words}ed a name or --by none"):
+    with pytest.raises(FileError, match=f"a.csv:1: a column or {words}ed a name or --by none"):
         read_boxes(path)
     with pytest.raises(ValueError, match=f"{words}ed a name or by='none'"):
         fastiou.read(path)
@@ -79,9 +79,27 @@ def frame(**columns: Any) -> Any:
     return pandas.DataFrame({**boxes, **columns})
 
 
+@pytest.mark.parametrize("name", ["index", "idx", "Unnamed: 0", "level_0"])
+def test_an_index_that_has_become_a_column(tmp_path: Path, name: str) -> None:
+    words = (
+        f"column {name}, whose values are no numbering, may tell the image, expected --by {name}"
+    )
+    for firsts in (("a.jpg", "b.jpg"), (1, 1)):
+        path = table(tmp_path / "a.csv", f"{name},", *firsts)
+        with pytest.raises(FileError, match=words):
+            read_boxes(path)
+        assert read_boxes(path, by=(name,)).keys[name].tolist() == [*firsts]
+    with pytest.raises(FileError, match=words):
+        read_boxes(as_records(table(tmp_path / "a.csv", f"{name},", "a.jpg", "b.jpg")))
+    with pytest.raises(ValueError, match=f"column {name}, whose values are no numbering"):
+        fastiou.pairs(frame(**{name: ["a", "b"]}))
+    assert len(read_boxes(table(tmp_path / "a.csv", f"{name},", 0, 1))) == 2
+
+
 def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
     named = frame().set_index([["a.jpg", "b.jpg"]])
-    words = "a: the index, whose values are no numbering, may tell the image, expected a name or "
+    words = "an index without a name, whose values are no numbering, may tell the image, expected "
+    words += "a name or "
     with pytest.raises(ValueError, match=words + r"BoxTable.from_frame\(a, by='none'\)"):
         fastiou.pairs(named)
     assert len(fastiou.pairs(named.rename_axis("image"))) == 0
@@ -93,5 +111,5 @@ def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / "a.parquet"
     named.to_parquet(path)
-    with pytest.raises(FileError, match="a column without a name, whose values are no numbering"):
+    with pytest.raises(FileError, match="column __index_level_0__, whose values are no numbering"):
         read_boxes(path)

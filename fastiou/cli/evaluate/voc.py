@@ -11,7 +11,7 @@ import numpy as np
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.coco import Request, check, common, show
-from fastiou.cli.options import size_in
+from fastiou.cli.options import check_scaled, size_in
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
@@ -130,6 +130,7 @@ def _score(
         begin("evaluating")
         are_groups = protocol == "openimages"
         truth, found = (_read(path, image_size, in_pixels=not are_groups) for path in (gt, dt))
+        check_scaled(image_size, truth, found)
         apart = scales_apart(truth, found)
         if apart is not None:
             raise RefusedError(apart[0])
@@ -141,7 +142,13 @@ def _score(
                     print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
         from fastiou.evaluation.detection import average_precision
 
-        images, _ = _numbers(truth, found, "image")
+        images, names = _numbers(truth, found, "image")
+        others = sorted({*images[1].tolist()} - {*images[0].tolist()})
+        known = {Path(str(image)).stem for image in truth.sizes}
+        unlisted = [names[number] for number in others if Path(names[number]).stem not in known]
+        if unlisted and len(known) > 1:
+            words = f"{dt}: detections in {len(unlisted):,} images that {gt.name} does not list"
+            print(f"fastiou: {words}, as in {unlisted[0]}", file=sys.stderr, flush=True)
         labels, names = _numbers(truth, found, "category")
         preds = {
             "boxes": _corners(found), "scores": found.scores, "labels": labels[1],
@@ -161,11 +168,15 @@ def _score(
 def _read(path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
-    file = read_file(path, "box", None, None, image_size=image_size)
+    wanted: dict[str, Any] = {"image_size": image_size, "sizes": True}
+    file = read_file(path, "box", None, None, **wanted)
     told = [name for name in file.unused if _is_group_column(name)]
     if told and not in_pixels:  # the column is read as if it told images apart
-        file = read_file(path, "box", None, None, image_size=image_size, by=(*file.keys, told[0]))
+        file = read_file(path, "box", None, None, by=(*file.keys, told[0]), **wanted)
     assert isinstance(file, BoxFile)
+    if not len(file):
+        nothing = np.empty(0, np.int64)
+        file = replace(file, keys={"image": nothing, "category": nothing}, scores=np.empty(0))
     lacking = [key for key in ("image", "category") if key not in file.keys]
     if lacking:
         known = ", ".join(file.keys) or "none"

@@ -29,7 +29,7 @@ from fastiou.formats.written.rows import (
 from fastiou.formats.written.target import About, Names, Target, is_text
 from fastiou.formats.written.yolo import yolo_texts
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.columns import BOX_COLUMNS
+from fastiou.tables.column_names import BOX_COLUMNS
 from fastiou.tables.layouts import header_of
 
 __all__ = ["TARGETS", "fitted"]

@@ -7,6 +7,7 @@ from numba.extending import register_jitable
 
 from fastiou.parsing.inflate import inflate
 from fastiou.runtime.kernel import Kernel
+from fastiou.runtime.vectors import three_bytes
 from fastiou.typing import Array
 
 __all__ = ["COLOUR_NUMBERS"]
@@ -14,6 +15,9 @@ __all__ = ["COLOUR_NUMBERS"]
 
 #: The lower bits and the highest of three bytes, which are added without carrying into the next.
 LOW, HIGH = 0x7F7F7F, 0x808080
+
+#: Pixels that are made of bytes at a time.
+PIXELS = 32
 
 #: How a row is filtered, as its first byte tells.
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
@@ -62,7 +66,10 @@ def _undo(kind: int, row: Array, above: Array, numbers: Array) -> None:
         (width,) int32: the row above, and this one, whose differences become numbers.
     """
     width = len(numbers)
-    for x in range(width):
+    whole = width - width % PIXELS
+    for x in range(0, whole, PIXELS):
+        three_bytes(row, 3 * x, PIXELS, numbers, x)
+    for x in range(whole, width):
         numbers[x] = (
             np.int32(row[3 * x])
             | np.int32(row[3 * x + 1]) << np.int32(8)
@@ -85,8 +92,10 @@ def _undo(kind: int, row: Array, above: Array, numbers: Array) -> None:
         left, corner = np.int32(0), np.int32(0)
         for x in range(width):
             up = above[x]
-            # In the middle of a segment all neighbours are equal.
-            guess = left if left == up and up == corner else np.int32(_nearest(left, up, corner))
+            # In a segment and at most of its edge two of the neighbours are equal.
+            guess = left
+            if up != corner:
+                guess = up if left == corner else np.int32(_nearest(left, up, corner))
             left = np.int32(_added(numbers[x], guess))
             numbers[x] = left
             corner = up

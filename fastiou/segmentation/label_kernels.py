@@ -22,13 +22,18 @@ import functools
 
 import numpy as np
 from numba import prange
-from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import register_jitable
 
 from fastiou.metrics import METRICS
-from fastiou.runtime.bit_vectors import mixed
+from fastiou.runtime.bit_vectors import count_zeros_below, mixed, nonzero_bits
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import always_inlined, prefer_widest_vectors, stack_array
+from fastiou.runtime.vectors import (
+    CACHE_LINE,
+    always_inlined,
+    prefer_widest_vectors,
+    prefetch,
+    stack_array,
+)
 from fastiou.typing import Array
 
 __all__ = [
@@ -55,7 +60,9 @@ MOST_SLOTS = 1 << 17
 
 #: Pixels that are compared with their neighbours at a time.
 CHUNK = 1 << 12
-WORDS = CHUNK // 8
+
+#: As words of bits.
+NO_BITS, ONE_BIT = np.uint64(0), np.uint64(1)
 
 #: Digits of the radix sort have at most this many bits: their histogram fits half of an L1 cache.
 DIGIT = 11
@@ -149,33 +156,31 @@ def _collect_range(
     prefer_widest_vectors()
     room = columns.shape[1]
     used = 0
-    words = stack_array(columns, WORDS)
-    changes = words.view(np.uint8)
-    marked = stack_array(columns, WORDS)
+    changes = stack_array(np.uint8, CHUNK)
+    line = CACHE_LINE // max(labels1.itemsize, labels2.itemsize)
     # A chunk adds to the list at most what the table holds and its own pixels.
     while first < last and room - found >= used + CHUNK:
         length = min(CHUNK, last - first)
         part1 = labels1[first : first + length]
         part2 = labels2[first : first + length]
-        # Marks where a run begins. This loop is vectorised, and those that follow see eight pixels
-        # at a time. Comparing pixels one by one took twice as long.
-        words[(length - 1) // 8] = 0
+        # Marks where a run begins. This loop is vectorised, and those that follow see 64 pixels at
+        # a time. Comparing pixels one by one took twice as long.
         next1, next2, begins = part1[1:], part2[1:], changes[1:length]
         for i in range(length - 1):
             begins[i] = (part1[i] != next1[i]) | (part2[i] != next2[i])
         changes[0] = 0
-        # Words with marks, listed without a branch, which is guessed wrongly at most runs.
-        some = 0
-        for number in range((length + 7) // 8):
-            marked[some] = number
-            some += 1 if words[number] != 0 else 0
+        for i in range(length, -(-length // 64) * 64):
+            changes[i] = 0
         start = 0
-        for place in range(some):
-            number = marked[place]
-            word = words[number]
-            while word != 0:
-                end = 8 * number + trailing_zeros(word) // 8
-                word &= word - 1
+        for place in range(0, length, 64):
+            # The next chunk is fetched meanwhile: a third of the time was waiting for it.
+            for pixel in range(CHUNK + place, CHUNK + place + 64, line):
+                prefetch(part1, pixel)
+                prefetch(part2, pixel)
+            bits = nonzero_bits(changes, place, 64)
+            while bits != NO_BITS:
+                end = place + count_zeros_below(bits)
+                bits &= bits - ONE_BIT
                 used += _add(table, size, part1[start], part2[start], end - start)
                 start = end
                 if 2 * used >= size:

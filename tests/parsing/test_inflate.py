@@ -49,6 +49,16 @@ def test_all_that_zlib_packs(rng: np.random.Generator, level: int, strategy: int
             assert unpacked(packed, len(data) - 1) is None
 
 
+def test_repetitions_of_any_period(rng: np.random.Generator) -> None:
+    """What is copied a cache line at a time may reach into itself, and must end with the memory."""
+    for period in range(1, 140):
+        data = rng.integers(0, 256, period).astype(np.uint8).tobytes() * (1 + 900 // period)
+        for end in (3, 64, 300):
+            some = data[: period + end]
+            for room in (len(some), len(some) + 70):
+                assert unpacked(zlib.compress(some), room) == some
+
+
 def test_what_is_broken_is_refused_or_right(rng: np.random.Generator) -> None:
     """2,000 changed bytes: nothing but what zlib itself unpacks, save for its checksum."""
     for _ in range(20):

@@ -144,7 +144,7 @@ class Segmentations(Sequence[Any]):
             if value is None:
                 kinds[row] = OTHER
             else:
-                is_runs = isinstance(value, Mapping)
+                is_runs = isinstance(value, dict)
                 kinds[row] = RUNS_OF_PYTHON if is_runs else OUTLINES_OF_PYTHON
         return kinds
 
@@ -291,8 +291,9 @@ class Segmentations(Sequence[Any]):
                         own = some[numbers.reshape(-1) == number]
                         with self._in_words(rows[own]):
                             objects = [self[row] for row in rows[own].tolist()]
-                            read = _read_objects(OF_PYTHON.get(kind, kind), objects, size, largest)
-                        yield _of_runs(own, *read)
+                            is_runs = OF_PYTHON.get(kind, kind) == RUNS_OF_PYTHON
+                            read_objects = _part_of_runs if is_runs else _part_of_outlines
+                            yield read_objects(own, objects, size, largest)
         except (TypeError, ValueError) as error:
             raise self._fault(rows, sizes) or error from None
 
@@ -370,19 +371,30 @@ class Segmentations(Sequence[Any]):
         return None
 
 
-def _read_objects(
-    kind: int, objects: list[Any], size: Size, largest: Size
-) -> tuple[RunLengths, Array | None]:
-    """Run lengths of objects of one kind and size, and which are of each mask."""
-    from fastiou.geometries.masks.polygons import rasterise
-    from fastiou.geometries.masks.run_lengths import read_run_lengths
+def _part_of_runs(positions: Integers, objects: list[Any], size: Size, largest: Size) -> _Part:
+    """Masks of one size, each a dict of run lengths."""
+    from fastiou.geometries.masks.letters import letters_of, measure_letters
+    from fastiou.geometries.masks.run_lengths import decoded, read_entries
 
-    first = None
-    if kind == RUNS_OF_PYTHON:
-        runs = read_run_lengths(RUNS, objects, size)
-    else:
-        runs, first = rasterise(OUTLINES, objects, size)
-    return runs._replace(size=largest, heights=runs.heights_of_each), first
+    given = read_entries(RUNS, objects, size)
+    letters = letters_of(given)
+    if letters is not None:
+        boxes, areas = measure_letters(letters)
+        if (areas >= 0).all():
+            return _of_letters(positions, letters, boxes, areas, largest)
+    return _of_runs(positions, _padded(decoded(RUNS, given), largest), None)
+
+
+def _part_of_outlines(positions: Integers, objects: list[Any], size: Size, largest: Size) -> _Part:
+    """Masks of one size, each a list of polygons."""
+    from fastiou.geometries.masks.polygons import rasterise
+
+    runs, first = rasterise(OUTLINES, objects, size)
+    return _of_runs(positions, _padded(runs, largest), first)
+
+
+def _padded(runs: RunLengths, largest: Size) -> RunLengths:
+    return runs._replace(size=largest, heights=runs.heights_of_each)
 
 
 # ---- read --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from fastiou import Masks
 from fastiou.geometries.masks.letters import Letters, measure_letters, pack_letters
+from fastiou.geometries.masks.packing import pack_runs
+from fastiou.geometries.masks.run_lengths import read_run_lengths
 
 
 def letters_of(texts: list[bytes], sizes: list[tuple[int, int]], *, doubled: bool) -> Letters:
@@ -22,8 +25,13 @@ def letters_of(texts: list[bytes], sizes: list[tuple[int, int]], *, doubled: boo
     return Letters(text, begins, ends, np.array(sizes, np.int64).reshape(-1, 2), doubled)
 
 
+def by_counts(entry: dict[str, Any]) -> Masks:
+    """A mask by way of its run lengths."""
+    return Masks._of(pack_runs(read_run_lengths("entries", [entry])))
+
+
 def check(texts: list[bytes], sizes: list[tuple[int, int]]) -> list[bool]:
-    """Which are valid: these are as `Masks.from_rle` has them, and it refuses the others."""
+    """Which are valid: these are as their counts have them, which refuse the others."""
     largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
     for doubled in (False, True):
         letters = letters_of(texts, sizes, doubled=doubled)
@@ -32,10 +40,13 @@ def check(texts: list[bytes], sizes: list[tuple[int, int]]) -> list[bool]:
         for i, (text, size) in enumerate(zip(texts, sizes, strict=True)):
             entry = {"size": list(size), "counts": text}
             try:
-                expected = Masks.from_rle([entry])
-            except ValueError:
+                expected = by_counts(entry)
+            except ValueError as error:
                 assert areas[i] == -1
+                with pytest.raises(ValueError, match=re.escape(str(error))):
+                    Masks.from_rle([entry])
                 continue
+            assert Masks.from_rle([entry]) == expected
             valid.append(i)
             assert areas[i] == expected.area[0]
             assert boxes[i].tolist() == expected.boxes[0].tolist()
@@ -44,7 +55,7 @@ def check(texts: list[bytes], sizes: list[tuple[int, int]]) -> list[bool]:
         )
         packed = Masks._of(pack_letters(own, boxes[valid], areas[valid], largest))
         for place, i in enumerate(valid):
-            one = Masks.from_rle([{"size": list(sizes[i]), "counts": texts[i]}])
+            one = by_counts({"size": list(sizes[i]), "counts": texts[i]})
             assert packed[place] == one.padded(largest)
     return [bool(area >= 0) for area in areas]
 
@@ -110,3 +121,16 @@ def test_numbers_that_are_too_long() -> None:
     assert check([b"PPPPPPPP0", b"PPPPPPP0", b"P", b"0P", b"`1", b"`1" * 3], [(6, 8)] * 6)[:4] == (
         [False] * 4
     )
+
+
+def test_sums_that_overflow() -> None:
+    """Counts that sum to the pixels and 2⁶⁴: the pixel of the last would lie far outside."""
+    step, most = 2**34 - 1, 2**15
+    zeros = [step * (most - abs(most - k)) for k in range(1, 2 * most)]
+    zeros.append(2**64 + 6 * 8 - 1 - sum(zeros))
+    counts = [0, 0]
+    for count in zeros[:-1]:
+        counts += [count, 0]
+    counts += [zeros[-1], 1]
+    assert sum(counts) == 2**64 + 6 * 8
+    assert check([encoded(counts), encoded([48])], [(6, 8), (6, 8)]) == [False, True]

@@ -16,7 +16,7 @@ from numba.extending import register_jitable
 
 from fastiou.runtime.bit_vectors import WORDS_READ, count_ones, count_zeros_below, nonzero_bits
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import prefer_widest_vectors, prefetch
+from fastiou.runtime.vectors import always_inlined, prefer_widest_vectors, prefetch
 from fastiou.typing import Array
 
 __all__ = [
@@ -335,18 +335,20 @@ def set_pixels(
     high: int,
 ) -> None:
     """Set the pixels from row `low` to row `high` in some columns; `start` is of the first."""
+    always_inlined()
     ones = ~np.uint64(0)
     first = low >> 6
     last = (high - 1) >> 6
+    top = ones << np.uint64(low & 63)
+    bottom = ones >> np.uint64(63 - ((high - 1) & 63))
+    begin = start + (first - first_word_row) * width
     for row in range(first, last + 1):
-        bits = ones
-        if row == first:
-            bits &= ones << np.uint64(low & 63)
-        if row == last:
-            bits &= ones >> np.uint64(63 - ((high - 1) & 63))
-        begin = start + (row - first_word_row) * width
-        for i in range(begin, begin + columns):
+        bits = top & bottom if row == last else top
+        words[begin] |= bits  # most have one column, for which a loop takes half as long again
+        for i in range(begin + 1, begin + columns):
             words[i] |= bits
+        top = ones
+        begin += width
 
 
 def _fill_runs(

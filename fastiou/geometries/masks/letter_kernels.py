@@ -55,6 +55,7 @@ def _measure_one(
     text: int, at: int, end: int, doubled: int, height: int, width: int, box: Array
 ) -> int:
     """Fill the bounding box of one mask, and return its pixels; -1 if it is malformed."""
+    pixels = height * width
     left, top, right, bottom = width, height, 0, 0
     area, total, signs = 0, 0, 0
     x, y = 0, 0
@@ -72,6 +73,8 @@ def _measure_one(
         y += count
         if y >= height:
             x, y = _wrapped(x, y, height)
+            if total > pixels:  # before a sum can overflow
+                return -1
         if at >= end:
             break
         number, at = _number(text, at, end, doubled)
@@ -92,8 +95,10 @@ def _measure_one(
                     top, bottom = 0, height
                     right += (y - 1) // max(height, 1)
                 x, y = _wrapped(x, y, height)
+                if total > pixels:
+                    return -1
     # Whatever lies outside makes the sum wrong, or another count negative.
-    if signs < 0 or total != height * width:
+    if signs < 0 or total != pixels:
         return -1
     if area == 0:
         left, top = 0, 0

@@ -1,8 +1,8 @@
-"""Masks packed from compressed run lengths that stand in a text, such as JSON."""
+"""Masks packed from compressed run lengths that stand in a text, such as JSON, or are joined."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,15 @@ from fastiou.geometries.masks.packing import (
     SCORES_PER_WORD,
     Packed,
     allocate_words,
+    pack_runs,
     running_sum,
     word_offsets,
 )
+from fastiou.geometries.masks.run_lengths import Entries, decoded, read_entries
 from fastiou.runtime import steps, threads
 from fastiou.typing import Array
 
-__all__ = ["Letters", "measure_letters", "pack_letters"]
+__all__ = ["Letters", "letters_of", "measure_letters", "pack_entries", "pack_letters"]
 
 # Time in scores of boxes, in which `threads.run` reckons: 0.35 ns each.
 SCORES_PER_LETTER = 6
@@ -36,6 +38,26 @@ class Letters(NamedTuple):
     sizes: Array
     #: Whether a backslash is written twice, as in JSON.
     doubled: bool
+
+
+def pack_entries(name: str, entries: Any, size: tuple[int, int] | None = None) -> Packed:
+    """Masks in COCO's format as bits; arguments and errors are those of `read_entries`."""
+    given = read_entries(name, entries, size)
+    letters = letters_of(given)
+    if letters is not None:
+        boxes, areas = measure_letters(letters)
+        if (areas >= 0).all():
+            return pack_letters(letters, boxes, areas, given.size)
+    return pack_runs(decoded(name, given))  # which tells what is malformed
+
+
+def letters_of(given: Entries) -> Letters | None:
+    """Masks that are all strings; None for others."""
+    if given.lists:
+        return None
+    begins, ends = given.cuts[:-1], given.cuts[1:]
+    sizes = np.broadcast_to(np.array(given.size, np.int64), (len(begins), 2))
+    return Letters(given.characters, begins, ends, np.ascontiguousarray(sizes), doubled=False)
 
 
 def measure_letters(letters: Letters) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from fastiou.arrays.checks import chosen_members
 from fastiou.arrays.inputs import Input, hand_back, label_image
 from fastiou.geometries.masks import bits
 from fastiou.geometries.masks.dense_masks import dense_on_gpu, read_dense
+from fastiou.geometries.masks.letters import pack_entries
 from fastiou.geometries.masks.packing import (
     SCORES_PER_WORD,
     Packed,
@@ -28,7 +29,6 @@ from fastiou.geometries.masks.polygons import rasterise
 from fastiou.geometries.masks.run_lengths import (
     RunLengths,
     image_size,
-    read_run_lengths,
     write_run_lengths,
 )
 from fastiou.geometries.masks.unpacking import runs_of
@@ -193,7 +193,7 @@ class Masks(Painted):
         array([4])
         """
         with memory.in_words("entries", "read fewer at a time"):
-            return cls._of(pack_runs(read_run_lengths("entries", entries, size)))
+            return cls._of(pack_entries("entries", entries, size))
 
     @classmethod
     def from_polygons(cls, polygons: Any, size: tuple[int, int]) -> Masks:
@@ -576,7 +576,7 @@ def as_masks(name: str, value: Any) -> tuple[Masks, Input | None]:
     if isinstance(value, dict) or (
         isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value)
     ):
-        return Masks._of(pack_runs(read_run_lengths(name, value))), None
+        return Masks._of(pack_entries(name, value)), None
     packed, given = read_dense(name, value)
     return Masks._of(packed), given
 

@@ -18,9 +18,12 @@ from fastiou.typing import Array
 __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE",
+    "Entries",
     "RunLengths",
     "decode",
+    "decoded",
     "image_size",
+    "read_entries",
     "read_run_lengths",
     "write_run_lengths",
 ]
@@ -98,8 +101,25 @@ def image_size(name: str, value: Any) -> tuple[int, int]:
 # ---- reading -----------------------------------------------------------------------------------
 
 
+class Entries(NamedTuple):
+    """Masks in COCO's format whose strings are not read yet."""
+
+    #: (height, width).
+    size: tuple[int, int]
+    #: uint8: those of all masks in a row, and (n + 1,) int64: where those of each lie.
+    characters: Array
+    cuts: Array
+    #: Counts of masks that are no strings, by their numbers.
+    lists: Mapping[int, Array]
+
+
 def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = None) -> RunLengths:
-    """Read masks in COCO's format.
+    """The run lengths of masks in COCO's format; arguments and errors as `read_entries`."""
+    return decoded(name, read_entries(name, entries, size))
+
+
+def read_entries(name: str, entries: Any, size: tuple[int, int] | None = None) -> Entries:
+    """Read masks in COCO's format, of which strings are not looked into.
 
     Parameters
     ----------
@@ -112,10 +132,6 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
         (height, width) that all must have; without it, that of the first, and (0, 0) if there is
         none.
 
-    Returns
-    -------
-    RunLengths
-
     Raises
     ------
     TypeError, ValueError
@@ -125,7 +141,6 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
     expected = None if size is None else image_size("size", size)
     masks = _entries(name, entries)
     given = _one_size(name, [mask["size"] for mask in masks], expected)
-    pixels = given[0] * given[1]
     values = [mask["counts"] for mask in masks]
 
     kinds = set(map(type, values))
@@ -134,13 +149,17 @@ def read_run_lengths(name: str, entries: Any, size: tuple[int, int] | None = Non
     if not is_text and not kinds <= {bytes}:
         values, lists = _mixed(name, values, given)
     cuts = _offsets(map(len, values), len(masks))
-    characters = _joined(values, cuts, is_text=is_text)
-    every = np.full(len(masks), pixels, np.int64)
-    counts, offsets, findings = decode(characters, cuts, every, lists)
+    return Entries(given, _joined(values, cuts, is_text=is_text), cuts, lists)
+
+
+def decoded(name: str, given: Entries) -> RunLengths:
+    """The run lengths of masks; a ValueError names the first whose string is malformed."""
+    every = np.full(len(given.cuts) - 1, given.size[0] * given.size[1], np.int64)
+    counts, offsets, findings = decode(given.characters, given.cuts, every, given.lists)
     if findings[:, 0].any():
         i = int(np.argmax(findings[:, 0] != codec.VALID))
-        raise ValueError(f"{name}[{i}]: {_reason(findings[i].tolist(), given)}")
-    return RunLengths(given, counts, offsets)
+        raise ValueError(f"{name}[{i}]: {_reason(findings[i].tolist(), given.size)}")
+    return RunLengths(given.size, counts, offsets)
 
 
 def decode(

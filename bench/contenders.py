@@ -68,6 +68,7 @@ LIBRARIES = {
     "np.unique int32": Library(),
     "np.bincount": Library(),
     "stardist's formula": Library("scipy"),
+    "panopticapi's formula": Library(),
     "scipy COO": Library("scipy"),
     "shapely STRtree": Library("shapely"),
     "shapely, tree ready": Library("shapely"),

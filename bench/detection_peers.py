@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.contenders import Array, Call, Contender, Workload, read_bound
 
-__all__ = ["DETECTION_WORKLOADS"]
+__all__ = ["DETECTION_WORKLOADS", "hotcoco_stats", "numbers"]
 
 #: Detections, truths and classes of an image, as COCO's own evaluation has them.
 DETECTIONS, TRUTHS, CLASSES = 100, 7, 80
@@ -90,27 +90,37 @@ def _fastiou_files(scene: Scene) -> Call:
     return lambda: fastiou.evaluate_coco(scene.gt, scene.dt).stats
 
 
-def _hotcoco(*, loaded: bool) -> Any:
-    def prepare(scene: Scene) -> Call:
-        import hotcoco
+def _loaded(gt: Path, dt: Path) -> tuple[Any, Any]:
+    """Truth and detections of files, as hotcoco has them."""
+    import hotcoco
 
-        def load() -> tuple[Any, Any]:
-            truth = hotcoco.COCO(str(scene.gt))
-            return truth, truth.load_res(str(scene.dt))
+    truth = hotcoco.COCO(str(gt))
+    return truth, truth.load_res(str(dt))
 
-        sets = load() if loaded else None
 
-        def call() -> Any:
-            evaluation = hotcoco.COCOeval(*(sets or load()), "bbox")
-            with contextlib.redirect_stdout(io.StringIO()):
-                evaluation.evaluate()
-                evaluation.accumulate()
-                evaluation.summarize()
-            return evaluation.stats
+def _hotcoco_of(sets: tuple[Any, Any], kind: str) -> Any:
+    import hotcoco
 
-        return call
+    evaluation = hotcoco.COCOeval(*sets, kind)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
 
-    return prepare
+
+def hotcoco_stats(gt: Path, dt: Path, kind: str) -> Any:
+    """The numbers of files by hotcoco; `kind` is "bbox" or "segm"."""
+    return _hotcoco_of(_loaded(gt, dt), kind)
+
+
+def _hotcoco_arrays(scene: Scene) -> Call:
+    sets = _loaded(scene.gt, scene.dt)
+    return lambda: _hotcoco_of(sets, "bbox")
+
+
+def _hotcoco_files(scene: Scene) -> Call:
+    return lambda: hotcoco_stats(scene.gt, scene.dt, "bbox")
 
 
 def _pycocotools(scene: Scene) -> Call:
@@ -129,7 +139,8 @@ def _pycocotools(scene: Scene) -> Call:
     return call
 
 
-def _numbers(result: Any) -> Array:
+def numbers(result: Any) -> Array:
+    """What a library tells, as an array."""
     return np.array(result, np.float64)
 
 
@@ -142,9 +153,9 @@ DETECTION_WORKLOADS: dict[str, Workload] = {
         Scene,
         (50, 5_000),
         {
-            "fastiou": Contender(_fastiou_arrays, _numbers),
+            "fastiou": Contender(_fastiou_arrays, numbers),
             "read": read_bound(lambda scene: [*scene.preds.values(), *scene.target.values()]),
-            "hotcoco": Contender(_hotcoco(loaded=True), _numbers),
+            "hotcoco": Contender(_hotcoco_arrays, numbers),
         },
         0.0,
         (50,),
@@ -158,10 +169,10 @@ DETECTION_WORKLOADS: dict[str, Workload] = {
         Scene,
         (50, 5_000),
         {
-            "fastiou": Contender(_fastiou_files, _numbers),
+            "fastiou": Contender(_fastiou_files, numbers),
             "read": read_bound(lambda scene: [np.fromfile(scene.dt, np.uint8)]),
-            "hotcoco": Contender(_hotcoco(loaded=False), _numbers),
-            "pycocotools": Contender(_pycocotools, _numbers, 50),
+            "hotcoco": Contender(_hotcoco_files, numbers),
+            "pycocotools": Contender(_pycocotools, numbers, 50),
         },
         0.0,
         (50,),

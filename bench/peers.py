@@ -17,6 +17,7 @@ from bench.pixel_peers import PIXEL_WORKLOADS
 from bench.polygon_peers import POLYGON_WORKLOADS
 from bench.quadrilateral_peers import QUADRILATERAL_WORKLOADS
 from bench.rotated_peers import ROTATED_WORKLOADS
+from bench.segment_peers import SEGMENT_WORKLOADS
 from bench.single_calls import single_calls
 from bench.space_peers import SPACE_WORKLOADS
 from bench.track_peers import TRACK_WORKLOADS
@@ -46,6 +47,7 @@ WORKLOADS: dict[str, Workload] = {
     **MASK_WORKLOADS,
     **PIXEL_WORKLOADS,
     **DETECTION_WORKLOADS,
+    **SEGMENT_WORKLOADS,
     **TRACK_WORKLOADS,
 }
 WORKLOADS |= single_calls(WORKLOADS)

@@ -81,6 +81,7 @@ COLOURS = {
     "lapx": "#b8860b",
     "trackers": "#5f9ea0",
     "stardist's formula": "#9a6324",
+    "panopticapi's formula": "#9a6324",
 }
 BOUND_COLOUR = "#5b6470"
 

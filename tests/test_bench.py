@@ -15,7 +15,17 @@ import pytest
 # The suite is not part of the package; behind everything else, so that an installed fastiou wins.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench import bounds, box_peers, join_peers, mask_peers, peers, report, run, scaling
+from bench import (
+    bounds,
+    box_peers,
+    join_peers,
+    mask_peers,
+    peers,
+    report,
+    run,
+    scaling,
+    segment_peers,
+)  # fmt: skip
 
 SIZES = [0, 1, 7, 16, 31, 1000, 100_003]
 
@@ -49,7 +59,14 @@ def test_read_sees_every_byte(rng, size, offset):
     assert bounds.read(data) == int(words.sum(dtype=np.uint64)) + int(rest.sum())
 
 
-@pytest.mark.parametrize("name", peers.WORKLOADS)
+#: Those that compile much, one by one, are slow.
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in segment_peers.SEGMENT_WORKLOADS))
+    for name in peers.WORKLOADS
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("default")  # of peers, which may be older than the tests
 def test_peers_agree(name):
     results = {
@@ -62,7 +79,7 @@ def test_peers_agree(name):
         peers.check_agreement(name, library, results["fastiou"], result)
 
 
-@pytest.mark.parametrize("name", peers.WORKLOADS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_peer_is_noticed(name):
     workload = peers.WORKLOADS[name]
     ours = workload.contenders["fastiou"]

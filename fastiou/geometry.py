@@ -23,8 +23,11 @@ import numpy as np
 from fastiou.metrics import METRICS, Metric, Need
 from fastiou.typing import Array
 
-__all__ = ["PADDING", "Columns", "Geometry", "InStep", "Small", "unmagnify"]
+__all__ = ["EXACT", "PADDING", "Columns", "Geometry", "InStep", "Small", "unmagnify"]
 
+
+#: Integers up to which float64 holds them, their sums, and halves of these.
+EXACT = 2**50
 
 #: Columns go on this far past the last member, so that kernels may always compute whole chunks.
 PADDING = 64
@@ -154,6 +157,10 @@ class Geometry:
     #: `(metric, set1, set2, crowd) -> ` an object with the methods of `cuda.dense.GpuScores`, which
     #: does so on a GPU.
     on_gpu: Callable[..., Any] | None = None
+    #: `(set1, set2) -> int, make` for a search on a GPU, of sets that are no arrays: how many bytes
+    #: they take there, and `make(work) -> Columns, Columns`, on the GPU if they lie on it. Bounds
+    #: then have a last row that is below 0 for what is to be refused.
+    columns_on_gpu: Callable[..., tuple[int, Callable[..., tuple[Columns, Columns]]]] | None = None
     #: `(held) -> ` words of 8 bytes that a set takes on a GPU besides the numbers of its members.
     words_on_gpu: Callable[[Any], int] = lambda held: 0
     #: Whether an index takes its sets, which are no arrays and never change.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +33,7 @@ from fastiou.cuda.prepare import (
     Layouts,
     empty_columns,
     exponent_of,
+    shape_of_columns,
 )
 from fastiou.geometry import Columns, Geometry
 from fastiou.metrics import Metric
@@ -64,30 +67,35 @@ class Sides(NamedTuple):
     dtype: np.dtype[Any]
     #: How many members there are.
     sizes: tuple[int, int]
-    #: (n, numbers) and (m, numbers) on the GPU, the same twice for one; or what the host prepared.
+    #: (n, numbers) and (m, numbers) on the GPU, the same twice for one; or `Columns` of the host;
+    #: or what `Geometry.columns_on_gpu` tells.
     members: tuple[Any, Any]
-    #: How they are prepared; None if the host did.
+    #: How they are prepared; None for the others.
     layouts: Layouts | None
     #: (n,) and (m,) integers on the GPU; None without groups.
     groups: tuple[Any, Any]
     #: Whether a set is compared with itself.
     itself: bool
     threshold: float
-    #: Whether float64 holds all bounds that the host prepared.
-    is_exact: bool = True
+    #: Whether float64 holds all bounds of `Columns`.
+    is_exact: bool
+    #: `() -> ` the same with `Columns` of the host.
+    by_host: Callable[[], Sides]
 
     @property
     def nbytes(self) -> int:
         """Bytes that the columns and the table take."""
-        is_one = self.members[0] is self.members[1]
-        if self.layouts is None:
+        if self.geometry.columns_on_gpu is not None:
+            columns = int(self.members[0])
+        elif self.layouts is None:
             parts = {id(part): part.nbytes for some in self.members for part in some[:2]}
             columns = sum(parts.values())
         else:
             small = self.geometry.small
             assert small is not None
-            rows = self.sizes[1] + (0 if is_one else self.sizes[0])
-            columns = (4 + small.data_rows) * self.layouts.dtype.itemsize * rows
+            sizes = self.sizes[1:] if self.members[0] is self.members[1] else self.sizes
+            shapes = [shape_of_columns(small.data_rows, size) for size in sizes]
+            columns = self.layouts.dtype.itemsize * sum(map(math.prod, shapes))
         return columns + 12 * self.sizes[1] + 8 * _slots_for(self.sizes[1]) + 4 * LEVELS
 
 
@@ -118,7 +126,7 @@ def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
     """Put members into cells, let `ask(cells)` launch a search, and wait for what it tells.
 
     Where numbers turn out not to be fit for the arithmetic of their dtype, which is rare, the
-    search told nothing. Then all is done once more as float64, or magnified.
+    search told nothing. Then all is done once more as float64, or magnified, or by the host.
 
     Raises
     ------
@@ -136,11 +144,20 @@ def asked(work: Work, sides: Sides, ask: Any) -> tuple[Cells, Array]:
     findings = told[NOTES:LOWEST].view(np.float64)
     if told[REFUSED] != NONE:
         raise RefusedError
-    if layouts is None or fits(told, findings, *cells.limits):
+    if layouts is None:
+        return cells, told
+    is_left = layouts.leaves_to_host(findings)
+    if not is_left and fits(told, findings, *cells.limits):
         return cells, told
     assert small is not None
     most = cells.limits[0]
     del cells
+    if is_left:
+        own = sides.by_host()
+        work.reserve(own.nbytes, "members that the host prepared")
+        cells = entered(work, own)
+        ask(cells)
+        return cells, work.to_host(cells.told)
     exponent = 0
     members = sides.members
     size = sum(8 * some.size for some in members)
@@ -182,11 +199,15 @@ def entered(
     table_in_the_making = groups2, levels, ranks, counts, is_taken, told
     if sides.layouts is None:
         given: tuple[Columns, Columns] = sides.members
+        if sides.geometry.columns_on_gpu is not None:
+            given = sides.members[1](work)
         exponent = given[0].exponent
         fills_bounds = sides.is_exact and all(some.fills_bounds for some in given)
-        one, other = ((work.copied(some.bounds), work.copied(some.data)) for some in given)
+        one, other = ((_there(work, some.bounds), _there(work, some.data)) for some in given)
         least_level = 0 if sides.is_exact else WIDEST_INTEGERS
-        work.launch(ENTER_READY, count, other[0], least_level, *table_in_the_making)
+        work.launch(
+            ENTER_READY, max(sides.sizes), one[0], other[0], least_level, *table_in_the_making
+        )
     else:
         one, other = _prepared(work, sides, numbers, *table_in_the_making, findings)
         small = sides.geometry.small
@@ -201,6 +222,11 @@ def entered(
     return Cells(
         sides, (*one, groups1), (*other, groups2), table, told, findings, limits, shares, exponent
     )
+
+
+def _there(work: Work, part: Any) -> Any:
+    """A part of columns on the GPU, where it may be already."""
+    return work.copied(part) if isinstance(part, np.ndarray) else part
 
 
 def _prepared(
@@ -219,7 +245,7 @@ def _prepared(
     if own_rows + count:
         work.launch(
             enter, own_rows + count, *members, own_rows, *numbers,
-            small.lengths if dtype == FLOAT64 else 0, sides.metric.reach(sides.threshold),
+            layouts.noted(small, members[0].shape[1]), sides.metric.reach(sides.threshold),
             float(np.finfo(dtype).eps), columns1, columns2, *more,
         )  # fmt: skip
     return (columns1[:4], columns1[4:]), (columns2[:4], columns2[4:])

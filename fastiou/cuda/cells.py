@@ -163,23 +163,33 @@ def count_in_cell(
         cuda.atomic.max(told, HIGHEST_LEVEL, np.int64(level))
 
 
+def is_refused(bounds: Any, i: int) -> bool:
+    """Whether a member is to be refused, by what the geometry added to its bounds."""
+    rows = bounds.shape[0]
+    return bool(rows > 4 and i < bounds.shape[1] and bounds[rows - 1, i] < 0)
+
+
 def _enter_ready(
-    bounds: Any,
+    bounds1: Any,
+    bounds2: Any,
     least_level: int,
-    groups: Any,
+    groups2: Any,
     levels: Any,
     ranks: Any,
     counts: Any,
     is_taken: Any,
     told: Any,
 ) -> None:
-    """Count members of which the host prepared the bounds (4 or more, m + padding)."""
+    """Count members whose bounds (4 or more, >= m) are known, and tell what is to be refused."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if is_refused(bounds1, i) or is_refused(bounds2, i):
+        cuda.atomic.min(told, REFUSED, i)
     if i < levels.shape[0]:
-        count_in_cell(bounds, i, least_level, groups, levels, ranks, counts, is_taken, told)
+        count_in_cell(bounds2, i, least_level, groups2, levels, ranks, counts, is_taken, told)
 
 
-#: `(bounds, least_level, groups, levels, ranks, counts, is_taken, told)`
+#: `(bounds1, bounds2, least_level, groups2, levels, ranks, counts, is_taken, told)`, of as many
+#: threads as the larger set has members.
 ENTER_READY = CudaKernel(_enter_ready, "enter-ready")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from fastiou.geometry import PADDING, Columns, Geometry
+from fastiou.geometry import EXACT, PADDING, Columns, Geometry, Small
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
@@ -36,6 +36,7 @@ __all__ = [
     "layouts_of",
     "note",
     "prepared",
+    "shape_of_columns",
 ]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -79,6 +80,18 @@ class Layouts(NamedTuple):
     #: And once more, where numbers are too large or too small for the first way.
     second: tuple[int, int]
     dtype: np.dtype[Any]
+    #: Whether both sets are integers and one is of 64 bits.
+    is_long: bool
+
+    def noted(self, small: Small, numbers: int) -> int:
+        """Of how many of the numbers of a member the largest is told."""
+        if self.is_long:
+            return numbers
+        return small.lengths if self.dtype == FLOAT64 else 0
+
+    def leaves_to_host(self, findings: Array) -> bool:
+        """Whether there are integers that are to be moved to an origin, which the host finds."""
+        return self.is_long and findings[HIGHEST] > EXACT
 
 
 def layouts_of(
@@ -90,22 +103,21 @@ def layouts_of(
 ) -> Layouts | None:
     """How members of two dtypes are prepared for scores of `dtype`; None where a GPU cannot.
 
-    These are angles of complete IoU, for which NumPy's arctangents are asked, and two sets of
-    integers of 64 bits, which share an origin that the host finds.
+    These are angles of complete IoU, for which NumPy's arctangents are asked, and integers of 64
+    bits in formats of which the origin decides how they are rounded.
     """
     small = geometry.small
     if small is None:
         return None
-    if all(source.kind in "biu" for source in sources) and max(s.itemsize for s in sources) == 8:
-        return None
+    is_long = all(some.kind in "biu" for some in sources) and max(s.itemsize for s in sources) == 8
     wide = small.layout(fmt, metric, FLOAT64)
-    if wide is None:
+    if wide is None or (is_long and fmt in small.moved):
         return None
     own = small.layout(fmt, metric, dtype)
     layout, dtype = (wide, FLOAT64) if own is None else (own, dtype)
     added = [small.source(source) for source in sources]
     first, second = (tuple(number + more for more in added) for number in (layout, wide))
-    return Layouts((first[0], first[1]), (second[0], second[1]), dtype)
+    return Layouts((first[0], first[1]), (second[0], second[1]), dtype, is_long)
 
 
 # ---- kernels -----------------------------------------------------------------------------------
@@ -240,8 +252,11 @@ def prepare_kernels(geometry: Geometry, is_ratio: bool, fill: Any) -> PrepareKer
 
 def prepared(
     work: Work, geometry: Geometry, metric: Metric, layouts: Layouts, members: tuple[Any, Any]
-) -> Ready:
-    """Prepare two sets (n, numbers) on a GPU, or one that is given twice."""
+) -> Ready | None:
+    """Prepare two sets (n, numbers) on a GPU, or one that is given twice.
+
+    It waits for integers of 64 bits alone, and gives None where these are left to the host.
+    """
     small, dtype = geometry.small, layouts.dtype
     assert small is not None
     kernels = prepare_kernels(geometry, metric.is_ratio, small.fill(metric))
@@ -250,7 +265,7 @@ def prepared(
     sets = members if members[1] is not members[0] else members[:1]
     findings, notes = work.empty(FINDINGS, np.float64), work.empty(NOTES, np.int64)
     START.launch(1, 1, work.stream, findings, notes)
-    lengths = small.lengths if dtype == FLOAT64 else 0
+    lengths = layouts.noted(small, members[0].shape[1])
     columns, missing, before = [], [], 0
     for some, layout in zip(sets, layouts.first, strict=False):
         count = len(some)
@@ -262,6 +277,8 @@ def prepared(
                 columns[-1], missing[-1], findings, notes,
             )  # fmt: skip
         before += count
+    if layouts.is_long and layouts.leaves_to_host(work.to_host(findings)):
+        return None
     ways = [_both(columns)]
     if dtype == FLOAT32:
         columns = [empty_columns(work, small.data_rows, len(some), FLOAT64) for some in sets]
@@ -270,16 +287,21 @@ def prepared(
         if len(some):
             kernels.second.launch(
                 blocks_for(len(some), threads), threads, work.stream, some,
-                work.empty(some.shape, np.float64), layout, lengths, small.dimensions, most, least,
+                work.empty(some.shape, np.float64), layout, small.lengths * (dtype == FLOAT64),
+                small.dimensions, most, least,
                 again, findings, notes,
             )  # fmt: skip
     return Ready(tuple(ways), (missing[0], missing[-1]), notes)
 
 
+def shape_of_columns(data_rows: int, count: int) -> tuple[int, int]:
+    """The shape of the columns of a set."""
+    return 4 + data_rows, -(-(count + PADDING) // ALIGNED) * ALIGNED
+
+
 def empty_columns(work: Work, data_rows: int, count: int, dtype: np.dtype[Any]) -> Any:
     """Room for the columns of a set, bounds first."""
-    length = -(-(count + PADDING) // ALIGNED) * ALIGNED
-    return work.empty((4 + data_rows, length), dtype)
+    return work.empty(shape_of_columns(data_rows, count), dtype)
 
 
 def _both(columns: list[Any]) -> tuple[Any, Any, Any, Any]:

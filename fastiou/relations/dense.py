@@ -573,10 +573,10 @@ class _Job:
         """Both sets on the GPU: prepared there, or where that cannot be, by the host."""
         from fastiou.cuda import prepare
 
-        sets = sets_on_gpu(work, *self._sets, self._metric)
-        if sets is None:
-            return prepare.copied(work, *self._columns(), self._metric.has_units)
-        return prepare.prepared(work, self._geometry, self._metric, *sets)
+        sets, ready = sets_on_gpu(work, *self._sets, self._metric), None
+        if sets is not None:
+            ready = prepare.prepared(work, self._geometry, self._metric, *sets)
+        return ready or prepare.copied(work, *self._columns(), self._metric.has_units)
 
     def check_on_gpu(self, work: Any) -> None:
         """Raise for what is to be refused, as the host does. It waits for the GPU."""

@@ -76,23 +76,30 @@ def sides_on_gpu(
     given = [some.held for some in ((set1,) if itself else (set1, set2))]
     of_host = sum(some.nbytes for some in given if isinstance(some, np.ndarray))
     work.reserve(of_host, f"a copy of {sum(sizes):,} members")
-    made_for, is_exact = prepared_for or metric, True
-    layouts, members = sets_on_gpu(work, set1, set2, made_for) or (None, None)
-    if members is None:
-        members = set1.geometry.prepare(set1, set2, made_for)
-        for columns in {id(some.bounds): some for some in members}.values():
-            reach_out(columns, metric, threshold)
-            is_exact = is_exact and are_exact(columns.bounds)
+    made_for, geometry = prepared_for or metric, set1.geometry
     if codes is None:
         own_groups = _groups_on_gpu(work, groups, sizes, itself)
     else:
         # What is left out is in another group than those of the first set that meet none.
         codes1, codes2 = (np.broadcast_to(codes[i], sizes[i]) for i in range(2))
         own_groups = work.copied(codes1), work.copied(np.where(codes2 < 0, np.int32(-2), codes2))
-    return Sides(
-        set1.geometry, metric, made_for, result_dtype(set1, set2), sizes, members, layouts,
-        own_groups, itself, threshold, is_exact,
-    )  # fmt: skip
+
+    def sides(layouts: Any, members: Any, is_exact: bool = True) -> Sides:
+        return Sides(
+            geometry, metric, made_for, result_dtype(set1, set2), sizes, members, layouts,
+            own_groups, itself, threshold, is_exact, by_host,
+        )  # fmt: skip
+
+    def by_host() -> Sides:
+        members = geometry.prepare(set1, set2, made_for)
+        for columns in {id(some.bounds): some for some in members}.values():
+            reach_out(columns, metric, threshold)
+        return sides(None, members, all(are_exact(some.bounds) for some in members))
+
+    if geometry.columns_on_gpu is not None:
+        return sides(None, geometry.columns_on_gpu(set1, set2))
+    there = sets_on_gpu(work, set1, set2, made_for)
+    return by_host() if there is None else sides(*there)
 
 
 def _groups_on_gpu(work: Any, groups: Any, sizes: tuple[int, int], itself: bool) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from fastiou.arrays.inputs import Input, result_dtype
 from fastiou.cpu.small import MOST_PAIRS, SmallKernels, small_kernels
 from fastiou.geometries.table import FORMATS
+from fastiou.geometry import EXACT
 from fastiou.metrics import METRICS, Metric
 from fastiou.relations.thresholds import least_above, least_from, rounded
 from fastiou.runtime import steps, threads
@@ -40,9 +41,6 @@ __all__ = [
 
 #: Scores up to which one call on one thread is faster than a grid, and than several threads.
 MOST_SCORES = 1 << 18
-
-#: Integers up to which float64 holds them, their sums, and halves of these.
-EXACT = 2**50
 
 #: Members of a set that is compared with itself, and of two that are compared one by one.
 MOST_SUPPRESSED = 1 << 10

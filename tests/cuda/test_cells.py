@@ -242,13 +242,29 @@ def test_what_is_refused() -> None:
 
 
 def test_what_the_host_prepares() -> None:
-    """Angles of ciou, and integers of 64 bits, which share an origin: the search is there."""
+    """Angles of ciou, and integers that float64 does not hold: the search is there."""
     boxes = BOXES.astype(np.float32)
     far = BOXES + np.iinfo(np.int64).max - 100
-    for some, metric in ((boxes, "ciou"), (far, "iou")):
+    for some, metric in ((boxes, "ciou"), (far, "iou"), (far.astype(np.uint64) * 2, "iou")):
         expected = fastiou.pairs(some, threshold=0.01, metric=metric)
+        assert len(expected)
         found = fastiou.pairs(cuda.to_device(some), threshold=0.01, metric=metric)
         np.testing.assert_array_equal(found.values.copy_to_host(), expected.values)
+
+
+@pytest.mark.parametrize("fmt", [*FORMATS, "xyxy", "cxcywh"])
+def test_integers_of_64_bits(fmt: str) -> None:
+    """Prepared there up to 2^50, where nothing that is done with them rounds."""
+    if fmt in ("xywhr", "xyzwhdr-bottom"):  # whose centres hang on an origin
+        return
+    members = MEMBERS[fmt].astype(np.int64)
+    lengths = 4 if fmt.startswith("cxcywhr") else 6 if fmt.startswith("xyzwhdr") else None
+    if fmt in ("xyxy", "xx", "xyzxyz", "xyxyxyxy"):
+        members[:, :lengths] += 2**49
+    else:
+        members[:, :2] -= 2**49
+    same_pairs(members, members[::-1].copy(), 1e-3, fmt=fmt)
+    same_pairs(members, members.astype(np.uint32).astype(np.uint64), 1e-3, fmt=fmt, least=0)
 
 
 # ---- the best of each row ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boxes_for_tests import random_boxes
+from masks_for_tests import random_masks
 from numba import cuda
 
 import fastiou
@@ -64,28 +65,64 @@ CALLS: dict[str, Callable[..., Any]] = {
     "nms, scores there": lambda boxes, scores, device: fastiou.nms(
         boxes, scores if isinstance(boxes, np.ndarray) else cuda.to_device(scores), device=device
     ),
+    "soft nms": lambda boxes, scores, device: fastiou.nms(
+        boxes, scores, method="linear", device=device
+    ),
+}
+
+MASK_CALLS: dict[str, Callable[..., Any]] = {
+    "dense masks": lambda masks, scores, device: fastiou.mask_iou(masks, masks, device=device),
+    "aligned masks": lambda masks, scores, device: fastiou.mask_iou(
+        masks, masks, aligned=True, device=device
+    ),
+    **{f"{name} of masks": CALLS[name] for name in ("pairs", "topk", "nms", "soft nms")},
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, *MASK_CALLS])
 def test_what_does_not_fit_is_refused_before_anything_is_launched(
     rng: np.random.Generator, memory: Memory, name: str
 ) -> None:
-    boxes, scores = random_boxes(rng, 6), rng.random(6)
-    on_gpu = cuda.to_device(boxes)
+    members, scores = random_boxes(rng, 6), rng.random(6)
+    call = CALLS.get(name) or MASK_CALLS[name]
+    if name in MASK_CALLS:
+        members = random_masks(rng, 6, (40, 40))
+    on_gpu = cuda.to_device(members)
     memory.size = 100
     with pytest.raises(MemoryError, match=r"needs .* (bytes|KiB), and 100 bytes are free"):
-        CALLS[name](on_gpu, scores, "cuda")
+        call(on_gpu, scores, "cuda")
     assert memory.launches == 0
     assert memory.made == []
-    expected = arrays_of(CALLS[name](boxes, scores, "cpu"))
-    for found, other in zip(arrays_of(CALLS[name](on_gpu, scores, "auto")), expected, strict=True):
+    expected = arrays_of(call(members, scores, "cpu"))
+    for found, other in zip(arrays_of(call(on_gpu, scores, "auto")), expected, strict=True):
         np.testing.assert_array_equal(found, other)  # by the CPU
     assert memory.launches == 0
     memory.size = 1 << 30
-    for found, other in zip(arrays_of(CALLS[name](on_gpu, scores, "cuda")), expected, strict=True):
+    for found, other in zip(arrays_of(call(on_gpu, scores, "cuda")), expected, strict=True):
         np.testing.assert_array_equal(found, other)
     assert memory.launches > 0
+
+
+@pytest.mark.parametrize("name", ["pairs", "topk", "nms", "soft nms"])
+def test_what_is_reckoned_is_what_a_search_takes(
+    rng: np.random.Generator, memory: Memory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All but the list of pairs, which comes later, and a few numbers; masks with their words."""
+    asked: list[int] = []
+    reserve = gpu.Work.reserve
+
+    def noted(work: gpu.Work, size: int, what: str) -> None:
+        asked.append(size)
+        reserve(work, size, what)
+
+    monkeypatch.setattr(gpu.Work, "reserve", noted)
+    memory.size = 1 << 30
+    scores = rng.random(6)
+    for members in (random_boxes(rng, 6), random_masks(rng, 6, (40, 40))):
+        asked.clear()
+        memory.made.clear()
+        CALLS[name](cuda.to_device(members), scores, "cuda")
+        assert sum(memory.made) <= sum(asked) + 8 * 64
 
 
 def test_results_of_the_host_are_computed_in_as_many_parts_as_it_takes(

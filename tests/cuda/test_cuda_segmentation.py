@@ -308,8 +308,10 @@ def test_where_the_memory_of_the_gpu_does_not_suffice(
     slots = 256  # twice the 99 pixels, and no fewer
     for function, array, need, options in (
         (fastiou.label_overlap, image, 16 * slots, {}),
+        (fastiou.label_iou, image, 16 * slots, {}),
         (fastiou.confusion_matrix, classes, 8 * 4 * 4, {"num_classes": 4}),
         (fastiou.soft_iou, values, 16 * 2, {"axis": (1, 2)}),
+        (fastiou.thresholded_iou, values.round().astype(np.int32), 16 * 2, {}),
     ):
         launches.clear()
         monkeypatch.setattr(gpu.Work, "free", lambda self, need=need: need - (not enough))

@@ -11,6 +11,7 @@ from counted_for_tests import counted
 from numba import cuda
 
 import fastiou
+from fastiou.cuda.prepare import FINDINGS
 
 INTERVALS = np.array([[0, 4], [1, 3], [5, 5], [3, 2], [2, 9]])
 
@@ -152,7 +153,7 @@ def test_what_is_refused_is_missing_unless_it_is_asked_for() -> None:
 
 
 def test_what_the_host_prepares() -> None:
-    """Integers of 64 bits share an origin, angles are NumPy's, kernels read no foreign bytes."""
+    """Large integers share an origin, angles are NumPy's, kernels read no foreign bytes."""
     boxes = BOXES + np.iinfo(np.int64).max - 100
     on_gpu = cuda.to_device(boxes)
     found = score(on_gpu, on_gpu, "xyxy").copy_to_host()
@@ -165,3 +166,17 @@ def test_what_the_host_prepares() -> None:
     foreign = BOXES.astype(">f4")
     found = score(cuda.to_device(foreign), cuda.to_device(foreign), "xyxy")
     np.testing.assert_array_equal(found.copy_to_host(), score(foreign, foreign, "xyxy"))
+
+
+@pytest.mark.parametrize("fmt", ["xywh", pytest.param("cxcywhr", marks=pytest.mark.thorough)])
+def test_integers_of_64_bits(fmt: str) -> None:
+    """Only what tells that they are not too large for this is copied, and waited for."""
+    members = MEMBERS[fmt].astype(np.int64)
+    members[:, :2] -= 2**49
+    on_gpu = cuda.to_device(members), cuda.to_device(members[::-1].astype(np.int64))
+    for aligned in (False, True):
+        with counted() as counts:
+            found = score(*on_gpu, fmt, aligned=aligned)
+        assert (counts.to_host, counts.to_gpu, counts.waits) == ([FINDINGS], [], 1)
+        expected = score(members, members[::-1].astype(np.int64), fmt, aligned=aligned)
+        np.testing.assert_array_equal(found.copy_to_host(), expected)

@@ -9,6 +9,9 @@ import pytest
 from counted_for_tests import counted
 from masks_for_tests import Array, awkward_masks, noise, random_masks
 from numba import cuda
+from test_cell_nms import both as kept_of_both
+from test_cells import same_best, same_pairs
+from test_cuda_soft_nms import both as lowered_of_both
 
 import fastiou
 from fastiou.geometries.masks.gpu_packing import START
@@ -225,3 +228,67 @@ def test_memory_is_reckoned_before(
     free[0] += 4 * 8 + 4 * 288
     same(fastiou.mask_iou(on_gpu, on_gpu, device="cuda"), expected)
     assert launched
+
+
+# ---- searches ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["?", "f4"])
+def test_searches(rng: np.random.Generator, dtype: str) -> None:
+    """The boxes that kernels found go into cells, and one record is copied to the host."""
+    masks = random_masks(rng, 12, (130, 7)).astype(dtype)
+    same_pairs(masks, masks[::-1].copy(), 0.1, least=10)
+    same_pairs(masks, None, 0.05, groups=np.arange(12) // 8)
+    same_best(masks, masks[:7].copy(), 2, least=8)
+    scores = rng.random(12)
+    assert len(kept_of_both(masks, scores, 0.1, groups=np.arange(12) // 8)) < 12
+    for method in ("linear", "gaussian"):
+        lowered_of_both(masks, scores, 0.1, method=method)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 5), (3, 0, 5), (3, 4, 0), (3, 4, 5)])
+def test_searches_of_nothing(shape: tuple[int, int, int]) -> None:
+    nothing = np.zeros(shape, np.bool_)
+    same_pairs(nothing, None, 0.1, least=0)
+    same_best(nothing, nothing, 2, least=0)
+    if len(nothing):
+        assert len(kept_of_both(nothing, np.arange(float(len(nothing))), 0.1)) == len(nothing)
+
+
+def test_searches_with_masks_of_the_host(rng: np.random.Generator) -> None:
+    masks = random_masks(rng, 8, (70, 9))
+    expected = fastiou.pairs(masks, masks[1:], 0.01)
+    packed, on_gpu = fastiou.Masks.from_dense(masks), cuda.to_device(masks)
+    for a, b in ((packed, on_gpu[1:]), (on_gpu, packed[1:]), (masks, on_gpu[1:])):
+        for column, other in zip(fastiou.pairs(a, b, 0.01), expected, strict=True):
+            np.testing.assert_array_equal(column.copy_to_host(), other)
+
+
+def test_searches_for_crowds_and_matches(rng: np.random.Generator) -> None:
+    masks = random_masks(rng, 8, (70, 9))
+    crowd, on_gpu = np.arange(8) % 2 == 0, cuda.to_device(masks)
+    scored: dict[str, Any] = {"iscrowd": crowd, "method": "coco", "scores": np.arange(8.0)}
+    for options in ({}, {"metric": "iof"}, scored):
+        expected = fastiou.match(masks, masks[::-1], 0.1, **options)
+        found = fastiou.match(on_gpu, cuda.to_device(masks[::-1].copy()), 0.1, **options)
+        assert len(expected) > 2
+        np.testing.assert_array_equal(found.cols.copy_to_host(), expected.cols)
+
+
+def test_what_searches_refuse(rng: np.random.Generator) -> None:
+    """The first set is asked, too, where it is the larger one."""
+    masks = np.ones((3, 5, 7), np.float32)
+    bad = masks.copy()
+    bad[2, 4, 2] = 0.25
+    there, good = cuda.to_device(bad), cuda.to_device(masks[:1])
+    for call, name in (
+        (lambda: fastiou.pairs(there, good), "a"),
+        (lambda: fastiou.pairs(good, there), "b"),
+        (lambda: fastiou.topk(there, good), "a"),
+        (lambda: fastiou.nms(there, np.arange(3.0)), "a"),
+        (lambda: fastiou.soft_nms(there, np.arange(3.0)), "a"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} .*got 0.25 in mask 2 at row 4, column 2; "):
+            call()
+    with pytest.raises(ValueError, match="must have one size, got 5 × 7 and 7 × 5"):
+        fastiou.pairs(good, cuda.to_device(np.ones((2, 7, 5), np.bool_)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterable
@@ -50,6 +51,7 @@ from fastiou.geometries.rotated import GEOMETRY as ROTATED_BOX
 from fastiou.geometries.table import ROWS
 from fastiou.geometries.yawed_boxes import GEOMETRY as YAWED_BOX
 from fastiou.metrics import METRICS
+from fastiou.relations import on_gpu
 from fastiou.runtime import gpu_sort
 from fastiou.runtime.gpu_arrays import OnGpu
 from fastiou.segmentation import gpu_labels, gpu_soft
@@ -398,6 +400,8 @@ TABLE = [
     ),
     Row("prepare-hulls", preparing(BOX, "giou").first, of_preparation(float32), SIX_BLOCKS,
         PREPARED),
+    Row("prepare-int64", preparing(BOX).first, of_preparation(float64, int64), SIX_BLOCKS,
+        on_demand=OTHERS),
     Row("prepare-uint8", preparing(BOX).first, of_preparation(float64, types.uint8), SIX_BLOCKS),
 ]  # fmt: skip
 
@@ -534,6 +538,7 @@ def mask_calls(dtype: Any) -> None:
     scores = MaskScores(METRICS["iou"], pixels, pixels, None, 0)
     scores.fill_dense(work, HostArray(np.zeros((1, 4, 4))), zero, zero)
     scores.fill_aligned(work, HostArray(np.zeros(4)), 0)
+    gpu_packing.cropped_columns(work, pixels)
     frames = gpu_packing.frames(work, pixels)
     gpu_packing.crop(work, frames, np.arange(5), np.zeros(4, np.uint64))
 
@@ -548,17 +553,20 @@ def cells_call(
     groups: Any = None,
     metric: str = "iou",
     lowers: str = "linear",
+    by_host: bool = False,
 ) -> None:
-    """All searches of sets that are copied to a GPU.
+    """All searches of sets that are copied to a GPU, or prepared `by_host`.
 
     What kernels of `HostWork` tell, which is 40, stands for members that are fit.
     """
+    unprepared = mock.patch.object(on_gpu, "sets_on_gpu", return_value=None)
     members = np.asarray(members)
     numbers = None if groups is None else np.zeros(len(members), groups)
     of_two = None if groups is None else (numbers, numbers)
     with (
         mock.patch.object(cell_sets, "NONE", 40),
         mock.patch.object(cell_sets, "fits", return_value=True),
+        unprepared if by_host else contextlib.nullcontext(),
     ):
         same: dict[str, Any] = {"metric": metric, "fmt": fmt, "device": "cuda"}
         fi.pairs(members, members.copy(), groups=of_two, **same)
@@ -597,7 +605,7 @@ def searched(
         (assert_ptx_is_not_contracted,) if lowers == "gaussian" else
         LOWERED if checks is SCORED else checks
     )  # fmt: skip
-    call = functools.partial(cells_call, members, metric=metric, **options)
+    call = functools.partial(cells_call, members, metric=metric, by_host=by_host, **options)
     return Call(f"search-{name}", call, registers, {**IN_CELLS, enter: (), **kernels},
                 on_demand=on_demand, stack_bytes=stack_bytes)  # fmt: skip
 
@@ -623,6 +631,8 @@ CALLS = [
     ),
     searched("box", "box", BOXES, SCORED, groups=np.int64, on_demand=()),
     searched("box-f64", "box", BOXES.astype(np.float64), (), lowers="gaussian"),
+    searched("box-long", "box", BOXES.astype(np.int64), (), lowers="gaussian",
+             on_demand=CAPABILITIES),
     searched("box-i64", "box", FAR_BOXES, (), by_host=True, on_demand=CAPABILITIES),
     searched("box-ciou", "box", BOXES, (assert_fast_division,), metric="ciou", by_host=True,
              on_demand=CAPABILITIES),

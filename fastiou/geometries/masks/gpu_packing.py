@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from fastiou.geometries.masks.bits import BITS, words_of_frames
+from fastiou.geometries.masks.bits import BITS, word_rows, words_of_frames
+from fastiou.geometry import Columns
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import count_ones
 from fastiou.runtime.kernel import named
 from fastiou.typing import Array
 
-__all__ = ["CROP", "START", "Frames", "crop", "frames", "pack_kernel"]
+__all__ = ["CROP", "START", "Frames", "crop", "cropped_columns", "frames", "pack_kernel"]
 
 
 #: Threads of a block, each of which makes words of one column.
@@ -150,7 +151,8 @@ def _crop(words: Any, bounds: Any, width: int, offsets: Any, cropped: Any) -> No
         left = bounds[0, k]
         across = bounds[2, k] - left
         start = bounds[4, k] + (bounds[1, k] >> 6) * width + left
-        for i in range(first, offsets[k + 1] - offsets[k], cuda.blockDim.x * cuda.gridDim.x):
+        size = word_rows(bounds[1, k], bounds[3, k]) * across
+        for i in range(first, size, cuda.blockDim.x * cuda.gridDim.x):
             cropped[offsets[k] + i] = words[start + i // across * width + i % across]
 
 
@@ -165,11 +167,12 @@ CROP_BLOCKS = 8
 
 
 def frames(work: Work, masks: Any) -> Frames:
-    """Pack masks (n, h, w) on a GPU, at least one, of any type that kernels read."""
+    """Pack masks (n, h, w) on a GPU, of any type that kernels read."""
     count, height, width = map(int, masks.shape)
     size = words_of_frames((count, height, width))
     bounds, words = work.empty((6, count), np.int64), work.empty(size, np.uint64)
-    work.launch(START, count, bounds, size // count)
+    if count:
+        work.launch(START, count, bounds, size // count)
     if size:
         threads = threads_of_block(THREADS)
         down = blocks_for(height, BITS * WORDS_EACH)
@@ -185,11 +188,27 @@ def crop(work: Work, whole: Frames, offsets: Array, words: Array) -> None:
     if not len(words):
         return
     cropped = work.empty(len(words), np.uint64)
-    count = len(offsets) - 1
+    _launch_crop(work, whole, work.copied(offsets), cropped)
+    work.to_host(cropped, words)
+
+
+def cropped_columns(work: Work, masks: Any) -> Columns:
+    """Masks (n, h, w) on a GPU as the kernels of a search read them, as on a CPU.
+
+    Cropped ones begin where their frames do: the host need not know how many words each has.
+    """
+    whole = frames(work, masks)
+    cropped = work.empty(whole.words.shape, np.uint64)
+    if cropped.size:
+        _launch_crop(work, whole, whole.bounds[4], cropped)
+    return Columns(whole.bounds, cropped, 0)
+
+
+def _launch_crop(work: Work, whole: Frames, offsets: Any, cropped: Any) -> None:
+    count = whole.bounds.shape[1]
     threads = threads_of_block(THREADS)
-    each = blocks_for(math.ceil(len(words) / count), threads)
+    each = blocks_for(math.ceil(cropped.size / count), threads)
     CROP.launch(
         (min(each, CROP_BLOCKS), min(count, LARGEST_GRID)), threads, work.stream, whole.words,
-        whole.bounds, whole.width, work.copied(offsets), cropped,
+        whole.bounds, whole.width, offsets, cropped,
     )  # fmt: skip
-    work.to_host(cropped, words)

@@ -143,6 +143,31 @@ def _for_gpu(held: Any) -> Any:
     return columns._replace(data=columns.data[first:last])
 
 
+def _columns_on_gpu(given1: Input, given2: Input) -> tuple[int, Any]:
+    """Columns for a search on a GPU, made there of what lies there (see `Geometry`)."""
+    _check_sizes(given1, given2)
+    sets = [given.held for given in ((given1,) if given2 is given1 else (given1, given2))]
+
+    def size_of(held: Any) -> int:
+        if not isinstance(held, MasksOnGpu):
+            return int(held._words.nbytes) + 48 * (len(held) + PADDING)
+        # Frames, and as many words for what their boxes hold.
+        return 16 * words_of_frames(held.shape) + 48 * len(held)
+
+    def make(work: Any) -> tuple[Columns, Columns]:
+        from fastiou.geometries.masks.gpu_packing import cropped_columns
+
+        columns = [
+            cropped_columns(work, held.pixels)
+            if isinstance(held, MasksOnGpu)
+            else _columns(held, None)
+            for held in sets
+        ]
+        return columns[0], columns[-1]
+
+    return sum(map(size_of, sets)), make
+
+
 def _words_on_gpu(held: Any) -> int:
     """Words that masks take on a GPU: of whole frames, or cropped and, it may be, in slices."""
     is_there = isinstance(held, MasksOnGpu)
@@ -162,5 +187,6 @@ GEOMETRY = MASK = Geometry(
     chunk_scorer=mask_chunk_scorer,
     dense=_fill_dense,
     on_gpu=_on_gpu,
+    columns_on_gpu=_columns_on_gpu,
     words_on_gpu=_words_on_gpu,
 )

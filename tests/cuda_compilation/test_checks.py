@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -26,14 +28,18 @@ from compiled_for_tests import (
     instructions_per_score,
     ptx_statements,
 )
-from launches_for_tests import launches_of
+from launches_for_tests import Launch, launches_of
 from numba import cuda, typeof, types
 from numba.types import float32, float64, int64, uint64
 from test_compilation import (
+    BOXES,
+    CALLS,
     assert_area_is_single,
     assert_products_are_rounded,
     assert_terms_are_rounded,
     boxes_by,
+    cells_call,
+    label_calls,
     of_aligned,
     of_dense,
     of_finish,
@@ -41,7 +47,16 @@ from test_compilation import (
 )
 
 import fastiou
+from fastiou.cuda import nms, soft_nms
+from fastiou.cuda.nms import suppress_kernel
+from fastiou.cuda.pairs import pairs_kernel
+from fastiou.cuda.soft_nms import decay_kernel
+from fastiou.cuda.topk import best_kernel
+from fastiou.geometries.boxes import BOX
+from fastiou.metrics import METRICS
+from fastiou.runtime.gpu_kernel import on_device
 from fastiou.runtime.gpu_primitives import count_ones, load4, product, quotient, store4
+from fastiou.segmentation import gpu_labels
 
 ROW = types.Array(float32, 1, "C")
 DOUBLES = types.Array(float64, 1, "C")
@@ -290,6 +305,108 @@ def test_what_is_broken_is_found(
     """Beside what the tests above break: spills, stacks, divisions, literals, access."""
     with pytest.raises(AssertionError, match=message):
         check(of(function, signature))
+
+
+# ---- kernels of the project that are broken on purpose -----------------------------------------
+
+
+@functools.cache
+def searches(number: str) -> dict[str, Launch]:
+    """What searches of boxes launch, by label."""
+    lowers = {"f4": "linear", "f8": "gaussian"}[number]
+    call = functools.partial(cells_call, BOXES.astype(number), groups=np.int64, lowers=lowers)
+    return {launch.label: launch for launch in launches_of(call)}
+
+
+@functools.cache
+def labels() -> dict[str, Launch]:
+    """What label images launch."""
+    return {launch.label: launch for launch in launches_of(lambda: label_calls("iou", np.int64))}
+
+
+def checked(call: str, label: str, code: Compiled) -> None:
+    """What the table asks of a kernel that a call launches."""
+    (row,) = (row for row in CALLS if row.name == call)
+    assert_stays_in_registers(code, row.registers, row.stack_bytes)
+    for check in row.checks[label]:
+        check(code)
+
+
+@cuda.jit(device=True)
+def plain_iou(shared: Any, area1: Any, area2: Any) -> Any:
+    return shared / (area1 + area2 - shared)
+
+
+@cuda.jit(device=True)
+def fused_iou(shared: Any, area1: Any, area2: Any) -> Any:
+    return quotient(shared * area1 + shared, area1 + area2)
+
+
+SEARCHES: dict[str, Any] = {
+    "pairs-box-iou": pairs_kernel,
+    "best-box-iou": best_kernel,
+    "suppress-box-iou": suppress_kernel,
+    "decay-box-iou-linear": functools.partial(decay_kernel, is_linear=True),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("label", SEARCHES)
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [(plain_iou, "slow division in PTX"), (fused_iou, "may be fused|outside of quotients")],
+)
+def test_formulas_that_are_broken_are_found_in_searches(
+    label: str, formula: Any, message: str
+) -> None:
+    kernel = SEARCHES[label](BOX, dataclasses.replace(METRICS["iou"], formula=formula))
+    with pytest.raises(AssertionError, match=message):
+        checked("search-box", label, compiled(kernel, searches("f4")[label].signature, (9, 0)))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("label", [*SEARCHES, "enter-box-ratio", "count-labels"])
+def test_spills_are_found_in_searches_and_labels(label: str) -> None:
+    call, launches = ("labels", labels()) if "labels" in label else ("search-box", searches("f4"))
+    launch = launches[label]
+    code = of(launch.kernel.function, launch.signature, max_registers=24)
+    with pytest.raises(AssertionError, match=r"\d+ bytes spilled"):
+        checked(call, label, code)
+
+
+@pytest.mark.thorough
+def test_states_that_may_be_old_are_found() -> None:
+    """Of hard suppression, which waits for what other blocks decide."""
+    plain = cuda.jit(device=True)(lambda states, other: states[other])
+    on_device.cache_clear()
+    with mock.patch.object(nms, "latest", plain):
+        kernel = suppress_kernel.__wrapped__(BOX, METRICS["iou"])
+    on_device.cache_clear()
+    code = compiled(kernel, searches("f4")["suppress-box-iou"].signature, (9, 0))
+    with pytest.raises(AssertionError, match=r"ld\.global"):
+        checked("search-box", "suppress-box-iou", code)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", ["f4", "f8"])
+def test_scores_that_are_lowered_without_rounding_are_found(number: str) -> None:
+    plain = cuda.jit(device=True)(lambda a, b: a * b)
+    with mock.patch.object(soft_nms, "product", plain):
+        kernel = decay_kernel.__wrapped__(BOX, METRICS["iou"], number == "f4")
+    label = {"f4": "decay-box-iou-linear", "f8": "decay-box-iou-gaussian"}[number]
+    code = compiled(kernel, searches(number)[label].signature, (9, 0))
+    with pytest.raises(AssertionError, match=r"may be fused: {'mul\.f64'}"):
+        checked("search-box" + "-f64" * (number == "f8"), label, code)
+
+
+@pytest.mark.thorough
+def test_a_broken_score_of_labels_is_found() -> None:
+    broken = dataclasses.replace(METRICS["iou"], formula=fused_iou)
+    with mock.patch.dict(METRICS, iou=broken):
+        kernel = gpu_labels.score_kernel.__wrapped__("iou")
+    code = compiled(kernel, labels()["score-labels-iou"].signature, (9, 0))
+    with pytest.raises(AssertionError, match=r"may be fused|of float64 fused"):
+        checked("labels", "score-labels-iou", code)
 
 
 # ---- the table's types -------------------------------------------------------------------------

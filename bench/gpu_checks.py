@@ -35,6 +35,9 @@ WITH_DEVICE = ("box_iou", "mask_iou", "pairs", "topk", "nms")
 IN_PLACE = ("label_overlap", "label_iou", "confusion_matrix", "soft_iou", "thresholded_iou")
 PARTS = (*WITH_DEVICE, *IN_PLACE)
 
+#: Formats of other geometries than boxes, of which a seed tries one: kernels are compiled for each.
+OTHERS = ("cxcywhr", "xyxyxyxy", "xyzxyz", "xyzwhdr", "xx")
+
 #: Whether the time for something is up.
 IsOver = Callable[[], bool]
 
@@ -191,6 +194,22 @@ def random_masks(
     return masks
 
 
+def random_members(rng: np.random.Generator, count: int, fmt: str) -> Array:
+    """Members of another geometry than boxes, float32."""
+    left, top, right, bottom = random_boxes(rng, count, np.float64).T
+    wide, high, turn = abs(right - left), abs(bottom - top), rng.uniform(-3, 3, count)
+    columns = {
+        "cxcywhr": (left, top, wide, high, 60 * turn),
+        "xyxyxyxy": (
+            left + turn, top, left + turn + wide, top, left + wide, top + high, left, top + high,
+        ),
+        "xyzxyz": (left, top, top, right, bottom, top + wide),
+        "xyzwhdr": (left, top, top, wide, high, wide, turn),
+        "xx": (left, right),
+    }[fmt]  # fmt: skip
+    return np.column_stack(columns).astype(np.float32)
+
+
 def _sides(rng: np.random.Generator, most: int) -> tuple[int, int]:
     """Odd sizes, and every other time columns by fours, which other kernels score."""
     rows, columns = (int(side) for side in rng.integers(1, most + 1, 2))
@@ -232,6 +251,9 @@ def _box_cases(seed: int, most: int) -> Iterator[Case]:
     for fmt in ("xywh", "cxcywh"):
         given = [np.abs(random_boxes(rng, side, np.float64)) for side in (rows, columns)]
         yield Case("box_iou", f"iou of {fmt}", seed, tuple(given), {"fmt": fmt})
+    fmt = OTHERS[seed % len(OTHERS)]
+    given = [random_members(rng, side, fmt) for side in (rows, columns)]
+    yield Case("box_iou", f"iou of {fmt}", seed, tuple(given), {"fmt": fmt})
     for what, scale in (("huge", 1e30), ("tiny", 1e-30)):
         given = [random_boxes(rng, side, np.float32) for side in (rows, columns)]
         given = [boxes * np.float32(scale) for boxes in given]
@@ -278,7 +300,9 @@ def _relation_cases(part: str, seed: int, most: int) -> Iterator[Case]:
         boxes2 = random_boxes(rng, count2, dtype, missing=True)
         what = f"{np.dtype(dtype)}, {count1} and {count2} boxes"
         groups = rng.integers(0, 4, count1), rng.integers(0, 4, count2)
-        masks = [Masks.from_dense(random_masks(rng, max(1, most // 4), 33, 65, full=False))]
+        pixels = random_masks(rng, max(1, most // 4), 33, 65, full=False)
+        # Packed by the host, and where they lie.
+        masks = [Masks.from_dense(pixels) if dtype == np.float32 else pixels]
         masks.append(masks[0][::-1])
         if part == "nms":
             # Few different scores, so that many are equal.
@@ -301,6 +325,18 @@ def _relation_cases(part: str, seed: int, most: int) -> Iterator[Case]:
         yield Case(part, f"{len(masks[0])} masks", seed, tuple(masks), joined)
         if part == "pairs":
             yield Case(part, f"{what}, with itself", seed, (boxes1,), joined)
+    whole = np.round(random_boxes(rng, count1, np.float64)).astype(np.int64)
+    fmt = OTHERS[seed % len(OTHERS)]
+    members = random_members(rng, count1, fmt)
+    scores = rng.random(count1)
+    for what, some, options in (("int64", whole, {}), (fmt, members, {"fmt": fmt})):
+        if part != "nms":
+            given = (some, some[::-1].copy())
+            yield Case(part, f"{what}, {count1} members", seed, given, {**joined, **options})
+            continue
+        for method in ("hard", "linear"):
+            named = f"{what}, {count1} members, {method}"
+            yield Case("nms", named, seed, (some, scores), {"method": method, **options})
 
 
 def _pixel_cases(part: str, seed: int, most: int) -> Iterator[Case]:

@@ -608,6 +608,10 @@ WORKLOADS = {
         "nms", "NMS", "boxes", Detections, (100_000,), (100_000,),
         {**_fastiou("nms", threshold=join_peers.BETWEEN), "torchvision": _torchvision_nms()},
     ),
+    "soft-nms": Workload(
+        "nms", "Soft NMS, linear, all of one group", "boxes", Detections, (10_000,), (1_000,),
+        _fastiou("nms", threshold=join_peers.BETWEEN, method="linear"),
+    ),
     "label-overlap": Workload(
         "label_overlap", "Pairs of labels of two images full of objects of 64 × 64",
         "pixels per side", lambda size: Pixels(pixel_peers.labels(size)), (4_096,), (1_024,),

@@ -17,6 +17,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 import fastiou
 from bench import gpu, gpu_checks, gpu_timing, report
+from fastiou.geometries.masks.masks import MASK
+from fastiou.geometries.table import FORMATS, ROWS
 from fastiou.runtime import gpu_arrays as interop
 
 ROOT = Path(__file__).parents[1]
@@ -344,6 +346,21 @@ def test_cases_can_be_made_again_and_run(part):
         expected = gpu_checks.as_arrays(again.run("cpu", np.asarray))
         for one, other in zip(found, expected, strict=True):
             assert gpu_checks.differing(one, other) == 0
+
+
+def test_cases_cover_what_has_kernels():
+    """Every geometry in every relation, each by one of the first seeds; and sets of all kinds."""
+    own = {FORMATS[fmt].load() for fmt in (*gpu_checks.OTHERS, "xyxy")}
+    assert own == {row.load() for row in ROWS if not row.load().on_cpu_alone} - {MASK}
+    for part in ("box_iou", "pairs", "topk", "nms"):
+        seeds = range(len(gpu_checks.OTHERS))
+        cases = [case for seed in seeds for case in gpu_checks.cases(part, seed, 5)]
+        found = {case.options.get("fmt", "xyxy") for case in cases}
+        assert found >= {*gpu_checks.OTHERS, "xyxy"}
+        assert any(case.arrays[0].dtype == np.int64 for case in cases if "int64" in case.what)
+        if part != "box_iou":
+            kinds = {type(case.arrays[0]) for case in cases if "masks" in case.what}
+            assert kinds == {fastiou.Masks, np.ndarray}
 
 
 HOST = [gpu_checks.Place("host", lambda array: array)]

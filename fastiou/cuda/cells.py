@@ -43,6 +43,7 @@ __all__ = [
     "TOLD",
     "TOO_MANY",
     "WIDEST_INTEGERS",
+    "At",
     "enter_kernel",
     "fits",
     "group_of",

@@ -18,7 +18,6 @@ import numpy as np
 from numba import cuda
 
 from fastiou.cpu.nms import SUPPRESSED
-from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     PAIRS,
@@ -26,12 +25,11 @@ from fastiou.cuda.cells import (
     fits,
     group_of,
     is_proper,
-    next_member,
     start_of,
 )
 from fastiou.cuda.pairs import SUM_BLOCKS, SUMMING
 from fastiou.cuda.prepare import REFUSED
-from fastiou.cuda.scoring import pair_scorer
+from fastiou.cuda.scoring import candidate_finder
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime import gpu
@@ -40,7 +38,6 @@ from fastiou.runtime.gpu_arrays import GpuArray
 from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import SIMULATED, latest
 from fastiou.runtime.gpu_sort import sort_on_gpu
-from fastiou.runtime.kernel import named
 
 __all__ = ["COUNT_KEPT", "LIST_KEPT", "TURN", "keep_on_gpu", "order_of", "suppress_kernel"]
 
@@ -137,6 +134,14 @@ def wait_for(states: Any, other: int, state: int, waited: int, waits: int) -> tu
     return GOES_ON, waited
 
 
+def may_suppress(other: int, more: tuple[Any, int]) -> bool:
+    """Whether a member comes before the one whose turn it is, and may be kept."""
+    states, turn = more
+    # It may be old, but no decision changes, and the turn never does.
+    known = states[other]
+    return bool((known ^ (known >> 31)) < turn)
+
+
 @functools.cache
 def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel of hard suppression.
@@ -144,37 +149,8 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     `states` tells, by number, the turn of a member that is not decided yet, `SUPPRESSED`, which is
     after all turns, or, below 0, the complement of the turn of one that is kept.
     """
-    load, score = geometry.load, pair_scorer(geometry, metric)
-    looks = not geometry.is_its_bounds
-    label = f"{geometry.label}-{metric.name}"
-
-    @named(label)
-    def next_rival(
-        set2: Any,
-        table: Any,
-        shares: tuple[float, float],
-        own: Any,
-        group: int,
-        turn: int,
-        limit: float,
-        like: Any,
-        states: Any,
-        lane: int,
-        team: int,
-        at: Any,
-    ) -> Any:
-        """What `next_member` does, for the next that would suppress a member if it is kept."""
-        bounds = bounds_of(own)
-        while True:
-            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
-            if other < 0:
-                return at, other
-            # It may be old, but no decision changes, and the turn never does.
-            known = states[other]
-            if (known ^ (known >> 31)) < turn:
-                rival = load(set2[0], set2[1], np.uint64(other))
-                if like.dtype.type(score(rival, own)) >= limit:
-                    return at, other
+    load = geometry.load
+    next_rival = candidate_finder(geometry, metric, may_suppress, own_first=False)
 
     def suppress(
         members: Any,
@@ -210,9 +186,9 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             while cuda.syncthreads_or(np.int32(other >= 0)):
                 state = np.int32(SUPPRESSED)
                 if other >= 0:
-                    at, other = next_rival(
-                        members, table, shares, own, group, turn, limit, like, states, thread,
-                        team, at,
+                    at, other, _, _ = next_rival(
+                        members, table, shares, own, group, limit, like, thread, team, at,
+                        (states, turn), np.int64(0),
                     )  # fmt: skip
                     if other >= 0:
                         state = latest(states, other)
@@ -226,7 +202,7 @@ def suppress_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         if thread == 0:
             cuda.atomic.exch(states, position, np.int32(~turn))
 
-    return CudaKernel(suppress, f"suppress-{label}")
+    return CudaKernel(suppress, f"suppress-{geometry.label}-{metric.name}")
 
 
 def _count_kept(order: Any, states: Any, sums: Any) -> None:

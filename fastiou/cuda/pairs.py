@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     PAIRS,
@@ -23,10 +22,9 @@ from fastiou.cuda.cells import (
     fits,
     group_of,
     is_proper,
-    next_member,
     start_of,
 )
-from fastiou.cuda.scoring import pair_scorer
+from fastiou.cuda.scoring import candidate_finder
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
@@ -34,7 +32,7 @@ from fastiou.runtime.gpu_kernel import CudaKernel, blocks_for, threads_of_block
 from fastiou.runtime.gpu_primitives import magnified
 from fastiou.runtime.kernel import named
 
-__all__ = ["SUMMING", "SUM_BLOCKS", "GpuPairs", "pairs_kernel"]
+__all__ = ["SUMMING", "SUM_BLOCKS", "GpuPairs", "is_paired", "pairs_kernel"]
 
 #: Threads of a block, each of which serves a row.
 THREADS = 128
@@ -96,11 +94,16 @@ def sort_together(columns: Any, values: Any, start: int, count: int) -> None:
         size <<= 1
 
 
+def is_paired(other: int, more: tuple[bool, int]) -> bool:
+    """Whether a member is to be scored with a row: within a set each pair is, but once."""
+    itself, row = more
+    return not itself or other > row
+
+
 @functools.cache
 def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel that counts the pairs of each row, or fills them in and sorts them."""
-    load, score = geometry.load, pair_scorer(geometry, metric)
-    looks = not geometry.is_its_bounds
+    load, next_candidate = geometry.load, candidate_finder(geometry, metric, is_paired)
     label = f"{geometry.label}-{metric.name}"
 
     @named(label)
@@ -126,29 +129,25 @@ def pairs_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
         """
         rows, columns, values = pairs
         member = load(set1[0], set1[1], np.uint64(row))
-        bounds = bounds_of(member)
         group = group_of(set1[2], row)
         found = np.int64(0)
         tested = np.int64(0)
         at = start_of(table, lane)
         while True:
-            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
+            at, other, value, tested = next_candidate(
+                set2, table, shares, member, group, limit, values, lane, team, at, (itself, row),
+                tested,
+            )  # fmt: skip
             if other < 0:
                 break
-            if itself and other <= row:
-                continue
-            tested += 1
-            member2 = load(set2[0], set2[1], np.uint64(other))
-            value = values.dtype.type(score(member, member2))
-            if value >= limit:
-                if offset >= 0:
-                    end = offset + found
-                    if team > 1:
-                        end = offset + cuda.atomic.add(shared, CURSOR, 1)
-                    rows[end] = row
-                    columns[end] = other
-                    values[end] = magnified(value, -exponent) if exponent != 0 else value
-                found += 1
+            if offset >= 0:
+                end = offset + found
+                if team > 1:
+                    end = offset + cuda.atomic.add(shared, CURSOR, 1)
+                rows[end] = row
+                columns[end] = other
+                values[end] = magnified(value, -exponent) if exponent != 0 else value
+            found += 1
         if other == TOO_MANY:
             return np.int64(-1), np.int64(0)
         return found, tested

@@ -12,23 +12,21 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from fastiou.cpu.walk import bounds_of
 from fastiou.cuda.cell_sets import Cells, Sides, asked
 from fastiou.cuda.cells import (
     TOO_MANY,
     fits,
     group_of,
     is_proper,
-    next_member,
     start_of,
 )
-from fastiou.cuda.scoring import pair_scorer
+from fastiou.cuda.pairs import is_paired
+from fastiou.cuda.scoring import candidate_finder
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.gpu import Work
 from fastiou.runtime.gpu_kernel import CudaKernel
 from fastiou.runtime.gpu_primitives import magnified
-from fastiou.runtime.kernel import named
 
 __all__ = ["best_kernel", "best_on_gpu"]
 
@@ -66,33 +64,7 @@ def insert(columns: Any, values: Any, row: int, kept: int, column: int, value: A
 @functools.cache
 def best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
     """Make the kernel that keeps the best of each row, by value and then by lowest column."""
-    load, score = geometry.load, pair_scorer(geometry, metric)
-    looks = not geometry.is_its_bounds
-    label = f"{geometry.label}-{metric.name}"
-
-    @named(label)
-    def next_candidate(
-        set2: Any,
-        table: Any,
-        shares: tuple[float, float],
-        member: Any,
-        group: int,
-        least: float,
-        values: Any,
-        lane: int,
-        team: int,
-        at: Any,
-    ) -> Any:
-        """What `next_member` does, for the next that scores enough; with its score."""
-        bounds = bounds_of(member)
-        value = values.dtype.type(0)
-        while True:
-            at, other = next_member(table, set2[0], looks, bounds, group, shares, lane, team, at)
-            if other < 0:
-                return at, other, value
-            value = values.dtype.type(score(member, load(set2[0], set2[1], np.uint64(other))))
-            if value >= least:
-                return at, other, value
+    load, next_candidate = geometry.load, candidate_finder(geometry, metric, is_paired)
 
     def keep_best(
         set1: Any,
@@ -135,9 +107,10 @@ def best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
                 group = group_of(set1[2], row)
                 at = start_of(table, none)
                 while True:
-                    at, other, value = next_candidate(
-                        set2, table, shares, member, group, least, values, none, np.int64(1), at
-                    )
+                    at, other, value, _ = next_candidate(
+                        set2, table, shares, member, group, least, values, none, np.int64(1), at,
+                        (False, none), none,
+                    )  # fmt: skip
                     if other < 0:
                         break
                     kept = insert(columns, values, row, kept, other, value)
@@ -163,9 +136,10 @@ def best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             cuda.syncthreads()
             while cuda.syncthreads_or(np.int32(other >= 0)):
                 if other >= 0:
-                    at, other, value = next_candidate(
-                        set2, table, shares, member, group, least, values, thread, team, at
-                    )
+                    at, other, value, _ = next_candidate(
+                        set2, table, shares, member, group, least, values, thread, team, at,
+                        (False, none), none,
+                    )  # fmt: skip
                     if other >= 0:
                         end = cuda.atomic.add(shared, HELD, 1)
                         waiting_values[end] = value
@@ -194,7 +168,7 @@ def best_kernel(geometry: Geometry, metric: Metric) -> CudaKernel:
             for i in range(k):
                 values[row, i] = magnified(values[row, i], -exponent)
 
-    return CudaKernel(keep_best, f"best-{label}")
+    return CudaKernel(keep_best, f"best-{geometry.label}-{metric.name}")
 
 
 def best_on_gpu(work: Work, sides: Sides, limit_of: Any, columns: Any, values: Any) -> None:

@@ -50,8 +50,8 @@ THREADS = 4 if SIMULATED else 32
 #: runs one block after the other, so that looking again shows nothing new.
 WAITS = 1 if SIMULATED else 1 << 14
 
-#: Members of one launch, after which Ctrl-C has a chance: in one chain, each waiting for the one
-#: before for about 1.5 µs, these take 0.2 s.
+#: Members of one launch: in one chain, each waiting for the one before for about 1.5 µs, these take
+#: 0.2 s. A GPU that drives a display ends launches of seconds.
 TURNS = 1 << 17
 
 # What comes of waiting for rivals: none is kept, one is, or they are not decided yet.

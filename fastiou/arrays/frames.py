@@ -12,7 +12,7 @@ import numpy as np
 
 from fastiou.typing import Array
 
-__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame", "unnamed_index"]
+__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame", "unnamed_indexes"]
 
 
 #: Types of data frames.
@@ -57,15 +57,27 @@ def index_columns(value: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def unnamed_index(value: Any) -> Array | None:
-    """A pandas index of texts that has no name; None of any other frame."""
+def unnamed_indexes(value: Any) -> list[Array]:
+    """The levels of a pandas index that have no names, but for a plain numbering; else none.
+
+    Whole numbers are int64, and all else is text.
+    """
     pandas = sys.modules.get("pandas")
-    if pandas is None or not isinstance(value, pandas.DataFrame) or not len(value):
-        return None
-    index = value.index
-    if index.nlevels > 1 or index.name is not None or not isinstance(index[0], str):
-        return None
-    return np.array([str(name) for name in index], np.str_)
+    if pandas is None or not isinstance(value, pandas.DataFrame):
+        return []
+    if isinstance(value.index, pandas.RangeIndex):
+        return []
+    levels = [
+        value.index.get_level_values(place)
+        for place, name in enumerate(value.index.names)
+        if name is None
+    ]
+    return [
+        level.to_numpy(np.int64)
+        if getattr(level.dtype, "kind", "O") in "iu"
+        else np.array([str(name) for name in level], np.str_)
+        for level in levels
+    ]
 
 
 def frame_array(value: Any) -> Array | None:

@@ -259,7 +259,8 @@ def real_input(name: str, value: Any, *, any_width: bool = False) -> Input:
         array = given.array.astype(np.float64)
     if array.dtype.kind not in "biuf" or (array.dtype.itemsize > 8 and not any_width):
         kinds = "integers or floats" if any_width else "integers, or floats of at most 64 bits"
-        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, given.array)}")
+        hint = "; .astype(float) makes numbers of objects" if array.dtype.kind == "O" else ""
+        raise TypeError(f"{name} must hold booleans, {kinds}, got {_held(name, given.array)}{hint}")
     if array is given.held:
         return given
     return given._replace(held=array)

@@ -129,6 +129,11 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     if target.name == "coco" and len(table) and "category" not in table.keys:
         ((number, name),) = ONLY_CLASS.items()
         notes.append(f"there are no classes: coco has all as category {number}, {name}")
+    elif target.name == "coco" and table.scores is not None and about.classes and len(table):
+        some = [f"{number} is {name}" for number, name in about.classes.items()][:CLASSES_SHOWN]
+        more = ", …" if len(about.classes) > CLASSES_SHOWN else ""
+        listed = ", ".join(some) + more
+        notes.append(f"COCO's results have numbers of classes alone, those of the truth: {listed}")
     is_told = masks is not None or file.format in NORMALIZED
     if not is_told and _is_part(file) and (sizes is not None or target.units):
         notes.append("the boxes lie between 0 and 1, and are taken for parts of the image")

@@ -266,7 +266,12 @@ class Masks(Members):
     def sets(self, files: Sequence[MaskFile], clock: Clock) -> Sets:
         """See `Members.sets`."""
         with clock.stage("packing masks") as update:
-            return Sets(pack_masks(files, update), "xyxy")
+            members = pack_masks(files, update)
+        for file, masks in zip(files, members, strict=True):
+            if len(masks) and masks.area.max() <= 1:
+                words = "no mask has more than a pixel, as outlines from 0 to 1, parts of the image"
+                print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
+        return Sets(members, "xyxy")
 
     def noted(self, files: Sequence[MaskFile]) -> dict[str, str]:
         """See `Members.noted`; only images of one size make one set, so others are padded."""

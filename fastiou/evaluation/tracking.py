@@ -23,6 +23,7 @@ from fastiou.evaluation.tracking_sequence import SequenceCounts, count_sequence
 from fastiou.formats.errors import FileError
 from fastiou.runtime.words import described
 from fastiou.tables.grouping import alone_in_each
+from fastiou.tables.scales import Scale, scales_apart
 from fastiou.tables.words import in_python
 from fastiou.typing import Array
 
@@ -186,6 +187,10 @@ class TrackingEvaluator(Evaluator):
         found = read_columns("tracks", tracks, self._benchmark)
         count = _frame_count(truth, found, frames)
         _check_frames(truth, found)
+        sides = (Scale(side.rows[:, 2:6], "xywh") for side in (truth, found))
+        apart = scales_apart(*sides, ("gt", "tracks"), "sizes of images make pixels of them")
+        if apart is not None and apart[1] < 0.5:
+            raise ValueError(apart[0])
         self._counts[name] = count_sequence(truth, found, self._metrics, self._benchmark, count)
 
 

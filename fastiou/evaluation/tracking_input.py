@@ -48,7 +48,7 @@ EXPECTED = "rows of frame, id, x, y, width, height and, where they are known, co
 FEWEST, USED = 6, 8
 
 #: In so many rows no object is farther from the upper left than it is large.
-FEW_IN_ORDER = 20
+FEW_IN_ORDER = 8
 
 #: Marks and classes are kept in 8 bits.
 SMALL = 1 << 7

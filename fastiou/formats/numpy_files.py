@@ -253,7 +253,7 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
         expected = f"numbers of shape (N, {numbers})"
         if array.ndim in (2, 3) and array.dtype.kind == "f" and array.shape[1] > 2 * numbers:
             expected += ", or of label images, integers: .astype(int) makes them"
-        elif array.ndim == 2 and array.shape[1] == numbers + 2 and array.dtype.kind == "f":
+        elif name == "array" and array.ndim == 2 and array.shape[1] == numbers + 2:
             expected += f", or (N, {numbers + 1}) with scores last: array[:, :{numbers + 1}]"
         raise FileError(path, found, expected, name)
     boxes = np.ascontiguousarray(array, _kept_type(array))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_of_each
-from fastiou.arrays.frames import frame_columns, index_columns, is_frame, unnamed_index
+from fastiou.arrays.frames import frame_columns, index_columns, is_frame, unnamed_indexes
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
@@ -425,9 +425,8 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
             for place, label in enumerate(names):
                 if label and plain_name(label) in INDEXES:
                     check_telling(label, _key(called(place), column(place), count), keys)
-            index = unnamed_index(frame)
-            if index is not None:
-                check_telling("", index, keys)
+            for level in unnamed_indexes(frame):
+                check_telling("", level, keys)
         except ColumnsError as error:
             raise _refused(name, error) from None
     iscrowd = None

@@ -194,7 +194,7 @@ FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
 SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
 
 #: Names of the numbers of rows, by letters and digits: none, and those that pandas has.
-INDEXES = ("", "index", "idx", "indexlevel0", "level0", "unnamed0")
+INDEXES = ("", "index", "idx", "indexlevel0", "level0", "level1", "unnamed0")
 
 #: Names of the column that tells what a file calls each member.
 ID_NAMES = (

@@ -180,6 +180,32 @@ def test_keys_of_several_options(tmp_path: Path) -> None:
     assert [entry["category_id"] for entry in json.loads(out.read_text())["annotations"]] == [1, 1]
 
 
+def test_results_of_coco_have_numbers_of_classes(tmp_path: Path) -> None:
+    labels = folder(tmp_path / "found", a="0 0.5 0.5 0.2 0.2 0.9\n", classes="bee\ncow\n")
+    out = tmp_path / "found.json"
+    shown = run_well("convert", labels, out, "--image-size", "100,100", "--quiet")
+    words = "COCO's results have numbers of classes alone, those of the truth: 0 is bee, 1 is cow"
+    assert f"fastiou: {labels}: {words}\n" in shown.stderr
+
+
+def test_outlines_that_are_parts_of_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    entry = {"id": 1, "image_id": 1, "category_id": 1}
+    outline = [0.1, 0.1, 0.5, 0.1, 0.5, 0.5, 0.1, 0.5]
+    truth = {
+        "images": [{"id": 1, "width": 60, "height": 40}],
+        "categories": [{"id": 1}],
+        "annotations": [{**entry, "segmentation": [outline]}],
+    }
+    path.write_text(json.dumps(truth))
+    shown = run_well("match", path, "--geometry", "mask", "--quiet")
+    words = "no mask has more than a pixel, as outlines from 0 to 1, parts of the image"
+    assert f"fastiou: {path}: {words}\n" in shown.stderr
+    truth["annotations"] = [{**entry, "segmentation": [[40 * number for number in outline]]}]
+    path.write_text(json.dumps(truth))
+    assert run_well("match", path, "--geometry", "mask", "--quiet").stderr == ""
+
+
 def test_standard_input_is_a_file(tmp_path: Path) -> None:
     assert refused("match", "-").endswith("-: no such file (standard input is /dev/stdin)")
 

@@ -395,6 +395,16 @@ def test_frames_of_one_side_that_begin_at_0_are_told(tmp_path):
     fastiou.tracking_metrics(later, later[:3])  # which finds nothing in the last frames
 
 
+def test_parts_of_the_image_against_pixels_are_refused():
+    rows = np.array([[frame, 1, 100, 50, 80, 120] for frame in range(1, 6)], float)
+    parts = np.hstack([rows[:, :2], rows[:, 2:] / 500])
+    with pytest.raises(ValueError, match="the boxes of tracks lie between 0 and 1, as normalized"):
+        fastiou.tracking_metrics(rows, parts)
+    with pytest.raises(ValueError, match="the boxes of gt lie between 0 and 1, as normalized"):
+        fastiou.tracking_metrics(parts, rows)
+    assert fastiou.tracking_metrics(parts, parts)["HOTA"] == 1
+
+
 def test_detections_are_no_tracks():
     rows = np.array([[1, 1, 10, 10, 20, 20], [2, 1, 10, 10, 20, 20]])
     with pytest.raises(ValueError, match="id -1, as in all rows, expected the numbers of tracks"):

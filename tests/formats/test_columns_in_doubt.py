@@ -104,8 +104,17 @@ def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
         fastiou.pairs(named)
     assert len(fastiou.pairs(named.rename_axis("image"))) == 0
     assert len(fastiou.pairs(fastiou.BoxTable.from_frame(named, by="none"))) == 1
-    for index in ([0, 0], [5, 7]):  # of frames that were joined, or thinned out
-        assert len(fastiou.pairs(frame().set_index([index]))) == 1
+    pandas = pytest.importorskip("pandas")
+    joined = pandas.concat({"a.jpg": frame()[:1], "b.jpg": frame()[1:]})
+    days = pandas.to_datetime(["2020-01-01"] * 2)
+    for other in (joined, frame().set_index([[1, 1]]), frame().set_index([days])):
+        with pytest.raises(ValueError, match=words):
+            fastiou.pairs(other)
+        assert len(fastiou.pairs(other.reset_index(drop=True))) == 1
+    with pytest.raises(ValueError, match="column level_0, whose values are no numbering"):
+        fastiou.pairs(joined.reset_index())
+    assert len(fastiou.pairs(joined.rename_axis(["image", None]))) == 0
+    assert len(fastiou.pairs(frame().set_index([[5, 7]]))) == 1  # of rows that were thinned out
     with pytest.raises(ValueError, match="column id, whose values are no numbering, may tell"):
         fastiou.pairs(frame(id=["a", "a"]))
     pytest.importorskip("pyarrow")

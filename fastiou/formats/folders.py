@@ -264,7 +264,8 @@ def read_folder(
             key, values = _chosen_key(path, name, keys, columns)
             chosen[key] = values
             if values is keys[key]:
-                kept[key] = columns.get(key, {})
+                told_by = columns.get(key, {})
+                kept[key] = {name: told_by[name]} if name in told_by else told_by
         keys, columns = chosen, kept
     unused = dict.fromkeys(name for _, file in files for name in file.unused)
     unused |= {

@@ -180,6 +180,21 @@ def test_keys_of_several_options(tmp_path: Path) -> None:
     assert [entry["category_id"] for entry in json.loads(out.read_text())["annotations"]] == [1, 1]
 
 
+def test_classes_of_two_lists_are_compared_by_name(tmp_path: Path) -> None:
+    texts = {"a": "0 .5 .5 .2 .2\n", "b": "1 .5 .5 .2 .2\n", "c": "2 .5 .5 .3 .2\n"}
+    gt = folder(tmp_path / "gt", **texts, classes="ape\nbee\ncow\n")
+    found = {"b": "0 .5 .5 .2 .2 .9\n", "c": "1 .5 .5 .3 .2 .8\n"}
+    dt = folder(tmp_path / "dt", **found, classes="bee\ncow\n")
+    words = "category_name and class_number tell different groups across gt and dt"
+    ways = "--by category_name,image or --by class_number,image says what tells the category"
+    assert refused("match", gt, dt).endswith(f"{words}: {ways}")
+    assert refused("eval", "voc", gt, dt, "--image-size", "100,100").endswith(words)
+    for column, count in (("category_name", 2), ("class_number", 0)):
+        by = ("--by", f"{column},image")
+        shown = run_well("match", gt, dt, "--method", "greedy", *by)
+        assert f"counts TP {count}, " in words_of(shown)
+
+
 def test_results_of_coco_have_numbers_of_classes(tmp_path: Path) -> None:
     labels = folder(tmp_path / "found", a="0 0.5 0.5 0.2 0.2 0.9\n", classes="bee\ncow\n")
     out = tmp_path / "found.json"

@@ -233,7 +233,8 @@ def _numbers(
         grouping = common_groups(*files)
     except RefusedError as error:
         # Nothing here is compared without regard to a key.
-        raise RefusedError(str(error).partition(" (--by")[0]) from None
+        words = str(error).partition(" (--by")[0].partition(": --by")[0]
+        raise RefusedError(words) from None
     assert grouping is not None
     if grouping.compared:
         words = f"{truth.path.name} and {found.path.name} are compared by {grouping.compared}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ FIELDS = (
     "criterion", "thresh", "fp", "tp", "fn", "precision", "recall", "accuracy", "f1", "n_true",
     "n_pred", "mean_true_score", "mean_matched_score", "panoptic_quality",
 )  # fmt: skip
+
+#: What is 0 where nothing matches.
+RATES = (*FIELDS[5:9], *FIELDS[11:])
 
 #: What is told of single matches.
 MATCHED = ("matched_pairs", "matched_scores", "matched_tps")
@@ -55,10 +58,10 @@ def matching(
     (1, 1, 1, 0.5)
     """
     is_one = np.ndim(thresh) == 0
-    thresholds = [float(thresh)] if is_one else [float(value) for value in thresh]
+    thresholds = [float(value) for value in np.atleast_1d(thresh)]
     images = _label_image("y_true", y_true), _label_image("y_pred", y_pred)
-    result = fastiou.instance_matching(*images, thresholds, criterion=criterion)
-    found: list[Any] = [Matching(**{name: _told(one, name) for name in FIELDS}) for one in result]
+    result = fastiou.instance_matching(*images, np.minimum(thresholds, 1), criterion=criterion)
+    found: list[Any] = [Matching(**told) for told in _told(result, thresholds)]
     if report_matches:
         labels, scores = _scores(*images, criterion)
         found = [MatchingWithPairs(*one, *_partners(labels, scores, one.thresh)) for one in found]
@@ -103,13 +106,15 @@ def matching_dataset_lazy(
 ) -> Any:
     """The same of pairs of label images, of which one at a time is in memory."""
     is_one = np.ndim(thresh) == 0
-    thresholds = [float(thresh)] if is_one else [float(value) for value in thresh]
-    evaluator = fastiou.InstanceEvaluator(thresholds, criterion=criterion, by_image=bool(by_image))
+    thresholds = [float(value) for value in np.atleast_1d(thresh)]
+    evaluator = fastiou.InstanceEvaluator(
+        np.minimum(thresholds, 1), criterion=criterion, by_image=bool(by_image)
+    )
     for y_true, y_pred in y_gen:
         evaluator.update(_label_image("y_true", y_true), _label_image("y_pred", y_pred))
     found = [
-        DatasetMatching(**{name: _told(one, name) for name in FIELDS}, by_image=bool(by_image))
-        for one in evaluator.compute()
+        DatasetMatching(**told, by_image=bool(by_image))
+        for told in _told(evaluator.compute(), thresholds)
     ]
     return found[0] if is_one else tuple(found)
 
@@ -145,10 +150,15 @@ def _label_image(name: str, value: Any) -> Array:
     return value
 
 
-def _told(result: Any, name: str) -> Any:
-    """A number of a result, as Python's."""
-    value = getattr(result, name)
-    return value.item() if isinstance(value, np.generic) else value
+def _told(results: Iterable[Any], thresholds: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """What is told for each threshold, in numbers of Python."""
+    for result, threshold in zip(results, thresholds, strict=True):
+        told = {name: getattr(result, name) for name in FIELDS}
+        told = {k: v.item() if isinstance(v, np.generic) else v for k, v in told.items()}
+        if threshold > 1:  # which no score reaches, and so nothing matches
+            told.update(dict.fromkeys(RATES, 0.0), tp=0, fp=told["n_pred"], fn=told["n_true"])
+            told["thresh"] = threshold
+        yield told
 
 
 def _scores(y_true: Array, y_pred: Array, criterion: str) -> tuple[tuple[Array, Array], Array]:

@@ -230,7 +230,10 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
     >>> ops.batched_nms([[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]], [0.8, 0.9, 0.7], [0, 1, 0], 0.5)
     array([1, 0])
     """
-    boxes, scores = as_array(boxes), as_array(scores)
+    boxes = as_array(boxes)
+    if 0 in boxes.shape:  # of any shape, and then the rest may be None
+        return as_dtype(boxes.reshape(-1), "int64")
+    scores = as_array(scores)
     _check(boxes, scores)
     return fastiou.batched_nms(boxes, scores, idxs, min(float(iou_threshold), 1.0))
 

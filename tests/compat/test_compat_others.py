@@ -173,7 +173,7 @@ def test_stardist(peer: Any, cases: Iterator[np.random.Generator]) -> None:
         pred = np.roll(true, rng.integers(-2, 3, 2), (0, 1)) if rng.random() < 0.7 else true
         pred = np.where(rng.random(true.shape) < 0.1, labels_of(rng, true.shape), pred)
         criterion = str(rng.choice(["iou", "iot", "iop"]))
-        thresholds = tuple(rng.choice([0.1, 0.3, 0.5, 0.7, 0.9, 1.0], 2, replace=False).tolist())
+        thresholds = tuple(rng.choice([0.1, 0.3, 0.5, 0.7, 0.9, 1, 1.5], 2, replace=False).tolist())
         for report in (False, True):
             actual, expected = (
                 module.matching(true, pred, thresholds, criterion, report)
@@ -205,6 +205,19 @@ def test_stardist(peer: Any, cases: Iterator[np.random.Generator]) -> None:
                 for module in (stardist, peer)
             )
             assert_same(actual, expected)
+
+
+def test_nothing_matches_above_a_threshold_of_1() -> None:
+    true, pred = np.array([[1, 1, 0, 2, 0]]), np.array([[3, 3, 0, 5, 9]])
+    exact, above = stardist.matching(true, pred, (1, 1.2), report_matches=True)
+    assert (exact.tp, exact.fp, exact.fn) == (2, 1, 0)
+    assert (above.thresh, above.tp, above.fp, above.fn) == (1.2, 0, 3, 2)
+    assert (above.n_true, above.n_pred, above.criterion) == (2, 3, "iou")
+    assert (above.f1, above.accuracy, above.mean_true_score, above.panoptic_quality) == (0, 0, 0, 0)
+    assert above.matched_pairs == ((1, 3), (2, 5))
+    assert above.matched_tps == ()
+    of_all = stardist.matching_dataset([true, true], [pred, true], 1.2, show_progress=False)
+    assert (of_all.tp, of_all.fp, of_all.fn, of_all.recall) == (0, 5, 4, 0)
 
 
 def test_stardist_overlaps_and_errors(peer: Any) -> None:

@@ -187,6 +187,12 @@ def test_suppression(peer: Peer, cases: Iterator[np.random.Generator]) -> None:
             assert peer.torch.equal(ops.batched_nms(boxes, scores, classes, threshold), expected)
 
 
+def test_tensors_without_boxes_need_nothing_else(peer: Peer) -> None:
+    empty = ops.batched_nms(peer.torch.empty((0,)), None, None, None)  # type: ignore[arg-type]
+    assert empty.dtype == peer.torch.int64
+    assert empty.shape == (0,)
+
+
 def test_thresholds_are_compared_as_torchvision_does(peer: Peer) -> None:
     boxes = peer.torch.tensor([[0, 0, 10, 1], [9, 0, 10, 1]], dtype=peer.torch.float32)
     assert ops.nms(boxes, peer.torch.tensor([0.9, 0.8]), 0.1).tolist() == [0]
@@ -207,6 +213,9 @@ def test_shapes_of_suppression_are_checked() -> None:
     empty = ops.batched_nms(np.zeros((0, 4)), np.zeros(0), None, 0.5)
     assert empty.dtype == np.int64
     assert empty.shape == (0,)
+    # torchvision looks at nothing else where there are no boxes, of whatever shape.
+    for boxes in (np.zeros(0), np.zeros((0, 5))):
+        assert ops.batched_nms(boxes, None, None, None).tolist() == []  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fmt must be one of"):
         ops.box_iou(np.zeros((1, 4)), np.zeros((1, 4)), "yxyx")
 

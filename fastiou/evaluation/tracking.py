@@ -187,8 +187,9 @@ class TrackingEvaluator(Evaluator):
         found = read_columns("tracks", tracks, self._benchmark)
         count = _frame_count(truth, found, frames)
         _check_frames(truth, found)
-        sides = (Scale(side.rows[:, 2:6], "xywh") for side in (truth, found))
-        apart = scales_apart(*sides, ("gt", "tracks"), "sizes of images make pixels of them")
+        one, other = (Scale(side.rows[:, 2:6], "xywh") for side in (truth, found))
+        remedy = "sizes of images make pixels of them"
+        apart = scales_apart(one, other, ("gt", "tracks"), remedy)
         if apart is not None and apart[1] < 0.5:
             raise ValueError(apart[0])
         self._counts[name] = count_sequence(truth, found, self._metrics, self._benchmark, count)

@@ -117,7 +117,7 @@ def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
     assert len(fastiou.pairs(frame().set_index([[5, 7]]))) == 1  # of rows that were thinned out
     with pytest.raises(ValueError, match="column id, whose values are no numbering, may tell"):
         fastiou.pairs(frame(id=["a", "a"]))
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", exc_type=ImportError)
     path = tmp_path / "a.parquet"
     named.to_parquet(path)
     with pytest.raises(FileError, match="column __index_level_0__, whose values are no numbering"):

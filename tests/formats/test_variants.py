@@ -52,7 +52,7 @@ def written_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows))
     else:
-        arrow = pytest.importorskip("pyarrow")
+        arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
         table = arrow.table({name: [row[name] for row in rows] for name in names})
         if path.suffix == ".parquet":
             pytest.importorskip("pyarrow.parquet").write_table(table, path)

@@ -112,7 +112,7 @@ def _read(
 ) -> tuple[Kind, Any, Any]:
     """The kind of content, told by content where it is None, and the two files."""
     # Read but once, since a pipe gives its content but once.
-    data = None if path_a.is_dir() else read_content(path_a)
+    data = None if path_a.is_dir() else read_content(path_a, format_=options.format_a)
     if kind is None:
         kind = _kind_of(path_a, data, options)
         kind.check(options, options.format_a, options.format_b)

@@ -59,6 +59,9 @@ class Members(Kind):
         """What else a summary says of the files, by name."""
         return {}
 
+    def look_again(self, files: Sequence[Any], groups: Any) -> None:
+        """Tell what files could be, two of which have nothing in common as they were read."""
+
     def groups_described(
         self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
     ) -> str:
@@ -90,6 +93,9 @@ class Members(Kind):
         query = Query(members_a, members_b, sets.fmt, groups, a.scores, crowds, options)
         with clock.stage("matching") as update, refusals():
             related = method.relate(query, update)
+
+        if b is not None and not len(related.rows):
+            self.look_again(files, groups)
 
         def describe() -> dict[str, str]:
             sides = zip(("A", "B"), files, sets.members, strict=False)
@@ -239,6 +245,20 @@ class Boxes(Members):
             none = np.empty((0, LAYOUTS[fmt]))
             members = [_in_layout(file, fmt) if len(file) else none for file in files]
         return Sets(members, fmt)
+
+    def look_again(self, files: Sequence[BoxFile], groups: Any) -> None:
+        """See `Members.look_again`: COCO's boxes may be corners."""
+        from fastiou.evaluation.coco_files import rather_corners
+
+        if {file.fmt for file in files} - {"xyxy", "xywh", "cxcywh"}:
+            return
+        boxes = [np.asarray(fastiou.box_convert(f.boxes, f.fmt, "xywh"), float) for f in files]
+        for one, other in ((0, 1), (1, 0)):
+            if files[one].format == "coco":
+                both = None if groups is None else (groups[one], groups[other])
+                words = rather_corners(boxes[one], boxes[other], both)
+                if words:
+                    print(f"fastiou: {files[one].path}: {words}", file=sys.stderr, flush=True)
 
     def described(self, file: BoxFile, members: Any) -> str:
         """See `Members.described`; boxes that can match nothing are often of another layout."""

@@ -114,7 +114,9 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                 expected = f"a file, whose entries or rows are kept as they are in {ending}; of a "
                 expected += f"folder {', '.join(OUTPUTS)} have the positions of those that are kept"
                 raise FileError(path, "this is a folder", expected)
-            data = None if path.is_dir() else read_content(path, EXPECTED[kind.name])
+            data = (
+                None if path.is_dir() else read_content(path, EXPECTED[kind.name], options.format)
+            )
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options.skip_invalid, file.format)

@@ -31,7 +31,7 @@ from fastiou.runtime.words import described
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
-__all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files"]
+__all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files", "rather_corners"]
 
 #: Columns of an array of results: image, left, top, width, height, score, class.
 RESULT_COLUMNS = 7
@@ -333,17 +333,31 @@ def _check_boxes(
             "those of the truth reach out of their images as x, y, width, height, as COCO has "
             "them, and as corners none does"
         )
-    # Few files of COCO are in order as corners, so results are rarely looked at twice.
-    if _in_order(boxes):
-        ends = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-        truths = np.hstack([others[:, :2], others[:, :2] + others[:, 2:]])
-        groups = preds.images, target.images
-        as_read, as_corners = (len(pairs(own, truths, 0.5, groups=groups)) for own in (ends, boxes))
-        if as_corners > as_read == 0:
-            notes["boxes of results"] = (
-                f"none overlaps a truth by half; as corners x1, y1, x2, y2, which COCO does not "
-                f"have, {as_corners:,} do"
-            )
+    told = rather_corners(boxes, others, (preds.images, target.images))
+    if told:
+        notes["boxes of results"] = told
+
+
+def rather_corners(boxes: Array, others: Array, groups: Any) -> str:
+    """What is said of COCO's boxes that meet others as corners alone; "" if that is not so.
+
+    Parameters
+    ----------
+    boxes, others
+        Left, top, width and height as they were read, (N, 4) and (M, 4).
+    groups
+        Of both, as `pairs` takes them.
+    """
+    if not _in_order(boxes):  # few files of COCO are, so boxes are rarely looked at twice
+        return ""
+    ends, truths = (np.hstack([own[:, :2], own[:, :2] + own[:, 2:]]) for own in (boxes, others))
+    as_read, as_corners = (len(pairs(own, truths, 0.5, groups=groups)) for own in (ends, boxes))
+    if as_read or not as_corners:
+        return ""
+    return (
+        "none overlaps a truth by half; as corners x1, y1, x2, y2, which COCO does not have, "
+        f"{as_corners:,} do"
+    )
 
 
 def _in_order(boxes: Array) -> bool:

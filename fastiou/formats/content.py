@@ -139,6 +139,12 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1a\x1b"))
 #: Normalized coordinates lie between 0 and 1, and those of objects cut off a little beyond.
 SMALLEST_NORMALIZED, LARGEST_NORMALIZED = -0.5, 1.5
 
+#: Formats that trackers and detectors leave empty where they find nothing.
+MAY_BE_EMPTY = frozenset(
+    {"mot", "visdrone", "visdrone-vid", "yolo", "yolo-seg", "yolo-obb", "kitti", "kitti-tracking",
+     "kitti-3d", "kitti-tracking-3d", "retinanet", "dota", "dota-results"}
+)  # fmt: skip
+
 #: How many that are left out are named.
 SKIPS_NAMED = 3
 
@@ -345,7 +351,9 @@ def chosen_keys(path: Path, keys: Iterable[str], by: tuple[str, ...] | None) -> 
     return list(chosen)
 
 
-def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
+def read_content(
+    path: Path, expected: str = "a file with boxes", format_: str | None = None
+) -> bytes:
     """The whole file, decompressed: see `fastiou.formats.pieces.read_pieces`.
 
     Parameters
@@ -354,6 +362,8 @@ def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
         The file, compressed by gzip or not.
     expected
         What should be there where there is a folder.
+    format_
+        The format that was asked for, if any. Of some a file without a byte has no boxes.
 
     Raises
     ------
@@ -363,10 +373,9 @@ def read_content(path: Path, expected: str = "a file with boxes") -> bytes:
     if path.is_dir():
         raise FileError(path, "this is a folder", expected)
     data = read_pieces(path, kind_of)
-    if not data or data.isspace():
-        raise FileError(
-            path, "the file is empty", "boxes (a CSV header or a JSON list may have none)"
-        )
+    if (not data or data.isspace()) and format_ not in MAY_BE_EMPTY:
+        expected = "boxes (a CSV header or a JSON list may have none, or --format mot, yolo, …)"
+        raise FileError(path, "the file is empty", expected)
     return data
 
 

@@ -247,6 +247,9 @@ def read_folder(
         notes = (*notes, f"{beside} does not name the classes: {told}")
     elif beside:
         names_of = _lines_of(path / beside)
+        if names_of[0].startswith("#") or names_of[0].endswith(":"):
+            head = shortened(repr(names_of[0]))
+            notes = (*notes, f"{beside} begins with {head}, taken for the name of class 0")
         columns["category"] = {
             "category_name": np.array(names_of, np.str_)[keys["category"]],
             "class_number": keys["category"],

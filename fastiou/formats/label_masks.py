@@ -40,7 +40,7 @@ def holds_labels(path: Path, format_: str | None, wanted: Wanted) -> tuple[bool,
     """
     if path.is_dir():
         return format_ in formats_of("labels") if format_ else _are_labels(path), None
-    data = read_content(path)
+    data = read_content(path, format_=format_)
     if format_ is not None:
         return format_ in formats_of("labels"), data
     if kind_of(data) not in ("PNG", "TIFF", "NPY"):

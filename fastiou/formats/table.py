@@ -578,7 +578,9 @@ def _read(kind: str, path: Path, data: bytes | None, format_: str | None, wanted
     """Read a file of a kind, or a folder of such files."""
     read, empty = _CONTENTS[kind]
     if data is not None or not path.is_dir():
-        content = read_content(path, EXPECTED[kind]) if data is None else data
+        content = read_content(path, EXPECTED[kind], format_) if data is None else data
+        if not content or content.isspace():
+            return empty(path, wanted)
         return read(path, content, format_, wanted)
 
     def in_folder(file: Path, each: Wanted, told: str | None) -> Any:

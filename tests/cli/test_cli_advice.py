@@ -195,6 +195,49 @@ def test_classes_of_two_lists_are_compared_by_name(tmp_path: Path) -> None:
         assert f"counts TP {count}, " in words_of(shown)
 
 
+@pytest.mark.parametrize("format_", ["mot", "yolo", "dota", "kitti"])
+def test_a_file_without_a_byte_has_no_boxes(tmp_path: Path, format_: str) -> None:
+    path, other, out = tmp_path / "a.txt", tmp_path / "b.csv", tmp_path / "c.csv"
+    path.write_text("")
+    other.write_text("image,x1,y1,x2,y2\na,1,2,3,4\n")
+    for arguments in ((path, other), (other, path)):
+        side = "--format-a" if arguments[0] == path else "--format-b"
+        words = words_of(run_well("match", *arguments, side, format_))
+        assert "0 from a.txt (empty" in words
+    run_well("nms", path, "--format", format_)
+    run_well("convert", path, out, "--format", format_)
+    assert len(out.read_text().splitlines()) == 1
+    for command in ("match", "nms"):
+        words = "may have none, or --format mot, yolo, …)"
+        assert refused(command, path).endswith(words)
+        assert refused(command, path, "--format", "coco").endswith(words)
+
+
+def test_results_that_are_corners_are_told(tmp_path: Path) -> None:
+    entry = {"image_id": 1, "category_id": 1}
+    truth = {
+        "images": [{"id": 1, "width": 900, "height": 900}],
+        "categories": [{"id": 1, "name": "c"}],
+        "annotations": [{**entry, "id": 1, "bbox": [64, 48, 128, 96]}],
+    }
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    a.write_text(json.dumps(truth))
+    b.write_text(json.dumps([{**entry, "bbox": [64, 48, 192, 144], "score": 0.9}]))
+    words = f"fastiou: {b}: none overlaps a truth by half; as corners x1, y1, x2, y2, which COCO "
+    for command in (("match", a, b), ("match", b, a), ("eval", "voc", a, b)):
+        assert run_well(*command, "--quiet").stderr.startswith(words)
+    b.write_text(json.dumps([{**entry, "bbox": [64, 48, 128, 96], "score": 0.9}]))
+    for command in (("match", a, b), ("eval", "voc", a, b)):
+        assert run_well(*command, "--quiet").stderr == ""
+
+
+@pytest.mark.parametrize("head", ["# names", "names:"])
+def test_heads_that_are_taken_for_classes_are_told(tmp_path: Path, head: str) -> None:
+    labels = folder(tmp_path / "labels", a="0 .5 .5 .1 .1\n", classes=f"{head}\ncat\n")
+    words = f"classes.txt begins with '{head}', taken for the name of class 0\n"
+    assert run_well("match", labels, "--quiet").stderr.endswith(words)
+
+
 def test_results_of_coco_have_numbers_of_classes(tmp_path: Path) -> None:
     labels = folder(tmp_path / "found", a="0 0.5 0.5 0.2 0.2 0.9\n", classes="bee\ncow\n")
     out = tmp_path / "found.json"

@@ -140,6 +140,7 @@ def _score(
             for note in file.notes:
                 if file.ignored is None:  # else it tells that difficult objects are taken along
                     print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
+        from fastiou.evaluation.coco_files import rather_corners
         from fastiou.evaluation.detection import average_precision
 
         images, names = _numbers(truth, found, "image")
@@ -158,6 +159,10 @@ def _score(
             "boxes": _corners(truth), "labels": labels[0], "image_ids": images[0],
             "ignore": truth.ignored, "iscrowd": _groups(truth) if are_groups else None,
         }  # fmt: skip
+        if found.format == "coco":
+            words = rather_corners(_corners(found), _corners(truth), images[::-1])
+            if words:
+                print(f"fastiou: {dt}: {words}", file=sys.stderr, flush=True)
         result = average_precision(
             preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[iou],
             class_agnostic=request.class_agnostic, class_names=names,

@@ -73,11 +73,19 @@ def unnamed_indexes(value: Any) -> list[Array]:
         if name is None
     ]
     return [
-        level.to_numpy(np.int64)
-        if getattr(level.dtype, "kind", "O") in "iu"
+        level.to_numpy().astype(np.int64)
+        if _are_whole(level)
         else np.array([str(name) for name in level], np.str_)
         for level in levels
     ]
+
+
+def _are_whole(level: Any) -> bool:
+    """Whether a level of an index is of whole numbers, floats or not, none of which is missing."""
+    if getattr(level.dtype, "kind", "O") not in "iuf" or level.hasnans:
+        return False
+    numbers = level.to_numpy(np.float64)
+    return bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
 
 
 def frame_array(value: Any) -> Array | None:

@@ -109,6 +109,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             file, masks = _read(path, options, target)
             _check(file, options)
             table = table_of_file(file)
+            file = _with_names(file)
             sizes = _sizes_of_each(file, options, masks)
             images = dict(file.sizes)
             if masks is None and options.image_size is not None:
@@ -222,6 +223,18 @@ def _label_masks(
         return file
     note = "images have labels in common: ids are counted from 1 on, since COCO has each once"
     return replace(file, ids=None, notes=(*file.notes, note))
+
+
+def _with_names(file: BoxFile) -> BoxFile:
+    """The file with names of classes and images that columns tell beside their numbers."""
+    told: dict[str, Any] = {}
+    for key, field in (("category", "classes"), ("image", "files")):
+        columns = list(file.columns.get(key, {}).values())
+        numbers = [column for column in columns if column.dtype.kind == "i"]
+        names = [column for column in columns if column.dtype.kind == "U"]
+        if numbers and names and not getattr(file, field):
+            told[field] = dict(zip(numbers[0].tolist(), names[0].tolist(), strict=True))
+    return replace(file, **told)
 
 
 def _classes_told(table: BoxTable, file: BoxFile, target: Target, about: About) -> dict[str, str]:

@@ -68,7 +68,8 @@ def _keys_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, 
 
 def _names_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...]:
     """The names that `--drop` has, once or several times."""
-    return tuple(dict.fromkeys(name.strip() for name in ",".join(values).split(",") if values))
+    names = (name.strip() for name in ",".join(values).split(","))
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def commands() -> click.Group:

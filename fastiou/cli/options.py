@@ -126,7 +126,7 @@ def check_scaled(image_size: tuple[int, int] | None, *files: MemberFile) -> None
     width, height = image_size
     for file in files:
         for image, size in getattr(file, "sizes", {}).items():
-            if file.format not in SCALED and size not in (None, (height, width)):
+            if file.format not in SCALED and size and all(size) and size != (height, width):
                 raise RefusedError(
                     f"--image-size is the size of all images, {width} × {height}, and "
                     f"{file.path.name} tells {size[1]} × {size[0]} of {image or 'its image'}: "

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastiou.arrays.frames import frame_columns, is_frame
+from fastiou.arrays.frames import frame_columns, index_columns, is_frame
 from fastiou.arrays.inputs import plain_array, real_input
 from fastiou.evaluation import tracking_kernels as kernels
 from fastiou.evaluation.paired_images import is_path
@@ -24,7 +24,7 @@ from fastiou.parsing.number_rows import rows_of_numbers
 from fastiou.runtime import steps
 from fastiou.runtime.words import described, shortened
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
-from fastiou.tables.column_names import plain_name
+from fastiou.tables.column_names import key_named, plain_name
 from fastiou.typing import Array
 
 __all__ = [
@@ -227,6 +227,9 @@ def _rows_of_frame(name: str, frame: Any) -> Array:
     ids = None
     if any(tracks):
         ids = plain_array(name, columns[tracks.index(True)][1])
+    labels = [label for label, _ in (*columns, *index_columns(frame))]
+    if not any(key_named(label) == "image" for label in labels):
+        raise ValueError(f"{name} has no column frame: {EXPECTED}")
     return _rows_of_table(name, table_of_frame(name, frame, None, None), ids)
 
 

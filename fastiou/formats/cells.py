@@ -62,6 +62,8 @@ class Table:
     listed: bool = False
     #: Whether nobody says if angles are degrees.
     open_angle: bool = False
+    #: Keys that are read to see whether they may be some, so that any cells will do.
+    unchecked: frozenset[str] = frozenset()
     #: Column that names the image, or else the video; None if none does.
     image: int | None = None
 

@@ -315,7 +315,13 @@ def _box_file(
             found = "boxes reach out of their images as x, y, width, height, and as corners none"
             raise FileError(path, found, "--boxes xyxy or --boxes xywh")
         fmt = wanted.fmt if wanted.told else fmt
-    sizes = sizes_of_images(path, content) if wanted.sizes else {}
+    sizes = {}
+    if wanted.sizes:
+        try:
+            sizes = sizes_of_images(path, content)
+        except FileError:
+            if wanted.image_size is None:  # which tells them, too
+                raise
     listed = ListedNames.in_lists(content, entries)
     told = asked(entries, wanted, listed)
     if wanted.sizes:  # by who writes all that there is

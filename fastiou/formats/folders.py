@@ -124,10 +124,16 @@ def holds_boxes(path: Path) -> bool:
     if images and len(opened) == len(files) and all(map(_is_open, opened)):
         raise FileError(path, "this could be npy or labels", "--format npy or labels")
     named = files_in(path)
-    if images and not all(file in opened for file in named.values()):
+    if images and not {*named.values()} <= {*opened}:
         stems = {file.stem for file in images}
-        beside = next((file for file in named.values() if _stem(file.name) in stems), None)
-        if beside is not None and beside not in images:
+        beside = next(
+            (
+                file for file in named.values()
+                if _stem(file.name) in stems and file.suffix.lower() not in LABEL_ENDINGS
+            ),
+            None,
+        )  # fmt: skip
+        if beside is not None:
             found = f"{beside.name} lies beside an image of its name: annotations, or label images"
             raise FileError(path, found, "--geometry box for annotations, or --format labels")
     if images:

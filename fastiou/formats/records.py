@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _of_objects(
         BareRow(number, f"line {place}" if format_ == "jsonl" else str(place), str(entry[name]))
         for number, (entry, place) in enumerate(zip(entries, places, strict=True))
         if image is not None and entry.get(name := listed[image]) is not None
-        and not any(entry.get(own) is not None for own in names)
+        and all(own in entry and entry[own] is None for own in names)
     ]  # fmt: skip
     if bare:
         without = {row.place for row in bare}
@@ -326,12 +327,19 @@ def _file(
     keys, columns_of = keys_of(path, told)
     is_open = wanted.by is None and not {"image", "video"} & {*told}
     reads_ids = meaning.id is not None and (wanted.ids or is_open) and has_all(meaning.id)
-    ids = key(meaning.id) if meaning.id is not None and reads_ids else None
+    ids = None
+    if meaning.id is not None and reads_ids:
+        try:
+            ids = key(meaning.id)
+        except FileError:
+            if wanted.ids:
+                raise
     if is_open:
         try:
             for place, name in enumerate(names):
                 if plain_name(name) in INDEXES and has_all(place):
-                    check_telling(name, key(place), told)
+                    with suppress(FileError):  # such as numbers that are not whole
+                        check_telling(name, key(place), told)
             if ids is not None and meaning.id is not None:
                 check_telling(names[meaning.id], ids, told, are_ids=True)
         except ColumnsError as error:

@@ -170,15 +170,17 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
         len(row) > id_ and is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
     ):  # fmt: skip
         keys[ID] = (id_,)
+    unchecked = [] if wanted.ids else [ID]
     for column, name in enumerate(sample.first if is_open else ()):
         has_some = any(row[column : column + 1] > [""] for row in sample.cells[1:])
         if plain_name(name) in INDEXES and has_some:
             keys[f"{NAMELESS}{column}"] = (column,)
+            unchecked.append(f"{NAMELESS}{column}")
     return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
         listed=meaning.is_list, open_angle=meaning.angle is not None,
-        image=image_column(sample.first),
+        image=image_column(sample.first), unchecked=frozenset(unchecked),
     )  # fmt: skip
 
 
@@ -529,7 +531,8 @@ def _scan_table(path: Path, data: bytes, table: Table, bare: list[BareRow]) -> _
             continue
         for column, key in key_of.items():
             cell = cells[column].strip()
-            check_key(path, table, key, line, column, cell)
+            if key not in table.unchecked:
+                check_key(path, table, key, line, column, cell)
             texts[column].append(cell)
         for column in table.box:
             parts = (
@@ -552,7 +555,7 @@ def _key_column(
 ) -> Array:
     """A key of names, each of which is checked."""
     stripped = [cells[column].strip() for _, cells in rows]
-    for cell in set(stripped):
+    for cell in set(stripped) if key not in table.unchecked else ():
         if not is_key(cell, named=True):
             line, _ = rows[stripped.index(cell)]
             check_key(path, table, key, line, column, cell)

@@ -98,7 +98,12 @@ def read_cvat(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
             raise FileError(path, "no name", "one for every image", f"image {number}")
         if name in sizes:
             found = f"the name {shortened(name)!r} again"
-            raise FileError(path, found, "one of its own for every image", f"image {number}")
+            raise FileError(
+                path,
+                found,
+                "one of its own for every image, as the export of one task has",
+                f"image {number}",
+            )
         sides = [whole_number_in(image.get(side) or "") for side in ("height", "width")]
         known = [side for side in sides if side is not None and 0 < side <= LARGEST_SIDE]
         sizes[name] = (known[0], known[1]) if len(known) == 2 else None

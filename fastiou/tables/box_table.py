@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -418,15 +419,17 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
             ids = _key(called(meaning.id), column(meaning.id), count)
         except (TypeError, ValueError):  # nobody needs them
             unused.append(names[meaning.id])
-    if by is None:
+    if by is None and not {"image", "video"} & {*keys}:
+        levels = [("", level) for level in unnamed_indexes(frame)]
+        for place, label in enumerate(names):
+            if label and plain_name(label) in INDEXES:
+                with suppress(TypeError, ValueError):  # such as numbers that are not whole
+                    levels.append((label, _key(called(place), column(place), count)))
         try:
+            for label, level in levels:
+                check_telling(label, level, keys)
             if ids is not None and meaning.id is not None:
                 check_telling(names[meaning.id], ids, keys, are_ids=True)
-            for place, label in enumerate(names):
-                if label and plain_name(label) in INDEXES:
-                    check_telling(label, _key(called(place), column(place), count), keys)
-            for level in unnamed_indexes(frame):
-                check_telling("", level, keys)
         except ColumnsError as error:
             raise _refused(name, error) from None
     iscrowd = None

@@ -180,7 +180,9 @@ def common_groups(
                 for name, own in zip(called, (has_one, has_other), strict=True)
             )
             ways = f"{by(others)} compares without regard to it"
-            if key == "image" and {column.dtype.kind for column in values} == {"i", "U"}:
+            kinds = {column.dtype.kind for column in values}
+            has_list = any(getattr(keyed, "format", "") == "coco" for keyed in both)
+            if key == "image" and kinds == {"i", "U"} and has_list:
                 ways = f"{by(['file_name', *others])} compares by names that COCO lists; {ways}"
             raise ValueError(f"no {key} in common: {has} ({ways})")
         # Numbered afresh after each key, so that the product never overflows.
@@ -285,7 +287,7 @@ def _nearly_alike(values: Sequence[Array]) -> str:
     """What is said of images that both sets have in another form, beside some in the same form."""
     if len(values) < 2 or all(column.dtype.kind != "U" for column in values):
         return ""
-    one, other = (np.unique(column.astype(np.str_)) for column in values)
+    one, other = (np.unique(np.unique(column).astype(np.str_)) for column in values)
     if not np.isin(one, other).any():
         return ""
     first, second = (

@@ -170,6 +170,24 @@ def test_one_size_beside_files_that_tell_others(tmp_path: Path) -> None:
     assert "pairs found 1 " in words_of(shown)
 
 
+@pytest.mark.parametrize("side", [None, 0, "100", 10.5])
+def test_sizes_that_are_not_known_contradict_none(tmp_path: Path, side: object) -> None:
+    labels = folder(tmp_path / "labels", a="0 0.2 0.2 0.2 0.2 0.9\n")
+    truth = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": side, "height": side}],
+        "categories": [{"id": 0, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [64, 48, 128, 96]}],
+    }
+    path, found = tmp_path / "truth.json", tmp_path / "found.csv"
+    path.write_text(json.dumps(truth))
+    by = ("--by", "file_name", "--image-size", "640,480")
+    assert "pairs found 1 " in words_of(run_well("match", path, labels, *by))
+    found.write_text("image_id,category_id,x,y,w,h,score\n1,0,64,48,128,96,0.5\n")
+    assert "AP50 1.0000" in words_of(run_well("eval", "voc", path, found))
+    found.write_text("")
+    assert "AP50 0.0000" in words_of(run_well("eval", "voc", path, found))
+
+
 def test_keys_of_several_options(tmp_path: Path) -> None:
     path, out = tmp_path / "a.csv", tmp_path / "a.json"
     path.write_text("image,category,x1,y1,x2,y2,score\na,c,1,2,3,4,.9\nb,c,1,2,3,4,.8\n")

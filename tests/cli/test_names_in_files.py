@@ -182,6 +182,21 @@ def test_classes_of_yolo_by_name(tmp_path: Path) -> None:
     assert "category_name and class_number tell different groups" in result.stderr
 
 
+def test_names_beside_numbers_in_columns_are_written(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.csv", tmp_path / "a.json"
+    rows = "1,a.jpg,3,cat,1,2,9,9\n2,b.jpg,14,dog,1,2,9,9\n"
+    path.write_text(f"image_id,file_name,class_id,class_name,x1,y1,x2,y2\n{rows}")
+    run_well("convert", path, out)
+    content = json.loads(out.read_text())
+    assert content["categories"] == [{"id": 3, "name": "cat"}, {"id": 14, "name": "dog"}]
+    named = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    assert content["images"] == named
+    run_well("convert", path, tmp_path / "voc", "--to", "voc")
+    assert "<name>cat</name>" in (tmp_path / "voc" / "a.xml").read_text()
+    run_well("convert", path, tmp_path / "yolo", "--to", "yolo", "--image-size", "20,20")
+    assert (tmp_path / "yolo" / "classes.txt").read_text() == "cat\ndog\n"
+
+
 def test_order_of_classes_stays(tmp_path: Path) -> None:
     labels, again = tmp_path / "labels", tmp_path / "again"
     labels.mkdir()

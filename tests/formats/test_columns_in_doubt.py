@@ -41,6 +41,28 @@ def test_numbers_of_rows_need_no_name(tmp_path: Path, firsts: tuple[object, ...]
     assert (file.keys, file.boxes.tolist()[0]) == ({}, [10, 20, 110, 120])
 
 
+def test_what_cannot_be_a_key_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """Beside an image, and ids of other kinds that nobody asks for."""
+    for values in ([0.5, 1.5], [0, None], [2**63, 2**63 + 1]):
+        for name in ("index", "idx", "Unnamed: 0", "id"):
+            one = frame(**{name: values, "image": ["a", "b"]})
+            assert len(fastiou.pairs(one)) == 0
+    pandas = pytest.importorskip("pandas")
+    missing = pandas.Index(pandas.array([1, None], "Int64"))
+    assert len(fastiou.pairs(frame(image=["a", "b"]).set_index(missing))) == 0
+    assert len(fastiou.pairs(frame().set_index(pandas.Index([0.0, 1.0])))) == 1
+    for ids in ([2**63, 2**64 - 1], [0.5, 1.5]):
+        path = table(tmp_path / "a.csv", "id,", *ids)
+        rows = [{"id": i, "x1": 10, "y1": 20, "x2": 110, "y2": 120} for i in ids]
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for each in (path, tmp_path / "a.jsonl"):
+            assert len(read_boxes(each)) == 2
+    rest = table(tmp_path / "a.csv", "track_id,", *range(4000), "", "")
+    with pytest.raises(FileError, match=r"column track_id, .* --by track_id or --by none"):
+        read_boxes(rest)
+    assert len(read_boxes(rest, by=())) == 4002
+
+
 def test_beside_an_image_nothing_else_tells_it(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv", ",image,", "0,a", "0,b")
     assert read_boxes(path).keys["image"].tolist() == ["a", "b"]

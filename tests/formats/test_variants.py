@@ -113,6 +113,15 @@ def test_other_empty_cells_are_refused(tmp_path: Path, ending: str) -> None:
             read_boxes(path, scored=True)
 
 
+def test_rows_that_have_their_box_elsewhere_are_not_without_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = {"image": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4}
+    rows = [good, {"image": "b", "bbox": [0, 0, 5, 5]}, good]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(FileError, match=r'a.jsonl:2: no "x1", expected one in every line'):
+        read_boxes(path)
+
+
 def test_bars_stand_between_cells(tmp_path: Path) -> None:
     assert read(tmp_path / "a", "1|2|31|42\n5|6|7|8.5\n").boxes.tolist()[1] == [5, 6, 7, 8.5]
     for content in ("image|x1|y1|x2|y2\na|5|6|7|8\n", "image | x1 | y1 | x2 | y2\na b | 5|6|7|8\n"):

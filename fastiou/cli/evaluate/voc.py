@@ -173,15 +173,17 @@ def _score(
 def _read(path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
-    wanted: dict[str, Any] = {"image_size": image_size, "sizes": True}
+    if path.is_file() and not path.stat().st_size:
+        return _of_nothing(BoxFile(path=path, format="empty", fmt="xyxy", boxes=np.empty((0, 4))))
+    lists = path.is_dir() or image_size is not None
+    wanted: dict[str, Any] = {"image_size": image_size, "sizes": lists}
     file = read_file(path, "box", None, None, **wanted)
     told = [name for name in file.unused if _is_group_column(name)]
     if told and not in_pixels:  # the column is read as if it told images apart
         file = read_file(path, "box", None, None, by=(*file.keys, told[0]), **wanted)
     assert isinstance(file, BoxFile)
     if not len(file):
-        nothing = np.empty(0, np.int64)
-        file = replace(file, keys={"image": nothing, "category": nothing}, scores=np.empty(0))
+        file = _of_nothing(file)
     lacking = [key for key in ("image", "category") if key not in file.keys]
     if lacking:
         known = ", ".join(file.keys) or "none"
@@ -197,6 +199,12 @@ def _read(path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool) ->
     if file.fmt not in LAYOUTS:
         raise FileError(path, f"boxes as {file.fmt}", f"boxes as {', '.join(LAYOUTS)}")
     return file
+
+
+def _of_nothing(file: BoxFile) -> BoxFile:
+    """A file without a box, with all that is asked of one."""
+    nothing = np.empty(0, np.int64)
+    return replace(file, keys={"image": nothing, "category": nothing}, scores=np.empty(0))
 
 
 def _is_group_column(name: str) -> bool:

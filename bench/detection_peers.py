@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,30 @@ import numpy as np
 
 from bench.contenders import Array, Call, Contender, Workload, read_bound
 
-__all__ = ["DETECTION_WORKLOADS", "hotcoco_stats", "numbers"]
+__all__ = [
+    "CLASSES",
+    "DETECTIONS",
+    "DETECTION_WORKLOADS",
+    "TRUTHS",
+    "hotcoco_stats",
+    "in_images",
+    "numbers",
+]
 
 #: Detections, truths and classes of an image, as COCO's own evaluation has them.
 DETECTIONS, TRUTHS, CLASSES = 100, 7, 80
+
+
+def in_images(
+    rng: np.random.Generator,
+    images: int,
+    count: int,
+    make: Callable[[np.random.Generator, int], Array],
+) -> tuple[Array, Array, Array]:
+    """So many members of each image, their images from 1 on, the members and their classes."""
+    of_each = np.repeat(np.arange(1, images + 1), count)
+    members = make(rng, len(of_each))
+    return of_each, members, rng.integers(1, CLASSES + 1, len(members))
 
 
 class Scene:
@@ -26,12 +47,8 @@ class Scene:
 
     def __init__(self, images: int) -> None:
         rng = np.random.default_rng(images)
-        truth_images = np.repeat(np.arange(1, images + 1), TRUTHS)
-        truth = self._boxes(rng, len(truth_images))
-        labels = rng.integers(1, CLASSES + 1, len(truth))
-        found_images = np.repeat(np.arange(1, images + 1), DETECTIONS)
-        found = self._boxes(rng, len(found_images))
-        found_labels = rng.integers(1, CLASSES + 1, len(found))
+        truth_images, truth, labels = in_images(rng, images, TRUTHS, self._boxes)
+        found_images, found, found_labels = in_images(rng, images, DETECTIONS, self._boxes)
         # Three of ten are near a truth, most of them of its class.
         near = np.flatnonzero(rng.random(len(found)) < 0.3)
         source = (found_images[near] - 1) * TRUTHS + rng.integers(0, TRUTHS, len(near))

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from bench.contenders import Array, Call, Contender, Workload, read_bound
-from bench.detection_peers import hotcoco_stats, numbers
+from bench.detection_peers import CLASSES, DETECTIONS, TRUTHS, hotcoco_stats, in_images, numbers
 
 __all__ = ["SEGMENT_WORKLOADS"]
 
 #: Height and width of all images.
 SIZE = 480, 640
 
-#: Detections, truths and classes of an image of masks; corners of an outline.
-DETECTIONS, TRUTHS, CLASSES, CORNERS = 100, 7, 80, 60
+#: Corners of an outline.
+CORNERS = 60
 
 #: Segments and categories of a panoptic image, and cells of which a segment is made.
 SEGMENTS, CATEGORIES, CELL = 20, 10, 4
@@ -49,12 +49,8 @@ class Masks:
 
     def __init__(self, images: int) -> None:
         rng = np.random.default_rng(images)
-        truth_images = np.repeat(np.arange(1, images + 1), TRUTHS)
-        truth = self._ellipses(rng, len(truth_images))
-        labels = rng.integers(1, CLASSES + 1, len(truth))
-        found_images = np.repeat(np.arange(1, images + 1), DETECTIONS)
-        found = self._ellipses(rng, len(found_images))
-        found_labels = rng.integers(1, CLASSES + 1, len(found))
+        truth_images, truth, labels = in_images(rng, images, TRUTHS, self._ellipses)
+        found_images, found, found_labels = in_images(rng, images, DETECTIONS, self._ellipses)
         # A third shares image and class with a truth.
         near = np.flatnonzero(rng.random(len(found)) < 0.34)
         source = (found_images[near] - 1) * TRUTHS + rng.integers(0, TRUTHS, len(near))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from fastiou.formats.content import (
     misread,
 )
 from fastiou.formats.errors import FileError, RefusedError, shortened
+from fastiou.formats.keys import check_by
 from fastiou.formats.label_masks import holds_labels, read_label_masks
 from fastiou.formats.masks import mask_sizes
 from fastiou.formats.reading import read_file, table_of_file
@@ -51,9 +51,6 @@ TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {"--geometry mask compares masks": "--geometry mask converts masks"}
 
-#: What they say of a column that may tell a key: `fastiou convert` has no option for it.
-MAY_TELL = re.compile(r"(column .+ may tell the (\w+(?: or the \w+)?)), expected --by .*")
-
 #: How many classes a summary names.
 CLASSES_SHOWN = 3
 
@@ -66,6 +63,7 @@ class ConvertOptions:
     format: str | None = None
     to: str | None = None
     boxes: str | None = None
+    by: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     skip_invalid: bool = False
@@ -189,9 +187,15 @@ def _read(
         known = ", ".join(row.name for row in TARGETS.values() if row.masks)
         raise RefusedError(f"{target.name} has no place for masks, which {known} have")
     if of_labels:
+        if options.by is not None:
+            raise RefusedError("--by is for boxes and masks, whose files tell keys")
         of_bounds, masks = _bounds(_label_masks(path, data, target, options), options)
         return of_bounds, masks if target.masks else None
-    wanted: dict[str, Any] = {"skip_invalid": options.skip_invalid, "sizes": True}
+    wanted: dict[str, Any] = {
+        "by": options.by,
+        "skip_invalid": options.skip_invalid,
+        "sizes": True,
+    }
     if kind == "mask":
         wanted["image_size"] = options.image_size
     try:
@@ -202,11 +206,6 @@ def _read(
         message = str(error)
         for option, words in IN_PLACE.items():
             message = message.replace(option, words)
-        found = MAY_TELL.search(message)
-        if found is not None:
-            named = found[2].replace("or the", "or")
-            words = f"{found[1]}, expected the name {named} if it does, and another if not"
-            message = message[: found.start()] + words
         raise RefusedError(message) from None
     assert isinstance(file, BoxFile)
     scores = None if file.scores is None else file.scores.astype(np.float64)
@@ -279,6 +278,7 @@ def _check(file: BoxFile, options: ConvertOptions) -> None:
             f"{file.path.name} tells {file.fmt}"
         )
     check_skips(options.skip_invalid, file.format)
+    check_by(options.by, file)
 
 
 def _sizes_of_each(

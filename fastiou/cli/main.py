@@ -132,14 +132,13 @@ def commands() -> click.Group:
         help="Layout where a file does not tell: .npy, .npz without fmt, .csv without header. "
         f" [default: {USUAL_LAYOUT}]",
     )
-    by = click.option(
-        "--by",
-        callback=_keys_in,
-        multiple=True,
-        metavar="KEYS",
-        help="What must be equal to be compared: image, category, video, or columns of a CSV file, "
-        "with commas between them; or none.  [default: all that both files tell]",
-    )
+
+    def by(words: str) -> Callable[[Any], Any]:
+        return click.option("--by", callback=_keys_in, multiple=True, metavar="KEYS", help=words)
+
+    keys = "image, category, video, or columns of a table, with commas between them; or none. "
+    keys += "image=COLUMN tells the image by any column, and category= and video= likewise."
+    compared = by(f"What must be equal to be compared: {keys}  [default: all that both files tell]")
     no_groups = click.option("--no-groups", is_flag=True, help="The same as --by none.")
     skip_invalid = click.option(
         "--skip-invalid",
@@ -197,7 +196,7 @@ def commands() -> click.Group:
     @boxes
     @click.option("--boxes-a", type=click.Choice(list(LAYOUTS)), help="Layout of A.")
     @click.option("--boxes-b", type=click.Choice(list(LAYOUTS)), help="Layout of B.")
-    @by
+    @compared
     @no_groups
     @skip_invalid
     @image_size
@@ -319,7 +318,7 @@ def commands() -> click.Group:
         help="Format of the file.  [default: by content]",
     )
     @boxes
-    @by
+    @compared
     @no_groups
     @skip_invalid
     @image_size
@@ -389,6 +388,7 @@ def commands() -> click.Group:
     )
     @geometry(["box", "mask"], "What to convert; yolo-seg and label images are of masks.")
     @boxes
+    @by(f"Keys to write: {keys}  [default: all]")
     @click.option(
         "--drop",
         callback=_names_in,

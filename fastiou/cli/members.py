@@ -20,6 +20,7 @@ from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import RefusedError, shortened
 from fastiou.formats.groups import common_groups
+from fastiou.formats.keys import check_by
 from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.formats.suspicions import scales_apart
 from fastiou.tables.column_names import key_named
@@ -80,6 +81,7 @@ class Members(Kind):
         """See `Kind.find`."""
         files = (a,) if b is None else (a, b)
         check_skips(options.skip_invalid, *(file.format for file in files))
+        check_by(options.by, *files)
         check_scaled(options.image_size, *files)
         sets = self.sets(files, clock)
         grouping = common_groups(a, b)

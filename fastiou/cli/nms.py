@@ -26,6 +26,7 @@ from fastiou.formats.coco import result_texts
 from fastiou.formats.content import Floats, Integers, MemberFile, read_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
+from fastiou.formats.keys import check_by
 from fastiou.formats.table import EXPECTED
 from fastiou.formats.tables import ROWS_OF_TEXT, row_texts
 from fastiou.tables.grouping import key_column
@@ -120,6 +121,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             wanted = options.wanted(scored=True, ids=options.out is not None)
             file = kind.read(path, data, options.format, wanted)
             check_skips(options.skip_invalid, file.format)
+            check_by(options.by, file)
             check_scaled(options.image_size, file)
             if ending in AS_IT_IS:
                 if file.format not in AS_IT_IS[ending]:

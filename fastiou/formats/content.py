@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
-from fastiou.tables.column_names import key_meant
+from fastiou.tables.column_names import key_meant, told_by
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
@@ -344,7 +344,7 @@ def chosen_keys(path: Path, keys: Iterable[str], by: tuple[str, ...] | None) -> 
         return known
     chosen: dict[str, None] = {}
     for name in by:
-        key = key_meant(name, known)
+        key = key_meant(told_by(name)[0] or name, known)
         if key is None:
             raise FileError(path, f"there is no key {name!r}", " or ".join(known) or "none")
         chosen[key] = None

@@ -8,13 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from fastiou.formats.content import Wanted, whole_number_in
-from fastiou.formats.errors import FileError
-from fastiou.tables.columns import Meaning, meaning_of
+from fastiou.formats.content import MemberFile, Wanted, whole_number_in
+from fastiou.formats.errors import FileError, RefusedError
+from fastiou.tables.columns import Meaning, column_not_told, meaning_of
 from fastiou.tables.grouping import are_one_key
 from fastiou.typing import Array
 
-__all__ = ["MISSING", "is_written_as_name", "key_array", "keys_of", "meaning_wanted", "one_key"]
+__all__ = [
+    "MISSING",
+    "check_by",
+    "is_written_as_name",
+    "key_array",
+    "keys_of",
+    "meaning_wanted",
+    "one_key",
+]
 
 #: How programs write that a key is missing.
 MISSING = frozenset({"", "NA", "N/A", "<NA>", "#N/A", "NULL", "null", "None"})
@@ -94,3 +102,11 @@ def keys_of(
         for key, by in told.items()
     }
     return keys, {key: dict(by) for key, by in told.items()}
+
+
+def check_by(by: Sequence[str] | None, *files: MemberFile) -> None:
+    """Raise a RefusedError if a column that shall tell a key is in none of these files."""
+    lacking = column_not_told(by, *(file.columns for file in files))
+    if lacking is not None:
+        listed = " and ".join(file.path.name for file in files)
+        raise RefusedError(f"--by {lacking[0]}: there is no column {lacking[1]} in {listed}")

@@ -14,6 +14,7 @@ from fastiou.arrays.checks import check_choice
 from fastiou.formats.coco import MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.keys import check_by
 from fastiou.formats.masks import pack_masks
 from fastiou.formats.table import READERS, SCALED, formats_of
 from fastiou.runtime.words import described
@@ -112,6 +113,7 @@ def read(
     try:
         file = read_file(file_path, geometry, format, fmt, **wanted)
         table = table_of_file(file)
+        check_by(names, file)
     except (FileError, RefusedError) as error:
         raise ValueError(in_python(str(error))) from None
     if isinstance(file, BoxFile) and fmt not in (None, file.fmt):

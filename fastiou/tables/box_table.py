@@ -21,6 +21,7 @@ from fastiou.tables.column_names import INDEXES, key_meant, key_named, plain_nam
 from fastiou.tables.columns import (
     ColumnsError,
     check_telling,
+    column_not_told,
     meaning_of,
     names_of_keys,
     open_angles,
@@ -410,6 +411,9 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
                 )
         keys[key] = values[0]
         told[key] = {names[place].strip(): v for place, v in zip(places, values, strict=True)}
+    lacking = column_not_told(by, told)
+    if lacking is not None:
+        raise ValueError(f"by={lacking[0]!r}: there is no column {lacking[1]} in {name}")
     scores = None
     if meaning.score is not None:
         scores = score_of_each(column(meaning.score), count, name)

@@ -39,6 +39,7 @@ __all__ = [
     "key_meant",
     "key_named",
     "plain_name",
+    "told_by",
 ]
 
 #: Names of an angle, and behind each what may tell its unit: of the layouts that differ by the unit
@@ -245,6 +246,12 @@ def plain_name(name: str) -> str:
 def key_named(name: str) -> str | None:
     """The key that a column of this name tells, None if it tells none."""
     return KEY_OF.get(plain_name(name))
+
+
+def told_by(name: str) -> tuple[str, str]:
+    """The key and the column that "image=source" names; no key, and the name, if it is no such."""
+    key, _, column = map(str.strip, name.partition("="))
+    return (key, column) if key in KEYS and column else ("", name)
 
 
 def key_meant(name: str, known: Container[str]) -> str | None:

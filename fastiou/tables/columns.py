@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from fastiou.tables.column_names import (
     is_in_space,
     key_meant,
     plain_name,
+    told_by,
 )
 from fastiou.tables.layouts import LAYOUTS, header_of
 from fastiou.typing import Array
@@ -43,6 +44,7 @@ __all__ = [
     "Meaning",
     "check_doubtful",
     "check_telling",
+    "column_not_told",
     "key_columns",
     "meaning_of",
     "names_of_keys",
@@ -299,6 +301,21 @@ def names_of_keys(argument: str, by: Any) -> tuple[str, ...] | None:
     return () if distinct == ("none",) else distinct
 
 
+def column_not_told(
+    by: Sequence[str] | None, *told: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, str] | None:
+    """A name such as "image=source", and its column, where no set has that column as a key.
+
+    `told` has the columns by names of each key of each set.
+    """
+    for name in by or ():
+        key, column = told_by(name)
+        names = (own for columns in told for own in columns.get(key, {}))
+        if key and all(plain_name(column) != plain_name(own) for own in names):
+            return name, column
+    return None
+
+
 def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
     """Refuse columns that may tell one of some keys, none of which another column tells.
 
@@ -312,7 +329,8 @@ def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
         if could_be and not any(key in keys for key in could_be):
             told = [key for key in KEYS if key in keys]
             stripped = name.strip()
-            ways = (",".join((*told, stripped)), ",".join(told) or "none")
+            ways = [",".join((*told, f"{key}={stripped}")) for key in could_be]
+            ways.append(",".join(told) or "none")
             found = f"column {stripped} may tell the {' or the '.join(could_be)}"
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))
 
@@ -368,6 +386,7 @@ def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tup
     by
         Keys, or names of columns, to group by; None for all that look like keys. The name of a
         column that is not there stands for the key that it tells elsewhere: "class" for category.
+        "image=source" is the key image as the column source tells it, where that is there.
 
     Raises
     ------
@@ -386,13 +405,14 @@ def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tup
     stripped = [name.strip() for name in names]
     chosen: dict[str, tuple[int, ...]] = {}
     for name in by:
-        meant = plain_name(name)
-        if name in stripped or (meant and plain.count(meant) == 1):
+        asked, wanted = ("", name) if name in stripped else told_by(name)
+        meant = plain_name(wanted)
+        if wanted in stripped or (meant and plain.count(meant) == 1):
             # A column by its own name stands for the key that it tells, if it tells any.
-            column = stripped.index(name) if name in stripped else plain.index(meant)
-            key = KEY_OF.get(plain[column], name)
-            chosen[name if key in chosen else key] = (column,)
-        elif (known_key := key_meant(name, found)) is not None:
+            column = stripped.index(wanted) if wanted in stripped else plain.index(meant)
+            key = asked or KEY_OF.get(plain[column], wanted)
+            chosen[wanted if key in chosen else key] = (column,)
+        elif (known_key := key_meant(asked or name, found)) is not None:
             chosen[known_key] = found[known_key]
         else:
             listed = ", ".join(dict.fromkeys((*found, *filter(None, stripped))))

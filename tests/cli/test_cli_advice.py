@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -362,15 +363,43 @@ def test_keys_that_an_option_leaves_aside_are_not_told(tmp_path: Path) -> None:
     assert not run_well("nms", path, "--by", "image", "--quiet").stderr
 
 
-@pytest.mark.parametrize(
-    ("column", "named"),
-    [("source_image", "image"), ("name", "image or category"), ("gt_label", "category")],
-)
-def test_columns_that_may_tell_a_key_are_renamed(tmp_path: Path, column: str, named: str) -> None:
-    path = tmp_path / "in.csv"
+@pytest.mark.parametrize("column", ["source_image", "name", "gt_label"])
+def test_columns_that_may_tell_a_key_are_told(tmp_path: Path, column: str) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
     path.write_text(f"{column},x1,y1,x2,y2\na,1,2,3,4\n")
-    keys = named.replace(" or ", " or the ")
-    may_tell = f"{path}:1: column {column} may tell the {keys}, expected"
-    assert f"{may_tell} --by {column} or --by none" in refused("match", path, path)
-    line = refused("convert", path, tmp_path / "out.jsonl")
-    assert line == f"fastiou: {may_tell} the name {named} if it does, and another if not"
+    for command in (("match", path, path), ("convert", path, out)):
+        line = refused(*command)
+        assert line.startswith(f"fastiou: {path}:1: column {column} may tell the ")
+        ways = re.findall("--by ([^ ]+)", line)
+        assert ways[-1] == "none"
+        assert set(ways[:-1]) <= {f"image={column}", f"category={column}"}
+        for way in ways:
+            out.unlink(missing_ok=True)
+            run_well(*command, "--by", way)
+            if command[0] == "convert":
+                key = way.partition("=")[0]
+                told = {} if way == "none" else {key: "a"}
+                assert json.loads(out.read_text()) == {"x1": 1, "y1": 2, "x2": 3, "y2": 4, **told}
+
+
+def test_a_key_is_told_by_any_column(tmp_path: Path) -> None:
+    truth, table, out = tmp_path / "truth.json", tmp_path / "found.csv", tmp_path / "out.json"
+    table.write_text("patientId,x,y,width,height\nb,1,2,3,4\n,5,6,7,8\n".replace("\n,", "\na,"))
+    assert "needs the key image, which is not in" in refused("convert", table, truth)
+    run_well("convert", table, truth, "--by", "image=patientId")
+    assert [image["id"] for image in json.loads(truth.read_text())["images"]] == ["a", "b"]
+    found = run_well("match", truth, table, "--by", "image=patientId", "--method", "greedy").stdout
+    assert re.search("recall .*1.0000", found)
+    for by, files in (("image=patient", (truth, truth)), ("image=file", (truth,))):
+        named = " and ".join(path.name for path in files)
+        line = refused("match", *files, "--by", by)
+        column = by.partition("=")[2]
+        assert line == f"fastiou: --by {by}: there is no column {column} in {named}"
+    assert "no column or key 'frame=patientId'" in refused(
+        "convert", table, out, "--by", "frame=patientId"
+    )
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a.png").write_bytes(image_bytes(np.eye(4, dtype=np.uint8), "png"))
+    line = refused("convert", labels, out, "--by", "image")
+    assert line == "fastiou: --by is for boxes and masks, whose files tell keys"

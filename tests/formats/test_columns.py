@@ -308,19 +308,26 @@ def test_names_of_keys_as_people_write_them(tmp_path: Path, name: str, key: str)
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ("name", "column name may tell the image or the category, expected --by name or --by none"),
-        ("class,batch_id", "may tell the image, expected --by category,batch_id or --by category"),
+        (
+            "name",
+            "column name may tell the image or the category, expected --by image=name or "
+            "--by category=name or --by none",
+        ),
+        (
+            "class,batch_id",
+            "may tell the image, expected --by category,image=batch_id or --by category",
+        ),
         ("source", "column source may tell the image"),
-        ("source_image", "column source_image may tell the image, expected --by source_image or"),
+        ("source_image", "column source_image may tell the image, expected --by image=source_im"),
         ("relativePath", "column relativePath may tell the image"),
         (
             "class,Image URL",
-            "column Image URL may tell the image, expected --by category,Image URL",
+            "column Image URL may tell the image, expected --by category,image=Image URL",
         ),
         ("source_sample", "column source_sample may tell the image"),
         ("case_id", "column case_id may tell the image"),
         ("image,kind", "column kind may tell the category"),
-        ("image,video_url", "column video_url may tell the video, expected --by image,video_url"),
+        ("image,video_url", "may tell the video, expected --by image,video=video_url or"),
         ("image,gt_label", "column gt_label may tell the category"),
     ],
 )
@@ -368,7 +375,9 @@ def test_other_names_of_arrays(tmp_path: Path) -> None:
         assert (file.fmt, file.scores.tolist()) == ("cxcywh", [0.5, 0.25])
         np.testing.assert_array_equal(file.boxes, boxes)
     np.savez(path, boxes=boxes, fmt="xywh", batch_idx=[0, 1])
-    with pytest.raises(FileError, match=r"column batch_idx may tell the image, expected --by bat"):
+    with pytest.raises(
+        FileError, match=r"column batch_idx may tell the image, expected --by image=b"
+    ):
         read_boxes(path)
     assert list(read_boxes(path, by=("batch_idx",)).keys) == ["batch_idx"]
     assert read_boxes(path, by=()).unused == ("batch_idx",)
@@ -473,7 +482,8 @@ def test_imagej_has_the_centre_of_mass_beside_the_box(tmp_path: Path) -> None:
 def test_columns_that_may_be_keys_are_not_dropped(tmp_path: Path, name: str) -> None:
     content = f"{name},x1,y1,x2,y2\n1,1,2,3,4\n2,1,2,3,4\n"
     with pytest.raises(
-        FileError, match=f"column {name} may tell the (image|category), .*--by {name}"
+        FileError,
+        match=f"column {name} may tell the (image|category), .*--by (image|category)={name}",
     ):
         read(tmp_path, content)
     assert read(tmp_path, content, by=(name,)).keys[name].tolist() == [1, 2]

@@ -511,10 +511,18 @@ def test_levels_of_an_index_are_columns() -> None:
 def test_columns_that_may_be_keys_are_refused() -> None:
     pandas = pytest.importorskip("pandas", exc_type=ImportError)
     frame = pandas.DataFrame({**CORNERS, "name": ["a", "b"], "score": [0.9, 0.8]})
-    ways = r"BoxTable.from_frame\(a, by='name'\) or BoxTable.from_frame\(a, by='none'\)"
+    ways = (
+        r"BoxTable.from_frame\(a, by='image=name'\) or "
+        r"BoxTable.from_frame\(a, by='category=name'\) or BoxTable.from_frame\(a, by='none'\)"
+    )
     with pytest.raises(ValueError, match=f"column name may tell the image .* expected {ways}"):
         fastiou.nms(frame)
     assert list(BoxTable.from_frame(frame, by="name").keys) == ["name"]
+    assert BoxTable.from_frame(frame, by="image=name").keys["image"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"by='category=nam'|no column or key 'category=nam'"):
+        BoxTable.from_frame(frame, by="category=nam")
+    with pytest.raises(ValueError, match="by='image=nam': there is no column nam in frame"):
+        BoxTable.from_frame(frame.rename(columns={"name": "image"}), by="image=nam")
     assert BoxTable.from_frame(frame, by="none").keys == {}
 
 

@@ -36,8 +36,9 @@ __all__ = ["TARGETS", "fitted"]
 
 #: What tells a key that a file lacks.
 NEEDED = {
-    "image": "a folder of files has it by their names, a table by a column such as image",
-    "category": "a table has it by a column such as class",
+    "image": "a folder of files has it by their names, a table by a column such as image "
+    "(--by image=COLUMN tells another)",
+    "category": "a table has it by a column such as class (--by category=COLUMN tells another)",
 }
 
 
@@ -71,6 +72,11 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
             raise RefusedError(f"--drop {name}: the columns are {', '.join(there) or 'none'}")
     keys = {key: values for key, values in table.keys.items() if key not in drop}
     left_out = {column: None for name, column in others.items() if name in drop}
+    for key in target.needs:
+        if key not in keys:
+            raise RefusedError(
+                f"{target.name} needs the key {key}, which is not in the file: {NEEDED[key]}"
+            )
     held = [*(target.keys if target.keys is not None else keys), *target.others]
     lost = [name for name in there if name not in (*drop, *held)]
     if lost and len(table):
@@ -78,11 +84,6 @@ def fitted(table: BoxTable, target: Target, drop: Sequence[str], about: About) -
             f"{target.name} has no place for {' and '.join(lost)}: "
             f"--drop {','.join([*drop, *lost])} leaves it out"
         )
-    for key in target.needs:
-        if key not in keys:
-            raise RefusedError(
-                f"{target.name} needs the key {key}, which is not in the file: {NEEDED[key]}"
-            )
     if not len(table) and not (target.can_be_empty or (target.is_folder and about.images)):
         rows = [row for row in TARGETS.values() if row.can_be_empty and row.masks != "alone"]
         known = " or ".join(row.name for row in rows)

@@ -29,6 +29,7 @@ from fastiou.cli.options import (
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
+from fastiou.formats.coco import SKIPPABLE
 from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.table import FORMATS, formats_of
 from fastiou.formats.written.targets import TARGETS
@@ -143,7 +144,7 @@ def commands() -> click.Group:
     skip_invalid = click.option(
         "--skip-invalid",
         is_flag=True,
-        help="Leave out annotations of COCO files that are invalid, and say which.",
+        help=f"Leave out annotations that are invalid, and say which: of {', '.join(SKIPPABLE)}.",
     )
     image_size = click.option(
         "--image-size",

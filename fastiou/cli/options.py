@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastiou.formats.coco import SKIPPABLE
 from fastiou.formats.content import MemberFile, Wanted
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.table import SCALED
@@ -112,10 +113,10 @@ def check_threshold(options: Options, *, zero: bool) -> None:
 
 def check_skips(skip_invalid: bool, *formats: str) -> None:
     """Raise a RefusedError if annotations are to be left out of files that have none."""
-    if skip_invalid and "coco" not in formats:
+    if skip_invalid and {*SKIPPABLE, "empty"}.isdisjoint(formats):
         raise RefusedError(
-            "--skip-invalid leaves out annotations of COCO files, not what is in files of the "
-            f"format {' or '.join(dict.fromkeys(formats))}"
+            f"--skip-invalid leaves out annotations of {', '.join(SKIPPABLE)}, not what is in "
+            f"files of the format {' or '.join(dict.fromkeys(formats))}"
         )
 
 

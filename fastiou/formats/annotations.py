@@ -6,17 +6,18 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
 
-from fastiou.formats.coco import MaskFile
+from fastiou.formats.coco import SKIPPING, MaskFile
 from fastiou.formats.content import (
     BoxFile,
+    Skipped,
     Wanted,
     chosen_keys,
     is_json_object,
@@ -43,9 +44,13 @@ __all__ = [
     "read_voc",
     "read_yolo_masks",
     "read_yolo_outlines",
+    "valid_entries",
     "without_scores",
     "xml_root",
 ]
+
+Entry = TypeVar("Entry")
+Annotation = TypeVar("Annotation")
 
 #: The largest number: integers beyond all floats are refused, too.
 LARGEST = sys.float_info.max
@@ -64,7 +69,7 @@ SHAPE_NAMES = {
 }  # fmt: skip
 
 #: The shapes of labelme that have bounds, and the points that each has at least.
-LEAST_POINTS = {"rectangle": 2, "circle": 2, "polygon": 3}
+LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2}
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -76,6 +81,33 @@ def without_scores(path: Path, wanted: Wanted, what: str) -> None:
     """Raise a FileError if scores are wanted of a format that has none."""
     if wanted.scored:
         raise FileError(path, f"{what} has no scores", "a format with scores")
+
+
+def valid_entries(
+    entries: Sequence[Entry], read: Callable[[int, Entry], Annotation], wanted: Wanted
+) -> tuple[list[Entry], list[Annotation], Skipped | None]:
+    """The entries of a file that can be used, what was read of them, and what was left out.
+
+    Parameters
+    ----------
+    entries
+        All.
+    read
+        Reads one, also by its position. It raises a FileError if it cannot be used.
+    wanted
+        Whether to leave out such entries.
+    """
+    kept, found, faults = [], [], {}
+    for place, entry in enumerate(entries):
+        try:
+            found.append(read(place, entry))
+            kept.append(entry)
+        except FileError as error:
+            if not wanted.skip_invalid:
+                expected = f"{error.expected}; {SKIPPING}"
+                raise FileError(error.path, error.found, expected, error.where) from None
+            faults[place] = error.fault
+    return kept, found, Skipped.of(len(entries), faults)
 
 
 def xml_root(path: Path, data: bytes, tag: str, expected: str) -> ElementTree.Element:
@@ -144,38 +176,46 @@ def read_voc(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     if apart is not None:
         found = f"{shortened(apart.tag)} that is in no object of the annotation, as FAIR1M has it"
         raise FileError(path, found, "object in the annotation, with a name and a bndbox")
-    boxes, names = [], []
-    others: dict[str, None] = {}
-    difficult: list[bool] = []
-    for number, entry in enumerate(root.iterfind("object"), 1):
-        others |= {str(child.tag): None for child in entry if child.tag not in VOC_NAMES}
-        difficult.append((entry.findtext("difficult") or "").strip() == "1")
-        where = f"object {number}"
-        name = (entry.findtext("name") or "").strip()
-        if not name:
-            raise FileError(path, "no name", "one in every object", where)
-        found_boxes = entry.findall("bndbox")
-        if len(found_boxes) != 1:
-            is_turned = entry.find("robndbox") is not None
-            found = f"{len(found_boxes)} bndbox" if found_boxes else "no bndbox"
-            found = "a robndbox (roLabelImg), which is not read" if is_turned else found
-            raise FileError(path, found, "one bndbox in every object", where)
-        box = found_boxes[0]
-        texts = [(box.findtext(corner) or "").strip() for corner in CORNERS]
-        values = [number_in(text) for text in texts]
-        if any(value is None or not math.isfinite(value) for value in values):
-            found = f"bndbox {shortened(', '.join(texts))}"
-            raise FileError(path, found, f"numbers {', '.join(CORNERS)}", where)
-        names.append(name)
-        boxes.append(values)
+    entries, objects, skipped = valid_entries(
+        root.findall("object"),
+        lambda number, entry: _voc_object(path, f"object {number + 1}", entry),
+        wanted,
+    )
+    names, boxes = [name for name, _ in objects], [box for _, box in objects]
+    others = {
+        str(child.tag): None for entry in entries for child in entry if child.tag not in VOC_NAMES
+    }
+    difficult = [(entry.findtext("difficult") or "").strip() == "1" for entry in entries]
     sides = [whole_number_in((root.findtext(f"size/{side}") or "").strip())
              for side in ("height", "width")]  # fmt: skip
     return BoxFile(
         path=path, format="voc", fmt="xyxy", keys=_keys(path, names, wanted),
         unused=tuple(others), notes=_difficult_told(sum(difficult)),
         ignored=np.array(difficult, np.bool_), boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        skipped=skipped,
         **_of_one_image(root.findtext("filename"), sides),
     )  # fmt: skip
+
+
+def _voc_object(path: Path, where: str, entry: ElementTree.Element) -> tuple[str, list[float]]:
+    """The name of an object, and the corners of its box."""
+    name = (entry.findtext("name") or "").strip()
+    if not name:
+        raise FileError(path, "no name", "one in every object", where)
+    found_boxes = entry.findall("bndbox")
+    if len(found_boxes) != 1:
+        is_turned = entry.find("robndbox") is not None
+        found = f"{len(found_boxes)} bndbox" if found_boxes else "no bndbox"
+        found = "a robndbox (roLabelImg), which is not read" if is_turned else found
+        raise FileError(path, found, "one bndbox in every object", where)
+    box = found_boxes[0]
+    texts = [(box.findtext(corner) or "").strip() for corner in CORNERS]
+    values = [number_in(text) for text in texts]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if len(known) < len(CORNERS):
+        found = f"bndbox {shortened(', '.join(texts))}"
+        raise FileError(path, found, f"numbers {', '.join(CORNERS)}", where)
+    return name, known
 
 
 def _of_one_image(file: Any, sides: list[Any]) -> dict[str, Any]:
@@ -205,43 +245,47 @@ def is_labelme(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of labelme: its label, its kind, its points [x, y], its place and other names."""
+    """A shape of labelme: its label, its kind, its points [x, y] and other names."""
 
     label: str
     kind: str
     points: list[list[float]]
-    where: str
     others: tuple[str, ...]
 
 
-def labelme_shapes(path: Path, data: bytes) -> tuple[dict[str, Any], list[Shape]]:
-    """What a file of labelme holds, and its shapes, checked.
+def labelme_shapes(
+    path: Path, data: bytes, wanted: Wanted, kinds: Sequence[str]
+) -> tuple[dict[str, Any], list[Shape], Skipped | None]:
+    """What a file of labelme holds, its shapes of some kinds, checked, and what was left out.
 
     Raises
     ------
     FileError
-        It is broken, or a shape is of a kind that is not known or has no label.
+        It is broken, or a shape is of another kind or has no label.
     """
     content = json_content(path, data, "labelme's JSON", {"shapes": {}})
     entries = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise FileError(path, described(entries), "a list", "shapes")
-    shapes = []
-    for number, entry in enumerate(entries):
+
+    def shape(number: int, entry: Any) -> Shape:
         where = f"shapes[{number}]"
         if not isinstance(entry, dict) or type(entry.get("label")) is not str or not entry["label"]:
             raise FileError(path, described(entry), 'an object with a "label"', where)
         kind = entry.get("shape_type", "polygon")
         points: Any = entry.get("points")
-        if kind not in LEAST_POINTS:
-            expected = "rectangle, polygon or circle"
+        if kind not in kinds:
+            *most, last = kinds
+            expected = f"{', '.join(most)} or {last}"
             raise FileError(path, f'"shape_type": {described(kind)}', expected, where)
         if not _are_points(points, LEAST_POINTS[kind]):
-            expected = f"{LEAST_POINTS[kind]} points or more"
-            raise FileError(path, f'"points": {described(points)}', f"{expected} [x, y]", where)
+            expected = f"{LEAST_POINTS[kind]} points or more [x, y]"
+            raise FileError(path, f'"points": {described(points)}', expected, where)
         others = {name for name, value in entry.items() if value is not None} - SHAPE_NAMES
-        shapes.append(Shape(entry["label"], kind, points, where, tuple(sorted(others))))
-    return content, shapes
+        return Shape(entry["label"], kind, points, tuple(sorted(others)))
+
+    _, shapes, skipped = valid_entries(entries, shape, wanted)
+    return content, shapes, skipped
 
 
 def _others(shapes: list[Shape]) -> tuple[str, ...]:
@@ -251,7 +295,7 @@ def _others(shapes: list[Shape]) -> tuple[str, ...]:
 def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read rectangles of an image, and bounds of polygons and circles, in labelme's JSON."""
     without_scores(path, wanted, "labelme's JSON")
-    content, shapes = labelme_shapes(path, data)
+    content, shapes, skipped = labelme_shapes(path, data, wanted, [*LEAST_POINTS])
     boxes = []
     for shape in shapes:
         points = _around(*shape.points[:2]) if shape.kind == "circle" else shape.points
@@ -260,7 +304,7 @@ def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     names = [shape.label for shape in shapes]
     return BoxFile(
         path=path, format="labelme", fmt="xyxy", keys=_keys(path, names, wanted),
-        unused=_others(shapes),
+        unused=_others(shapes), skipped=skipped,
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         **_of_one_image(
             content.get("imagePath"), [content.get("imageHeight"), content.get("imageWidth")]
@@ -271,7 +315,7 @@ def read_labelme(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     """Read the polygons and rectangles of an image in labelme's JSON as masks."""
     without_scores(path, wanted, "labelme's JSON")
-    content, shapes = labelme_shapes(path, data)
+    content, shapes, skipped = labelme_shapes(path, data, wanted, ["polygon", "rectangle"])
     sides = [content.get("imageHeight"), content.get("imageWidth")]
     if None in sides:
         if wanted.image_size is None:
@@ -281,9 +325,6 @@ def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     size = mask_size(path, "imageHeight and imageWidth", sides, "imageHeight")
     masks = []
     for shape in shapes:
-        if shape.kind == "circle":
-            found = '"shape_type": "circle"'
-            raise FileError(path, found, "polygon or rectangle for masks", shape.where)
         points = np.array(shape.points, np.float64)
         if shape.kind == "rectangle":
             (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
@@ -292,7 +333,7 @@ def read_labelme_masks(path: Path, data: bytes, wanted: Wanted) -> MaskFile:
     names = [shape.label for shape in shapes]
     return MaskFile(
         path=path, format="labelme", keys=_keys(path, names, wanted), label="shapes",
-        unused=_others(shapes),
+        unused=_others(shapes), skipped=skipped,
         masks=masks, images={"": size},
     )  # fmt: skip
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from fastiou.formats.content import SKIPS_NAMED, Skipped, number_in, whole_number_in
+from fastiou.formats.content import Skipped, number_in, whole_number_in
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import MISSING
 from fastiou.formats.text import Sample
@@ -94,12 +92,8 @@ class BareRow(NamedTuple):
 
 def without_boxes(rows: Sequence[BareRow], boxes: int) -> Skipped | None:
     """What is said of rows of images without objects beside so many boxes; None without rows."""
-    if not rows:
-        return None
-    total = boxes + len(rows)
-    positions = np.delete(np.arange(total), [row.place for row in rows])
-    first = tuple(row.where for row in rows[:SKIPS_NAMED])
-    return Skipped(positions, total, first, "rows are of images without a box")
+    words = "rows are of images without a box"
+    return Skipped.of(boxes + len(rows), {row.place: row.where for row in rows}, words)
 
 
 def image_column(names: Sequence[str]) -> int | None:

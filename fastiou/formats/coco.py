@@ -41,6 +41,7 @@ from fastiou.tables.column_names import ID_NAMES, key_named, plain_name
 from fastiou.tables.layouts import LAYOUTS, header_of
 
 __all__ = [
+    "SKIPPABLE",
     "SKIPPING",
     "MaskFile",
     "box_fault",
@@ -65,7 +66,8 @@ NOT_OF_BOXES = frozenset({"segmentation", "area", "keypoints", "num_keypoints"})
 #: What Detectron2 calls the layout of COCO's boxes in "bbox_mode".
 XYWH = 1
 
-#: What an error says of annotations that could be left out.
+#: Formats of which annotations that are invalid can be left out, and what errors say of these.
+SKIPPABLE = ("coco", "voc", "labelme", "cvat", "via")
 SKIPPING = "--skip-invalid leaves such annotations out"
 REMEDY = f"; {SKIPPING}"
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.formats.content import (
-    SKIPS_NAMED,
     Booleans,
     Floats,
     Integers,
@@ -244,12 +243,9 @@ class Listed(Entries):
     @property
     def faults(self) -> Skipped | None:
         """See `Entries.faults`."""
-        if not self.left_out:
-            return None
-        first = sorted(self.left_out)[:SKIPS_NAMED]
-        named = tuple(f"{self.label}[{place}]: {self.left_out[place]}" for place in first)
-        positions = np.array(self.positions, np.int64)
-        return Skipped(positions, len(self.entries) + len(self.left_out), named)
+        faults = self.left_out or {}
+        told = {place: f"{self.label}[{place}]: {words}" for place, words in faults.items()}
+        return Skipped.of(len(self.entries) + len(told), told)
 
 
 @dataclass(frozen=True, eq=False)

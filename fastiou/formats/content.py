@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,29 @@ class Skipped:
     total: int
     first: tuple[str, ...]
     words: str = "annotations are invalid and left out"
+
+    @classmethod
+    def of(cls, total: int, faults: Mapping[int, str], *words: str) -> Skipped | None:
+        """What was left out of so many entries, and why, by their positions; None if nothing."""
+        if not faults:
+            return None
+        first = tuple(faults[place] for place in sorted(faults)[:SKIPS_NAMED])
+        return cls(np.delete(np.arange(total), list(faults)), total, first, *words)
+
+    @classmethod
+    def joined(cls, files: Sequence[MemberFile]) -> Skipped | None:
+        """What was left out of files that are read one after the other; None if nothing."""
+        parts = [file.skipped or cls(np.arange(len(file)), len(file), ()) for file in files]
+        starts = np.cumsum([0, *(part.total for part in parts)])
+        first = [
+            f"{file.path.name}, {each}"
+            for file, part in zip(files, parts, strict=True) for each in part.first
+        ]  # fmt: skip
+        if not first:
+            return None
+        places = [part.positions + start for part, start in zip(parts, starts, strict=False)]
+        words = next(file.skipped.words for file in files if file.skipped is not None)
+        return cls(np.concatenate(places), int(starts[-1]), tuple(first[:SKIPS_NAMED]), words)
 
     def described(self) -> str:
         """How many were left out, and which are the first."""

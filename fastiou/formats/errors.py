@@ -52,6 +52,12 @@ class FileError(Exception):
     ) -> None:
         place = str(path) if where is None else f"{path}:{where}"
         super().__init__(f"{place}: {found}" + (f", expected {expected}" if expected else ""))
+        self.path, self.found, self.expected, self.where = path, found, expected, where
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, and where in the file."""
+        return self.found if self.where is None else f"{self.where}: {self.found}"
 
 
 class DoubtError(FileError):

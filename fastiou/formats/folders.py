@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_content
+from fastiou.formats.content import BoxFile, MemberFile, Skipped, Wanted, kind_of, read_content
 from fastiou.formats.errors import DoubtError, FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
@@ -297,6 +297,7 @@ def read_folder(
         crowds=_joined([file.crowds for _, file in files]),
         ignored=_joined([file.ignored for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
+        skipped=Skipped.joined([file for _, file in files]),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice
-from fastiou.formats.coco import MaskFile
+from fastiou.formats.coco import SKIPPABLE, MaskFile
 from fastiou.formats.content import BoxFile, MemberFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.keys import check_by
@@ -56,7 +56,8 @@ def read(
         Keys to group by, or columns of a table: "image", or "image,category"; "none" or () for no
         key. Others are not read. All that the file tells if not given.
     skip_invalid
-        Whether to leave out annotations of a COCO file that are invalid, with a warning.
+        Whether to leave out annotations that are invalid, or no boxes such as points, with a
+        warning: of coco, voc, labelme, cvat and via.
     image_size : tuple of int, optional
         Width and height of all images, by which the normalized numbers of YOLO become pixels.
 
@@ -120,9 +121,10 @@ def read(
         raise ValueError(
             f"fmt={fmt!r} is for files that do not tell their layout: {file_path} tells {file.fmt}"
         )
-    if skip_invalid and file.format != "coco":
+    if skip_invalid and file.format not in (*SKIPPABLE, "empty"):
         raise ValueError(
-            f"skip_invalid=True leaves out annotations of COCO files: {file_path} is {file.format}"
+            f"skip_invalid=True leaves out annotations of {', '.join(SKIPPABLE)}: {file_path} is "
+            f"{file.format}"
         )
     if image_size is not None and file.format not in SCALED:
         raise ValueError(

@@ -588,7 +588,6 @@ def _read(kind: str, path: Path, data: bytes | None, format_: str | None, wanted
         own = read_pieces(file, kind_of)
         return read(file, own, format_ or told, each) if own and not own.isspace() else None
 
-    wanted = replace(wanted, skip_invalid=False)
     return read_folder(path, wanted, in_folder, empty(path, wanted))
 
 

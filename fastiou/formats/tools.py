@@ -11,7 +11,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fastiou.formats.annotations import LARGEST, LARGEST_SIDE, without_scores, xml_root
+from fastiou.formats.annotations import (
+    LARGEST,
+    LARGEST_SIDE,
+    valid_entries,
+    without_scores,
+    xml_root,
+)
 from fastiou.formats.content import (
     BoxFile,
     Wanted,
@@ -84,9 +90,7 @@ def read_cvat(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read the boxes in CVAT's XML for images, and bounds of polygons."""
     without_scores(path, wanted, "CVAT's XML")
     root = xml_root(path, data, "annotations", "annotations of CVAT")
-    boxes: list[list[float]] = []
-    images: list[str] = []
-    labels: list[str] = []
+    shapes: list[tuple[str, int, ElementTree.Element]] = []
     sizes: dict[int | str, tuple[int, int] | None] = {}
     others: dict[str, None] = {}
     listed = root.findall("image")
@@ -108,18 +112,24 @@ def read_cvat(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         known = [side for side in sides if side is not None and 0 < side <= LARGEST_SIDE]
         sizes[name] = (known[0], known[1]) if len(known) == 2 else None
         for place, shape in enumerate(image, 1):
-            where = f"{shape.tag} {place} of image {shortened(name)}"
             if shape.tag == "tag":
                 others["tag"] = None
-                continue
-            label = (shape.get("label") or "").strip()
-            if not label:
-                raise FileError(path, "no label", "one for every shape", where)
-            others |= {f"attribute {each.get('name')}": None for each in shape}
-            boxes.append(_cvat_bounds(path, shape, where))
-            images.append(name)
-            labels.append(label)
-    numbers = np.array(boxes, np.float64).reshape(-1, 5)
+            else:
+                shapes.append((name, place, shape))
+
+    def read(number: int, entry: tuple[str, int, ElementTree.Element]) -> tuple[str, list[float]]:
+        name, place, shape = entry
+        where = f"{shape.tag} {place} of image {shortened(name)}"
+        label = (shape.get("label") or "").strip()
+        if not label:
+            raise FileError(path, "no label", "one for every shape", where)
+        return label, _cvat_bounds(path, shape, where)
+
+    kept, annotations, skipped = valid_entries(shapes, read, wanted)
+    attributes = (f"attribute {each.get('name')}" for *_, shape in kept for each in shape)
+    others = dict.fromkeys(attributes) | others
+    images, labels = [name for name, *_ in kept], [label for label, _ in annotations]
+    numbers = np.array([bounds for _, bounds in annotations], np.float64).reshape(-1, 5)
     is_turned = bool(numbers[:, 4].any())
     if is_turned:
         sides_of, middles = numbers[:, 2:4] - numbers[:, :2], (numbers[:, :2] + numbers[:, 2:4]) / 2
@@ -129,7 +139,8 @@ def read_cvat(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         path=path, format="cvat", fmt="cxcywhr-cw" if is_turned else "xyxy",
         keys={key: keys[key] for key in chosen_keys(path, keys, wanted.by)},
         boxes=np.ascontiguousarray(numbers if is_turned else numbers[:, :4]),
-        unused=tuple(others), sizes=sizes, files={name: str(name) for name in sizes},
+        unused=tuple(others), skipped=skipped, sizes=sizes,
+        files={name: str(name) for name in sizes},
     )  # fmt: skip
 
 
@@ -178,10 +189,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     files = content.get("_via_img_metadata", content) if isinstance(content, dict) else content
     if not isinstance(files, dict):
         raise FileError(path, described(files), "an object with images")
-    boxes: list[list[float]] = []
-    images: list[str] = []
-    attributes: list[dict[str, Any]] = []
-    places: list[str] = []
+    every: list[tuple[str, str, Any]] = []
     for name, image in files.items():
         file = image.get("filename") if isinstance(image, dict) else None
         regions = image.get("regions") if isinstance(image, dict) else None
@@ -190,17 +198,23 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         if type(file) is not str or not file.strip() or not isinstance(regions, list):
             expected = 'an object with "filename" and "regions"'
             raise FileError(path, described(image), expected, shortened(name))
-        for number, region in enumerate(regions):
-            where = f"{shortened(file)}, regions[{number}]"
-            shape = region.get("shape_attributes") if isinstance(region, dict) else None
-            if not isinstance(shape, dict):
-                expected = 'an object with "shape_attributes"'
-                raise FileError(path, described(region), expected, where)
-            boxes.append(_via_bounds(path, shape, where))
-            images.append(file.strip())
-            places.append(where)
-            told = region.get("region_attributes")
-            attributes.append(told if isinstance(told, dict) else {})
+        every += [
+            (file.strip(), f"{shortened(file)}, regions[{number}]", region)
+            for number, region in enumerate(regions)
+        ]
+
+    def read(number: int, entry: tuple[str, str, Any]) -> list[float]:
+        _, where, region = entry
+        shape = region.get("shape_attributes") if isinstance(region, dict) else None
+        if not isinstance(shape, dict):
+            expected = 'an object with "shape_attributes"'
+            raise FileError(path, described(region), expected, where)
+        return _via_bounds(path, shape, where)
+
+    kept, boxes, skipped = valid_entries(every, read, wanted)
+    images, places = [image for image, *_ in kept], [place for _, place, _ in kept]
+    told = [region.get("region_attributes") for *_, region in kept]
+    attributes = [each if isinstance(each, dict) else {} for each in told]
     told_by = _attributes_of_all(attributes)
     listed = dict.fromkeys(name for each in attributes for name in each)
     of_classes = [name for name in listed if key_named(name) == "category"]
@@ -221,7 +235,7 @@ def read_via(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     return BoxFile(
         path=path, format="via", fmt="xyxy", keys=chosen,
         boxes=np.array(boxes, np.float64).reshape(-1, 4), files={name: name for name in images},
-        unused=tuple(name for name in listed if name not in used),
+        unused=tuple(name for name in listed if name not in used), skipped=skipped,
         sizes=dict.fromkeys(image["filename"].strip() for image in files.values()),
     )  # fmt: skip
 

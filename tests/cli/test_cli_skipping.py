@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_for_tests import run, run_well, words_of
 
+import fastiou
 from fastiou.formats import mask_faults as faults_module
 from fastiou.formats.table import read_masks
 
@@ -234,7 +235,8 @@ def test_the_option_is_for_annotations(tmp_path):
     boxes, labels = tmp_path / "boxes.csv", tmp_path / "labels.npy"
     boxes.write_text("x1,y1,x2,y2,score\n0,0,1,1,1\n")
     np.save(labels, np.zeros((4, 9), int))
-    message = "--skip-invalid leaves out annotations of COCO files, not what is in files of the "
+    message = "--skip-invalid leaves out annotations of coco, voc, labelme, cvat, via, not what is "
+    message += "in files of the "
     for command in (["match", boxes, boxes], ["nms", boxes], ["match", labels, labels]):
         result = run(*command, "--skip-invalid")
         assert result.exit_code == 2
@@ -251,3 +253,126 @@ def test_pairs_within_a_file_have_positions_of_the_file(tmp_path):
         assert (found["rows"].tolist(), found["cols"].tolist()) == ([1, 1, 3], [3, 5, 5])
         assert found["id_a"].tolist() == [101, 101, 103]
         assert found["id_b"].tolist() == [103, 105, 105]
+
+
+#: Of each format a file of three annotations, of which the second is no box, and what is said.
+WITH_POINTS = {
+    "voc": (
+        "xml",
+        "<annotation>"
+        + "".join(
+            f"<object><name>c</name>{box}</object>"
+            for box in (
+                "<bndbox><xmin>0</xmin><ymin>0</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>",
+                "<robndbox><cx>2</cx></robndbox>",
+                "<bndbox><xmin>0</xmin><ymin>0</ymin><xmax>4</xmax><ymax>5</ymax></bndbox>",
+            )
+        )
+        + "</annotation>",
+        "object 2: a robndbox",
+    ),
+    "labelme": (
+        "json",
+        json.dumps(
+            {
+                "version": "5", "imagePath": "a.jpg", "imageHeight": 9, "imageWidth": 9,
+                "shapes": [
+                    {"label": "c", "shape_type": "rectangle", "points": [[0, 0], [4, 4]]},
+                    {"label": "c", "shape_type": "point", "points": [[1, 1]]},
+                    {"label": "c", "shape_type": "rectangle", "points": [[0, 0], [4, 5]]},
+                ],
+            }
+        ),
+        'shapes[1]: "shape_type": "point"',
+    ),
+    "cvat": (
+        "xml",
+        '<annotations><image name="a.jpg"><box label="c" xtl="0" ytl="0" xbr="4" ybr="4"/>'
+        '<points label="c" points="1,1"/>'
+        '<box label="c" xtl="0" ytl="0" xbr="4" ybr="5"/></image></annotations>',
+        "points 2 of image a.jpg: <points>",
+    ),
+    "via": (
+        "json",
+        json.dumps(
+            {
+                "a.jpg1": {
+                    "filename": "a.jpg", "file_attributes": {},
+                    "regions": [
+                        {
+                            "shape_attributes": {"name": "rect", "x": 0, "y": 0, "width": 4, **end},
+                            "region_attributes": {"class": "c"},
+                        }
+                        for end in ({"height": 4}, {"name": "polyline"}, {"height": 5})
+                    ],
+                }
+            }
+        ),
+        'a.jpg, regions[1]: "name": "polyline"',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format_", WITH_POINTS)
+def test_what_is_no_box_is_left_out_of_files_of_tools(tmp_path, format_):
+    ending, content, fault = WITH_POINTS[format_]
+    path, out = tmp_path / f"a.{ending}", tmp_path / "out.npz"
+    path.write_text(content)
+    result = run("match", path)
+    assert result.exit_code == 2
+    assert fault in result.stderr
+    assert result.stderr.endswith("; --skip-invalid leaves such annotations out\n")
+    shown = run_well("match", path, "--skip-invalid", "--out", out)
+    assert f"1 of 3 annotations are invalid and left out: {fault}" in shown.stderr
+    with np.load(out) as found:
+        assert (found["rows"].tolist(), found["cols"].tolist()) == ([0], [2])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.{ending}").write_text(content.replace("a.jpg", f"{name}.jpg"))
+    shown = run_well("match", folder, "--skip-invalid", "--out", out)
+    assert f"2 of 6 annotations are invalid and left out: a.{ending}, {fault}" in shown.stderr
+    with np.load(out) as found:
+        assert (found["rows"].tolist(), found["cols"].tolist()) == ([0, 3], [2, 5])
+    with pytest.warns(UserWarning, match="2 of 6 annotations are invalid and left out"):
+        assert len(fastiou.read(folder, skip_invalid=True)) == 4
+
+
+def test_circles_are_left_out_where_masks_are_read(tmp_path):
+    path = tmp_path / "a.json"
+    content = json.loads(WITH_POINTS["labelme"][1])
+    content["shapes"][0] |= {"shape_type": "circle", "points": [[2, 2], [2, 3]]}
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r'2 of 3 .*shapes\[0\]: "shape_type": "circle"; shapes'):
+        table = fastiou.read(path, geometry="mask", skip_invalid=True)
+    assert np.count_nonzero(table.masks.to_dense()) == 20
+    with pytest.warns(UserWarning, match="1 of 3"):
+        assert fastiou.read(path, skip_invalid=True).boxes[0].tolist() == [1, 1, 3, 3]
+
+
+def test_annotations_of_coco_are_left_out_of_folders(tmp_path):
+    folder, out = tmp_path / "folder", tmp_path / "out.npz"
+    folder.mkdir()
+    for name in "ab":
+        entries = entries_with("bbox", None, GOOD_BOXES, [0, 2], count=6)
+        written(folder / f"{name}.json", entries, as_results=False)
+    shown = run_well("match", folder, "--skip-invalid", "--out", out)
+    assert "4 of 12 annotations are invalid and left out: a.json, annotations[0]" in shown.stderr
+    with np.load(out) as found:
+        pairs = list(zip(found["rows"].tolist(), found["cols"].tolist(), strict=True))
+    (positions,) = ([1, 3, 4, 5],)
+    within = [(a, b) for a in positions for b in positions if a < b]
+    assert set(pairs) <= {*within, *((a + 6, b + 6) for a, b in within)}
+    assert {(1, 3), (7, 9)} <= set(pairs)
+
+
+def test_positions_in_a_folder_count_rows_without_a_box(tmp_path):
+    folder, out = tmp_path / "folder", tmp_path / "kept.csv"
+    folder.mkdir()
+    head = "image,x1,y1,x2,y2,score\n"
+    (folder / "s.csv").write_text(f"{head}a,0,0,4,4,0.9\nb,,,,,\nc,0,0,4,4,0.8\n")
+    (folder / "t.csv").write_text(f"{head}d,0,0,4,4,0.7\ne,0,0,4,4,0.6\ne,0,0,4,4,0.5\n")
+    shown = run_well("nms", folder, "--out", out)
+    assert "1 of 6 rows are of images without a box: s.csv, line 3" in shown.stderr
+    rows = out.read_text().splitlines()[1:]
+    assert rows == ["0,0.9,s,a", "2,0.8,s,c", "3,0.7,t,d", "4,0.6,t,e"]

@@ -97,7 +97,7 @@ def test_folders_of_outlines(tmp_path: Path) -> None:
         (
             {**LABELME, "shapes": [{"label": "c", "points": CORNERS, "shape_type": "circle"}]},
             {},
-            r'shapes\[0\]: "shape_type": "circle", expected polygon or rectangle for masks',
+            r'shapes\[0\]: "shape_type": "circle", expected polygon or rectangle; --skip',
         ),
         (YOLO, {"scored": True, "image_size": SIZE}, "has no scores"),
         ("0 0.1 0.2 0.3\n", {}, "csv, which has boxes alone, expected masks as yolo-seg"),

@@ -28,6 +28,7 @@ from fastiou.relations.pairs import pairs
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
+from fastiou.tables.grouping import alike_names
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
@@ -102,7 +103,9 @@ def evaluate_coco_files(
     asked = DetectionEvaluator(**options)
     kind = KINDS[asked.iou_type]
     truth, found = coco_columns_of(gt, dt, kind)
+    found, told = _numbered(truth, found)
     preds, target, names, notes = coco_sets(truth, found, kind)
+    notes |= told
     # Not in `coco_sets`: COCOeval of `fastiou.compat` takes it, and scores such results.
     _check_names(truth, found)
     if preds.boxes is not None and target.boxes is not None:
@@ -266,6 +269,7 @@ def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None
             found.path,
             f"images are {_kind(found.image_id)}, and {_kind(images)} in {truth.path}: "
             f"{described(found.image_id[0].item())} against {described(images[0].item())}",
+            "ids of its images, or their file_name",
         )
     unknown = ~np.isin(found.image_id, images)
     if unknown.any():
@@ -278,6 +282,40 @@ def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None
             + (f", such as {described(images[0].item())}" if len(images) else ""),
             found.where(index),
         )
+
+
+def _numbered(truth: CocoColumns, found: CocoColumns) -> tuple[CocoColumns, dict[str, str]]:
+    """The results by the numbers of the truth, where they have its names, and what is told of it.
+
+    So Ultralytics writes images that are not called as numbers.
+    """
+    notes: dict[str, str] = {}
+    for field, listed, name in (
+        ("image_id", "images", "file_name"),
+        ("category_id", "categories", "name"),
+    ):
+        own, known = getattr(found, field), getattr(truth, field)
+        told = {}
+        if len(found) and own.dtype.kind == "U" != known.dtype.kind:
+            told = _names(truth, listed, name)
+        names = np.array(list(told.values()), np.str_)
+        forms, how = [names, own], ""
+        if listed == "images" and not np.isin(own, names).any():
+            forms, how = alike_names(forms) or (forms, how)
+        numbers = dict(zip(forms[0].tolist(), told, strict=True))
+        lacking = ~np.isin(forms[1], forms[0])
+        if lacking.all() or len(numbers) < len(told):
+            continue  # which is refused
+        if lacking.any():
+            index = int(lacking.argmax())
+            words = f"{field} {described(own[index].item())}, which is no {name} in {truth.path}"
+            raise FileError(found.path, words, f"one of its {listed}", found.where(index))
+        column: dict[str, Any] = {field: np.array([numbers[each] for each in forms[1].tolist()])}
+        found = replace(found, **column)
+        notes[f"{listed} of results"] = f"{listed} of results are told by {name}" + (
+            f": compared are {how}" if how else ""
+        )
+    return found, notes
 
 
 def _check_names(truth: CocoColumns, found: CocoColumns) -> None:

@@ -17,6 +17,7 @@ from fastiou.typing import Array
 __all__ = [
     "Grouping",
     "Keyed",
+    "alike_names",
     "alone_in_each",
     "are_one_key",
     "common_groups",
@@ -161,7 +162,7 @@ def common_groups(
         others = [other for other in common if other != key]
         values = _columns_of(key, both, called, lambda name: by((name, *others)))  # noqa: B023
         told[key] = values[0]
-        if key == "image" and (alike := _alike(values)) is not None:
+        if key == "image" and (alike := alike_names(values)) is not None:
             values, compared = alike
             aside = "; ".join(filter(None, [aside, compared]))
         elif key == "image":
@@ -225,7 +226,7 @@ def _columns_of(
         if not shared and key == "image":
             shared = [
                 (one, other) for one, other in every
-                if _alike([one[1], other[1]]) is not None
+                if alike_names([one[1], other[1]]) is not None
             ]  # fmt: skip
         is_open = len(shared) > 1
     if is_open:
@@ -248,7 +249,7 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
 
 
-def _alike(values: Sequence[Array]) -> tuple[list[Array], str] | None:
+def alike_names(values: Sequence[Array]) -> tuple[list[Array], str] | None:
     """Names of images in another form, if none is in both sets as it is written, and some are then.
 
     The forms lack .jpg and the like, which folders of annotations do not have; folders in front,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastiou as fi
@@ -101,3 +102,52 @@ def test_progress_is_told_of_all_detections_and_ends() -> None:
     assert told[-1][0] == told[-1][1]
     with pytest.raises(TypeError, match="progress must be a bool or a function"):
         fi.evaluate_coco(gt, dt, progress=3)  # type: ignore[arg-type]
+
+
+NAMED_TRUTH: dict[str, Any] = {
+    "images": [{"id": 4, "file_name": "val/a.jpg"}, {"id": 2, "file_name": "val/12.jpg"}],
+    "categories": [{"id": 3, "name": "boat"}, {"id": 9, "name": "car"}],
+    "annotations": [
+        {"id": 1, "image_id": 4, "category_id": 3, "bbox": [10, 20, 30, 40], "area": 1200},
+        {"id": 2, "image_id": 2, "category_id": 9, "bbox": [50, 20, 30, 40], "area": 1200},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("val/a.jpg", "val/12.jpg"), "images of results are told by file_name"),
+        (("a.jpg", "12.jpg"), ": compared are names of images without their folders"),
+        (("a", 12), ": compared are names of images without their folders and endings"),
+    ],
+)
+def test_results_may_have_the_names_of_the_truth(names: Any, told: str) -> None:
+    def results(images: Any, labels: Any) -> list[dict[str, Any]]:
+        boxes = [[10, 20, 30, 40], [50, 20, 30, 30]]
+        rows = zip(images, labels, boxes, strict=True)
+        return [{"image_id": i, "category_id": c, "bbox": b, "score": 0.5} for i, c, b in rows]
+
+    numbers = fi.evaluate_coco(NAMED_TRUTH, results((4, 2), (3, 9)))
+    assert not numbers.deviations
+    by_name = fi.evaluate_coco(NAMED_TRUTH, results(names, ("boat", "car")))
+    images, categories = by_name.deviations
+    assert images.endswith(told)
+    assert categories == "categories of results are told by name"
+    for name in ("precision", "recall", "scores"):
+        np.testing.assert_array_equal(getattr(by_name, name), getattr(numbers, name))
+    with pytest.raises(
+        ValueError, match=r"dt:\[1\]: image_id 'c.jpg', which is no file_name in gt"
+    ):
+        fi.evaluate_coco(NAMED_TRUTH, results((names[0], "c.jpg"), (3, 9)))
+    with pytest.raises(ValueError, match=r"\[1\]: category_id 'bus', which is no name in gt"):
+        fi.evaluate_coco(NAMED_TRUTH, results((4, 2), ("boat", "bus")))
+    with pytest.raises(ValueError, match=r"images are names, .* expected ids .*or their file_name"):
+        fi.evaluate_coco(NAMED_TRUTH, results(("y", "z"), (3, 9)))
+
+
+def test_names_that_two_images_have_tell_none() -> None:
+    twice = [{"id": 4, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]
+    result = {"image_id": "a.jpg", "category_id": 3, "bbox": [10, 20, 30, 40], "score": 0.5}
+    with pytest.raises(ValueError, match="images are names, and numbers in gt"):
+        fi.evaluate_coco({**NAMED_TRUTH, "images": twice}, [result])

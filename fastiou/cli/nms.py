@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,22 @@ from fastiou.cli.options import (
     check_skips,
     check_threshold,
 )
-from fastiou.cli.outputs import OUTPUTS, check_output, write_columns, write_entries, write_lines
+from fastiou.cli.outputs import (
+    OUTPUTS,
+    check_output,
+    folder_at_end,
+    write_columns,
+    write_entries,
+    write_lines,
+)
 from fastiou.cli.summary import show_facts, timing, with_share
 from fastiou.formats.coco import result_texts
-from fastiou.formats.content import Floats, Integers, MemberFile, read_content
+from fastiou.formats.content import Floats, Integers, MemberFile, kind_of, read_content
 from fastiou.formats.errors import FileError, RefusedError
+from fastiou.formats.folders import CLASS_FILES, files_in
 from fastiou.formats.groups import common_groups
 from fastiou.formats.keys import check_by
+from fastiou.formats.pieces import read_pieces
 from fastiou.formats.table import EXPECTED
 from fastiou.formats.tables import ROWS_OF_TEXT, row_texts
 from fastiou.tables.grouping import key_column
@@ -105,7 +115,8 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     kind.check(options, options.format)
     check_no_input(options.out, path)
     ending = "" if options.out is None else options.out.suffix.lower()
-    if options.out is not None:
+    makes_folder = path.is_dir() and options.out is not None and not ending
+    if options.out is not None and not makes_folder:
         check_output(options.out, (*OUTPUTS, *AS_IT_IS))
 
     with stages(options.shows_progress) as begin:
@@ -113,7 +124,10 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         with clock.stage("reading"):
             if path.is_dir() and ending in AS_IT_IS:
                 expected = f"a file, whose entries or rows are kept as they are in {ending}; of a "
-                expected += f"folder {', '.join(OUTPUTS)} have the positions of those that are kept"
+                expected += (
+                    f"folder {', '.join(OUTPUTS)} have the positions of those that are kept, "
+                )
+                expected += "and a name without an ending is a folder of the same files"
                 raise FileError(path, "this is a folder", expected)
             data = (
                 None if path.is_dir() else read_content(path, EXPECTED[kind.name], options.format)
@@ -123,6 +137,9 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
             check_skips(options.skip_invalid, file.format)
             check_by(options.by, file)
             check_scaled(options.image_size, file)
+            if makes_folder and file.format not in (*AS_IT_IS[".txt"], "empty"):
+                expected = f"{' or '.join(AS_IT_IS['.txt'])}, for a folder of what is kept"
+                raise FileError(path, f"{kind.noun} as {file.format}", expected)
             if ending in AS_IT_IS:
                 if file.format not in AS_IT_IS[ending]:
                     expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"
@@ -134,10 +151,12 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         kept = _suppress(kind, file, options, clock)
         if options.out is not None:
             with clock.stage("writing") as update:
-                if ending == ".json":
+                if makes_folder:
+                    _write_folder(path, file, _rows_to_keep(file, kept), options.out)
+                elif ending == ".json":
                     write_entries(options.out, result_texts(path, _content(data), kept.positions))
                 elif ending in AS_IT_IS:
-                    rows = row_texts(_content(data), file.format, kept.positions)
+                    rows = row_texts(_content(data), file.format, _rows_to_keep(file, kept))
                     write_lines(options.out, rows)
                 else:
                     columns = {"kept": kept.positions, "scores": kept.scores, **kept.names}
@@ -145,6 +164,33 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     if not options.quiet:
         _show_summary(kind, kept, clock.seconds, options)
     return kept
+
+
+def _rows_to_keep(file: MemberFile, kept: Kept) -> Integers:
+    """Rows of text that are kept, and those of images without a box."""
+    bare = np.setdiff1d(np.arange(file.entries), file.places(np.arange(len(file))))
+    return np.concatenate([kept.positions, bare])
+
+
+def _write_folder(path: Path, file: MemberFile, kept: Integers, out: Path) -> None:
+    """Write the files of a folder with those rows alone that are kept."""
+    counts = dict(file.parts)
+    start = 0
+    with folder_at_end(out) as folder:
+        for source in files_in(path).values():
+            target = folder / source.relative_to(path)
+            target = target.with_suffix("") if target.suffix.lower() == ".gz" else target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stop = start + counts.get(source, 0)
+            lines: Iterable[str] = ()
+            if source in counts:
+                chosen = kept[(kept >= start) & (kept < stop)] - start
+                lines = row_texts(read_pieces(source, kind_of), file.format, chosen)
+            target.write_bytes("".join(lines).encode())
+            start = stop
+        for name in CLASS_FILES:  # which say what the numbers of classes are
+            if (path / name).is_file():
+                shutil.copyfile(path / name, folder / name)
 
 
 def _content(data: bytes | None) -> bytes:

@@ -245,7 +245,7 @@ class Skipped:
     def joined(cls, files: Sequence[MemberFile]) -> Skipped | None:
         """What was left out of files that are read one after the other; None if nothing."""
         parts = [file.skipped or cls(np.arange(len(file)), len(file), ()) for file in files]
-        starts = np.cumsum([0, *(part.total for part in parts)])
+        starts = np.cumsum([0, *(file.entries for file in files)])
         first = [
             f"{file.path.name}, {each}"
             for file, part in zip(files, parts, strict=True) for each in part.first
@@ -295,6 +295,8 @@ class MemberFile(ABC):
         What must be told of the file, even where nobody asked for a summary.
     skipped : Skipped or None
         What was left out as invalid, or as no member.
+    parts : tuple
+        Of a folder the files that are not empty, and how many entries each has.
     classes_in : str
         Name of the file beside that tells the names of classes, if one does.
     files : dict
@@ -315,6 +317,7 @@ class MemberFile(ABC):
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: Skipped | None = None
+    parts: tuple[tuple[Path, int], ...] = ()
     classes_in: str = ""
     files: Mapping[int | str, str] = field(default_factory=dict)
     classes: Mapping[int | str, str] = field(default_factory=dict)
@@ -325,6 +328,11 @@ class MemberFile(ABC):
     def places(self, indices: Array) -> Array:
         """Positions in the file of those members that have these positions among all read."""
         return indices if self.skipped is None else self.skipped.positions[indices]
+
+    @property
+    def entries(self) -> int:
+        """How many entries the file has, those that were left out among them."""
+        return len(self) if self.skipped is None else self.skipped.total
 
     def place(self, index: int) -> int:
         """The same of one member."""

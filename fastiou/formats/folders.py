@@ -20,7 +20,7 @@ from fastiou.tables.column_names import key_meant, plain_name
 from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
 
-__all__ = ["BESIDE", "files_in", "holds_boxes", "read_folder"]
+__all__ = ["BESIDE", "CLASS_FILES", "files_in", "holds_boxes", "read_folder"]
 
 Member = TypeVar("Member", bound=MemberFile)
 
@@ -298,6 +298,7 @@ def read_folder(
         ignored=_joined([file.ignored for _, file in files]),
         ids=_joined_ids([file.ids for _, file in files]),
         skipped=Skipped.joined([file for _, file in files]),
+        parts=tuple((named[name], file.entries) for name, file in files),
     )
 
 

@@ -124,10 +124,8 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         with clock.stage("reading"):
             if path.is_dir() and ending in AS_IT_IS:
                 expected = f"a file, whose entries or rows are kept as they are in {ending}; of a "
-                expected += (
-                    f"folder {', '.join(OUTPUTS)} have the positions of those that are kept, "
-                )
-                expected += "and a name without an ending is a folder of the same files"
+                expected += f"folder {', '.join(OUTPUTS)} have the positions of those that are "
+                expected += "kept, and a name without an ending is a folder of the same files"
                 raise FileError(path, "this is a folder", expected)
             data = (
                 None if path.is_dir() else read_content(path, EXPECTED[kind.name], options.format)
@@ -141,7 +139,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                 expected = f"{' or '.join(AS_IT_IS['.txt'])}, for a folder of what is kept"
                 raise FileError(path, f"{kind.noun} as {file.format}", expected)
             if ending in AS_IT_IS:
-                if file.format not in AS_IT_IS[ending]:
+                if file.format not in (*AS_IT_IS[ending], "empty"):
                     expected = f"{' or '.join(AS_IT_IS[ending])}, for an output in {ending}"
                     raise FileError(path, f"{kind.noun} as {file.format}", expected)
                 if ending == ".json":

@@ -19,6 +19,7 @@ from fastiou.formats.errors import FileError, described, import_extra
 from fastiou.formats.json_objects import json_content, json_value
 from fastiou.formats.keys import keys_of, meaning_wanted
 from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
+from fastiou.formats.sizes import sizes_in_columns
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
 from fastiou.tables.column_names import INDEXES, LISTS, plain_name
@@ -125,7 +126,7 @@ def _of_objects(
 def _with_bare(file: BoxFile, bare: Sequence[BareRow], wanted: Wanted) -> BoxFile:
     """A file beside whose boxes there are rows of images without objects."""
     sizes = images_of(bare, file.keys) if wanted.sizes else {}
-    return replace(file, skipped=without_boxes(bare, len(file)), sizes=sizes)
+    return replace(file, skipped=without_boxes(bare, len(file)), sizes={**sizes, **file.sizes})
 
 
 def is_json_list(data: bytes) -> bool:
@@ -345,10 +346,15 @@ def _file(
         except ColumnsError as error:
             raise FileError(path, error.found, error.expected) from None
     ids = ids if wanted.ids else None
+    sides: dict[str, Array] = {}
+    with suppress(FileError):  # such as a size that is missing
+        sides |= {names[place]: key(place) for place in (meaning.size if wanted.sizes else ())}
+    sizes = sizes_in_columns(keys.get("image"), [*sides.values()], boxes, meaning.fmt)
     file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         columns=columns_of,
-        boxes=np.ascontiguousarray(boxes), unused=meaning.unused,
+        boxes=np.ascontiguousarray(boxes), sizes=sizes,
+        unused=tuple(name for name in meaning.unused if not sizes or name not in sides),
     )  # fmt: skip
     if meaning.angle is not None:
         check_angles(path, names[meaning.angle].strip(), file, wanted)

@@ -41,6 +41,7 @@ from fastiou.formats.content import (
 from fastiou.formats.doubts import track_again
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
+from fastiou.formats.sizes import sizes_in_columns
 from fastiou.formats.suspicions import check_angles, marked_rows, unused_columns
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
@@ -63,7 +64,7 @@ __all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader", "row_t
 
 
 #: What columns of ids and of frames, and without a name, are called among the keys; no key is.
-ID, FRAME, NAMELESS = "\0id", "\0frame", "\0nameless"
+ID, FRAME, NAMELESS, SIDE = "\0id", "\0frame", "\0nameless", "\0side"
 
 
 #: Formats that have a row of text for each box.
@@ -176,6 +177,9 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
         if plain_name(name) in INDEXES and has_some:
             keys[f"{NAMELESS}{column}"] = (column,)
             unchecked.append(f"{NAMELESS}{column}")
+    if wanted.sizes:
+        keys |= {f"{SIDE}{column}": (column,) for column in meaning.size}
+        unchecked += [key for key in keys if key.startswith(SIDE)]
     return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
@@ -346,9 +350,11 @@ def _read(
         for key, columns in table.keys.items()
     }
     ids = next(iter(told.pop(ID, {}).values()), None)
+    sides = dict(each for key in [*told] if key.startswith(SIDE) for each in told.pop(key).items())
     if table.format == "csv" and wanted.by is None:
         _check_telling(path, table, told, ids)
     named, columns_of = keys_of(path, told)
+    sizes = sizes_in_columns(named.get("image"), [*sides.values()], boxes, table.fmt)
     file = BoxFile(
         path=path,
         format=table.format,
@@ -358,10 +364,10 @@ def _read(
         columns=columns_of,
         ids=ids if wanted.ids or FRAME in told else None,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
-        unused=table.unused,
+        unused=tuple(name for name in table.unused if not sizes or name not in sides),
         notes=_notes(table, scores),
         skipped=without_boxes(bare, len(boxes)),
-        sizes=images_of(bare, named) if wanted.sizes else {},
+        sizes={**(images_of(bare, named) if wanted.sizes else {}), **sizes},
     )
     notes = (*file.notes, *_marked_notes(file, data, table, keys))
     file = replace(file, notes=notes)
@@ -576,7 +582,7 @@ def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
     """
     lines = list(text_lines(data, newline=""))
     skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
-    if format_ != "jsonl":
+    if format_ not in ("jsonl", "empty"):
         sample = sample_of(data, headed=format_ == "csv")
         skipped, between = sample.skipped, sample.delimiter
     begins = [number - 1 for number, _ in cells_of(iter(lines), between, skipped)]

@@ -33,6 +33,7 @@ __all__ = [
     "POINT",
     "PREDICTION",
     "SCORE_NAMES",
+    "SIZES",
     "SYNONYMS",
     "WORD",
     "is_in_space",
@@ -190,6 +191,12 @@ WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 #: Names that tell a key where no column of the above does.
 FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
+
+#: Names of columns that tell width and height of the image, unless boxes are told by them.
+SIZES = (
+    ("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"),
+    ("imagew", "imageh"), ("imgw", "imgh"), ("imwidth", "imheight"),
+)  # fmt: skip
 
 #: Names of the column that tells how sure a box is; the first that is there counts.
 SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")

@@ -30,6 +30,7 @@ from fastiou.tables.column_names import (
     POINT,
     PREDICTION,
     SCORE_NAMES,
+    SIZES,
     WORD,
     is_in_space,
     key_meant,
@@ -82,6 +83,8 @@ class Meaning:
         Column of angles of which the name tells no unit.
     is_list : bool
         Whether the only column of `box` has lists of numbers.
+    size : tuple of int
+        Columns of what may be width and height of the image; they are among those not used.
     """
 
     fmt: str
@@ -92,6 +95,7 @@ class Meaning:
     id: int | None = None
     angle: int | None = None
     is_list: bool = False
+    size: tuple[int, ...] = ()
 
 
 def meaning_of(
@@ -196,7 +200,9 @@ def meaning_of(
     has_radians = "-rad" in fmt or is_in_space(fmt)
     same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
     open_angle = box[-1] if angle and unit is None else None
-    return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list)
+    told_size = next((pair for pair in SIZES if {*pair} <= {*plain} - {*row}), ())
+    size = tuple(map(plain.index, told_size))
+    return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list, size)
 
 
 def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) -> None:

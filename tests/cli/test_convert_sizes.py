@@ -1,0 +1,65 @@
+"""Sizes of images that tables tell in columns of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_for_tests import run, run_well
+
+HEAD = "filename,{},class,xmin,ymin,xmax,ymax\n"
+ROWS = (
+    "a.jpg,640,480,cat,64,48,128,96\nb.jpg,320,240,cat,64,48,128,96\n"
+    "a.jpg,640,480,cat,0,0,640,480\n"
+)
+
+
+def sizes_in(path: Path) -> dict[str, tuple[int | None, int | None]]:
+    images = json.loads(path.read_text())["images"]
+    return {image["file_name"]: (image.get("width"), image.get("height")) for image in images}
+
+
+@pytest.mark.parametrize("names", ["width,height", "Image Width,image_height", "img_w,img_h"])
+def test_sizes_of_images_in_columns(tmp_path: Path, names: str) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "labels"
+    path.write_text(HEAD.format(names) + ROWS)
+    run_well("convert", path, out, "--to", "yolo")
+    assert (out / "a.txt").read_text() == "0 0.15 0.15 0.1 0.1\n0 0.5 0.5 1 1\n"
+    assert (out / "b.txt").read_text() == "0 0.3 0.3 0.2 0.2\n"
+    shown = run_well("convert", path, tmp_path / "out.json")
+    assert "not used" not in shown.stderr
+    sizes = {"a.jpg": (640, 480), "b.jpg": (320, 240)}
+    assert sizes_in(tmp_path / "out.json") == sizes
+    refused = run("convert", path, tmp_path / "again", "--to", "yolo", "--image-size", "9,9")
+    assert "files that do not tell the sizes of images" in refused.stderr
+    lines = [
+        dict(zip((HEAD.format(names) + ROWS).split("\n")[0].split(","), cells, strict=True))
+        for cells in (row.split(",") for row in ROWS.splitlines())
+    ]
+    numbers = [
+        {name: int(cell) if cell.isdigit() else cell for name, cell in line.items()}
+        for line in lines
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, numbers)))
+    run_well("convert", tmp_path / "in.jsonl", tmp_path / "lines.json")
+    assert sizes_in(tmp_path / "lines.json") == sizes
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "a.jpg,64,48,cat,64,48,128,96\n",  # sizes of boxes
+        "a.jpg,640,480,cat,0,0,1,1\na.jpg,320,240,cat,0,0,1,1\n",
+        "a.jpg,640,,cat,0,0,1,1\n",
+        "a.jpg,640,wide,cat,0,0,1,1\n",
+        "a.jpg,640,4.5,cat,0,0,1,1\n",
+        "a.jpg,640,-1,cat,0,0,1,1\n",
+    ],
+)
+def test_what_are_no_sizes_of_images_is_told(tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(HEAD.format("width,height") + rows)
+    shown = run_well("convert", path, tmp_path / "out.json", "--quiet")
+    assert shown.stderr == f"fastiou: {path}: not used: width, height\n"
+    assert sizes_in(tmp_path / "out.json") == {"a.jpg": (None, None)}

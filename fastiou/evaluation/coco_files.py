@@ -295,9 +295,9 @@ def _numbered(truth: CocoColumns, found: CocoColumns) -> tuple[CocoColumns, dict
         ("category_id", "categories", "name"),
     ):
         own, known = getattr(found, field), getattr(truth, field)
-        told = {}
-        if len(found) and own.dtype.kind == "U" != known.dtype.kind:
-            told = _names(truth, listed, name)
+        if not len(found) or own.dtype.kind != "U" or known.dtype.kind == "U":
+            continue
+        told = _names(truth, listed, name)
         names = np.array(list(told.values()), np.str_)
         forms, how = [names, own], ""
         if listed == "images" and not np.isin(own, names).any():

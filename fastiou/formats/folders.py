@@ -16,7 +16,7 @@ from fastiou.formats.content import BoxFile, MemberFile, Skipped, Wanted, kind_o
 from fastiou.formats.errors import DoubtError, FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
-from fastiou.tables.column_names import key_meant, plain_name
+from fastiou.tables.column_names import key_meant, plain_name, told_by
 from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
 
@@ -199,7 +199,10 @@ def read_folder(
     FileError
         There are no files with boxes, a file cannot be used, or they are of several formats.
     """
-    everything = replace(wanted, by=None)  # which key the names are shows when a file is read
+    # Which key the names are shows when a file is read, unless none is wanted, or a column is told.
+    is_told = wanted.by == () or any(told_by(name)[0] for name in wanted.by or ())
+    own = tuple(name for name in wanted.by or () if name not in ("image", "video", "file"))
+    everything = replace(wanted, by=own if is_told else None)
     files: list[tuple[str, Member]] = []
     named = files_in(path)
     in_doubt: dict[str, DoubtError] = {}
@@ -273,8 +276,8 @@ def read_folder(
             key, values = _chosen_key(path, name, keys, columns)
             chosen[key] = values
             if values is keys[key]:
-                told_by = columns.get(key, {})
-                kept[key] = {name: told_by[name]} if name in told_by else told_by
+                by_name = columns.get(key, {})
+                kept[key] = {name: by_name[name]} if name in by_name else by_name
         keys, columns = chosen, kept
     unused = dict.fromkeys(name for _, file in files for name in file.unused)
     unused |= {
@@ -397,6 +400,9 @@ def _chosen_key(
     path: Path, name: str, keys: dict[str, Array], columns: dict[str, dict[str, Array]]
 ) -> tuple[str, Array]:
     """The key that a name stands for, and what tells it: a column by its name, or all."""
+    told, _ = told_by(name)
+    if told in keys:
+        return told, keys[told]
     for key, by_name in columns.items():
         for column, values in by_name.items():
             if name not in keys and plain_name(column) == plain_name(name):

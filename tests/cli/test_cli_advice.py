@@ -398,6 +398,20 @@ def test_a_key_is_told_by_any_column(tmp_path: Path) -> None:
     assert "no column or key 'frame=patientId'" in refused(
         "convert", table, out, "--by", "frame=patientId"
     )
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for name in "pq":
+        (tables / f"{name}.csv").write_text("source,x1,y1,x2,y2\na,1,2,3,4\n")
+    assert "--by image=source or --by none" in refused("match", tables)
+    for way, keys in (
+        ("image=source", {"image": "a"}),
+        ("video,image=source", {"video": "p", "image": "a"}),
+        ("none", {}),
+    ):
+        lines = tmp_path / f"{way}.jsonl"
+        run_well("convert", tables, lines, "--by", way)
+        first = json.loads(lines.read_text().splitlines()[0])
+        assert first == {"x1": 1, "y1": 2, "x2": 3, "y2": 4, **keys}
     labels = tmp_path / "labels"
     labels.mkdir()
     (labels / "a.png").write_bytes(image_bytes(np.eye(4, dtype=np.uint8), "png"))

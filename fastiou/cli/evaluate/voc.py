@@ -235,12 +235,18 @@ def _numbers(
     truth: BoxFile, found: BoxFile, key: str
 ) -> tuple[tuple[Array, Array], dict[int | str, str]]:
     """Numbers of a key in both files, the same for equal values, and the values by number."""
+    told = [file.columns.get(key, {}) for file in (truth, found)]
+    # Names in both files say what is the same, whatever the numbers beside them.
+    named = [
+        name for name in told[0]
+        if name in told[1] and all(own[name].dtype.kind == "U" for own in told)
+    ][:1]  # fmt: skip
     files = [
         replace(
-            file, keys={key: file.keys[key]},
-            columns={name: own for name, own in file.columns.items() if name == key},
+            file, keys={key: own[named[0]] if named else file.keys[key]},
+            columns={key: {name: own[name] for name in named or own}},
         )
-        for file in (truth, found)
+        for file, own in zip((truth, found), told, strict=True)
     ]  # fmt: skip
     try:
         grouping = common_groups(*files)

@@ -142,11 +142,16 @@ def check_scaled(image_size: tuple[int, int] | None, *files: MemberFile) -> None
 
 
 def check_no_input(written: Path | None, *inputs: Path) -> None:
-    """Raise a FileError if a file that is to be written is one to be read."""
+    """Raise a FileError if what is to be written is to be read, or a folder within such a one."""
     # Not by `Path.resolve`, which raises a RuntimeError for a loop of links.
     real = os.path.realpath
-    if written is not None and real(written) in [real(path) for path in inputs]:
+    if written is None:
+        return
+    if real(written) in [real(path) for path in inputs]:
         raise FileError(written, "this is an input, and would be overwritten")
+    for path in inputs:
+        if not written.suffix and path.is_dir() and real(written).startswith(real(path) + os.sep):
+            raise FileError(written, f"this is within the input {path}", "another folder")
 
 
 def size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:

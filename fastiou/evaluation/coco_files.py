@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastiou.arrays.inputs import real_input
+from fastiou.evaluation.coco_names import by_truth, check_names
 from fastiou.evaluation.detection import KINDS, DetectionEvaluator
 from fastiou.evaluation.detection_result import DetectionResult
 from fastiou.evaluation.detection_sets import FEDERATED, DetectionSet, FileMasks, box_areas
@@ -28,11 +29,13 @@ from fastiou.relations.pairs import pairs
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
-from fastiou.tables.grouping import alike_names
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.typing import Array
 
 __all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files", "rather_corners"]
+
+#: So many detections are looked at together.
+MEETING = 4096
 
 #: Columns of an array of results: image, left, top, width, height, score, class.
 RESULT_COLUMNS = 7
@@ -103,11 +106,16 @@ def evaluate_coco_files(
     asked = DetectionEvaluator(**options)
     kind = KINDS[asked.iou_type]
     truth, found = coco_columns_of(gt, dt, kind)
-    found, told = _numbered(truth, found)
+    found, told = by_truth(truth, found, dt)
     preds, target, names, notes = coco_sets(truth, found, kind)
     notes |= told
     # Not in `coco_sets`: COCOeval of `fastiou.compat` takes it, and scores such results.
-    _check_names(truth, found)
+    check_names(truth, found)
+    if len(preds.labels) and len(target.labels) and not _meet(preds, target):
+        notes["images and categories"] = (
+            "no result has the image and the category of a truth, taken together: are the "
+            "categories counted from another number?"
+        )
     if preds.boxes is not None and target.boxes is not None:
         _check_boxes(truth, found, preds, target, notes)
     for columns in (truth, found):
@@ -284,64 +292,15 @@ def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None
         )
 
 
-def _numbered(truth: CocoColumns, found: CocoColumns) -> tuple[CocoColumns, dict[str, str]]:
-    """The results by the numbers of the truth, where they have its names, and what is told of it.
-
-    So Ultralytics writes images that are not called as numbers.
-    """
-    notes: dict[str, str] = {}
-    for field, listed, name in (
-        ("image_id", "images", "file_name"),
-        ("category_id", "categories", "name"),
-    ):
-        own, known = getattr(found, field), getattr(truth, field)
-        if not len(found) or own.dtype.kind != "U" or known.dtype.kind == "U":
-            continue
-        told = _names(truth, listed, name)
-        names = np.array(list(told.values()), np.str_)
-        forms, how = [names, own], ""
-        if listed == "images" and not np.isin(own, names).any():
-            forms, how = alike_names(forms) or (forms, how)
-        numbers = dict(zip(forms[0].tolist(), told, strict=True))
-        lacking = ~np.isin(forms[1], forms[0])
-        if lacking.all() or len(numbers) < len(told):
-            continue  # which is refused
-        if lacking.any():
-            index = int(lacking.argmax())
-            words = f"{field} {described(own[index].item())}, which is no {name} in {truth.path}"
-            raise FileError(found.path, words, f"one of its {listed}", found.where(index))
-        column: dict[str, Any] = {field: np.array([numbers[each] for each in forms[1].tolist()])}
-        found = replace(found, **column)
-        notes[f"{listed} of results"] = f"{listed} of results are told by {name}" + (
-            f": compared are {how}" if how else ""
-        )
-    return found, notes
-
-
-def _check_names(truth: CocoColumns, found: CocoColumns) -> None:
-    """Refuse results whose own lists give a number of the truth to something else."""
-    for listed, name in (("categories", "name"), ("images", "file_name")):
-        theirs = _names(found, listed, name)
-        ours = _names(truth, listed, name) if theirs else {}
-        for number, told in theirs.items():
-            known = ours.get(number, told)
-            # Folders in front of the names of images may differ.
-            if PurePosixPath(known).name != PurePosixPath(told).name:
-                raise FileError(
-                    found.path, f'id {described(number)} has "{name}": {described(told)}',
-                    f"{described(known)}, as in {truth.path}", listed,
-                )  # fmt: skip
-
-
-def _names(columns: CocoColumns, listed: str, name: str) -> dict[Any, str]:
-    """The names that a list of a file has, by ids."""
-    entries = columns.listed(listed)
-    return {
-        entry["id"]: entry[name]
-        for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, Mapping) and type(entry.get("id")) in (int, str)
-        and type(entry.get(name)) is str
-    }  # fmt: skip
+def _meet(preds: DetectionSet, target: DetectionSet) -> bool:
+    """Whether a detection has the image and the class of a truth: one of the first does, mostly."""
+    wanted = {*zip(target.images.tolist(), target.labels.tolist(), strict=True)}
+    return any(
+        pair in wanted
+        for start in range(0, len(preds.labels), MEETING)
+        for pair in zip(*(own[start : start + MEETING].tolist()
+                          for own in (preds.images, preds.labels)), strict=True)
+    )  # fmt: skip
 
 
 def _check_boxes(

@@ -250,7 +250,7 @@ def read_folder(
     if wanted.sizes and keys.get("image") is names:  # some files may hold no object
         name = _sizes_in(first)
         members[name] = dict.fromkeys(named) | members[name]
-    notes = _joined_notes([file for _, file in files])
+    notes = (*_joined_notes([file for _, file in files]), *_named_twice(files))
     beside, told = _names_beside(path, first.format, keys.get("category"))
     if beside and told:
         notes = (*notes, f"{beside} does not name the classes: {told}")
@@ -335,7 +335,9 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
         return {
             "boxes": np.concatenate([file.boxes for _, file in of_boxes]),
             "sizes": _joined_facts([(name, file.sizes) for name, file in of_boxes]),
-            "files": _named([(name, file.files) for name, file in of_boxes]),
+            "files": {}
+            if _named_twice(files)
+            else _named([(name, f.files) for name, f in of_boxes]),
             "classes": _named([(name, file.classes) for name, file in of_boxes]),
         }
     masks = [(name, file) for name, file in files if isinstance(file, MaskFile)]
@@ -350,6 +352,17 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
     }
 
 
+def _named_twice(files: Sequence[tuple[str, MemberFile]]) -> tuple[str, ...]:
+    """What is said of files of one image each, two of which tell the same name of it."""
+    first: dict[str, str] = {}
+    for name, file in files:
+        told = file.files.get("", "")
+        if told and first.setdefault(told, name) != name:
+            both = f"{shortened(first[told])} and {shortened(name)}"
+            return (f"{both} tell the same name of an image, {shortened(told)}: it is left aside",)
+    return ()
+
+
 def _names_beside(path: Path, format_: str, classes: Array | None) -> tuple[str, str]:
     """The file in a folder that names its classes, "" if there is none, and why it does not."""
     beside = next((name for name in CLASS_FILES if (path / name).is_file()), "")
@@ -357,7 +370,9 @@ def _names_beside(path: Path, format_: str, classes: Array | None) -> tuple[str,
         return "", ""
     try:
         names = _lines_of(path / beside)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        return beside, "it is not UTF-8 (iconv -f LATIN1 -t UTF-8 converts Latin-1)"
+    except OSError as error:
         return beside, str(error)
     most = int(classes.max(initial=-1))
     if most >= len(names):

@@ -75,8 +75,9 @@ def one_key(
         if not are_one_key(columns[0], column):
             both = names[0].strip(), name.strip()
             found = f"columns {' and '.join(both)} tell different groups"
-            ways = [f"--by {','.join((one, *others))}" for one in both]
-            raise FileError(path, found, " or ".join(ways))
+            ways = [f"--by {','.join((*some, *others))}" for some in (both, both[:1], both[1:])]
+            expected = f"{ways[0]}, which tell it together, or {' or '.join(ways[1:])}"
+            raise FileError(path, found, expected)
     return columns[0]
 
 

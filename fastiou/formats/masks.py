@@ -61,7 +61,8 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
         for index, number in enumerate(file.image_ids):
             if listed and number not in known:
                 found, expected = f"{_image(number)} is unknown", 'one of those in "images"'
-                raise FileError(file.path, found, expected, file.where(index))
+                remedy = REMEDY if file.images else ""
+                raise FileError(file.path, found, f"{expected}{remedy}", file.where(index))
             mask = file.masks[index]
             if isinstance(mask, list):
                 continue
@@ -71,6 +72,7 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
             if before not in (None, size):
                 found = f'"segmentation" of {size_described(size)}'
                 expected = f"{size_described(before)}, the size of {_image(number)} in {origin}"
+                expected += REMEDY if origin == file.path.name else ""
                 raise FileError(file.path, found, expected, file.where(index))
             if before is None:
                 known[number] = size, f"{file.path.name}:{file.where(index)}"

@@ -348,12 +348,12 @@ def _file(
     ids = ids if wanted.ids else None
     sides: dict[str, Array] = {}
     with suppress(FileError):  # such as a size that is missing
-        sides |= {names[place]: key(place) for place in (meaning.size if wanted.sizes else ())}
-    sizes = sizes_in_columns(keys.get("image"), [*sides.values()], boxes, meaning.fmt)
+        sides = {names[place]: key(place) for place in (meaning.size if wanted.sizes else ())}
+    sizes, words = sizes_in_columns(keys.get("image"), sides, boxes, meaning.fmt)
     file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         columns=columns_of,
-        boxes=np.ascontiguousarray(boxes), sizes=sizes,
+        boxes=np.ascontiguousarray(boxes), sizes=sizes, notes=(words,) if words else (),
         unused=tuple(name for name in meaning.unused if not sizes or name not in sides),
     )  # fmt: skip
     if meaning.angle is not None:

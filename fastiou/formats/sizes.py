@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastiou.formats.errors import FileError
+from fastiou.formats.content import whole_number_in
+from fastiou.formats.errors import FileError, shortened
 from fastiou.tables.layouts import extents
 from fastiou.typing import Array
 
@@ -44,29 +45,50 @@ def size_described(size: Size | None) -> str:
 
 
 def sizes_in_columns(
-    images: Array | None, sides: Sequence[Array], boxes: Array, fmt: str
-) -> dict[int | str, Size]:
-    """The sizes of images that a table tells beside each box; none if they may be anything else.
+    images: Array | None, sides: Mapping[str, Array], boxes: Array, fmt: str
+) -> tuple[dict[int | str, Size | None], str]:
+    """The sizes of images that a table tells beside each box, and what is said of others.
 
     Parameters
     ----------
     images
         The image of each box, if the table tells it.
     sides
-        Width and height beside each box; none if there are no such columns.
+        Width and height beside each box, by their names; none if there are no such columns.
     boxes, fmt
         The boxes, (N, numbers of the layout), and their layout.
+
+    Returns
+    -------
+    tuple
+        Sizes by images, None where several or none is told; no images at all where the columns
+        are sizes of boxes. What is said of those that have none.
     """
-    if images is None or not len(boxes) or any(side.dtype.kind != "i" for side in sides):
-        return {}
-    axes = list(zip(extents(boxes, fmt), sides, strict=False))
-    # Sizes of boxes are another in each row, and boxes lie within their images.
-    inside = all(((low >= 0) & (high <= side)).all() for (low, high), side in axes)
-    if len(axes) < 2 or not inside or not are_sizes(np.stack(sides, axis=1)).all():
-        return {}
-    rows = zip(images.tolist(), *(side.tolist() for side in reversed(sides)), strict=True)
-    told: dict[int | str, Size] = {}
-    for image, height, width in rows:
-        if told.setdefault(image, (height, width)) != (height, width):
-            return {}
-    return told
+    axes = list(zip(extents(boxes, fmt), map(_whole, sides.values()), strict=False))
+    if images is None or not len(boxes) or len(axes) < 2:
+        return {}, ""
+    # A box may end on the first pixel behind it, or on its last one.
+    own = np.all([np.abs(high - low - side) <= 1 for (low, high), side in axes], axis=0)
+    if np.count_nonzero(own) > len(boxes) / 2:
+        return {}, ""
+    rows = np.stack([side for _, side in reversed(axes)], axis=1)
+    valid = are_sizes(rows) & (rows > 0).all(axis=1)
+    told: dict[int | str, set[Size]] = {image: set() for image in images.tolist()}
+    for image, (height, width) in zip(images[valid].tolist(), rows[valid].tolist(), strict=True):
+        told[image].add((height, width))
+    wrong = [image for image, sizes in told.items() if len(sizes) != 1]
+    if len(wrong) == len(told):
+        return {}, ""
+    words = ""
+    if wrong:
+        which = f"no size or several of {len(wrong):,} of {len(told):,} images"
+        words = f"{' and '.join(sides)} tell {which}, such as {shortened(str(wrong[0]))}"
+    return {image: min(sizes) if len(sizes) == 1 else None for image, sizes in told.items()}, words
+
+
+def _whole(column: Array) -> Array:
+    """Numbers of a column that are whole, and 0 where it has something else."""
+    if column.dtype.kind == "i":
+        return column
+    numbers = [whole_number_in(cell) or 0 for cell in column.tolist()]
+    return np.array(numbers, np.int64)

@@ -354,7 +354,7 @@ def _read(
     if table.format == "csv" and wanted.by is None:
         _check_telling(path, table, told, ids)
     named, columns_of = keys_of(path, told)
-    sizes = sizes_in_columns(named.get("image"), [*sides.values()], boxes, table.fmt)
+    sizes, words = sizes_in_columns(named.get("image"), sides, boxes, table.fmt)
     file = BoxFile(
         path=path,
         format=table.format,
@@ -365,7 +365,7 @@ def _read(
         ids=ids if wanted.ids or FRAME in told else None,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=tuple(name for name in table.unused if not sizes or name not in sides),
-        notes=_notes(table, scores),
+        notes=(*_notes(table, scores), *([words] if words else [])),
         skipped=without_boxes(bare, len(boxes)),
         sizes={**(images_of(bare, named) if wanted.sizes else {}), **sizes},
     )

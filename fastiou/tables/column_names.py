@@ -76,6 +76,8 @@ SYNONYMS: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         ("left", "top", "width", "height"),
         ("xmin", "ymin", "width", "height"),
         ("xmin", "ymin", "w", "h"),
+        ("x1", "y1", "w", "h"),
+        ("x1", "y1", "width", "height"),
         ("bx", "by", "width", "height"),  # ImageJ, beside the centre of mass as X, Y
     ],
     ("cx", "cy", "w", "h"): [
@@ -199,7 +201,12 @@ SIZES = (
 )  # fmt: skip
 
 #: Names of the column that tells how sure a box is; the first that is there counts.
-SCORE_NAMES = ("score", "confidence", "conf", "scores", "probability", "prob")
+SCORE_NAMES = (
+    "score", "confidence", "conf", "scores", "probability", "prob",
+    *(f"{word}{name}" for word in ("pred", "predicted", "prediction", "det", "detection", "box",
+                                   "bbox", "confidence")
+      for name in ("score", "confidence", "conf", "prob")),
+)  # fmt: skip
 
 #: Names of the numbers of rows, by letters and digits: none, and those that pandas has.
 INDEXES = ("", "index", "idx", "indexlevel0", "level0", "level1", "unnamed0")

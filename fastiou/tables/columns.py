@@ -155,9 +155,14 @@ def meaning_of(
         # MOT has bb_left, bb_top, bb_width, bb_height, and x, y of the place in the world apart.
         beside = [row for row in chosen if _stand_side_by_side(row, plain)]
         chosen = beside if len(beside) == 1 else chosen
+    if len(chosen) > 1 and told:
+        chosen = [row for row in chosen if BOX_COLUMNS[row] == fmt] or chosen
     if len(chosen) > 1:
         found = " and ".join(",".join(row) for row in chosen)
-        raise ColumnsError(f"columns of several layouts ({found})", "one set of boxes")
+        layouts = dict.fromkeys(BOX_COLUMNS[row] for row in chosen)
+        ways = " or ".join(f"--boxes {each}" for each in layouts)
+        expected = ways if len(layouts) > 1 else "one set of boxes"
+        raise ColumnsError(f"columns of several layouts ({found})", expected)
     layout = next((column for column, name in enumerate(plain) if name in LAYOUT_NAMES), None)
     if layout is not None and not told:
         found = f"column {names[layout].strip()}, which may tell another layout, is not read"

@@ -51,6 +51,9 @@ TABLES = ("csv", "jsonl", "json", "parquet", "arrow", "npz", "npy")
 #: What messages advise that other commands have, and what is said in its place.
 IN_PLACE = {"--geometry mask compares masks": "--geometry mask converts masks"}
 
+#: Formats that have the sizes of images beside boxes in pixels.
+WITH_SIZES = ("coco", "voc", "labelme")
+
 #: How many classes a summary names.
 CLASSES_SHOWN = 3
 
@@ -136,7 +139,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
     is_told = masks is not None or file.format in NORMALIZED
     if not is_told and _is_part(file) and (sizes is not None or target.units):
         notes.append("the boxes lie between 0 and 1, and are taken for parts of the image")
-    for words in (*notes, *_left_out(file)):
+    for words in (*notes, *_left_out(file, target)):
         print(f"fastiou: {path}: {words}", file=sys.stderr, flush=True)
     if not options.quiet:
         show_facts(
@@ -333,13 +336,15 @@ def _scaled(table: BoxTable, file: BoxFile, target: Target, sizes: Array | None)
     return table.changed(boxes=table.boxes * np.tile(sizes, table.boxes.shape[1] // 2))
 
 
-def _left_out(file: BoxFile) -> list[str]:
+def _left_out(file: BoxFile, target: Target) -> list[str]:
     """What is in the file and was not written."""
+    counts = target.units == "parts" or target.name in WITH_SIZES
+    unused = [name for name in file.unused if not counts or name not in file.size_columns]
     words = []
     if file.skipped is not None:
         words.append(file.skipped.described())
-    if file.unused:
-        words.append(f"not used: {shortened(', '.join(file.unused))}")
+    if unused:
+        words.append(f"not used: {shortened(', '.join(unused))}")
     return words
 
 

@@ -23,6 +23,7 @@ from fastiou.cli.options import (
 )
 from fastiou.cli.outputs import (
     OUTPUTS,
+    check_new_folder,
     check_output,
     folder_at_end,
     write_columns,
@@ -35,10 +36,11 @@ from fastiou.formats.content import Floats, Integers, MemberFile, kind_of, read_
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.folders import CLASS_FILES, files_in
 from fastiou.formats.groups import common_groups
+from fastiou.formats.kept_rows import row_texts
 from fastiou.formats.keys import check_by
 from fastiou.formats.pieces import read_pieces
 from fastiou.formats.table import EXPECTED
-from fastiou.formats.tables import ROWS_OF_TEXT, row_texts
+from fastiou.formats.tables import ROWS_OF_TEXT
 from fastiou.tables.grouping import key_column
 from fastiou.typing import Array
 
@@ -116,7 +118,9 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     check_no_input(options.out, path)
     ending = "" if options.out is None else options.out.suffix.lower()
     makes_folder = path.is_dir() and options.out is not None and not ending
-    if options.out is not None and not makes_folder:
+    if makes_folder and options.out is not None:
+        check_new_folder(options.out)
+    elif options.out is not None:
         check_output(options.out, (*OUTPUTS, *AS_IT_IS))
 
     with stages(options.shows_progress) as begin:
@@ -150,11 +154,11 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
         if options.out is not None:
             with clock.stage("writing") as update:
                 if makes_folder:
-                    _write_folder(path, file, _rows_to_keep(file, kept), options.out)
+                    _write_folder(path, file, kept.positions, options.out)
                 elif ending == ".json":
                     write_entries(options.out, result_texts(path, _content(data), kept.positions))
                 elif ending in AS_IT_IS:
-                    rows = row_texts(_content(data), file.format, _rows_to_keep(file, kept))
+                    rows = row_texts(_content(data), file.format, kept.positions)
                     write_lines(options.out, rows)
                 else:
                     columns = {"kept": kept.positions, "scores": kept.scores, **kept.names}
@@ -164,16 +168,10 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
     return kept
 
 
-def _rows_to_keep(file: MemberFile, kept: Kept) -> Integers:
-    """Rows of text that are kept, and those of images without a box."""
-    bare = np.setdiff1d(np.arange(file.entries), file.places(np.arange(len(file))))
-    return np.concatenate([kept.positions, bare])
-
-
 def _write_folder(path: Path, file: MemberFile, kept: Integers, out: Path) -> None:
     """Write the files of a folder with those rows alone that are kept."""
     counts = dict(file.parts)
-    start = 0
+    start, kept = 0, np.sort(kept)
     with folder_at_end(out) as folder:
         for source in files_in(path).values():
             target = folder / source.relative_to(path)
@@ -182,7 +180,7 @@ def _write_folder(path: Path, file: MemberFile, kept: Integers, out: Path) -> No
             stop = start + counts.get(source, 0)
             lines: Iterable[str] = ()
             if source in counts:
-                chosen = kept[(kept >= start) & (kept < stop)] - start
+                chosen = kept[slice(*np.searchsorted(kept, (start, stop)))] - start
                 lines = row_texts(read_pieces(source, kind_of), file.format, chosen)
             target.write_bytes("".join(lines).encode())
             start = stop

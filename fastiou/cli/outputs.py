@@ -23,6 +23,7 @@ from fastiou.formats.errors import FileError, import_extra, special_kind
 
 __all__ = [
     "OUTPUTS",
+    "check_new_folder",
     "check_output",
     "folder_at_end",
     "replaced_at_end",
@@ -72,6 +73,14 @@ def replaced_at_end(path: Path) -> Iterator[BinaryIO]:
         raise FileError(path, f"cannot be written: {error.strerror or error}") from None
 
 
+def check_new_folder(path: Path) -> None:
+    """Raise a FileError unless a folder can be made at a place."""
+    if os.path.lexists(path):
+        raise FileError(path, "this is there already", "a new folder")
+    if not path.parent.is_dir():
+        raise FileError(path, f"there is no folder {path.parent}")
+
+
 @contextmanager
 def folder_at_end(path: Path) -> Iterator[Path]:
     """Make a folder that takes its place only when it is complete.
@@ -91,8 +100,7 @@ def folder_at_end(path: Path) -> Iterator[Path]:
     FileError
         Something is there already, or there is no room.
     """
-    if os.path.lexists(path):
-        raise FileError(path, "this is there already", "a new folder")
+    check_new_folder(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         temporary.mkdir()

@@ -69,8 +69,14 @@ def by_truth(
             forms, how = alike_names(forms) or (forms, how)
         numbers = dict(zip(forms[0].tolist(), ids, strict=True))
         lacking = ~np.isin(forms[1], forms[0])
-        if lacking.all() or len(numbers) < len(told):
+        if lacking.all():
             continue  # whose ids are refused, or count
+        several, counts = np.unique(forms[0], return_counts=True)
+        twice = np.isin(forms[1], several[counts > 1])
+        if twice.any():
+            word = described(forms[1][int(twice.argmax())].item())
+            words = f"{word} is the {name} of two {listed} in {truth.path}"
+            raise FileError(found.path, words, "ids", found.where(int(twice.argmax())))
         if lacking.any():
             index = int(lacking.argmax())
             word = described((own if rows is None else rows)[index].item())

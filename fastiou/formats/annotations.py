@@ -17,7 +17,6 @@ import numpy as np
 from fastiou.formats.coco import SKIPPING, MaskFile
 from fastiou.formats.content import (
     BoxFile,
-    Skipped,
     Wanted,
     chosen_keys,
     is_json_object,
@@ -27,6 +26,7 @@ from fastiou.formats.content import (
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.json_objects import json_content
 from fastiou.formats.sizes import mask_size
+from fastiou.formats.skipped import Skipped
 from fastiou.formats.text import Sample, cells_of, sample_of, text_lines
 from fastiou.typing import Array
 

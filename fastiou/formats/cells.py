@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from fastiou.formats.content import Skipped, number_in, whole_number_in
+from fastiou.formats.content import number_in, whole_number_in
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import MISSING
+from fastiou.formats.skipped import Skipped
 from fastiou.formats.text import Sample
 from fastiou.tables.columns import key_columns
 from fastiou.tables.layouts import LAYOUTS
@@ -62,6 +63,8 @@ class Table:
     open_angle: bool = False
     #: Keys that are read to see whether they may be some, so that any cells will do.
     unchecked: frozenset[str] = frozenset()
+    #: Pairs of columns that may tell width and height of the image.
+    sizes: tuple[tuple[int, int], ...] = ()
     #: Column that names the image, or else the video; None if none does.
     image: int | None = None
 
@@ -96,9 +99,12 @@ def without_boxes(rows: Sequence[BareRow], boxes: int) -> Skipped | None:
     return Skipped.of(boxes + len(rows), {row.place: row.where for row in rows}, words)
 
 
-def image_column(names: Sequence[str]) -> int | None:
-    """The column of the image, or else of the video, whatever boxes are grouped by."""
-    told = key_columns(names, None)
+def image_column(names: Sequence[str], keys: Mapping[str, Sequence[int]]) -> int | None:
+    """The column of the image, or else of the video, whatever boxes are grouped by.
+
+    `keys` has the columns of those keys that are asked for.
+    """
+    told = {**key_columns(names, None), **keys}
     return next((told[key][0] for key in ("image", "video") if key in told), None)
 
 

@@ -20,7 +20,6 @@ from fastiou.formats.content import (
     Booleans,
     Floats,
     Integers,
-    Skipped,
     Wanted,
     whole_number_in,
 )
@@ -28,6 +27,7 @@ from fastiou.formats.errors import FileError, described
 from fastiou.formats.json_objects import json_value
 from fastiou.formats.keys import keys_of
 from fastiou.formats.sizes import are_sizes
+from fastiou.formats.skipped import Skipped
 from fastiou.tables.column_names import ID_NAMES, key_named, plain_name
 from fastiou.tables.columns import ColumnsError, key_columns
 from fastiou.typing import Array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastiou.formats.errors import FileError
 from fastiou.formats.pieces import read_pieces
+from fastiou.formats.skipped import Skipped
 from fastiou.tables.column_names import key_meant, told_by
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
@@ -22,7 +23,6 @@ __all__ = [
     "IMAGES",
     "LARGEST_NORMALIZED",
     "SIZES_FOR_CORNERS",
-    "SKIPS_NAMED",
     "SMALLEST_NORMALIZED",
     "TEXTS",
     "Booleans",
@@ -30,7 +30,6 @@ __all__ = [
     "Floats",
     "Integers",
     "MemberFile",
-    "Skipped",
     "Wanted",
     "are_exact_integers",
     "can_be_scores",
@@ -145,9 +144,6 @@ MAY_BE_EMPTY = frozenset(
      "kitti-3d", "kitti-tracking-3d", "retinanet", "dota", "dota-results"}
 )  # fmt: skip
 
-#: How many that are left out are named.
-SKIPS_NAMED = 3
-
 #: What is said of boxes that `looks_like_sizes`, and what is expected.
 SIZES_FOR_CORNERS = (
     "as xyxy, most boxes are inverted",
@@ -184,6 +180,9 @@ class Wanted:
         Whether the format was asked for, and not recognized by content.
     by : tuple of str or None
         The grouping keys to read, or columns; None for all that there are.
+    also : tuple of str or None
+        Of a file of a folder, what is asked for of the folder: it is read besides all keys, as far
+        as it is there. No column is in doubt then.
     scored, crowded, ids : bool
         Whether to read the scores, which members are crowds, and what the file calls each, too.
     skip_invalid : bool
@@ -198,6 +197,7 @@ class Wanted:
     told: bool = False
     format_told: bool = False
     by: tuple[str, ...] | None = None
+    also: tuple[str, ...] | None = None
     scored: bool = False
     crowded: bool = False
     ids: bool = False
@@ -207,61 +207,14 @@ class Wanted:
     image_size: tuple[int, int] | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether nobody said what tells keys, so that columns may be in doubt."""
+        return self.by is None and self.also is None
+
+    @property
     def takes_scores(self) -> bool:
         """Whether scores are read where a file has some."""
         return self.scored or self.scores_if_there
-
-
-@dataclass(frozen=True, eq=False)
-class Skipped:
-    """What was left out of a file as invalid, or as no member.
-
-    Attributes
-    ----------
-    positions : array of int64
-        Positions in the file of what was not left out.
-    total : int
-        How many entries the file has.
-    first : tuple of str
-        Where the first few are that were left out, and what is wrong with them.
-    words : str
-        What entries are, and what they were left out for.
-    """
-
-    positions: Integers
-    total: int
-    first: tuple[str, ...]
-    words: str = "annotations are invalid and left out"
-
-    @classmethod
-    def of(cls, total: int, faults: Mapping[int, str], *words: str) -> Skipped | None:
-        """What was left out of so many entries, and why, by their positions; None if nothing."""
-        if not faults:
-            return None
-        first = tuple(faults[place] for place in sorted(faults)[:SKIPS_NAMED])
-        return cls(np.delete(np.arange(total), list(faults)), total, first, *words)
-
-    @classmethod
-    def joined(cls, files: Sequence[MemberFile]) -> Skipped | None:
-        """What was left out of files that are read one after the other; None if nothing."""
-        parts = [file.skipped or cls(np.arange(len(file)), len(file), ()) for file in files]
-        starts = np.cumsum([0, *(file.entries for file in files)])
-        first = [
-            f"{file.path.name}, {each}"
-            for file, part in zip(files, parts, strict=True) for each in part.first
-        ]  # fmt: skip
-        if not first:
-            return None
-        places = [part.positions + start for part, start in zip(parts, starts, strict=False)]
-        words = next(file.skipped.words for file in files if file.skipped is not None)
-        return cls(np.concatenate(places), int(starts[-1]), tuple(first[:SKIPS_NAMED]), words)
-
-    def described(self) -> str:
-        """How many were left out, and which are the first."""
-        count = self.total - len(self.positions)
-        more = "; …" if count > len(self.first) else ""
-        listed = "; ".join(self.first) + more
-        return f"{count:,} of {self.total:,} {self.words}: {listed}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -352,11 +305,14 @@ class BoxFile(MemberFile):
     sizes : dict
         Height and width of each image that the file lists, None where it does not tell; if that was
         asked for. A file of one image has it as "".
+    size_columns : tuple of str
+        Columns that tell them, which are among those not used.
     """
 
     fmt: str
     boxes: Floats
     sizes: Mapping[int | str, tuple[int, int] | None] = field(default_factory=dict)
+    size_columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastiou.formats.coco import MaskFile
-from fastiou.formats.content import BoxFile, MemberFile, Skipped, Wanted, kind_of, read_content
+from fastiou.formats.content import BoxFile, MemberFile, Wanted, kind_of, read_content
 from fastiou.formats.errors import DoubtError, FileError, check_regular, shortened
 from fastiou.formats.images import LABEL_ENDINGS, could_be_boxes, looks_like_labels
 from fastiou.formats.numpy_files import npy_header
+from fastiou.formats.skipped import Skipped
 from fastiou.tables.column_names import key_meant, plain_name, told_by
 from fastiou.tables.grouping import are_one_key, joined_keys
 from fastiou.typing import Array
@@ -199,10 +200,8 @@ def read_folder(
     FileError
         There are no files with boxes, a file cannot be used, or they are of several formats.
     """
-    # Which key the names are shows when a file is read, unless none is wanted, or a column is told.
-    is_told = wanted.by == () or any(told_by(name)[0] for name in wanted.by or ())
-    own = tuple(name for name in wanted.by or () if name not in ("image", "video", "file"))
-    everything = replace(wanted, by=own if is_told else None)
+    # Which key the names are shows when a file is read.
+    everything = replace(wanted, by=None, also=wanted.by)
     files: list[tuple[str, Member]] = []
     named = files_in(path)
     in_doubt: dict[str, DoubtError] = {}
@@ -231,12 +230,14 @@ def read_folder(
         raise FileError(path, "no file with boxes in this folder", f"files {', '.join(ENDINGS)}")
     if not files:
         names = np.empty(0, np.str_)
+        asked = [told_by(name)[0] or name for name in wanted.by or ("image",)]
         nothing: dict[str, Any] = {
-            "keys": dict.fromkeys(wanted.by or ("image",), names),
+            "keys": dict.fromkeys(asked, names),
             _sizes_in(empty): dict.fromkeys(named),
         }
         return replace(empty, **nothing)
-    first = files[0][1]
+    # Files of which all is left out may lack keys.
+    first = next((file for _, file in files if len(file)), files[0][1])
     lengths = [len(file) for _, file in files]
     names = np.repeat(np.array([name for name, _ in files], np.str_), lengths)
     keys: dict[str, Array] = {}
@@ -244,7 +245,9 @@ def read_folder(
     if first.format != "dota-results" or "category" not in first.keys:
         key = next(name for name in ("image", "video", "file") if name not in first.keys)
         keys[key] = names
-    keys |= {name: joined_keys([file.keys[name] for _, file in files]) for name in first.keys}
+    nothing_in = {name: values[:0] for name, values in first.keys.items()}
+    own = [file.keys if len(file) else nothing_in for _, file in files]
+    keys |= {name: joined_keys([each[name] for each in own]) for name in first.keys}
     columns = _joined_columns(keys, [file for _, file in files])
     members = _joined_members(files)
     if wanted.sizes and keys.get("image") is names:  # some files may hold no object
@@ -316,7 +319,7 @@ def _check_alike(path: Path, found: MemberFile, first: MemberFile, wanted: Wante
         raise FileError(path, _kind(found), f"{_kind(first)}, as {first.path.name}")
     if isinstance(found, MaskFile) and "image" in found.keys:
         raise FileError(path, "the masks of several images", "one image in a file of a folder")
-    if found.keys.keys() != first.keys.keys():
+    if len(found) and len(first) and found.keys.keys() != first.keys.keys():
         has, expected = (" and ".join(f.keys) or "no keys" for f in (found, first))
         raise FileError(path, has, f"{expected}, as {first.path.name}")
     if wanted.scores_if_there and (found.scores is None) != (first.scores is None):
@@ -339,6 +342,7 @@ def _joined_members(files: Sequence[tuple[str, MemberFile]]) -> dict[str, Any]:
             if _named_twice(files)
             else _named([(name, f.files) for name, f in of_boxes]),
             "classes": _named([(name, file.classes) for name, file in of_boxes]),
+            "size_columns": of_boxes[0][1].size_columns,
         }
     masks = [(name, file) for name, file in files if isinstance(file, MaskFile)]
     return {
@@ -433,6 +437,7 @@ def _joined_columns(
 ) -> dict[str, dict[str, Array]]:
     """The columns of each key in all files, where all have them and they tell the same."""
     joined: dict[str, dict[str, Array]] = {}
+    files = [file for file in files if len(file)] or files
     for key, first in files[0].columns.items():
         names = [name for name in first if all(name in f.columns.get(key, {}) for f in files)]
         columns = {name: joined_keys([file.columns[key][name] for file in files]) for name in names}

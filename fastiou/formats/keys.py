@@ -40,6 +40,7 @@ def meaning_wanted(names: Sequence[str], wanted: Wanted) -> Meaning:
         scored=wanted.scored,
         takes_scores=wanted.takes_scores,
         told=wanted.told,
+        also=wanted.also,
     )
 
 
@@ -108,6 +109,6 @@ def keys_of(
 def check_by(by: Sequence[str] | None, *files: MemberFile) -> None:
     """Raise a RefusedError if a column that shall tell a key is in none of these files."""
     lacking = column_not_told(by, *(file.columns for file in files))
-    if lacking is not None:
+    if lacking is not None and any(map(len, files)):
         listed = " and ".join(file.path.name for file in files)
         raise RefusedError(f"--by {lacking[0]}: there is no column {lacking[1]} in {listed}")

@@ -214,7 +214,7 @@ def _key_names(path: Path, names: list[str], wanted: Wanted) -> dict[str, list[s
         by = tuple(single[names.index(name)] if name in names else name for name in by)
     try:
         chosen = key_columns(single, by)
-        if by is None:
+        if wanted.is_open:
             check_doubtful(names, chosen)
     except ColumnsError as error:
         if by is None:

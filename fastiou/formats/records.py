@@ -95,7 +95,7 @@ def _of_objects(
     """Boxes of objects, of which messages know the places in the file."""
     listed = list(dict.fromkeys(name for entry in entries for name in entry))
     meaning = _meaning(path, listed, wanted)
-    image = image_column(listed)
+    image = image_column(listed, meaning.keys)
     names = [listed[place] for place in meaning.box]
     bare = [
         BareRow(number, f"line {place}" if format_ == "jsonl" else str(place), str(entry[name]))
@@ -209,7 +209,7 @@ def _arrow_file(
         raise FileError(path, f"cannot be read as {format_} ({words})", "a complete one") from None
     names = [str(name) for name in table.column_names]
     meaning = _meaning(path, names, wanted)
-    image = image_column(names)
+    image = image_column(names, meaning.keys)
     empty = np.all([table.column(place).is_null().to_numpy() for place in meaning.box], axis=0)
     bare = [
         BareRow(row, f"[{row}]", str(name))
@@ -326,7 +326,7 @@ def _file(
         for name, places in meaning.keys.items()
     }
     keys, columns_of = keys_of(path, told)
-    is_open = wanted.by is None and not {"image", "video"} & {*told}
+    is_open = wanted.is_open and not {"image", "video"} & {*told}
     reads_ids = meaning.id is not None and (wanted.ids or is_open) and has_all(meaning.id)
     ids = None
     if meaning.id is not None and reads_ids:
@@ -346,15 +346,16 @@ def _file(
         except ColumnsError as error:
             raise FileError(path, error.found, error.expected) from None
     ids = ids if wanted.ids else None
-    sides: dict[str, Array] = {}
-    with suppress(FileError):  # such as a size that is missing
-        sides = {names[place]: key(place) for place in (meaning.size if wanted.sizes else ())}
-    sizes, words = sizes_in_columns(keys.get("image"), sides, boxes, meaning.fmt)
+    pairs: list[dict[str, Array]] = []
+    for pair in meaning.sizes if wanted.sizes else ():
+        with suppress(FileError):  # such as a size that is missing
+            pairs.append({names[place].strip(): key(place) for place in pair})
+    found = sizes_in_columns(keys.get("image"), pairs, boxes, meaning.fmt)
     file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         columns=columns_of,
-        boxes=np.ascontiguousarray(boxes), sizes=sizes, notes=(words,) if words else (),
-        unused=tuple(name for name in meaning.unused if not sizes or name not in sides),
+        boxes=np.ascontiguousarray(boxes), sizes=found.sizes, notes=found.words,
+        size_columns=found.names, unused=meaning.unused,
     )  # fmt: skip
     if meaning.angle is not None:
         check_angles(path, names[meaning.angle].strip(), file, wanted)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from fastiou.formats.errors import FileError, shortened
 from fastiou.tables.layouts import extents
 from fastiou.typing import Array
 
-__all__ = ["Size", "are_sizes", "mask_size", "size_described", "sizes_in_columns"]
+__all__ = ["ColumnSizes", "Size", "are_sizes", "mask_size", "size_described", "sizes_in_columns"]
 
 #: Height and width of an image.
 Size = tuple[int, int]
@@ -44,33 +44,43 @@ def size_described(size: Size | None) -> str:
     return "without a size" if size is None else f"{size[0]} × {size[1]} pixels"
 
 
+class ColumnSizes(NamedTuple):
+    """What columns tell of the sizes of images."""
+
+    #: By images, None where several or none is told; none at all if no columns tell sizes.
+    sizes: dict[int | str, Size | None]
+    #: What is said of images without one.
+    words: tuple[str, ...] = ()
+    #: The names of the columns.
+    names: tuple[str, ...] = ()
+
+
 def sizes_in_columns(
-    images: Array | None, sides: Mapping[str, Array], boxes: Array, fmt: str
-) -> tuple[dict[int | str, Size | None], str]:
-    """The sizes of images that a table tells beside each box, and what is said of others.
+    images: Array | None, pairs: Sequence[Mapping[str, Array]], boxes: Array, fmt: str
+) -> ColumnSizes:
+    """The sizes of images that the first of some pairs of columns tells that are no sizes of boxes.
 
     Parameters
     ----------
     images
         The image of each box, if the table tells it.
-    sides
-        Width and height beside each box, by their names; none if there are no such columns.
+    pairs
+        Width and height beside each box, by their names.
     boxes, fmt
         The boxes, (N, numbers of the layout), and their layout.
-
-    Returns
-    -------
-    tuple
-        Sizes by images, None where several or none is told; no images at all where the columns
-        are sizes of boxes. What is said of those that have none.
     """
+    told = (_sizes_of_pair(images, pair, boxes, fmt) for pair in pairs if images is not None)
+    return next((found for found in told if found.names), ColumnSizes({}))
+
+
+def _sizes_of_pair(images: Any, sides: Mapping[str, Array], boxes: Array, fmt: str) -> ColumnSizes:
     axes = list(zip(extents(boxes, fmt), map(_whole, sides.values()), strict=False))
-    if images is None or not len(boxes) or len(axes) < 2:
-        return {}, ""
+    if not len(boxes) or len(axes) < 2:
+        return ColumnSizes({})
     # A box may end on the first pixel behind it, or on its last one.
     own = np.all([np.abs(high - low - side) <= 1 for (low, high), side in axes], axis=0)
     if np.count_nonzero(own) > len(boxes) / 2:
-        return {}, ""
+        return ColumnSizes({})
     rows = np.stack([side for _, side in reversed(axes)], axis=1)
     valid = are_sizes(rows) & (rows > 0).all(axis=1)
     told: dict[int | str, set[Size]] = {image: set() for image in images.tolist()}
@@ -78,12 +88,13 @@ def sizes_in_columns(
         told[image].add((height, width))
     wrong = [image for image, sizes in told.items() if len(sizes) != 1]
     if len(wrong) == len(told):
-        return {}, ""
+        return ColumnSizes({})
     words = ""
     if wrong:
         which = f"no size or several of {len(wrong):,} of {len(told):,} images"
         words = f"{' and '.join(sides)} tell {which}, such as {shortened(str(wrong[0]))}"
-    return {image: min(sizes) if len(sizes) == 1 else None for image, sizes in told.items()}, words
+    known = {image: min(sizes) if len(sizes) == 1 else None for image, sizes in told.items()}
+    return ColumnSizes(known, (words,) if words else (), tuple(sides))
 
 
 def _whole(column: Array) -> Array:

@@ -26,6 +26,7 @@ from fastiou.formats.cells import (
 )
 from fastiou.formats.content import (
     CLASS_LAST,
+    LARGEST_NORMALIZED,
     Booleans,
     BoxFile,
     Floats,
@@ -60,7 +61,7 @@ from fastiou.tables.columns import ColumnsError, check_telling, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
 
-__all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader", "row_texts"]
+__all__ = ["ROWS_OF_TEXT", "is_csv", "line_of", "read_csv", "row_reader"]
 
 
 #: What columns of ids and of frames, and without a name, are called among the keys; no key is.
@@ -125,7 +126,11 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         raise FileError(path, found, "--format mot, or a header that names them", sample.line)
     if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
-        fit = [row.format for row in LAYOUTS_OF_ROWS if row.takes(width) and not row.named]
+        fit = [
+            row.format for row in LAYOUTS_OF_ROWS
+            if row.takes(width) and not row.named and (row.score < width or not wanted.scored)
+            and (row.format != "yolo" or (sample.numbers[:, 1:5] <= LARGEST_NORMALIZED).all())
+        ]  # fmt: skip
         known = f", or --format {' or '.join(fit)}" if fit else ""
         expected = (
             f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
@@ -166,7 +171,7 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
         raise FileError(path, found, expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
     keys, id_ = dict(meaning.keys), meaning.id
-    is_open = wanted.by is None and not {"image", "video"} & {*keys}
+    is_open = wanted.is_open and not {"image", "video"} & {*keys}
     if (wanted.ids or is_open) and id_ is not None and all(
         len(row) > id_ and is_key(row[id_].strip(), named=True) for row in sample.cells[1:]
     ):  # fmt: skip
@@ -178,13 +183,14 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
             keys[f"{NAMELESS}{column}"] = (column,)
             unchecked.append(f"{NAMELESS}{column}")
     if wanted.sizes:
-        keys |= {f"{SIDE}{column}": (column,) for column in meaning.size}
+        keys |= {f"{SIDE}{column}": (column,) for pair in meaning.sizes for column in pair}
         unchecked += [key for key in keys if key.startswith(SIDE)]
     return Table(
         "csv", meaning.fmt, sample, (len(sample.first),), keys,
         meaning.box, score, sample.first, frozenset(keys), meaning.unused,
         listed=meaning.is_list, open_angle=meaning.angle is not None,
-        image=image_column(sample.first), unchecked=frozenset(unchecked),
+        image=image_column(sample.first, meaning.keys), sizes=meaning.sizes,
+        unchecked=frozenset(unchecked),
     )  # fmt: skip
 
 
@@ -236,6 +242,11 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             file = _with_tracks_checked(file, data, wanted)
         if layout.format == "dota-results" and (wanted.by is None or "category" in wanted.by):
             file = _with_class_of_name(file, wanted)
+        beyond = np.count_nonzero((file.boxes > LARGEST_NORMALIZED).any(axis=1))
+        if layout.format == "yolo" and wanted.format_told and beyond:
+            boxes = "1 box has" if beyond == 1 else f"{beyond:,} boxes have"
+            note = f"{boxes} numbers that are no parts of the image, between 0 and 1: taken along"
+            file = replace(file, notes=(*file.notes, note))
         if not wanted.format_told:
             if layout.format == "yolo" and score_comes_second(sample_of(data)):
                 raise FileError(path, *SCORE_SECOND, sample_of(data).line)
@@ -350,11 +361,12 @@ def _read(
         for key, columns in table.keys.items()
     }
     ids = next(iter(told.pop(ID, {}).values()), None)
-    sides = dict(each for key in [*told] if key.startswith(SIDE) for each in told.pop(key).items())
-    if table.format == "csv" and wanted.by is None:
+    sides = {key: told.pop(key) for key in [*told] if key.startswith(SIDE)}
+    pairs = [{**sides[f"{SIDE}{w}"], **sides[f"{SIDE}{h}"]} for w, h in table.sizes if sides]
+    if table.format == "csv" and wanted.is_open:
         _check_telling(path, table, told, ids)
     named, columns_of = keys_of(path, told)
-    sizes, words = sizes_in_columns(named.get("image"), sides, boxes, table.fmt)
+    found = sizes_in_columns(named.get("image"), pairs, boxes, table.fmt)
     file = BoxFile(
         path=path,
         format=table.format,
@@ -364,10 +376,11 @@ def _read(
         columns=columns_of,
         ids=ids if wanted.ids or FRAME in told else None,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
-        unused=tuple(name for name in table.unused if not sizes or name not in sides),
-        notes=(*_notes(table, scores), *([words] if words else [])),
+        unused=table.unused,
+        notes=(*_notes(table, scores), *found.words),
         skipped=without_boxes(bare, len(boxes)),
-        sizes={**(images_of(bare, named) if wanted.sizes else {}), **sizes},
+        sizes={**(images_of(bare, named) if wanted.sizes else {}), **found.sizes},
+        size_columns=found.names,
     )
     notes = (*file.notes, *_marked_notes(file, data, table, keys))
     file = replace(file, notes=notes)
@@ -566,28 +579,3 @@ def _key_column(
             line, _ = rows[stripped.index(cell)]
             check_key(path, table, key, line, column, cell)
     return key_array(stripped)
-
-
-def row_texts(data: bytes, format_: str, chosen: Array) -> Iterator[str]:
-    """Some rows of a text file, letter by letter, below its header.
-
-    Parameters
-    ----------
-    data
-        Its content, which a reader has accepted.
-    format_
-        One of `ROWS_OF_TEXT`.
-    chosen
-        Positions of rows, in any order; they come in the order of the file.
-    """
-    lines = list(text_lines(data, newline=""))
-    skipped, between, wanted = 0, None, sorted(set(chosen.tolist()))
-    if format_ not in ("jsonl", "empty"):
-        sample = sample_of(data, headed=format_ == "csv")
-        skipped, between = sample.skipped, sample.delimiter
-    begins = [number - 1 for number, _ in cells_of(iter(lines), between, skipped)]
-    ends = [*begins[1:], len(lines)]
-    yield from (line.rstrip() + "\n" for line in lines[:skipped] if line.strip())
-    for place in wanted:
-        # Lines between two rows are blank, unless the row spans them.
-        yield "".join(lines[begins[place] : ends[place]]).rstrip() + "\n"

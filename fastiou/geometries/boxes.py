@@ -96,9 +96,10 @@ def read_boxes(name: str, value: Any, fmt: str, *, batches: bool, points: int = 
             hint = f"; one {geometry.name} has shape (1, {numbers})"
         elif array.ndim >= 2 and numbers < array.shape[-1] <= numbers + 3:
             columns = "..., " if array.ndim > 2 else ":, "
+            some = f"{name}.iloc" if hasattr(value, "iloc") else name
             hint = (
                 f"; where scores or classes follow the numbers of a {geometry.name}, pass "
-                f"{name}[{columns}:{numbers}]"
+                f"{some}[{columns}:{numbers}]"
             )
         accepted = f"(..., N, {numbers})" if batches else f"(N, {numbers})"
         if points:

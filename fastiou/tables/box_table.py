@@ -30,7 +30,7 @@ from fastiou.tables.frames import Framed
 from fastiou.tables.grouping import are_one_key, key_column
 from fastiou.tables.layouts import header_of
 from fastiou.tables.pictures import table_picture
-from fastiou.tables.words import in_python
+from fastiou.tables.words import BY, in_python
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -448,7 +448,7 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
 def _refused(name: str, error: ColumnsError) -> ValueError:
     """What is raised where the columns of a frame cannot be used."""
     found = error.found.replace("the first line", "the columns").replace(" names no ", " name no ")
-    expected = re.sub(r"--by (\S+)", rf"BoxTable.from_frame({name}, by='\1')", error.expected)
+    expected = re.sub(BY, rf"BoxTable.from_frame({name}, by='\1')", error.expected)
     expected = expected.replace(
         "rows of numbers", "no names: then, as in an array, numbers are taken in their order"
     )

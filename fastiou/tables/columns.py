@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ class Meaning:
         Column of angles of which the name tells no unit.
     is_list : bool
         Whether the only column of `box` has lists of numbers.
-    size : tuple of int
+    sizes : tuple of pairs of int
         Columns of what may be width and height of the image; they are among those not used.
     """
 
@@ -95,7 +96,7 @@ class Meaning:
     id: int | None = None
     angle: int | None = None
     is_list: bool = False
-    size: tuple[int, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 def meaning_of(
@@ -106,6 +107,7 @@ def meaning_of(
     scored: bool = False,
     takes_scores: bool = False,
     told: bool = False,
+    also: Sequence[str] | None = None,
 ) -> Meaning:
     """Find out what columns mean.
 
@@ -123,6 +125,8 @@ def meaning_of(
         Whether scores are read where there are some. Else nobody minds them.
     told
         Whether the layout was asked for.
+    also
+        What of `by` is read besides all keys, as far as it is there; nothing is in doubt then.
 
     Raises
     ------
@@ -188,7 +192,10 @@ def meaning_of(
     box = tuple(map(plain.index, row))
     score = None if score_name is None else plain.index(score_name)
     keys = key_columns(names, by)
-    if by is None:
+    for each in also or ():
+        with suppress(ColumnsError):  # the name of the file may tell it
+            keys |= key_columns(names, (each,))
+    if by is None and also is None:
         check_doubtful(names, keys)
     name = next((name for name in ID_NAMES if name in plain), None)
     id_ = None if name is None else plain.index(name)
@@ -205,9 +212,13 @@ def meaning_of(
     has_radians = "-rad" in fmt or is_in_space(fmt)
     same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
     open_angle = box[-1] if angle and unit is None else None
-    told_size = next((pair for pair in SIZES if {*pair} <= {*plain} - {*row}), ())
-    size = tuple(map(plain.index, told_size))
-    return Meaning(fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list, size)
+    sizes = tuple(
+        (plain.index(width), plain.index(height)) for width, height in SIZES
+        if {width, height} <= {*plain} - {*row}
+    )  # fmt: skip
+    return Meaning(
+        fmt if same else usual, box, keys, score, unused, id_, open_angle, is_list, sizes
+    )
 
 
 def _check_open(row: tuple[str, ...], plain: list[str], names: Sequence[str]) -> None:
@@ -370,7 +381,7 @@ def check_telling(name: str, values: Array, keys: Container[str], *, are_ids: bo
     if (are_ids or values.dtype.kind == "i") and len(np.unique(values)) == len(values):
         return
     which = f"column {name}" if plain_name(name) else "a column or an index without a name"
-    own = f"--by {name}" if plain_name(name) else "a name"
+    own = f"--by image={name}" if plain_name(name) else "a name"
     others = ",".join(key for key in KEYS if key in keys) or "none"
     found = f"{which}, whose values are no numbering, may tell the image"
     raise ColumnsError(found, f"{own} or --by {others}")
@@ -422,6 +433,8 @@ def key_columns(names: Sequence[str], by: Sequence[str] | None) -> dict[str, tup
             # A column by its own name stands for the key that it tells, if it tells any.
             column = stripped.index(wanted) if wanted in stripped else plain.index(meant)
             key = asked or KEY_OF.get(plain[column], wanted)
+            if asked in chosen:
+                raise ColumnsError(f"{asked} told by {name!r} and before", "one column for it")
             chosen[wanted if key in chosen else key] = (column,)
         elif (known_key := key_meant(asked or name, found)) is not None:
             chosen[known_key] = found[known_key]

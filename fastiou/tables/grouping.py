@@ -152,7 +152,11 @@ def common_groups(
         if (alone := [key for key in keyed.keys if key not in common])
     )
     if aside and not common:
-        raise ValueError(f"{aside}, so nothing tells what may meet ({by(())}: all with all)")
+        ways = f"{by(())}: all with all"
+        names = [name for keyed in both for name in keyed.columns.get("video", ())]
+        if names and any("image" in keyed.keys for keyed in both):
+            ways = f"{by([f'image={names[0]}'])}, if it tells the image; {ways}"
+        raise ValueError(f"{aside}, so nothing tells what may meet ({ways})")
     if not common:
         return None
     codes = np.zeros(sum(map(len, both)), np.int64)
@@ -184,7 +188,11 @@ def common_groups(
             kinds = {column.dtype.kind for column in values}
             has_list = any(getattr(keyed, "format", "") == "coco" for keyed in both)
             if key == "image" and kinds == {"i", "U"} and has_list:
-                ways = f"{by(['file_name', *others])} compares by names that COCO lists; {ways}"
+                named = [
+                    "category_name" if other == "category" and _kinds(both, other) == kinds
+                    else other for other in others
+                ]  # fmt: skip
+                ways = f"{by(['file_name', *named])} compares by names that COCO lists; {ways}"
             raise ValueError(f"no {key} in common: {has} ({ways})")
         # Numbered afresh after each key, so that the product never overflows.
         combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
@@ -196,6 +204,11 @@ def common_groups(
     return Grouping(
         common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told, compared
     )
+
+
+def _kinds(sets: Sequence[Keyed], key: str) -> set[str]:
+    """Whether the sets have numbers or names as a key."""
+    return {keyed.keys[key].dtype.kind for keyed in sets}
 
 
 def _columns_of(

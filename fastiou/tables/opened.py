@@ -344,7 +344,16 @@ def _groups(
     grouping = common_groups(first, None if itself else second, names, names, by)
     if grouping is None:
         return {}, None
-    if grouping.compared:  # between the public function and this one is another
+    # Between the public function and this one is another.
+    if grouping.compared:
         words = f"no image of {' and '.join(names)} is named the same: compared are"
         warnings.warn(f"{words} {grouping.compared}", stacklevel=4)
+    for name, table, other in zip(names, (table_a, table_b), (table_b, table_a), strict=True):
+        if table is None or other is None or not len(table) or not len(other):
+            continue
+        own = table.grouped or ()
+        alone = [key for key in ("video", "image") if key in own and key not in other.keys]
+        if alone:
+            words = f"only {name} has {' and '.join(alone)}: all are compared without regard to it"
+            warnings.warn(words, stacklevel=4)
     return grouping.values, grouping.codes_a if itself else grouping.codes

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["in_python"]
+__all__ = ["BY", "in_python"]
+
+#: An option of keys. Columns may have blanks in their names.
+BY = r"--by (.+?)(?= or |, which | says | compares |[()?;:]|$)"
 
 #: What messages of the command say, and what says the same in Python.
 IN_PYTHON = (
@@ -13,7 +16,7 @@ IN_PYTHON = (
     (r"others that --help lists", "others that docs/files.md lists"),
     (r"--boxes ([\w-]+)", r"fmt='\1'"),
     (r"--format ([\w-]+)", r"format='\1'"),
-    (r"--by ([^\s)]+)", r"by='\1'"),
+    (BY, r"by='\1'"),
     (r"--geometry (\w+)", r"geometry='\1'"),
     (r"--skip-invalid", "skip_invalid=True"),
     (r"--image-size WIDTH,HEIGHT", "image_size=(width, height)"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_for_tests import run, run_well, words_of
+from files_for_tests import VOC
 from images_for_tests import image_bytes
 
 
@@ -418,3 +419,49 @@ def test_a_key_is_told_by_any_column(tmp_path: Path) -> None:
     (labels / "a.png").write_bytes(image_bytes(np.eye(4, dtype=np.uint8), "png"))
     line = refused("convert", labels, out, "--by", "image")
     assert line == "fastiou: --by is for boxes and masks, whose files tell keys"
+
+
+def test_a_key_in_folders_of_tables_with_images(tmp_path: Path) -> None:
+    head = "image,class,kind,x1,y1,x2,y2,score\n"
+    rows = "a,c,k,0,0,9,9,0.9\nb,c,l,0,0,9,9,0.8\n"
+    tables, out = tmp_path / "in", tmp_path / "out.jsonl"
+    tables.mkdir()
+    for name in "st":
+        (tables / f"{name}.csv").write_text(head + rows)
+    run_well("convert", tables, out, "--by", "image,category=kind")
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["image"], row["category"]) for row in written] == [("a", "k"), ("b", "l")] * 2
+    for by, keys in (("image", {"image"}), ("video,category=kind", {"video", "category"})):
+        run_well("convert", tables, out, "--by", by)
+        row = json.loads(out.read_text().splitlines()[0])
+        assert row.keys() & {"image", "video", "category"} == keys
+
+
+def test_patients_are_images_if_that_is_said(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("patientId,x,y,width,height\np,0,0,9,9\nq,0,0,9,9\n")
+    found.write_text("image,x1,y1,x2,y2\np,0,0,9,9\nq,0,0,9,9\n")
+    line = refused("match", truth, found)
+    assert "(--by image=patientId, if it tells the image; --by none: all with all)" in line
+    shown = run_well("match", truth, found, "--by", "image=patientId", "--method", "greedy")
+    assert "counts TP 2, " in words_of(shown)
+
+
+def test_six_numbers_that_no_format_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("0 10 20 60 60 0.9\n0 70 20 120 60 0.8\n")
+    line = refused("nms", path)
+    assert "a header that names the columns" in line
+    assert "yolo" not in line
+    assert "mot" not in line.partition("or --format")[2]
+
+
+def test_voc_of_one_name(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out.json"
+    folder.mkdir()
+    for name in ("1a", "2a"):
+        (folder / f"{name}.xml").write_text(VOC)
+    words = "1a and 2a tell the same name of an image, a.jpg: it is left aside"
+    assert words in run_well("convert", folder, out).stderr
+    images = json.loads(out.read_text())["images"]
+    assert [image["file_name"] for image in images] == ["1a", "2a"]

@@ -360,7 +360,7 @@ def test_annotations_of_coco_are_left_out_of_folders(tmp_path):
     assert "4 of 12 annotations are invalid and left out: a.json, annotations[0]" in shown.stderr
     with np.load(out) as found:
         pairs = list(zip(found["rows"].tolist(), found["cols"].tolist(), strict=True))
-    (positions,) = ([1, 3, 4, 5],)
+    positions = [1, 3, 4, 5]
     within = [(a, b) for a in positions for b in positions if a < b]
     assert set(pairs) <= {*within, *((a + 6, b + 6) for a, b in within)}
     assert {(1, 3), (7, 9)} <= set(pairs)

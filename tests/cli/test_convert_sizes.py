@@ -63,3 +63,33 @@ def test_what_are_no_sizes_of_images_is_told(tmp_path: Path, rows: str) -> None:
     shown = run_well("convert", path, tmp_path / "out.json", "--quiet")
     assert shown.stderr == f"fastiou: {path}: not used: width, height\n"
     assert sizes_in(tmp_path / "out.json") == {"a.jpg": (None, None)}
+
+
+def test_some_sizes_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    rows = [
+        "a.jpg,640,480,car,10,20,641,120",  # the box ends a pixel outside of its image
+        "b.jpg,800,600,bus,80,60,160,120",
+        "c.jpg,,,car,0,0,9,9",
+        "d.jpg,64,48,car,0,0,9,9",
+        "d.jpg,65,48,car,0,0,9,9",
+    ]
+    path.write_text(HEAD.format("width,height") + "\n".join(rows) + "\n")
+    shown = run_well("convert", path, tmp_path / "out.json", "--quiet")
+    words = "width and height tell no size or several of 2 of 4 images, such as c.jpg"
+    assert shown.stderr == f"fastiou: {path}: {words}\n"
+    sizes = {"a.jpg": (640, 480), "b.jpg": (800, 600), "c.jpg": (None, None), "d.jpg": (None, None)}
+    assert sizes_in(tmp_path / "out.json") == sizes
+    refused = run("convert", path, tmp_path / "out", "--to", "yolo")
+    assert "yolo needs the size of image 'c.jpg'" in refused.stderr
+
+
+def test_sizes_of_boxes_beside_those_of_images(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    head = "filename,image_width,image_height,xmin,ymin,xmax,ymax,width,height\n"
+    path.write_text(f"{head}a.jpg,640,480,10,20,30,60,20,40\n")
+    shown = run_well("convert", path, tmp_path / "out.json")
+    assert sizes_in(tmp_path / "out.json") == {"a.jpg": (640, 480)}
+    assert "not used: width, height\n" in shown.stderr
+    shown = run_well("convert", path, out)  # which has no place for sizes
+    assert "not used: image_width, image_height, width, height\n" in shown.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def write_texts(folder: Path, texts: dict[str, str]) -> Path:
                 "s.csv": f"{HEAD}a,0,0,4,4,0.9\nb,,,,,\na,0,0,4,5,0.8\n",
                 "t.csv": f"{HEAD}d,0,0,4,4,0.7\n",
             },
-            {"s.csv": f"{HEAD}a,0,0,4,4,0.9\nb,,,,,\n", "t.csv": f"{HEAD}d,0,0,4,4,0.7\n"},
+            {"s.csv": f"{HEAD}a,0,0,4,4,0.9\n", "t.csv": f"{HEAD}d,0,0,4,4,0.7\n"},
         ),
     ],
 )
@@ -62,11 +63,30 @@ def test_what_is_kept_of_a_folder(
     assert texts_in(tmp_path / "again") == kept
 
 
-def test_rows_without_a_box_stay_in_a_file(tmp_path: Path) -> None:
-    path, out = tmp_path / "in.csv", tmp_path / "out.txt"
-    path.write_text(f"{HEAD}a,0,0,4,4,0.9\nb,,,,,\na,0,0,4,5,0.8\n")
-    run_well("nms", path, "--out", out)
-    assert out.read_text() == f"{HEAD}a,0,0,4,4,0.9\nb,,,,,\n"
+def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
+    head = "image x1 y1 x2 y2 score note"
+    rows = [row.replace(" ", "\t") for row in (head, "a 0 0 4 4 0.9 ", "a 0 0 4 5 0.8 ")]
+    folder, out = write_texts(tmp_path / "in", {"a.tsv": "\r\n".join(rows)}), tmp_path / "out"
+    with gzip.open(folder / "b.csv.gz", "wt") as file:
+        file.write(f'{HEAD}"b, c.jpg",0,0,4,4,0.9\n')
+    run_well("nms", folder / "a.tsv", "--out", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text() == f"{rows[0]}\n{rows[1]}\n"
+    run_well("nms", folder, "--out", out)
+    kept = {"a.tsv": f"{rows[0]}\n{rows[1]}\n", "b.csv": f'{HEAD}"b, c.jpg",0,0,4,4,0.9\n'}
+    assert texts_in(out) == kept
+    run_well("nms", out, "--out", tmp_path / "again")
+    assert texts_in(tmp_path / "again") == kept
+
+
+def test_where_a_folder_cannot_be_made(tmp_path: Path) -> None:
+    folder = write_texts(tmp_path / "in", {"a.txt": "0 .5 .5 .2 .2 .9\n"})
+    for out, words in (
+        (tmp_path / "no" / "out", "there is no folder "),
+        (folder / "kept", "this is within the input"),
+    ):
+        refused = run("nms", folder, "--out", out)
+        assert (refused.exit_code, words in refused.stderr) == (2, True)
+    assert texts_in(folder) == {"a.txt": "0 .5 .5 .2 .2 .9\n"}
 
 
 def test_folders_of_other_files_are_not_written(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,5 +152,63 @@ def test_results_may_have_the_names_of_the_truth(names: Any, told: str) -> None:
 def test_names_that_two_images_have_tell_none() -> None:
     twice = [{"id": 4, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]
     result = {"image_id": "a.jpg", "category_id": 3, "bbox": [10, 20, 30, 40], "score": 0.5}
-    with pytest.raises(ValueError, match="images are names, and numbers in gt"):
+    with pytest.raises(ValueError, match=r"'a\.jpg' is the file_name of two images in gt, e"):
         fi.evaluate_coco({**NAMED_TRUTH, "images": twice}, [result])
+    more = [{"id": 7, "file_name": "b.jpg"}, {"id": 8, "file_name": "b.jpg"}]
+    unused = [*NAMED_TRUTH["images"], *more]
+    named = {**result, "image_id": "val/a.jpg"}
+    assert fi.evaluate_coco({**NAMED_TRUTH, "images": unused}, [named])["AP50"] == pytest.approx(
+        0.5
+    )
+
+
+def test_names_beside_ids_count(tmp_path: Path) -> None:
+    def results(*images: tuple[Any, str]) -> list[dict[str, Any]]:
+        boxes = ([10, 20, 30, 40], 3), ([50, 20, 30, 40], 9)
+        return [
+            {"image_id": i, "file_name": name, "category_id": c, "bbox": box, "score": 0.5}
+            for (i, name), (box, c) in zip(images, boxes, strict=True)
+        ]
+
+    def evaluated(found: list[dict[str, Any]]) -> Any:
+        """Of a list and of a file, compressed or not."""
+        path = tmp_path / "found.json"
+        path.write_text(json.dumps(found))
+        with gzip.open(tmp_path / "found.json.gz", "wt") as file:
+            file.write(json.dumps(found))
+        first, *others = (
+            fi.evaluate_coco(NAMED_TRUTH, each)
+            for each in (found, path, tmp_path / "found.json.gz")
+        )
+        assert all(other["AP"] == first["AP"] for other in others)
+        assert all(other.deviations == first.deviations for other in others)
+        return first
+
+    # The numbers of Ultralytics are those in the names: 12 of 12.jpg, whose id is 2.
+    for ids in ((4, 12), (2, 4), (1, 12)):
+        result = evaluated(results((ids[0], "a.jpg"), (ids[1], "12.jpg")))
+        assert result["AP50"] == pytest.approx(1)
+        assert "images of results are told by file_name, since" in result.deviations[0]
+    result = evaluated(results((4, "other/a.jpg"), (2, "12.jpg")))
+    assert (result["AP50"], result.deviations) == (pytest.approx(1), [])
+    result = evaluated(results((4, "x.jpg"), (2, "y.jpg")))  # names that the truth does not have
+    assert (result["AP50"], result.deviations) == (pytest.approx(1), [])
+    with pytest.raises(ValueError, match=r"\[1\]: file_name 'y.jpg', which is no file_name in gt"):
+        fi.evaluate_coco(NAMED_TRUTH, results((2, "a.jpg"), (4, "y.jpg")))
+
+
+def test_ids_of_the_truth_may_be_names_in_another_form() -> None:
+    names = {4: "im1.jpg", 2: "im2.jpg"}
+    truth = copy.deepcopy(NAMED_TRUTH)
+    for entry in truth["images"]:
+        entry["id"] = entry["file_name"] = names[entry["id"]]
+    for entry in truth["annotations"]:
+        entry["image_id"] = names[entry["image_id"]]
+    result = {"image_id": "im1", "category_id": 3, "bbox": [10, 20, 30, 40], "score": 0.5}
+    assert fi.evaluate_coco(truth, [result])["AP50"] == pytest.approx(0.5)
+
+
+def test_no_result_has_the_image_and_category_of_a_truth() -> None:
+    result = {"image_id": 4, "category_id": 9, "bbox": [10, 20, 30, 40], "score": 0.5}
+    (words,) = fi.evaluate_coco(NAMED_TRUTH, [result]).deviations
+    assert words.startswith("no result has the image and the category of a truth, taken together")

@@ -17,8 +17,8 @@ from files_for_tests import (
 
 import fastiou
 from fastiou.formats.errors import FileError
+from fastiou.formats.kept_rows import row_texts
 from fastiou.formats.table import read_boxes
-from fastiou.formats.tables import row_texts
 from fastiou.tables.box_table import BoxTable
 from fastiou.tables.column_names import HEADERS, SYNONYMS
 from fastiou.tables.columns import ColumnsError, meaning_of
@@ -510,3 +510,39 @@ def test_a_missing_key_is_no_name(tmp_path: Path, cell: str) -> None:
 def test_a_name_stands_once_in_an_object(tmp_path: Path, content: str) -> None:
     with pytest.raises(FileError, match=r"twice|two fields of one name"):
         read(tmp_path, content)
+
+
+def test_one_of_two_layouts_is_asked_for(tmp_path: Path) -> None:
+    content = "image,x1,y1,x2,y2,cx,cy,w,h\na,1,1,9,9,5,5,8,8\n"
+    words = "columns of several layouts .*, expected --boxes xyxy or --boxes cxcywh"
+    with pytest.raises(FileError, match=words):
+        read(tmp_path, content)
+    for fmt, box in (("xyxy", [1, 1, 9, 9]), ("cxcywh", [5, 5, 8, 8])):
+        file = read(tmp_path, content, fmt=fmt, told=True)
+        assert (file.fmt, file.boxes.tolist()) == (fmt, [box])
+
+
+@pytest.mark.parametrize("name", ["pred_score", "det_conf", "detection score", "confidence_score"])
+def test_scores_as_detectors_call_them(tmp_path: Path, name: str) -> None:
+    file = read(tmp_path, f"image,x1,y1,w,h,{name}\na,1,2,3,4,0.5\n", scored=True)
+    assert file.scores is not None
+    assert (file.fmt, file.boxes.tolist(), file.scores.tolist()) == ("xywh", [[1, 2, 3, 4]], [0.5])
+
+
+def test_two_columns_may_tell_the_image_together(tmp_path: Path) -> None:
+    content = "filename,frame,x1,y1,x2,y2\nv,1,0,0,9,9\nv,2,0,0,9,9\nw,1,0,0,9,9\n"
+    words = "tell different groups, expected --by frame,filename, which tell it together, or --by f"
+    with pytest.raises(FileError, match=words):
+        read(tmp_path, content)
+    assert [*read(tmp_path, content, by=("frame", "filename")).keys] == ["image", "filename"]
+
+
+def test_a_key_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="image told by 'image=b' and before, expected one column"):
+        read(tmp_path, "a,b,x1,y1,x2,y2\n1,2,0,0,9,9\n", by=("image=a", "image=b"))
+
+
+def test_rows_without_a_box_have_the_image_that_is_asked_for(tmp_path: Path) -> None:
+    content = "image,source,x,y,w,h\ni1,p,1,2,3,4\ni2,q,,,,\n"
+    assert read(tmp_path, content, by=("image=source",), sizes=True).sizes == {"q": None}
+    assert read(tmp_path, content, sizes=True, by=("image",)).sizes == {"i2": None}

@@ -58,7 +58,7 @@ def test_what_cannot_be_a_key_is_no_reason_to_refuse(tmp_path: Path) -> None:
         for each in (path, tmp_path / "a.jsonl"):
             assert len(read_boxes(each)) == 2
     rest = table(tmp_path / "a.csv", "track_id,", *range(4000), "", "")
-    with pytest.raises(FileError, match=r"column track_id, .* --by track_id or --by none"):
+    with pytest.raises(FileError, match=r"column track_id, .* --by image=track_id or --by none"):
         read_boxes(rest)
     assert len(read_boxes(rest, by=())) == 4002
 
@@ -82,9 +82,8 @@ def as_records(path: Path) -> Path:
 @pytest.mark.parametrize("name", ["id", "object_id", "track_id"])
 def test_ids_that_come_again_may_be_images(tmp_path: Path, name: str) -> None:
     path = table(tmp_path / "a.csv", f"{name},", "a.jpg", "a.jpg", "b.jpg")
-    words = (
-        f"column {name}, whose values are no numbering, may tell the image, expected --by {name}"
-    )
+    words = f"column {name}, whose values are no numbering, may tell the image, expected"
+    words += f" --by image={name}"
     for each in (path, as_records(path)):
         with pytest.raises(FileError, match=f"{words} or --by none"):
             read_boxes(each)
@@ -103,9 +102,8 @@ def frame(**columns: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["index", "idx", "Unnamed: 0", "level_0"])
 def test_an_index_that_has_become_a_column(tmp_path: Path, name: str) -> None:
-    words = (
-        f"column {name}, whose values are no numbering, may tell the image, expected --by {name}"
-    )
+    words = f"column {name}, whose values are no numbering, may tell the image, expected"
+    words += f" --by image={name}"
     for firsts in (("a.jpg", "b.jpg"), (1, 1)):
         path = table(tmp_path / "a.csv", f"{name},", *firsts)
         with pytest.raises(FileError, match=words):

@@ -526,6 +526,16 @@ def test_columns_that_may_be_keys_are_refused() -> None:
     assert BoxTable.from_frame(frame, by="none").keys == {}
 
 
+def test_an_image_that_one_table_lacks_is_told() -> None:
+    own = {"image": ["a", "b"], "category": ["c", "c"]}
+    boxes = [[0, 0, 1, 1]] * 2
+    table, other = BoxTable(boxes, keys=own), BoxTable(boxes, keys={"category": ["c", "c"]})
+    for a, b, name in ((table, other, "a"), (other, table, "b")):
+        with pytest.warns(UserWarning, match=f"^only {name} has image: all are compared without"):
+            assert len(fastiou.pairs(a, b)) == 4
+    assert len(fastiou.pairs(table.by("category"), other)) == 4  # which was asked for
+
+
 def test_a_table_without_members_may_lack_keys() -> None:
     empty, table = BoxTable(np.empty((0, 4))), BoxTable([[0, 0, 1, 1]], keys={"image": [3]})
     for pairs in (fastiou.pairs(empty, table), fastiou.pairs(table, empty)):

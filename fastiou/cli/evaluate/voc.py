@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.coco import Request, check, common, show
-from fastiou.cli.options import check_scaled, size_in
+from fastiou.cli.options import check_scaled, check_skips, size_in
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
@@ -49,6 +50,9 @@ def _shared(function: Any) -> Any:
             metavar="WIDTH,HEIGHT",
             help="Size of all images, by which the numbers of YOLO become pixels.",
         ),
+        click.option(
+            "--skip-invalid", is_flag=True, help="Leave out annotations that are invalid."
+        ),
         click.option("--class-agnostic", is_flag=True, help="Take all classes for one."),
     )
     for option in reversed(options):
@@ -62,7 +66,12 @@ def add_open_images(group: click.Group) -> None:
     @group.command("openimages")
     @_shared
     def open_images(
-        gt: Path, dt: Path, iou: float, image_size: tuple[int, int] | None, **others: Any
+        gt: Path,
+        dt: Path,
+        iou: float,
+        image_size: tuple[int, int] | None,
+        skip_invalid: bool,
+        **others: Any,
     ) -> None:
         """Score detections as Open Images does: AP of each class, and their mean.
 
@@ -76,7 +85,7 @@ def add_open_images(group: click.Group) -> None:
           fastiou eval openimages validation-annotations-bbox.csv detections.csv
           fastiou eval openimages truth.csv detections.csv --per-class
         """  # noqa: D301
-        _score(gt, dt, "openimages", iou, image_size, Request(**others))
+        _score(gt, dt, "openimages", iou, image_size, skip_invalid, Request(**others))
 
 
 def add_voc(group: click.Group) -> None:
@@ -98,6 +107,7 @@ def add_voc(group: click.Group) -> None:
         year: str,
         iou: float,
         image_size: tuple[int, int] | None,
+        skip_invalid: bool,
         **others: Any,
     ) -> None:
         """Score detections as PASCAL VOC does: AP of each class, and their mean.
@@ -112,7 +122,7 @@ def add_voc(group: click.Group) -> None:
           fastiou eval voc VOC2007/Annotations detections.csv --year 2007
           fastiou eval voc truth.csv detections.csv --per-class
         """  # noqa: D301
-        _score(gt, dt, YEARS[year], iou, image_size, Request(**others))
+        _score(gt, dt, YEARS[year], iou, image_size, skip_invalid, Request(**others))
 
 
 def _score(
@@ -121,6 +131,7 @@ def _score(
     protocol: str,
     iou: float,
     image_size: tuple[int, int] | None,
+    skip_invalid: bool,
     request: Request,
 ) -> None:
     check(gt, dt, request)
@@ -129,7 +140,11 @@ def _score(
     with stages(False if request.quiet else request.progress) as begin:
         begin("evaluating")
         are_groups = protocol == "openimages"
-        truth, found = (_read(path, image_size, in_pixels=not are_groups) for path in (gt, dt))
+        truth, found = (
+            _read(path, image_size, in_pixels=not are_groups, skip_invalid=skip_invalid)
+            for path in (gt, dt)
+        )
+        check_skips(skip_invalid, truth.format, found.format)
         check_scaled(image_size, truth, found)
         apart = scales_apart(truth, found)
         if apart is not None:
@@ -137,6 +152,9 @@ def _score(
         if found.scores is None:
             raise FileError(dt, "no scores", "a score of each detection")
         for file in (truth, found):
+            if file.skipped is not None:
+                words = file.skipped.described()
+                print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
             for note in file.notes:
                 if file.ignored is None:  # else it tells that difficult objects are taken along
                     print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
@@ -170,13 +188,17 @@ def _score(
     show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
 
 
-def _read(path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool) -> BoxFile:
+def _read(
+    path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool, skip_invalid: bool
+) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
     if path.is_file() and not path.stat().st_size:
         return _of_nothing(BoxFile(path=path, format="empty", fmt="xyxy", boxes=np.empty((0, 4))))
     lists = path.is_dir() or image_size is not None
-    wanted: dict[str, Any] = {"image_size": image_size, "sizes": lists}
+    wanted: dict[str, Any] = {
+        "image_size": image_size, "sizes": lists, "skip_invalid": skip_invalid,
+    }  # fmt: skip
     file = read_file(path, "box", None, None, **wanted)
     told = [name for name in file.unused if _is_group_column(name)]
     if told and not in_pixels:  # the column is read as if it told images apart
@@ -231,29 +253,43 @@ def _corners(file: BoxFile) -> Array:
     return np.asarray(box_convert(np.asarray(file.boxes, np.float64), file.fmt, "xywh"))
 
 
+def _by_names(files: Sequence[BoxFile]) -> list[BoxFile] | None:
+    """The files with names of classes alone; None unless one has all names of the other."""
+    told = [file.columns.get("category", {}) for file in files]
+    for name in told[0]:
+        if name in told[1] and all(own[name].dtype.kind == "U" for own in told):
+            first, second = ({*own[name].tolist()} for own in told)
+            if first <= second or second <= first:
+                columns = [{"category": {name: own[name]}} for own in told]
+                return [
+                    replace(file, keys={"category": own["category"][name]}, columns=own)
+                    for file, own in zip(files, columns, strict=True)
+                ]  # fmt: skip
+    return None
+
+
 def _numbers(
     truth: BoxFile, found: BoxFile, key: str
 ) -> tuple[tuple[Array, Array], dict[int | str, str]]:
     """Numbers of a key in both files, the same for equal values, and the values by number."""
-    told = [file.columns.get(key, {}) for file in (truth, found)]
-    # Names in both files say what is the same, whatever the numbers beside them.
-    named = [
-        name for name in told[0]
-        if name in told[1] and all(own[name].dtype.kind == "U" for own in told)
-    ][:1]  # fmt: skip
     files = [
         replace(
-            file, keys={key: own[named[0]] if named else file.keys[key]},
-            columns={key: {name: own[name] for name in named or own}},
+            file, keys={key: file.keys[key]},
+            columns={name: own for name, own in file.columns.items() if name == key},
         )
-        for file, own in zip((truth, found), told, strict=True)
+        for file in (truth, found)
     ]  # fmt: skip
     try:
         grouping = common_groups(*files)
     except RefusedError as error:
-        # Nothing here is compared without regard to a key.
-        words = str(error).partition(" (--by")[0].partition(": --by")[0]
-        raise RefusedError(words) from None
+        by_name = _by_names(files) if key == "category" else None
+        if by_name is None:
+            # Nothing here is compared without regard to a key.
+            words = str(error).partition(" (--by")[0].partition(": --by")[0]
+            raise RefusedError(words) from None
+        files, grouping = by_name, common_groups(*by_name)
+        words = f"{truth.path.name} and {found.path.name} number classes otherwise"
+        print(f"fastiou: {words}: compared are their names", file=sys.stderr, flush=True)
     assert grouping is not None
     if grouping.compared:
         words = f"{truth.path.name} and {found.path.name} are compared by {grouping.compared}"

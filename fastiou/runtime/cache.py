@@ -23,9 +23,15 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from fastiou.runtime import memory
+
 __all__ = ["KernelCache", "cache_folder", "source_stamp", "warn_once"]
 
 _warned = False
+
+#: Address space without which LLVM may end the process while it loads a kernel, and while it
+#: compiles one. `pairs` was loaded in 16 MB, and compiled in 64.
+LOADING, COMPILING = 1 << 25, 1 << 27
 
 #: Folders, and files beside them, that kernels are made of.
 SOURCES = (
@@ -132,11 +138,21 @@ class KernelCache(FunctionCache):
         return signature, codegen.magic_tuple(), bool(numba.config.BOUNDSCHECK)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """What was compiled for a signature, None if it cannot be had."""
-        try:
-            return super().load_overload(signature, target_context)
-        except Exception:  # unpickling what was truncated or overwritten can raise anything
-            return None
+        """What was compiled for a signature, None if it cannot be had.
+
+        Raises
+        ------
+        MemoryError
+            There is no room to load it, or to compile it, which is what comes next.
+        """
+        _need(LOADING)
+        loaded = None
+        # Unpickling what was truncated or overwritten can raise anything.
+        with contextlib.suppress(Exception):
+            loaded = super().load_overload(signature, target_context)
+        if loaded is None:
+            _need(COMPILING)
+        return loaded
 
     def save_overload(self, signature: Any, data: Any) -> None:
         """Keep what was compiled, or warn that it cannot be."""
@@ -144,6 +160,15 @@ class KernelCache(FunctionCache):
             super().save_overload(signature, data)
         except Exception as error:
             warn_once(str(error))
+
+
+def _need(room: int) -> None:
+    """Raise a MemoryError unless the address space has so many bytes left."""
+    if not memory.has_room(room):
+        raise MemoryError(
+            f"a kernel needs up to {memory.human_size(room)} of address space to be loaded or "
+            "compiled; raise the limit (ulimit -v)"
+        )
 
 
 def cache_folder() -> str | None:

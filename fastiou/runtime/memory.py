@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import mmap
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "fits",
     "free",
+    "has_room",
     "human_size",
     "in_words",
     "scratch",
@@ -167,6 +169,20 @@ def fits(size: int) -> bool:
 def free() -> int | None:
     """Bytes that this process may still use, None where that cannot be told; it takes 50 µs."""
     return _available_memory()
+
+
+def has_room(size: int) -> bool:
+    """Whether the address space has so many bytes left, as RLIMIT_AS bounds it; 10 µs.
+
+    Asked for what cannot fail in itself: compilers and threading layers end the process instead.
+    """
+    if sys.platform == "win32":
+        return True
+    try:  # pages that can only be read count as address space, and as no memory
+        mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ).close()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def check(size: int, what: str, instead: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numba
 
 from fastiou.runtime import kernel as compiling
-from fastiou.runtime import tbb
+from fastiou.runtime import memory, tbb
 from fastiou.runtime.kernel import Kernel
 
 __all__ = [
@@ -62,6 +62,9 @@ LAYERS = {
     "workqueue": Layer(2_000_000, 4_000_000, 0.0005),
 }
 
+#: Address space of a thread: 8 MiB are its stack's, and as much what the layer keeps for it.
+THREAD_ROOM = 1 << 24
+
 #: Reentrant, since a signal handler may score boxes while its own thread is about to let go.
 _launch_lock = threading.RLock()
 
@@ -77,6 +80,15 @@ _worked = 0.0
 
 #: Whether a thread other than the main one has started threads.
 _others_started = False
+
+
+class _Room(threading.local):
+    """Whether there was room for threads when the calling thread first asked."""
+
+    was_there = False
+
+
+_room = _Room()
 
 # ---- forks -------------------------------------------------------------------------------------
 
@@ -94,6 +106,7 @@ def _after_fork() -> None:
     global _forked
     layer = _started_layer() or ("tbb" if tbb.is_loaded else None)
     _forked = _forked or not (_main_forks and not _others_started and layer == "tbb")
+    _room.was_there = False
 
 
 def _before_fork() -> None:
@@ -117,19 +130,24 @@ def _started_layer() -> str | None:
 
 
 def threading_layer() -> str:
-    """Name of Numba's threading layer, which is started by this."""
+    """Name of Numba's threading layer, which is started by this; "none" if there is no room."""
     thread_count()
-    return str(numba.threading_layer())
+    return _started_layer() or "none"
 
 
 def thread_count() -> int:
-    """Threads that a parallel loop of the calling thread uses.
+    """Threads that a parallel loop of the calling thread uses; 1 where there is no room for more.
 
     Raises
     ------
     LayerError
         Numba cannot start its threads.
     """
+    # Layers end the process where a thread cannot be started, or wait for it for ever.
+    if not _room.was_there:
+        _room.was_there = memory.has_room(numba.config.NUMBA_NUM_THREADS * THREAD_ROOM)
+        if not _room.was_there:
+            return 1
     try:
         return int(numba.get_num_threads())
     except ValueError as error:
@@ -201,7 +219,10 @@ def forced(parallel: bool) -> Iterator[None]:
 def limited(count: int) -> Iterator[None]:
     """Have the calling thread use so many threads at most, as `numba.set_num_threads` does."""
     before = thread_count()
-    numba.set_num_threads(min(count, before))
+    if count >= before:
+        yield
+        return
+    numba.set_num_threads(count)
     try:
         yield
     finally:
@@ -210,8 +231,8 @@ def limited(count: int) -> Iterator[None]:
 
 def has_both_forms() -> bool:
     """Whether large work runs on one thread at times, and on several at others."""
-    layer = LAYERS[threading_layer()]
-    return layer.pays_from < layer.wakes_from
+    layer = LAYERS.get(threading_layer())
+    return layer is not None and layer.pays_from < layer.wakes_from
 
 
 def _deserves_threads(layer: Layer, scores: int, now: float) -> bool:

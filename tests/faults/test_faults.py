@@ -72,7 +72,23 @@ def nms():
     kept = found if kept is None else kept
     return np.array_equal(found, kept)
 
-WORK = [dense, pairs, few, nms]
+matched = None
+def match():
+    global matched
+    found = fastiou.match(boxes, boxes + 1, 0.2, method="optimal").cols
+    matched = found if matched is None else matched
+    return np.array_equal(found, matched)
+
+masks = fastiou.Masks.from_dense(rng.random((20, 90, 70)) < 0.5)
+grid = masks.to_dense().reshape(20, -1).astype(int)
+shared = grid @ grid.T
+areas = grid.sum(axis=1)
+of_masks = shared / (areas[:, None] + areas - shared)
+
+def mask_iou():
+    return np.array_equal(fastiou.mask_iou(masks, masks), of_masks)
+
+WORK = [dense, pairs, few, nms, match, mask_iou]
 
 def wrong_of(count):
     return sum(not WORK[i % len(WORK)]() for i in range(count))
@@ -81,7 +97,7 @@ def tell(calls, wrong):
     print(json.dumps({"calls": calls, "wrong": wrong}), flush=True)
 """
 
-SETTLE = "assert wrong_of(8) == 0\n"
+SETTLE = "assert wrong_of(2 * len(WORK)) == 0\n"
 
 
 @LAYERS
@@ -93,7 +109,7 @@ def test_threads_call_at_once(faults: Any, layer: str) -> None:
         + """
 import threading
 wrongs, barrier = [], threading.Barrier(8)
-nms()
+nms(); match()
 def work():
     barrier.wait()
     try:
@@ -104,6 +120,8 @@ def work():
 all_threads = [threading.Thread(target=work) for _ in range(8)]
 for thread in all_threads: thread.start()
 for thread in all_threads: thread.join()
+import numba
+assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
 tell(1000, sum(wrongs))
 """,
         NUMBA_THREADING_LAYER=layer,
@@ -129,7 +147,7 @@ for _ in range(20):
     if os.WIFSIGNALED(status):
         os.kill(os.getpid(), os.WTERMSIG(status))
     wrong += os.waitstatus_to_exitcode(status)
-tell(1000, wrong + wrong_of(4))
+tell(1000, wrong + wrong_of(len(WORK)))
 """,
         NUMBA_THREADING_LAYER=layer,
     )
@@ -153,7 +171,7 @@ if __name__ == "__main__":
     row.check()
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_a_data_loader_call(faults: Any, tmp_path: Path, method: str) -> None:
     pytest.importorskip("torch", exc_type=ImportError)
     row = faults.row(f"2 workers of a DataLoader, by {method}")
@@ -231,6 +249,49 @@ tell(calls, wrong)
 """,
         NUMBA_NUM_THREADS="1",
     )
+    row.check()
+
+
+@pytest.mark.parametrize(
+    ("kernels", "rooms"),
+    [("loaded", (1000, 2, 4, 8, 12, 16, 24, 32, 48, 64, 100)), ("compiled", (2, 16, 48, 128, 200))],
+)
+def test_little_address_space_at_first(
+    faults: Any, tmp_path: Path, kernels: str, rooms: tuple[int, ...]
+) -> None:
+    """Threads are started and kernels loaded or compiled in it, which ends a process that fails.
+
+    What is to be loaded was compiled where there was room.
+    """
+    row = faults.row(f"RLIMIT_AS before threads have started, kernels to be {kernels}")
+    code = (
+        CALLS
+        + """
+import resource
+few()
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + ROOM * 1_000_000, hard))
+wrong = 0
+for call in WORK:
+    try:
+        wrong += not call()
+    except MemoryError:
+        pass
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+tell(2 * len(WORK), wrong + wrong_of(len(WORK)))
+"""
+    )
+    for layer in ("omp", "tbb") if tbb.is_loaded else ("omp",):
+        for room in rooms:
+            folder = "kept" if kernels == "loaded" else str(room)
+            faults.run(
+                row.fault,
+                code.replace("ROOM", str(room)),
+                NUMBA_CACHE_DIR=str(tmp_path / layer / folder),
+                NUMBA_NUM_THREADS="2",
+                NUMBA_THREADING_LAYER=layer,
+            )
     row.check()
 
 

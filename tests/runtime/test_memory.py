@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
+import pytest
 from boxes_for_tests import random_boxes
 
 import fastiou
-from fastiou.runtime import memory
+from fastiou.runtime import memory, threads
+from fastiou.runtime.kernel import Kernel
 
 
 def test_memory_of_large_results_is_used_again(rng: np.random.Generator) -> None:
@@ -65,3 +68,32 @@ def test_threads_share_no_memory(rng: np.random.Generator) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# ---- address space -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system bounds no address space")
+def test_room_in_the_address_space() -> None:
+    assert memory.has_room(1 << 20)
+    assert not memory.has_room(1 << 62)
+
+
+def test_one_thread_where_there_is_no_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_room", threads._Room())
+    monkeypatch.setattr(memory, "has_room", lambda _: False)
+    assert threads.thread_count() == 1
+    with threads.limited(1):
+        assert threads.thread_count() == 1
+
+
+def test_a_kernel_is_not_compiled_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(x: float) -> float:
+        return x + 1
+
+    kernel = Kernel(work, "no room")
+    monkeypatch.setattr(memory, "has_room", lambda _: False)
+    with pytest.raises(MemoryError, match="address space"):
+        kernel.serial(1)
+    monkeypatch.undo()
+    assert kernel.serial(1) == 2

@@ -302,6 +302,11 @@ def _reorder(row: Array, order: Array, before: Array, block: int) -> None:
 
     The order may leave some out, so that there are fewer after than before.
     """
+    same = 0
+    while same < len(row) and row[same] == row[0]:
+        same += 1
+    if same == len(row):  # as where intervals lie across
+        return
     for part in prange((len(row) + block - 1) // block):
         for position in range(part * block, min((part + 1) * block, len(row))):
             before[position] = row[position]

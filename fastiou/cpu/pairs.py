@@ -26,7 +26,7 @@ from fastiou.cpu.walk import (
 )
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
-from fastiou.runtime.bit_vectors import above, compress, count_ones, count_zeros_below
+from fastiou.runtime.bit_vectors import above, compress, count_ones, count_zeros_below, low_bits
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import (
     prefer_widest_vectors,
@@ -46,8 +46,11 @@ REACH, COLLECT, FILL = range(3)
 #: How many rows before it is needed memory is asked for; twice as many are less than the padding.
 AHEAD = 12
 
-#: Pairs of a row that are sorted by insertion, as they come.
+#: Pairs of a row that are sorted by insertion.
 FEW = 24
+
+#: Pairs of a row that are put in order by how many come later, and fill a vector of `int32`.
+ROOM = 16
 
 
 @register_jitable
@@ -243,18 +246,20 @@ def _sort_out(
             home = np.int64(homes[row])
             if home < 0 or number == 0:
                 continue
+            if number <= ROOM:
+                # Each goes where it belongs at once, without a branch on what it is.
+                own = low_bits(number)
+                for i in range(number):
+                    column = pool_columns[home + i]
+                    later = count_ones(above(pool_columns, home, ROOM, column) & own)
+                    place = begin + number - 1 - later
+                    columns[place] = column
+                    values[place] = pool_values[home + i]
+                continue
             for i in range(number):
-                column, value = np.int64(pool_columns[home + i]), pool_values[home + i]
-                place = begin + i
-                # A few are in order sooner if each is put in its place as it comes.
-                while number <= FEW and place > begin and columns[place - 1] > column:
-                    columns[place] = columns[place - 1]
-                    values[place] = values[place - 1]
-                    place -= 1
-                columns[place] = column
-                values[place] = value
-            if number > FEW:
-                sort_row(columns, values, begin, begin + number)
+                columns[begin + i] = pool_columns[home + i]
+                values[begin + i] = pool_values[home + i]
+            sort_row(columns, values, begin, begin + number)
 
 
 #: `(offsets, cuts, homes, pool_columns, pool_values, columns, values)`: the rows between cuts are a

@@ -257,6 +257,9 @@ def _reach(
         return 0, 0, 1, 1
     cells = int64_at(layout, CELLS)
     begin = int64_at(layout, CELL)
+    if cells == 1:  # bands of one column lie side by side
+        first_cell, last_cell = first_band, last_band
+        first_band, last_band, cells = 0, 0, last_cell + 1
     return (
         begin + first_band * cells + first_cell,
         begin + (last_band + 1) * cells,

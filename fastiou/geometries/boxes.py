@@ -276,8 +276,8 @@ def exact_floats(sets: list[Array], layout: str, dimensions: int = 2) -> list[Ar
     if all(boxes.dtype.itemsize < 8 or not len(boxes) for boxes in sets):
         return [boxes.astype(np.float64) for boxes in sets]
     filled = [boxes for boxes in sets if len(boxes)]
-    results = [boxes.astype(np.float64) for boxes in sets]
     has_corners = layout in WITH_CORNERS
+    results = [np.empty(boxes.shape) if has_corners else boxes.astype(np.float64) for boxes in sets]
     for axis in range(dimensions):
         # The columns that are positions and move with the origin.
         positions = (axis, axis + dimensions) if has_corners else (axis,)

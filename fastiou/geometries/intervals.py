@@ -33,7 +33,11 @@ FLOAT64 = np.dtype(np.float64)
 @register_jitable
 def load_interval(bounds: Array, data: Array, i: int) -> Interval:
     """Interval `i` of the columns."""
-    return bounds[0, i], bounds[1, i], bounds[2, i], bounds[3, i], data[0, i]
+    start, end = bounds[1, i], bounds[3, i]
+    length = end - start
+    zero = length - length
+    empty = narrowed(SMALLEST32 if isinstance(length, np.float32) else SMALLEST64, length)
+    return bounds[0, i], start, bounds[2, i], end, length if length > zero else empty
 
 
 @register_jitable
@@ -70,16 +74,14 @@ def fill_intervals(
         Which of them; there is one format.
     bounds : array of the same dtype, shape (4, >= last)
         0, start, `WIDTH`, end.
-    data : array of the same dtype, shape (1, >= last)
-        Length.
+    data : array of the same dtype, shape (0, >= last)
+        Nothing.
     """
     prefer_widest_vectors()
     number = data.dtype.type
     zero = number(0)
-    empty = number(SMALLEST32 if data.itemsize == 4 else SMALLEST64)
     starts = stack_array(data, LANES)
     ends = stack_array(data, LANES)
-    lengths = stack_array(data, LANES)
     left = stack_array(data, LANES)
     right = stack_array(data, LANES)
     largest = stack_array(data, LANES)
@@ -103,12 +105,10 @@ def fill_intervals(
             smallest[j] = length if length > zero and length < smallest[j] else smallest[j]
             largest[j] = larger(largest[j], larger(-low, high))
             starts[j], ends[j] = low, high
-            lengths[j] = length if length > zero else empty
         store(bounds[0], start, left, LANES)
         store(bounds[1], start, starts, LANES)
         store(bounds[2], start, right, LANES)
         store(bounds[3], start, ends, LANES)
-        store(data[0], start, lengths, LANES)
     return findings_in(odd, largest, smallest)
 
 
@@ -117,7 +117,7 @@ def _convert(array: Array, in_fmt: str, out_fmt: str) -> Array:
     return np.array(array, array.dtype.newbyteorder("=") if array.dtype.kind == "f" else FLOAT64)
 
 
-COLUMNS = AxisColumns(1, fill_intervals, "interval", 1, {"xx": 0}, scores_of_one=2)
+COLUMNS = AxisColumns(1, fill_intervals, "interval", 0, {"xx": 0}, scores_of_one=2)
 
 GEOMETRY = Geometry(
     "interval",

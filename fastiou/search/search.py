@@ -12,7 +12,15 @@ from fastiou.cpu.walk import Grid, widened
 from fastiou.geometry import PADDING, Columns, Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.steps import spans
-from fastiou.search.grid_plan import CUTS, Plan, levels_of, plan_grid, reorder, sort_members
+from fastiou.search.grid_plan import (
+    CUTS,
+    Plan,
+    for_rows,
+    levels_of,
+    plan_grid,
+    reorder,
+    sort_members,
+)
 from fastiou.typing import Array
 
 __all__ = [
@@ -131,7 +139,7 @@ def search(
     one = bounds1 is bounds2 and (codes1 is codes2 or np.array_equal(codes1, codes2))
     order2, starts = sort_members(plan, bounds2, levels2, codes2, main=False)
     if not one:
-        order1, _ = sort_members(plan, bounds1, levels1, codes1, main=True)
+        order1, _ = sort_members(for_rows(plan), bounds1, levels1, codes1, main=True)
     ordered2 = _ordered(columns2, order2, codes2, again=bounds1 is bounds2 and not one)
     ordered1 = ordered2 if one else _ordered(columns1, order1, codes1)
     return Search(
@@ -218,6 +226,7 @@ class BuiltSet(NamedTuple):
 
     ordered: Ordered
     grid: Grid
+    #: By what sets that ask are ordered.
     plan: Plan
     dtype: np.dtype[Any]
     fills_bounds: bool
@@ -242,7 +251,8 @@ def build_set(given: Input, metric: Metric, codes: Array, group_count: int) -> B
     )  # fmt: skip
     order, starts = sort_members(plan, columns.bounds, levels, codes, main=False)
     return BuiltSet(
-        _ordered(columns, order, codes), _grid_of(plan, starts), plan, result_dtype(given),
+        _ordered(columns, order, codes), _grid_of(plan, starts), for_rows(plan),
+        result_dtype(given),
         columns.fills_bounds, columns.exponent, cost, left_out,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from fastiou.evaluation.order_kernels import (
     sort_by_score,
 )
 from fastiou.runtime.kernel import Kernel, inlined, named
-from fastiou.runtime.vectors import address, float64_at, heap_array
+from fastiou.runtime.vectors import address, byte_at, float64_at, heap_array, int64_at
 from fastiou.typing import Array
 
 __all__ = [
@@ -150,14 +150,21 @@ SORT = Kernel(_sort, "scores", patience=PATIENCE)
 
 
 @inlined
+def _addresses_of_boxes(sets: Any) -> tuple[int, int, int, Any]:
+    """What `_boxes` reads, of boxes of both, (n, 4) and (m, 4), crowd (m,) bool, and a margin."""
+    boxes1, boxes2, crowd, margin = sets
+    return address(boxes1), address(boxes2), address(crowd), margin
+
+
+@inlined
 def _boxes(sets: Any, detection: int, first: int, last: int, cols: Array, values: Array) -> int:
     """The truths first to last that overlap a detection, and the score of each.
 
     Parameters
     ----------
     sets
-        Boxes of both, (n, 4) and (m, 4): left, top, width and height; crowd (m,) bool: which
-        score the share of the detection that they cover; and what is added to widths and heights.
+        Addresses of the boxes of both: left, top, width and height; and of crowd: which score the
+        share of the detection that they cover; and what is added to widths and heights.
     detection
         The row of the detection.
     first, last
@@ -166,28 +173,33 @@ def _boxes(sets: Any, detection: int, first: int, last: int, cols: Array, values
         (m,): get rows of the truth, from 0 for `first`, and scores, by COCO's arithmetic.
     """
     boxes1, boxes2, crowd, margin = sets
-    left1 = boxes1[detection, 0]
-    top1 = boxes1[detection, 1]
-    right1 = left1 + boxes1[detection, 2]
-    bottom1 = top1 + boxes1[detection, 3]
-    area1 = (boxes1[detection, 2] + margin) * (boxes1[detection, 3] + margin)
+    left1, top1 = float64_at(boxes1, 4 * detection), float64_at(boxes1, 4 * detection + 1)
+    width1, height1 = float64_at(boxes1, 4 * detection + 2), float64_at(boxes1, 4 * detection + 3)
+    right1, bottom1 = left1 + width1, top1 + height1
+    area1 = (width1 + margin) * (height1 + margin)
     count = 0
     for j in range(first, last):
-        left2 = boxes2[j, 0]
-        top2 = boxes2[j, 1]
-        right2 = left2 + boxes2[j, 2]
-        bottom2 = top2 + boxes2[j, 3]
+        left2, top2 = float64_at(boxes2, 4 * j), float64_at(boxes2, 4 * j + 1)
+        width2, height2 = float64_at(boxes2, 4 * j + 2), float64_at(boxes2, 4 * j + 3)
+        right2, bottom2 = left2 + width2, top2 + height2
         width = metrics.smaller(right1, right2) - metrics.larger(left1, left2) + margin
         height = metrics.smaller(bottom1, bottom2) - metrics.larger(top1, top2) + margin
         if width > 0 and height > 0:
-            area2 = (boxes2[j, 2] + margin) * (boxes2[j, 3] + margin)
+            area2 = (width2 + margin) * (height2 + margin)
             cols[count] = j - first
-            if crowd[j]:
+            if byte_at(crowd, j):
                 values[count] = metrics.iof(width * height, area1, area2)
             else:
                 values[count] = metrics.iou(width * height, area1, area2)
             count += 1
     return count
+
+
+@inlined
+def _addresses_of_pairs(sets: Any) -> tuple[int, int, int]:
+    """What `_pairs` reads, of offsets (n + 1,), columns (pair,) and scores (pair,)."""
+    offsets, columns, scores = sets
+    return address(offsets), address(columns), address(scores)
 
 
 @inlined
@@ -197,16 +209,15 @@ def _pairs(sets: Any, detection: int, first: int, last: int, cols: Array, values
     Parameters
     ----------
     sets
-        offsets (n + 1,), columns (pair,) and scores (pair,): the pairs of each detection, ascending
-        by column.
+        Addresses of offsets, columns and scores: the pairs of each detection, ascending by column.
     detection, first, last, cols, values
         As in `_boxes`.
     """
     offsets, columns, scores = sets
     count = 0
-    for k in range(offsets[detection], offsets[detection + 1]):
-        cols[count] = columns[k] - first
-        values[count] = scores[k]
+    for k in range(int64_at(offsets, detection), int64_at(offsets, detection + 1)):
+        cols[count] = int64_at(columns, k) - first
+        values[count] = float64_at(scores, k)
         count += 1
     return count
 
@@ -301,7 +312,7 @@ def _by_value(
     return count
 
 
-def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
+def _matching(addresses: Callable[..., Any], overlapping: Callable[..., int], label: str) -> Kernel:
     @named(label)
     def match_groups(
         groups: Array,
@@ -333,7 +344,7 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
             areas (m,), ignored (m,) bool, and shared (m,) bool: what may be taken any number of
             times; in the order of the groups.
         sets
-            What `overlapping` reads.
+            What `addresses` makes of is what `overlapping` reads.
         rules
             thresholds (t,), ascending, none above what equal boxes score; size ranges (a, 2); the
             bits of each range, (a, word), and of the thresholds below each, (t + 1, word), in all
@@ -353,6 +364,9 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
         thresholds, ranges, range_bits, lower_bits, most, rule = rules
         images, labels, kept_scores, ranks, matched, ignored = kept
         words = matched.shape[1]
+        is_coco = rule == COCO_RULE
+        # Of arrays in a tuple Numba would count references for each detection.
+        opened = addresses(sets)
         for task in prange(TASKS):
             members, keys = scratch[0][task], scratch[1][task]
             own_places, spare = scratch[2][task], scratch[3][task]
@@ -388,13 +402,12 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                     labels[own] = groups[group, 5]
                     kept_scores[own] = scores[row]
                     ranks[own] = rank
-                    for word in range(words):
-                        matched[own, word] = 0
-                        ignored[own, word] = 0
+                    near = 0
                     if last2 > first2:
-                        found = overlapping(sets, row, first2, last2, cols, values)
-                        is_coco = rule == COCO_RULE
-                        if is_coco:
+                        found = overlapping(opened, row, first2, last2, cols, values)
+                        if found <= 1:  # most have no other
+                            near = 1 if found == 1 and values[0] >= thresholds[0] else 0
+                        elif is_coco:
                             near = _by_value(
                                 cols, values, found, thresholds[0], keys, own_places, spare, counts
                             )
@@ -402,40 +415,46 @@ def _matching(overlapping: Callable[..., int], label: str) -> Kernel:
                             near = _best_alone(
                                 cols, values, found, thresholds[0], always_ignored, first2, rule
                             )
+                        for k in range(near):
+                            below = 0
+                            for t in range(len(thresholds)):
+                                below += thresholds[t] <= values[k]
+                            own_places[k] = np.uint64(below)
+                    area = areas1[row]
+                    for word in range(words):
+                        got, missed = np.uint64(0), np.uint64(0)
                         for wanted in range(2):
                             for k in range(near):
                                 j = cols[k]
                                 if not is_coco and always_ignored[first2 + j] != (wanted == 1):
                                     continue
-                                below = 0
-                                while below < len(thresholds) and thresholds[below] <= values[k]:
-                                    below += 1
-                                for word in range(words):
-                                    free = lower_bits[below, word] & ~matched[own, word]
-                                    if not shared[first2 + j]:
-                                        free &= ~taken[j, word]
-                                    if is_coco and wanted == 0:
-                                        free &= ~hidden[j, word]
-                                    elif is_coco:
-                                        free &= hidden[j, word]
-                                        ignored[own, word] |= free
-                                    elif rule == OPEN_IMAGES_RULE and wanted == 1:
-                                        ignored[own, word] |= free & taken[j, word]
-                                    else:
-                                        ignored[own, word] |= free & hidden[j, word]
-                                    matched[own, word] |= free
-                                    taken[j, word] |= free
+                                free = lower_bits[np.int64(own_places[k]), word] & ~got
+                                if not shared[first2 + j]:
+                                    free &= ~taken[j, word]
+                                if is_coco and wanted == 0:
+                                    free &= ~hidden[j, word]
+                                elif is_coco:
+                                    free &= hidden[j, word]
+                                    missed |= free
+                                elif rule == OPEN_IMAGES_RULE and wanted == 1:
+                                    missed |= free & taken[j, word]
+                                else:
+                                    missed |= free & hidden[j, word]
+                                got |= free
+                                taken[j, word] |= free
                                 if not is_coco:
                                     break
-                    for a in range(len(ranges)):
-                        area = areas1[row]
-                        if area < ranges[a, 0] or area > ranges[a, 1] or pardoned[row]:
-                            for word in range(words):
-                                ignored[own, word] |= range_bits[a, word] & ~matched[own, word]
+                        # Without a branch, which would be guessed wrongly as often as not.
+                        outside = np.uint64(0)
+                        for a in range(len(ranges)):
+                            is_out = area < ranges[a, 0] or area > ranges[a, 1] or pardoned[row]
+                            outside |= range_bits[a, word] if is_out else np.uint64(0)
+                        matched[own, word] = got
+                        ignored[own, word] = missed | (outside & ~got)
 
     return Kernel(match_groups, label, patience=PATIENCE)
 
 
 #: Matching of boxes, and of what was paired before: masks, say.
-MATCH_BOXES = _matching(_boxes, "boxes")
-MATCH_PAIRS = _matching(_pairs, "pairs")
+MATCH_BOXES = _matching(_addresses_of_boxes, _boxes, "boxes")
+MATCH_PAIRS = _matching(_addresses_of_pairs, _pairs, "pairs")

@@ -14,7 +14,7 @@ from numba.extending import intrinsic, register_jitable
 from fastiou.runtime.vectors import float64_at, uint64_at
 from fastiou.typing import Array
 
-__all__ = ["nearest_float", "powers_of_ten"]
+__all__ = ["nearest_float", "powers_of_ten", "ten_to"]
 
 #: The least and the largest power of ten by which 19 digits make a float that is neither 0 nor
 #: infinite.
@@ -86,6 +86,12 @@ def _float_of(typingctx: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.uint64), codegen
+
+
+@register_jitable
+def ten_to(power: int, powers: int) -> Any:
+    """10 to a power of at most `EXACT_POWER`, as uint64; `powers` as `nearest_float` takes it."""
+    return np.uint64(float64_at(powers, EXACT_ONES + power))
 
 
 @register_jitable

@@ -15,15 +15,16 @@ import numpy as np
 
 from fastiou.parsing.decimals import powers_of_ten
 from fastiou.parsing.json_kernels import (
-    FAULT,
     FOUR_NUMBERS,
+    GAP,
     INTEGER,
     NUMBER,
     PLACE,
     READ_OBJECTS,
     SKIP_VALUE,
 )
-from fastiou.runtime import threads
+from fastiou.parsing.json_numbers import FAULT
+from fastiou.runtime import chunks, threads
 from fastiou.typing import Array
 
 __all__ = [
@@ -98,7 +99,7 @@ def is_compiled() -> bool:
 
 def is_utf8(data: bytes) -> bool:
     """Whether all of a text can be decoded, which the loops over its bytes do not ask."""
-    if data.isascii():
+    if chunks.is_plain(data):
         return True
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -247,19 +248,19 @@ def read_objects(
         place, stop = cuts[part], cuts[part + 1]
         before = sum(braces[:part])
         count, end = before, before + braces[part]
-        nexts, unknown = np.zeros(len(names) + 1, np.int64), np.empty((OTHERS, 2), np.int64)
-        others: set[str] = set()
+        others, unknown = np.empty((OTHERS, 2), np.int64), 0
+        gaps = np.zeros((len(names) + OTHERS + 1, GAP), np.int64)
         while not is_given_up.is_set():
-            place, count, more = READ_OBJECTS.serial(
-                text, place, *fixed, *arrays.values(), fields, unknown, nexts, count,
+            place, count, unknown = READ_OBJECTS.serial(
+                text, place, *fixed, *arrays.values(), fields, others, gaps, count, unknown,
                 min(count + portion, end), stop,
             )  # fmt: skip
             if place == FAULT:
                 break
-            others |= {data[first:last].decode() for first, last in unknown[:more].tolist()}
             if data[place] == ord("]") or place >= stop or count == end:
-                return int(place), int(count) - before, others
-        return FAULT, 0, others
+                told = {data[first:last].decode() for first, last in others[:unknown].tolist()}
+                return int(place), int(count) - before, told
+        return FAULT, 0, set()
 
     found = _on_threads(read, len(braces), is_given_up)
     ends = [end for end, _, _ in found]

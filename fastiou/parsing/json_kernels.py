@@ -12,29 +12,33 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from fastiou.parsing.decimals import nearest_float
+from fastiou.parsing.json_numbers import (
+    FAULT,
+    MINUS,
+    ONES,
+    PAGE,
+    UPPER_BITS,
+    after_number,
+    integer,
+    is_digit,
+    number,
+)
 from fastiou.runtime.bit_vectors import count_zeros_below
 from fastiou.runtime.kernel import Kernel
-from fastiou.runtime.vectors import address, any_word_at, byte_at, int64_at
+from fastiou.runtime.vectors import address, any_word_at, byte_at, int64_at, uint64_at
 from fastiou.typing import Array
 
 __all__ = [
-    "FAULT",
     "FOUR_NUMBERS",
+    "GAP",
     "INTEGER",
     "NUMBER",
     "PLACE",
     "READ_OBJECTS",
     "SKIP_VALUE",
     "after_blanks",
-    "integer",
-    "is_digit",
-    "number",
     "plain_letters",
 ]
-
-#: What is returned where a text cannot be read.
-FAULT = -1
 
 #: Kinds of fields.
 INTEGER, NUMBER, FOUR_NUMBERS, PLACE = range(4)
@@ -42,27 +46,21 @@ INTEGER, NUMBER, FOUR_NUMBERS, PLACE = range(4)
 #: Arrays and objects in each other. What they are is kept in the bits of a word.
 DEEPEST = 62
 
-#: The most digits of a number that fit in 64 bits, and a whole number that is safe in them.
-MOST_DIGITS, WHOLE_DIGITS = 19, 18
-
-#: Where reading an exponent ends. What is beyond it is 0 or infinite, whatever stands in front: no
-#: file has so many digits.
-LARGEST_EXPONENT = 1 << 40
-
-TEN = np.uint64(10)
-
-#: The least size of a page of memory, from whose start to end all can be read where a byte can.
-PAGE = 4096
-
 # of the bytes that follow
-QUOTE, COMMA, COLON, BACKSLASH, MINUS, PLUS, POINT = (ord(letter) for letter in '",:\\-+.')
+QUOTE, COMMA, COLON, BACKSLASH = (ord(letter) for letter in '",:\\')
 OPENED, CLOSED, LIST_OPENED, LIST_CLOSED = (ord(letter) for letter in "{}[]")
-ZERO, SMALL_E, LARGE_E, SMALL_U = (ord(letter) for letter in "0eEu")
-SMALL_T, SMALL_F, SMALL_N = (ord(letter) for letter in "tfn")
+SMALL_T, SMALL_F, SMALL_N, SMALL_U = (ord(letter) for letter in "tfnu")
 SPACE, TAB, LINE_FEED, RETURN = (ord(letter) for letter in " \t\n\r")
 
+#: Words that are kept of what stood between two values: the field behind it, whether an object
+#: ended there, how many bytes it had, 0 for none, and these.
+GAP = 10
+NEXT, ENDS_OBJECT, LENGTH, LETTERS = range(4)
+
+#: The most bytes of it.
+LONGEST_GAP = 8 * (GAP - LETTERS)
+
 # eight bytes of one kind
-ONES, UPPER_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 QUOTES, BACKSLASHES = ONES * np.uint64(QUOTE), ONES * np.uint64(BACKSLASH)
 
 
@@ -75,12 +73,6 @@ def after_blanks(text: int, at: int) -> int:
             break
         at += 1
     return at
-
-
-@register_jitable
-def is_digit(byte: int) -> bool:
-    """Whether a byte is a digit of ASCII."""
-    return 0 <= byte - ZERO <= 9
 
 
 @register_jitable
@@ -128,35 +120,6 @@ def _after_string(text: int, at: int) -> int:
                         return FAULT
             elif escaped not in (34, 92, 47, 98, 102, 110, 114, 116):  # " \\ / b f n r t
                 return FAULT
-
-
-@register_jitable
-def after_digits(text: int, at: int) -> int:
-    """Step over one digit or more."""
-    first = at
-    while is_digit(byte_at(text, at)):
-        at += 1
-    return at if at > first else FAULT
-
-
-@register_jitable
-def after_number(text: int, at: int) -> int:
-    """Step over a number."""
-    if byte_at(text, at) == MINUS:
-        at += 1
-    if byte_at(text, at) == ZERO:
-        at += 1
-    else:
-        at = after_digits(text, at)
-    if at >= 0 and byte_at(text, at) == POINT:
-        at = after_digits(text, at + 1)
-    if at >= 0 and byte_at(text, at) | 32 == SMALL_E:
-        at += 1
-        sign = byte_at(text, at)
-        if sign in (MINUS, PLUS):
-            at += 1
-        at = after_digits(text, at)
-    return at
 
 
 @register_jitable
@@ -242,78 +205,6 @@ def _after_name(text: int, at: int) -> int:
     return after_blanks(text, at + 1)
 
 
-@register_jitable
-def integer(text: int, at: int) -> tuple[int, int]:
-    """A whole number without point and exponent, and where it ends."""
-    is_negative = byte_at(text, at) == MINUS
-    if is_negative:
-        at += 1
-    end = after_digits(text, at)
-    if end < 0 or end - at > WHOLE_DIGITS or (end - at > 1 and byte_at(text, at) == ZERO):
-        return 0, FAULT
-    follows = byte_at(text, end)
-    if follows == POINT or follows | 32 == SMALL_E:
-        return 0, FAULT
-    value = 0
-    for i in range(at, end):
-        value = 10 * value + byte_at(text, i) - ZERO
-    return (-value if is_negative else value), end
-
-
-@register_jitable
-def number(text: int, at: int, powers: int) -> tuple[float, int]:
-    """A number, as the nearest float, and where it ends."""
-    is_negative = byte_at(text, at) == MINUS
-    if is_negative:
-        at += 1
-    first = at
-    digits = np.uint64(0)
-    while is_digit(byte_at(text, at)):
-        digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
-        at += 1
-    if at == first or (at - first > 1 and byte_at(text, first) == ZERO):
-        return 0.0, FAULT
-    power = 0
-    is_whole = True
-    if byte_at(text, at) == POINT:
-        is_whole = False
-        at += 1
-        point = at
-        while is_digit(byte_at(text, at)):
-            digits = digits * TEN + np.uint64(byte_at(text, at) - ZERO)
-            at += 1
-        if at == point:
-            return 0.0, FAULT
-        power = point - at
-    if at - first > MOST_DIGITS:
-        # Zeros in front are no digits that count, nor is the point.
-        while first < at and byte_at(text, first) in (ZERO, POINT):
-            first += 1
-        is_pointed = first < at + power and power < 0
-        if at - first - (1 if is_pointed else 0) > MOST_DIGITS:
-            return 0.0, FAULT
-    if byte_at(text, at) | 32 == SMALL_E:
-        is_whole = False
-        at += 1
-        sign = byte_at(text, at)
-        if sign in (MINUS, PLUS):
-            at += 1
-        end = after_digits(text, at)
-        if end < 0:
-            return 0.0, FAULT
-        exponent = 0
-        for i in range(at, end):
-            if exponent < LARGEST_EXPONENT:
-                exponent = 10 * exponent + byte_at(text, i) - ZERO
-        power += -exponent if sign == MINUS else exponent
-        at = end
-    value = nearest_float(digits, power, powers)
-    if np.isnan(value):
-        return 0.0, FAULT
-    # -0 is an integer of Python, which has no negative zero; -0.0 is a float.
-    return (-value if is_negative and not (is_whole and digits == 0) else value), at
-
-
 def _skip_value(text: Array, at: int) -> int:
     """Where the value ends that begins at a place; `FAULT` where it cannot be read.
 
@@ -356,12 +247,49 @@ def _is_same(one: int, other: int, size: int) -> bool:
 
 
 @register_jitable
-def _is_name(text: int, others: Array, other: int, first: int, last: int) -> bool:
-    """Whether one of other names is the same as what stands between two places."""
-    begin = others[other, 0]
-    return others[other, 1] - begin == last - first and _is_same(
-        text + first, text + begin, last - first
-    )
+def _number_of(
+    text: int, first: int, last: int, names: Array, ends: Array, others: Array, unknown: int
+) -> int:
+    """The number of the name that stands between two places: of a field, or behind them of others.
+
+    It is that behind all others for a new one.
+    """
+    field = _field_of(text, first, last, address(names), address(ends), len(ends))
+    if field >= 0:
+        return field
+    for other in range(unknown):
+        begin = others[other, 0]
+        size = others[other, 1] - begin
+        if size == last - first and _is_same(text + first, text + begin, size):
+            return len(ends) + other
+    return len(ends) + unknown
+
+
+@register_jitable
+def _keep_gap(gaps: Array, state: int, start: int, size: int, field: int, ended: int) -> None:
+    """Keep what stood between two values at an address, if it is short."""
+    gaps[state, LENGTH] = 0
+    if size > LONGEST_GAP or ended > 1:
+        return
+    gaps[state, NEXT], gaps[state, ENDS_OBJECT], gaps[state, LENGTH] = field, ended, size
+    for word in range(LETTERS, GAP):
+        gaps[state, word] = 0
+    for i in range(size):
+        gaps[state, LETTERS + (i >> 3)] |= np.int64(byte_at(start, i)) << (8 * (i & 7))
+
+
+@register_jitable
+def _is_gap(start: int, gap: int, size: int) -> bool:
+    """Whether what was kept of a gap stands at an address, too."""
+    if size == 0 or start & (PAGE - 1) > PAGE - LONGEST_GAP:
+        return False
+    differ = np.uint64(0)
+    for word in range((size - 1) >> 3):
+        differ |= any_word_at(start, word) ^ uint64_at(gap, LETTERS + word)
+    last = (size - 1) >> 3
+    rest = any_word_at(start, last) ^ uint64_at(gap, LETTERS + last)
+    differ |= rest << np.uint64(8 * (8 * (last + 1) - size))
+    return differ == np.uint64(0)
 
 
 def _read_objects(
@@ -378,20 +306,24 @@ def _read_objects(
     places: Array,
     fields: Array,
     others: Array,
-    nexts: Array,
+    gaps: Array,
     count: int,
+    unknown: int,
     limit: int,
     stop: int,
 ) -> tuple[int, int, int]:
     """Read objects of a list into columns, from number `count` on, to its end or to a limit.
+
+    What stands between two values, names included, is mostly what stood there in the object before.
+    It is compared as a whole then, and not looked at letter by letter.
 
     Shapes and dtypes: `text` and `names` (the names in a row) uint8; `ends` (where each ends in
     `names`), `kinds` and `columns` (a field's kind, and its first column) int64, (fields,);
     `powers` as `powers_of_ten`; `integers` int64, (I, N); `numbers` float64, (F, N); `fours`
     float64, (B, N, 4); `places` int64, (P, N, 2); `fields` int64, (N,): a bit for each field that
     an object has, and behind them one for each other; `others` int64, (M, 2): where the names of
-    other fields stand, each once; `nexts` int64, (fields + 1,): which field last stood behind each,
-    behind none for the last.
+    other fields stand, each once, of which `unknown` are known; `gaps` int64, (fields + M + 1,
+    `GAP`): what last stood behind each, and behind none for the last.
 
     `at` is the place of the opening bracket of the list, or of a comma in it. Returns where it
     ended, how many objects there are now, and how many other fields. It ended at the closing
@@ -399,109 +331,103 @@ def _read_objects(
     `stop` on, or with `FAULT`.
     """
     start, table = address(text), address(powers)
-    unknown, other = 0, 0
     opening = byte_at(start, at)
     at = after_blanks(start, at + 1)
     if opening == LIST_OPENED and byte_at(start, at) == LIST_CLOSED:
         return at, count, unknown
+    if byte_at(start, at) != OPENED:
+        return FAULT, count, unknown
+    at += 1
+    found = 0
+    is_opened = True
+    state = len(gaps) - 1
     while True:
-        if byte_at(start, at) != OPENED:
-            return FAULT, count, unknown
-        at = after_blanks(start, at + 1)
-        found = 0
-        is_first = True
-        previous = len(ends)
-        while True:
-            byte = byte_at(start, at)
-            if byte == CLOSED and is_first:
-                break
-            if byte != QUOTE:
+        # `at` is behind a value, or behind the brace of an object.
+        size, ended = gaps[state, LENGTH], gaps[state, ENDS_OBJECT]
+        is_inside = ended == 0 or (count + 1 < limit and at + size <= stop)
+        if is_inside and _is_gap(start + at, address(gaps) + 8 * GAP * state, size):
+            at += size
+            field = gaps[state, NEXT]
+            if ended > 0:
+                fields[count] = found
+                found = 0
+                count += 1
+        else:
+            begin, before = at, count
+            at = after_blanks(start, at)
+            while byte_at(start, at) == CLOSED:
+                fields[count] = found
+                found = 0
+                count += 1
+                at = after_blanks(start, at + 1)
+                byte = byte_at(start, at)
+                if byte == LIST_CLOSED:
+                    return at, count, unknown
+                if byte != COMMA:
+                    return FAULT, count, unknown
+                if count == limit or at >= stop:
+                    return at, count, unknown
+                at = after_blanks(start, at + 1)
+                if byte_at(start, at) != OPENED:
+                    return FAULT, count, unknown
+                at = after_blanks(start, at + 1)
+                is_opened = True
+            if not is_opened:
+                if byte_at(start, at) != COMMA:
+                    return FAULT, count, unknown
+                at = after_blanks(start, at + 1)
+            if byte_at(start, at) != QUOTE:
                 return FAULT, count, unknown
             first = at + 1
-            field = nexts[previous]
-            begin = ends[field - 1] if field > 0 else 0
-            last = first + ends[field] - begin
-            is_next = _is_same(start + first, address(names) + begin, last - first)
-            if is_next and byte_at(start, last) == QUOTE:
-                at = last + 1
-            else:
-                at = _after_string(start, at)
-                if at < 0:
+            at = _after_string(start, at)
+            if at < 0:
+                return FAULT, count, unknown
+            last = at - 1
+            field = _number_of(start, first, last, names, ends, others, unknown)
+            if field == len(ends) + unknown:
+                if unknown == len(others) or _has_escapes(start + first, last - first):
                     return FAULT, count, unknown
-                last = at - 1
-                field = _field_of(start, first, last, address(names), address(ends), len(ends))
-                if field >= 0:
-                    nexts[previous] = field
-            previous = field if field >= 0 else previous
+                others[unknown, 0], others[unknown, 1] = first, last
+                unknown += 1
             at = after_blanks(start, at)
             if byte_at(start, at) != COLON:
                 return FAULT, count, unknown
             at = after_blanks(start, at + 1)
-            if field < 0:
-                # Mostly the one behind the last.
-                other = other + 1 if other + 1 < unknown else 0
-                if unknown == 0 or not _is_name(start, others, other, first, last):
-                    other = 0
-                    while other < unknown and not _is_name(start, others, other, first, last):
-                        other += 1
-                if other == unknown:
-                    if unknown == len(others) or _has_escapes(start + first, last - first):
-                        return FAULT, count, unknown
-                    others[unknown, 0], others[unknown, 1] = first, last
-                    unknown += 1
-                if found >> (len(ends) + other) & 1:
-                    return FAULT, count, unknown
-                found |= 1 << (len(ends) + other)
-                at = _after_value(start, at)
-            elif found >> field & 1:
-                return FAULT, count, unknown
-            else:
-                found |= 1 << field
-                kind, column = kinds[field], columns[field]
-                if kind == INTEGER:
-                    integers[column, count], at = integer(start, at)
-                elif kind == PLACE:
-                    places[column, count, 0] = at
-                    at = _after_value(start, at)
-                    places[column, count, 1] = at
-                elif kind == NUMBER:
-                    numbers[column, count], at = number(start, at, table)
-                else:
-                    if byte_at(start, at) != LIST_OPENED:
-                        return FAULT, count, unknown
-                    for i in range(4):
-                        at = after_blanks(start, at + 1)
-                        value, at = number(start, at, table)
-                        if at < 0:
-                            return FAULT, count, unknown
-                        fours[column, count, i] = value
-                        at = after_blanks(start, at)
-                        if byte_at(start, at) != (COMMA if i < 3 else LIST_CLOSED):
-                            return FAULT, count, unknown
-                    at += 1
-            if at < 0:
-                return FAULT, count, unknown
-            at = after_blanks(start, at)
-            byte = byte_at(start, at)
-            if byte == CLOSED:
-                break
-            if byte != COMMA:
-                return FAULT, count, unknown
-            at = after_blanks(start, at + 1)
-            is_first = False
-        fields[count] = found
-        count += 1
-        at = after_blanks(start, at + 1)
-        byte = byte_at(start, at)
-        if byte == LIST_CLOSED:
-            return at, count, unknown
-        if byte != COMMA:
+            _keep_gap(gaps, state, start + begin, at - begin, field, count - before)
+        if found >> field & 1:
             return FAULT, count, unknown
-        if count == limit or at >= stop:
-            return at, count, unknown
-        at = after_blanks(start, at + 1)
+        found |= 1 << field
+        is_opened = False
+        state = field
+        if field >= len(ends):
+            at = _after_value(start, at)
+        else:
+            kind, column = kinds[field], columns[field]
+            if kind == INTEGER:
+                integers[column, count], at = integer(start, at)
+            elif kind == PLACE:
+                places[column, count, 0] = at
+                at = _after_value(start, at)
+                places[column, count, 1] = at
+            elif kind == NUMBER:
+                numbers[column, count], at = number(start, at, table)
+            else:
+                if byte_at(start, at) != LIST_OPENED:
+                    return FAULT, count, unknown
+                for i in range(4):
+                    at = after_blanks(start, at + 1)
+                    value, at = number(start, at, table)
+                    if at < 0:
+                        return FAULT, count, unknown
+                    fours[column, count, i] = value
+                    at = after_blanks(start, at)
+                    if byte_at(start, at) != (COMMA if i < 3 else LIST_CLOSED):
+                        return FAULT, count, unknown
+                at += 1
+        if at < 0:
+            return FAULT, count, unknown
 
 
 #: `(text, at, names, ends, kinds, columns, powers, integers, numbers, fours, places, fields,
-#: others, nexts, count, limit, stop) -> end, count, unknown`
+#: others, gaps, count, unknown, limit, stop) -> end, count, unknown`
 READ_OBJECTS = Kernel(_read_objects, "read-objects")

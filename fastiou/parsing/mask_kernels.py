@@ -15,20 +15,15 @@ from fastiou.parsing.json_kernels import (
     CLOSED,
     COLON,
     COMMA,
-    FAULT,
     LIST_CLOSED,
     LIST_OPENED,
-    ONES,
     OPENED,
-    PAGE,
     QUOTE,
     QUOTES,
-    UPPER_BITS,
     after_blanks,
-    integer,
-    number,
     plain_letters,
 )
+from fastiou.parsing.json_numbers import FAULT, ONES, PAGE, UPPER_BITS, integer, number
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
 from fastiou.runtime.bit_vectors import count_ones, count_zeros_below, low_bits
 from fastiou.runtime.kernel import Kernel

@@ -6,7 +6,8 @@ import numpy as np
 from numba import prange
 
 from fastiou.parsing.decimals import powers_of_ten
-from fastiou.parsing.json_kernels import COMMA, LIST_CLOSED, LIST_OPENED, after_blanks, number
+from fastiou.parsing.json_kernels import COMMA, LIST_CLOSED, LIST_OPENED, after_blanks
+from fastiou.parsing.json_numbers import number
 from fastiou.runtime import steps, threads
 from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.vectors import address, byte_at

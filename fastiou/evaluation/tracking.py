@@ -21,6 +21,7 @@ from fastiou.evaluation.tracking_input import DISTRACTORS, TrackColumns, read_co
 from fastiou.evaluation.tracking_result import METRICS, TrackingMetrics, result_of
 from fastiou.evaluation.tracking_sequence import SequenceCounts, count_sequence
 from fastiou.formats.errors import FileError
+from fastiou.runtime.distinct import distinct
 from fastiou.runtime.words import described
 from fastiou.tables.grouping import alone_in_each
 from fastiou.tables.scales import Scale, scales_apart
@@ -204,10 +205,9 @@ def _check_frames(truth: TrackColumns, tracks: TrackColumns) -> None:
     """Refuse tracks of other frames than the truth, and tell of those that count from 0 alone."""
     if not len(truth) or not len(tracks):
         return
-    if np.isin(tracks.frames, truth.frames).any():
-        apart = (
-            np.setdiff1d(truth.frames, tracks.frames), np.setdiff1d(tracks.frames, truth.frames)
-        )  # fmt: skip
+    known, theirs = distinct(truth.frames), distinct(tracks.frames)
+    if np.isin(theirs, known).any():
+        apart = np.setdiff1d(known, theirs), np.setdiff1d(theirs, known)
         told = alone_in_each("frame", apart, ("gt", "tracks"))
         if told:
             warnings.warn(f"{told}: one may count from 0 and the other from 1", stacklevel=4)

@@ -285,7 +285,8 @@ def _checked(
         raise _error(name, path, data, 0, "id -1, as in all rows", expected)
     if is_truth and count and not marks.any():
         warnings.warn(f"{path or name}: all boxes are marked by 0: none counts", stacklevel=2)
-    if path is not None and count >= FEW_IN_ORDER and (rows[:, 4:6] > rows[:, 2:4]).all():
+    in_order = ((rows[:, high] > rows[:, high - 2]).all() for high in (4, 5))
+    if path is not None and count >= FEW_IN_ORDER and all(in_order):
         words = "x, y, width and height are in order as two corners are, in all rows"
         warnings.warn(f"{path}: {words}", stacklevel=2)
     inverted = (rows[:, 4] < 0) | (rows[:, 5] < 0)

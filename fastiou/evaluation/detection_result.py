@@ -13,7 +13,7 @@ from fastiou.evaluation.detection_analysis import chosen_places, images_of_slice
 from fastiou.evaluation.detection_comparison import Comparison, Side, compared
 from fastiou.evaluation.detection_curves import accumulate, mean_of, truth_counts
 from fastiou.evaluation.detection_errors import Scored
-from fastiou.evaluation.detection_matching import Matched, in_order, score_ranges, views
+from fastiou.evaluation.detection_matching import Matched, in_order, score_ranges
 from fastiou.evaluation.detection_mistakes import Mistakes
 from fastiou.evaluation.detection_resampling import Bootstrap, Weighted, bootstrap_of
 from fastiou.evaluation.protocols import Protocol, Stat
@@ -167,20 +167,20 @@ class DetectionResult(Mistakes, Framed):
             cells = classes[0] * count + ranges, len(labels) * count
             order = in_order(len(own), cells, images)
             begins = np.concatenate([[0], np.cumsum(counted(*cells))])
-        keys, places, spare = np.empty((3, len(own)), np.uint64)
-        scratch = keys, keys.view(np.float64), places, spare
-        ordered = np.empty(max(len(own), 2), own.dtype)
-        columns, put = views(own), views(ordered)
+        scratch = order, *np.empty((3, len(own)), np.uint64)
+        ordered = np.empty_like(own)
+        shape = len(own), own.itemsize // 8
+        rows, put = (each.view(np.uint64).reshape(shape) for each in (own, ordered))
         for first, last, work in steps.spans(begins, SORT_WORK):
-            threads.run(kernels.SORT, work, begins, (order, *scratch), columns, put, first, last)
+            threads.run(kernels.SORT, work, begins, scratch, rows, put, first, last)
             if sorting is not None:
                 sorting(int(begins[last]), len(own))
-        kept = Matched(ordered[: len(own)], matched.truth)
+        kept = Matched(ordered, matched.truth)
         if matched.details is not None:
             # In the order of images, as they came: whatever order images came in.
             true = np.lexsort((matched.details.true, matched.truth["image"]))
             details = matched.details.chosen(order, true)
-            kept = Matched(ordered[: len(own)], matched.truth[true], details)
+            kept = Matched(ordered, matched.truth[true], details)
         weights = np.ones(len(image_ids), np.int64)
         curves = accumulate(kept, starts, rules.protocol, weights, adding)
         return cls(*curves, labels, image_ids, names, rules, kept, starts)

@@ -21,6 +21,7 @@ __all__ = [
     "above",
     "at_least",
     "below",
+    "bytes_from",
     "compress",
     "count_ones",
     "count_zeros_below",
@@ -226,6 +227,26 @@ def nonzero_bits(typingctx: Any, values: Any, index: Any, size: Any) -> Any:
         return builder.zext(builder.bitcast(flags, ir.IntType(lanes)), I64)
 
     return types.uint64(values, types.int64, size), codegen
+
+
+@intrinsic
+def bytes_from(typingctx: Any, start: Any, low: Any, count: Any) -> Any:
+    """Bit k tells whether byte k at an address is one of `count` from `low` on, for 64 bytes.
+
+    `low` and `count` are constants.
+    """
+    if not all(isinstance(constant, types.IntegerLiteral) for constant in (low, count)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bytes_ = ir.VectorType(ir.IntType(8), 64)
+        loaded = builder.load(builder.inttoptr(arguments[0], bytes_.as_pointer()))
+        loaded.align = 1
+        above = builder.sub(loaded, ir.Constant(bytes_, 64 * [low.literal_value]))
+        flags = builder.icmp_unsigned("<", above, ir.Constant(bytes_, 64 * [count.literal_value]))
+        return builder.bitcast(flags, I64)
+
+    return types.uint64(types.int64, low, count), codegen
 
 
 _VECTOR = ir.VectorType(I64, WORDS_READ)

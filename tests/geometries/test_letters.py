@@ -16,12 +16,15 @@ from fastiou.geometries.masks.packing import pack_runs
 from fastiou.geometries.masks.run_lengths import read_run_lengths
 
 
-def letters_of(texts: list[bytes], sizes: list[tuple[int, int]], *, doubled: bool) -> Letters:
+def letters_of(
+    texts: list[bytes], sizes: list[tuple[int, int]], *, doubled: bool, behind: int = 1
+) -> Letters:
+    """Texts one behind the other, and bytes behind them: where there are, 64 are read at once."""
     if doubled:
         texts = [text.replace(b"\\", b"\\\\") for text in texts]
     ends = np.cumsum([len(text) for text in texts])
     begins = ends - [len(text) for text in texts]
-    text = np.frombuffer(b"".join(texts) + b"\0", np.uint8)
+    text = np.frombuffer(b"".join(texts) + behind * b"0", np.uint8)
     return Letters(text, begins, ends, np.array(sizes, np.int64).reshape(-1, 2), doubled)
 
 
@@ -33,8 +36,8 @@ def by_counts(entry: dict[str, Any]) -> Masks:
 def check(texts: list[bytes], sizes: list[tuple[int, int]]) -> list[bool]:
     """Which are valid: these are as their counts have them, which refuse the others."""
     largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
-    for doubled in (False, True):
-        letters = letters_of(texts, sizes, doubled=doubled)
+    for doubled, behind in ((False, 70), (True, 1), (True, 70)):
+        letters = letters_of(texts, sizes, doubled=doubled, behind=behind)
         boxes, areas = measure_letters(letters)
         valid = []
         for i, (text, size) in enumerate(zip(texts, sizes, strict=True)):
@@ -91,6 +94,21 @@ def test_any_counts(masks: list[Any]) -> None:
         texts.append(encoded([*kept, left]))
         sizes.append((height, width))
     assert all(check(texts, sizes))
+
+
+@pytest.mark.parametrize("spread", [3, 20, 600])
+def test_masks_of_hundreds_of_numbers(spread: int) -> None:
+    rng = np.random.default_rng(spread)
+    texts, sizes = [], []
+    for height in (7, 64, 100, 128, 500):
+        counts = rng.integers(0, spread, 400)
+        width = -(-int(counts.sum()) // height) + 1
+        counts = [*counts.tolist(), height * width - int(counts.sum())]
+        texts.append(encoded(counts))
+        sizes.append((height, width))
+        texts.append(texts[-1][:150] + b"x" + texts[-1][151:])
+        sizes.append((height, width))
+    assert check(texts, sizes)[::2] == [True] * 5
 
 
 @given(

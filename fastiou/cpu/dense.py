@@ -1,6 +1,6 @@
 """Dense and aligned scores: one factory, a kernel for each geometry and metric.
 
-What bounds the dense float32 kernel is writing its result. Five things brought it there, measured
+What bounds the dense float32 kernel is writing its result. Six things brought it there, measured
 on 1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids server:
 
 - A result larger than the caches leaves through streaming stores, from a chunk of 64 scores that is
@@ -10,6 +10,7 @@ on 1e8 pairs beside a streaming fill of 4.3 ms, on 4 cores of a Sapphire Rapids 
 - 512-bit vectors (6.3 ms without).
 - Two rows share each load of a column (5.2 ms without, 4.7-5.2 ms with, mostly 5.0).
 - A cache line in which one row ends and the next begins is streamed whole (4.9 ms without).
+- No row counts references to arrays: see `vectors.unowned`.
 
 `docs/design/002-dense-kernel.md` tells what else was tried.
 """
@@ -23,7 +24,7 @@ import numpy as np
 from numba import prange
 from numba.extending import register_jitable
 
-from fastiou.cpu.scoring import CHUNK, two_scorer
+from fastiou.cpu.scoring import CHUNK, MOST_OF_ROW, ROOM_OF_ROW, row_scorer, two_scorer
 from fastiou.geometry import Geometry
 from fastiou.metrics import Metric
 from fastiou.runtime.kernel import Kernel, named
@@ -35,6 +36,7 @@ from fastiou.runtime.vectors import (
     store,
     store_first,
     stream,
+    unowned,
 )
 from fastiou.typing import Array
 
@@ -102,8 +104,16 @@ def write_line(
 def tile_filler(geometry: Geometry, metric: Metric) -> Any:
     """Make the function that fills a tile of a dense result."""
     load = geometry.load
-    score_line = two_scorer(geometry, metric, LINE)
-    score_chunk = two_scorer(geometry, metric)
+    score_chunk: Any = None
+    score_row: Any = None
+    # What need not meet is scored a row of the tile at a time, for few to be scored at once.
+    has_own = geometry.is_its_bounds or geometry.in_step or geometry.chunk_scorer
+    by_rows = not (has_own or metric.reaches_further)
+    if by_rows:
+        score_row, score_line = row_scorer(geometry, metric)
+    else:
+        score_line = two_scorer(geometry, metric, LINE)
+        score_chunk = two_scorer(geometry, metric)
     label = f"{geometry.label}-{metric.name}"
 
     @register_jitable
@@ -121,6 +131,10 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
         across: int,
     ) -> None:
         prefer_widest_vectors()
+        # Each row counted references to them, and waited for what it had streamed: 1e8 scores of
+        # boxes took 32 ms on one thread, and take 21.
+        bounds1, data1, scores = unowned(bounds1), unowned(data1), unowned(scores)
+        bounds2, data2 = unowned(bounds2), unowned(data2)
         count1, count2 = scores.shape
         item = scores.itemsize
         width = TILE_BYTES // item
@@ -138,6 +152,14 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
         # Twice as long, for what two rows have in one line.
         end1 = stack_array(scores, TWO_LINES)
         end2 = stack_array(scores, TWO_LINES)
+        if by_rows:
+            tile_row = stack_array(scores, MOST_OF_ROW)
+            numbers = stack_array(np.int32, MOST_OF_ROW)
+            places = stack_array(np.int32, ROOM_OF_ROW)
+            scored = 0
+            for j in range(MOST_OF_ROW):
+                numbers[j] = j
+                tile_row[j] = 0
         for pairs in range(first, last, 2 * apart):
             for row1 in range(pairs, min(pairs + apart, last)):
                 row2 = row1 + apart if row1 + apart < last else row1
@@ -153,14 +175,30 @@ def tile_filler(geometry: Geometry, metric: Metric) -> Any:
                     end = count2
                     begin = begin if begin < count2 else count2
                 whole = end - (end - begin) % CHUNK
-                for column in range(begin, whole, CHUNK):
-                    score_chunk(member1, member2, bounds2, data2, start2 + column, chunk1, chunk2)
-                    if streaming:
-                        stream(scores1, column, chunk1, CHUNK)
-                        stream(scores2, column, chunk2, CHUNK)
-                    else:
-                        store(scores1, column, chunk1, CHUNK)
-                        store(scores2, column, chunk2, CHUNK)
+                if by_rows:
+                    for side in range(2):
+                        own = scores2 if side else scores1
+                        scored = score_row(
+                            member2 if side else member1, bounds2, data2, start2 + begin,
+                            whole - begin, numbers, tile_row, places, scored,
+                        )  # fmt: skip
+                        for column in range(begin, whole, CHUNK):
+                            part = tile_row[column - begin : column - begin + CHUNK]
+                            if streaming:
+                                stream(own, column, part, CHUNK)
+                            else:
+                                store(own, column, part, CHUNK)
+                else:
+                    for column in range(begin, whole, CHUNK):
+                        score_chunk(
+                            member1, member2, bounds2, data2, start2 + column, chunk1, chunk2
+                        )
+                        if streaming:
+                            stream(scores1, column, chunk1, CHUNK)
+                            stream(scores2, column, chunk2, CHUNK)
+                        else:
+                            store(scores1, column, chunk1, CHUNK)
+                            store(scores2, column, chunk2, CHUNK)
                 # What is left of the rows, line by line; in the last tile, where it streams, how
                 # the next rows begin, and how the first of all does.
                 lines = (end - whole + LINE - 1) // LINE

@@ -38,6 +38,7 @@ __all__ = [
     "take_numbers",
     "three_bytes",
     "uint64_at",
+    "unowned",
 ]
 
 #: Bytes; also the width of the widest vector.
@@ -89,6 +90,21 @@ def address(typingctx: Any, array: Any) -> Any:
         return builder.ptrtoint(data, ir.IntType(64))
 
     return types.int64(array), codegen
+
+
+@intrinsic
+def unowned(typingctx: Any, array: Any) -> Any:
+    """The same array without its owner, which must stay: no function counts references to it.
+
+    Counting takes a locked instruction, which waits for all that is being streamed.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        made.meminfo = ir.Constant(made.meminfo.type, None)
+        return made._getvalue()
+
+    return array(array), codegen
 
 
 def _reader(numba_type: Any, align: int | None = None) -> Any:

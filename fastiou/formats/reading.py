@@ -54,7 +54,8 @@ def read(
         The format of its boxes, as in `box_iou`, where a file does not tell; "xyxy" if not given.
     by : str or sequence of str, optional
         Keys to group by, or columns of a table: "image", or "image,category"; "none" or () for no
-        key. Others are not read. All that the file tells if not given.
+        key. "image=source" takes the column source for the image. Others are not read. All that
+        the file tells if not given.
     skip_invalid
         Whether to leave out annotations that are invalid, or no boxes such as points, with a
         warning: of coco, voc, labelme, cvat and via.

@@ -119,9 +119,10 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
     labels1, labels2 : array_like of int or bool
         Label images of one shape, with any number of dimensions, any integer dtype and any memory
         layout: NumPy arrays, PyTorch tensors, other arrays that speak DLPack, or lists. Arrays of
-        uint8 of shape (..., H, W, 3) or (..., H, W, 4) are colour images and refused:
-        `labels_from_colors` makes labels of them, and a volume of such a side is passed as another
-        integer dtype.
+        uint8 of shape (..., H, W, 3) or (..., H, W, 4) are colour images and refused, and so are
+        wider unsigned integers up to 255 in images of 8 pixels a side and more:
+        `labels_from_colors` makes labels of them, and a volume of such a side is passed as signed
+        integers.
 
     Returns
     -------

@@ -133,3 +133,16 @@ def test_masks_of_color_images() -> None:
         fastiou.Masks.from_labels(image.astype(int))
     masks, labels = fastiou.Masks.from_labels(fastiou.labels_from_colors(image))
     assert (len(masks), labels.tolist()) == (1, [65793])
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64])
+def test_colours_as_wider_integers_are_refused(dtype: type) -> None:
+    image = np.zeros((8, 9, 3), dtype)
+    image[:4, :, 0] = 255
+    for labels in (image, np.concatenate([image, image[..., :1]], axis=-1)):
+        with pytest.raises(ValueError, match=f"got a colour image, {np.dtype(dtype)} of shape"):
+            fastiou.label_iou(labels, labels)
+        fastiou.label_iou(labels.astype(int), labels.astype(int))  # a volume, which is said so
+    fastiou.label_iou(image + 1, image + 1)  # 256 is no colour
+    fastiou.label_iou(image[:7], image[:7])
+    fastiou.label_iou(image[None], image[None])

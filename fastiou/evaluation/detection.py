@@ -23,7 +23,7 @@ from fastiou.evaluation.detection_options import (
 )
 from fastiou.evaluation.detection_pairs import details_of
 from fastiou.evaluation.detection_result import DetectionResult, Rules
-from fastiou.evaluation.detection_sets import DetectionSet, read_detections
+from fastiou.evaluation.detection_sets import DetectionSet, check_videos, read_detections
 from fastiou.evaluation.evaluator import Evaluator
 from fastiou.evaluation.federated import are_pardoned, best_of_images, were_looked_for
 from fastiou.evaluation.keypoint_sets import keypoints_fault
@@ -186,6 +186,7 @@ class DetectionEvaluator(Evaluator):
             A column is missing, or has another type or shape; an image was there before.
         """
         seen = len(self._images)
+        check_videos(preds, target)
         both = (
             read_detections("preds", preds, self._kind, self._fmt, scored=True, next_image=seen),
             read_detections("target", target, self._kind, self._fmt, scored=False, next_image=seen),

@@ -23,13 +23,14 @@ from fastiou.geometries.boxes import BOX
 from fastiou.geometries.table import convert_members
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable, table_of_frame
+from fastiou.tables.grouping import images_of
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
     from fastiou.formats.segmentations import Segmentations
     from fastiou.geometries.masks.mask_set import Masks
 
-__all__ = ["DetectionSet", "FileMasks", "box_areas", "read_detections"]
+__all__ = ["DetectionSet", "FileMasks", "box_areas", "check_videos", "read_detections"]
 
 #: Columns of either side, besides boxes or masks and labels.
 PREDICTED = ("scores",)
@@ -438,6 +439,15 @@ def _joined(name: str, parts: Sequence[DetectionSet], kind: str, *, scored: bool
     )  # fmt: skip
 
 
+def check_videos(preds: Any, target: Any) -> None:
+    """Raise a ValueError if one of two tables tells videos, whose images are others' then."""
+    both = {"preds": preds, "target": target}
+    tables = {name: each for name, each in both.items() if isinstance(each, BoxTable) and len(each)}
+    told = [name for name, table in tables.items() if "video" in table.keys]
+    if len(tables) == 2 and len(told) == 1:
+        raise ValueError(f"only {told[0]} has the key video, so nothing tells which images are one")
+
+
 def _of_table(
     name: str, table: BoxTable, kind: str, flags: Mapping[str, Any], *, scored: bool
 ) -> DetectionSet:
@@ -451,7 +461,7 @@ def _of_table(
         raise ValueError(f"{name} must have {' and '.join(lacking)}, got {table!r}")
     columns = {
         kind: members,
-        "image_ids": table.keys["image"],
+        "image_ids": images_of(table.keys),
         "labels": table.keys["category"],
         "scores": table.scores,
         "iscrowd": table.iscrowd,

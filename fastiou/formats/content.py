@@ -474,6 +474,8 @@ def check_text(path: Path, data: bytes, expected: str) -> None:
 
 def are_exact_integers(numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which floats are whole numbers that float64 tells from all others."""
+    if numbers.dtype == np.float16:  # which has no number so large to compare with
+        numbers = numbers.astype(np.float64)
     # A NaN fails both comparisons.
     exact: npt.NDArray[np.bool_] = (np.abs(numbers) < EXACT) & (np.trunc(numbers) == numbers)
     return exact

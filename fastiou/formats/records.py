@@ -263,8 +263,9 @@ def _file(
     def numbers(place: int, *, nan: bool) -> Floats:
         name, values = names[place], column(place)
         if isinstance(values, np.ndarray):
-            is_whole = values.dtype.kind in "iu"  # a float is what it is
-            odd = np.flatnonzero(is_whole & ((values > EXACT) | (values < -EXACT)))[:1].tolist()
+            odd = []
+            if values.dtype.kind in "iu":  # a float is what it is
+                odd = np.flatnonzero((values > EXACT) | (values < -EXACT))[:1].tolist()
         else:
             odd = [row for row, value in enumerate(values) if type(value) not in (int, float)
                    or (type(value) is int and abs(value) > EXACT)]  # fmt: skip

@@ -404,10 +404,12 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
         values = [_key(called(place), column(place), count) for place in places]
         for place, other in zip(places[1:], values[1:], strict=True):
             if not are_one_key(values[0], other):
-                chosen = [names[place], *(known for known in meaning.keys if known != key)]
+                others = [known for known in meaning.keys if known != key]
+                both, one = [names[places[0]], names[place], *others], [names[place], *others]
                 raise ValueError(
                     f"{name}: columns {names[places[0]]} and {names[place]} tell different groups, "
-                    f"expected one of them: BoxTable.from_frame({name}, by={chosen})"
+                    f"expected one of them: BoxTable.from_frame({name}, by={one}), or both "
+                    f"together: by={both}"
                 )
         keys[key] = values[0]
         told[key] = {names[place].strip(): v for place, v in zip(places, values, strict=True)}

@@ -21,6 +21,7 @@ __all__ = [
     "alone_in_each",
     "are_one_key",
     "common_groups",
+    "images_of",
     "joined_keys",
     "key_column",
     "names_of_pairs",
@@ -353,6 +354,14 @@ def joined_keys(columns: Sequence[Array]) -> Array:
     if len({column.dtype.kind for column in columns}) > 1:
         columns = [column.astype(np.str_) for column in columns]
     return np.concatenate(columns)
+
+
+def images_of(keys: Mapping[str, Array]) -> Array:
+    """What tells the image of each member: the key image, behind the video if that is told, too."""
+    if "video" not in keys:
+        return keys["image"]
+    both = (keys[key].astype(np.str_) for key in ("video", "image"))
+    return np.array(["/".join(pair) for pair in zip(*both, strict=True)], np.str_)
 
 
 def are_one_key(column: Array, other: Array) -> bool:

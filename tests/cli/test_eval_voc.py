@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_for_tests import run, run_well, words_of
+
+import fastiou
 
 OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult>
 <bndbox><xmin>{box[0]}</xmin><ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>"""
@@ -137,3 +140,32 @@ def test_boxes_in_a_group_of_objects_count_once(tmp_path: Path) -> None:
     result = run("eval", "openimages", truth, found)
     assert result.exit_code == 2
     assert "IsGroupOf: 2, expected 0 or 1" in " ".join(result.stderr.split())
+
+
+def test_images_of_two_videos_are_two(tmp_path: Path) -> None:
+    head = "video,frame,class,x1,y1,x2,y2"
+    boxes = ("0,0,9,9", "50,50,90,90")
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text(f"{head}\nv1,1,car,{boxes[0]}\nv2,1,car,{boxes[1]}\n")
+    for order, score in ((boxes, 1), (boxes[::-1], 0)):
+        rows = "".join(f"v{n},1,car,{box},0.9\n" for n, box in enumerate(order, 1))
+        found.write_text(f"{head},score\n{rows}")
+        for protocol in ("voc", "openimages"):
+            words = words_of(run_well("eval", protocol, truth, found))
+            assert f"AP50 {score:.4f}" in words
+            assert "images 2 " in words
+        evaluator = fastiou.DetectionEvaluator("voc")
+        evaluator.update(fastiou.read(found), fastiou.read(truth))
+        assert evaluator.compute()["AP50"] == score
+    found.write_text(found.read_text().replace("video,", "").replace("v1,", "").replace("v2,", ""))
+    result = run("eval", "voc", truth, found)
+    assert (result.exit_code, "only truth.csv tells videos" in result.stderr) == (2, True)
+    with pytest.raises(ValueError, match="only target has the key video, so nothing tells which"):
+        evaluator.update(fastiou.read(found), fastiou.read(truth))
+
+
+def test_numbers_of_half_precision(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    boxes = np.array([[0, 0, 9, 9]] * 2, np.float16)
+    np.savez(path, boxes=boxes, scores=np.array([0.9, 0.8], np.float16), labels=np.array([0, 1]))
+    assert len(fastiou.read(path)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 from pathlib import Path
@@ -534,6 +535,18 @@ def test_an_image_that_one_table_lacks_is_told() -> None:
         with pytest.warns(UserWarning, match=f"^only {name} has image: all are compared without"):
             assert len(fastiou.pairs(a, b)) == 4
     assert len(fastiou.pairs(table.by("category"), other)) == 4  # which was asked for
+
+
+def test_two_columns_may_tell_the_image_of_a_frame_together() -> None:
+    columns = {**CORNERS, "file_name": ["a", "a"], "tile": [1, 2], "score": [0.9, 0.8]}
+    with pytest.raises(ValueError, match="different groups") as caught:
+        BoxTable.from_frame(columns)
+    by = re.findall(r"by=(\[[^]]*\])", str(caught.value))[-1]
+    table = BoxTable.from_frame(columns, by=ast.literal_eval(by))
+    assert {key: values.tolist() for key, values in table.keys.items()} == {
+        "image": ["a", "a"],
+        "tile": [1, 2],
+    }
 
 
 def test_a_table_without_members_may_lack_keys() -> None:

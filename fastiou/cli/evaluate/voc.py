@@ -19,6 +19,7 @@ from fastiou.formats.groups import common_groups
 from fastiou.formats.reading import read_file
 from fastiou.formats.suspicions import scales_apart
 from fastiou.formats.table import SCALED
+from fastiou.tables.grouping import images_of
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -158,6 +159,18 @@ def _score(
             for note in file.notes:
                 if file.ignored is None:  # else it tells that difficult objects are taken along
                     print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
+        told = [file for file in (truth, found) if "video" in file.keys]
+        if len(told) == 1 and len(truth) and len(found):
+            raise RefusedError(
+                f"only {told[0].path.name} tells videos, so nothing tells which images are the same"
+            )
+        truth, found = (
+            replace(
+                file, keys={**file.keys, "image": images_of(file.keys)},
+                columns={key: own for key, own in file.columns.items() if key != "image"},
+            )
+            if "video" in file.keys else file for file in (truth, found)
+        )  # fmt: skip
         from fastiou.evaluation.coco_files import rather_corners
         from fastiou.evaluation.detection import average_precision
 

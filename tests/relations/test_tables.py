@@ -544,8 +544,8 @@ def test_two_columns_may_tell_the_image_of_a_frame_together() -> None:
     by = re.findall(r"by=(\[[^]]*\])", str(caught.value))[-1]
     table = BoxTable.from_frame(columns, by=ast.literal_eval(by))
     assert {key: values.tolist() for key, values in table.keys.items()} == {
-        "image": ["a", "a"],
-        "tile": [1, 2],
+        "image": [1, 2],
+        "file_name": ["a", "a"],
     }
 
 

@@ -90,6 +90,7 @@ def test_labels_in_a_notebook() -> None:
     assert len(page.findall(".//tr")) == 4
 
 
+@pytest.mark.slow
 def test_pictures_of_much_are_small_and_quick(rng: np.random.Generator) -> None:
     """Of a few members at most, whatever there is."""
     table = fi.BoxTable(random_boxes(rng, 300_000))

@@ -221,6 +221,7 @@ def unset_or_install(text):
     return words in " ".join(text.replace("│", " ").split())
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.skipif(sys.platform != "linux", reason="where TBB has a package")
 def test_threads_that_cannot_be_had_are_told(boxes, no_tbb):

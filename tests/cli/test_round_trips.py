@@ -91,7 +91,7 @@ def rows_in(table: Any, *, is_folder: bool, has_ids: bool = True) -> list[tuple[
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("hostile", [False, True])
+@pytest.mark.parametrize("hostile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", [name for name, row in TARGETS.items() if row.masks != "alone"])
 def test_what_is_written_is_read_again(tmp_path: Path, target: str, hostile: bool) -> None:
     if target in ("parquet", "arrow"):

@@ -248,6 +248,7 @@ def test_an_archive_that_is_none_is_not_read_through(tmp_path):
     assert grown < 60
 
 
+@pytest.mark.slow
 def test_arrays_are_held_once(tmp_path):
     """Compressed or not: the array is the content itself."""
     path = tmp_path / "boxes.npy"
@@ -466,6 +467,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[20_000] * 8, [20_000, 19_000] * 4])
 def test_masks_are_held_once(tmp_path, sizes):
     """However many are packed at a time, and whatever the order of their sizes."""

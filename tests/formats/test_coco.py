@@ -77,6 +77,7 @@ def assert_same_masks(masks: Masks, entries: list[Any]) -> None:
     assert masks == Masks.from_dense(decoded)
 
 
+@pytest.mark.slow
 @decodes
 @pytest.mark.usefixtures("several_threads")
 def test_real_masks(real_data: Path) -> None:

@@ -162,6 +162,7 @@ def with_yaw(corners: Array) -> Array:
     )
 
 
+@pytest.mark.slow
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0

@@ -141,6 +141,7 @@ def test_numbers_that_are_too_long() -> None:
     )
 
 
+@pytest.mark.slow
 def test_sums_that_overflow() -> None:
     """Counts that sum to the pixels and 2⁶⁴: the pixel of the last would lie far outside."""
     step, most = 2**34 - 1, 2**15

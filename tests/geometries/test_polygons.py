@@ -475,6 +475,7 @@ def assert_judged_rightly(ring: Any, size: tuple[int, int]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_mutated_rings(rng: np.random.Generator) -> None:
     valid = 0
     for _ in range(2000):

@@ -132,6 +132,7 @@ def test_exact_scores_by_hand() -> None:
 # ---- published cases and families --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0

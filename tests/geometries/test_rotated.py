@@ -62,6 +62,7 @@ ANGLES_OF_CASES = {
 }
 
 
+@pytest.mark.slow
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0

@@ -47,6 +47,7 @@ for call in (lambda: fastiou.box_iou(boxes, boxes), lambda: fastiou.pairs(boxes)
     )
 
 
+@pytest.mark.slow
 def test_unwritable_cache_folder(python: Python, tmp_path: Path) -> None:
     """Not even the superuser can make a folder below a file."""
     (tmp_path / "file").write_text("")

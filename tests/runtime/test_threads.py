@@ -381,6 +381,7 @@ def test_a_form_for_threads_is_compiled_for_as_much_work_as_deserves_it(
     assert kernel.run(500_000, seconds, seconds / 2) == "threads"
 
 
+@pytest.mark.slow
 def test_a_form_for_threads_that_is_on_disk_is_not_waited_for(
     python: Python, tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ APART = {("tiles", False), ("tiles", True), ("one against many", True)}
     ("itself", "grouped"),
     [
         (False, False),
-        (True, True),
+        pytest.param(True, True, marks=pytest.mark.slow),
         pytest.param(False, True, marks=pytest.mark.thorough),
         pytest.param(True, False, marks=pytest.mark.thorough),
     ],
@@ -181,6 +181,7 @@ def test_pairs_of_thirty_thousand(rng: np.random.Generator) -> None:
     assert assert_pairs_of_dense(thirty_thousand(rng)) > 10_000
 
 
+@pytest.mark.slow
 def test_pairs_of_thirty_thousand_with_themselves(rng: np.random.Generator) -> None:
     assert assert_pairs_of_dense(thirty_thousand(rng), itself=True) > 10_000
 

@@ -162,7 +162,7 @@ def with_yaw(corners: Array) -> Array:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(on_one_thread=True)
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0
@@ -388,6 +388,7 @@ def test_above_each_other_share_nothing(rng: np.random.Generator) -> None:
     assert not fastiou.box_iou(a, b, BOTTOM, aligned=True).any()
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_an_index_of_single_bottom_boxes_is_kept(rng: np.random.Generator) -> None:
     """They are prepared as float64, and so are those that it is asked for."""
     a, b = (boxes.astype(np.float32) for boxes in anywhere(rng, 200))
@@ -408,6 +409,7 @@ def test_an_index_of_single_bottom_boxes_is_kept(rng: np.random.Generator) -> No
 # ---- a search by two of three axes -------------------------------------------------------------
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("fmt", [CENTRE, YAW])
 def test_axes_that_part_members_best(rng: np.random.Generator, fmt: str, axis: int) -> None:
@@ -494,6 +496,7 @@ def test_infinite_numbers_are_refused() -> None:
         fastiou.pairs(awkward()[:2, :6], [[0, 0, math.inf, 1, 1, 1]], fmt=CENTRE)
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("exponent", [-300, -150, 150, 300, 500])
 @pytest.mark.parametrize("fmt", [CENTRE, YAW])
 def test_huge_and_tiny_numbers(rng: np.random.Generator, fmt: str, exponent: int) -> None:

@@ -118,6 +118,7 @@ def test_empty_and_missing_boxes() -> None:
     )
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("threshold", [1e-6, 0.01, 0.3, 0.8, 0.9995])
 def test_searches_find_all_of_the_dense_result(rng: np.random.Generator, threshold: float) -> None:
     """Boxes whose bounds are far apart score something, and equal ones along an axis the most."""
@@ -138,6 +139,7 @@ def test_searches_find_all_of_the_dense_result(rng: np.random.Generator, thresho
         np.testing.assert_array_equal(found.values, values)
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_crowds_are_scored_by_their_areas(rng: np.random.Generator) -> None:
     a, b, crowd = radians(rng, 40), radians(rng, 30), rng.random(30) < 0.5
     shares = fastiou.box_iou(a, b, PROBIOU["fmt"], metric="iof")

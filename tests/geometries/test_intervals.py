@@ -108,6 +108,7 @@ def test_awkward_ones() -> None:
         np.testing.assert_array_equal(lengths, np.ldexp([2.0, 2, 0, 0], exponent))
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_many_are_found_in_bands(rng: np.random.Generator) -> None:
     """Of all lengths, so that a search has several classes, and more than it samples."""
     start = rng.random(6_000) * 4_000

@@ -132,7 +132,7 @@ def test_exact_scores_by_hand() -> None:
 # ---- published cases and families --------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.slow(on_one_thread=True)
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0
@@ -337,6 +337,7 @@ def test_triangles_score_exactly_1_with_themselves_in_any_order(rng: np.random.G
         assert (iou(a, other, aligned=True) == 1).all()
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_rectangles_score_as_rotated_and_plain_boxes(rng: np.random.Generator, dtype: type) -> None:
     a, b = rotated_boxes(rng, 150), rotated_boxes(rng, 100)
@@ -389,6 +390,7 @@ def test_edges_that_cross_are_refused_by_row(dtype: type, size: int) -> None:
                 call()
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_edges_cross_in_a_set_of_many(rng: np.random.Generator) -> None:
     members = quadrilaterals(rng, 9000)
     members[8000] = members[8000, [0, 1, 4, 5, 2, 3, 6, 7]]
@@ -567,6 +569,7 @@ def test_any_finite_numbers_at_all(data: list[tuple[float, ...]]) -> None:
 # ---- every relation ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_matches_within_images_are_those_of_shapely(rng: np.random.Generator) -> None:
     """As of DOTA: images with objects of any shape in groups, truth and detections near them."""
     shapely = pytest.importorskip("shapely", exc_type=ImportError)
@@ -599,6 +602,7 @@ def test_matches_within_images_are_those_of_shapely(rng: np.random.Generator) ->
     assert len(matched) > 400
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("dtype", RELATION_FLOATS)
 @pytest.mark.usefixtures("any_threads")
 def test_relations_have_the_bits_of_the_dense_result(rng: np.random.Generator, dtype: type) -> None:
@@ -640,6 +644,7 @@ def test_relations_have_the_bits_of_the_dense_result(rng: np.random.Generator, d
     np.testing.assert_array_equal(mixed, np.where(crowd, shares, dense))
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("dtype", RELATION_FLOATS)
 def test_suppression(rng: np.random.Generator, dtype: type) -> None:
     members, scores = quadrilaterals(rng, 300).astype(dtype), rng.integers(0, 60, 300) / 64
@@ -653,6 +658,7 @@ def test_suppression(rng: np.random.Generator, dtype: type) -> None:
         assert 20 < len(soft.indices) <= 300
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_few_and_many_have_the_same_bits(rng: np.random.Generator) -> None:
     a, b = quadrilaterals(rng, 400), quadrilaterals(rng, 600)
     dense = iou(a, b)

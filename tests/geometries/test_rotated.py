@@ -62,7 +62,7 @@ ANGLES_OF_CASES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(on_one_thread=True)
 def test_published_cases(real_data: Path) -> None:
     """Inputs that some library was seen to be wrong on, and what is right."""
     count = 0

@@ -70,6 +70,7 @@ def test_tasks_steps_and_threads_do_not_show(
                     assert found.tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.99])
 def test_a_pile_among_threads(

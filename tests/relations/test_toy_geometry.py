@@ -46,6 +46,7 @@ def shared(circle1: Array, circle2: Array) -> float:
     return float(np.maximum(high, 0).mean() * (x[-1] - x[0]))
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.parametrize("metric", ["iou", "iof"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_relation_has_circles(

@@ -23,17 +23,17 @@ from fastiou.cli.options import (
     USUAL_LAYOUT,
     MatchOptions,
     NmsOptions,
+    by_option,
     file_type,
-    size_in,
+    image_size_option,
+    skip_invalid_option,
 )
 from fastiou.cli.outputs import OUTPUTS
 from fastiou.cli.summary import show_facts
 from fastiou.cli.warmup import compile_kernels
-from fastiou.formats.coco import SKIPPABLE
 from fastiou.formats.errors import RefusedError, import_extra
 from fastiou.formats.table import FORMATS, formats_of
 from fastiou.formats.written.targets import TARGETS
-from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -60,11 +60,6 @@ def _lists_formats(*, scored: bool) -> Callable[[Function], Function]:
         return function
 
     return put
-
-
-def _keys_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...] | None:
-    """The names that `--by` has, once or several times."""
-    return names_of_keys("--by", ",".join(values) if values else None)
 
 
 def _names_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...]:
@@ -134,24 +129,12 @@ def commands() -> click.Group:
         f" [default: {USUAL_LAYOUT}]",
     )
 
-    def by(words: str) -> Callable[[Any], Any]:
-        return click.option("--by", callback=_keys_in, multiple=True, metavar="KEYS", help=words)
-
-    keys = "image, category, video, or columns of a table, with commas between them; or none. "
-    keys += "image=COLUMN tells the image by any column, and category= and video= likewise."
-    compared = by(f"What must be equal to be compared: {keys}  [default: all that both files tell]")
+    compared = by_option()
     no_groups = click.option("--no-groups", is_flag=True, help="The same as --by none.")
-    skip_invalid = click.option(
-        "--skip-invalid",
-        is_flag=True,
-        help=f"Leave out annotations that are invalid, and say which: of {', '.join(SKIPPABLE)}.",
-    )
-    image_size = click.option(
-        "--image-size",
-        callback=size_in,
-        metavar="WIDTH,HEIGHT",
-        help="Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become "
-        "pixels; needed for masks of yolo-seg.",
+    skip_invalid = skip_invalid_option()
+    image_size = image_size_option(
+        "Size of all images, by which the numbers of yolo, yolo-seg and yolo-obb become pixels; "
+        "needed for masks of yolo-seg."
     )
     quiet = click.option(
         "--quiet", is_flag=True, help="Print errors and notes alone, such as what was not used."
@@ -390,7 +373,7 @@ def commands() -> click.Group:
     )
     @geometry(["box", "mask"], "What to convert; yolo-seg and label images are of masks.")
     @boxes
-    @by(f"Keys to write: {keys}  [default: all]")
+    @by_option("Keys to write", "all")
     @click.option(
         "--drop",
         callback=_names_in,
@@ -398,12 +381,7 @@ def commands() -> click.Group:
         metavar="NAMES",
         help="Columns to leave out, with commas between: keys, score, id, iscrowd, difficult.",
     )
-    @click.option(
-        "--image-size",
-        callback=size_in,
-        metavar="W,H",
-        help="Width and height of all images in pixels, where no file tells them.",
-    )
+    @image_size_option("Size of all images in pixels, where no file tells it.")
     @skip_invalid
     @quiet
     @progress

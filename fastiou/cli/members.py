@@ -28,7 +28,7 @@ from fastiou.tables.grouping import Grouping, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout, extents
 from fastiou.typing import Array
 
-__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets"]
+__all__ = ["MEMBERS", "Boxes", "Masks", "Members", "Sets", "left_aside"]
 
 
 #: How many of the columns that are not used are named.
@@ -186,26 +186,27 @@ class Members(Kind):
             if options.metric == "iou" and most < options.threshold:
                 raise RefusedError(found)
             words.append(found)
-        words += self._left_aside(grouping, files, options) if options.quiet else []
+        words += left_aside(grouping, files, options.by) if options.quiet else []
         for line in words:
             print(f"fastiou: {line}", file=sys.stderr, flush=True)
 
-    def _left_aside(
-        self, grouping: Grouping | None, files: Sequence[MemberFile], options: Options
-    ) -> list[str]:
-        """What the summary says of what was not used, but for keys that --by leaves aside."""
-        words = []
-        if grouping is not None and grouping.aside:
-            words.append(f"groups are {grouping.described()}")
-        for file in files:
-            unused = [name for name in file.unused if options.by is None or not key_named(name)]
-            if unused:
-                more = len(unused) - UNUSED_NAMED
-                listed = ", ".join(map(shortened, unused[:UNUSED_NAMED]))
-                if more > 0:
-                    listed += f" and {more} more"
-                words.append(f"{file.path.name}: not used: {listed}")
-        return words
+
+def left_aside(
+    grouping: Grouping | None, files: Sequence[MemberFile], by: Sequence[str] | None
+) -> list[str]:
+    """What is said of what was not used of files, but for keys that `--by` leaves aside."""
+    words = []
+    if grouping is not None and grouping.aside:
+        words.append(f"groups are {grouping.described()}")
+    for file in files:
+        unused = [name for name in file.unused if by is None or not key_named(name)]
+        if unused:
+            more = len(unused) - UNUSED_NAMED
+            listed = ", ".join(map(shortened, unused[:UNUSED_NAMED]))
+            if more > 0:
+                listed += f" and {more} more"
+            words.append(f"{file.path.name}: not used: {listed}")
+    return words
 
 
 def _classes_told(file: MemberFile) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fastiou.formats.coco import SKIPPABLE
 from fastiou.formats.content import MemberFile, Wanted
 from fastiou.formats.errors import FileError, RefusedError, shortened
 from fastiou.formats.table import SCALED
+from fastiou.tables.columns import names_of_keys
 
 __all__ = [
     "METRIC_NAMES",
@@ -19,12 +21,14 @@ __all__ = [
     "MatchOptions",
     "NmsOptions",
     "Options",
+    "by_option",
     "check_no_input",
     "check_scaled",
     "check_skips",
     "check_threshold",
     "file_type",
-    "size_in",
+    "image_size_option",
+    "skip_invalid_option",
 ]
 
 #: As in `fastiou.metrics`, which takes long to import: a test holds them together.
@@ -154,7 +158,7 @@ def check_no_input(written: Path | None, *inputs: Path) -> None:
             raise FileError(written, f"this is within the input {path}", "another folder")
 
 
-def size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
+def _size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] | None:
     """Width and height, as `--image-size` has them."""
     if value is None:
         return None
@@ -162,6 +166,43 @@ def size_in(context: Any, parameter: Any, value: str | None) -> tuple[int, int] 
     if found is None:
         raise RefusedError(f"--image-size must be WIDTH,HEIGHT in pixels, got {shortened(value)!r}")
     return int(found[1]), int(found[2])
+
+
+def _keys_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, ...] | None:
+    """The names that `--by` has, once or several times."""
+    return names_of_keys("--by", ",".join(values) if values else None)
+
+
+def by_option(
+    words: str = "What must be equal to be compared", default: str = "all that both files tell"
+) -> Any:
+    """The option `--by`, names of keys or None."""
+    import click
+
+    return click.option(
+        "--by", callback=_keys_in, multiple=True, metavar="KEYS",
+        help=f"{words}: image, category, video, or columns of a table, with commas between them; "
+        "or none. image=COLUMN tells the image by any column, and category= and video= likewise.  "
+        f"[default: {default}]",
+    )  # fmt: skip
+
+
+def skip_invalid_option(formats: Sequence[str] = tuple(SKIPPABLE)) -> Any:
+    """The flag `--skip-invalid`, for annotations of some formats."""
+    import click
+
+    return click.option(
+        "--skip-invalid",
+        is_flag=True,
+        help=f"Leave out annotations that are invalid, and say which: of {', '.join(formats)}.",
+    )
+
+
+def image_size_option(words: str) -> Any:
+    """The option `--image-size`, width and height or None."""
+    import click
+
+    return click.option("--image-size", callback=_size_in, metavar="WIDTH,HEIGHT", help=words)
 
 
 def file_type() -> Any:

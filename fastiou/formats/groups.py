@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastiou.formats.content import MemberFile
 from fastiou.formats.errors import RefusedError
 from fastiou.tables import grouping
@@ -10,13 +12,17 @@ from fastiou.tables.grouping import Grouping
 __all__ = ["common_groups"]
 
 
-def common_groups(a: MemberFile, b: MemberFile | None = None) -> Grouping | None:
+def common_groups(
+    a: MemberFile, b: MemberFile | None = None, sides: Sequence[str] = ("A", "B")
+) -> Grouping | None:
     """Group the boxes or masks of two files by all keys that both have.
 
     Parameters
     ----------
     a, b
         The files. Without `b` one is grouped by all of its keys.
+    sides
+        What messages call each of them.
 
     Returns
     -------
@@ -31,7 +37,7 @@ def common_groups(a: MemberFile, b: MemberFile | None = None) -> Grouping | None
     called = [file.path.name for file in (a, b) if file is not None]
     try:
         return grouping.common_groups(
-            a, b, ("A", "B"), called, lambda keys: f"--by {','.join(keys) or 'none'}"
+            a, b, sides, called, lambda keys: f"--by {','.join(keys) or 'none'}"
         )
     except ValueError as error:
         raise RefusedError(str(error)) from None

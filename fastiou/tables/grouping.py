@@ -77,6 +77,9 @@ class Grouping:
         For each key what tells it in the first set.
     compared : str
         How names of images are compared, "" where it is as they are written.
+    numbers : dict
+        For each key its values in both sets, each once, and which of them each member has: those
+        of the first set, and then those of the second.
     """
 
     keys: tuple[str, ...]
@@ -87,6 +90,7 @@ class Grouping:
     of_one: bool = False
     values: dict[str, Array] = field(default_factory=dict)
     compared: str = ""
+    numbers: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
     def described(self) -> str:
         """How many groups, by what."""
@@ -97,6 +101,13 @@ class Grouping:
     def codes(self) -> tuple[Array, Array]:
         """The numbers of groups in both sets."""
         return self.codes_a, self.codes_b
+
+    def codes_of(self, *keys: str) -> tuple[Array, Array]:
+        """The numbers of groups in both sets by some of the keys alone."""
+        codes = np.zeros(len(self.codes_a) + len(self.codes_b), np.int64)
+        for key in keys:
+            _, codes = _combined(codes, self.numbers[key])
+        return codes[: len(self.codes_a)], codes[len(self.codes_a) :]
 
     @property
     def pairs(self) -> int:
@@ -163,6 +174,7 @@ def common_groups(
     codes = np.zeros(sum(map(len, both)), np.int64)
     count, compared = 1, ""
     told: dict[str, Array] = {}
+    numbers: dict[str, tuple[Array, Array]] = {}
     for key in common:
         others = [other for other in common if other != key]
         values = _columns_of(key, both, called, lambda name: by((name, *others)))  # noqa: B023
@@ -195,16 +207,23 @@ def common_groups(
                 ]  # fmt: skip
                 ways = f"{by(['file_name', *named])} compares by names that COCO lists; {ways}"
             raise ValueError(f"no {key} in common: {has} ({ways})")
-        # Numbered afresh after each key, so that the product never overflows.
-        combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
-        count = len(combined)
+        numbers[key] = distinct, inverse
+        count, codes = _combined(codes, numbers[key])
     parts = codes[: len(a)], codes[len(a) :]
     if b is not None and len(a) and len(b) and not np.isin(*parts).any():
         nothing = f"no {' and '.join(common)} in common, taken together"
         aside = "; ".join(filter(None, [aside, nothing]))
     return Grouping(
-        common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told, compared
+        common, codes[: len(a)], codes[len(a) :], count, aside, b is None, told, compared, numbers
     )
+
+
+def _combined(codes: Array, numbers: tuple[Array, Array]) -> tuple[int, Array]:
+    """How many groups a key makes of groups, and their numbers, from the values of each member."""
+    distinct, inverse = numbers
+    # Numbered afresh after each key, so that the product never overflows.
+    combined, codes = np.unique(codes * len(distinct) + inverse, return_inverse=True)
+    return len(combined), codes
 
 
 def _kinds(sets: Sequence[Keyed], key: str) -> set[str]:

@@ -169,3 +169,42 @@ def test_numbers_of_half_precision(tmp_path: Path) -> None:
     boxes = np.array([[0, 0, 9, 9]] * 2, np.float16)
     np.savez(path, boxes=boxes, scores=np.array([0.9, 0.8], np.float16), labels=np.array([0, 1]))
     assert len(fastiou.read(path)) == 2
+
+
+def test_what_match_tells_of_files_is_told_of_scored_ones(tmp_path: Path) -> None:
+    """Names that are nearly alike, classes of one file alone, columns that are not used."""
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("image,class,x1,y1,x2,y2\na.jpg,Bus,0,0,9,9\nb,car,0,0,9,9\n")
+    found.write_text(CSV + "a,bus,0.9,0,0,9,9\nb,car,0.8,0,0,9,9\n")
+    found.write_text(found.read_text().replace("\n", ",7\n").replace("y2,7", "y2,asset"))
+    notes = run_well("match", truth, found, "--quiet").stderr
+    scored = run_well("eval", "voc", truth, found, "--quiet").stderr
+    assert scored == notes.replace("only in A", "only in GT").replace("only in B", "only in DT")
+    for words in ("a.jpg and a", "Bus only in GT and bus only in DT", "not used: asset"):
+        assert words in scored
+    found.write_text(CSV + "a.jpg,car,0.9,0,0,9,9\nb,Bus,0.8,0,0,9,9\n")
+    notes = run_well("eval", "openimages", truth, found, "--quiet").stderr
+    assert "no image and category in common, taken together" in notes
+
+
+def test_what_tells_images_and_classes_can_be_asked_for(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("asset,finding,x1,y1,x2,y2\np,car,0,0,9,9\nq,bus,50,50,90,90\n")
+    found.write_text(CSV + "q,bus,0.9,50,50,90,90\np,bus,0.8,0,0,9,9\n")
+    refused = run("eval", "voc", truth, found)
+    assert refused.exit_code == 2
+    assert "--by image=COLUMN or category=COLUMN" in " ".join(refused.stderr.split())
+    by = "image=asset,category=finding"
+    assert "AP50 0.5000" in words_of(run_well("eval", "voc", truth, found, "--by", by))
+    for by in ("image=asset", "none"):  # without classes, and without images, too
+        assert "AP50 1.0000" in words_of(run_well("eval", "voc", truth, found, "--by", by))
+    by = "image=asset,category=findings"
+    refused = run("eval", "voc", truth, found, "--by", by)
+    assert "truth.csv:1: no column or key 'category=findings'" in " ".join(refused.stderr.split())
+    truth.write_text("image,class,x1,y1,x2,y2\np,car,0,0,9,9\n")
+    found.write_text(CSV + "p,van,0.9,0,0,9,9\n")
+    message = run("eval", "voc", truth, found).stderr
+    assert message == run("match", truth, found).stderr
+    assert "(--by image compares without regard to it)" in message
+    for option in (("--by", "image"), ("--class-agnostic",)):
+        assert "AP50 1.0000" in words_of(run_well("eval", "voc", truth, found, *option))

@@ -45,6 +45,10 @@ class Request:
     """What a command is asked for; each attribute is the option of that name."""
 
     iou_type: str = IOU_TYPES[0]
+    iou: float = 0.5
+    by: tuple[str, ...] | None = None
+    skip_invalid: bool = False
+    image_size: tuple[int, int] | None = None
     max_dets: tuple[int, ...] | None = None
     sigmas: tuple[float, ...] | None = None
     class_agnostic: bool = False

@@ -12,14 +12,22 @@ import numpy as np
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.coco import Request, check, common, show
-from fastiou.cli.options import check_scaled, check_skips, size_in
+from fastiou.cli.members import left_aside
+from fastiou.cli.options import (
+    by_option,
+    check_scaled,
+    check_skips,
+    image_size_option,
+    skip_invalid_option,
+)
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.groups import common_groups
+from fastiou.formats.keys import check_by
 from fastiou.formats.reading import read_file
 from fastiou.formats.suspicions import scales_apart
 from fastiou.formats.table import SCALED
-from fastiou.tables.grouping import images_of
+from fastiou.tables.grouping import Grouping
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -45,15 +53,9 @@ def _shared(function: Any) -> Any:
         click.option(
             "--iou", type=float, default=0.5, show_default=True, help="The least IoU of a match."
         ),
-        click.option(
-            "--image-size",
-            callback=size_in,
-            metavar="WIDTH,HEIGHT",
-            help="Size of all images, by which the numbers of YOLO become pixels.",
-        ),
-        click.option(
-            "--skip-invalid", is_flag=True, help="Leave out annotations that are invalid."
-        ),
+        by_option(),
+        image_size_option("Size of all images, by which the numbers of YOLO become pixels."),
+        skip_invalid_option(),
         click.option("--class-agnostic", is_flag=True, help="Take all classes for one."),
     )
     for option in reversed(options):
@@ -66,14 +68,7 @@ def add_open_images(group: click.Group) -> None:
 
     @group.command("openimages")
     @_shared
-    def open_images(
-        gt: Path,
-        dt: Path,
-        iou: float,
-        image_size: tuple[int, int] | None,
-        skip_invalid: bool,
-        **others: Any,
-    ) -> None:
+    def open_images(gt: Path, dt: Path, **others: Any) -> None:
         """Score detections as Open Images does: AP of each class, and their mean.
 
         GT is the truth and DT what a detector says, with scores. Both may be files or folders of
@@ -86,7 +81,7 @@ def add_open_images(group: click.Group) -> None:
           fastiou eval openimages validation-annotations-bbox.csv detections.csv
           fastiou eval openimages truth.csv detections.csv --per-class
         """  # noqa: D301
-        _score(gt, dt, "openimages", iou, image_size, skip_invalid, Request(**others))
+        _score(gt, dt, "openimages", Request(**others))
 
 
 def add_voc(group: click.Group) -> None:
@@ -102,15 +97,7 @@ def add_voc(group: click.Group) -> None:
         show_default=True,
         help="Precision at 11 recalls, as in 2007, or the area under the curve, as from 2010 on.",
     )
-    def voc(
-        gt: Path,
-        dt: Path,
-        year: str,
-        iou: float,
-        image_size: tuple[int, int] | None,
-        skip_invalid: bool,
-        **others: Any,
-    ) -> None:
+    def voc(gt: Path, dt: Path, year: str, **others: Any) -> None:
         """Score detections as PASCAL VOC does: AP of each class, and their mean.
 
         GT is the truth and DT what a detector says, with scores. Both may be files or folders of
@@ -123,30 +110,20 @@ def add_voc(group: click.Group) -> None:
           fastiou eval voc VOC2007/Annotations detections.csv --year 2007
           fastiou eval voc truth.csv detections.csv --per-class
         """  # noqa: D301
-        _score(gt, dt, YEARS[year], iou, image_size, skip_invalid, Request(**others))
+        _score(gt, dt, YEARS[year], Request(**others))
 
 
-def _score(
-    gt: Path,
-    dt: Path,
-    protocol: str,
-    iou: float,
-    image_size: tuple[int, int] | None,
-    skip_invalid: bool,
-    request: Request,
-) -> None:
+def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
     check(gt, dt, request)
-    if not 0 < iou <= 1:
-        raise RefusedError(f"--iou must be greater than 0 and at most 1, got {iou}")
+    if not 0 < request.iou <= 1:
+        raise RefusedError(f"--iou must be greater than 0 and at most 1, got {request.iou}")
     with stages(False if request.quiet else request.progress) as begin:
         begin("evaluating")
         are_groups = protocol == "openimages"
-        truth, found = (
-            _read(path, image_size, in_pixels=not are_groups, skip_invalid=skip_invalid)
-            for path in (gt, dt)
-        )
-        check_skips(skip_invalid, truth.format, found.format)
-        check_scaled(image_size, truth, found)
+        truth, found = (_read(path, request, in_pixels=not are_groups) for path in (gt, dt))
+        check_skips(request.skip_invalid, truth.format, found.format)
+        check_by(request.by, truth, found)
+        check_scaled(request.image_size, truth, found)
         apart = scales_apart(truth, found)
         if apart is not None:
             raise RefusedError(apart[0])
@@ -154,79 +131,86 @@ def _score(
             raise FileError(dt, "no scores", "a score of each detection")
         for file in (truth, found):
             if file.skipped is not None:
-                words = file.skipped.described()
-                print(f"fastiou: {file.path}: {words}", file=sys.stderr, flush=True)
+                _tell(f"{file.path}: {file.skipped.described()}")
             for note in file.notes:
                 if file.ignored is None:  # else it tells that difficult objects are taken along
-                    print(f"fastiou: {file.path}: {note}", file=sys.stderr, flush=True)
-        told = [file for file in (truth, found) if "video" in file.keys]
-        if len(told) == 1 and len(truth) and len(found):
-            raise RefusedError(
-                f"only {told[0].path.name} tells videos, so nothing tells which images are the same"
-            )
-        truth, found = (
-            replace(
-                file, keys={**file.keys, "image": images_of(file.keys)},
-                columns={key: own for key, own in file.columns.items() if key != "image"},
-            )
-            if "video" in file.keys else file for file in (truth, found)
-        )  # fmt: skip
+                    _tell(f"{file.path}: {note}")
         from fastiou.evaluation.coco_files import rather_corners
         from fastiou.evaluation.detection import average_precision
 
-        images, names = _numbers(truth, found, "image")
-        others = sorted({*images[1].tolist()} - {*images[0].tolist()})
-        known = {Path(str(image)).stem for image in truth.sizes}
-        unlisted = [names[number] for number in others if Path(names[number]).stem not in known]
-        if unlisted and len(known) > 1:
-            words = f"{dt}: detections in {len(unlisted):,} images that {gt.name} does not list"
-            print(f"fastiou: {words}, as in {unlisted[0]}", file=sys.stderr, flush=True)
-        labels, names = _numbers(truth, found, "category")
+        groups = _groups(truth) if are_groups else None
+        grouping = _grouped(truth, found, request)
+        for words in left_aside(grouping, (truth, found), request.by):
+            _tell(words)
+        images = grouping.codes_of(*(key for key in grouping.keys if key != "category"))
+        labels = grouping.codes_of("category") if "category" in grouping.keys else None
+        _tell_unlisted(truth, found, images)
         preds = {
-            "boxes": _corners(found), "scores": found.scores, "labels": labels[1],
-            "image_ids": images[1],
+            "boxes": _corners(found), "scores": found.scores, "image_ids": images[1],
+            "labels": np.zeros(len(found), np.int64) if labels is None else labels[1],
         }  # fmt: skip
         target = {
-            "boxes": _corners(truth), "labels": labels[0], "image_ids": images[0],
-            "ignore": truth.ignored, "iscrowd": _groups(truth) if are_groups else None,
+            "boxes": _corners(truth), "image_ids": images[0],
+            "labels": np.zeros(len(truth), np.int64) if labels is None else labels[0],
+            "ignore": truth.ignored, "iscrowd": groups,
         }  # fmt: skip
         if found.format == "coco":
             words = rather_corners(_corners(found), _corners(truth), images[::-1])
             if words:
-                print(f"fastiou: {dt}: {words}", file=sys.stderr, flush=True)
+                _tell(f"{dt}: {words}")
+        names = grouping.numbers["category"][0].tolist() if labels is not None else []
         result = average_precision(
-            preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[iou],
-            class_agnostic=request.class_agnostic, class_names=names,
+            preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[request.iou],
+            class_agnostic=labels is None, class_names=dict(enumerate(map(str, names))),
         )  # fmt: skip
     show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
 
 
-def _read(
-    path: Path, image_size: tuple[int, int] | None, *, in_pixels: bool, skip_invalid: bool
-) -> BoxFile:
+def _tell(words: str) -> None:
+    print(f"fastiou: {words}", file=sys.stderr, flush=True)
+
+
+def _tell_unlisted(truth: BoxFile, found: BoxFile, images: Sequence[Array]) -> None:
+    """Tell of detections in images that the truth neither has nor lists."""
+    known = {Path(str(image)).stem for image in truth.sizes}
+    if len(known) < 2 or "image" not in found.keys:
+        return
+    others, rows = np.unique(images[1], return_index=True)
+    names = found.keys["image"][rows[~np.isin(others, images[0])]].astype(np.str_).tolist()
+    unlisted = [name for name in names if Path(name).stem not in known]
+    if unlisted:
+        words = f"detections in {len(unlisted):,} images that {truth.path.name} does not list"
+        _tell(f"{found.path}: {words}, as in {unlisted[0]}")
+
+
+def _read(path: Path, request: Request, *, in_pixels: bool) -> BoxFile:
     if not path.exists():
         raise FileError(path, "no such file or folder")
     if path.is_file() and not path.stat().st_size:
         return _of_nothing(BoxFile(path=path, format="empty", fmt="xyxy", boxes=np.empty((0, 4))))
-    lists = path.is_dir() or image_size is not None
+    lists = path.is_dir() or request.image_size is not None
     wanted: dict[str, Any] = {
-        "image_size": image_size, "sizes": lists, "skip_invalid": skip_invalid,
+        "image_size": request.image_size, "sizes": lists, "skip_invalid": request.skip_invalid,
     }  # fmt: skip
-    file = read_file(path, "box", None, None, **wanted)
+    by = request.by
+    file = read_file(path, "box", None, None, by=by, **wanted)
     told = [name for name in file.unused if _is_group_column(name)]
     if told and not in_pixels:  # the column is read as if it told images apart
-        file = read_file(path, "box", None, None, by=(*file.keys, told[0]), **wanted)
+        by = (*(file.keys if by is None else by), told[0])
+        file = read_file(path, "box", None, None, by=by, **wanted)
     assert isinstance(file, BoxFile)
     if not len(file):
         file = _of_nothing(file)
-    lacking = [key for key in ("image", "category") if key not in file.keys]
-    if lacking:
+    needed = ["image"] if request.class_agnostic else ["image", "category"]
+    lacking = [key for key in needed if key not in file.keys]
+    if lacking and request.by is None:
         known = ", ".join(file.keys) or "none"
         raise FileError(
             path, f"nothing tells the {' and the '.join(lacking)} of boxes; keys: {known}",
-            "image and category, as columns or by the names of files",
+            "image and category, as columns or by the names of files, or --by image=COLUMN or "
+            "category=COLUMN",
         )  # fmt: skip
-    if file.format in SCALED and image_size is None and in_pixels:
+    if file.format in SCALED and request.image_size is None and in_pixels:
         raise FileError(
             path, f"{file.format}, whose boxes are parts of the image",
             "pixels, of which the last belongs to a box: pass --image-size WIDTH,HEIGHT",
@@ -267,49 +251,52 @@ def _corners(file: BoxFile) -> Array:
 
 
 def _by_names(files: Sequence[BoxFile]) -> list[BoxFile] | None:
-    """The files with names of classes alone; None unless one has all names of the other."""
+    """The files with classes by their names alone; None unless one has all names of the other."""
     told = [file.columns.get("category", {}) for file in files]
     for name in told[0]:
         if name in told[1] and all(own[name].dtype.kind == "U" for own in told):
             first, second = ({*own[name].tolist()} for own in told)
             if first <= second or second <= first:
-                columns = [{"category": {name: own[name]}} for own in told]
                 return [
-                    replace(file, keys={"category": own["category"][name]}, columns=own)
-                    for file, own in zip(files, columns, strict=True)
+                    replace(
+                        file, keys={**file.keys, "category": own[name]},
+                        columns={**file.columns, "category": {name: own[name]}},
+                    )
+                    for file, own in zip(files, told, strict=True)
                 ]  # fmt: skip
     return None
 
 
-def _numbers(
-    truth: BoxFile, found: BoxFile, key: str
-) -> tuple[tuple[Array, Array], dict[int | str, str]]:
-    """Numbers of a key in both files, the same for equal values, and the values by number."""
+def _grouped(truth: BoxFile, found: BoxFile, request: Request) -> Grouping:
+    """Images and classes of both files, and other keys that `--by` names."""
+    told = [file for file in (truth, found) if "video" in file.keys]
+    if len(told) == 1 and len(truth) and len(found):
+        raise RefusedError(
+            f"only {told[0].path.name} tells videos, so nothing tells which images are the same "
+            "(--by image,category compares without regard to them)"
+        )
+
+    def counts(key: str) -> bool:
+        return not _is_group_column(key) and not (request.class_agnostic and key == "category")
+
     files = [
         replace(
-            file, keys={key: file.keys[key]},
-            columns={name: own for name, own in file.columns.items() if name == key},
+            file, keys={key: own for key, own in file.keys.items() if counts(key)},
+            columns={key: own for key, own in file.columns.items() if counts(key)},
         )
         for file in (truth, found)
     ]  # fmt: skip
     try:
-        grouping = common_groups(*files)
-    except RefusedError as error:
-        by_name = _by_names(files) if key == "category" else None
+        grouping = common_groups(*files, ("GT", "DT"))
+    except RefusedError:
+        by_name = _by_names(files)
         if by_name is None:
-            # Nothing here is compared without regard to a key.
-            words = str(error).partition(" (--by")[0].partition(": --by")[0]
-            raise RefusedError(words) from None
-        files, grouping = by_name, common_groups(*by_name)
-        words = f"{truth.path.name} and {found.path.name} number classes otherwise"
-        print(f"fastiou: {words}: compared are their names", file=sys.stderr, flush=True)
-    assert grouping is not None
-    if grouping.compared:
-        words = f"{truth.path.name} and {found.path.name} are compared by {grouping.compared}"
-        print(f"fastiou: {words}", file=sys.stderr, flush=True)
-    names: dict[int | str, str] = {}
-    for file, codes in zip(files, grouping.codes, strict=True):
-        values, places = np.unique(codes, return_index=True)
-        for code, place in zip(values.tolist(), places.tolist(), strict=True):
-            names.setdefault(code, str(file.keys[key][place]))
-    return grouping.codes, names
+            raise
+        grouping = common_groups(*by_name, ("GT", "DT"))
+        _tell(
+            f"{truth.path.name} and {found.path.name} number classes otherwise: compared are their "
+            "names"
+        )
+    # Without a key all are in one group.
+    nothing = [np.zeros(len(file), np.int64) for file in files]
+    return Grouping((), *nothing, 1) if grouping is None else grouping

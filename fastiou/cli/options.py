@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ def _keys_in(context: Any, parameter: Any, values: Sequence[str]) -> tuple[str, 
 
 def by_option(
     words: str = "What must be equal to be compared", default: str = "all that both files tell"
-) -> Any:
+) -> Callable[[Any], Any]:
     """The option `--by`, names of keys or None."""
     import click
 
@@ -187,7 +187,7 @@ def by_option(
     )  # fmt: skip
 
 
-def skip_invalid_option(formats: Sequence[str] = tuple(SKIPPABLE)) -> Any:
+def skip_invalid_option(formats: Sequence[str] = SKIPPABLE) -> Callable[[Any], Any]:
     """The flag `--skip-invalid`, for annotations of some formats."""
     import click
 
@@ -198,7 +198,7 @@ def skip_invalid_option(formats: Sequence[str] = tuple(SKIPPABLE)) -> Any:
     )
 
 
-def image_size_option(words: str) -> Any:
+def image_size_option(words: str) -> Callable[[Any], Any]:
     """The option `--image-size`, width and height or None."""
     import click
 

@@ -279,24 +279,26 @@ def _grouped(truth: BoxFile, found: BoxFile, request: Request) -> Grouping:
     def counts(key: str) -> bool:
         return not _is_group_column(key) and not (request.class_agnostic and key == "category")
 
-    files = [
+    first, second = (
         replace(
             file, keys={key: own for key, own in file.keys.items() if counts(key)},
             columns={key: own for key, own in file.columns.items() if counts(key)},
         )
         for file in (truth, found)
-    ]  # fmt: skip
+    )  # fmt: skip
     try:
-        grouping = common_groups(*files, ("GT", "DT"))
+        grouping = common_groups(first, second, ("GT", "DT"))
     except RefusedError:
-        by_name = _by_names(files)
+        by_name = _by_names((first, second))
         if by_name is None:
             raise
-        grouping = common_groups(*by_name, ("GT", "DT"))
+        first, second = by_name
+        grouping = common_groups(first, second, ("GT", "DT"))
         _tell(
             f"{truth.path.name} and {found.path.name} number classes otherwise: compared are their "
             "names"
         )
+    if grouping is not None:
+        return grouping
     # Without a key all are in one group.
-    nothing = [np.zeros(len(file), np.int64) for file in files]
-    return Grouping((), *nothing, 1) if grouping is None else grouping
+    return Grouping((), np.zeros(len(truth), np.int64), np.zeros(len(found), np.int64), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from fastiou.evaluation.keypoint_sets import (
     lacking_box,
 )
 from fastiou.evaluation.protocols import FREQUENCIES
-from fastiou.formats.coco_columns import CocoColumns, coco_columns, columns_of_content
+from fastiou.formats.coco import REMEDY
+from fastiou.formats.coco_columns import CocoColumns, Skipping, coco_columns, columns_of_content
 from fastiou.formats.errors import FileError, RefusedError
 from fastiou.formats.suspicions import are_rather_corners
 from fastiou.relations.pairs import pairs
@@ -31,6 +33,7 @@ from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
 from fastiou.tables.scales import Scale, scales_apart
+from fastiou.tables.words import in_python
 from fastiou.typing import Array
 
 __all__ = ["coco_columns_of", "coco_sets", "evaluate_coco", "evaluate_coco_files", "rather_corners"]
@@ -43,7 +46,12 @@ RESULT_COLUMNS = 7
 
 
 def evaluate_coco(
-    gt: Any, dt: Any, *, progress: bool | Progress = False, **options: Any
+    gt: Any,
+    dt: Any,
+    *,
+    progress: bool | Progress = False,
+    skip_invalid: bool = False,
+    **options: Any,
 ) -> DetectionResult:
     """Evaluate results of a detector against COCO's truth, from files.
 
@@ -58,6 +66,9 @@ def evaluate_coco(
     progress : bool or callable
         Whether to show how far it has come once the files are read, or what to call with work done
         and in all.
+    skip_invalid : bool
+        Whether to leave out annotations and results that are invalid: with a box or a mask that is
+        none, say. The `deviations` of the result tell how many.
     **options
         As `DetectionEvaluator` takes them, but `fmt` and `class_names`, which files tell.
 
@@ -91,13 +102,18 @@ def evaluate_coco(
         if isinstance(path, str | os.PathLike) and not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file")
     try:
-        return evaluate_coco_files(gt, dt, progress=progress, **options)
+        return evaluate_coco_files(gt, dt, progress=progress, skip_invalid=skip_invalid, **options)
     except (FileError, RefusedError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(in_python(str(error))) from None
 
 
 def evaluate_coco_files(
-    gt: Any, dt: Any, *, progress: bool | Progress = False, **options: Any
+    gt: Any,
+    dt: Any,
+    *,
+    progress: bool | Progress = False,
+    skip_invalid: bool = False,
+    **options: Any,
 ) -> DetectionResult:
     """What `evaluate_coco` does, with the errors of files."""
     report, finish = progress_callback(progress)
@@ -106,7 +122,7 @@ def evaluate_coco_files(
             raise TypeError(f"{name} is told by the files, and cannot be given")
     asked = DetectionEvaluator(**options)
     kind = KINDS[asked.iou_type]
-    truth, found = coco_columns_of(gt, dt, kind)
+    truth, found = coco_columns_of(gt, dt, kind, skip_invalid, REMEDY)
     found, told = by_truth(truth, found, dt)
     preds, target, names, notes = coco_sets(truth, found, kind)
     notes |= told
@@ -120,6 +136,8 @@ def evaluate_coco_files(
     if preds.boxes is not None and target.boxes is not None:
         _check_boxes(truth, found, preds, target, notes)
     for columns in (truth, found):
+        if columns.skipped is not None:
+            notes[f"invalid in {columns.path}"] = f"{columns.path}: {columns.skipped.described()}"
         fault = keypoints_fault(columns.keypoints, asked.sigmas)
         if fault is not None:
             raise FileError(columns.path, *fault)
@@ -134,18 +152,33 @@ def evaluate_coco_files(
         finish()
 
 
-def coco_columns_of(gt: Any, dt: Any, kind: str) -> tuple[CocoColumns, CocoColumns]:
-    """The truth and the results, as `evaluate_coco` takes them, for one of `KINDS`."""
+def coco_columns_of(
+    gt: Any, dt: Any, kind: str, skip_invalid: bool = False, remedy: str = ""
+) -> tuple[CocoColumns, CocoColumns]:
+    """The truth and the results, as `evaluate_coco` takes them, for one of `KINDS`.
+
+    `remedy` ends what is said of an entry that is invalid.
+    """
+    are_masks = kind == "masks"
     needed = ["image_id", "category_id"]
     own = [{"boxes": "bbox", "masks": "segmentation"}.get(kind, kind)]
+    told, asked = ["area", "iscrowd", "ignore", "id"], ["bbox", "segmentation"]
+    of_found = [*needed, "score"]
     if kind == "keypoints":
-        found = _columns("dt", dt, [*needed, "score", *own], ["bbox", "segmentation"])
-        told = ["area", "iscrowd", "id", "bbox", "num_keypoints"]
-        return _columns("gt", gt, [*needed, *own], told), found
+        told, of_found = ["area", "iscrowd", "id", "bbox", "num_keypoints"], [*of_found, *own]
+    if skip_invalid:
+        truth = _columns("gt", gt, [*needed, *own], told, Skipping(are_masks))
+        sizes = truth.image_sizes.tolist()
+        images = [] if truth.image_ids is None else truth.image_ids.tolist()
+        known = {
+            image: (height, width) if height >= 0 else None
+            for image, (height, width) in zip(images, sizes, strict=True)
+        }
+        return truth, _columns("dt", dt, of_found, asked, Skipping(are_masks, known))
     # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
     # They are read first, since the compiled parser then serves a small file of truth, too.
-    found = _columns("dt", dt, [*needed, "score"], ["bbox", "segmentation"])
-    return _columns("gt", gt, [*needed, *own], ["area", "iscrowd", "ignore", "id"]), found
+    found = _columns("dt", dt, of_found, asked, None, remedy)
+    return _columns("gt", gt, [*needed, *own], told, None, remedy), found
 
 
 def coco_sets(
@@ -219,16 +252,24 @@ def _largest(labels: Sequence[Any]) -> int:
     return max((abs(label) for label in labels if type(label) is int), default=0)
 
 
-def _columns(name: str, value: Any, needed: Sequence[str], optional: Sequence[str]) -> CocoColumns:
+def _columns(
+    name: str,
+    value: Any,
+    needed: Sequence[str],
+    optional: Sequence[str],
+    skipping: Skipping | None,
+    remedy: str = "",
+) -> CocoColumns:
     """A file, or its content, as columns."""
+    how = needed, optional, skipping, remedy
     if isinstance(value, str | os.PathLike):
-        return coco_columns(Path(value), needed, optional)
+        return coco_columns(Path(value), *how)
     if isinstance(value, Mapping | list) and (not isinstance(value, list) or _are_dicts(value)):
-        try:
-            return columns_of_content(Path(name), value, needed, optional)
-        except (FileError, TypeError, ValueError):
-            # Programs put NumPy's numbers and arrays where JSON has its own.
-            return columns_of_content(Path(name), _plain_value(value), needed, optional)
+        if skipping is None:
+            with suppress(FileError, TypeError, ValueError):
+                return columns_of_content(Path(name), value, *how)
+        # Programs put NumPy's numbers and arrays where JSON has its own.
+        return columns_of_content(Path(name), _plain_value(value), *how)
     array = real_input(name, value).array
     are_boxes = "score" in needed and "keypoints" not in needed
     if array.ndim != 2 or array.shape[1] != RESULT_COLUMNS or not are_boxes:

@@ -41,6 +41,7 @@ from fastiou.tables.column_names import ID_NAMES, key_named, plain_name
 from fastiou.tables.layouts import LAYOUTS, header_of
 
 __all__ = [
+    "REMEDY",
     "SKIPPABLE",
     "SKIPPING",
     "MaskFile",
@@ -52,6 +53,7 @@ __all__ = [
     "result_texts",
     "sizes_of_images",
     "without_outlines",
+    "wrong_size",
 ]
 
 #: What is kept of an annotation with a mask.
@@ -355,8 +357,11 @@ def _names(listed: Sequence[ListedNames]) -> dict[str, Any]:
     return {"files": told.get("file_name", {}), "classes": told.get("category_name", {})}
 
 
-def box_fault(entry: Any, fmt: str) -> Fault | None:
-    """What is found in an entry without a valid box, and what is expected."""
+def box_fault(entry: Any, fmt: str, masks: str = "--geometry mask") -> Fault | None:
+    """What is found in an entry without a valid box, and what is expected.
+
+    `masks` is the option that compares masks.
+    """
     count = LAYOUTS[fmt]
     expected = f'"bbox": [{", ".join(header_of(fmt))}]'
     if fmt == "xywh":
@@ -364,7 +369,7 @@ def box_fault(entry: Any, fmt: str) -> Fault | None:
     if not isinstance(entry, dict):
         return described(entry), "an object"
     if "bbox" not in entry:
-        hint = " (--geometry mask compares masks)" if "segmentation" in entry else ""
+        hint = f" ({masks} compares masks)" if "segmentation" in entry else ""
         return 'no "bbox"', expected + hint
     bbox = entry["bbox"]
     if type(bbox) is not list or len(bbox) != count or not {type(x) for x in bbox} <= {int, float}:
@@ -449,12 +454,17 @@ def _size_fault(entry: dict[str, Any], images: dict[int | str, Size | None]) -> 
     if images and image not in images:
         return f'"image_id": {described(image)}, which is not in "images"'
     mask, told = entry["segmentation"], images.get(image)
-    own = tuple(mask["size"]) if isinstance(mask, dict) else told
-    if own is None:
+    if told is None and not isinstance(mask, dict):
         return "polygons of an image, the size of which is not told"
-    if told not in (None, own):
-        return f'"segmentation" of {size_described(own)}, in an image of {size_described(told)}'
-    return None
+    return wrong_size(mask, told)
+
+
+def wrong_size(mask: Any, told: Size | None) -> str | None:
+    """What is wrong with a mask whose run lengths have another size than its image."""
+    if told is None or not isinstance(mask, dict) or tuple(mask["size"]) == told:
+        return None
+    own = size_described(tuple(mask["size"]))
+    return f'"segmentation" of {own}, in an image of {size_described(told)}'
 
 
 def _shared(entries: Entries, content: Any, wanted: Wanted) -> dict[str, Any]:

@@ -7,8 +7,8 @@ what is wrong with them. What is given is the same either way.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,19 @@ from fastiou.formats.coco import (
     load_json,
     sizes_of_images,
     without_outlines,
+    wrong_size,
 )
 from fastiou.formats.coco_entries import LARGEST, NUMBER_OR_NAME, Listed
 from fastiou.formats.content import Booleans, Floats, Integers, check_text, read_content
 from fastiou.formats.errors import FileError, described
 from fastiou.formats.json_objects import json_value
-from fastiou.formats.mask_faults import mask_fault
+from fastiou.formats.mask_faults import mask_fault, mask_faults, refusals
 from fastiou.formats.segmentations import Segmentations, is_no_mask, masks_in_text, with_arrays
+from fastiou.formats.sizes import Size
+from fastiou.formats.skipped import Skipped
 from fastiou.typing import Array
 
-__all__ = ["CocoColumns", "coco_columns", "columns_of_content", "read_coco_columns"]
+__all__ = ["CocoColumns", "Skipping", "coco_columns", "columns_of_content", "read_coco_columns"]
 
 #: Fields of entries that can be read, by what they are where an entry lacks them.
 DEFAULTS: dict[str, Any] = {
@@ -94,6 +97,8 @@ class CocoColumns:
         The ids of the list of categories, each once; None if the file has no such list.
     category_names : list of str
         Their names; where one has none, the id.
+    skipped : Skipped or None
+        What was left out as invalid, if that was asked for.
     """
 
     path: Path
@@ -116,6 +121,7 @@ class CocoColumns:
     category_ids: Array | None = None
     category_names: list[str] = field(default_factory=list)
     lists: dict[str, Any] = field(default_factory=dict)
+    skipped: Skipped | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -126,7 +132,8 @@ class CocoColumns:
 
     def where(self, index: int) -> str:
         """The place of an entry, for messages."""
-        return f"{self.label}[{index}]"
+        place = index if self.skipped is None else int(self.skipped.positions[index])
+        return f"{self.label}[{place}]"
 
     def listed(self, name: str) -> Any:
         """What the file has in another field, such as "images", as Python's objects; or None."""
@@ -134,10 +141,28 @@ class CocoColumns:
         return json.loads(value) if isinstance(value, bytes) else value
 
 
+@dataclass(frozen=True)
+class Skipping:
+    """How entries that are invalid are left out.
+
+    Attributes
+    ----------
+    masks : bool
+        Whether their masks count.
+    images : dict, or None
+        Height and width of images by their ids; those that the file lists if it is None.
+    """
+
+    masks: bool
+    images: Mapping[int | str, Size | None] | None = None
+
+
 def coco_columns(
     path: str | Path,
     needed: Collection[str] = (*NEEDED, "bbox"),
     optional: Collection[str] = ("area", "iscrowd", "ignore", "id"),
+    skipping: Skipping | None = None,
+    remedy: str = "",
 ) -> CocoColumns:
     """Read a file of COCO's annotations or results.
 
@@ -149,6 +174,10 @@ def coco_columns(
         Fields that every entry must have, among those of `CocoColumns`.
     optional
         Fields that are read where entries have them. Others are not looked at.
+    skipping
+        How entries that are invalid are left out; None refuses them.
+    remedy
+        Ends what is said of one that is invalid.
 
     Raises
     ------
@@ -160,18 +189,24 @@ def coco_columns(
     expected = "COCO JSON"
     data = read_content(path, expected)
     check_text(path, data, expected)
-    return read_coco_columns(path, data, needed, optional)
+    return read_coco_columns(path, data, needed, optional, skipping, remedy)
 
 
 def read_coco_columns(
-    path: Path, data: bytes, needed: Collection[str], optional: Collection[str] = ()
+    path: Path,
+    data: bytes,
+    needed: Collection[str],
+    optional: Collection[str] = (),
+    skipping: Skipping | None = None,
+    remedy: str = "",
 ) -> CocoColumns:
     """As `coco_columns`, of the content of a file."""
     fields = [name for name in DEFAULTS if name in needed or name in optional]
-    found = _plain_columns(path, data, needed, fields)
+    found = _plain_columns(path, data, needed, fields, remedy) if skipping is None else None
     if found is None:
         hook = with_arrays if "segmentation" in fields else without_outlines
-        return columns_of_content(path, load_json(path, data, hook), needed, optional)
+        content = load_json(path, data, hook)
+        return columns_of_content(path, content, needed, optional, skipping, remedy)
     return found
 
 
@@ -179,17 +214,25 @@ def read_coco_columns(
 
 
 def columns_of_content(
-    path: Path, content: Any, needed: Collection[str], optional: Collection[str] = ()
+    path: Path,
+    content: Any,
+    needed: Collection[str],
+    optional: Collection[str] = (),
+    skipping: Skipping | None = None,
+    remedy: str = "",
 ) -> CocoColumns:
     """As `coco_columns`, of what `json.loads` makes of a file.
 
     `path` is what messages call it.
     """
     label, entries = entries_in(path, content)
+    skipped = None
+    if skipping is not None:
+        entries, skipped = _valid(path, content, skipping, needed, optional)
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise FileError(path, described(entry), "an object", f"{label}[{index}]")
-    every = Listed(path, label, entries, range(len(entries)))
+            raise FileError(path, described(entry), f"an object{remedy}", f"{label}[{index}]")
+    every = Listed(path, label, entries, range(len(entries)), remedy=remedy)
     columns: dict[str, Any] = {}
     present: dict[str, Booleans] = {}
     for name in DEFAULTS:
@@ -198,7 +241,7 @@ def columns_of_content(
         elif name in optional:
             has = np.array([not _is_none(name, entry.get(name)) for entry in entries], np.bool_)
             chosen = np.flatnonzero(has).tolist()
-            some = Listed(path, label, [entries[index] for index in chosen], chosen)
+            some = replace(every, entries=[entries[index] for index in chosen], positions=chosen)
             columns[name] = _spread(name, _column(some, name), has)
             if len(chosen) < len(entries) or not entries:
                 present[name] = has
@@ -208,15 +251,51 @@ def columns_of_content(
     values = columns["segmentation"]
     if values is not None:
         columns["segmentation"] = Segmentations(
-            path, lambda row: f"{label}[{row}]", len(entries), dict(enumerate(values))
-        )
+            path, lambda row: f"{label}[{row}]", len(entries), dict(enumerate(values)),
+            remedy=remedy,
+        )  # fmt: skip
     lists = {}
     if isinstance(content, dict):
         lists = {name: value for name, value in content.items() if name != label}
     return CocoColumns(
-        path=path, label=label, count=len(entries), present=present, lists=lists, **columns,
+        path=path, label=label, count=len(entries), present=present, lists=lists,
+        skipped=skipped, **columns,
         **_images_of(path, lists), **_categories_of(path, lists),
     )  # fmt: skip
+
+
+def _valid(
+    path: Path,
+    content: Any,
+    skipping: Skipping,
+    needed: Collection[str],
+    optional: Collection[str],
+) -> tuple[list[Any], Skipped | None]:
+    """The entries that are valid, and what is wrong with the others."""
+    label, entries = entries_in(path, content)
+
+    def read(some: list[Any]) -> Any:
+        columns_of_content(path, some, needed, optional)
+
+    found = refusals(entries, range(len(entries)), read, (FileError,)) if entries else {}
+    faults = {place: getattr(error, "found", str(error)) for place, error in found.items()}
+    if skipping.masks:
+        images = sizes_of_images(path, content) if skipping.images is None else skipping.images
+        width = max((size[1] for size in images.values() if size is not None), default=1)
+        masks = {
+            place: entry["segmentation"] for place, entry in enumerate(entries)
+            if place not in faults and not is_no_mask(entry.get("segmentation"))
+        }  # fmt: skip
+        places = list(masks)
+        malformed = mask_faults(list(masks.values()), width)
+        faults |= {places[index]: fault for index, fault in malformed.items()}
+        for place in masks.keys() - faults.keys():
+            fault = wrong_size(masks[place], images.get(entries[place]["image_id"]))
+            if fault is not None:
+                faults[place] = fault
+    told = {place: f"{label}[{place}]: {words}" for place, words in faults.items()}
+    kept = [entry for place, entry in enumerate(entries) if place not in faults]
+    return kept, Skipped.of(len(entries), told)
 
 
 def _is_none(name: str, value: Any) -> bool:
@@ -266,9 +345,10 @@ def _column(entries: Listed, name: str) -> Any:
         return _keypoints(entries)
     of_boxes = name == "bbox"
     for index, entry in enumerate(entries.entries):
-        fault = box_fault(entry, "xywh") if of_boxes else mask_fault(entry)
+        fault = box_fault(entry, "xywh", "--iou-type segm") if of_boxes else mask_fault(entry)
         if fault is not None:
-            raise FileError(entries.path, *fault, entries.where(index))
+            found, expected = fault
+            raise FileError(entries.path, found, expected + entries.remedy, entries.where(index))
     values = [entry[name] for entry in entries.entries]
     return np.array(values, np.float64).reshape(-1, 4) if of_boxes else values
 
@@ -341,7 +421,7 @@ def _ids(values: list[int | str]) -> Array:
 
 
 def _plain_columns(
-    path: Path, data: bytes, needed: Collection[str], fields: list[str]
+    path: Path, data: bytes, needed: Collection[str], fields: list[str], remedy: str
 ) -> CocoColumns | None:
     """The columns of a large file that is plain; None if it is another."""
     if not coco_entries.is_large(data):
@@ -391,7 +471,7 @@ def _plain_columns(
             column = _spread(name, column[has], has)
         columns[name] = np.ascontiguousarray(column)
     if "segmentation" in objects.columns:
-        masks = masks_in_text(path, text.label, data, objects, "segmentation" in needed)
+        masks = masks_in_text(path, text.label, data, objects, "segmentation" in needed, remedy)
         if masks is None:
             return None
         columns["segmentation"], has = masks

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastiou.formats.errors import described
 
-__all__ = ["OUTLINES", "RUNS", "Fault", "fault_described", "mask_fault", "mask_faults"]
+__all__ = ["OUTLINES", "RUNS", "Fault", "fault_described", "mask_fault", "mask_faults", "refusals"]
 
 #: What was found in an entry, and what was expected.
 Fault = tuple[str, str]
@@ -72,18 +72,6 @@ def mask_faults(masks: Sequence[Any], width: int) -> dict[int, str]:
         else:
             runs.setdefault(size, []).append(position)
 
-    def check(name: str, read: Callable[[list[Any]], Any], positions: list[int]) -> None:
-        """Halve what is refused until single masks are left."""
-        try:
-            read([masks[position] for position in positions])
-        except (TypeError, ValueError) as error:
-            if len(positions) == 1:
-                faults[positions[0]] = fault_described(name, error)
-                return
-            middle = len(positions) // 2
-            check(name, read, positions[:middle])
-            check(name, read, positions[middle:])
-
     # What is malformed in an outline does not depend on the height of its image.
     readers: list[tuple[str, Callable[[list[Any]], Any], list[int]]] = [
         (OUTLINES, lambda some: rasterise(OUTLINES, some, (1, width)), outlines)
@@ -94,5 +82,28 @@ def mask_faults(masks: Sequence[Any], width: int) -> dict[int, str]:
         )
     for name, read, positions in readers:
         for first in range(0, len(positions), MASKS_AT_A_TIME):
-            check(name, read, positions[first : first + MASKS_AT_A_TIME])
+            some = positions[first : first + MASKS_AT_A_TIME]
+            found = refusals(masks, some, read, (TypeError, ValueError))
+            faults |= {place: fault_described(name, error) for place, error in found.items()}
     return faults
+
+
+def refusals(
+    values: Sequence[Any],
+    positions: Sequence[int],
+    read: Callable[[list[Any]], Any],
+    errors: tuple[type[Exception], ...],
+) -> dict[int, Exception]:
+    """The values that are refused alone, by their positions: what is refused is halved."""
+    try:
+        read([values[position] for position in positions])
+    except errors as error:
+        if len(positions) == 1:
+            return {positions[0]: error}
+        middle = len(positions) // 2
+        halves = positions[:middle], positions[middle:]
+        return {
+            place: fault
+            for half in halves for place, fault in refusals(values, half, read, errors).items()
+        }  # fmt: skip
+    return {}

@@ -18,6 +18,7 @@ IN_PYTHON = (
     (r"--format ([\w-]+)", r"format='\1'"),
     (BY, r"by='\1'"),
     (r"--geometry (\w+)", r"geometry='\1'"),
+    (r"--iou-type (\w+)", r"iou_type='\1'"),
     (r"--skip-invalid", "skip_invalid=True"),
     (r"--image-size WIDTH,HEIGHT", "image_size=(width, height)"),
     (r"--image-size", "image_size="),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from command_for_tests import run, run_well, words_of
 
+import fastiou
 from fastiou.cli.evaluate import coco
 from fastiou.evaluation.detection import KINDS
 
@@ -168,3 +169,73 @@ def test_errors_intervals_and_the_confusion_matrix_are_told(
     assert written["intervals"]["resamples"] == 20
     assert len(written["intervals"]["AP"]) == 2
     assert "APs" not in written["intervals"]
+
+
+RUNS = {"size": [90, 80], "counts": [0, 9, 7191]}
+OUTLINE = [[10, 20, 40, 20, 40, 60, 10, 60]]
+
+#: Entries that are invalid, and what is said of each, by what is scored.
+INVALID = {
+    "bbox": [
+        ({"bbox": [1, 2, 3]}, '"bbox": [1, 2, 3]'),
+        ({"image_id": None}, '"image_id": null'),
+        ({"bbox": [1, 2, 3, float("inf")]}, '"bbox": [1, 2, 3, Infinity]'),
+    ],
+    "segm": [
+        ({"segmentation": [[1, 2, 3, 4]]}, '"segmentation"[0] must have at least 3 points'),
+        ({"segmentation": {**RUNS, "counts": [3]}}, '"segmentation": counts sum to 3'),
+        ({"segmentation": {**RUNS, "size": [80, 90]}}, '"segmentation" of 80 × 90 pixels, in an image of'),
+        ({"segmentation": {"size": [90, 80]}}, '"segmentation" has no "counts"'),
+    ],
+}
+
+
+@pytest.mark.parametrize("iou_type", list(INVALID))
+def test_what_is_invalid_can_be_left_out(tmp_path: Path, iou_type: str) -> None:
+    """The scores are those of the files without it, and what was left out is told."""
+    gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
+    good = {**BOX, "segmentation": OUTLINE}
+    lists = {
+        "images": [{"id": 1, "height": 90, "width": 80}],
+        "categories": [{"id": 3, "name": "boat"}],
+    }
+    truths = [{**good, "id": n, "area": 1200, "iscrowd": 0} for n in range(3)]
+    found = [{**good, "score": 0.9}, {**good, "score": 0.8, "segmentation": RUNS}]
+
+    def write(annotations: list[Any], results: list[Any]) -> None:
+        gt.write_text(json.dumps({**lists, "annotations": annotations}))
+        dt.write_text(json.dumps(results))
+
+    def score(*options: str) -> Any:
+        out = tmp_path / "scores.json"
+        shown = run_well("eval", "coco", gt, dt, "--iou-type", iou_type, "--quiet",
+                         "--json", out, *options)  # fmt: skip
+        return json.loads(out.read_text()), " ".join(shown.stderr.split())
+
+    write(truths[1:], found)
+    expected, _ = score()
+    for fields, words in INVALID[iou_type]:
+        write([{**truths[0], **fields}, *truths[1:]], [*found, {**found[0], **fields}])
+        refused = run("eval", "coco", gt, dt, "--iou-type", iou_type)
+        assert refused.exit_code == 2
+        told = " ".join(refused.stderr.split())
+        assert "--skip-invalid leaves such annotations out" in told
+        assert "--geometry" not in told
+        scores, told = score("--skip-invalid")
+        assert scores["per_class"] == expected["per_class"]
+        for place in ("annotations[0]", "[2]"):
+            assert f"{place}: {words}" in told
+        content = json.loads(gt.read_text()), json.loads(dt.read_text())
+        result = fastiou.evaluate_coco(*content, iou_type=iou_type, skip_invalid=True)
+        assert result["AP"] == expected["AP"]
+        with pytest.raises(ValueError, match="skip_invalid=True leaves such annotations out"):
+            fastiou.evaluate_coco(*content, iou_type=iou_type)
+
+
+def test_masks_without_boxes_are_scored_by_another_option(files: tuple[Path, Path]) -> None:
+    content = json.loads(files[0].read_text())
+    del content["annotations"][0]["bbox"]
+    content["annotations"][0]["segmentation"] = OUTLINE
+    files[0].write_text(json.dumps(content))
+    refused = run("eval", "coco", *files)
+    assert "(--iou-type segm compares masks)" in " ".join(refused.stderr.split())

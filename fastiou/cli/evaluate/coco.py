@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastiou.cli.display import stages
 from fastiou.cli.evaluate.options import check_required, shared_options, write_json
-from fastiou.cli.options import check_no_input, file_type
+from fastiou.cli.options import check_no_input, file_type, skip_invalid_option
 from fastiou.cli.outputs import check_output, replaced_at_end
 from fastiou.cli.summary import show_facts
+from fastiou.formats.coco import SKIPPABLE
 from fastiou.formats.errors import FileError, RefusedError, import_extra
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def common(function: Any, *, iou_types: Sequence[str] = ()) -> Any:
                 else "or masks and their boundaries."
             ),
         ),
+        skip_invalid_option(("coco",) if iou_types else SKIPPABLE),
         click.option("--per-class", is_flag=True, help="Show the scores of each class, too."),
         click.option(
             "--plot",
@@ -228,6 +230,7 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
         result = _evaluated(
             gt, dt, progress=begin("evaluating"), protocol=protocol, iou_type=request.iou_type,
             max_dets=request.max_dets, class_agnostic=request.class_agnostic, sigmas=request.sigmas,
+            skip_invalid=request.skip_invalid,
             details=request.errors or request.confusion is not None,
         )  # fmt: skip
         if request.errors:

@@ -18,7 +18,6 @@ from fastiou.cli.options import (
     check_scaled,
     check_skips,
     image_size_option,
-    skip_invalid_option,
 )
 from fastiou.formats.content import BoxFile
 from fastiou.formats.errors import FileError, RefusedError
@@ -55,7 +54,6 @@ def _shared(function: Any) -> Any:
         ),
         by_option(),
         image_size_option("Size of all images, by which the numbers of YOLO become pixels."),
-        skip_invalid_option(),
         click.option("--class-agnostic", is_flag=True, help="Take all classes for one."),
     )
     for option in reversed(options):

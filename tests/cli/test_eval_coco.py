@@ -184,7 +184,10 @@ INVALID = {
     "segm": [
         ({"segmentation": [[1, 2, 3, 4]]}, '"segmentation"[0] must have at least 3 points'),
         ({"segmentation": {**RUNS, "counts": [3]}}, '"segmentation": counts sum to 3'),
-        ({"segmentation": {**RUNS, "size": [80, 90]}}, '"segmentation" of 80 × 90 pixels, in an image of'),
+        (
+            {"segmentation": {**RUNS, "size": [80, 90]}},
+            '"segmentation" of 80 × 90 pixels, in an image of',
+        ),
         ({"segmentation": {"size": [90, 80]}}, '"segmentation" has no "counts"'),
     ],
 }

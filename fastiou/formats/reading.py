@@ -19,6 +19,7 @@ from fastiou.formats.masks import pack_masks
 from fastiou.formats.table import READERS, SCALED, formats_of
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable
+from fastiou.tables.column_names import likely_images
 from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.tables.words import in_python
@@ -114,7 +115,7 @@ def read(
     }
     try:
         file = read_file(file_path, geometry, format, fmt, **wanted)
-        table = table_of_file(file)
+        table = table_of_file(file, names)
         check_by(names, file)
     except (FileError, RefusedError) as error:
         raise ValueError(in_python(str(error))) from None
@@ -173,8 +174,8 @@ def read_file(
     return file
 
 
-def table_of_file(file: MemberFile) -> BoxTable:
-    """What was read from a file as a table."""
+def table_of_file(file: MemberFile, by: Sequence[str] | None = None) -> BoxTable:
+    """What was read from a file as a table, by some keys if any were asked for."""
     columns: dict[str, Any] = {}
     if isinstance(file, BoxFile):
         columns = {"boxes": np.require(file.boxes, requirements=["C", "A", "W"]), "fmt": file.fmt}
@@ -187,8 +188,8 @@ def table_of_file(file: MemberFile) -> BoxTable:
     )
     return BoxTable.of_columns(
         scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, ignore=ignored,
-        unused=file.unused,
-        key_columns=file.columns, **columns,
+        unused=file.unused, key_columns=file.columns,
+        likely_images=likely_images(file.unused, file.keys) if by is None else (), **columns,
     )  # fmt: skip
 
 

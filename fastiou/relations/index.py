@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -35,9 +34,11 @@ from fastiou.tables.opened import (
     keys_as_groups,
     opened,
     sourced,
+    warn_of_likely_images,
     warn_of_scales,
 )
 from fastiou.tables.scales import Scale
+from fastiou.tables.words import warn_caller
 from fastiou.typing import Array
 
 __all__ = ["Index"]
@@ -109,6 +110,8 @@ class Index:
         table = None if source is None else source.a
         #: The keys of the table that are groups.
         self._names: tuple[str, ...] = ()
+        if groups is None:
+            warn_of_likely_images("b", table)
         if table is not None and groups is None and table.grouped:
             self._names = table.grouped
             groups = keys_as_groups("b", "b", table, self._names)
@@ -325,7 +328,7 @@ class Index:
         assert grouping is not None
         if grouping.compared:
             words = "no image of a and the index is named the same: compared are"
-            warnings.warn(f"{words} {grouping.compared}", stacklevel=4)
+            warn_caller(f"{words} {grouping.compared}")
         return grouping
 
     def _codes_of(self, groups: Any, count: int) -> tuple[Any, Array]:

@@ -17,7 +17,7 @@ from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
-from fastiou.tables.column_names import INDEXES, key_meant, key_named, plain_name
+from fastiou.tables.column_names import INDEXES, key_meant, key_named, likely_images, plain_name
 from fastiou.tables.columns import (
     ColumnsError,
     check_telling,
@@ -94,6 +94,9 @@ class BoxTable(Framed):
         For each key the columns of the file or the frame that tell it, by their names. Where they
         are several, such as the number and the name of an image, they tell the same groups, and
         `keys` has the first.
+    likely_images : tuple of str
+        Those of the unused columns that are likely to tell the image, which no key does. Functions
+        that compare within groups warn of them, unless `by` says what the groups are.
 
     Raises
     ------
@@ -125,6 +128,7 @@ class BoxTable(Framed):
     grouped: tuple[str, ...] | None = None
     unused: tuple[str, ...] = ()
     key_columns: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
+    likely_images: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         if (self.boxes is None) == (self.masks is None):
@@ -167,7 +171,13 @@ class BoxTable(Framed):
         table = object.__new__(cls)
         keys = columns["keys"]
         usual: dict[str, Any] = dict.fromkeys(MEMBER_COLUMNS)
-        usual |= {"fmt": "", "grouped": tuple(keys), "unused": (), "key_columns": {}}
+        usual |= {
+            "fmt": "",
+            "grouped": tuple(keys),
+            "unused": (),
+            "key_columns": {},
+            "likely_images": (),
+        }
         vars(table).update(usual | columns)
         return table
 
@@ -289,8 +299,9 @@ class BoxTable(Framed):
         told = {key: {name: self.key_columns[key][name]} for key, name in alone.items()}
         values = {key: by_name[alone[key]] for key, by_name in told.items()}
         return self.changed(
-            grouped=grouped, keys={**self.keys, **values}, key_columns={**self.key_columns, **told}
-        )
+            grouped=grouped, keys={**self.keys, **values},
+            key_columns={**self.key_columns, **told}, likely_images=(),
+        )  # fmt: skip
 
     def convert(self, fmt: str) -> BoxTable:
         """The same table with its boxes in another format, as by `box_convert`.
@@ -441,10 +452,18 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     iscrowd = None
     if "iscrowd" in names:
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
+    likely = likely_images(unused, keys) if by is None else ()
     return BoxTable.of_columns(
         boxes=boxes, fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
         iscrowd=iscrowd, unused=tuple(unused), key_columns=told,
+        likely_images=tuple(label for label in likely if _tells_some(column(names.index(label)))),
     )  # fmt: skip
+
+
+def _tells_some(values: Any) -> bool:
+    """Whether a column has several values, and some of them come again."""
+    listed = [str(value) for value in values]
+    return 1 < len({*listed}) < len(listed)
 
 
 def _refused(name: str, error: ColumnsError) -> ValueError:

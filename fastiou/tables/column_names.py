@@ -39,6 +39,8 @@ __all__ = [
     "is_in_space",
     "key_meant",
     "key_named",
+    "likely_images",
+    "perhaps_image",
     "plain_name",
     "told_by",
 ]
@@ -191,6 +193,12 @@ OTHER_WORDS = frozenset({
 })  # fmt: skip
 WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
+#: Names that are likely to tell images where no column does, and so are those that end with a word
+#: for an id: of what is in a table besides, but not of who made it.
+LIKELY = frozenset({"key", "media", "asset", "record", "dataset", "session", "hash", "md5", "sha1"})
+ID_WORDS = frozenset({"id", "uid", "uuid", "guid"})
+MAKERS = frozenset({"annotator", "worker", "user", "author", "labeler", "labeller", "model", "run"})
+
 #: Names that tell a key where no column of the above does.
 FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
 
@@ -260,6 +268,31 @@ def plain_name(name: str) -> str:
 def key_named(name: str) -> str | None:
     """The key that a column of this name tells, None if it tells none."""
     return KEY_OF.get(plain_name(name))
+
+
+def likely_images(names: Sequence[str], keys: Container[str]) -> tuple[str, ...]:
+    """Those columns, of some that are not used, that are likely to tell the image.
+
+    None where one of the keys tells the image or the video.
+    """
+    if "image" in keys or "video" in keys:
+        return ()
+    likely = []
+    for name in names:
+        words = [word.lower() for word in WORD.findall(name)]
+        is_id = bool(words) and words[-1] in ID_WORDS and MAKERS.isdisjoint(words)
+        if is_id or plain_name(name) in LIKELY:
+            likely.append(name)
+    return tuple(likely)
+
+
+def perhaps_image(likely: Sequence[str], keys: Sequence[str]) -> tuple[str, str]:
+    """What is said of columns that are likely to tell the image, and what takes the first for it.
+
+    `keys` are those that other columns tell.
+    """
+    found = f"nothing tells the image but perhaps {' or '.join(likely[:3])}, not used"
+    return found, ",".join((f"image={likely[0]}", *keys))
 
 
 def told_by(name: str) -> tuple[str, str]:

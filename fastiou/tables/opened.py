@@ -7,7 +7,6 @@ that it gets. Arguments of other types are handed back as they are.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -15,10 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 from fastiou.arrays.frames import is_frame
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
+from fastiou.tables.column_names import perhaps_image
 from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.tables.two_formats import in_one_format
+from fastiou.tables.words import warn_caller
 from fastiou.typing import Array
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "opened",
     "opened_masks",
     "sourced",
+    "warn_of_likely_images",
     "warn_of_scales",
 ]
 
@@ -177,8 +179,9 @@ def opened(
     Warns
     -----
     UserWarning
-        One table is normalized by the image size and the other is not; or names of images are in
-        common only without their folders, endings or capitals.
+        One table is normalized by the image size and the other is not; names of images are in
+        common only without their folders, endings or capitals; or nothing tells the image, and a
+        column that is not used may do so.
     """
     if isinstance(fmt, tuple | list):
         a, b, fmt = in_one_format(names, a, b, fmt)
@@ -306,14 +309,20 @@ def _common_fmt(
 
 
 def warn_of_scales(names: Sequence[str], a: Scale, b: Scale) -> None:
-    """Tell who called a public function that two tables have two units.
-
-    Between that function and this one is another.
-    """
+    """Tell who called a public function that two tables have two units."""
     remedy = "read(path, image_size=(width, height)) makes pixels of YOLO's numbers"
     apart = scales_apart(a, b, names, remedy)
     if apart is not None:
-        warnings.warn(apart[0], stacklevel=4)
+        warn_caller(apart[0])
+
+
+def warn_of_likely_images(name: str, table: BoxTable | None) -> None:
+    """Tell who called a public function of columns that are not used and may tell the image."""
+    if table is None or not table.likely_images:
+        return
+    found, by = perhaps_image(table.likely_images, table.grouped or ())
+    words = f"{name}: {found}; by={by!r} of read and BoxTable.from_frame takes it"
+    warn_caller(words)
 
 
 def _groups(
@@ -328,6 +337,8 @@ def _groups(
 
     `ways` is how messages write each as a table.
     """
+    for name, table in zip(names, (table_a, None if table_b is table_a else table_b), strict=True):
+        warn_of_likely_images(name, table)
     sets = [
         _Groups({}, 1)  # of any number of members, without keys
         if table is None
@@ -344,10 +355,9 @@ def _groups(
     grouping = common_groups(first, None if itself else second, names, names, by)
     if grouping is None:
         return {}, None
-    # Between the public function and this one is another.
     if grouping.compared:
         words = f"no image of {' and '.join(names)} is named the same: compared are"
-        warnings.warn(f"{words} {grouping.compared}", stacklevel=4)
+        warn_caller(f"{words} {grouping.compared}")
     for name, table, other in zip(names, (table_a, table_b), (table_b, table_a), strict=True):
         if table is None or other is None or not len(table) or not len(other):
             continue
@@ -355,5 +365,5 @@ def _groups(
         alone = [key for key in ("video", "image") if key in own and key not in other.keys]
         if alone:
             words = f"only {name} has {' and '.join(alone)}: all are compared without regard to it"
-            warnings.warn(words, stacklevel=4)
+            warn_caller(words)
     return grouping.values, grouping.codes_a if itself else grouping.codes

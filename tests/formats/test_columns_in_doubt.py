@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +144,53 @@ def test_an_index_of_names_has_a_name_itself(tmp_path: Path) -> None:
     named.to_parquet(path)
     with pytest.raises(FileError, match="column __index_level_0__, whose values are no numbering"):
         read_boxes(path)
+
+
+@pytest.mark.parametrize("name", ["media_id", "assetId", "uid", "uuid", "key", "dataset"])
+def test_a_column_that_may_tell_the_image_is_told(tmp_path: Path, name: str) -> None:
+    """Where nothing else does; once, at the line that called."""
+    words = f"nothing tells the image but perhaps {name}, not used"
+    given = (
+        frame(**{name: [5, 6], "class": [1, 1], "score": [0.9, 0.8]})
+        .iloc[[0, 1, 1]]
+        .reset_index(drop=True)
+    )
+    calls: list[Callable[[Any], Any]] = [
+        fastiou.nms, fastiou.pairs, fastiou.Index, lambda b: fastiou.match(b, b),
+        lambda b: fastiou.topk(b, b[:1], 1),
+    ]  # fmt: skip
+    path = tmp_path / "a.csv"
+    given.to_csv(path, index=False)
+    for table in (given, fastiou.read(path)):
+        for call in calls:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                call(table)
+            by = f"by='image={name},category'"
+            assert [str(each.message).partition("; ")[2] for each in told] == [
+                f"{by} of read and BoxTable.from_frame takes it"
+            ] * len(told)
+            assert f"{words}; {by}" in str(told[0].message)
+            assert all(each.filename == __file__ for each in told)
+    line = f"fastiou: a.csv: {words}; --by image={name},category takes it\n"
+    for quiet in ((), ("--quiet",)):
+        assert line in run("nms", path, *quiet).stderr
+    by = f"image={name},category"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(fastiou.nms(fastiou.BoxTable.from_frame(given, by=by))) == 2
+        fastiou.nms(fastiou.read(path).by())
+        fastiou.nms(fastiou.read(path, by="none"))
+        fastiou.nms(given.assign(image=1))
+        fastiou.nms(given[:2])  # each once, as ids of boxes
+    assert words not in run("nms", path, "--by", by).stderr
+    assert words not in run("nms", path, "--by", "none").stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["annotator_id", "color", "grid", "truncated", "keypoint", "score2"]
+)
+def test_ordinary_columns_are_no_cause_to_warn(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastiou.pairs(frame(**{name: [5, 6]}).iloc[[0, 1, 1]].reset_index(drop=True))

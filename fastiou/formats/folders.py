@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -253,7 +253,11 @@ def read_folder(
     if wanted.sizes and keys.get("image") is names:  # some files may hold no object
         name = _sizes_in(first)
         members[name] = dict.fromkeys(named) | members[name]
-    notes = (*_joined_notes([file for _, file in files]), *_named_twice(files))
+    notes = (
+        *_joined_notes([file for _, file in files]),
+        *_named_otherwise(files),
+        *_named_twice(files),
+    )
     beside, told = _names_beside(path, first.format, keys.get("category"))
     if beside and told:
         notes = (*notes, f"{beside} does not name the classes: {told}")
@@ -365,6 +369,19 @@ def _named_twice(files: Sequence[tuple[str, MemberFile]]) -> tuple[str, ...]:
             both = f"{shortened(first[told])} and {shortened(name)}"
             return (f"{both} tell the same name of an image, {shortened(told)}: it is left aside",)
     return ()
+
+
+def _named_otherwise(files: Sequence[tuple[str, MemberFile]]) -> tuple[str, ...]:
+    """What is said of files of one image each that tell another name of it than their own."""
+    others = [
+        (file.path.name, told) for name, file in files if (told := file.files.get("", ""))
+        and PurePath(name).name not in (told, told.rpartition(".")[0])
+    ]  # fmt: skip
+    if not others:
+        return ()
+    some = "1 file" if len(others) == 1 else f"{len(others):,} files"
+    first, told = map(shortened, others[0])
+    return (f"the name of the image in {some} is not that of the file, as in {first}: {told}",)
 
 
 def _names_beside(path: Path, format_: str, classes: Array | None) -> tuple[str, str]:

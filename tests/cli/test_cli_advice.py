@@ -465,3 +465,17 @@ def test_voc_of_one_name(tmp_path: Path) -> None:
     assert words in run_well("convert", folder, out).stderr
     images = json.loads(out.read_text())["images"]
     assert [image["file_name"] for image in images] == ["1a", "2a"]
+
+
+def test_voc_of_another_name_than_its_own(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out.json"
+    folder.mkdir()
+    (folder / "a.xml").write_text(VOC)
+    (folder / "b.xml").write_text(VOC.replace("a.jpg", "b.JPG"))
+    assert "name of the image" not in run_well("convert", folder, out).stderr
+    (folder / "c.d.xml").write_text(VOC.replace("a.jpg", "d.jpg"))
+    told = "the name of the image in 1 file is not that of the file, as in c.d.xml: d.jpg"
+    for arguments in (("convert", folder, out), ("match", folder, folder, "--quiet")):
+        assert told in " ".join(run_well(*arguments).stderr.split())
+    (folder / "c.d.xml").write_text(VOC.replace("a.jpg", "c.d.jpg"))
+    assert "name of the image" not in run_well("convert", folder, out).stderr

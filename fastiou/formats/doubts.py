@@ -21,7 +21,7 @@ from fastiou.formats.content import (
 from fastiou.formats.text import Sample, fits_in_image
 from fastiou.typing import Array
 
-__all__ = ["Doubt", "doubt", "track_again"]
+__all__ = ["Doubt", "doubt", "header_for", "track_again"]
 
 #: Numbers below can be multiplied.
 LARGEST = 1e100
@@ -47,6 +47,12 @@ MOST_CLASSES, MOST_MOT_CLASSES = 100, 20
 
 #: How much opposite sides of an object differ, in parts of its longer diagonal.
 MOST_UNLIKE = 0.5
+
+#: Orders of columns of detectors and labels that no format has, as a header names them.
+ORDERS = (
+    "x1 y1 x2 y2 class", "class x1 y1 x2 y2", "x1 y1 x2 y2 score class", "x1 y1 x2 y2 class score",
+    "class x1 y1 x2 y2 score", "class score x1 y1 x2 y2",
+)  # fmt: skip
 
 #: The largest numbers for what is out of view, occlusion and category in UAVDT's truth.
 UAVDT_MOST = (3, 4, 3)
@@ -104,6 +110,23 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
             or _truth_or_occlusion(rows)
         )
     return _centres_or_corners(rows) if "yolo" in formats else None
+
+
+def header_for(rows: Floats, delimiter: str | None) -> str:
+    """A header that would name the columns of rows of corners, a class and a score; "" if none."""
+    for order in ORDERS:
+        names = order.split()
+        if len(names) != rows.shape[1]:
+            continue
+        column = dict(zip(names, rows.T, strict=True))
+        score = column.get("score", np.zeros(1))
+        if (
+            _are_classes(column["class"]).all()
+            and ((score >= 0) & (score <= 1)).all()
+            and ((column["x1"] < column["x2"]) & (column["y1"] < column["y2"])).all()
+        ):
+            return (delimiter or " ").join(names)
+    return ""
 
 
 # ---- YOLO --------------------------------------------------------------------------------------

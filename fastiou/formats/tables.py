@@ -39,7 +39,7 @@ from fastiou.formats.content import (
     misread,
     number_in,
 )
-from fastiou.formats.doubts import track_again
+from fastiou.formats.doubts import header_for, track_again
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.sizes import sizes_in_columns
@@ -129,9 +129,11 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         fit = [
             row.format for row in LAYOUTS_OF_ROWS
             if row.takes(width) and not row.named and (row.score < width or not wanted.scored)
-            and (row.format != "yolo" or (sample.numbers[:, 1:5] <= LARGEST_NORMALIZED).all())
+            and _could_be(row, sample.numbers)
         ]  # fmt: skip
-        known = f", or --format {' or '.join(fit)}" if fit else ""
+        header = header_for(sample.numbers, sample.delimiter)
+        such = f", such as {header}" if header else ""
+        known = f"{such}, or --format {' or '.join(fit)}" if fit else such
         expected = (
             f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
             f"and track, a header that names the columns{known}"
@@ -302,6 +304,13 @@ def _with_tracks_checked(file: BoxFile, data: bytes, wanted: Wanted) -> BoxFile:
         keys={key: values for key, values in file.keys.items() if key != FRAME},
         columns={key: told for key, told in file.columns.items() if key != FRAME},
     )
+
+
+def _could_be(layout: RowLayout, rows: Floats) -> bool:
+    """Whether rows follow the rule of a format, and have whole numbers for its keys and ids."""
+    places = (*layout.keys.values(), -1 if layout.id is None else layout.id)
+    keys = rows[:, [place for place in places if 0 <= place < rows.shape[1]]]
+    return not (keys % 1).any() and not _rule(layout, rows[:, layout.box])[0].any()
 
 
 def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:

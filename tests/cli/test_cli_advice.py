@@ -456,6 +456,28 @@ def test_six_numbers_that_no_format_has(tmp_path: Path) -> None:
     assert "mot" not in line.partition("or --format")[2]
 
 
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        ("10 20 60 60 0.9 0\n70 20 120 60 0.8 1\n", "x1 y1 x2 y2 score class"),
+        ("10,20,60,60,2,0.9\n70,20,120,60,1,0.8\n", "x1,y1,x2,y2,class,score"),
+        ("30;10.5;20;60;60;0.9\n", "class;x1;y1;x2;y2;score"),
+        ("0.1 0.2 0.3 0.4 0.9 3\n", "x1 y1 x2 y2 score class"),
+    ],
+)
+def test_the_header_that_six_numbers_lack(tmp_path: Path, rows: str, header: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(rows)
+    for arguments in (("nms", path), ("match", path, path)):
+        line = refused(*arguments)
+        assert f"a header that names the columns, such as {header}" in line
+        assert "yolo" not in line
+        # As boxes of MOT those of the first are 0.9 wide and 0 high.
+        assert ("--format mot" in line) == (rows[:4] == "10,2" and "match" in arguments)
+    path.write_text(f"{header}\n{rows}")
+    run_well("nms", path)
+
+
 def test_voc_of_one_name(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out.json"
     folder.mkdir()

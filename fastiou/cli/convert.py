@@ -289,20 +289,22 @@ def _sizes_of_each(
 ) -> Array | None:
     """Width and height of the image of each box, 0 where they are not known; None if none is."""
     known = {image: size for image, size in file.sizes.items() if size is not None}
-    if options.image_size is not None and masks is None:
-        if known:
-            raise RefusedError(
-                f"--image-size is for files that do not tell the sizes of images: {file.path.name} "
-                "does"
-            )
-        return np.tile(options.image_size, (len(file), 1))
+    asked = options.image_size if masks is None else None
     if not known:
-        return None
-    if "image" not in file.keys:  # a file of one image
-        return np.tile(next(iter(known.values()))[::-1], (len(file), 1))
-    by_name = {str(image): size for image, size in known.items()}
-    sizes = [by_name.get(str(image), (0, 0))[::-1] for image in file.keys["image"].tolist()]
-    return np.array(sizes, np.int64).reshape(-1, 2)
+        return None if asked is None else np.tile(asked, (len(file), 1))
+    if "image" in file.keys:
+        by_name = {str(image): size for image, size in known.items()}
+        own = [by_name.get(str(image), (0, 0))[::-1] for image in file.keys["image"].tolist()]
+        sizes = np.array(own, np.int64).reshape(-1, 2)
+    else:  # a file of one image
+        sizes = np.tile(next(iter(known.values()))[::-1], (len(file), 1))
+    lacking = (sizes == 0).all(axis=1)
+    if asked is not None and not lacking.any():
+        raise RefusedError(
+            f"--image-size is for files that do not tell the sizes of images: {file.path.name} does"
+        )
+    sizes[lacking] = 0 if asked is None else asked
+    return sizes
 
 
 def _is_part(file: BoxFile) -> bool:

@@ -381,7 +381,9 @@ def commands() -> click.Group:
         metavar="NAMES",
         help="Columns to leave out, with commas between: keys, score, id, iscrowd, difficult.",
     )
-    @image_size_option("Size of all images in pixels, where no file tells it.")
+    @image_size_option(
+        "Size of all images in pixels, or of those of which the file does not tell it."
+    )
     @skip_invalid
     @quiet
     @progress

@@ -141,7 +141,7 @@ def check_scaled(image_size: tuple[int, int] | None, *files: MemberFile) -> None
     if {*SCALED}.isdisjoint(formats):
         raise RefusedError(
             f"--image-size is for files of {' or '.join(SCALED)}, not of the format "
-            f"{' or '.join(dict.fromkeys(formats))}"
+            f"{' or '.join(dict.fromkeys(formats))}: fastiou convert makes pixels of others"
         )
 
 

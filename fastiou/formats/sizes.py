@@ -63,13 +63,14 @@ def sizes_in_columns(
     Parameters
     ----------
     images
-        The image of each box, if the table tells it.
+        The image of each box; None where the table is of one image, "".
     pairs
         Width and height beside each box, by their names.
     boxes, fmt
         The boxes, (N, numbers of the layout), and their layout.
     """
-    told = (_sizes_of_pair(images, pair, boxes, fmt) for pair in pairs if images is not None)
+    images = np.full(len(boxes), "") if images is None else images
+    told = (_sizes_of_pair(images, pair, boxes, fmt) for pair in pairs)
     return next((found for found in told if found.names), ColumnSizes({}))
 
 

@@ -190,6 +190,8 @@ def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:
         What is said of it, and what no IoU of a box of one with one of the other is above.
     """
     remedy = "--image-size WIDTH,HEIGHT makes pixels of YOLO's numbers"
+    if not a.format.startswith("yolo") and not b.format.startswith("yolo"):
+        remedy = "fastiou convert with --image-size W,H makes pixels of parts of the image"
     return scales.scales_apart(
         scales.Scale(a.boxes, a.fmt),
         scales.Scale(b.boxes, b.fmt),

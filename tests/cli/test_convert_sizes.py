@@ -93,3 +93,42 @@ def test_sizes_of_boxes_beside_those_of_images(tmp_path: Path) -> None:
     assert "not used: width, height\n" in shown.stderr
     shown = run_well("convert", path, out)  # which has no place for sizes
     assert "not used: image_width, image_height, width, height\n" in shown.stderr
+
+
+def test_one_size_of_images_without_one(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "labels"
+    path.write_text(HEAD.format("width,height") + ROWS + "c.jpg,,,cat,5,5,15,25\n")
+    refused = run("convert", path, out, "--to", "yolo").stderr
+    words = "yolo needs the size of image 'c.jpg', which the file does not tell: --image-size W,H"
+    assert words in " ".join(refused.split())
+    run_well("convert", path, out, "--to", "yolo", "--image-size", "100,50")
+    assert (out / "a.txt").read_text() == "0 0.15 0.15 0.1 0.1\n0 0.5 0.5 1 1\n"
+    assert (out / "c.txt").read_text() == "0 0.1 0.3 0.1 0.4\n"
+
+
+def test_sizes_in_tables_of_one_image_each(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "labels"
+    folder.mkdir()
+    head = "width,height,class,xmin,ymin,xmax,ymax\n"
+    (folder / "a.csv").write_text(f"{head}640,480,cat,64,48,128,96\n640,480,cat,0,0,640,480\n")
+    (folder / "b.csv").write_text(f"{head}320,240,cat,64,48,128,96\n")
+    shown = run_well("convert", folder, out, "--to", "yolo", "--quiet")
+    assert shown.stderr == ""
+    assert (out / "a.txt").read_text() == "0 0.15 0.15 0.1 0.1\n0 0.5 0.5 1 1\n"
+    assert (out / "b.txt").read_text() == "0 0.3 0.3 0.2 0.2\n"
+    run_well("convert", folder, tmp_path / "out.json")
+    assert sizes_in(tmp_path / "out.json") == {"a": (640, 480), "b": (320, 240)}
+    run_well("convert", folder / "b.csv", tmp_path / "one.csv")
+    (folder / "b.csv").write_text(f"{head}320,240,cat,64,48,128,96\n300,240,cat,0,0,9,9\n")
+    shown = run("convert", folder, tmp_path / "again", "--to", "yolo")
+    assert "needs the size of image 'b'" in " ".join(shown.stderr.split())
+
+
+def test_parts_of_the_image_in_tables_against_pixels(tmp_path: Path) -> None:
+    parts, pixels = tmp_path / "a.csv", tmp_path / "b.csv"
+    parts.write_text("x1,y1,x2,y2\n" + "0.1,0.1,0.5,0.5\n" * 9)
+    pixels.write_text("x1,y1,x2,y2\n" + "10,10,50,50\n" * 9)
+    told = " ".join(run("match", parts, pixels).stderr.split())
+    assert "fastiou convert with --image-size W,H makes pixels of parts" in told
+    told = " ".join(run("match", parts, pixels, "--image-size", "100,100").stderr.split())
+    assert "not of the format csv: fastiou convert makes pixels of others" in told

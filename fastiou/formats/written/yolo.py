@@ -26,7 +26,8 @@ def yolo_texts(target: Target, table: BoxTable, about: About) -> Texts:
     if about.sizes is not None and not about.sizes.all():
         image = table.keys["image"][np.argmin(about.sizes.all(axis=1))].item()
         raise RefusedError(
-            f"{target.name} needs the size of image {image!r}, which the file does not tell"
+            f"{target.name} needs the size of image {image!r}, which the file does not tell: "
+            "--image-size W,H does"
         )
     rows_of_numbers = _outlines(target, about) if about.masks else _boxes(target, table, about)
     classes, names = numbered_classes(table.keys["category"], about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,9 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                 else:
                     columns = {"kept": kept.positions, "scores": kept.scores, **kept.names}
                     write_columns(options.out, columns, update)
+    if options.method != "hard" and (makes_folder or ending in AS_IT_IS):
+        words = f"scores are written as they are in {path.name}, not as {options.method} lowers"
+        print(f"fastiou: {words} them; fastiou.soft_nms returns these", file=sys.stderr, flush=True)
     if not options.quiet:
         _show_summary(kind, kept, clock.seconds, options)
     return kept

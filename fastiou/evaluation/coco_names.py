@@ -70,7 +70,12 @@ def by_truth(
         numbers = dict(zip(forms[0].tolist(), ids, strict=True))
         lacking = ~np.isin(forms[1], forms[0])
         if lacking.all():
-            continue  # whose ids are refused, or count
+            if rows is not None:  # those of the ids are refused, or count
+                word = described(rows[0].item())
+                notes[f"{listed} of results"] = (
+                    f"{beside} of results, such as {word}, is no {name} of the truth: the ids count"
+                )
+            continue
         several, counts = np.unique(forms[0], return_counts=True)
         twice = np.isin(forms[1], several[counts > 1])
         if twice.any():

@@ -177,7 +177,8 @@ def common_groups(
     numbers: dict[str, tuple[Array, Array]] = {}
     for key in common:
         others = [other for other in common if other != key]
-        values = _columns_of(key, both, called, lambda name: by((name, *others)))  # noqa: B023
+        named = [_asked_as(other, both) for other in others]
+        values = _columns_of(key, both, called, lambda name: by((name, *named)))  # noqa: B023
         told[key] = values[0]
         if key == "image" and (alike := alike_names(values)) is not None:
             values, compared = alike
@@ -229,6 +230,12 @@ def _combined(codes: Array, numbers: tuple[Array, Array]) -> tuple[int, Array]:
 def _kinds(sets: Sequence[Keyed], key: str) -> set[str]:
     """Whether the sets have numbers or names as a key."""
     return {keyed.keys[key].dtype.kind for keyed in sets}
+
+
+def _asked_as(key: str, sets: Sequence[Keyed]) -> str:
+    """A key as it is asked for: by the column that tells it, where all have that one alone."""
+    told = [list(keyed.columns.get(key, {})) for keyed in sets]
+    return told[0][0] if len(told[0]) == 1 and told == told[:1] * len(told) else key
 
 
 def _columns_of(

@@ -230,3 +230,26 @@ def test_files_that_do_not_name_classes(tmp_path: Path, text: str, fault: str) -
     assert f"classes.txt does not name the classes: {fault}" in result.stderr
     with pytest.warns(UserWarning, match=fault):
         assert fastiou.read(tmp_path).keys["category"].tolist() == [1]
+
+
+def test_advice_for_several_keys_leads_to_what_fits(tmp_path: Path) -> None:
+    """Ids of images and categories counted from 0 in one file and from 1 in the other."""
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    for start, path in enumerate(paths):
+        content = {
+            "images": [{"id": start + k, "file_name": name} for k, name in enumerate(("a", "b"))],
+            "categories": [{"id": start + k, "name": name} for k, name in enumerate(("c", "d"))],
+            "annotations": [
+                {"image_id": start + k, "category_id": start + k, "bbox": [k, 1, 9, 9]}
+                for k in range(2)
+            ],
+        }
+        path.write_text(json.dumps(content))
+    by: tuple[str, ...] = ()
+    for _ in range(2):
+        refused = run("match", *paths, *by).stderr
+        by = ("--by", refused.partition(" or --by ")[2].partition(" says")[0])
+    assert by == ("--by", "category_name,file_name")
+    out = tmp_path / "out.csv"
+    run_well("match", *paths, *by, "--out", out)
+    assert len(out.read_text().splitlines()) == 3

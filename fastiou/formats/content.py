@@ -526,9 +526,14 @@ def misread(rows: npt.NDArray[Any], wanted: Wanted) -> tuple[str, str] | None:
 
 
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:
-    """Whether the last of five numbers a row can be a score unasked, and not an angle or a side."""
+    """Whether the last of five numbers a row can be a score, and not an angle or a side.
+
+    Where the layout of boxes was asked for, a number more is one, whatever it is.
+    """
+    if wanted.told:
+        return True
     if wanted.scored:  # below 0 may be logits; of what is not finite the place is told later
-        return wanted.told or not bool(((scores > 1) & (scores < np.inf)).any())
+        return not bool(((scores > 1) & (scores < np.inf)).any())
     return bool(((scores >= 0) & (scores <= 1)).all())
 
 

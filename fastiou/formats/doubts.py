@@ -50,7 +50,8 @@ MOST_UNLIKE = 0.5
 
 #: Orders of columns of detectors and labels that no format has, as a header names them.
 ORDERS = (
-    "x1 y1 x2 y2 class", "class x1 y1 x2 y2", "x1 y1 x2 y2 score class", "x1 y1 x2 y2 class score",
+    "x1 y1 x2 y2 class", "x1 y1 x2 y2 score", "class x1 y1 x2 y2",
+    "x1 y1 x2 y2 score class", "x1 y1 x2 y2 class score",
     "class x1 y1 x2 y2 score", "class score x1 y1 x2 y2",
 )  # fmt: skip
 
@@ -119,9 +120,9 @@ def header_for(rows: Floats, delimiter: str | None) -> str:
         if len(names) != rows.shape[1]:
             continue
         column = dict(zip(names, rows.T, strict=True))
-        score = column.get("score", np.zeros(1))
+        score = column["score"] if "class" in column and "score" in column else np.zeros(1)
         if (
-            _are_classes(column["class"]).all()
+            _are_classes(column.get("class", np.zeros(1))).all()
             and ((score >= 0) & (score <= 1)).all()
             and ((column["x1"] < column["x2"]) & (column["y1"] < column["y2"])).all()
         ):

@@ -255,6 +255,8 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
             expected += ", or of label images, integers: .astype(int) makes them"
         elif name == "array" and array.ndim == 2 and array.shape[1] == numbers + 2:
             expected += f", or (N, {numbers + 1}) with scores last: array[:, :{numbers + 1}]"
+        elif name == "array" and array.ndim == 2 and array.shape[1] == numbers + 1 == 5:
+            expected += ", or --boxes xyxy, which takes the last column as scores"
         raise FileError(path, found, expected, name)
     boxes = np.ascontiguousarray(array, _kept_type(array))
     unfit = np.isinf(boxes)

@@ -191,7 +191,7 @@ def scales_apart(a: BoxFile, b: BoxFile) -> tuple[str, float] | None:
     """
     remedy = "--image-size WIDTH,HEIGHT makes pixels of YOLO's numbers"
     if not a.format.startswith("yolo") and not b.format.startswith("yolo"):
-        remedy = "fastiou convert with --image-size W,H makes pixels of parts of the image"
+        remedy = "fastiou convert with --image-size WIDTH,HEIGHT makes pixels of parts"
     return scales.scales_apart(
         scales.Scale(a.boxes, a.fmt),
         scales.Scale(b.boxes, b.fmt),

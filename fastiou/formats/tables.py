@@ -126,24 +126,24 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         raise FileError(path, found, "--format mot, or a header that names them", sample.line)
     if width not in (count + wanted.scored, count + 1) or not plausible:
         what = "boxes and scores" if wanted.scored else "boxes"
+        header = header_for(sample.numbers, sample.delimiter)
         fit = [
             row.format for row in LAYOUTS_OF_ROWS
             if row.takes(width) and not row.named and (row.score < width or not wanted.scored)
-            and _could_be(row, sample.numbers)
+            and ((not header and row.format != "yolo") or _could_be(row, sample.numbers))
         ]  # fmt: skip
-        header = header_for(sample.numbers, sample.delimiter)
-        such = f", such as {header}" if header else ""
-        known = f"{such}, or --format {' or '.join(fit)}" if fit else such
         expected = (
             f"{count + wanted.scored} ({what}), {6 + wanted.scored} to 10 that begin with frame "
-            f"and track, a header that names the columns{known}"
+            f"and track, a header that names the columns{f', such as {header}' if header else ''}"
         )
-        no_scores = ", the last above 1 (--boxes takes them as scores)" * (
-            width == count + 1 and wanted.scored
-        )
-        raise FileError(
-            path, f"{columns_counted(width)} of numbers{no_scores}", expected, sample.line
-        )
+        if fit:
+            expected += f", or --format {' or '.join(fit)}"
+        found = f"{columns_counted(width)} of numbers"
+        if width == count + 1 and wanted.scored:
+            found += ", the last above 1 (--boxes takes them as scores)"
+        elif width == count + 1:
+            expected += f", or --boxes {wanted.fmt}, which takes the last as scores"
+        raise FileError(path, found, expected, sample.line)
     if wanted.by:
         found = f"there is no key {wanted.by[0]!r}"
         raise FileError(path, found, "a header that names the columns", sample.line)

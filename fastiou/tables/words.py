@@ -6,6 +6,8 @@ import inspect
 import re
 import warnings
 
+from fastiou.tables.layouts import LAYOUTS
+
 __all__ = ["BY", "in_python", "warn_caller"]
 
 #: An option of keys. Columns may have blanks in their names.
@@ -16,7 +18,7 @@ IN_PYTHON = (
     (r"fastiou match --geometry labels", "fastiou.label_iou"),
     (r"an option that says", "an argument that says"),
     (r"others that --help lists", "others that docs/files.md lists"),
-    (r"--boxes ([\w-]+)", r"fmt='\1'"),
+    (rf"--boxes ({'|'.join(sorted(LAYOUTS, reverse=True))})", r"fmt='\1'"),
     (r"--format ([\w-]+)", r"format='\1'"),
     (BY, r"by='\1'"),
     (r"--geometry (\w+)", r"geometry='\1'"),

@@ -12,6 +12,8 @@ from command_for_tests import run, run_well, words_of
 from files_for_tests import VOC
 from images_for_tests import image_bytes
 
+import fastiou
+
 
 def folder(path: Path, **texts: str) -> Path:
     path.mkdir()
@@ -476,6 +478,24 @@ def test_the_header_that_six_numbers_lack(tmp_path: Path, rows: str, header: str
         assert ("--format mot" in line) == (rows[:4] == "10,2" and "match" in arguments)
     path.write_text(f"{header}\n{rows}")
     run_well("nms", path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npy"])
+def test_scores_that_are_percents_are_read_where_the_layout_is_told(
+    tmp_path: Path, name: str
+) -> None:
+    path, rows = tmp_path / name, np.array([[0, 0, 9, 9, 95], [0, 0, 9, 9, 80.5]])
+    if path.suffix == ".npy":
+        np.save(path, rows)
+    else:
+        np.savetxt(path, rows, delimiter=",")
+    assert "--boxes xyxy, which takes the last" in refused("match", path, path)
+    with pytest.raises(ValueError, match="or fmt='xyxy', which takes the last"):
+        fastiou.read(path)
+    assert fastiou.read(path, fmt="xyxy").scores.tolist() == [95, 80.5]
+    shown = run_well("match", path, path, "--boxes", "xyxy", "--quiet")
+    assert "not used: the last column (scores)" in shown.stderr
+    assert "1 (50.0%)" in words_of(run_well("nms", path, "--boxes", "xyxy"))
 
 
 def test_voc_of_one_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastiou.arrays.colors import check_no_colors
 from fastiou.arrays.frames import frame_array
 from fastiou.runtime import chunks
 from fastiou.runtime import gpu_arrays as interop
@@ -428,30 +429,10 @@ def label_array(name: str, value: Any) -> Input:
     return given._replace(held=array, source=array)
 
 
-#: The sides from which on, and the numbers up to which, three columns of integers are colours.
-SMALLEST_IMAGE, LARGEST_COLOUR = 8, 255
-
-
 def label_image(name: str, value: Any) -> Input:
-    """An argument of labels: as `label_array`, and no colour image.
-
-    A uint8 array of three dimensions or more, of which the last is 3 or 4, is one: its channels
-    would be compared as if they were labels. So are wider unsigned integers up to 255 in as large
-    an image as `np.array(Image.open(path), dtype=np.uint32)` of a PNG has. Volumes of such a side
-    come as signed integers.
-    """
+    """An argument of labels: as `label_array`, and no colour image (see `check_no_colors`)."""
     given = label_array(name, value)
-    array, dtype, shape = given.held, given.held.dtype, given.held.shape
-    may_be = len(shape) >= 3 and shape[-1] in (3, 4) and dtype.kind == "u"
-    if may_be and dtype != np.uint8:
-        may_be = len(shape) == 3 and min(shape[:2]) >= SMALLEST_IMAGE
-        may_be = may_be and isinstance(array, np.ndarray) and int(array.max()) <= LARGEST_COLOUR
-    if may_be:
-        raise ValueError(
-            f"{name} must be a label image, got a colour image, {dtype} of shape {shape}. "
-            "Where a colour is a label (R + 256 G + 65536 B, as in COCO's panoptic PNGs), pass "
-            f"labels_from_colors({name}); if it is a volume of labels, pass {name}.astype(int)"
-        )
+    check_no_colors(name, given.held)
     return given
 
 

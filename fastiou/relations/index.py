@@ -22,6 +22,7 @@ from fastiou.relations.pairs import Pairs, lowest_score
 from fastiou.relations.thresholds import least_from
 from fastiou.relations.topk import TopK, allocate_best, keep_best
 from fastiou.runtime import memory
+from fastiou.runtime.words import warn_caller
 from fastiou.search.pair_lists import list_pairs
 from fastiou.search.search import THIRD, BuiltSet, Search, build_set, search_built
 from fastiou.tables.box_table import BoxTable
@@ -38,7 +39,6 @@ from fastiou.tables.opened import (
     warn_of_scales,
 )
 from fastiou.tables.scales import Scale
-from fastiou.tables.words import warn_caller
 from fastiou.typing import Array
 
 __all__ = ["Index"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import reprlib
+import warnings
 from typing import Any
 
-__all__ = ["described", "described_dtype", "shortened", "sides"]
+__all__ = ["described", "described_dtype", "shortened", "sides", "warn_caller"]
 
 
 #: Characters of a value, and of what another library says.
@@ -42,3 +44,11 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 def sides(size: tuple[int, int]) -> str:
     """Height and width."""
     return f"{size[0]:,} × {size[1]:,}"
+
+
+def warn_caller(words: str) -> None:
+    """Give a warning at the line that called fastiou, however deep this is called."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fastiou":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(words, stacklevel=level)

@@ -122,7 +122,8 @@ def label_overlap(labels1: Any, labels2: Any) -> LabelOverlap:
         uint8 of shape (..., H, W, 3) or (..., H, W, 4) are colour images and refused, and so are
         wider unsigned integers up to 255 in images of 8 pixels a side and more:
         `labels_from_colors` makes labels of them, and a volume of such a side is passed as signed
-        integers.
+        integers. Of uint8 of shape (3, H, W), which may be the channels of one image, a warning is
+        given.
 
     Returns
     -------

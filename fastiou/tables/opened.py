@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from fastiou.arrays.frames import is_frame
-from fastiou.runtime.words import described
+from fastiou.runtime.words import described, warn_caller
 from fastiou.tables.box_table import BoxTable, has_names, table_of_frame
 from fastiou.tables.column_names import perhaps_image
 from fastiou.tables.grouping import common_groups, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.tables.two_formats import in_one_format
-from fastiou.tables.words import warn_caller
 from fastiou.typing import Array
 
 __all__ = [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import warnings
 
 from fastiou.tables.layouts import LAYOUTS
 
-__all__ = ["BY", "in_python", "warn_caller"]
+__all__ = ["BY", "in_python"]
 
 #: An option of keys. Columns may have blanks in their names.
 BY = r"--by (.+?)(?= or |, which | says | compares |[()?;:]|$)"
@@ -35,11 +33,3 @@ def in_python(message: str) -> str:
     for option, argument in IN_PYTHON:
         message = re.sub(option, argument, message)
     return message
-
-
-def warn_caller(words: str) -> None:
-    """Give a warning at the line that called fastiou, however deep this is called."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fastiou":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(words, stacklevel=level)

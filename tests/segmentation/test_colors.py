@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -146,3 +147,20 @@ def test_colours_as_wider_integers_are_refused(dtype: type) -> None:
     fastiou.label_iou(image + 1, image + 1)  # 256 is no colour
     fastiou.label_iou(image[:7], image[:7])
     fastiou.label_iou(image[None], image[None])
+
+
+def test_channels_in_front_are_told() -> None:
+    """Three images of uint8 may be one of colours, as torchvision reads them."""
+    image = np.zeros((3, 8, 9), np.uint8)
+    image[0, 4:] = 7
+    words = (
+        r"labels[12], uint8 of shape \(3, 8, 9\), is taken for three label images, of which "
+        r"labels[12]\.astype\(int\) says nothing; .* labels_from_colors of the shape \(8, 9, 3\)"
+    )
+    with pytest.warns(UserWarning, match=words) as told:
+        fastiou.label_iou(image, image)
+    assert {each.filename for each in told} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for other in (image.astype(int), image[:, :7], image[:2], image[None]):
+            fastiou.label_iou(other, other)

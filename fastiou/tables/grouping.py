@@ -39,6 +39,9 @@ FORMS = [
     if lacking or case
 ]
 
+#: What the names of images and categories in COCO's lists are called.
+LISTED = {"file_name", "category_name"}
+
 #: Names of columns of results, which no key may have.
 RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
 
@@ -180,7 +183,10 @@ def common_groups(
         named = [_asked_as(other, both) for other in others]
         values = _columns_of(key, both, called, lambda name: by((name, *named)))  # noqa: B023
         told[key] = values[0]
-        if key == "image" and (alike := alike_names(values)) is not None:
+        # Where a list tells names of numbers, these are nobody's names.
+        numbers_told = all(len(keyed.columns.get(key, ())) < 2 for keyed in both)
+        alike = alike_names(values, numbers=numbers_told) if key == "image" else None
+        if alike is not None:
             values, compared = alike
             aside = "; ".join(filter(None, [aside, compared]))
         elif key == "image":
@@ -233,9 +239,9 @@ def _kinds(sets: Sequence[Keyed], key: str) -> set[str]:
 
 
 def _asked_as(key: str, sets: Sequence[Keyed]) -> str:
-    """A key as it is asked for: by the column that tells it, where all have that one alone."""
-    told = [list(keyed.columns.get(key, {})) for keyed in sets]
-    return told[0][0] if len(told[0]) == 1 and told == told[:1] * len(told) else key
+    """A key as it is asked for: by the names of a list of COCO, where all sets have these alone."""
+    told = {name for keyed in sets for name in keyed.columns.get(key, {})}
+    return told.pop() if len(told) == 1 and told <= LISTED else key
 
 
 def _columns_of(
@@ -289,20 +295,25 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
 
 
-def alike_names(values: Sequence[Array]) -> tuple[list[Array], str] | None:
+def alike_names(
+    values: Sequence[Array], *, numbers: bool = False
+) -> tuple[list[Array], str] | None:
     """Names of images in another form, if none is in both sets as it is written, and some are then.
 
     The forms lack .jpg and the like, which folders of annotations do not have; folders in front,
     where one set has more of them than the other; and capital letters. A form by which two images
-    of a set would become one is not taken.
+    of a set would become one is not taken. With `numbers` one set may have numbers, such as 1 for
+    1.jpg.
 
     Returns
     -------
     tuple or None
         The names of both, and how they are compared.
     """
-    if len(values) < 2 or any(column.dtype.kind != "U" for column in values):
+    named = [column.dtype.kind == "U" for column in values]
+    if len(values) < 2 or not (any(named) if numbers else all(named)):
         return None
+    values = [column.astype(np.str_) for column in values]
     if np.isin(values[0], values[1]).any():
         return None
     own = [np.unique(column, return_inverse=True) for column in values]

@@ -14,11 +14,11 @@ import fastiou
 BOX = [0, 0, 5, 5]
 
 
-def table_of(names: list[str]) -> fastiou.BoxTable:
+def table_of(names: list[Any]) -> fastiou.BoxTable:
     return fastiou.BoxTable([BOX] * len(names), keys={"image": names})
 
 
-def file_of(path: Path, names: list[str]) -> Path:
+def file_of(path: Path, names: list[Any]) -> Path:
     path.write_text("image,x1,y1,x2,y2\n" + "".join(f"{name},0,0,5,5\n" for name in names))
     return path
 
@@ -32,6 +32,8 @@ ALIKE = [
     (["C:\\x\\a.jpg"], ["a.jpg"], "folders", [(0, 0)]),
     (["./a.jpg"], ["a.jpg"], "folders", [(0, 0)]),
     (["val/a.png"], ["a"], "folders and endings", [(0, 0)]),
+    (["1.jpg", "12.jpg"], [12, 3], "endings", [(1, 0)]),
+    (["val/7.png"], [7], "folders and endings", [(0, 0)]),
     (["A.JPG", "B.JPG"], ["a.jpg", "b.jpg"], "capitals", [(0, 0), (1, 1)]),
     (["val/A.JPG"], ["a"], "folders and endings and capitals", [(0, 0)]),
 ]
@@ -43,12 +45,14 @@ APART = [
     (["IMG.jpg", "Img.jpg"], ["img.jpg"]),
     (["a.jpg", "a.png"], ["a"]),
     (["xa.jpg"], ["a.jpg"]),
+    (["001.jpg"], [1]),
+    (["1.jpg", "1.png"], [1]),
 ]
 
 
 @pytest.mark.parametrize(("a", "b", "lacking", "pairs"), ALIKE)
 def test_they_are_compared_and_it_is_told(
-    tmp_path: Path, a: list[str], b: list[str], lacking: str, pairs: list[tuple[int, int]]
+    tmp_path: Path, a: list[Any], b: list[Any], lacking: str, pairs: list[tuple[int, int]]
 ) -> None:
     words = f"names of images without their {lacking}"
     with pytest.warns(UserWarning, match=f"no image of a and b is named .* {words}$") as caught:

@@ -214,6 +214,8 @@ SCORE_NAMES = (
     *(f"{word}{name}" for word in ("pred", "predicted", "prediction", "det", "detection", "box",
                                    "bbox", "confidence")
       for name in ("score", "confidence", "conf", "prob")),
+    "objectness", *(f"{word}{name}" for word in ("objectness", "object", "obj")
+                    for name in ("score", "confidence", "conf", "prob")),
 )  # fmt: skip
 
 #: Names of the numbers of rows, by letters and digits: none, and those that pandas has.

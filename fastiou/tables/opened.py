@@ -360,8 +360,7 @@ def _groups(
     for name, table, other in zip(names, (table_a, table_b), (table_b, table_a), strict=True):
         if table is None or other is None or not len(table) or not len(other):
             continue
-        own = table.grouped or ()
-        alone = [key for key in ("video", "image") if key in own and key not in other.keys]
+        alone = [key for key in table.grouped or () if key not in other.keys]
         if alone:
             words = f"only {name} has {' and '.join(alone)}: all are compared without regard to it"
             warn_caller(words)

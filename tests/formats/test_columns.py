@@ -522,7 +522,10 @@ def test_one_of_two_layouts_is_asked_for(tmp_path: Path) -> None:
         assert (file.fmt, file.boxes.tolist()) == (fmt, [box])
 
 
-@pytest.mark.parametrize("name", ["pred_score", "det_conf", "detection score", "confidence_score"])
+@pytest.mark.parametrize(
+    "name",
+    ["pred_score", "det_conf", "detection score", "confidence_score", "obj_conf", "objectness"],
+)
 def test_scores_as_detectors_call_them(tmp_path: Path, name: str) -> None:
     file = read(tmp_path, f"image,x1,y1,w,h,{name}\na,1,2,3,4,0.5\n", scored=True)
     assert file.scores is not None

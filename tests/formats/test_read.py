@@ -148,6 +148,9 @@ def named_images(tmp_path):
 def test_any_column_may_tell_a_key(tmp_path):
     paths = named_images(tmp_path)
     a, b = map(fastiou.read, paths)
+    with pytest.warns(UserWarning, match="^only a has category: all are compared without regard"):
+        fastiou.pairs(a, b)
+    a = a.by("image")  # which is not told
     out = tmp_path / "pairs.csv"
     assert run("match", *paths, "--out", out).exit_code == 0
     for one in (a, a[:], a[[0, 1]], pickle.loads(pickle.dumps(a))):

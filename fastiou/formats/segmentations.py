@@ -20,6 +20,7 @@ from fastiou.formats.json_objects import json_value
 from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_fault, mask_faults
 from fastiou.formats.sizes import Size, are_sizes, mask_size, size_described
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
+from fastiou.runtime.memory import human_size
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ __all__ = ["Segmentations", "is_no_mask", "masks_in_text", "with_arrays"]
 
 #: Masks that are packed at a time: few enough that Ctrl-C and progress do not wait.
 MASKS_AT_A_TIME = 1024
+
+#: Bytes of packed masks that any file may hold, and how many times the size of a file they may
+#: take beyond that. Those of COCO's files take 70 times it, 40 letters are a mask of 450 MB, and
+#: packing 1 GiB takes 8 s.
+LARGEST_PACKED, MOST_PACKED = 1 << 30, 1000
 
 #: Kinds of objects, behind those of masks in a text.
 RUNS_OF_PYTHON, OUTLINES_OF_PYTHON = 4, 5
@@ -59,6 +65,8 @@ class _Part(NamedTuple):
     #: Tells bounding boxes and pixels, as `Packed` has them.
     measure: Callable[[], tuple[Array, Array]]
     pack: Callable[[], Packed]
+    #: Tells boxes that hold them, without bits of any mask.
+    bounds: Callable[[], Array]
 
 
 def _of_letters(
@@ -68,7 +76,10 @@ def _of_letters(
     from fastiou.geometries.masks.letters import pack_letters
 
     return _Part(
-        positions, lambda: (boxes, areas), lambda: pack_letters(letters, boxes, areas, size)
+        positions,
+        lambda: (boxes, areas),
+        lambda: pack_letters(letters, boxes, areas, size),
+        lambda: boxes,
     )
 
 
@@ -79,7 +90,15 @@ def _of_runs(positions: Integers, runs: RunLengths, first: Array | None) -> _Par
     def measure() -> tuple[Array, Array]:
         return measure_runs(runs) if first is None else measure_unions(runs, first)
 
-    return _Part(positions, measure, lambda: pack_runs(runs, first))
+    def bounds() -> Array:
+        boxes, _ = measure_runs(runs)
+        if first is None:
+            return boxes
+        low, high = boxes[:, :2], boxes[:, 2:]
+        each = np.minimum.reduceat(low, first[:-1]), np.maximum.reduceat(high, first[:-1])
+        return np.hstack(each)
+
+    return _Part(positions, measure, lambda: pack_runs(runs, first), bounds)
 
 
 class Segmentations(Sequence[Any]):
@@ -182,7 +201,7 @@ class Segmentations(Sequence[Any]):
         ------
         FileError
             A mask is malformed, polygons are in an image of unknown size, or the masks do not fit
-            in memory. The message names the file and the entry.
+            in memory, or take far more than their file. The message names the file and the entry.
         """
         from fastiou.geometries.masks.mask_set import Masks, join_sets
 
@@ -192,7 +211,7 @@ class Segmentations(Sequence[Any]):
         sets: list[Masks] = []
         order = []
         done = 0
-        for part in self._parts(rows, sizes):
+        for part in self._parts_with_room(rows, sizes):
             with self._in_words(rows[part.positions]):
                 sets.append(Masks._of(part.pack()))
             order.append(part.positions)
@@ -210,7 +229,7 @@ class Segmentations(Sequence[Any]):
         """
         rows, sizes = self._asked(rows, sizes)
         areas, boxes = np.zeros(len(rows), np.int64), np.zeros((len(rows), 4), np.int64)
-        for part in self._parts(rows, sizes):
+        for part in self._parts_with_room(rows, sizes):
             with self._in_words(rows[part.positions]):
                 boxes[part.positions], areas[part.positions] = part.measure()
         return areas, boxes
@@ -262,6 +281,29 @@ class Segmentations(Sequence[Any]):
             expected = f"{size_described(told)}, the size of the image{self._remedy}"
             raise FileError(self._path, found, expected, where)
         return own
+
+    def _parts_with_room(self, rows: Integers, sizes: Integers) -> Iterator[_Part]:
+        """The same as `_parts`; few letters of many pixels are refused before any is packed.
+
+        Raises
+        ------
+        FileError
+            The masks take more than `LARGEST_PACKED`, and more than a file of this size should.
+        """
+        is_file = self._path.is_file()
+        given = self._path.stat().st_size if is_file else 0
+        most = max(LARGEST_PACKED, MOST_PACKED * given)
+        # That of all images is looked at first, since it is there.
+        is_open = is_file and int((sizes[:, 0] * sizes[:, 1]).sum()) > 8 * most
+        taken = 0
+        for part in self._parts(rows, sizes):
+            if is_open:
+                boxes = part.bounds()
+                taken += int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sum()) // 8
+                if taken > most:
+                    found = f"masks that take more than {human_size(most)}"
+                    raise FileError(self._path, found, f"less in a file of {human_size(given)}")
+            yield part
 
     def _parts(self, rows: Integers, sizes: Integers) -> Iterator[_Part]:
         """Masks of some entries at a time, of one kind each."""

@@ -501,3 +501,30 @@ def test_masks_of_mixed_sizes_keep_their_order(tmp_path, monkeypatch):
         height, width = dense.shape
         assert np.array_equal(image[:height, :width], dense)
         assert image.sum() == dense.sum()
+
+
+SIDE = 60_000
+FULL = [0, 0, SIDE, 0, SIDE, SIDE, 0, SIDE]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [SIDE, SIDE], "counts": [0, SIDE**2]},
+        {"size": [SIDE, SIDE], "counts": "0PPYWY[3"},
+        [FULL],
+        [[*FULL[:4], 9, 9], [SIDE, SIDE, SIDE - 9, SIDE, SIDE, SIDE - 9]],
+    ],
+    ids=["numbers", "letters", "a polygon", "polygons"],
+)
+def test_few_letters_of_many_pixels_are_refused(tmp_path, monkeypatch, mask):
+    """Of 40 masks of 450 MB each none is packed."""
+    monkeypatch.setattr(fastiou.Masks, "_of", None)
+    path = tmp_path / "a.json"
+    images = [{"id": n, "height": SIDE, "width": SIDE} for n in range(40)]
+    annotations = [{"image_id": n, "category_id": 1, "segmentation": mask} for n in range(40)]
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    with pytest.raises(FileError, match=r"masks that take more than 1\.0 GiB, expected less in a"):
+        pack_masks([read_masks(path)], lambda done, total: None)
+    with pytest.raises(ValueError, match=r"masks that take more than 1\.0 GiB"):
+        fastiou.read(path, geometry="mask")

@@ -133,8 +133,9 @@ def check_key(path: Path, table: Table, key: str, line: int, column: int, cell: 
     """Raise a FileError unless a cell tells a key."""
     named = key in table.named
     if not is_key(cell, named=named):
-        others = (", or a name" if named else "", "" if cell else "; --by none leaves keys aside")
-        expected = "a whole number of 64 bits" + "".join(others)
+        expected = f"a whole number of 64 bits{', or a name' if named else ''}"
+        if cell in MISSING or named:
+            expected += "; --by none leaves keys aside"
         raise FileError(path, cell_described(table, column, cell), expected, line)
 
 
@@ -149,6 +150,9 @@ def box_cell(path: Path, table: Table, line: int, column: int, cell: str) -> flo
 
 def listed_cells(path: Path, table: Table, line: int, cell: str) -> list[str]:
     """The numbers of a box in one cell."""
+    if "{" in cell:
+        found = f"{cell_described(table, table.box[0], cell)}, an object"
+        raise FileError(path, found, f"{LAYOUTS[table.fmt]} numbers in brackets", line)
     parts = cell.strip().strip("[]()").replace(",", " ").split()
     if len(parts) != LAYOUTS[table.fmt]:
         found = cell_described(table, table.box[0], cell)

@@ -127,6 +127,8 @@ DESCRIBED = {
     "NPY": "a .npy file",
     "NPZ": "a .npz file",
     "ZIP": "a ZIP file without arrays of NumPy",
+    "Office": "a file of Excel or another Office program, whose sheets it saves as CSV",
+    "PyTorch": "a file of torch.save, whose arrays numpy.savez writes for others to read",
     "pickle": "a pickle of Python objects, which are not read for safety",
     "gzip": "a gzip file inside another",
     "binary": "binary data of no known kind",
@@ -395,7 +397,10 @@ def _kind_of_zip(start: bytes) -> str:
     """A .npz file holds arrays alone, so the name of the first member tells; one cut off may be."""
     length = int.from_bytes(start[26:28], "little")
     name = start[30 : 30 + length] if start.startswith(b"PK\x03\x04") else b""
-    return "ZIP" if len(name) == length > 0 and not name.endswith(b".npy") else "NPZ"
+    if not len(name) == length > 0 or name.endswith(b".npy"):
+        return "NPZ"
+    known = ((b"[Content_Types].xml", "Office"), (b"/data.pkl", "PyTorch"))
+    return next((kind for last, kind in known if name.endswith(last)), "ZIP")
 
 
 def _kind_with_zeros(start: bytes) -> str:

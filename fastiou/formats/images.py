@@ -324,7 +324,7 @@ def _read_image(path: Path, data: bytes, kind: str, *, by_colour: bool) -> Label
             mode = str(image.mode)
         if mode not in MODES:
             found, expected = _complaint(mode)
-            if kind == "TIFF":
+            if kind == "TIFF" and mode != "F":
                 expected = f"{expected}; {STACKED}"
             raise FileError(path, found, expected, where)
         if kind == "PNG":

@@ -155,7 +155,7 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
 
 def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     """Read boxes from a .npz file, as `fastiou.formats.table.read_boxes`."""
-    _check_kind(path, data, "NPZ", "ZIP")
+    _check_kind(path, data, "NPZ", "ZIP", "Office", "PyTorch")
     with _numpy_errors(path, ".npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         again = next((name for name in names if names.count(name) > 1), None)

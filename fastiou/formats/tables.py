@@ -139,6 +139,12 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         if fit:
             expected += f", or --format {' or '.join(fit)}"
         found = f"{columns_counted(width)} of numbers"
+        first = next((row for row in LAYOUTS_OF_ROWS if row.format in fit[:1]), None)
+        if first is not None and not _could_be(first, sample.numbers):
+            wrong, rule = _rule(first, sample.numbers[:, first.box])
+            line = line_of(data, "csv", int(wrong.argmax()))
+            fault = f"{rule}: not line {line}" if wrong.any() else "whole numbers for keys and ids"
+            found += f" ({first.format} has {fault})"
         if width == count + 1 and wanted.scored:
             found += ", the last above 1 (--boxes takes them as scores)"
         elif width == count + 1:
@@ -255,7 +261,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             wrong, rule = _rule(layout, file.boxes)
             if wrong.any():
                 row = int(wrong.argmax())
-                numbers = ", ".join(f"{number:g}" for number in file.boxes[row])
+                numbers = ", ".join(f"{number:.9g}" for number in file.boxes[row])
                 expected = f"{rule}, as {layout.format} has (--format {layout.format} takes it)"
                 line = line_of(data, layout.format, file.place(row))
                 raise FileError(path, f"box {row + 1} is {numbers}", expected, line)

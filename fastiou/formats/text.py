@@ -222,7 +222,9 @@ def _sample(data: bytes, headed: bool) -> Sample:
         rows.append(cells)
         if len(rows) == SAMPLE_ROWS:
             break
-    ends = between is not None and bool(rows) and all(each[-1:] == [""] for each in rows)
+    # A header may lack what stands behind the last cell of rows.
+    with_end = rows[1:] if rows[1:] and len(rows[0]) + 1 == len(rows[1]) else rows
+    ends = between is not None and bool(rows) and all(each[-1:] == [""] for each in with_end)
     sample = Sample(
         between, line, [], None, [], start, ends,
         between not in (",", None)

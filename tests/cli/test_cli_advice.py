@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,13 @@ def folder(path: Path, **texts: str) -> Path:
     for name, text in texts.items():
         (path / f"{name}.txt").write_text(text)
     return path
+
+
+def zip_bytes(member: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(member, "x")
+    return buffer.getvalue()
 
 
 def refused(*arguments: object) -> str:
@@ -521,3 +530,46 @@ def test_voc_of_another_name_than_its_own(tmp_path: Path) -> None:
         assert told in " ".join(run_well(*arguments).stderr.split())
     (folder / "c.d.xml").write_text(VOC.replace("a.jpg", "c.d.jpg"))
     assert "name of the image" not in run_well("convert", folder, out).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", b"0 0.5 0.5 1.0000001 1\n", "box 1 is 0.5, 0.5, 1.0000001, 1, expected numbers"),
+        (
+            "a.txt",
+            b"1,1,10,10,0,5,1,-1,-1,-1\n2,1,10,10,5,5,1,-1,-1,-1\n",
+            "(mot has a positive width and height: not line 1)",
+        ),
+        ("a.txt", b"1.5,1,10,10,5,5,1,-1,-1,-1\n", "(mot has whole numbers for keys and ids)"),
+        ("a.csv", b"image,x1,y1,x2,y2\nNone,0,0,9,9\n", "--by none leaves keys aside"),
+        ("a.csv", b"camera,timestamp,x1,y1,x2,y2\na,1.5,0,0,9,9\n", "--by none leaves keys"),
+        (
+            "a.csv",
+            b'bbox\n"{""x1"":0,""y1"":0,""x2"":9,""y2"":9}"\n',
+            "an object, expected 4 numbers",
+        ),
+        ("a.xlsx", zip_bytes("[Content_Types].xml"), "a file of Excel or another Office program"),
+        ("a.pt", zip_bytes("a/data.pkl"), "a file of torch.save"),
+    ],
+)
+def test_what_is_wrong_is_shown(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert words in refused("match", path, *(["--boxes", "xyxy"] if b"bbox" in content else []))
+
+
+def test_rows_may_end_with_a_comma_and_their_header_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image,x1,y1,x2,y2,score\na,0,0,9,9,0.5,\nb,0,0,9,9,0.25,\n")
+    read = fastiou.read(path)
+    assert (read.boxes.tolist(), read.scores.tolist()) == ([[0, 0, 9, 9]] * 2, [0.5, 0.25])
+    path.write_text("image,x1,y1,x2,y2,score\na,0,0,9,9,0.5,\nb,0,0,9,9,0.25,7\n")
+    assert ":2: 7 columns, expected 6" in refused("match", path)
+
+
+def test_pixels_of_floating_point_are_no_frames_as_colours(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.float32))
+    assert refused("match", path, path).endswith("pixels of floating point, expected integers")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastiou.formats.content import number_in, whole_number_in
 from fastiou.formats.errors import FileError, shortened
@@ -82,6 +82,11 @@ class Table:
         name = cells[self.image].strip()
         return None if name in MISSING else name
 
+    def sides(self, cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """The cells of a row that may tell the size of its image, by the names of columns."""
+        places = [place for pair in self.sizes for place in pair if place < len(cells)]
+        return tuple((self.names[place].strip(), cells[place]) for place in places)
+
 
 class BareRow(NamedTuple):
     """A row of an image without objects."""
@@ -91,6 +96,8 @@ class BareRow(NamedTuple):
     where: str
     #: The image.
     image: str
+    #: Columns by their names, and their cells, some of which may tell the size of the image.
+    sides: tuple[tuple[str, Any], ...] = ()
 
 
 def without_boxes(rows: Sequence[BareRow], boxes: int) -> Skipped | None:
@@ -108,17 +115,27 @@ def image_column(names: Sequence[str], keys: Mapping[str, Sequence[int]]) -> int
     return next((told[key][0] for key in ("image", "video") if key in told), None)
 
 
-def images_of(rows: Sequence[BareRow], keys: Mapping[str, Array]) -> dict[int | str, None]:
-    """The images of such rows, as numbers where those of boxes are; their sizes nobody tells."""
+def images_of(
+    rows: Sequence[BareRow], keys: Mapping[str, Array], names: Sequence[str]
+) -> dict[int | str, tuple[int, int] | None]:
+    """The images of such rows, as numbers where those of boxes are, and their sizes.
+
+    `names` are those of the columns that tell width and height, if any do.
+    """
     if "image" not in keys:
         return {}
     numbers = [
         whole_number_in(row.image) if keys["image"].dtype.kind == "i" else None for row in rows
     ]
     return {
-        row.image if number is None else number: None
+        row.image if number is None else number: _size_in(dict(row.sides), names)
         for row, number in zip(rows, numbers, strict=True)
     }
+
+
+def _size_in(told: Mapping[str, Any], names: Sequence[str]) -> tuple[int, int] | None:
+    sides = [whole_number_in(str(told.get(name, ""))) or 0 for name in names]
+    return (sides[1], sides[0]) if len(sides) == 2 and min(sides) > 0 else None
 
 
 def is_key(cell: str, *, named: bool) -> bool:

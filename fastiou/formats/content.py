@@ -33,6 +33,7 @@ __all__ = [
     "MemberFile",
     "Wanted",
     "are_exact_integers",
+    "are_scores",
     "can_be_scores",
     "check_text",
     "chosen_keys",
@@ -533,13 +534,17 @@ def misread(rows: npt.NDArray[Any], wanted: Wanted) -> tuple[str, str] | None:
 def can_be_scores(scores: npt.NDArray[Any], wanted: Wanted) -> bool:
     """Whether the last of five numbers a row can be a score, and not an angle or a side.
 
-    Where the layout of boxes was asked for, a number more is one, whatever it is.
+    Where the layout of boxes was asked for, a number more is one: any for who needs scores, and
+    percents, too, for others.
     """
-    if wanted.told:
-        return True
     if wanted.scored:  # below 0 may be logits; of what is not finite the place is told later
-        return not bool(((scores > 1) & (scores < np.inf)).any())
-    return bool(((scores >= 0) & (scores <= 1)).all())
+        return wanted.told or not bool(((scores > 1) & (scores < np.inf)).any())
+    return are_scores(scores, 100 if wanted.told else 1)
+
+
+def are_scores(scores: npt.NDArray[Any], most: float = 100) -> bool:
+    """Whether numbers lie between 0 and another, 1 or, of percents, 100."""
+    return bool(((scores >= 0) & (scores <= most)).all())
 
 
 def number_in(cell: str) -> float | None:

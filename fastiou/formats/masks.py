@@ -62,6 +62,8 @@ def mask_sizes(*files: MaskFile) -> tuple[Integers, ...]:
             if listed and number not in known:
                 found, expected = f"{_image(number)} is unknown", 'one of those in "images"'
                 remedy = REMEDY if file.images else ""
+                if type(number) is str and all(type(each) is int for each in known):
+                    remedy += "; names of images fastiou eval coco takes, by file_name"
                 raise FileError(file.path, found, f"{expected}{remedy}", file.where(index))
             mask = file.masks[index]
             if isinstance(mask, list):

@@ -22,6 +22,7 @@ from fastiou.formats.content import (
     Floats,
     Wanted,
     are_exact_integers,
+    are_scores,
     can_be_scores,
     chosen_keys,
     kind_described,
@@ -255,7 +256,10 @@ def _box_array(path: Path, name: str, array: npt.NDArray[Any], numbers: int) -> 
             expected += ", or of label images, integers: .astype(int) makes them"
         elif name == "array" and array.ndim == 2 and array.shape[1] == numbers + 2:
             expected += f", or (N, {numbers + 1}) with scores last: array[:, :{numbers + 1}]"
-        elif name == "array" and array.ndim == 2 and array.shape[1] == numbers + 1 == 5:
+        elif (
+            name == "array" and array.ndim == 2 and array.shape[1] == numbers + 1 == 5
+            and array.dtype.kind in "iuf" and are_scores(array[:, -1])
+        ):  # fmt: skip
             expected += ", or --boxes xyxy, which takes the last column as scores"
         raise FileError(path, found, expected, name)
     boxes = np.ascontiguousarray(array, _kept_type(array))

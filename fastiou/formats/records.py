@@ -98,7 +98,10 @@ def _of_objects(
     image = image_column(listed, meaning.keys)
     names = [listed[place] for place in meaning.box]
     bare = [
-        BareRow(number, f"line {place}" if format_ == "jsonl" else str(place), str(entry[name]))
+        BareRow(
+            number, f"line {place}" if format_ == "jsonl" else str(place), str(entry[name]),
+            tuple(entry.items()),
+        )
         for number, (entry, place) in enumerate(zip(entries, places, strict=True))
         if image is not None and entry.get(name := listed[image]) is not None
         and all(own in entry and entry[own] is None for own in names)
@@ -125,7 +128,7 @@ def _of_objects(
 
 def _with_bare(file: BoxFile, bare: Sequence[BareRow], wanted: Wanted) -> BoxFile:
     """A file beside whose boxes there are rows of images without objects."""
-    sizes = images_of(bare, file.keys) if wanted.sizes else {}
+    sizes = images_of(bare, file.keys, file.size_columns) if wanted.sizes else {}
     return replace(file, skipped=without_boxes(bare, len(file)), sizes={**sizes, **file.sizes})
 
 

@@ -20,7 +20,7 @@ from fastiou.formats.json_objects import json_value
 from fastiou.formats.mask_faults import OUTLINES, RUNS, mask_fault, mask_faults
 from fastiou.formats.sizes import Size, are_sizes, mask_size, size_described
 from fastiou.parsing.mask_kinds import LETTERS, NUMBERS, OTHER, RINGS
-from fastiou.runtime.memory import human_size
+from fastiou.runtime import memory
 from fastiou.typing import Array
 
 if TYPE_CHECKING:
@@ -301,8 +301,12 @@ class Segmentations(Sequence[Any]):
                 boxes = part.bounds()
                 taken += int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sum()) // 8
                 if taken > most:
-                    found = f"masks that take more than {human_size(most)}"
-                    raise FileError(self._path, found, f"less in a file of {human_size(given)}")
+                    with self._in_words(rows[part.positions]):
+                        memory.check(taken, "the bits of masks", "take fewer at a time")
+                    found = f"masks that take more than {memory.human_size(most)}"
+                    raise FileError(
+                        self._path, found, f"less in a file of {memory.human_size(given)}"
+                    )
             yield part
 
     def _parts(self, rows: Integers, sizes: Integers) -> Iterator[_Part]:

@@ -32,6 +32,7 @@ from fastiou.formats.content import (
     Floats,
     Wanted,
     are_exact_integers,
+    are_scores,
     can_be_scores,
     chosen_keys,
     looks_like_sizes,
@@ -147,7 +148,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
             found += f" ({first.format} has {fault})"
         if width == count + 1 and wanted.scored:
             found += ", the last above 1 (--boxes takes them as scores)"
-        elif width == count + 1:
+        elif width == count + 1 and are_scores(sample.numbers[:, count]):
             expected += f", or --boxes {wanted.fmt}, which takes the last as scores"
         raise FileError(path, found, expected, sample.line)
     if wanted.by:
@@ -394,7 +395,7 @@ def _read(
         unused=table.unused,
         notes=(*_notes(table, scores), *found.words),
         skipped=without_boxes(bare, len(boxes)),
-        sizes={**(images_of(bare, named) if wanted.sizes else {}), **found.sizes},
+        sizes={**(images_of(bare, named, found.names) if wanted.sizes else {}), **found.sizes},
         size_columns=found.names,
     )
     notes = (*file.notes, *_marked_notes(file, data, table, keys))
@@ -561,7 +562,7 @@ def _scan_table(path: Path, data: bytes, table: Table, bare: list[BareRow]) -> _
             raise FileError(path, columns_counted(len(cells)), expected, line)
         image = table.image_without_box(cells)
         if image is not None:
-            bare.append(BareRow(place, f"line {line}", image))
+            bare.append(BareRow(place, f"line {line}", image, table.sides(cells)))
             continue
         for column, key in key_of.items():
             cell = cells[column].strip()

@@ -124,11 +124,26 @@ def test_sizes_in_tables_of_one_image_each(tmp_path: Path) -> None:
     assert "needs the size of image 'b'" in " ".join(shown.stderr.split())
 
 
+def test_images_without_boxes_keep_their_size(tmp_path: Path) -> None:
+    path, lines = tmp_path / "in.csv", tmp_path / "in.jsonl"
+    path.write_text(HEAD.format("width,height") + ROWS + "z.jpg,70,60,,,,,\n")
+    names, *rows = (line.split(",") for line in path.read_text().splitlines())
+    entries = (
+        {name: int(cell) if cell.isdigit() else cell or None
+         for name, cell in zip(names, row, strict=False)}
+        for row in rows
+    )  # fmt: skip
+    lines.write_text("\n".join(map(json.dumps, entries)))
+    for source in (path, lines):
+        run_well("convert", source, tmp_path / "out.json")
+        assert sizes_in(tmp_path / "out.json")["z.jpg"] == (70, 60)
+
+
 def test_parts_of_the_image_in_tables_against_pixels(tmp_path: Path) -> None:
     parts, pixels = tmp_path / "a.csv", tmp_path / "b.csv"
     parts.write_text("x1,y1,x2,y2\n" + "0.1,0.1,0.5,0.5\n" * 9)
     pixels.write_text("x1,y1,x2,y2\n" + "10,10,50,50\n" * 9)
     told = " ".join(run("match", parts, pixels).stderr.split())
-    assert "fastiou convert with --image-size W,H makes pixels of parts" in told
+    assert "fastiou convert with --image-size WIDTH,HEIGHT makes pixels of parts" in told
     told = " ".join(run("match", parts, pixels, "--image-size", "100,100").stderr.split())
     assert "not of the format csv: fastiou convert makes pixels of others" in told

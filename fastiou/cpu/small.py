@@ -52,7 +52,7 @@ LANES = 16
 
 #: Members that are prepared and scored at a time where each is scored against its fellow, so that
 #: what is prepared stays in a core's own cache: a million rotated boxes took 37 ns each where that
-#: were 65,536 at a time, and 24 where it were 1,024 to 16,384. No power of two, by which all columns
+#: were 65,536 at a time, and 24 where it were 1,024 to 16,384. No power of two, by which columns
 #: would share a few lines of the nearest cache: boxes with yaw took 30.5 ns, and take 28.5.
 BLOCK = (1 << 12) + 48
 

@@ -310,6 +310,8 @@ def test_public_names_exist_and_are_documented() -> None:
         assert name in dir(fastiou)
         text = inspect.getdoc(value)
         assert text, name
+        # The site takes what stands between two powers, as in 2**b and -2**b, for bold.
+        assert not re.search(r"\w\*\*\w", text), name
         if inspect.isfunction(value):
             assert "Examples\n--------" in text, name
             annotations = inspect.signature(value).parameters.values()

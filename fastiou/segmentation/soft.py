@@ -168,7 +168,7 @@ def thresholded_iou(outputs: Any, labels: Any, *, smooth: float = 1e-6) -> Any:
     outputs, labels : array_like of int or bool, shapes (N, H, W) or (N, 1, H, W)
         Masks, of any memory layout: NumPy arrays, PyTorch tensors, other arrays that speak DLPack,
         or lists. Integers other than 0 and 1 are combined bit by bit, and their values are summed
-        as int64. They must lie from -2**b to 2**b - 1, where H · W · 2**b is at most 2⁶³: b is 44
+        as int64. They must lie from -2ᵇ to 2ᵇ - 1, where H · W · 2ᵇ is at most 2⁶³: b is 44
         for images of 640 × 640. All integers of 32 bits do, up to 2³¹ pixels an image.
     smooth : float
         Added to intersection and union, so that two empty masks score 1. With 0 they score 0.

@@ -81,6 +81,8 @@ def printed_by(command: str, shown: str) -> str:
     return stream.getvalue()
 
 
+# supervision says so when it is imported, where a page's example finds it installed.
+@pytest.mark.filterwarnings("ignore:OpenCV .* is not installed:UserWarning")
 @pytest.mark.parametrize("console", list(sections()))
 def test_commands_print_what_the_page_says(
     console: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,10 +21,12 @@ from bench import (
     join_peers,
     mask_peers,
     peers,
+    quadrilateral_peers,
     report,
     run,
     scaling,
     segment_peers,
+    space_peers,
 )  # fmt: skip
 
 SIZES = [0, 1, 7, 16, 31, 1000, 100_003]
@@ -60,8 +62,13 @@ def test_read_sees_every_byte(rng, size, offset):
 
 
 #: Those that compile much, one by one, are slow.
+COMPILE_MUCH = {
+    *quadrilateral_peers.QUADRILATERAL_WORKLOADS,
+    *segment_peers.SEGMENT_WORKLOADS,
+    *space_peers.SPACE_WORKLOADS,
+}
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] * (name in segment_peers.SEGMENT_WORKLOADS))
+    pytest.param(name, marks=[pytest.mark.slow] * (name in COMPILE_MUCH))
     for name in peers.WORKLOADS
 ]
 

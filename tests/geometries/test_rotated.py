@@ -311,6 +311,7 @@ def test_both_orders_have_the_same_bits(
         assert ((forth >= 0) & (forth <= 1)).all()
 
 
+@pytest.mark.slow(on_one_thread=True)
 def test_both_orders_of_a_dense_result(rng: np.random.Generator) -> None:
     for boxes in (rotated(rng, 150), rotated(rng, 150, np.float32), awkward()):
         scores = fastiou.box_iou(boxes, boxes, "cxcywhr")

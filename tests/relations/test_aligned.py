@@ -36,6 +36,7 @@ def odd_ones(rng: np.random.Generator, dtype: Any) -> tuple[Array, Array]:
     return a, b
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("odd", [None, 1e19, 1e200, 1e-25])
@@ -63,6 +64,7 @@ def test_integers_of_any_width(rng: np.random.Generator) -> None:
         fastiou.box_iou(*turned, fmt="cxcywhr", aligned=True)
 
 
+@pytest.mark.slow(on_one_thread=True)
 @pytest.mark.usefixtures("blocks")
 def test_rotated_boxes_masks_and_batches(rng: np.random.Generator) -> None:
     boxes = random_boxes(rng, 60, span=20)

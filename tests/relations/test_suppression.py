@@ -154,6 +154,7 @@ def test_memory_of_a_pile(rng: np.random.Generator, threshold: float) -> None:
     assert peak < 20_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("several_threads")
 def test_a_chain_takes_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each box waits for the one before: threads in step would decide one task a round."""

@@ -167,14 +167,22 @@ def coco_columns_of(
     if kind == "keypoints":
         told, of_found = ["area", "iscrowd", "id", "bbox", "num_keypoints"], [*of_found, *own]
     if skip_invalid:
-        truth = _columns("gt", gt, [*needed, *own], told, Skipping(are_masks))
+        boxes = ("bbox",)
+        are_boxes = kind == "boxes"
+        truth = _columns(
+            "gt", gt, [*needed, *own], told,
+            Skipping(are_masks, None, boxes if are_boxes else (), are_boxes),
+        )  # fmt: skip
         sizes = truth.image_sizes.tolist()
         images = [] if truth.image_ids is None else truth.image_ids.tolist()
         known = {
             image: (height, width) if height >= 0 else None
             for image, (height, width) in zip(images, sizes, strict=True)
         }
-        return truth, _columns("dt", dt, of_found, asked, Skipping(are_masks, known))
+        measures = boxes if are_masks else (*boxes, "segmentation")
+        skipping = Skipping(are_masks, known, measures, are_boxes)
+        of_found += own if are_masks else []
+        return truth, _columns("dt", dt, of_found, asked, skipping)
     # Results of masks may be scored as boxes, and those of masks have the areas of their boxes.
     # They are read first, since the compiled parser then serves a small file of truth, too.
     found = _columns("dt", dt, of_found, asked, None, remedy)

@@ -7,6 +7,7 @@ what is wrong with them. What is given is the same either way.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -151,10 +152,17 @@ class Skipping:
         Whether their masks count.
     images : dict, or None
         Height and width of images by their ids; those that the file lists if it is None.
+    measures : tuple of str
+        Fields that measure entries: all must have the one of them that the first valid entry has,
+        with numbers that are finite.
+    measured : bool
+        Whether an entry without any of these is invalid.
     """
 
     masks: bool
     images: Mapping[int | str, Size | None] | None = None
+    measures: tuple[str, ...] = ()
+    measured: bool = False
 
 
 def coco_columns(
@@ -284,7 +292,8 @@ def _valid(
         width = max((size[1] for size in images.values() if size is not None), default=1)
         masks = {
             place: entry["segmentation"] for place, entry in enumerate(entries)
-            if place not in faults and not is_no_mask(entry.get("segmentation"))
+            if place not in faults
+            and ("segmentation" in needed or not is_no_mask(entry.get("segmentation")))
         }  # fmt: skip
         places = list(masks)
         malformed = mask_faults(list(masks.values()), width)
@@ -293,9 +302,29 @@ def _valid(
             fault = wrong_size(masks[place], images.get(entries[place]["image_id"]))
             if fault is not None:
                 faults[place] = fault
+    faults |= _unmeasured(entries, faults, skipping)
     told = {place: f"{label}[{place}]: {words}" for place, words in faults.items()}
     kept = [entry for place, entry in enumerate(entries) if place not in faults]
     return kept, Skipped.of(len(entries), told)
+
+
+def _unmeasured(entries: list[Any], faults: Collection[int], skipping: Skipping) -> dict[int, str]:
+    """What is wrong with entries that lack what measures the first valid one."""
+    valid = [place for place in range(len(entries)) if place not in faults]
+    told = (
+        [name for name in skipping.measures if not _is_none(name, entries[place].get(name))]
+        for place in valid
+    )
+    first = next((own for own in told if own or not skipping.measured), [])
+    lacking: dict[int, str] = {}
+    for name in first[:1]:
+        for place in valid:
+            value = entries[place].get(name)
+            if _is_none(name, value):
+                lacking[place] = f'no "{name}"'
+            elif name == "bbox" and any(map(math.isnan, value)):
+                lacking[place] = f'"bbox": {described(value)}'
+    return lacking
 
 
 def _is_none(name: str, value: Any) -> bool:

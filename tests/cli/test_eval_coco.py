@@ -235,6 +235,34 @@ def test_what_is_invalid_can_be_left_out(tmp_path: Path, iou_type: str) -> None:
             fastiou.evaluate_coco(*content, iou_type=iou_type)
 
 
+#: Entries that lack what is compared, and whether they may be of the truth, by what is scored.
+LACKING = {
+    "bbox": [({"bbox": [float("nan")] * 4}, True), ({"bbox": None}, False)],
+    "segm": [({"segmentation": []}, True), ({"segmentation": None}, False), ({"bbox": []}, False)],
+}
+
+
+@pytest.mark.parametrize("iou_type", list(LACKING))
+def test_what_lacks_a_box_or_a_mask_is_left_out(iou_type: str) -> None:
+    good = {**BOX, "segmentation": OUTLINE}
+    lists = {
+        "images": [{"id": 1, "height": 90, "width": 80}],
+        "categories": [{"id": 3, "name": "boat"}],
+    }
+    annotations: list[Any] = [{**good, "id": 1, "area": 1200, "iscrowd": 0}]
+    truth = {**lists, "annotations": annotations}
+    found = [{**good, "score": 0.9}]
+    expected = fastiou.evaluate_coco(truth, found, iou_type=iou_type)
+    assert expected["AP"] > 0.99
+    for fields, of_truth in LACKING[iou_type]:
+        both = [*found, {**found[0], **fields}]
+        more = {**lists, "annotations": [{**annotations[0], **fields}, *annotations]}
+        for gt in (truth, more) if of_truth else (truth,):
+            result = fastiou.evaluate_coco(gt, both, iou_type=iou_type, skip_invalid=True)
+            assert result["AP"] == expected["AP"]
+            assert any("dt: 1 of 2 annotations" in words for words in result.deviations)
+
+
 def test_masks_without_boxes_are_scored_by_another_option(files: tuple[Path, Path]) -> None:
     content = json.loads(files[0].read_text())
     del content["annotations"][0]["bbox"]

@@ -12,8 +12,20 @@ import numpy as np
 
 from fastiou.typing import Array
 
-__all__ = ["frame_array", "frame_columns", "index_columns", "is_frame", "unnamed_indexes"]
+__all__ = [
+    "FEW",
+    "frame_array",
+    "frame_columns",
+    "index_columns",
+    "is_frame",
+    "some_values",
+    "unnamed_indexes",
+]
 
+
+#: Values that are looked at of a column that is not used. Of a million names, all took 0.8 s, and
+#: these take 1 ms.
+FEW = 1 << 11
 
 #: Types of data frames.
 FRAMES = (
@@ -86,6 +98,14 @@ def _are_whole(level: Any) -> bool:
         return False
     numbers = level.to_numpy(np.float64)
     return bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
+
+
+def some_values(column: Any) -> list[Any]:
+    """Values of a column from its beginning, and from everywhere behind; none of what is none."""
+    if isinstance(column, str) or not hasattr(column, "__len__"):
+        return []
+    cut = getattr(column, "iloc", column)  # a slice of a series may go by its labels
+    return [*cut[:FEW], *cut[FEW :: max(1, len(column) // FEW)]]
 
 
 def frame_array(value: Any) -> Array | None:

@@ -23,7 +23,7 @@ from fastiou.formats.groups import common_groups
 from fastiou.formats.keys import check_by
 from fastiou.formats.masks import mask_sizes, pack_masks
 from fastiou.formats.suspicions import scales_apart
-from fastiou.tables.column_names import key_named, likely_images, perhaps_image
+from fastiou.tables.column_names import key_named, perhaps_image
 from fastiou.tables.grouping import Grouping, names_of_pairs
 from fastiou.tables.layouts import LAYOUTS, common_layout, extents
 from fastiou.typing import Array
@@ -187,9 +187,8 @@ class Members(Kind):
                 raise RefusedError(found)
             words.append(found)
         for each in files if options.by is None else ():
-            likely = likely_images(each.unused, each.keys)
-            if likely:
-                found, by = perhaps_image(likely, tuple(each.keys))
+            if each.likely_images:
+                found, by = perhaps_image(each.likely_images, tuple(each.keys))
                 words.append(f"{each.path.name}: {found}; --by {by} takes it")
         words += left_aside(grouping, files, options.by) if options.quiet else []
         for line in words:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fastiou.arrays.frames import FEW
 from fastiou.formats.content import number_in, whole_number_in
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import MISSING
 from fastiou.formats.skipped import Skipped
 from fastiou.formats.text import Sample
+from fastiou.tables.column_names import likely_images
 from fastiou.tables.columns import key_columns
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
@@ -86,6 +89,17 @@ class Table:
         """The cells of a row that may tell the size of its image, by the names of columns."""
         places = [place for pair in self.sizes for place in pair if place < len(cells)]
         return tuple((self.names[place].strip(), cells[place]) for place in places)
+
+    def likely_images(self, data: bytes, keys: Container[str]) -> tuple[str, ...]:
+        """The columns not used that are likely to tell the image, by the first rows of data."""
+        names = [name.strip() for name in self.names]
+
+        def some(name: str) -> list[str]:
+            place = names.index(name)
+            rows = itertools.islice(self.sample.rows(data), FEW)
+            return [cells[place].strip() for _, cells in rows if place < len(cells)]
+
+        return likely_images(self.unused, keys, some)
 
 
 class BareRow(NamedTuple):

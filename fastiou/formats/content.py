@@ -248,6 +248,8 @@ class MemberFile(ABC):
         the number and the name of an image, they tell the same groups.
     unused : tuple of str
         Columns of the file that were not used.
+    likely_images : tuple of str
+        Those of them that are likely to tell the image, which no key does.
     notes : tuple of str
         What must be told of the file, even where nobody asked for a summary.
     skipped : Skipped or None
@@ -272,6 +274,7 @@ class MemberFile(ABC):
     ids: Array | None = None
     columns: dict[str, dict[str, Array]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    likely_images: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: Skipped | None = None
     parts: tuple[tuple[Path, int], ...] = ()

@@ -7,13 +7,14 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastiou.arrays.frames import some_values
 from fastiou.formats import pieces
 from fastiou.formats.content import (
     EXACT,
@@ -32,7 +33,13 @@ from fastiou.formats.content import (
 )
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import keys_of
-from fastiou.tables.column_names import LAYOUT_NAMES, SCORE_NAMES, key_named, plain_name
+from fastiou.tables.column_names import (
+    LAYOUT_NAMES,
+    SCORE_NAMES,
+    key_named,
+    likely_images,
+    plain_name,
+)
 from fastiou.tables.columns import ColumnsError, check_doubtful, key_columns
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
@@ -171,6 +178,14 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         asked |= {usual["scores"]} if wanted.takes_scores else set()
         found = {name: _read_member(path, archive, name) for name in names if name in asked}
         found |= {own: found.pop(name) for own, name in usual.items() if name in found}
+        unused = tuple(name for name in names if name not in asked and name not in OWN_ARRAYS)
+
+        def some(name: str) -> list[Any]:
+            with suppress(FileError):  # of one that nobody needs
+                return some_values(_read_member(path, archive, name))
+            return []
+
+        likely = likely_images(unused, keys_told, some)
     listed = shortened(", ".join(names))
     layout = next((name for name in names if plain_name(name) in LAYOUT_NAMES), None)
     if layout is not None and "fmt" not in found and not wanted.told:
@@ -185,7 +200,6 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
     boxes = _box_array(path, "boxes", _joined_points(found["boxes"], fmt), LAYOUTS[fmt])
     if "fmt" not in found and looks_like_sizes(boxes, wanted):
         raise FileError(path, *SIZES_FOR_CORNERS)
-    unused = tuple(name for name in names if name not in asked and name not in OWN_ARRAYS)
     keys, columns = keys_of(
         path,
         {
@@ -200,7 +214,7 @@ def read_npz_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         scores = _score_array(path, "scores", found["scores"], len(boxes))
     return BoxFile(
         path=path, format="npz", fmt=fmt, boxes=boxes, keys=keys, columns=columns, scores=scores,
-        unused=unused,
+        unused=unused, likely_images=likely,
     )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from fastiou.formats.masks import pack_masks
 from fastiou.formats.table import READERS, SCALED, formats_of
 from fastiou.runtime.words import described
 from fastiou.tables.box_table import BoxTable
-from fastiou.tables.column_names import likely_images
 from fastiou.tables.columns import names_of_keys
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.tables.words import in_python
@@ -189,7 +188,7 @@ def table_of_file(file: MemberFile, by: Sequence[str] | None = None) -> BoxTable
     return BoxTable.of_columns(
         scores=file.scores, keys=file.keys, ids=file.ids, iscrowd=crowds, ignore=ignored,
         unused=file.unused, key_columns=file.columns,
-        likely_images=likely_images(file.unused, file.keys) if by is None else (), **columns,
+        likely_images=file.likely_images if by is None else (), **columns,
     )  # fmt: skip
 
 

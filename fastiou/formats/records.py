@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastiou.arrays.frames import some_values
 from fastiou.formats.cells import BareRow, image_column, images_of, without_boxes
 from fastiou.formats.content import EXACT, BoxFile, Floats, Wanted, are_exact_integers
 from fastiou.formats.errors import FileError, described, import_extra
@@ -22,7 +23,7 @@ from fastiou.formats.pieces import MOST_UNPACKED_ROWS, check_unpacked
 from fastiou.formats.sizes import sizes_in_columns
 from fastiou.formats.suspicions import check_angles
 from fastiou.formats.text import text_lines
-from fastiou.tables.column_names import INDEXES, LISTS, plain_name
+from fastiou.tables.column_names import INDEXES, LISTS, likely_images, plain_name
 from fastiou.tables.columns import ColumnsError, Meaning, check_telling, meaning_of
 from fastiou.tables.layouts import LAYOUTS
 from fastiou.typing import Array
@@ -354,12 +355,18 @@ def _file(
     for pair in meaning.sizes if wanted.sizes else ():
         with suppress(FileError):  # such as a size that is missing
             pairs.append({names[place].strip(): key(place) for place in pair})
+
+    def some(name: str) -> list[Any]:
+        place = [own.strip() for own in names].index(name)
+        return some_values(column(place)) if has_all(place) else []
+
     found = sizes_in_columns(keys.get("image"), pairs, boxes, meaning.fmt)
     file = BoxFile(
         path=path, format=format_, fmt=meaning.fmt, keys=keys, scores=scores, ids=ids,
         columns=columns_of,
         boxes=np.ascontiguousarray(boxes), sizes=found.sizes, notes=found.words,
         size_columns=found.names, unused=meaning.unused,
+        likely_images=likely_images(meaning.unused, keys, some),
     )  # fmt: skip
     if meaning.angle is not None:
         check_angles(path, names[meaning.angle].strip(), file, wanted)

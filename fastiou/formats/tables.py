@@ -393,6 +393,7 @@ def _read(
         ids=ids if wanted.ids or FRAME in told else None,
         scores=scores[:, 0] if table.score and wanted.takes_scores else None,
         unused=table.unused,
+        likely_images=table.likely_images(data, named),
         notes=(*_notes(table, scores), *found.words),
         skipped=without_boxes(bare, len(boxes)),
         sizes={**(images_of(bare, named, found.names) if wanted.sizes else {}), **found.sizes},

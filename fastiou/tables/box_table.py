@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastiou.arrays.checks import check_choice, crowd_array, flag_array, score_of_each
-from fastiou.arrays.frames import frame_columns, index_columns, is_frame, unnamed_indexes
+from fastiou.arrays.frames import (
+    frame_columns,
+    index_columns,
+    is_frame,
+    some_values,
+    unnamed_indexes,
+)
 from fastiou.arrays.inputs import real_input
 from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
@@ -452,18 +458,13 @@ def table_of_frame(name: str, frame: Any, fmt: str | None, by: Sequence[str] | N
     iscrowd = None
     if "iscrowd" in names:
         iscrowd = crowd_array(column(names.index("iscrowd")), count, name)
-    likely = likely_images(unused, keys) if by is None else ()
+    likely: tuple[str, ...] = ()
+    if by is None:
+        likely = likely_images(unused, keys, lambda label: some_values(column(names.index(label))))
     return BoxTable.of_columns(
         boxes=boxes, fmt=meaning.fmt, scores=scores, keys=keys, ids=ids,
-        iscrowd=iscrowd, unused=tuple(unused), key_columns=told,
-        likely_images=tuple(label for label in likely if _tells_some(column(names.index(label)))),
+        iscrowd=iscrowd, unused=tuple(unused), key_columns=told, likely_images=likely,
     )  # fmt: skip
-
-
-def _tells_some(values: Any) -> bool:
-    """Whether a column has several values, and some of them come again."""
-    listed = [str(value) for value in values]
-    return 1 < len({*listed}) < len(listed)
 
 
 def _refused(name: str, error: ColumnsError) -> ValueError:

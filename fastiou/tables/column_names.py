@@ -8,7 +8,8 @@ Names are compared by their letters and digits alone, and without a word for a b
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
 
 from fastiou.tables.layouts import LAYOUTS, header_of
 
@@ -194,10 +195,16 @@ OTHER_WORDS = frozenset({
 WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 #: Names that are likely to tell images where no column does, and so are those that end with a word
-#: for an id: of what is in a table besides, but not of who made it.
+#: for an id: of what is in a table besides, but not of who made it, and not of its kind.
 LIKELY = frozenset({"key", "media", "asset", "record", "dataset", "session", "hash", "md5", "sha1"})
 ID_WORDS = frozenset({"id", "uid", "uuid", "guid"})
-MAKERS = frozenset({"annotator", "worker", "user", "author", "labeler", "labeller", "model", "run"})
+NO_IMAGES = frozenset({
+    "annotator", "worker", "user", "author", "labeler", "labeller", "model", "run",
+    "type", "supercategory", "attribute", "status", "parent",
+})  # fmt: skip
+
+#: What columns of frames and of text hold where a value is missing, in lower case.
+UNTOLD = frozenset({"", "nan", "none", "null", "na", "n/a", "nat", "<na>"})
 
 #: Names that tell a key where no column of the above does.
 FALLBACKS = {"image": ("timestamp", "timestampms", "timestampns", "time")}
@@ -272,20 +279,30 @@ def key_named(name: str) -> str | None:
     return KEY_OF.get(plain_name(name))
 
 
-def likely_images(names: Sequence[str], keys: Container[str]) -> tuple[str, ...]:
+def likely_images(
+    names: Sequence[str], keys: Container[str], some: Callable[[str], Iterable[Any]]
+) -> tuple[str, ...]:
     """Those columns, of some that are not used, that are likely to tell the image.
 
-    None where one of the keys tells the image or the video.
+    None where one of the keys tells the image or the video, and none that is the same everywhere or
+    nowhere, as ids of boxes are. `some` gives values of a column.
     """
     if "image" in keys or "video" in keys:
         return ()
-    likely = []
-    for name in names:
-        words = [word.lower() for word in WORD.findall(name)]
-        is_id = bool(words) and words[-1] in ID_WORDS and MAKERS.isdisjoint(words)
-        if is_id or plain_name(name) in LIKELY:
-            likely.append(name)
-    return tuple(likely)
+    return tuple(name for name in names if _is_likely(name) and _tells_some(some(name)))
+
+
+def _is_likely(name: str) -> bool:
+    words = [word.lower() for word in WORD.findall(name)]
+    is_id = bool(words) and words[-1] in ID_WORDS and NO_IMAGES.isdisjoint(words)
+    # Ids that come again are refused before.
+    return (is_id and plain_name(name) not in ID_NAMES) or plain_name(name) in LIKELY
+
+
+def _tells_some(values: Iterable[Any]) -> bool:
+    """Whether there are several values, and some of them come again."""
+    told = [text for text in map(str, values) if text.lower() not in UNTOLD]
+    return 1 < len({*told}) < len(told)
 
 
 def perhaps_image(likely: Sequence[str], keys: Sequence[str]) -> tuple[str, str]:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_for_tests import run
 
 import fastiou
+from fastiou.arrays.frames import FEW
 from fastiou.formats.errors import FileError
 from fastiou.formats.table import read_boxes
 
@@ -187,8 +189,74 @@ def test_a_column_that_may_tell_the_image_is_told(tmp_path: Path, name: str) -> 
     assert words not in run("nms", path, "--by", "none").stderr
 
 
+def written(folder: Path, given: Any, name: str) -> list[Path]:
+    """A data frame as files of each kind that has columns."""
+    pytest.importorskip("pyarrow")
+    paths = [folder / f"a.{ending}" for ending in ("csv", "jsonl", "parquet", "npz")]
+    given.to_csv(paths[0], index=False)
+    given.to_json(paths[1], orient="records", lines=True)
+    given.to_parquet(paths[2])
+    boxes = given[["x1", "y1", "x2", "y2"]].to_numpy(float)
+    np.savez(paths[3], boxes=boxes, **{name: given[name].astype(str).to_numpy(np.str_)})
+    return paths
+
+
 @pytest.mark.parametrize(
-    "name", ["annotator_id", "color", "grid", "truncated", "keypoint", "score2"]
+    ("name", "values"),
+    [
+        ("uuid", ["a", "b", "c"]),  # each once, as ids of boxes
+        ("dataset", ["val", "val", "val"]),
+        ("parent_uuid", [None, None, "a"]),
+        ("track_id", [7.0, float("nan"), float("nan")]),  # boxes without a track
+    ],
+)
+def test_columns_that_tell_no_groups_are_no_cause_to_warn(
+    tmp_path: Path, name: str, values: list[Any]
+) -> None:
+    """Of files as of frames."""
+    given = frame(score=[0.9, 0.8]).iloc[[0, 1, 1]].reset_index(drop=True).assign(**{name: values})
+    paths = written(tmp_path, given, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastiou.pairs(given)
+        for path in paths:
+            fastiou.pairs(fastiou.read(path))
+    assert "perhaps" not in run("nms", tmp_path / "a.csv").stderr
+
+
+def test_files_of_each_kind_tell_columns_that_may_be_images(tmp_path: Path) -> None:
+    given = frame(media_id=[1, 2]).iloc[[0, 1, 1]].reset_index(drop=True)
+    for path in written(tmp_path, given, "media_id"):
+        assert fastiou.read(path).likely_images == ("media_id",), path
+        assert fastiou.read(path, by="none").likely_images == (), path
+
+
+def test_values_are_looked_at_everywhere_but_not_all() -> None:
+    """A million names took longer than what was asked for."""
+    pandas = pytest.importorskip("pandas")
+    count = 20 * FEW
+
+    class Name:
+        asked = 0
+
+        def __str__(self) -> str:
+            Name.asked += 1
+            return "a"
+
+    sides = dict(zip(("x1", "y1", "x2", "y2"), np.ones((4, count)), strict=True))
+    names = np.array([Name()], object).repeat(count)
+    assert fastiou.BoxTable.from_frame({**sides, "uuid": names}).likely_images == ()
+    assert 0 < Name.asked <= 2 * FEW + 1
+    for own in (np.arange(count) // 5, np.arange(count) // (5 * FEW), np.arange(count) % 7):
+        for given in (own, pandas.Series(own, index=own[::-1] + 0.5), own.tolist()):
+            table = fastiou.BoxTable.from_frame({**sides, "uuid": given})
+            assert table.likely_images == ("uuid",)
+    for given in (np.arange(count), "a", 5, None):
+        assert fastiou.BoxTable.from_frame({**sides, "uuid": given}).likely_images == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["annotator_id", "type_id", "color", "grid", "truncated", "keypoint", "score2"]
 )
 def test_ordinary_columns_are_no_cause_to_warn(name: str) -> None:
     with warnings.catch_warnings():

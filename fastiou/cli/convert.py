@@ -114,7 +114,7 @@ def convert_file(path: Path, out: Path, options: ConvertOptions) -> BoxTable:
             sizes = _sizes_of_each(file, options, masks)
             images = dict(file.sizes)
             if masks is None and options.image_size is not None:
-                images = dict.fromkeys(images, options.image_size[::-1])
+                images = {image: own or options.image_size[::-1] for image, own in images.items()}
             about = About(sizes, file.files, file.classes, images, masks, path.is_dir())
             of_pixels = masks is None and len(file) and not _is_part(file)
             if options.image_size is not None and of_pixels and not target.units:
@@ -299,7 +299,7 @@ def _sizes_of_each(
     else:  # a file of one image
         sizes = np.tile(next(iter(known.values()))[::-1], (len(file), 1))
     lacking = (sizes == 0).all(axis=1)
-    if asked is not None and not lacking.any():
+    if asked is not None and not lacking.any() and None not in file.sizes.values():
         raise RefusedError(
             f"--image-size is for files that do not tell the sizes of images: {file.path.name} does"
         )

@@ -106,6 +106,19 @@ def test_one_size_of_images_without_one(tmp_path: Path) -> None:
     assert (out / "c.txt").read_text() == "0 0.1 0.3 0.1 0.4\n"
 
 
+def test_one_size_of_images_without_boxes(tmp_path: Path) -> None:
+    """Those whose size is told keep it."""
+    path, out = tmp_path / "in.csv", tmp_path / "out.json"
+    bare = "y.jpg,70,60,,,,,\nz.jpg,,,,,,,\n"
+    for rows in ("", "c.jpg,,,cat,5,5,15,25\n"):
+        path.write_text(HEAD.format("width,height") + ROWS + rows + bare)
+        run_well("convert", path, out)
+        told = sizes_in(out)
+        run_well("convert", path, out, "--image-size", "100,50")
+        lacking = {"z.jpg", "c.jpg"} if rows else {"z.jpg"}
+        assert sizes_in(out) == {**told, **dict.fromkeys(lacking, (100, 50))}
+
+
 def test_sizes_in_tables_of_one_image_each(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "labels"
     folder.mkdir()

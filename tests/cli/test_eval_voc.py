@@ -62,6 +62,8 @@ def test_a_detector_may_find_nothing(truth: Path, tmp_path: Path, nothing: str) 
     found = tmp_path / "found.csv"
     found.write_text(nothing or CSV)
     assert "AP50 0.0000" in words_of(run_well("eval", "voc", truth, found))
+    scored = run_well("eval", "voc", truth, found, "--by", "image", "--quiet")
+    assert "category" not in scored.stderr  # which a file without boxes would have alone
 
 
 def test_corners_include_the_last_pixel(truth: Path, tmp_path: Path) -> None:

@@ -284,6 +284,10 @@ def _grouped(truth: BoxFile, found: BoxFile, request: Request) -> Grouping:
         )
         for file in (truth, found)
     )  # fmt: skip
+    if not len(second):  # which has any keys
+        second = replace(second, keys={key: own[:0] for key, own in first.keys.items()}, columns={})
+    if not len(first):
+        first = replace(first, keys={key: own[:0] for key, own in second.keys.items()}, columns={})
     try:
         grouping = common_groups(first, second, ("GT", "DT"))
     except RefusedError:

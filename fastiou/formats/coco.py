@@ -360,7 +360,7 @@ def _names(listed: Sequence[ListedNames]) -> dict[str, Any]:
 def box_fault(entry: Any, fmt: str, masks: str = "--geometry mask") -> Fault | None:
     """What is found in an entry without a valid box, and what is expected.
 
-    `masks` is the option that compares masks.
+    `masks` is the option that compares masks, of a command that may have --boxes, too.
     """
     count = LAYOUTS[fmt]
     expected = f'"bbox": [{", ".join(header_of(fmt))}]'
@@ -373,7 +373,7 @@ def box_fault(entry: Any, fmt: str, masks: str = "--geometry mask") -> Fault | N
         return 'no "bbox"', expected + hint
     bbox = entry["bbox"]
     if type(bbox) is not list or len(bbox) != count or not {type(x) for x in bbox} <= {int, float}:
-        if type(bbox) is list and len(bbox) == 5:
+        if type(bbox) is list and len(bbox) == 5 and masks.startswith("--geometry"):
             expected += "; rotated boxes need --boxes, such as cxcywhr"
         return f'"bbox": {described(bbox)}', expected
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,25 @@ def test_what_match_tells_of_files_is_told_of_scored_ones(tmp_path: Path) -> Non
     found.write_text(CSV + "a.jpg,car,0.9,0,0,9,9\nb,Bus,0.8,0,0,9,9\n")
     notes = run_well("eval", "openimages", truth, found, "--quiet").stderr
     assert "no image and category in common, taken together" in notes
+
+
+def test_options_that_another_command_has_are_told_with_it(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("image,class,x1,y1,x2,y2\na,car,0,0,9,9\n")
+    for rows, option in (
+        ("1,2,30,40,7\n3,4,50,60,8\n", "--boxes"),
+        ("1,2,30,40,1,7\n3,4,50,60,1,8\n", "--format"),
+        ("image,class,score,cx,cy,w,h,angle\na,car,0.5,1,2,3,4,0.5\n", "--boxes"),
+    ):
+        found.write_text(rows)
+        refused = " ".join(run("eval", "voc", truth, found).stderr.split())
+        assert refused.endswith(f"; fastiou convert has {option}")
+    content = {"annotations": [{"image_id": 1, "category_id": 1, "id": 1, "bbox": [1, 2, 3, 4, 5]}]}
+    truth.write_text(json.dumps(content))
+    found.write_text("[]")
+    refused = " ".join(run("eval", "coco", truth, found).stderr.split())
+    assert "[x, y, width, height]" in refused
+    assert "--boxes" not in refused
 
 
 def test_what_tells_images_and_classes_can_be_asked_for(tmp_path: Path) -> None:

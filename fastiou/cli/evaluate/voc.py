@@ -40,6 +40,9 @@ YEARS = {"2007": "voc07", "2010": "voc"}
 #: What a column is called that tells groups of objects, in lower case and without underscores.
 GROUPS = ("isgroupof", "iscrowd")
 
+#: Options that messages of files advise, and that `fastiou convert` has.
+OF_CONVERT = ("--boxes", "--format", "--geometry")
+
 #: Layouts that have corners.
 LAYOUTS = ("xyxy", "xywh", "cxcywh")
 
@@ -191,11 +194,17 @@ def _read(path: Path, request: Request, *, in_pixels: bool) -> BoxFile:
         "image_size": request.image_size, "sizes": lists, "skip_invalid": request.skip_invalid,
     }  # fmt: skip
     by = request.by
-    file = read_file(path, "box", None, None, by=by, **wanted)
-    told = [name for name in file.unused if _is_group_column(name)]
-    if told and not in_pixels:  # the column is read as if it told images apart
-        by = (*(file.keys if by is None else by), told[0])
+    try:
         file = read_file(path, "box", None, None, by=by, **wanted)
+        told = [name for name in file.unused if _is_group_column(name)]
+        if told and not in_pixels:  # the column is read as if it told images apart
+            by = (*(file.keys if by is None else by), told[0])
+            file = read_file(path, "box", None, None, by=by, **wanted)
+    except FileError as error:
+        others = " and ".join(option for option in OF_CONVERT if option in str(error))
+        raise RefusedError(
+            f"{error}; fastiou convert has {others}" if others else str(error)
+        ) from None
     assert isinstance(file, BoxFile)
     if not len(file):
         file = _of_nothing(file)

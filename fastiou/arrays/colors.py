@@ -36,7 +36,7 @@ def check_no_colors(name: str, array: Any) -> None:
     is_stack = len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= SMALLEST_IMAGE
     if is_stack and dtype == np.uint8:  # as torchvision reads images
         warn_caller(
-            f"{name}, {dtype} of shape {shape}, is taken for three label images, of which "
-            f"{name}.astype(int) says nothing; of one image whose colours are labels pass "
+            f"{name}, {dtype} of shape {shape}, is taken for three label images. Pass "
+            f"{name}.astype(int) to say that it is; for one image whose colours are labels, pass "
             f"labels_from_colors of the shape {(*shape[1:], 3)}"
         )

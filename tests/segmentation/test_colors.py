@@ -154,8 +154,8 @@ def test_channels_in_front_are_told() -> None:
     image = np.zeros((3, 8, 9), np.uint8)
     image[0, 4:] = 7
     words = (
-        r"labels[12], uint8 of shape \(3, 8, 9\), is taken for three label images, of which "
-        r"labels[12]\.astype\(int\) says nothing; .* labels_from_colors of the shape \(8, 9, 3\)"
+        r"labels[12], uint8 of shape \(3, 8, 9\), is taken for three label images\. Pass "
+        r"labels[12]\.astype\(int\) to say .* labels_from_colors of the shape \(8, 9, 3\)"
     )
     with pytest.warns(UserWarning, match=words) as told:
         fastiou.label_iou(image, image)

@@ -68,7 +68,8 @@ def evaluate_coco(
         and in all.
     skip_invalid : bool
         Whether to leave out annotations and results that are invalid: with a box or a mask that is
-        none, say. The `deviations` of the result tell how many.
+        none, say. The `deviations` of the result tell how many, and its `matches` have places among
+        those that are left.
     **options
         As `DetectionEvaluator` takes them, but `fmt` and `class_names`, which files tell.
 

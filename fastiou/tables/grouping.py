@@ -313,7 +313,7 @@ def alike_names(
     named = [column.dtype.kind == "U" for column in values]
     if len(values) < 2 or not (any(named) if numbers else all(named)):
         return None
-    values = [column.astype(np.str_) for column in values]
+    values = [column.astype(np.str_, copy=False) for column in values]
     if np.isin(values[0], values[1]).any():
         return None
     own = [np.unique(column, return_inverse=True) for column in values]

@@ -230,3 +230,25 @@ def test_what_tells_images_and_classes_can_be_asked_for(tmp_path: Path) -> None:
     assert "(--by image compares without regard to it)" in message
     for option in (("--by", "image"), ("--class-agnostic",)):
         assert "AP50 1.0000" in words_of(run_well("eval", "voc", truth, found, *option))
+
+
+def test_equal_scores_of_any_class_are_put_in_order_as_in_python(tmp_path: Path) -> None:
+    """Of equal scores, those of the lower class come first."""
+    truth, found = tmp_path / "t.csv", tmp_path / "f.csv"
+    truth.write_text("image,class,x1,y1,x2,y2\na,1,0,0,9,9\nb,2,0,0,9,9\n")
+    rows = ["a,5,0.5,50,50,60,60", "a,4,0.5,0,0,9,9", "b,3,0.5,50,50,60,60", "b,1,0.5,0,0,9,9"]
+    found.write_text("image,class,score,x1,y1,x2,y2\n" + "\n".join(rows) + "\n")
+    words = words_of(run_well("eval", "voc", truth, found, "--class-agnostic"))
+    numbers = [[*map(float, row.split(",")[1:])] for row in rows]
+    preds = {
+        "boxes": np.array(numbers)[:, 2:], "scores": np.array(numbers)[:, 1],
+        "labels": np.array(numbers)[:, 0].astype(int), "image_ids": [0, 0, 1, 1],
+    }  # fmt: skip
+    target = {"boxes": [[0, 0, 9, 9]] * 2, "labels": [1, 2], "image_ids": [0, 1]}
+    for each in (preds, target):
+        each["boxes"] = np.array(each["boxes"], np.float64)
+    expected = fastiou.average_precision(
+        preds, target, protocol="voc", class_agnostic=True, iou_thresholds=[0.5]
+    )
+    assert expected["AP50"] == pytest.approx(5 / 6)
+    assert "AP50 0.8333" in words

@@ -144,27 +144,33 @@ def _score(gt: Path, dt: Path, protocol: str, request: Request) -> None:
         for words in left_aside(grouping, (truth, found), request.by):
             _tell(words)
         images = grouping.codes_of(*(key for key in grouping.keys if key != "category"))
-        labels = grouping.codes_of("category") if "category" in grouping.keys else None
+        by_class = "category" in grouping.keys
+        labels = grouping.codes_of("category") if by_class else tuple(map(_ranks, (truth, found)))
         _tell_unlisted(truth, found, images)
         preds = {
             "boxes": _corners(found), "scores": found.scores, "image_ids": images[1],
-            "labels": np.zeros(len(found), np.int64) if labels is None else labels[1],
+            "labels": labels[1],
         }  # fmt: skip
         target = {
-            "boxes": _corners(truth), "image_ids": images[0],
-            "labels": np.zeros(len(truth), np.int64) if labels is None else labels[0],
+            "boxes": _corners(truth), "image_ids": images[0], "labels": labels[0],
             "ignore": truth.ignored, "iscrowd": groups,
         }  # fmt: skip
         if found.format == "coco":
             words = rather_corners(_corners(found), _corners(truth), images[::-1])
             if words:
                 _tell(f"{dt}: {words}")
-        names = grouping.numbers["category"][0].tolist() if labels is not None else []
+        names = grouping.numbers["category"][0].tolist() if by_class else []
         result = average_precision(
             preds, target, protocol=protocol, fmt="xywh", iou_thresholds=[request.iou],
-            class_agnostic=labels is None, class_names=dict(enumerate(map(str, names))),
+            class_agnostic=not by_class, class_names=dict(enumerate(map(str, names))),
         )  # fmt: skip
     show(result, f"{dt.name} scored by {gt.name}: {protocol}", request)
+
+
+def _ranks(file: BoxFile) -> Array:
+    """Numbers of the classes of one file in their order, by which equal scores are put in order."""
+    own = file.keys.get("category", np.zeros(len(file), np.int64))
+    return np.unique(own, return_inverse=True)[1].reshape(-1)
 
 
 def _tell(words: str) -> None:

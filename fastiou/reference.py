@@ -84,7 +84,8 @@ def box_iou(
 
     low1, high1 = _corners(a, fmt)
     low2, high2 = _corners(b, fmt)
-    sides1, sides2 = high1 - low1, high2 - low2
+    # A side of -0.0 is none, and has no angle of π.
+    sides1, sides2 = high1 - low1 + dtype(0), high2 - low2 + dtype(0)
     if fmt == "xywh" and metric == "iou" and dtype == np.float64:  # COCO's arithmetic
         area1, area2 = (np.maximum(boxes[..., 2:], 0).prod(-1) for boxes in (a, b))
     else:

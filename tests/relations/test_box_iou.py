@@ -99,6 +99,16 @@ def test_any_float64_boxes(a: Array, b: Array, metric: str, fmt: str) -> None:
     assert_in_range(actual, metric, 1 + 1e-9 if as_coco else 1)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_sides_of_negative_zero(metric: str, dtype: type) -> None:
+    """The arctangent of 0 by -0.0 is π."""
+    boxes = np.array([[0, 0, 0, 0], [0, 0, 0, -0.0], [0, 0, -0.0, 0], [-0.0, 0, 5, -0.0]], dtype)
+    expected = reference.box_iou(np.abs(boxes), np.abs(boxes), metric=metric)
+    assert_scores(reference.box_iou(boxes, boxes, metric=metric), expected)
+    assert_scores(fastiou.box_iou(boxes, boxes, metric=metric), expected)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @given(a=drawn_boxes(np.float32), b=drawn_boxes(np.float32))
 def test_any_float32_boxes(a: Array, b: Array, metric: str) -> None:

@@ -363,6 +363,9 @@ def _listed_pairs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
     """One list of all pairs, sorted."""
     pixels = len(labels1)
     tasks = min(TASKS, -(-pixels // PIXELS_PER_TASK)) or 1
+    # No more than twice as many slots as a task has pixels: 19 tables of `MOST_SLOTS` for 480 × 640
+    # pixels of noise took 28 ms, most of it to clear them.
+    most = min(MOST_SLOTS, max(FEWEST_SLOTS, 1 << (2 * pixels // tasks).bit_length()))
     sizes = np.full(tasks, FEWEST_SLOTS)
     tables = np.zeros((tasks, FEWEST_SLOTS, 3), np.int64)
     lists = _Lists(tasks, FEWEST_SLOTS + CHUNK)
@@ -379,10 +382,10 @@ def _listed_pairs(labels1: Array, labels2: Array, forms: Array) -> _Lists:
             left = pixels - last + int((ends - positions).sum())
             # A kernel stops where its list has no place for another chunk. Two more are for that,
             # and for tasks with a few pixels more than others.
-            lists = lists.merged(tasks, MOST_SLOTS // 2 + CHUNK, -(-left // tasks) + 2 * CHUNK)
-            if tables.shape[1] < MOST_SLOTS:
+            lists = lists.merged(tasks, most // 2 + CHUNK, -(-left // tasks) + 2 * CHUNK)
+            if tables.shape[1] < most:
                 # Made only now: to clear large tables takes four times as long as to count objects.
-                tables = np.zeros((tasks, MOST_SLOTS, 3), np.int64)
+                tables = np.zeros((tasks, most, 3), np.int64)
     return lists.merged(1, 0, 0)
 
 

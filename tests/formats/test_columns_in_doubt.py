@@ -191,7 +191,7 @@ def test_a_column_that_may_tell_the_image_is_told(tmp_path: Path, name: str) -> 
 
 def written(folder: Path, given: Any, name: str) -> list[Path]:
     """A data frame as files of each kind that has columns."""
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", exc_type=ImportError)
     paths = [folder / f"a.{ending}" for ending in ("csv", "jsonl", "parquet", "npz")]
     given.to_csv(paths[0], index=False)
     given.to_json(paths[1], orient="records", lines=True)

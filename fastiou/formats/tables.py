@@ -317,7 +317,8 @@ def _could_be(layout: RowLayout, rows: Floats) -> bool:
     """Whether rows follow the rule of a format, and have whole numbers for its keys and ids."""
     places = (*layout.keys.values(), -1 if layout.id is None else layout.id)
     keys = rows[:, [place for place in places if 0 <= place < rows.shape[1]]]
-    return not (keys % 1).any() and not _rule(layout, rows[:, layout.box])[0].any()
+    are_whole = np.isfinite(keys).all() and not (keys % 1).any()
+    return bool(are_whole) and not _rule(layout, rows[:, layout.box])[0].any()
 
 
 def _rule(layout: RowLayout, boxes: Floats) -> tuple[Booleans, str]:

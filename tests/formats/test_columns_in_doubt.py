@@ -262,3 +262,9 @@ def test_ordinary_columns_are_no_cause_to_warn(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fastiou.pairs(frame(**{name: [5, 6]}).iloc[[0, 1, 1]].reset_index(drop=True))
+
+
+def test_an_infinite_id_is_no_cause_to_warn(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1,inf,20,100,200,0.9,4,-1,-1\n")
+    with pytest.raises(ValueError, match=r"a\.txt"):
+        fastiou.read(tmp_path / "a.txt")

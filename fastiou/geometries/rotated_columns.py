@@ -188,7 +188,7 @@ def cosine_and_sine(radians: float, lost: float) -> tuple[float, float]:
 
 
 @register_jitable
-def read_flat(boxes: Array, start: int, numbers: Any) -> None:
+def read_flat(boxes: Array, start: int, numbers: Any, third: None) -> None:
     """Deal out the numbers of `LANES` boxes (n, 5) to five arrays."""
     always_inlined()
     x, y, width, height, given = numbers
@@ -209,7 +209,14 @@ def read_flat(boxes: Array, start: int, numbers: Any) -> None:
 
 @register_jitable
 def fill_columns(
-    read: Any, boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
+    read: Any,
+    boxes: Any,
+    first: int,
+    last: int,
+    layout: int,
+    bounds: Array,
+    data: Array,
+    third: Any,
 ) -> tuple[bool, float, float]:
     """Fill columns of rotated boxes from `first` to `last`, both multiples of `LANES`.
 
@@ -219,8 +226,8 @@ def fill_columns(
     Parameters
     ----------
     read
-        Compiled: `(boxes, start, (x, y, width, height, angle))` fills arrays of `LANES` numbers
-        with those of the boxes from `start` on, and with zeros past the last one.
+        Compiled: `(boxes, start, (x, y, width, height, angle), third)` fills arrays of `LANES`
+        numbers with those of the boxes from `start` on, and with zeros past the last one.
     boxes : array of float32 or float64, shape (n, 5) or what `read` reads
         Numbers as `LAYOUTS` says.
     first, last, layout
@@ -229,6 +236,9 @@ def fill_columns(
         Left, top, right and bottom of the axis-aligned hulls.
     data : array of the same dtype, shape (ROWS, >= last)
         What `load` reads.
+    third
+        None, or two arrays of `LANES` numbers of the same dtype, which `read` fills, too: where a
+        box is along a third axis, and its length there, without which it is empty.
 
     Returns
     -------
@@ -236,6 +246,7 @@ def fill_columns(
         Whether a box has a NaN or an infinity, the largest absolute coordinate of a hull, and the
         smallest area of a box with positive sides.
     """
+    always_inlined()
     prefer_widest_vectors()
     none = data.dtype.type(0)
     x = stack_array(data, LANES)
@@ -269,13 +280,15 @@ def fill_columns(
         largest[j] = 0.0
         smallest[j] = np.inf
     for start in range(first, last, LANES):
-        read(boxes, start, (x, y, width, height, given))
+        read(boxes, start, (x, y, width, height, given), third)
         special = 0
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
             strange = product(none, x[j]) + product(none, y[j])
             strange = strange + product(none, width[j]) + product(none, height[j])
             strange = strange + product(none, given[j])
+            if third is not None:
+                strange = strange + (product(none, third[0][j]) + product(none, third[1][j]))
             turn = product(sense, np.float64(given[j]))
             special += 0 if strange == strange and abs(turn) <= most else 1
             angle[j] = turn
@@ -284,6 +297,8 @@ def fill_columns(
                 strange = product(none, x[j]) + product(none, y[j])
                 strange = strange + product(none, width[j]) + product(none, height[j])
                 strange = strange + product(none, given[j])
+                if third is not None:
+                    strange = strange + (product(none, third[0][j]) + product(none, third[1][j]))
                 if strange != strange:
                     any_odd = True
                     x[j] = y[j] = width[j] = height[j] = none
@@ -321,6 +336,8 @@ def fill_columns(
                 centre_x = centre_x + (product(u, c) - product(v, s))
                 centre_y = centre_y + (product(u, s) + product(v, c))
             proper = half_width > 0.0 and half_height > 0.0
+            if third is not None:
+                proper = proper and third[1][j] > none
             across = half_height if swapped else half_width
             upright = half_width if swapped else half_height
             across = across if proper else 0.0
@@ -379,4 +396,4 @@ def fill_rotated(
     boxes: Array, first: int, last: int, layout: int, bounds: Array, data: Array
 ) -> tuple[bool, float, float]:
     """Fill columns of boxes (n, 5) from `first` to `last` (see `AxisColumns`)."""
-    return fill_columns(read_flat, boxes, first, last, layout, bounds, data)
+    return fill_columns(read_flat, boxes, first, last, layout, bounds, data, None)

@@ -27,6 +27,8 @@ def init_as_pycocotools() -> None:
     """
     package = importlib.import_module("fastiou.compat.pycocotools")
     sys.modules["pycocotools"] = package
-    for name in package.__all__:
-        part = importlib.import_module(f"fastiou.compat.pycocotools.{name}")
+    # Some programs import `_mask`, the compiled part of `mask`. Its functions have the same names.
+    for name in (*package.__all__, "_mask"):
+        part = importlib.import_module(f"fastiou.compat.pycocotools.{name.removeprefix('_')}")
         sys.modules[f"pycocotools.{name}"] = part
+        setattr(package, name, part)

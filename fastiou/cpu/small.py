@@ -244,6 +244,8 @@ def small_kernels(geometry: Geometry, metric: Metric) -> SmallKernels:
         count, last = 0, len(members2)
         offsets[0] = 0
         for row in range(len(members1) if is_ready else 0):
+            if count > len(cols):
+                break
             member = load(bounds1, data1, np.uint64(row))
             for column in range(row + 1 if itself else 0, last, size):
                 bits = score(member, bounds2, data2, column, last, least, chunk)

@@ -6,6 +6,8 @@ to be refused, which those do by whom all is checked.
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +15,17 @@ from typing import Any
 import numpy as np
 
 from fastiou.arrays.inputs import Input, result_dtype
+from fastiou.cpu.nms import suppress_kernel
+from fastiou.cpu.pairs import pairs_kernel
 from fastiou.cpu.small import MOST_PAIRS, SmallKernels, small_kernels
+from fastiou.cpu.topk import best_kernel
 from fastiou.geometries.table import FORMATS
 from fastiou.geometry import EXACT
 from fastiou.metrics import METRICS, Metric
 from fastiou.relations.thresholds import least_above, least_from, rounded
+from fastiou.runtime import kernel as compiling
 from fastiou.runtime import steps, threads
+from fastiou.runtime.kernel import Kernel
 from fastiou.runtime.threads import PARALLEL_FROM
 from fastiou.search.groups import group_arrays
 from fastiou.typing import Array
@@ -42,8 +49,18 @@ __all__ = [
 #: Scores up to which one call on one thread is faster than a grid, and than several threads.
 MOST_SCORES = 1 << 18
 
-#: Members of a set that is compared with itself, and of two that are compared one by one.
-MOST_SUPPRESSED = 1 << 10
+#: The same of a set that is suppressed, of which each two are scored once.
+MOST_SUPPRESSED = 1 << 19
+
+#: The same where the kernels of the general way would have to be compiled first, which takes 3 to 6
+#: s: of members that are their bounds, and of others, 60 ns each. Either takes 0.1 s at most, since
+#: no signal is handled meanwhile.
+MOST_OF_BOUNDS_BEFORE, MOST_BEFORE = 1 << 25, 1 << 21
+
+#: Seconds that such calls may take together before those kernels are worth it.
+PATIENCE = 1.0
+
+#: Members of two sets that are compared one by one.
 MOST_ALIGNED = 1 << 13
 
 #: How many scores take as long as preparing two members and scoring them: 11 ns for plain boxes, 20
@@ -79,6 +96,10 @@ class Kind:
     kernels: _Compiled
     #: The same, of which `threads.run` chooses the form.
     both_forms: SmallKernels
+    #: The kernel of the general way that takes longest to compile, by relation.
+    general: dict[str, Kernel]
+    #: Scores up to which no such kernel is compiled.
+    most_before: int
 
 
 # None where a geometry has no such kernels. By format, metric and dtype.
@@ -105,7 +126,16 @@ def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Kind | None:
         if layout is not None:
             numbers = FORMATS[fmt].formats[fmt]
             kernels = small_kernels(geometry, chosen)
-            found = Kind(numbers, layout, chosen.is_ratio, _Compiled(kernels), kernels)
+            paired = pairs_kernel(geometry, chosen)
+            general = {
+                "nms": suppress_kernel(geometry, chosen),
+                "topk": best_kernel(geometry, chosen),
+                **dict.fromkeys(("pairs", "greedy", "optimal", "most"), paired),
+            }
+            found = Kind(
+                numbers, layout, chosen.is_ratio, _Compiled(kernels), kernels, general,
+                MOST_OF_BOUNDS_BEFORE if geometry.is_its_bounds else MOST_BEFORE,
+            )  # fmt: skip
     _kinds[fmt, metric, dtype] = found
     return found
 
@@ -130,9 +160,41 @@ def _kind_of(a: Array, b: Array, fmt: Any, metric: str) -> Kind | None:
     return found
 
 
+# Seconds that calls took because the kernels of the general way are not compiled.
+_spent = 0.0
+
+
+def _kernel_for(
+    kind: Kind | None, relation: str, scores: int, few: int = MOST_SCORES
+) -> Callable[..., Any] | None:
+    """The compiled kernel for a call that makes so many scores; None if it is for others."""
+    if kind is None or not kind.is_ratio:
+        return None
+    is_little = scores <= few
+    if not is_little and (
+        scores > kind.most_before
+        or threads.FORCED is not None
+        or _spent >= PATIENCE
+        or kind.general[relation].is_at_hand
+    ):
+        return None
+    compiled: Callable[..., Any] = getattr(kind.kernels, relation)
+    return compiled if is_little else functools.partial(_timed, compiled)
+
+
+def _timed(compiled: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a kernel, and add up what it took."""
+    global _spent
+    compilations, begin = compiling.compilations, time.perf_counter()
+    result = compiled(*arguments)
+    if compilations == compiling.compilations:
+        _spent += time.perf_counter() - begin
+    return result
+
+
 def plain_call(relation: Callable[..., Any], set1: Input, set2: Input, *arguments: Any) -> Any:
     """Call a function of this module for what was read and checked, if it is little."""
-    if set1.size * set2.size > MOST_SCORES:
+    if set1.size * set2.size > 2 * MOST_OF_BOUNDS_BEFORE:
         return None
     plain = plain_arrays(set1, set2)
     return None if plain is None else relation(*plain, *arguments)
@@ -249,14 +311,14 @@ def pairs(
 ) -> tuple[Array, Array, Array] | None:
     """Rows, columns and values of pairs; of each once in a set with itself."""
     kind = _kind_of(a, other, fmt, metric)
-    if kind is None or not kind.is_ratio:
-        return None
     count1, count2 = len(a), len(other)
-    codes = _plain_groups(groups, count1, count2, itself)
     scores = count1 * count2
+    list_pairs = _kernel_for(kind, "pairs", scores)
+    codes = _plain_groups(groups, count1, count2, itself)
     if (
-        codes is None
-        or scores > MOST_SCORES
+        kind is None
+        or list_pairs is None
+        or codes is None
         or type(threshold) is not float
         or not 0.0 < threshold <= 1.0
     ):
@@ -264,7 +326,7 @@ def pairs(
     room = min(scores, MOST_PAIRS)
     rows, cols = np.empty(room, np.int64), np.empty(room, np.int64)
     values = np.empty(room, a.dtype)
-    count = kind.kernels.pairs(
+    count = list_pairs(
         a, other, kind.layout, *codes, itself, least_from(a.dtype, threshold), rows, cols, values
     )
     if count < 0:
@@ -277,21 +339,21 @@ def topk(
 ) -> tuple[Array, Array] | None:
     """Values and indices of the best k of each row."""
     kind = _kind_of(a, b, fmt, metric)
-    if kind is None or not kind.is_ratio or type(k) is not int or k < 1:
+    if type(k) is not int or k < 1:
         return None
     count1, count2 = len(a), len(b)
+    find_best = _kernel_for(kind, "topk", max(count1, 1) * max(count2, k))
     codes = _plain_groups(groups, count1, count2, False)
     if (
-        codes is None
-        or max(count1, 1) * max(count2, k) > MOST_SCORES
+        kind is None
+        or find_best is None
+        or codes is None
         or type(threshold) is not float
         or not 0.0 <= threshold <= 1.0
     ):
         return None
     values, indices = np.empty((count1, k), a.dtype), np.empty((count1, k), np.int64)
-    is_done = kind.kernels.topk(
-        a, b, kind.layout, *codes, least_from(a.dtype, threshold), indices, values
-    )
+    is_done = find_best(a, b, kind.layout, *codes, least_from(a.dtype, threshold), indices, values)
     return (values, indices) if is_done else None
 
 
@@ -307,9 +369,10 @@ def nms(
 ) -> Array | None:
     """Indices of those that hard suppression keeps of a set, which is given twice."""
     kind = _kind_of(a, other, fmt, metric)
+    suppress = _kernel_for(kind, "nms", len(a) * len(a) // 2, MOST_SUPPRESSED)
     if (
         kind is None
-        or not kind.is_ratio
+        or suppress is None
         or type(scores) is not np.ndarray
         or scores.dtype not in SCORE_TYPES
         or scores.shape != (len(a),)
@@ -318,14 +381,13 @@ def nms(
         or not 0.0 <= threshold <= 1.0
         or not (score_threshold is None or type(score_threshold) is float)
         or score_threshold != score_threshold
-        or len(a) > MOST_SUPPRESSED
     ):
         return None
     codes = _plain_groups(groups, len(a), len(a), True)
     if codes is None:
         return None
     kept = np.empty(len(a), np.int64)
-    count = kind.kernels.nms(
+    count = suppress(
         a, kind.layout, scores, codes[0], least_above(a.dtype, threshold),
         -np.inf if score_threshold is None else rounded(scores.dtype, score_threshold), kept,
     )  # fmt: skip
@@ -337,13 +399,13 @@ def matches(
 ) -> tuple[Array, ...] | None:
     """Rows, columns and values of a matching, and the unmatched rows and columns."""
     kind = _kind_of(a, b, fmt, metric)
-    if kind is None or not kind.is_ratio:
-        return None
     count1, count2 = len(a), len(b)
+    find_matches = _kernel_for(kind, method, count1 * count2)
     codes = _plain_groups(groups, count1, count2, False)
     if (
-        codes is None
-        or count1 * count2 > MOST_SCORES
+        kind is None
+        or find_matches is None
+        or codes is None
         or type(threshold) is not float
         or not 0.0 < threshold <= 1.0
     ):
@@ -352,7 +414,7 @@ def matches(
     numbers = np.empty(3 * count1 + count2, np.int64)
     rows, cols, left = numbers[:count1], numbers[count1 : 2 * count1], numbers[2 * count1 :]
     values = np.empty(count1, a.dtype)
-    count = getattr(kind.kernels, method)(
+    count = find_matches(
         a, b, kind.layout, *codes, least_from(a.dtype, threshold), rows, cols, values,
         left[:count1], left[count1:],
     )  # fmt: skip

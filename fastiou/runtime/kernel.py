@@ -94,6 +94,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
+def _has_files(compiled: Any) -> bool:
+    cache = getattr(compiled, "_cache", None)
+    return isinstance(cache, KernelCache) and cache.has_files()
+
+
 class Kernel:
     """A function compiled when first called, in a serial and in a parallel form.
 
@@ -140,13 +145,22 @@ class Kernel:
     @functools.cached_property
     def _is_kept(self) -> bool:
         """Whether the parallel form is on disk, for some kind of arguments."""
-        cache = getattr(self.parallel, "_cache", None)
-        return isinstance(cache, KernelCache) and cache.has_files()
+        return _has_files(self.parallel)
+
+    @functools.cached_property
+    def _is_kept_for_one(self) -> bool:
+        """The same of the serial form."""
+        return _has_files(self.serial)
 
     @property
     def is_quickly_parallel(self) -> bool:
         """Whether the parallel form does not have to be compiled first, or quickly is."""
         return self._at_once or bool(self.parallel.signatures) or self._is_kept
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the serial form is compiled, or on disk, for some kind of arguments."""
+        return bool(self.serial.signatures) or self._is_kept_for_one
 
     def _form(self, *, parallel: bool) -> Any:
         compiled = self._compiled.get(parallel)

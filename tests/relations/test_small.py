@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import fastiou
 from fastiou.relations import small, topk
-from fastiou.runtime import memory
+from fastiou.runtime import memory, threads
+from fastiou.runtime.kernel import Kernel
 
 Call = Callable[..., Any]
 
@@ -172,6 +173,44 @@ def test_what_one_call_is_for(rng: np.random.Generator) -> None:
     heap = np.tile([0, 0, 1, 1.0], (200, 1))  # more pairs than there is room for
     assert small.pairs(heap, heap, False, 0.5, "iou", "xyxy", None) is None
     assert len(fastiou.pairs(heap, heap)) == 40_000
+
+
+def many_before(patch: pytest.MonkeyPatch) -> None:
+    """Have the general way's kernels be such as would have to be compiled."""
+    patch.setattr(threads, "FORCED", None)
+    patch.setattr(Kernel, "is_at_hand", False)
+    patch.setattr(small, "_spent", 0.0)
+
+
+def test_many_take_one_call_until_other_kernels_are_compiled(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_before(monkeypatch)
+    a, b = random_boxes(rng, 1500, span=400), random_boxes(rng, 200, span=400)
+    calls = relations(rng, a, b)
+    for name in ("dense", "aligned"):
+        del calls[name]
+    assert_same(calls)
+    assert small._spent > 0
+    heap = np.tile([0, 0, 1, 1.0], (600, 1))  # more pairs than there is room for
+    assert len(fastiou.pairs(heap, heap)) == 360_000
+
+
+def test_when_many_take_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes, turned = (small.kind_for(fmt, "iou", np.dtype(float)) for fmt in ("xyxy", "cxcywhr"))
+    for relation in ("pairs", "topk", "nms", "greedy", "optimal", "most"):
+        for kind, most in ((boxes, 1 << 25), (turned, 1 << 21)):
+            assert small._kernel_for(kind, relation, 1 << 18) is not None
+            assert small._kernel_for(kind, relation, (1 << 18) + 1) is None  # sizes alone decide
+            with monkeypatch.context() as patch:
+                many_before(patch)
+                assert small._kernel_for(kind, relation, most) is not None
+                assert small._kernel_for(kind, relation, most + 1) is None
+                patch.setattr(small, "_spent", small.PATIENCE)
+                assert small._kernel_for(kind, relation, most) is None
+                patch.setattr(small, "_spent", 0.0)
+                patch.setattr(Kernel, "is_at_hand", True)
+                assert small._kernel_for(kind, relation, most) is None
 
 
 def test_wide_integers_whose_centres_are_rounded(rng: np.random.Generator) -> None:

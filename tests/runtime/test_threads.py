@@ -389,14 +389,14 @@ def test_a_form_for_threads_that_is_on_disk_is_not_waited_for(
     code = """
 from fastiou.cpu.pairs import NAME_ROWS, SORT_OUT
 arguments = np.array([0, 1]), np.array([0, 1]), np.zeros(1, np.int64)
-print(NAME_ROWS.is_quickly_parallel, SORT_OUT.is_quickly_parallel)
+print(NAME_ROWS.is_quickly_parallel, NAME_ROWS.is_at_hand, SORT_OUT.is_quickly_parallel)
 NAME_ROWS.{form}(*arguments)
-print(NAME_ROWS.is_quickly_parallel)
+print(NAME_ROWS.is_quickly_parallel, NAME_ROWS.is_at_hand, SORT_OUT.is_at_hand)
 """
     for form, told in (
-        ("serial", "False False\nFalse\n"),
-        ("parallel", "False False\nTrue\n"),
-        ("serial", "True False\nTrue\n"),
+        ("parallel", "False False False\nTrue False False\n"),
+        ("serial", "True False False\nTrue True False\n"),
+        ("serial", "True True False\nTrue True False\n"),
     ):
         assert python(code.format(form=form), NUMBA_CACHE_DIR=str(tmp_path)) == told
 

@@ -61,14 +61,14 @@ def test_read_sees_every_byte(rng, size, offset):
     assert bounds.read(data) == int(words.sum(dtype=np.uint64)) + int(rest.sum())
 
 
-#: Those that compile much, one by one, are slow.
+#: Those that compile much, one by one, are thorough.
 COMPILE_MUCH = {
     *quadrilateral_peers.QUADRILATERAL_WORKLOADS,
     *segment_peers.SEGMENT_WORKLOADS,
     *space_peers.SPACE_WORKLOADS,
 }
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] * (name in COMPILE_MUCH))
+    pytest.param(name, marks=[pytest.mark.thorough] * (name in COMPILE_MUCH))
     for name in peers.WORKLOADS
 ]
 

@@ -175,7 +175,10 @@ def test_matches_in_every_format(two_files, tmp_path, ending):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(name, marks=pytest.mark.slow) if name == "coco" else name for name in MATCHES],
+    [
+        pytest.param(name, marks=pytest.mark.thorough) if name == "coco" else name
+        for name in MATCHES
+    ],
 )
 def test_matches_of_masks(masks_of_two_sizes, tmp_path, method):
     a, b = (read_masks(path, scored=True, crowded=True) for path in masks_of_two_sizes)

@@ -272,7 +272,7 @@ def test_rotated_formats(peer: Peer) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("fmt", ["cxcywhr", "xywhr", "xyxyxyxy"])
 def test_scores_of_rotated_boxes(peer: Peer, fmt: str) -> None:
     boxes = peer.torch.tensor([[20.0, 40, 30, 10, 30], [20, 40, 30, 10, 75], [9, 9, 3, 3, 0]])

@@ -49,13 +49,16 @@ __all__ = [
 #: Scores up to which one call on one thread is faster than a grid, and than several threads.
 MOST_SCORES = 1 << 18
 
-#: The same of a set that is suppressed, of which each two are scored once.
-MOST_SUPPRESSED = 1 << 19
+#: Members of a set that is suppressed in such a call.
+MOST_SUPPRESSED = 1 << 10
 
 #: The same where the kernels of the general way would have to be compiled first, which takes 3 to 6
 #: s: of members that are their bounds, and of others, 60 ns each. Either takes 0.1 s at most, since
 #: no signal is handled meanwhile.
 MOST_OF_BOUNDS_BEFORE, MOST_BEFORE = 1 << 25, 1 << 21
+
+#: Members of a set then: what is prepared of them takes 8 MB at most.
+MOST_MEMBERS_BEFORE = 1 << 16
 
 #: Seconds that such calls may take together before those kernels are worth it.
 PATIENCE = 1.0
@@ -165,14 +168,15 @@ _spent = 0.0
 
 
 def _kernel_for(
-    kind: Kind | None, relation: str, scores: int, few: int = MOST_SCORES
+    kind: Kind | None, relation: str, count1: int, count2: int, few: int = MOST_SCORES
 ) -> Callable[..., Any] | None:
-    """The compiled kernel for a call that makes so many scores; None if it is for others."""
+    """The compiled kernel for a call with so many members; None if that is for others."""
     if kind is None or not kind.is_ratio:
         return None
-    is_little = scores <= few
+    is_little = count1 * count2 <= few
     if not is_little and (
-        scores > kind.most_before
+        count1 * count2 > kind.most_before
+        or max(count1, count2) > MOST_MEMBERS_BEFORE
         or threads.FORCED is not None
         or _spent >= PATIENCE
         or kind.general[relation].is_at_hand
@@ -194,7 +198,7 @@ def _timed(compiled: Callable[..., Any], *arguments: Any) -> Any:
 
 def plain_call(relation: Callable[..., Any], set1: Input, set2: Input, *arguments: Any) -> Any:
     """Call a function of this module for what was read and checked, if it is little."""
-    if set1.size * set2.size > 2 * MOST_OF_BOUNDS_BEFORE:
+    if set1.size * set2.size > MOST_OF_BOUNDS_BEFORE:
         return None
     plain = plain_arrays(set1, set2)
     return None if plain is None else relation(*plain, *arguments)
@@ -312,8 +316,7 @@ def pairs(
     """Rows, columns and values of pairs; of each once in a set with itself."""
     kind = _kind_of(a, other, fmt, metric)
     count1, count2 = len(a), len(other)
-    scores = count1 * count2
-    list_pairs = _kernel_for(kind, "pairs", scores)
+    list_pairs = _kernel_for(kind, "pairs", count1, count2)
     codes = _plain_groups(groups, count1, count2, itself)
     if (
         kind is None
@@ -323,7 +326,7 @@ def pairs(
         or not 0.0 < threshold <= 1.0
     ):
         return None
-    room = min(scores, MOST_PAIRS)
+    room = min(count1 * count2, MOST_PAIRS)
     rows, cols = np.empty(room, np.int64), np.empty(room, np.int64)
     values = np.empty(room, a.dtype)
     count = list_pairs(
@@ -342,12 +345,13 @@ def topk(
     if type(k) is not int or k < 1:
         return None
     count1, count2 = len(a), len(b)
-    find_best = _kernel_for(kind, "topk", max(count1, 1) * max(count2, k))
+    find_best = _kernel_for(kind, "topk", count1, count2)
     codes = _plain_groups(groups, count1, count2, False)
     if (
         kind is None
         or find_best is None
         or codes is None
+        or max(count1, 1) * k > MOST_SCORES
         or type(threshold) is not float
         or not 0.0 <= threshold <= 1.0
     ):
@@ -369,7 +373,7 @@ def nms(
 ) -> Array | None:
     """Indices of those that hard suppression keeps of a set, which is given twice."""
     kind = _kind_of(a, other, fmt, metric)
-    suppress = _kernel_for(kind, "nms", len(a) * len(a) // 2, MOST_SUPPRESSED)
+    suppress = _kernel_for(kind, "nms", len(a), len(a), MOST_SUPPRESSED**2)
     if (
         kind is None
         or suppress is None
@@ -400,7 +404,7 @@ def matches(
     """Rows, columns and values of a matching, and the unmatched rows and columns."""
     kind = _kind_of(a, b, fmt, metric)
     count1, count2 = len(a), len(b)
-    find_matches = _kernel_for(kind, method, count1 * count2)
+    find_matches = _kernel_for(kind, method, count1, count2)
     codes = _plain_groups(groups, count1, count2, False)
     if (
         kind is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -199,18 +200,20 @@ def test_many_take_one_call_until_other_kernels_are_compiled(
 def test_when_many_take_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes, turned = (small.kind_for(fmt, "iou", np.dtype(float)) for fmt in ("xyxy", "cxcywhr"))
     for relation in ("pairs", "topk", "nms", "greedy", "optimal", "most"):
-        for kind, most in ((boxes, 1 << 25), (turned, 1 << 21)):
-            assert small._kernel_for(kind, relation, 1 << 18) is not None
-            assert small._kernel_for(kind, relation, (1 << 18) + 1) is None  # sizes alone decide
+        for kind, most in ((boxes, 1 << 13), (turned, 1 << 9)):
+            takes = functools.partial(small._kernel_for, kind, relation)
+            assert takes(1 << 9, 1 << 9) is not None
+            assert takes(1 << 12, (1 << 9) + 1) is None  # sizes alone decide
             with monkeypatch.context() as patch:
                 many_before(patch)
-                assert small._kernel_for(kind, relation, most) is not None
-                assert small._kernel_for(kind, relation, most + 1) is None
+                assert takes(1 << 12, most) is not None
+                assert takes(1 << 12, most + 1) is None
+                assert takes((1 << 16) + 1, 16) is None
                 patch.setattr(small, "_spent", small.PATIENCE)
-                assert small._kernel_for(kind, relation, most) is None
+                assert takes(1 << 12, most) is None
                 patch.setattr(small, "_spent", 0.0)
                 patch.setattr(Kernel, "is_at_hand", True)
-                assert small._kernel_for(kind, relation, most) is None
+                assert takes(1 << 12, most) is None
 
 
 def test_wide_integers_whose_centres_are_rounded(rng: np.random.Generator) -> None:

@@ -46,6 +46,8 @@ __all__ = [
 #: Types that end, of which lists mostly are.
 PLAIN = frozenset({list, tuple, int, float, bool, str, bytes, range, dict, type(None)})
 
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
 
 class Input(NamedTuple):
     """An argument, checked, and where it came from."""
@@ -325,13 +327,13 @@ def elements_on_gpu(work: Any, given: Input, *, as_bits: bool = False) -> Any:
 
 def result_dtype(*inputs: Input) -> np.dtype[Any]:
     """float32 if all inputs are float16 or float32, else float64, as for masks."""
-    single = all(
-        isinstance(given.held, np.ndarray | OnGpu)
-        and given.held.dtype.kind == "f"
-        and given.held.dtype.itemsize <= 4
-        for given in inputs
-    )
-    return np.dtype(np.float32 if single else np.float64)
+    for given in inputs:
+        held = given.held
+        if not isinstance(held, np.ndarray | OnGpu) or held.dtype.kind != "f":
+            return FLOAT64
+        if held.dtype.itemsize > 4:
+            return FLOAT64
+    return FLOAT32
 
 
 def hand_back(result: Array, *inputs: Input) -> Any:

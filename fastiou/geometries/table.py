@@ -56,6 +56,13 @@ def _loaded(module: str) -> Geometry:
     return geometry
 
 
+@functools.cache
+def _metrics() -> Mapping[str, Metric]:
+    from fastiou.metrics import METRICS
+
+    return METRICS
+
+
 ROWS: list[Row] = []
 
 #: The row of each format.
@@ -96,7 +103,7 @@ def geometry_of(fmt: str, *values: Any) -> Geometry:
     """
     check_choice("fmt", fmt, FORMATS)
     asked = FORMATS[fmt]
-    for row in ROWS:
+    for row in ROWS if values else ():
         if not row.formats and any(
             row.load().recognises(value, asked.formats[fmt]) for value in values
         ):
@@ -106,10 +113,9 @@ def geometry_of(fmt: str, *values: Any) -> Geometry:
 
 def check_metric(name: str, geometry: Geometry) -> Metric:
     """The metric of this name, which the geometry must measure enough for."""
-    from fastiou.metrics import METRICS
-
-    check_choice("metric", name, METRICS)
-    metric = METRICS[name]
+    metrics = _metrics()
+    check_choice("metric", name, metrics)
+    metric = metrics[name]
     if metric.needs not in geometry.measures:
         accepted = ", ".join(map(repr, geometry.metrics()))
         raise ValueError(

@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from fastiou.formats.coco_columns import CocoColumns
 from fastiou.formats.content import kind_of, read_content
 from fastiou.formats.errors import FileError
+from fastiou.runtime.distinct import distinct
 from fastiou.runtime.words import described
 from fastiou.tables.grouping import alike_names
 from fastiou.typing import Array
@@ -55,18 +56,22 @@ def by_truth(
     """
     notes: dict[str, str] = {}
     for field, listed, name, beside in FIELDS if len(found) else ():
-        own = getattr(found, field)
+        own, known = getattr(found, field), _ids(truth, field)
         rows = _names_beside(source, beside, len(found))
-        if rows is None and own.dtype.kind != "U":
+        if rows is None and own.dtype.kind == known.dtype.kind == "i":
             continue
         told = _names(truth, listed, name)
-        if not told or _is_told(own, rows, told):
+        rows = rows if told else None
+        if told and _is_told(own, rows, told):
             continue
-        ids, forms, how = list(told), [np.array(list(told.values())), own], ""
-        if rows is not None:
-            forms[1] = rows
-        if listed == "images" and not np.isin(forms[1], forms[0]).any():
-            forms, how = alike_names(forms) or (forms, how)
+        written = own.astype(np.str_) if rows is None else rows
+        forms, how = _alike(told.values(), written, listed)
+        is_other = own.dtype.kind != known.dtype.kind or not np.isin(own, known).any()
+        if rows is None and is_other and not np.isin(*forms).any():
+            # Numbers may be written as names, such as "1" and "0001" for 1.
+            told, name = {each: str(each) for each in known.tolist()}, "id"
+            forms, how = _alike(told.values(), written, listed)
+        ids = list(told)
         numbers = dict(zip(forms[0].tolist(), ids, strict=True))
         lacking = ~np.isin(forms[1], forms[0])
         if lacking.all():
@@ -96,6 +101,20 @@ def by_truth(
         words += ", since it is not that of the same id in the truth" if rows is not None else ""
         notes[f"{listed} of results"] = words + (f": compared are {how}" if how else "")
     return found, notes
+
+
+def _ids(truth: CocoColumns, field: str) -> Array:
+    """The images or categories of the truth, by its list if it has one."""
+    listed = truth.image_ids if field == "image_id" else truth.category_ids
+    return distinct(getattr(truth, field)) if listed is None else listed
+
+
+def _alike(names: Iterable[str], written: Array, listed: str) -> tuple[list[Array], str]:
+    """Names of the truth and those of results in a form that both have, and which form it is."""
+    forms = [np.array([*names], np.str_), written]
+    if listed == "images" and not np.isin(*forms).any():
+        return alike_names(forms) or (forms, "")
+    return forms, ""
 
 
 def _is_told(own: Array, rows: Array | None, told: Mapping[Any, str]) -> bool:

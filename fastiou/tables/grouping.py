@@ -33,10 +33,11 @@ ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
 #: What names of images may lack to be compared, from what says most on.
 FORMS = [
-    (*lacking, *case)
+    (*lacking, *case, *zeros)
+    for zeros in ((), ("zeros in front of numbers",))
     for case in ((), ("capitals",))
     for lacking in ((), ("folders",), ("endings",), ("folders", "endings"))
-    if lacking or case
+    if lacking or case or zeros
 ]
 
 #: What the names of images and categories in COCO's lists are called.
@@ -206,7 +207,7 @@ def common_groups(
             )
             ways = f"{by(others)} compares without regard to it"
             kinds = {column.dtype.kind for column in values}
-            has_list = any(getattr(keyed, "format", "") == "coco" for keyed in both)
+            has_list = any("file_name" in keyed.columns.get(key, {}) for keyed in both)
             if key == "image" and kinds == {"i", "U"} and has_list:
                 named = [
                     "category_name" if other == "category" and _kinds(both, other) == kinds
@@ -301,9 +302,9 @@ def alike_names(
     """Names of images in another form, if none is in both sets as it is written, and some are then.
 
     The forms lack .jpg and the like, which folders of annotations do not have; folders in front,
-    where one set has more of them than the other; and capital letters. A form by which two images
-    of a set would become one is not taken. With `numbers` one set may have numbers, such as 1 for
-    1.jpg.
+    where one set has more of them than the other; capital letters; and zeros in front of numbers.
+    A form by which two images of a set would become one is not taken. With `numbers` one set may
+    have numbers, such as 1 for 1.jpg.
 
     Returns
     -------
@@ -325,6 +326,8 @@ def alike_names(
             names = ["/".join(parts[-depth:] if "folders" in lacking else parts) for parts in each]
             if "endings" in lacking:
                 names = [ENDING.sub("", name) for name in names]
+            if "zeros in front of numbers" in lacking:
+                names = [ZEROS.sub("", name) for name in names]
             forms.append([name.lower() for name in names] if "capitals" in lacking else names)
         if all(len({*names}) == len(names) for names in forms) and {*forms[0]} & {*forms[1]}:
             plain = [

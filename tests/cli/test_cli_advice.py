@@ -130,6 +130,9 @@ def test_numbers_of_images_against_their_names(tmp_path: Path) -> None:
     assert way in refused("match", a, b)
     shown = run_well("match", a, b, "--by", "file_name,category")
     assert "pairs found 1 " in words_of(shown)
+    truth["images"][0].pop("file_name")
+    a.write_text(json.dumps(truth))
+    assert refused("match", a, b).endswith("(--by category compares without regard to it)")
 
 
 def test_names_that_are_written_with_accents_in_two_ways(tmp_path: Path) -> None:

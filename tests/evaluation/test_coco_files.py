@@ -210,6 +210,35 @@ def test_ids_of_the_truth_may_be_names_in_another_form() -> None:
     assert fi.evaluate_coco(truth, [result])["AP50"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("ids", "labels", "told"),
+    [
+        (("4", "2"), (3, 9), ["images of results are told by id"]),
+        ((4, 2), ("3", "9"), ["categories of results are told by id"]),
+        (("04", "02"), (3, 9),
+         ["images of results are told by id: compared are names of images without their zeros in "
+          "front of numbers"]),
+    ],
+)  # fmt: skip
+def test_numbers_of_the_truth_may_be_written_as_names(
+    ids: Any, labels: Any, told: list[str]
+) -> None:
+    def named(entry: dict[str, Any]) -> dict[str, Any]:
+        image, label = (4, 2).index(entry["image_id"]), (3, 9).index(entry["category_id"])
+        return entry | {"image_id": ids[image], "category_id": labels[label]}
+
+    unnamed = [{"id": image["id"]} for image in NAMED_TRUTH["images"]]
+    truth = NAMED_TRUTH | {"images": unnamed}
+    written = {
+        "images": [{"id": each} for each in ids], "categories": [{"id": each} for each in labels],
+        "annotations": [named(entry) for entry in truth["annotations"]],
+    }  # fmt: skip
+    found = [entry | {"score": 0.5} for entry in truth["annotations"]]
+    for gt, dt in ((truth, [named(entry) for entry in found]), (written, found)):
+        result = fi.evaluate_coco(gt, dt)
+        assert (result["AP50"], result.deviations) == (pytest.approx(1), told)
+
+
 def test_no_result_has_the_image_and_category_of_a_truth() -> None:
     result = {"image_id": 4, "category_id": 9, "bbox": [10, 20, 30, 40], "score": 0.5}
     (words,) = fi.evaluate_coco(NAMED_TRUTH, [result]).deviations

@@ -36,6 +36,8 @@ ALIKE = [
     (["val/7.png"], [7], "folders and endings", [(0, 0)]),
     (["A.JPG", "B.JPG"], ["a.jpg", "b.jpg"], "capitals", [(0, 0), (1, 1)]),
     (["val/A.JPG"], ["a"], "folders and endings and capitals", [(0, 0)]),
+    (["0001", "0012"], [12, 3], "zeros in front of numbers", [(1, 0)]),
+    (["val/001.jpg"], [1], "folders and endings and zeros in front of numbers", [(0, 0)]),
 ]
 
 #: Names that are not the same, or would be those of two images.
@@ -45,7 +47,8 @@ APART = [
     (["IMG.jpg", "Img.jpg"], ["img.jpg"]),
     (["a.jpg", "a.png"], ["a"]),
     (["xa.jpg"], ["a.jpg"]),
-    (["001.jpg"], [1]),
+    (["001.jpg", "01.jpg"], [1]),
+    (["100.jpg"], [1]),
     (["1.jpg", "1.png"], [1]),
 ]
 

@@ -501,8 +501,7 @@ def _set(
     needed = chosen.boxes if kind == "boxes" else chosen.areas[:, None] if is_found else None
     lacking = np.isnan(np.zeros(0) if needed is None else needed)
     if lacking.any():
-        where = columns.where(int(kept[int(lacking.any(axis=1).argmax())]))
-        raise FileError(columns.path, 'no "bbox"', "one in every entry, as in the first", where)
+        raise columns.lacks(int(kept[int(lacking.any(axis=1).argmax())]), "bbox")
     return chosen if kind == "keypoints" else replace(chosen, masks=masks)
 
 

@@ -67,7 +67,7 @@ def by_truth(
         written = own.astype(np.str_) if rows is None else rows
         forms, how = _alike(told.values(), written, listed)
         is_other = own.dtype.kind != known.dtype.kind or not np.isin(own, known).any()
-        if rows is None and is_other and not np.isin(*forms).any():
+        if rows is None and is_other and not np.isin(forms[0], forms[1]).any():
             # Numbers may be written as names, such as "1" and "0001" for 1.
             told, name = {each: str(each) for each in known.tolist()}, "id"
             forms, how = _alike(told.values(), written, listed)
@@ -112,7 +112,7 @@ def _ids(truth: CocoColumns, field: str) -> Array:
 def _alike(names: Iterable[str], written: Array, listed: str) -> tuple[list[Array], str]:
     """Names of the truth and those of results in a form that both have, and which form it is."""
     forms = [np.array([*names], np.str_), written]
-    if listed == "images" and not np.isin(*forms).any():
+    if listed == "images" and not np.isin(forms[0], forms[1]).any():
         return alike_names(forms) or (forms, "")
     return forms, ""
 

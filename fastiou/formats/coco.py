@@ -29,11 +29,10 @@ from fastiou.formats.content import (
     Integers,
     MemberFile,
     Wanted,
-    whole_number_in,
 )
 from fastiou.formats.errors import FileError, described, shortened
 from fastiou.formats.json_objects import Fields, after_blanks, json_content
-from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults
+from fastiou.formats.mask_faults import Fault, mask_fault, mask_faults, refusals
 from fastiou.formats.segmentations import Segmentations, masks_in_text, with_arrays
 from fastiou.formats.sizes import Size, mask_size, size_described
 from fastiou.formats.suspicions import are_rather_corners
@@ -165,9 +164,8 @@ def _valid(
     """The entries without a fault, and what is wrong with others, if these may be left out."""
     label, entries = entries_in(path, content)
     faults: dict[int, str] = {}
-    keys = _keys_used(entries, wanted) if wanted.skip_invalid else []
     for index, entry in enumerate(entries):
-        found = fault(entry) or _key_fault(entry, keys)
+        found = fault(entry)
         if found is None:
             continue
         if not wanted.skip_invalid:
@@ -177,33 +175,30 @@ def _valid(
             raise FileError(path, found[0], expected, f"{label}[{index}]")
         faults[index] = found[0]
     every = Listed(path, label, entries, range(len(entries)), remedy=REMEDY)
+    kept = every.without(faults)
+    if wanted.skip_invalid:
+        faults |= _field_faults(kept, wanted)
     return every.without(faults), faults
 
 
-def _keys_used(entries: list[Any], wanted: Wanted) -> list[str]:
-    """The names of COCO's own keys that are asked for, and that an entry has."""
-    asked = {"image", "category", *FIRST} if wanted.by is None else {*wanted.by}
-    return [
-        name for name in FIRST
-        if {name, key_named(name)} & asked
-        and any(isinstance(entry, dict) and name in entry for entry in entries)
-    ]  # fmt: skip
+def _field_faults(every: Listed, wanted: Wanted) -> dict[int, str]:
+    """What is wrong with keys, scores and crowds that are asked for, by positions of entries."""
+    by = {"image", "category", *FIRST} if wanted.by is None else {*wanted.by}
+    names = every.names
+    keys = [name for name in FIRST if {name, key_named(name)} & by and name in names]
+    is_scored = (wanted.scored or wanted.scores_if_there) and "score" in names
 
+    def read(entries: list[Any]) -> None:
+        some = replace(every, entries=entries, positions=range(len(entries)))
+        for name in keys:
+            some.key(name)
+        if is_scored:
+            some.scores()
+        if wanted.crowded:
+            some.crowds()
 
-def _key_fault(entry: dict[str, Any], keys: Sequence[str]) -> Fault | None:
-    """What is found in an entry with a key that is neither a number nor a name, or without it."""
-    for name in keys:
-        if name not in entry:
-            return f'no "{name}"', NUMBER_OR_NAME
-        value = entry[name]
-        is_key = (
-            bool(value)
-            if type(value) is str
-            else (type(value) in (int, float) and whole_number_in(repr(value)) is not None)
-        )
-        if not is_key:
-            return f'"{name}": {described(value)}', NUMBER_OR_NAME
-    return None
+    found = refusals(every.entries, range(len(every)), read, (FileError,))
+    return {every.positions[index]: error.found for index, error in found.items()}
 
 
 def result_texts(path: Path, data: bytes, chosen: Integers) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +124,8 @@ class CocoColumns:
     category_names: list[str] = field(default_factory=list)
     lists: dict[str, Any] = field(default_factory=dict)
     skipped: Skipped | None = None
+    #: Ends what is said of an entry that is invalid.
+    remedy: str = ""
 
     def __len__(self) -> int:
         return self.count
@@ -135,6 +138,11 @@ class CocoColumns:
         """The place of an entry, for messages."""
         place = index if self.skipped is None else int(self.skipped.positions[index])
         return f"{self.label}[{place}]"
+
+    def lacks(self, index: int, name: str) -> FileError:
+        """What is said of an entry without a field that others have."""
+        expected = f"one in every entry, as in the first{self.remedy}"
+        return FileError(self.path, f'no "{name}"', expected, self.where(index))
 
     def listed(self, name: str) -> Any:
         """What the file has in another field, such as "images", as Python's objects; or None."""
@@ -267,7 +275,7 @@ def columns_of_content(
         lists = {name: value for name, value in content.items() if name != label}
     return CocoColumns(
         path=path, label=label, count=len(entries), present=present, lists=lists,
-        skipped=skipped, **columns,
+        skipped=skipped, remedy=remedy, **columns,
         **_images_of(path, lists), **_categories_of(path, lists),
     )  # fmt: skip
 
@@ -286,7 +294,17 @@ def _valid(
         columns_of_content(path, some, needed, optional)
 
     found = refusals(entries, range(len(entries)), read, (FileError,)) if entries else {}
-    faults = {place: getattr(error, "found", str(error)) for place, error in found.items()}
+    faults = {place: error.found for place, error in found.items()}
+    if "keypoints" in needed:
+        counts = {
+            place: len(entry["keypoints"]) for place, entry in enumerate(entries)
+            if place not in faults
+        }  # fmt: skip
+        [(usual, _)] = Counter(counts.values()).most_common(1) or [(0, 0)]
+        faults |= {
+            place: f'"keypoints": {count} numbers' for place, count in counts.items()
+            if count != usual
+        }  # fmt: skip
     if skipping.masks:
         images = sizes_of_images(path, content) if skipping.images is None else skipping.images
         width = max((size[1] for size in images.values() if size is not None), default=1)
@@ -376,8 +394,7 @@ def _column(entries: Listed, name: str) -> Any:
     for index, entry in enumerate(entries.entries):
         fault = box_fault(entry, "xywh", "--iou-type segm") if of_boxes else mask_fault(entry)
         if fault is not None:
-            found, expected = fault
-            raise FileError(entries.path, found, expected + entries.remedy, entries.where(index))
+            raise entries.fault(index, *fault)
     values = [entry[name] for entry in entries.entries]
     return np.array(values, np.float64).reshape(-1, 4) if of_boxes else values
 
@@ -398,7 +415,7 @@ def _keypoints(entries: Listed) -> Floats:
         elif not all(-LARGEST <= part <= LARGEST for part in value):
             found = f'"keypoints": {described(value)}'
         if found is not None:
-            raise FileError(entries.path, found, expected, entries.where(index))
+            raise entries.fault(index, found, expected)
         width = len(value)
     values = [entry["keypoints"] for entry in entries.entries]
     return np.array(values, np.float64).reshape(len(values), width // POINT, POINT)
@@ -519,6 +536,7 @@ def _plain_columns(
         images = {"image_ids": images_told[0], "image_sizes": images_told[1]}
     return CocoColumns(
         path=path, label=text.label, count=objects.count, present=present, lists=dict(lists),
+        remedy=remedy,
         **columns, **images, **_categories_of(path, rest),
     )  # fmt: skip
 

@@ -130,7 +130,7 @@ class Listed(Entries):
     entries: list[dict[str, Any]]
     positions: Sequence[int]
     left_out: dict[int, str] | None = None
-    #: Ends what is said of a key.
+    #: Ends what is said of an entry that is invalid.
     remedy: str = ""
 
     def __len__(self) -> int:
@@ -139,6 +139,10 @@ class Listed(Entries):
     def where(self, index: int) -> str:
         """The place of an entry, for messages."""
         return f"{self.label}[{self.positions[index]}]"
+
+    def fault(self, index: int, found: str, expected: str) -> FileError:
+        """What is said of an entry that is invalid."""
+        return FileError(self.path, found, expected + self.remedy, self.where(index))
 
     def without(self, faults: Collection[int]) -> Listed:
         """Those whose positions are not among the faults."""
@@ -167,13 +171,12 @@ class Listed(Entries):
                 return np.array(values, np.int64)
         texts = [entry.get(name) for entry in entries if type(entry.get(name)) is str]
         if not texts:
-            expected = NUMBER_OR_NAME + self.remedy
-            values = [self.whole(index, name, expected) for index in range(len(entries))]
+            values = [self.whole(index, name, NUMBER_OR_NAME) for index in range(len(entries))]
             return np.array(values, np.int64)
         named = [
             entry[name]
             if type(entry.get(name)) is str and entry[name]
-            else str(self.whole(index, name, NUMBER_OR_NAME + self.remedy))
+            else str(self.whole(index, name, NUMBER_OR_NAME))
             for index, entry in enumerate(entries)
         ]
         written = set(texts)
@@ -185,15 +188,14 @@ class Listed(Entries):
 
     def whole(self, index: int, name: str, expected: str = WHOLE_NUMBER) -> int:
         """A field of an entry that is a whole number."""
-        entry, where = self.entries[index], self.where(index)
+        entry = self.entries[index]
         if name not in entry:
-            expected = f"one in every entry{self.remedy}"
-            raise FileError(self.path, f'no "{name}"', expected, where)
+            raise self.fault(index, f'no "{name}"', "one in every entry")
         value = entry[name]
         # `type`, since a bool is an int but no number here.
         number = None if type(value) not in (int, float) else whole_number_in(repr(value))
         if number is None:
-            raise FileError(self.path, f'"{name}": {described(value)}', expected, where)
+            raise self.fault(index, f'"{name}": {described(value)}', expected)
         return number
 
     def all_have(self, name: str) -> bool:
@@ -205,6 +207,8 @@ class Listed(Entries):
         for index, entry in enumerate(self.entries):
             if "score" not in entry:
                 expected = "one in every entry, as results have"
+                if any("score" in each for each in self.entries):
+                    raise self.fault(index, 'no "score"', expected)
                 raise FileError(self.path, 'no "score"', expected, self.where(index))
         return self.numbers("score")
 
@@ -215,8 +219,7 @@ class Listed(Entries):
             value = entry[name]
             # Integers beyond all floats are not finite either.
             if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
-                found = f'"{name}": {described(value)}'
-                raise FileError(self.path, found, "a finite number", self.where(index))
+                raise self.fault(index, f'"{name}": {described(value)}', "a finite number")
             numbers[index] = value
         return numbers
 
@@ -230,8 +233,7 @@ class Listed(Entries):
         for index, entry in enumerate(self.entries):
             value = entry.get(name, 0)
             if type(value) not in (int, bool) or value not in (0, 1):
-                found = f'"{name}": {described(value)}'
-                raise FileError(self.path, found, "0 or 1", self.where(index))
+                raise self.fault(index, f'"{name}": {described(value)}', "0 or 1")
             flags[index] = value
         return flags
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastiou.formats.errors import described
 
 __all__ = ["OUTLINES", "RUNS", "Fault", "fault_described", "mask_fault", "mask_faults", "refusals"]
+
+Refusal = TypeVar("Refusal", bound=Exception)
 
 #: What was found in an entry, and what was expected.
 Fault = tuple[str, str]
@@ -92,8 +94,8 @@ def refusals(
     values: Sequence[Any],
     positions: Sequence[int],
     read: Callable[[list[Any]], Any],
-    errors: tuple[type[Exception], ...],
-) -> dict[int, Exception]:
+    errors: tuple[type[Refusal], ...],
+) -> dict[int, Refusal]:
     """The values that are refused alone, by their positions: what is refused is halved."""
     try:
         read([values[position] for position in positions])

@@ -268,7 +268,8 @@ class Segmentations(Sequence[Any]):
         """The size of an image, which may be told already; raises a FileError."""
         value, where = self[row], self._where(row)
         if value is None:
-            raise FileError(self._path, 'no "segmentation"', "one to be packed", where)
+            expected = f"one to be packed{self._remedy}"
+            raise FileError(self._path, 'no "segmentation"', expected, where)
         if not isinstance(value, Mapping):
             if told is None:
                 found = "polygons of an image, the size of which is not told"

@@ -324,7 +324,7 @@ WITHOUT_SCORES = {
     "coco": (json.dumps([BOX]).encode(), ':[0]: no "score", expected one in every entry, as resu'),
     "coco, truth": (
         json.dumps({"annotations": [{**BOX, "score": 1}, BOX]}).encode(),
-        ':annotations[1]: no "score", expected one in every entry, as results have\n',
+        ':annotations[1]: no "score", expected one in every entry, as results have; --skip-invalid',
     ),
     "coco, text": (json.dumps([{**BOX, "score": "1"}]).encode(), ':[0]: "score": "1", expected a '),
     "coco, nan": (json.dumps([{**BOX, "score": np.nan}]).encode(), ':[0]: "score": NaN, expected '),

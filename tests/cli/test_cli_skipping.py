@@ -210,11 +210,41 @@ def test_kept_results_are_written_as_they_are(tmp_path):
 
 def test_messages_of_what_is_left_name_places_of_the_file(tmp_path):
     entries = entries_with("bbox", None, GOOD_BOXES, [0, 1], count=5)
-    del entries[3]["score"]
+    entries[3]["image_id"] = "1"
     path = written(tmp_path / "a.json", entries, as_results=True)
     result = run("nms", path, "--skip-invalid")
     assert result.exit_code == 2
-    assert f'{path}:[3]: no "score", expected one' in result.stderr
+    assert f'{path}:[2]: "image_id": 1, and "1" elsewhere' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("score", ..., 'no "score"'),
+        ("score", None, '"score": null'),
+        ("score", "high", '"score": "high"'),
+        ("iscrowd", 2, '"iscrowd": 2'),
+    ],
+)
+def test_scores_and_crowds_that_are_none_are_left_out(tmp_path, field, value, said):
+    entries = [
+        {**entry, "iscrowd": 0} for entry in entries_with("bbox", None, GOOD_BOXES, [], count=3)
+    ]
+    entries[1][field] = value
+    if value is ...:
+        del entries[1][field]
+    path = written(tmp_path / "a.json", entries, as_results=field == "score")
+    others = entries_with("bbox", None, GOOD_BOXES, [], count=3)
+    other = written(tmp_path / "b.json", others, as_results=field != "score")
+    both = [path, other] if field == "score" else [other, path]
+    commands = [["match", *both, "--method", "coco"], ["nms", path]]
+    for command in commands if field == "score" else commands[:1]:
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "; --skip-invalid leaves such annotations out" in result.stderr
+        shown = run_well(*command, "--skip-invalid")
+        assert "1 of 3 annotations are invalid and left out: " in shown.stderr
+        assert f"[1]: {said}" in shown.stderr
 
 
 def test_nothing_is_said_where_nothing_is_invalid(tmp_path):

@@ -304,3 +304,8 @@ def test_broken_results_are_told(points: Any) -> None:
     with pytest.raises(ValueError, match=r'\[1\]: no "bbox", expected one in every entry'):
         fi.evaluate_coco(gt, mixed, iou_type="keypoints")
     assert fi.evaluate_coco(gt, [], iou_type="keypoints")["AP"] == 0
+    fewer = [{**entry, "keypoints": entry["keypoints"][:-3]}, entry, entry]
+    with pytest.raises(ValueError, match=r"numbers, expected .*; skip_invalid=True leaves such"):
+        fi.evaluate_coco(gt, fewer, iou_type="keypoints")
+    result = fi.evaluate_coco(gt, fewer, iou_type="keypoints", skip_invalid=True)
+    assert any("dt: 1 of 3 annotations" in words for words in result.deviations)

@@ -32,6 +32,7 @@ from fastiou.runtime import chunks
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.progress import Progress, in_parts, progress_callback
 from fastiou.runtime.words import described
+from fastiou.tables.grouping import FROM_ZERO
 from fastiou.tables.scales import Scale, scales_apart
 from fastiou.tables.words import in_python
 from fastiou.typing import Array
@@ -338,7 +339,8 @@ def _check_images(truth: CocoColumns, found: CocoColumns, images: Array) -> None
             f"image_id {described(found.image_id[index].item())} of {int(unknown.sum()):,} of "
             f"{len(found):,} results is not in {truth.path}",
             f"one of its {len(images):,} images"
-            + (f", such as {described(images[0].item())}" if len(images) else ""),
+            + (f", such as {described(images[0].item())}" if len(images) else "")
+            + (f"; {FROM_ZERO}" if 0 in found.image_id[unknown] else ""),
             found.where(index),
         )
 
@@ -447,6 +449,7 @@ def _of_listed(
         notes[f"categories of {what}"] = (
             f"{int((~known).sum()):,} entries of the {what} are of categories that are not listed, "
             f"such as {described(first)}, and left out, as in pycocotools"
+            + (f": {FROM_ZERO}" if 0 in columns.category_id[~known] else "")
         )
     return np.flatnonzero(kept & known)
 

@@ -210,7 +210,7 @@ def _check_frames(truth: TrackColumns, tracks: TrackColumns) -> None:
         apart = np.setdiff1d(known, theirs), np.setdiff1d(theirs, known)
         told = alone_in_each("frame", apart, ("gt", "tracks"))
         if told:
-            warnings.warn(f"{told}: one may count from 0 and the other from 1", stacklevel=4)
+            warnings.warn(told, stacklevel=4)
         return
     both = np.concatenate([truth.frames, tracks.frames])
     if np.ptp(both) >= BY_CHANCE:

@@ -15,6 +15,7 @@ from fastiou.tables.column_names import plain_name
 from fastiou.typing import Array
 
 __all__ = [
+    "FROM_ZERO",
     "Grouping",
     "Keyed",
     "alike_names",
@@ -42,6 +43,9 @@ FORMS = [
 
 #: What the names of images and categories in COCO's lists are called.
 LISTED = {"file_name", "category_name"}
+
+#: What may be so where one set alone has the number 0.
+FROM_ZERO = "one may count from 0 and the other from 1"
 
 #: Names of columns of results, which no key may have.
 RESERVED = ("rows", "cols", "values", "frames", "kept", "scores", "id", "id_a", "id_b")
@@ -369,7 +373,8 @@ def alone_in_each(key: str, alone: Sequence[Array], sides: Sequence[str]) -> str
         f"{', '.join(map(str, each[:4].tolist()))}{', …' if len(each) > 4 else ''} only in {side}"
         for each, side in zip(alone, sides, strict=True)
     ]
-    return f"{key} {' and '.join(told)}"
+    words = f"{key} {' and '.join(told)}"
+    return f"{words}: {FROM_ZERO}" if 0 in (alone[0][0], alone[1][0]) else words
 
 
 def _without_folders(one: Array, other: Array) -> list[Array]:

@@ -242,4 +242,9 @@ def test_numbers_of_the_truth_may_be_written_as_names(
 def test_no_result_has_the_image_and_category_of_a_truth() -> None:
     result = {"image_id": 4, "category_id": 9, "bbox": [10, 20, 30, 40], "score": 0.5}
     (words,) = fi.evaluate_coco(NAMED_TRUTH, [result]).deviations
+    from_zero = "one may count from 0 and the other from 1"
+    with pytest.raises(ValueError, match=f"expected one of its 2 images, such as 4; {from_zero}"):
+        fi.evaluate_coco(NAMED_TRUTH, [result, {**result, "image_id": 0}])
+    both = fi.evaluate_coco(NAMED_TRUTH, [result, {**result, "category_id": 0}])
+    assert f"such as 0, and left out, as in pycocotools: {from_zero}" in both.deviations[0]
     assert words.startswith("no result has the image and the category of a truth, taken together")

@@ -335,12 +335,11 @@ def commands() -> click.Group:
         of the same image are compared.
 
         Boxes are not written, but columns kept, positions in F from 0 on, the best first, and
-        scores, those of the file; with linear and gaussian the best are those whose lowered scores
-        are highest. Behind them stand the keys, such as image and category, and id where the file
-        tells ids. To .json the kept entries of COCO's results are written as they are, in the order
-        of F, and to .txt the kept rows of text, CSV too. Positions in a folder are those among all
-        of its boxes, file by file in the order of their names; to a name without an ending the
-        files are written with the kept rows alone.
+        scores, with linear and gaussian the lowered ones. Behind them stand the keys, such as image
+        and category, and id where the file tells ids. To .json the kept entries of COCO's results
+        are written as they are, in the order of F, and to .txt the kept rows of text, CSV too.
+        Positions in a folder are those among all of its boxes, file by file in the order of their
+        names; to a name without an ending the files are written with the kept rows alone.
 
         \b
         Files, also compressed by gzip, told apart by content:

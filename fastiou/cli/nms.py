@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Kept:
     positions : array of int64
         Positions in the file, best first.
     scores : array of float64
-        Their scores, as the file has them.
+        Their scores, as the file has them, or as a soft method lowers them.
     size : int
         How many boxes or masks the file has.
     below : int
@@ -166,7 +167,7 @@ def nms_file(path: Path, options: NmsOptions) -> Kept:
                     write_columns(options.out, columns, update)
     if options.method != "hard" and (makes_folder or ending in AS_IT_IS):
         words = f"scores are written as they are in {path.name}, not as {options.method} lowers"
-        print(f"fastiou: {words} them; fastiou.soft_nms returns these", file=sys.stderr, flush=True)
+        print(f"fastiou: {words} them, which --out kept.csv has", file=sys.stderr, flush=True)
     if not options.quiet:
         _show_summary(kind, kept, clock.seconds, options)
     return kept
@@ -204,22 +205,22 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
     ((members,), fmt) = kind.sets((file,), clock)
     grouping = common_groups(file)
     kind.warn(grouping, (file,), options)
+    how: dict[str, Any] = {
+        "groups": None if grouping is None else grouping.codes_a, "metric": options.metric,
+        "fmt": fmt, "score_threshold": options.score_threshold,
+        "max_output": options.max_output, "max_total": options.max_total,
+    }  # fmt: skip
+    kept: Integers
+    scores: Floats
     with clock.stage(LOADING):
-        suppress = fastiou.nms
+        hard, soft = fastiou.nms, fastiou.soft_nms
     with clock.stage("suppressing"), refusals():
-        kept: Integers = suppress(
-            members,
-            file.scores,
-            options.threshold,
-            groups=None if grouping is None else grouping.codes_a,
-            metric=options.metric,
-            fmt=fmt,
-            method=options.method,
-            sigma=options.sigma,
-            score_threshold=options.score_threshold,
-            max_output=options.max_output,
-            max_total=options.max_total,
-        )
+        if options.method == "hard":
+            kept = hard(members, file.scores, options.threshold, **how)
+            scores = file.scores[kept]
+        else:
+            how |= {"method": options.method, "sigma": options.sigma}
+            kept, scores = soft(members, file.scores, options.threshold, **how)
 
     def describe() -> dict[str, str]:
         groups = kind.groups_described(grouping, (file,), options)
@@ -231,7 +232,7 @@ def _suppress(kind: Members, file: MemberFile, options: NmsOptions, clock: Clock
     names = {key_column(key): values[kept] for key, values in file.keys.items()}
     if file.ids is not None:
         names["id"] = file.ids[kept]
-    return Kept(file.places(kept), file.scores[kept], len(file), below, names, describe)
+    return Kept(file.places(kept), scores, len(file), below, names, describe)
 
 
 def _show_summary(

@@ -102,12 +102,13 @@ def test_folders_of_other_files_are_not_written(tmp_path: Path) -> None:
 
 def test_scores_that_are_lowered_are_not_written_and_that_is_told(tmp_path: Path) -> None:
     folder = write_texts(tmp_path / "in", {"a.txt": "0 .5 .5 .2 .2 .9\n0 .5 .5 .2 .21 .8\n"})
-    words = "scores are written as they are in {}, not as gaussian lowers them"
+    words = "scores are written as they are in {}, not as gaussian lowers them, which"
     outs = ((folder, tmp_path / "out"), (folder / "a.txt", tmp_path / "out.txt"))
     for path, out in outs:
         shown = run_well("nms", path, "--method", "gaussian", "--quiet", "--out", out)
         assert words.format(path.name) in " ".join(shown.stderr.split())
     assert (tmp_path / "out.txt").read_text() == (folder / "a.txt").read_text()
     shown = run_well("nms", folder, "--method", "gaussian", "--out", tmp_path / "out.csv")
-    assert shown.stderr == ""  # documented, and without rows of the file
+    assert shown.stderr == ""
+    assert float((tmp_path / "out.csv").read_text().splitlines()[2].split(",")[1]) < 0.4
     assert run_well("nms", folder / "a.txt", "--out", tmp_path / "hard.txt").stderr == ""

@@ -110,10 +110,20 @@ def test_images_that_may_be_the_same_beside_others_are_told(
 @pytest.mark.parametrize(
     ("key", "a", "b", "told"),
     [
-        ("category", [1, 2], [0, 1], "category 2 only in A and 0 only in B: one may count from 0 and"),
+        (
+            "category",
+            [1, 2],
+            [0, 1],
+            "category 2 only in A and 0 only in B: one may count from 0 and",
+        ),
         ("category", ["car", "cat"], ["car", "dog"], "category cat only in A and dog only in B"),
         ("category", [1, 2, 3], [1, 2], ""),
-        ("frame", [1, 2, 3], [0, 1, 2], "image 3 only in A and 0 only in B: one may count from 0 and"),
+        (
+            "frame",
+            [1, 2, 3],
+            [0, 1, 2],
+            "image 3 only in A and 0 only in B: one may count from 0 and",
+        ),
         ("frame", [1, 2, 3], [2, 4], ""),  # detectors find nothing in some, and too much in others
         ("frame", ["a", "b"], ["b", "c"], ""),
     ],

@@ -524,7 +524,9 @@ def test_few_letters_of_many_pixels_are_refused(tmp_path, monkeypatch, mask):
     images = [{"id": n, "height": SIDE, "width": SIDE} for n in range(40)]
     annotations = [{"image_id": n, "category_id": 1, "segmentation": mask} for n in range(40)]
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
-    with pytest.raises(FileError, match=r"masks that take more than 512\.0 MiB, expected less in a"):
+    with pytest.raises(
+        FileError, match=r"masks that take more than 512\.0 MiB, expected less in a"
+    ):
         pack_masks([read_masks(path)], lambda done, total: None)
     with pytest.raises(ValueError, match=r"masks that take more than 512\.0 MiB"):
         fastiou.read(path, geometry="mask")

@@ -130,6 +130,23 @@ def header_for(rows: Floats, delimiter: str | None) -> str:
     return ""
 
 
+def named_header(sample: Sample) -> str:
+    """A header that could name the columns of a row of a box, names and perhaps a score."""
+    cells = sample.first
+    numbers = [number_in(cell) for cell in cells]
+    known = [number for number in numbers if number is not None]
+    are_parts = all(0 <= number <= 1 for number in known)
+    box = ["cx", "cy", "w", "h"] if are_parts else ["x1", "y1", "x2", "y2"]
+    if len(known) > len(box):
+        is_first = not are_parts and 0 <= known[0] <= 1 < known[-1]
+        box = ["score", *box] if is_first else [*box, "score"]
+    names = ["image", "class"] if len(cells) - len(known) > 1 else ["class"]
+    if (len(known), len(cells)) != (len(box), len(box) + len(names)):
+        return "class score x1 y1 x2 y2"
+    rest = iter(box), iter(names)
+    return (sample.delimiter or " ").join(next(rest[number is None]) for number in numbers)
+
+
 # ---- YOLO --------------------------------------------------------------------------------------
 
 

@@ -151,6 +151,8 @@ def read_npy_boxes(path: Path, data: bytes, wanted: Wanted) -> BoxFile:
         if array.ndim != 2 or array.shape[1] != numbers + 1 or array.dtype.kind not in "iuf":
             found = f"shape {array.shape}, dtype {array.dtype}"
             expected = f"numbers of shape (N, {numbers + 1}): boxes, and a score each"
+            if array.ndim == 2 and array.shape[1] > numbers + 1:
+                expected += f", such as array[:, :{numbers + 1}]"
             raise FileError(path, found, expected, "array")
         array, scores = array[:, :-1], _score_array(path, "array", array[:, -1], len(array))
     boxes = _box_array(path, "array", array, numbers)

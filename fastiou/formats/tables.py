@@ -40,7 +40,7 @@ from fastiou.formats.content import (
     misread,
     number_in,
 )
-from fastiou.formats.doubts import header_for, track_again
+from fastiou.formats.doubts import header_for, named_header, track_again
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.sizes import sizes_in_columns
@@ -119,7 +119,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         return _headed_table(path, sample, wanted)
     width, count = len(sample.first), LAYOUTS[wanted.fmt]
     if sample.numbers is None:
-        expected = "rows of numbers, or a header that names the columns"
+        expected = f"rows of numbers, or a header, such as {named_header(sample)}"
         raise FileError(path, "the first row holds more than numbers", expected, sample.line)
     plausible = can_be_scores(sample.numbers[:, count:], wanted)
     if is_mot_or_corners(sample) and not wanted.format_told:
@@ -176,7 +176,7 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
         found, expected = error.found, error.expected
         if sum(number_in(cell) is not None for cell in sample.first) >= LAYOUTS["xyxy"]:
             found = f"{shortened(' '.join(sample.first))!r}, which no format has that is told so"
-            expected = "a first line that names the columns, such as class score x1 y1 x2 y2"
+            expected = f"a first line that names the columns, such as {named_header(sample)}"
         raise FileError(path, found, expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
     keys, id_ = dict(meaning.keys), meaning.id

@@ -103,6 +103,17 @@ def test_rows_that_begin_with_a_class(tmp_path: Path) -> None:
     assert refused("nms", path).endswith(way)
     path.write_text("class score x1 y1 x2 y2\ncat 0.9 10 20 30 40\n")
     run_well("nms", path)
+    for row, header in (
+        ("cat 0.5 0.5 0.2 0.2", "class cx cy w h"),
+        ("cat 0.5 0.5 0.2 0.2 0.9", "class cx cy w h score"),
+        ("10 20 30 40 cat", "x1 y1 x2 y2 class"),
+        ("a.jpg 10 20 30 40 0.9 cat", "image x1 y1 x2 y2 score class"),
+        ("a.jpg,cat,0.9,10,20,30,40", "image,class,score,x1,y1,x2,y2"),
+    ):
+        path.write_text(f"{row}\n{row}\n")
+        assert refused("match", path).endswith(f"such as {header}")
+        path.write_text(f"{header}\n{row}\n")
+        assert len(fastiou.read(path)) == 1
 
 
 @pytest.mark.parametrize("first", ["0", "1", "12"])

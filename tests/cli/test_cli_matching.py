@@ -354,6 +354,11 @@ ARRAYS_WITHOUT_SCORES = {
         as_npy(np.ones((2, 4))),
         ":array: shape (2, 4), dtype float64, expected numbers of sha",
     ),
+    "npy, a class behind": (
+        as_npy(np.tile([1, 1, 9.5, 9, 0.5, 3], (2, 1))),
+        ":array: shape (2, 6), dtype float64, expected numbers of shape (N, 5): boxes, and a score "
+        "each, such as array[:, :5]",
+    ),
     "npy, infinite": (
         as_npy(np.diag([1, 1, 1, 1, np.inf])),
         ":array[4]: score inf, expected a fin",

@@ -69,8 +69,9 @@ def files_in(path: Path) -> dict[str, Path]:
             continue
         check_regular(file)
         name = file.relative_to(path).with_name(stem)
-        if file.relative_to(file.parent.parent) in (TRUTH, DETECTIONS) and len(name.parts) > 2:
-            name = name.parent.parent
+        if file.relative_to(file.parent.parent) in (TRUTH, DETECTIONS) and file.parent != path:
+            sequence = name.parent.parent
+            name = sequence if sequence.name else Path(path.resolve().name)
             if file.name == DETECTIONS.name and (file.parent.parent / TRUTH).is_file():
                 continue  # detections beside the truth
         if name in found:

@@ -87,6 +87,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         (("a.txt", "train/b.txt"), None, ["a", "train/b"]),
         (("x/S1/gt/gt.txt", "x/S2/gt/gt.txt"), MOT, ["S1", "S2"]),
         (("S1/det/det.txt",), MOT, ["S1"]),
+        (("gt/gt.txt", "det/det.txt"), MOT, ["t"]),
         (("S1.txt", "S2.txt"), MOT, ["S1", "S2"]),
         ((".git/a.txt", "a.txt", ".b.txt"), None, ["a"]),
     ],

@@ -161,6 +161,10 @@ STRANGERS: dict[str, Any] = {
         "label": "car", "coordinates": {"x": 1, "y": 2, "width": 3, "height": 4},
     }]}],
     "JSON of BDD100K": [{"name": "a", "labels": [{"category": "car", "box2d": {"x1": 1}}]}],
+    "JSON of Ultralytics": [{"name": "car", "class": 2, "confidence": 0.9, "box": {
+        "x1": 1.5, "y1": 2, "x2": 3, "y2": 4,
+    }}],
+    "JSON of nuScenes": {"results": {"a": [{"sample_token": "a", "translation": [1, 2, 3]}]}},
     "JSON of Darwin": {"item": {}, "annotations": [{"bounding_box": {"x": 1, "y": 2}}]},
     "JSON of Labelbox": {"data_row": {"row_data": "a"}, "projects": {}},
     "JSON of Cityscapes": {"imgHeight": 4, "imgWidth": 4, "objects": [{"polygon": [[1, 2]]}]},

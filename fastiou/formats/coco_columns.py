@@ -253,7 +253,9 @@ def columns_of_content(
     present: dict[str, Booleans] = {}
     for name in DEFAULTS:
         if name in needed:
-            columns[name] = _column(every, name)
+            # Where no entry has a field, none is left without those that are invalid.
+            is_there = any(name in entry for entry in entries)
+            columns[name] = _column(every if is_there else replace(every, remedy=""), name)
         elif name in optional:
             has = np.array([not _is_none(name, entry.get(name)) for entry in entries], np.bool_)
             chosen = np.flatnonzero(has).tolist()

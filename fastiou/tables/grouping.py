@@ -211,7 +211,10 @@ def common_groups(
             )
             ways = f"{by(others)} compares without regard to it"
             kinds = {column.dtype.kind for column in values}
-            has_list = any("file_name" in keyed.columns.get(key, {}) for keyed in both)
+            has_list = any(
+                getattr(keyed, "format", "") == "coco" and "file_name" in keyed.columns.get(key, {})
+                for keyed in both
+            )
             if key == "image" and kinds == {"i", "U"} and has_list:
                 named = [
                     "category_name" if other == "category" and _kinds(both, other) == kinds

@@ -300,6 +300,9 @@ def test_broken_results_are_told(points: Any) -> None:
         fi.evaluate_coco(gt, np.zeros((1, 7)), iou_type="keypoints")
     with pytest.raises(ValueError, match='"keypoints": null, expected "keypoints": a list'):
         fi.evaluate_coco(gt, [{**entry, "keypoints": None}], iou_type="keypoints")
+    lacking = [{name: value for name, value in entry.items() if name != "keypoints"}]
+    with pytest.raises(ValueError, match=r'no "keypoints", expected .* finite numbers$'):
+        fi.evaluate_coco(gt, lacking, iou_type="keypoints")
     mixed = [{**entry, "bbox": [0, 0, 1, 1]}, entry]
     with pytest.raises(ValueError, match=r'\[1\]: no "bbox", expected one in every entry'):
         fi.evaluate_coco(gt, mixed, iou_type="keypoints")

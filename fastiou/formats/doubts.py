@@ -114,7 +114,8 @@ def doubt(sample: Sample, formats: Collection[str], of: Collection[str]) -> Doub
 
 
 def header_for(rows: Floats, delimiter: str | None) -> str:
-    """A header that would name the columns of rows of corners, a class and a score; "" if none."""
+    """Headers that could name the columns of rows of corners, a class and a score; "" if none."""
+    headers = []
     for order in ORDERS:
         names = order.split()
         if len(names) != rows.shape[1]:
@@ -126,8 +127,8 @@ def header_for(rows: Floats, delimiter: str | None) -> str:
             and ((score >= 0) & (score <= 1)).all()
             and ((column["x1"] < column["x2"]) & (column["y1"] < column["y2"])).all()
         ):
-            return (delimiter or " ").join(names)
-    return ""
+            headers.append((delimiter or " ").join(names))
+    return " or ".join(headers)
 
 
 def named_header(sample: Sample) -> str:
@@ -137,7 +138,9 @@ def named_header(sample: Sample) -> str:
     known = [number for number in numbers if number is not None]
     are_parts = all(0 <= number <= 1 for number in known)
     box = ["cx", "cy", "w", "h"] if are_parts else ["x1", "y1", "x2", "y2"]
-    if len(known) > len(box):
+    if len(known) == 8:
+        box = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
+    elif len(known) > len(box):
         is_first = not are_parts and 0 <= known[0] <= 1 < known[-1]
         box = ["score", *box] if is_first else [*box, "score"]
     names = ["image", "class"] if len(cells) - len(known) > 1 else ["class"]

@@ -25,6 +25,7 @@ __all__ = [
     "are_rather_corners",
     "check_angles",
     "check_edges",
+    "check_rest",
     "inverted_note",
     "marked_rows",
     "nan_note",
@@ -163,6 +164,21 @@ def are_rather_corners(boxes: Array, sizes: Array) -> bool:
     as_corners = (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= sizes + 1)
     beyond = boxes[:, :2] + boxes[:, 2:] > sizes + 1
     return bool(as_corners.all() and beyond.any())
+
+
+def check_rest(path: Path, layout: RowLayout, sample: Sample) -> None:
+    """Refuse rows of a format of numbers alone that end with something else.
+
+    Raises
+    ------
+    FileError
+        The first row does.
+    """
+    first = max(*layout.box, layout.score) + 1
+    for place, cell in enumerate(sample.first[first:] if not layout.named else (), first):
+        if cell and number_in(cell) is None:
+            found = f"column {place + 1} holds {cell!r}"
+            raise FileError(path, found, f"a number, as {layout.format} has", sample.line)
 
 
 def unused_columns(layout: RowLayout, sample: Sample) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ from fastiou.formats.doubts import header_for, named_header, track_again
 from fastiou.formats.errors import FileError, shortened
 from fastiou.formats.keys import is_written_as_name, key_array, keys_of, meaning_wanted
 from fastiou.formats.sizes import sizes_in_columns
-from fastiou.formats.suspicions import check_angles, marked_rows, unused_columns
+from fastiou.formats.suspicions import check_angles, check_rest, marked_rows, unused_columns
 from fastiou.formats.text import (
     LAYOUTS_OF_ROWS,
     RowLayout,
@@ -219,6 +219,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             expected = f"{least} or more: {', '.join(names[:least])}, …"
             raise FileError(path, columns_counted(width), expected, sample.line)
         widths = tuple(w for w in layout.widths if w > 0)
+        check_rest(path, layout, sample)
         tail = Tail() if layout.tail is None else layout.tail(sample)
         told = {**layout.keys, **tail.keys}
         known = [*told, *(["category"] if layout.format == "dota-results" else [])]

@@ -177,6 +177,11 @@ def test_places_in_the_world_are_not_taken_for_marks(tmp_path: Path) -> None:
         assert read(tmp_path, content + others).format == "mot"
 
 
+def test_rows_that_end_with_a_name_are_not_taken_for_numbers(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="column 9 holds 'Car', expected a number, as mot has"):
+        read(tmp_path, "20 10 70 10 70 50 20 50 Car 0\n", format="mot")
+
+
 def test_a_column_more_is_not_taken_for_mot(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="7 columns of numbers"):
         read(tmp_path, "0,1,2,100,200,30,40\n")  # frame, id, class and box

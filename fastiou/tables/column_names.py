@@ -170,7 +170,7 @@ DOUBTFUL = {
     "name": ("image", "category"),
     **dict.fromkeys(("batch", "batchid", "batchidx", "batchindex", "batchno", "source", "url",
                      "uri", "item", "itemid", "view", "shot", "basename", "t", "zindex", "zslice",
-                     "timepoint", "timestep", "z", "stack", "fov", "well", "plate", "case",
+                     "timepoint", "timestep", "stack", "fov", "well", "plate", "case",
                      "caseid", "patch", "patchid", "crop", "cropid", "plane", "section", "fn",
                      "jpg", "png", "ts", "f"),
                     ("image",)),

@@ -18,7 +18,7 @@ from fastiou.formats.content import kind_of, read_content
 from fastiou.formats.errors import FileError
 from fastiou.runtime.distinct import distinct
 from fastiou.runtime.words import described
-from fastiou.tables.grouping import alike_names
+from fastiou.tables.grouping import ZEROS_IN_FRONT, alike_names
 from fastiou.typing import Array
 
 __all__ = ["by_truth", "check_names"]
@@ -66,11 +66,18 @@ def by_truth(
             continue
         written = own.astype(np.str_) if rows is None else rows
         forms, how = _alike(told.values(), written, listed)
-        is_other = own.dtype.kind != known.dtype.kind or not np.isin(own, known).any()
-        if rows is None and is_other and not np.isin(forms[0], forms[1]).any():
-            # Numbers may be written as names, such as "1" and "0001" for 1.
-            told, name = {each: str(each) for each in known.tolist()}, "id"
-            forms, how = _alike(told.values(), written, listed)
+        if rows is None and (own.dtype.kind != known.dtype.kind or not np.isin(own, known).any()):
+            # Numbers may be written as names, such as "1" and "0001" for 1. Ids as they are go
+            # before all names, and those without zeros before names without them.
+            texts = {each: str(each) for each in known.tolist()}
+            others, by = _alike(texts.values(), written, listed)
+            meet, meet_others = (np.isin(each[0], each[1]).any() for each in (forms, others))
+            if meet_others and not by and meet and not how and told != texts:
+                word = described(forms[1][np.isin(forms[1], others[0])][0].item())
+                words = f"{field} {word}, which is an id and a {name} in {truth.path}"
+                raise FileError(found.path, words, "numbers for ids, or other names")
+            if meet_others and (not by or not meet or ZEROS_IN_FRONT in how):
+                told, name, forms, how = texts, "id", others, by
         ids = list(told)
         numbers = dict(zip(forms[0].tolist(), ids, strict=True))
         lacking = ~np.isin(forms[1], forms[0])

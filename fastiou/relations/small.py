@@ -198,7 +198,8 @@ def _timed(compiled: Callable[..., Any], *arguments: Any) -> Any:
 
 def plain_call(relation: Callable[..., Any], set1: Input, set2: Input, *arguments: Any) -> Any:
     """Call a function of this module for what was read and checked, if it is little."""
-    if set1.size * set2.size > MOST_OF_BOUNDS_BEFORE:
+    scores, most = set1.size * set2.size, max(set1.size, set2.size)
+    if scores > MOST_SCORES and (scores > MOST_OF_BOUNDS_BEFORE or most > MOST_MEMBERS_BEFORE):
         return None
     plain = plain_arrays(set1, set2)
     return None if plain is None else relation(*plain, *arguments)
@@ -348,7 +349,8 @@ def topk(
     if type(k) is not int or k < 1:
         return None
     count1, count2 = len(a), len(b)
-    find_best = _kernel_for(kind, "topk", count1, count2)
+    # Each score may be put in front of `k` others.
+    find_best = _kernel_for(kind, "topk", count1, count2 * k, MOST_SCORES * k)
     codes = _plain_groups(groups, count1, count2, False)
     if (
         kind is None

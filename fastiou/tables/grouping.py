@@ -16,6 +16,7 @@ from fastiou.typing import Array
 
 __all__ = [
     "FROM_ZERO",
+    "ZEROS_IN_FRONT",
     "Grouping",
     "Keyed",
     "alike_names",
@@ -32,10 +33,13 @@ __all__ = [
 ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
+#: How one of the forms below is told.
+ZEROS_IN_FRONT = "zeros in front of numbers"
+
 #: What names of images may lack to be compared, from what says most on.
 FORMS = [
     (*lacking, *case, *zeros)
-    for zeros in ((), ("zeros in front of numbers",))
+    for zeros in ((), (ZEROS_IN_FRONT,))
     for case in ((), ("capitals",))
     for lacking in ((), ("folders",), ("endings",), ("folders", "endings"))
     if lacking or case or zeros
@@ -333,7 +337,7 @@ def alike_names(
             names = ["/".join(parts[-depth:] if "folders" in lacking else parts) for parts in each]
             if "endings" in lacking:
                 names = [ENDING.sub("", name) for name in names]
-            if "zeros in front of numbers" in lacking:
+            if ZEROS_IN_FRONT in lacking:
                 names = [ZEROS.sub("", name) for name in names]
             forms.append([name.lower() for name in names] if "capitals" in lacking else names)
         if all(len({*names}) == len(names) for names in forms) and {*forms[0]} & {*forms[1]}:

@@ -239,6 +239,44 @@ def test_numbers_of_the_truth_may_be_written_as_names(
         assert (result["AP50"], result.deviations) == (pytest.approx(1), told)
 
 
+@pytest.mark.parametrize(
+    ("names", "written", "by"),
+    [
+        (("000000.png", "000001.png", "000002.png"), ("1", "2", "3"), "id"),
+        (("1.png", "2.png", "3.png"), ("1", "2", "3"), "id"),
+        (("0002.png", "0003.png", "0004.png"), ("0002", "0003", "0004"), "file_name"),
+        (("a.png", "b.png", "c.png"), ("01", "02", "03"), "id"),
+        (("007.png", "008.png", "009.png"), ("7", "8", "9"), "file_name"),
+        (("2", "3", "1"), ("1", "2", "3"), ""),
+    ],
+)
+def test_ids_go_before_names_that_are_alike(
+    names: tuple[str, ...], written: tuple[str, ...], by: str
+) -> None:
+    boxes = [[10 * number, 0, 8, 8] for number in (1, 2, 3)]
+    truth = {
+        "images": [{"id": 1 + place, "file_name": name} for place, name in enumerate(names)],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": id_, "image_id": id_, "category_id": 1, "bbox": box, "area": 64, "iscrowd": 0}
+            for id_, box in zip((1, 2, 3), boxes, strict=True)
+        ],
+    }
+    found = [
+        {"image_id": name, "category_id": 1, "bbox": box, "score": 0.5}
+        for name, box in zip(written, boxes, strict=True)
+    ]
+    if not by:
+        words = "image_id '1', which is an id and a file_name in"
+        with pytest.raises(ValueError, match=words):
+            fi.evaluate_coco(truth, found)
+        return
+    result = fi.evaluate_coco(truth, found)
+    (told,) = result.deviations
+    assert result["AP50"] == pytest.approx(1)
+    assert told.startswith(f"images of results are told by {by}")
+
+
 def test_no_result_has_the_image_and_category_of_a_truth() -> None:
     result = {"image_id": 4, "category_id": 9, "bbox": [10, 20, 30, 40], "score": 0.5}
     (words,) = fi.evaluate_coco(NAMED_TRUTH, [result]).deviations

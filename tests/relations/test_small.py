@@ -191,10 +191,26 @@ def test_many_take_one_call_until_other_kernels_are_compiled(
     calls = relations(rng, a, b)
     for name in ("dense", "aligned"):
         del calls[name]
-    assert_same(calls)
+    taken: list[Any] = []
+    timed = small._timed
+    monkeypatch.setattr(small, "_timed", lambda *given: taken.append(given) or timed(*given))
+    for number, (name, call) in enumerate(calls.items()):
+        call()
+        assert len(taken) == number + 1, name
     assert small._spent > 0
+    assert_same(calls)
     heap = np.tile([0, 0, 1, 1.0], (600, 1))  # more pairs than there is room for
     assert len(fastiou.pairs(heap, heap)) == 360_000
+
+
+def test_the_best_of_many_are_few_in_one_call(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each score may be put in front of all that are kept, in a call that no signal ends."""
+    many_before(monkeypatch)
+    a, b = random_boxes(rng, 600), random_boxes(rng, 600)
+    assert small.topk(a, b, 93, 0.0, "iou", "xyxy", None) is not None
+    assert small.topk(a, b, 94, 0.0, "iou", "xyxy", None) is None
 
 
 def test_when_many_take_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from fastiou.tables.column_names import plain_name
 from fastiou.typing import Array
 
 __all__ = [
+    "ENDING",
     "FROM_ZERO",
     "ZEROS_IN_FRONT",
     "Grouping",
@@ -29,8 +30,8 @@ __all__ = [
     "names_of_pairs",
 ]
 
-#: Zeros in front of a number in the name of an image, and the ending of such a name.
-ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+#: Zeros in front of a number in the name of an image, not behind a point: 1.05 is not 1.5; endings.
+ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jp2)$", re.IGNORECASE)
 
 #: How one of the forms below is told.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,9 @@ __all__ = [
 
 #: What KITTI and VisDrone have where a number is not known.
 UNKNOWN = (-1, -10, -1000)
+
+#: What rows of numbers alone are written with.
+OF_NUMBERS = b"0123456789+-.eE,;|\t \r\n"
 
 
 def inverted_note(file: BoxFile, where: Callable[[int], str]) -> str | None:
@@ -166,19 +171,24 @@ def are_rather_corners(boxes: Array, sizes: Array) -> bool:
     return bool(as_corners.all() and beyond.any())
 
 
-def check_rest(path: Path, layout: RowLayout, sample: Sample) -> None:
+def check_rest(path: Path, data: bytes, layout: RowLayout, sample: Sample) -> None:
     """Refuse rows of a format of numbers alone that end with something else.
 
     Raises
     ------
     FileError
-        The first row does.
+        A row does, and which.
     """
+    head = sum(map(len, itertools.islice(io.BytesIO(data), sample.skipped)))
+    # A million rows take 0.03 s here, and 1 s row by row.
+    if layout.named or not data[head:].translate(None, OF_NUMBERS):
+        return
     first = max(*layout.box, layout.score) + 1
-    for place, cell in enumerate(sample.first[first:] if not layout.named else (), first):
-        if cell and number_in(cell) is None:
-            found = f"column {place + 1} holds {cell!r}"
-            raise FileError(path, found, f"a number, as {layout.format} has", sample.line)
+    for line, cells in sample.rows(data):
+        for place, cell in enumerate(cells[first:], first):
+            if cell.strip() and number_in(cell) is None:
+                found = f"column {place + 1} holds {cell!r}"
+                raise FileError(path, found, f"a number, as {layout.format} has", line)
 
 
 def unused_columns(layout: RowLayout, sample: Sample) -> tuple[str, ...]:

@@ -219,7 +219,7 @@ def row_reader(layout: RowLayout) -> Callable[[Path, bytes, Wanted], BoxFile]:
             expected = f"{least} or more: {', '.join(names[:least])}, …"
             raise FileError(path, columns_counted(width), expected, sample.line)
         widths = tuple(w for w in layout.widths if w > 0)
-        check_rest(path, layout, sample)
+        check_rest(path, data, layout, sample)
         tail = Tail() if layout.tail is None else layout.tail(sample)
         told = {**layout.keys, **tail.keys}
         known = [*told, *(["category"] if layout.format == "dota-results" else [])]

@@ -180,6 +180,14 @@ def test_places_in_the_world_are_not_taken_for_marks(tmp_path: Path) -> None:
 def test_rows_that_end_with_a_name_are_not_taken_for_numbers(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="column 9 holds 'Car', expected a number, as mot has"):
         read(tmp_path, "20 10 70 10 70 50 20 50 Car 0\n", format="mot")
+    row = "1,{},100,200,30,40,0.9,{},-1,-1\n"
+    for line in (1, 2, 900):  # beyond the rows that tell the format, too
+        rows = [row.format(n, "person" if n == line else -1) for n in range(1, 1001)]
+        with pytest.raises(FileError, match=rf":{line}: column 8 holds 'person', expected a num"):
+            read(tmp_path, "".join(rows), format="mot")
+    for number in ("1e3", "nan", ""):
+        content = row.format(1, -1) + row.format(2, number)
+        assert len(read(tmp_path, content, format="mot")) == 2
 
 
 def test_a_column_more_is_not_taken_for_mot(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from fastiou.formats.content import (
     number_in,
 )
 from fastiou.formats.text import Sample, fits_in_image
+from fastiou.tables.grouping import ENDING
 from fastiou.typing import Array
 
-__all__ = ["Doubt", "doubt", "header_for", "track_again"]
+__all__ = ["Doubt", "doubt", "header_for", "named_header", "track_again"]
 
 #: Numbers below can be multiplied.
 LARGEST = 1e100
@@ -132,22 +133,40 @@ def header_for(rows: Floats, delimiter: str | None) -> str:
 
 
 def named_header(sample: Sample) -> str:
-    """A header that could name the columns of a row of a box, names and perhaps a score."""
-    cells = sample.first
-    numbers = [number_in(cell) for cell in cells]
-    known = [number for number in numbers if number is not None]
-    are_parts = all(0 <= number <= 1 for number in known)
-    box = ["cx", "cy", "w", "h"] if are_parts else ["x1", "y1", "x2", "y2"]
-    if len(known) == 8:
-        box = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
-    elif len(known) > len(box):
-        is_first = not are_parts and 0 <= known[0] <= 1 < known[-1]
-        box = ["score", *box] if is_first else [*box, "score"]
-    names = ["image", "class"] if len(cells) - len(known) > 1 else ["class"]
-    if (len(known), len(cells)) != (len(box), len(box) + len(names)):
-        return "class score x1 y1 x2 y2"
-    rest = iter(box), iter(names)
-    return (sample.delimiter or " ").join(next(rest[number is None]) for number in numbers)
+    """What is said of the one header that fits rows of a box, names and a score; "" if none does.
+
+    Rows that several fit get no advice: what follows it is read without a word.
+    """
+    rows = [row for row in sample.cells if len(row) == len(sample.first)]
+    values = np.array([[number_in(cell) for cell in row] for row in rows], np.float64)
+    are_numbers = ~np.isnan(values).any(axis=0)
+    names = ["image" if ENDING.search(cell) else "class" for cell in sample.first]
+    for place in np.flatnonzero(are_numbers):
+        column = values[:, place]
+        is_score = ((column >= 0) & (column <= 1)).all() and (column % 1).any()
+        names[place] = "score" if is_score else ""
+    count = 8 if np.count_nonzero(are_numbers) >= 8 else 4
+    headers = []
+    for start in range(len(names) - count + 1):
+        after = start + count
+        header = [*names[:start], *_names_of_box(values[:, start:after]), *names[after:]]
+        if all(header) and len({*header}) == len(names):
+            headers.append((sample.delimiter or " ").join(header))
+    return f", such as {headers[0]}" if len(headers) == 1 else ""
+
+
+def _names_of_box(boxes: Floats) -> list[str]:
+    """What the numbers of boxes could be called; none of them are boxes if one has no name."""
+    if np.isnan(boxes).any():
+        return [""]
+    if boxes.shape[1] == 8:
+        return [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
+    low, high = boxes[:, :2], boxes[:, 2:]
+    if ((boxes >= 0) & (boxes <= 1)).all():
+        return ["cx", "cy", "w", "h"] if fits_in_image(boxes) and (high > 0).all() else [""]
+    if (low < high).all():
+        return ["x1", "y1", "x2", "y2"]
+    return ["x", "y", "w", "h"] if (high > 0).all() else [""]
 
 
 # ---- YOLO --------------------------------------------------------------------------------------

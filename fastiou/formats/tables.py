@@ -119,7 +119,7 @@ def _csv_table(path: Path, data: bytes, wanted: Wanted) -> Table:
         return _headed_table(path, sample, wanted)
     width, count = len(sample.first), LAYOUTS[wanted.fmt]
     if sample.numbers is None:
-        expected = f"rows of numbers, or a header, such as {named_header(sample)}"
+        expected = f"rows of numbers, or a header{named_header(sample)}"
         raise FileError(path, "the first row holds more than numbers", expected, sample.line)
     plausible = can_be_scores(sample.numbers[:, count:], wanted)
     if is_mot_or_corners(sample) and not wanted.format_told:
@@ -176,7 +176,7 @@ def _headed_table(path: Path, sample: Sample, wanted: Wanted) -> Table:
         found, expected = error.found, error.expected
         if sum(number_in(cell) is not None for cell in sample.first) >= LAYOUTS["xyxy"]:
             found = f"{shortened(' '.join(sample.first))!r}, which no format has that is told so"
-            expected = f"a first line that names the columns, such as {named_header(sample)}"
+            expected = f"a first line that names the columns{named_header(sample)}"
         raise FileError(path, found, expected, sample.line) from None
     score = () if meaning.score is None else (meaning.score,)
     keys, id_ = dict(meaning.keys), meaning.id

@@ -110,11 +110,33 @@ def test_rows_that_begin_with_a_class(tmp_path: Path) -> None:
         ("1,1,9,1,9,9,1,9,text", "x1,y1,x2,y2,x3,y3,x4,y4,class"),
         ("a.jpg 10 20 30 40 0.9 cat", "image x1 y1 x2 y2 score class"),
         ("a.jpg,cat,0.9,10,20,30,40", "image,class,score,x1,y1,x2,y2"),
+        ("car a.jpg 10 20 30 40", "class image x1 y1 x2 y2"),
+        ("a.jpg 100 200 30 40", "image x y w h"),
+        ("cat 0.9 0.5 0.5 0.2 0.2", "class score cx cy w h"),
     ):
         path.write_text(f"{row}\n{row}\n")
-        assert refused("match", path).endswith(f"such as {header}")
+        assert refused("match", path).endswith(f", such as {header}")
         path.write_text(f"{header}\n{row}\n")
         assert len(fastiou.read(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "0 0.5 0.5 0.2 0.2 cat",
+        "5 a.jpg 10 20 30 40",
+        "1 a.jpg 10 20 30 40",
+        "cat 7 10 20 30 40",
+        "cat dog 10 20 30 40",
+        "cat 10 20 x 30 40",
+    ],
+)
+def test_headers_that_may_not_fit_are_not_advised(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(f"{row}\n{row}\n")
+    said = refused("match", path)
+    assert "header" in said or "names the columns" in said
+    assert "such as" not in said
 
 
 @pytest.mark.parametrize("first", ["0", "1", "12"])

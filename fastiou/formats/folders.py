@@ -53,7 +53,8 @@ def files_in(path: Path) -> dict[str, Path]:
     """The files with boxes in a folder and in those inside it, in order, each by its name as a key.
 
     A name has no ending, and in front of it the folders inside the first in which not all lie. The
-    truth of a sequence of MOT has the name of the sequence.
+    truth of a sequence of MOT has the name of the sequence; "gt" if the first folder is itself the
+    sequence, so that two such folders are compared whatever they are called.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def files_in(path: Path) -> dict[str, Path]:
         name = file.relative_to(path).with_name(stem)
         if file.relative_to(file.parent.parent) in (TRUTH, DETECTIONS) and file.parent != path:
             sequence = name.parent.parent
-            name = sequence if sequence.name else Path(path.resolve().name)
+            name = sequence if sequence.name else Path(TRUTH.stem)
             if file.name == DETECTIONS.name and (file.parent.parent / TRUTH).is_file():
                 continue  # detections beside the truth
         if name in found:

@@ -87,7 +87,8 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         (("a.txt", "train/b.txt"), None, ["a", "train/b"]),
         (("x/S1/gt/gt.txt", "x/S2/gt/gt.txt"), MOT, ["S1", "S2"]),
         (("S1/det/det.txt",), MOT, ["S1"]),
-        (("gt/gt.txt", "det/det.txt"), MOT, ["t"]),
+        (("gt/gt.txt", "det/det.txt"), MOT, ["gt"]),
+        (("det/det.txt",), MOT, ["gt"]),
         (("S1.txt", "S2.txt"), MOT, ["S1", "S2"]),
         ((".git/a.txt", "a.txt", ".b.txt"), None, ["a"]),
     ],
@@ -96,6 +97,14 @@ def test_trees_of_files(tmp_path: Path, files: Any, content: str | None, names: 
     folder = tree_of(tmp_path / "t", *files, content=content or "1 0.5 0.5 0.5 0.5\n")
     file = read_boxes(folder)
     assert file.keys["image" if content is None else "video"].tolist() == names
+
+
+@pytest.mark.parametrize("file", ["gt/gt.txt", "det/det.txt"])
+def test_two_folders_of_a_sequence_each_are_compared(tmp_path: Path, file: str) -> None:
+    truth = read_boxes(tree_of(tmp_path / "truth", "gt/gt.txt", "det/det.txt", content=MOT))
+    grouping = common_groups(truth, read_boxes(tree_of(tmp_path / "tracks", file, content=MOT)))
+    assert grouping is not None
+    assert (grouping.keys, grouping.pairs) == (("video", "image"), 1)
 
 
 def test_detections_beside_the_truth_are_named(tmp_path: Path) -> None:

@@ -477,6 +477,11 @@ def _store_lane(to: Any, index: int, source: Any, size: int) -> None:
     to[index] = source[0]
 
 
+def _same(array: Any) -> Any:
+    """See `vectors.unowned`: no references are counted on a GPU."""
+    return array
+
+
 #: Functions of other rooms, and what stands for each of them on a GPU.
 REPLACED: dict[Any, Any] = {
     metrics.larger: larger,
@@ -491,6 +496,7 @@ REPLACED: dict[Any, Any] = {
     intrinsics.power_of_two: power_of_two,
     intrinsics.stack_array: stack_array,
     intrinsics.store: cuda.jit(device=True)(_store_lane),
+    intrinsics.unowned: cuda.jit(device=True)(_same),
     bit_vectors.count_ones: count_ones,
     intrinsics.float64_at: float64_at,
     intrinsics.int32_at: int32_at,

@@ -138,6 +138,8 @@ def named_header(sample: Sample) -> str:
     Rows that several fit get no advice: what follows it is read without a word.
     """
     rows = [row for row in sample.cells if len(row) == len(sample.first)]
+    if not rows:
+        return ""
     values = np.array([[number_in(cell) for cell in row] for row in rows], np.float64)
     are_numbers = ~np.isnan(values).any(axis=0)
     names = ["image" if ENDING.search(cell) else "class" for cell in sample.first]

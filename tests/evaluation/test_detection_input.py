@@ -177,7 +177,7 @@ def test_results_of_masks_may_be_scored_as_boxes() -> None:
     ("gt", "dt", "message"),
     [
         (GT, [{**DT[0], "image_id": 9}], "image_id 9 of 1 of 1 results is not in gt"),
-        (GT, [{**DT[0], "image_id": "1"}], "images are names, and numbers in gt"),
+        (GT, [{**DT[0], "image_id": "one"}], "images are names, and numbers in gt"),
         (GT, [{**DT[0], "category_id": 1}], "no result has a category that gt lists: 1 against 3"),
         (GT, [{"image_id": 1, "category_id": 3, "score": 1}], 'no "bbox", expected boxes or masks'),
         (GT, [{**DT[0], "score": float("nan")}], '"score": NaN, expected a finite number'),

@@ -201,3 +201,11 @@ def test_a_row_of_kitti_that_is_cut_off(tmp_path: Path) -> None:
     for cut in ("0\n", "0 2\n", "0 2 Car\n", "0 2 Car 0\n"):
         with pytest.raises(FileError, match="boxes:2: "):
             read(tmp_path, row + cut)
+
+
+@pytest.mark.parametrize("text", [b"\x1f", b"\n\x1f\n", b"\x1c\n1 2 3 4"])
+def test_rows_of_blanks_that_are_none_of_a_table(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(text)
+    with pytest.raises(FileError, match=r"expected rows of numbers, or a header$"):
+        read_boxes(path)

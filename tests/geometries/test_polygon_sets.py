@@ -205,7 +205,7 @@ def test_lists_arrays_and_contours() -> None:
     assert Polygons(np.array([SQUARE, SQUARE], float)).area.tolist() == [16, 16]
     assert len(Polygons([])) == 0
     assert expected.to_rings()[1][0].tolist() == TRIANGLE
-    assert expected.nbytes == 7 * 16 + 2 * 448
+    assert expected.nbytes == 7 * 16 + 2 * (256 + 64)
     assert repr(expected) == "<Polygons: 2 of 7 corners>"
 
 

@@ -232,6 +232,7 @@ def test_many_crossings_of_a_column(rng: np.random.Generator) -> None:
 def test_coordinates_far_outside() -> None:
     """Right where COCO's integers overflow, and as fast."""
     far = 2**31
+    each([[0, 0, 5, 0, 5, 5]], (5, 6))  # kernels are not loaded within what is traced
     tracemalloc.start()
     assert each([[-far, -far, far, -far, far, far, -far, far]], (5, 6)) == [[0, 30]]
     # Left of the diagonal, which both shapes of triangle have in common.
@@ -243,6 +244,7 @@ def test_coordinates_far_outside() -> None:
 
 def test_an_image_beyond_32_bits() -> None:
     side = 70_000
+    each([[0, 0, 5, 0, 5, 5]], (5, 6))
     tracemalloc.start()
     counts = each([[0, 0, side, 0, side, side, 0, side]], (side, side))
     assert counts == [[0, side**2]]

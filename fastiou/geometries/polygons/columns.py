@@ -11,17 +11,14 @@ from numba.extending import register_jitable
 from fastiou.geometries.polygons.overlap import (
     BLOCK,
     EDGES,
+    FIRST,
     FLOATS,
     LEAST_AREA,
-    LEFT,
     LEFT_Y,
-    MOST_X,
-    MOST_Y,
-    RIGHT,
-    RIGHT_Y,
-    SIGN,
+    LINE,
+    MOST,
+    SECOND,
     SLOPE,
-    place_of,
 )
 from fastiou.metrics import larger, product, smaller
 from fastiou.runtime.kernel import Kernel
@@ -385,33 +382,34 @@ def pack_polygon(edges: Array, first: int, count: int, top: float, blocks: Array
         Which are those of this one.
     top
         Its least y.
-    blocks : array of float64, shape (blocks * BLOCK,)
+    blocks : array of float64, shape (lines * LINE,)
         Gets what `overlap.load_polygon` reads.
     at
         Where, in numbers.
     """
     area = 0.0
-    for edge in range((count + EDGES - 1) // EDGES * EDGES):
-        place = at + place_of(edge)
-        x, y, right, right_y, sign = NOWHERE, 0.0, -NOWHERE, 0.0, 0.0
-        slope = 0.0
-        if edge < count:
-            i = first + edge
-            x, y, right, right_y = edges[i, 0], edges[i, 1], edges[i, 2], edges[i, 3]
-            sign = edges[i, 4]
-            slope = smaller(larger((right_y - y) / (right - x), -STEEPEST), STEEPEST)
-            area += product(sign, product((y - top) + (right_y - top), right - x))
-        blocks[place + LEFT], blocks[place + LEFT_Y] = x, y
-        blocks[place + RIGHT], blocks[place + RIGHT_Y] = right, right_y
-        blocks[place + SLOPE], blocks[place + SIGN] = slope, sign
-        own = at + edge // EDGES * BLOCK
-        if edge % EDGES == 0:
-            blocks[own + MOST_X], blocks[own + MOST_Y] = right, larger(y, right_y)
-            for k in range(MOST_Y + 1, BLOCK):
-                blocks[own + k] = 0.0
-        elif edge < count:
-            blocks[own + MOST_X] = larger(blocks[own + MOST_X], right)
-            blocks[own + MOST_Y] = larger(blocks[own + MOST_Y], larger(y, right_y))
+    number = (count + EDGES - 1) // EDGES
+    most = at + number * BLOCK
+    for block in range(number):
+        most_x, most_y = -np.inf, -np.inf
+        for lane in range(EDGES):
+            one, other, y, slope = NOWHERE, NOWHERE, 0.0, 0.0
+            if block * EDGES + lane < count:
+                i = first + block * EDGES + lane
+                x, y, right, right_y = edges[i, 0], edges[i, 1], edges[i, 2], edges[i, 3]
+                sign = edges[i, 4]
+                slope = smaller(larger((right_y - y) / (right - x), -STEEPEST), STEEPEST)
+                area += product(sign, product((y - top) + (right_y - top), right - x))
+                most_x, most_y = larger(most_x, right), larger(most_y, larger(y, right_y))
+                one, other = (x if sign > 0.0 else right), (right if sign > 0.0 else x)
+            place = at + block * BLOCK + lane
+            blocks[place + FIRST], blocks[place + SECOND] = one, other
+            blocks[place + LEFT_Y], blocks[place + SLOPE] = y, slope
+        blocks[most + block * MOST], blocks[most + block * MOST + 1] = most_x, most_y
+    # To the end of the line, since sets are compared and pickled by all their numbers.
+    end = most + (number * MOST + LINE - 1) // LINE * LINE
+    for place in range(most + number * MOST, end):
+        blocks[place] = 0.0
     return 0.5 * area
 
 
@@ -426,11 +424,11 @@ def _pack(
 ) -> None:
     """Pack the edges of polygons (see `pack_polygon`).
 
-    Those of polygon p are `counts[p]` from `starts[p]` on, and go to the blocks from `places[p]`
+    Those of polygon p are `counts[p]` from `starts[p]` on, and go to the lines from `places[p]`
     on. One without an area is left with no edges, and an area of 0.
     """
     for p in prange(len(counts)):
-        area = pack_polygon(edges, starts[p], counts[p], bounds[p, 1], blocks, places[p] * BLOCK)
+        area = pack_polygon(edges, starts[p], counts[p], bounds[p, 1], blocks, places[p] * LINE)
         has_area = area > LEAST_AREA
         areas[p] = area if has_area else 0.0
         counts[p] = counts[p] if has_area else 0

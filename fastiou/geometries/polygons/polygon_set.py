@@ -22,7 +22,7 @@ from fastiou.geometries.polygons.columns import (
     UNION,
 )
 from fastiou.geometries.polygons.crossings import outline
-from fastiou.geometries.polygons.overlap import BLOCK, EDGES
+from fastiou.geometries.polygons.overlap import LINE, lines_of
 from fastiou.geometries.polygons.sources import Rings
 from fastiou.runtime import memory, threads
 from fastiou.runtime.words import described
@@ -30,7 +30,7 @@ from fastiou.typing import Array
 
 __all__ = ["Polygons", "holds_polygons", "polygon_input"]
 
-#: What a set is made of, in the order in which `Polygons._make` takes it.
+#: What a set is made of, in the order in which `Polygons._of_parts` takes it.
 _PARTS = (
     "_points", "_rings", "_firsts", "_bounds", "_areas", "_counts", "_places", "_blocks",
     "_missing",
@@ -119,7 +119,7 @@ class Polygons:
     _areas: Array
     #: (n,) int64: edges of each.
     _counts: Array
-    #: (n,) int64: the block in `_blocks` that those of each begin with.
+    #: (n,) int64: the line of `_blocks` that those of each begin with.
     _places: Array
     #: What kernels read.
     _blocks: Array
@@ -136,7 +136,7 @@ class Polygons:
         return polygons
 
     @classmethod
-    def _make(cls, *values: Array) -> Polygons:
+    def _of_parts(cls, *values: Array) -> Polygons:
         polygons = object.__new__(cls)
         for name, value in zip(_PARTS, values, strict=True):
             object.__setattr__(polygons, name, value)
@@ -339,7 +339,7 @@ class Polygons:
         sizes = {
             "_rings": [len(own["_points"]) for own in parts],
             "_firsts": [len(own["_rings"]) - 1 for own in parts],
-            "_places": [len(own["_blocks"]) // BLOCK for own in parts],
+            "_places": [len(own["_blocks"]) // LINE for own in parts],
         }
         joined = {name: [own[name] for own in parts] for name in _PARTS}
         for name, own in sizes.items():  # these count from the first of each set on
@@ -348,7 +348,7 @@ class Polygons:
             if name != "_places":  # and end with how many there are
                 shifted = [part[:-1] for part in shifted] + [befores[-1:]]
             joined[name] = shifted
-        return cls._make(*(np.concatenate(joined[name]) for name in _PARTS))
+        return cls._of_parts(*(np.concatenate(joined[name]) for name in _PARTS))
 
     # ---- looked at -----------------------------------------------------------------------------
 
@@ -395,8 +395,8 @@ class Polygons:
     @property
     def nbytes(self) -> int:
         """Bytes of the corners, and of the edges that are made of them."""
-        blocks = -(-self._counts // EDGES)
-        return int(self._corners().sum()) * 16 + int(blocks.sum()) * BLOCK * 8
+        lines = lines_of(self._counts)
+        return int(self._corners().sum()) * 16 + int(lines.sum()) * LINE * 8
 
     def _corners(self) -> Array:
         """How many corners each has."""
@@ -416,7 +416,7 @@ class Polygons:
             first, last, step = index.indices(len(self))
             if step == 1:
                 own = slice(first, max(first, last))
-                return self._make(
+                return self._of_parts(
                     self._points, self._rings, self._firsts[first : own.stop + 1],
                     self._bounds[own], self._areas[own], self._counts[own], self._places[own],
                     self._blocks, self._missing[own],
@@ -430,17 +430,17 @@ class Polygons:
     def _taken(self, chosen: Array) -> Polygons:
         rings, firsts = _ranges(self._firsts[:-1], np.diff(self._firsts), chosen)
         points, starts = _ranges(self._rings[:-1], np.diff(self._rings), rings)
-        return self._make(
+        return self._of_parts(
             self._points[points], starts, firsts, self._bounds[chosen], self._areas[chosen],
             self._counts[chosen], self._places[chosen], self._blocks, self._missing[chosen],
         )  # fmt: skip
 
     def _compact(self) -> tuple[Array, ...]:
-        """What `_make` takes, without what belongs to none of these polygons."""
+        """What `_of_parts` takes, without what belongs to none of these polygons."""
         first, last = self._firsts[0], self._firsts[-1]
         begin, end = self._rings[first], self._rings[last]
-        numbers, places = _ranges(self._places, -(-self._counts // EDGES), np.arange(len(self)))
-        blocks = self._blocks.reshape(-1, BLOCK)[numbers].reshape(-1)
+        numbers, places = _ranges(self._places, lines_of(self._counts), np.arange(len(self)))
+        blocks = self._blocks.reshape(-1, LINE)[numbers].reshape(-1)
         return (
             self._points[begin:end], self._rings[first : last + 1] - begin, self._firsts - first,
             self._bounds, self._areas, self._counts, places[:-1], blocks, self._missing,
@@ -461,7 +461,7 @@ class Polygons:
         return f"<Polygons: {len(self):,} of {int(self._corners().sum()):,} corners>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Polygons._make, tuple(np.ascontiguousarray(part) for part in self._compact())
+        return Polygons._of_parts, tuple(np.ascontiguousarray(part) for part in self._compact())
 
 
 # ---- ragged arrays -----------------------------------------------------------------------------
@@ -498,8 +498,8 @@ def _prepared(given: Rings, rule: int) -> tuple[Array, ...]:
     before = rings[firsts]  # corners before each polygon
     bounds, areas = np.empty((size, 4)), np.empty(size)
     counts, places, found = (np.empty(size, np.int64) for _ in range(3))
-    most = -(-np.diff(before) // EDGES)  # blocks, unless edges touch
-    packed = np.empty(int(most.sum()) * BLOCK)
+    most = int(lines_of(np.diff(before)).sum()) * LINE  # unless edges touch
+    packed = memory.allocate((most,), np.float64, "polygons", "pass fewer at a time")
     edges = np.empty((0, COLUMNS))
     used = 0
     for first, last in _parts(before):
@@ -524,16 +524,16 @@ def _prepared(given: Rings, rule: int) -> tuple[Array, ...]:
             counts[own][touching] = lengths
             starts[touching] = len(edges) + np.cumsum(lengths) - lengths
             sorted_edges = np.concatenate([edges, *outlines])
-        blocks = -(-counts[own] // EDGES)
-        places[own] = used + np.cumsum(blocks) - blocks
-        used += int(blocks.sum())
-        if used * BLOCK > len(packed):
-            packed = np.concatenate([packed, np.empty(used * BLOCK - len(packed) // 2)])
+        lines = lines_of(counts[own])
+        places[own] = used + np.cumsum(lines) - lines
+        used += int(lines.sum())
+        if used * LINE > len(packed):
+            packed = np.concatenate([packed, np.empty(used * LINE - len(packed) // 2)])
         threads.run(
             PACK, SCORES_PER_EDGE * int(counts[own].sum()), sorted_edges, starts, counts[own],
             bounds[own], places[own], packed, areas[own],
         )  # fmt: skip
-    packed = packed[: used * BLOCK]
+    packed = packed[: used * LINE]
     return points, rings, firsts, bounds, areas, counts, places, packed, found == MISSING
 
 

@@ -273,8 +273,8 @@ WITH_CORNERS = ("xyxy", "xyzxyz", "xx")
 
 def exact_floats(sets: list[Array], layout: str, dimensions: int = 2) -> list[Array] | None:
     """Integer boxes as float64 about a common origin, None where that would round."""
-    if all(boxes.dtype.itemsize < 8 or not len(boxes) for boxes in sets):
-        return [boxes.astype(np.float64) for boxes in sets]
+    if all(map(_fit_32_bits, sets)):
+        return [chunks.copied(boxes, FLOAT64) for boxes in sets]
     filled = [boxes for boxes in sets if len(boxes)]
     has_corners = layout in WITH_CORNERS
     results = [np.empty(boxes.shape) if has_corners else boxes.astype(np.float64) for boxes in sets]
@@ -294,6 +294,14 @@ def exact_floats(sets: list[Array], layout: str, dimensions: int = 2) -> list[Ar
                 moved = boxes[:, column].astype(np.uint64) - np.uint64(low % 2**64)
                 result[:, column] = moved
     return results
+
+
+def _fit_32_bits(integers: Array) -> bool:
+    """Whether all integers of an array are such as a type of 32 bits holds."""
+    if integers.dtype.itemsize < 8 or not len(integers):
+        return True
+    low, high = chunks.extremes(integers)
+    return low >= -(2**31) and high < 2**32
 
 
 def _integer_columns(sets: list[Array], fmt: str, phase: int) -> list[Columns]:

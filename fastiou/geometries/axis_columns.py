@@ -46,7 +46,11 @@ SMALLEST32, SMALLEST64 = (float(np.finfo(dtype).tiny) for dtype in (np.float32, 
 
 @register_jitable
 def findings_in(odd: Array, largest: Array, smallest: Array) -> tuple[bool, float, float]:
-    """What is returned by a `fill` that found a NaN, a coordinate and a volume in each lane."""
+    """What is returned by a `fill` that found a NaN, a coordinate and a volume in each lane.
+
+    What is chosen between a new number and the one that is there LLVM stores by a mask, and for
+    that AMD takes 12 cycles and more. So a `fill` writes its choice to another array, or adds 0.
+    """
     any_odd = False
     for j in range(LANES):
         any_odd = any_odd or odd[j] != odd[j]

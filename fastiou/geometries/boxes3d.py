@@ -126,7 +126,16 @@ def fill_boxes3d(
     number = data.dtype.type
     zero = number(0)
     half = number(0.5)
+    infinity = number(np.inf)
     empty = number(SMALLEST32 if data.itemsize == 4 else SMALLEST64)
+    # A loop writes to other arrays than those it reads, and extremes as sums: see
+    # `axis_columns.findings_in`.
+    left = stack_array(data, LANES)
+    top = stack_array(data, LANES)
+    low = stack_array(data, LANES)
+    right = stack_array(data, LANES)
+    bottom = stack_array(data, LANES)
+    high = stack_array(data, LANES)
     a = stack_array(data, LANES)
     b = stack_array(data, LANES)
     c = stack_array(data, LANES)
@@ -154,7 +163,7 @@ def fill_boxes3d(
             strange = product(zero, a[j]) + product(zero, b[j]) + product(zero, c[j])
             strange = strange + product(zero, d[j]) + product(zero, e[j]) + product(zero, f[j])
             usual = strange == strange
-            odd[j] = odd[j] if usual else strange
+            odd[j] += strange
             x1, y1, z1 = a[j], b[j], c[j]
             x2, y2, z2 = d[j], e[j], f[j]
             if layout == 1:
@@ -171,17 +180,18 @@ def fill_boxes3d(
             z2 = larger(z2, z1) if usual else zero
             size = product_of_three(x2 - x1, y2 - y1, z2 - z1)
             proper = x2 > x1 and y2 > y1 and z2 > z1
-            smallest[j] = size if proper and size < smallest[j] else smallest[j]
+            smallest[j] = smaller(smallest[j], size if proper else infinity) + zero
             reach = larger(larger(-x1, x2), larger(larger(-y1, y2), larger(-z1, z2)))
-            largest[j] = larger(largest[j], reach)
-            a[j], b[j], c[j], d[j], e[j], f[j] = x1, y1, z1, x2, y2, z2
+            largest[j] = larger(largest[j], reach) + zero
+            left[j], top[j], low[j] = x1, y1, z1
+            right[j], bottom[j], high[j] = x2, y2, z2
             volume[j] = size if size > zero else empty
-        store(bounds[0], start, a, LANES)
-        store(bounds[1], start, b, LANES)
-        store(bounds[2], start, d, LANES)
-        store(bounds[3], start, e, LANES)
-        store(data[0], start, c, LANES)
-        store(data[1], start, f, LANES)
+        store(bounds[0], start, left, LANES)
+        store(bounds[1], start, top, LANES)
+        store(bounds[2], start, right, LANES)
+        store(bounds[3], start, bottom, LANES)
+        store(data[0], start, low, LANES)
+        store(data[1], start, high, LANES)
         store(data[2], start, volume, LANES)
     return findings_in(odd, largest, smallest)
 

@@ -80,8 +80,13 @@ def fill_intervals(
     prefer_widest_vectors()
     number = data.dtype.type
     zero = number(0)
+    infinity = number(np.inf)
+    # A loop writes to other arrays than those it reads, and extremes as sums: see
+    # `axis_columns.findings_in`.
     starts = stack_array(data, LANES)
     ends = stack_array(data, LANES)
+    lows = stack_array(data, LANES)
+    highs = stack_array(data, LANES)
     left = stack_array(data, LANES)
     right = stack_array(data, LANES)
     largest = stack_array(data, LANES)
@@ -97,18 +102,18 @@ def fill_intervals(
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
             strange = product(zero, starts[j]) + product(zero, ends[j])
             usual = strange == strange
-            odd[j] = odd[j] if usual else strange
+            odd[j] += strange
             low = starts[j] if usual else zero
             # One that ends before it starts has length 0 and lies at its start.
             high = larger(ends[j], low) if usual else zero
             length = high - low
-            smallest[j] = length if length > zero and length < smallest[j] else smallest[j]
-            largest[j] = larger(largest[j], larger(-low, high))
-            starts[j], ends[j] = low, high
+            smallest[j] = smaller(smallest[j], length if length > zero else infinity) + zero
+            largest[j] = larger(largest[j], larger(-low, high)) + zero
+            lows[j], highs[j] = low, high
         store(bounds[0], start, left, LANES)
-        store(bounds[1], start, starts, LANES)
+        store(bounds[1], start, lows, LANES)
         store(bounds[2], start, right, LANES)
-        store(bounds[3], start, ends, LANES)
+        store(bounds[3], start, highs, LANES)
     return findings_in(odd, largest, smallest)
 
 

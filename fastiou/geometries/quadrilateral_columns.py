@@ -183,6 +183,17 @@ def fill_columns(
         absolute coordinate, and the smallest area that is not 0.
     """
     prefer_widest_vectors()
+    # A loop reads a corner from one array and writes it to another. What is chosen between a new
+    # number and the one that is there LLVM stores by a mask, and for that AMD takes 12 cycles and
+    # more: half of all.
+    u1 = stack_array(data, LANES)
+    v1 = stack_array(data, LANES)
+    u2 = stack_array(data, LANES)
+    v2 = stack_array(data, LANES)
+    u3 = stack_array(data, LANES)
+    v3 = stack_array(data, LANES)
+    u4 = stack_array(data, LANES)
+    v4 = stack_array(data, LANES)
     x1 = stack_array(data, LANES)
     y1 = stack_array(data, LANES)
     x2 = stack_array(data, LANES)
@@ -196,6 +207,7 @@ def fill_columns(
     slope3 = stack_array(data, LANES)
     slope4 = stack_array(data, LANES)
     area = stack_array(data, LANES)
+    areas = stack_array(data, LANES)
     left = stack_array(data, LANES)
     top = stack_array(data, LANES)
     right = stack_array(data, LANES)
@@ -209,72 +221,72 @@ def fill_columns(
         smallest[j] = np.inf
     for start in range(first, last, LANES):
         if start + LANES <= len(members):
-            deinterleave(members, start, LANES, LANES, (x1, y1, x2, y2, x3, y3, x4, y4))
+            deinterleave(members, start, LANES, LANES, (u1, v1, u2, v2, u3, v3, u4, v4))
         else:
             for j in range(LANES):
-                x1[j] = y1[j] = x2[j] = y2[j] = x3[j] = y3[j] = x4[j] = y4[j] = 0.0
+                u1[j] = v1[j] = u2[j] = v2[j] = u3[j] = v3[j] = u4[j] = v4[j] = 0.0
             for j in range(len(members) - start):
-                x1[j], y1[j] = members[start + j, 0], members[start + j, 1]
-                x2[j], y2[j] = members[start + j, 2], members[start + j, 3]
-                x3[j], y3[j] = members[start + j, 4], members[start + j, 5]
-                x4[j], y4[j] = members[start + j, 6], members[start + j, 7]
+                u1[j], v1[j] = members[start + j, 0], members[start + j, 1]
+                u2[j], v2[j] = members[start + j, 2], members[start + j, 3]
+                u3[j], v3[j] = members[start + j, 4], members[start + j, 5]
+                u4[j], v4[j] = members[start + j, 6], members[start + j, 7]
         # In loops that are short enough to become vectors.
         for j in range(np.uint64(LANES)):
             # Only an infinity or NaN gives NaN here, and only NaN differs from itself.
-            strange = product(0.0, x1[j]) + product(0.0, y1[j])
-            strange = strange + (product(0.0, x2[j]) + product(0.0, y2[j]))
-            strange = strange + (product(0.0, x3[j]) + product(0.0, y3[j]))
-            strange = strange + (product(0.0, x4[j]) + product(0.0, y4[j]))
+            strange = product(0.0, u1[j]) + product(0.0, v1[j])
+            strange = strange + (product(0.0, u2[j]) + product(0.0, v2[j]))
+            strange = strange + (product(0.0, u3[j]) + product(0.0, v3[j]))
+            strange = strange + (product(0.0, u4[j]) + product(0.0, v4[j]))
             usual = strange == strange
-            odd[j] = odd[j] if usual else 1.0
-            x1[j] = x1[j] if usual else 0.0
-            y1[j] = y1[j] if usual else 0.0
-            x2[j] = x2[j] if usual else 0.0
-            y2[j] = y2[j] if usual else 0.0
-            x3[j] = x3[j] if usual else 0.0
-            y3[j] = y3[j] if usual else 0.0
-            x4[j] = x4[j] if usual else 0.0
-            y4[j] = y4[j] if usual else 0.0
+            odd[j] += strange
+            x1[j] = u1[j] if usual else 0.0
+            y1[j] = v1[j] if usual else 0.0
+            x2[j] = u2[j] if usual else 0.0
+            y2[j] = v2[j] if usual else 0.0
+            x3[j] = u3[j] if usual else 0.0
+            y3[j] = v3[j] if usual else 0.0
+            x4[j] = u4[j] if usual else 0.0
+            y4[j] = v4[j] if usual else 0.0
         for j in range(np.uint64(LANES)):
             turns1, turns2 = turns_of(x1[j], y1[j], x2[j], y2[j], x3[j], y3[j], x4[j], y4[j], share)
-            crossing[j] = smaller(crossing[j], smaller(turns1, turns2))
+            crossing[j] = smaller(crossing[j], smaller(turns1, turns2)) + 0.0  # not by a mask
             # From one diagonal and the other.
             twice = product(x3[j] - x1[j], y4[j] - y2[j]) - product(x4[j] - x2[j], y3[j] - y1[j])
             area[j] = product(0.5, twice)
         for j in range(np.uint64(LANES)):
             # The other way round.
             is_back = area[j] < 0.0
-            x, y = x2[j], y2[j]
-            x2[j] = x4[j] if is_back else x
-            y2[j] = y4[j] if is_back else y
-            x4[j] = x if is_back else x4[j]
-            y4[j] = y if is_back else y4[j]
+            a, c, e, g = x1[j], x3[j], y1[j], y3[j]
+            b, d = (x4[j] if is_back else x2[j]), (x2[j] if is_back else x4[j])
+            f, h = (y4[j] if is_back else y2[j]), (y2[j] if is_back else y4[j])
             size = abs(area[j])
-            low_x = smaller(smaller(x1[j], x2[j]), smaller(x3[j], x4[j]))
-            low_y = smaller(smaller(y1[j], y2[j]), smaller(y3[j], y4[j]))
-            high_x = larger(larger(x1[j], x2[j]), larger(x3[j], x4[j]))
-            high_y = larger(larger(y1[j], y2[j]), larger(y3[j], y4[j]))
-            largest[j] = larger(largest[j], larger(larger(-low_x, high_x), larger(-low_y, high_y)))
+            low_x = smaller(smaller(a, b), smaller(c, d))
+            low_y = smaller(smaller(e, f), smaller(g, h))
+            high_x = larger(larger(a, b), larger(c, d))
+            high_y = larger(larger(e, f), larger(g, h))
+            most = larger(larger(-low_x, high_x), larger(-low_y, high_y))
+            largest[j] = larger(largest[j], most) + 0.0
             # An area that is too small for the type is told by that of the hull.
             told = size if size > 0.0 else product(high_x - low_x, high_y - low_y)
             told = told if smaller(high_x - low_x, high_y - low_y) > 0.0 else np.inf
-            smallest[j] = smaller(smallest[j], told)
+            smallest[j] = smaller(smallest[j], told) + 0.0
             proper = size > 0.0
-            left[j] = low_x if proper else x1[j]
-            top[j] = low_y if proper else y1[j]
-            right[j] = high_x if proper else x1[j]
-            bottom[j] = high_y if proper else y1[j]
-            x2[j] = x2[j] if proper else x1[j]
-            y2[j] = y2[j] if proper else y1[j]
-            x3[j] = x3[j] if proper else x1[j]
-            y3[j] = y3[j] if proper else y1[j]
-            x4[j] = x4[j] if proper else x1[j]
-            y4[j] = y4[j] if proper else y1[j]
-            area[j] = size if proper else EMPTY_AREA
+            left[j] = low_x if proper else a
+            top[j] = low_y if proper else e
+            right[j] = high_x if proper else a
+            bottom[j] = high_y if proper else e
+            u1[j], v1[j] = a, e
+            u2[j] = b if proper else a
+            v2[j] = f if proper else e
+            u3[j] = c if proper else a
+            v3[j] = g if proper else e
+            u4[j] = d if proper else a
+            v4[j] = h if proper else e
+            areas[j] = size if proper else EMPTY_AREA
         for j in range(np.uint64(LANES)):
             # The better of corners 1 and 2, of 3 and 4, and of these two.
-            a, b, c, d = x1[j], x2[j], x3[j], x4[j]
-            e, f, g, h = y1[j], y2[j], y3[j], y4[j]
+            a, b, c, d = u1[j], u2[j], u3[j], u4[j]
+            e, f, g, h = v1[j], v2[j], v3[j], v4[j]
             from2 = is_before(b, f, c, g, a, e, b, f)
             from4 = is_before(d, h, a, e, c, g, d, h)
             x, next_x = (b if from2 else a), (c if from2 else b)
@@ -312,13 +324,13 @@ def fill_columns(
         store(data[9], start, slope2, LANES)
         store(data[10], start, slope3, LANES)
         store(data[11], start, slope4, LANES)
-        store(data[12], start, area, LANES)
+        store(data[12], start, areas, LANES)
     for j in range(LANES):
-        odd[0] = larger(odd[0], odd[j])
+        odd[0] += odd[j]
         crossing[0] = smaller(crossing[0], crossing[j])
         largest[0] = larger(largest[0], largest[j])
         smallest[0] = smaller(smallest[0], smallest[j])
-    return odd[0] > 0.0, crossing[0] < -1.0, largest[0], smallest[0]
+    return odd[0] != odd[0], crossing[0] < -1.0, largest[0], smallest[0]
 
 
 @inlined

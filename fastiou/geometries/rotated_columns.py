@@ -343,7 +343,8 @@ def fill_columns(
             across = across if proper else 0.0
             upright = upright if proper else 0.0
             size = product(4.0, product(across, upright))
-            smallest[j] = size if proper and size < smallest[j] else smallest[j]
+            # 0 is added for a reason: see `axis_columns.findings_in`.
+            smallest[j] = smaller(smallest[j], size if proper else np.inf) + 0.0
             x[j] = narrowed(centre_x, none)
             y[j] = narrowed(centre_y, none)
             width[j] = narrowed(across, none)
@@ -359,9 +360,8 @@ def fill_columns(
             reach_y = product(across, spread) + product(upright, c)
             centre_x = np.float64(x[j])
             centre_y = np.float64(y[j])
-            largest[j] = larger(
-                largest[j], larger(abs(centre_x) + reach_x, abs(centre_y) + reach_y)
-            )
+            far = larger(abs(centre_x) + reach_x, abs(centre_y) + reach_y)
+            largest[j] = larger(largest[j], far) + 0.0
             # A bit larger than it is, for all that was rounded; but for an empty box, which is to
             # overlap nothing.
             more = rounding if proper else 0.0

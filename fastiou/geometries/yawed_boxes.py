@@ -184,9 +184,9 @@ def fill_yawed(
                 size = product(data[6, i], half[j] + half[j])
                 volume[j] = size if proper and size > none else empty
                 far = abs(centre) + reach
-                known = smallest[j]
-                smallest[j] = np.float64(size) if proper and size < known else known
-                largest[j] = larger(largest[j], far)
+                # 0 is added for a reason: see `axis_columns.findings_in`.
+                smallest[j] = smaller(smallest[j], np.float64(size) if proper else np.inf) + 0.0
+                largest[j] = larger(largest[j], far) + 0.0
                 # As with hulls of rotated boxes: a bit larger, for all that was rounded.
                 more = reach + product(rounding, far) if proper else 0.0
                 centre = np.float64(z[j])

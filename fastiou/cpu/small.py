@@ -52,9 +52,11 @@ LANES = 16
 
 #: Members that are prepared and scored at a time where each is scored against its fellow, so that
 #: what is prepared stays in a core's own cache: a million rotated boxes took 37 ns each where that
-#: were 65,536 at a time, and 24 where it were 1,024 to 16,384. No power of two, by which columns
-#: would share a few lines of the nearest cache: boxes with yaw took 30.5 ns, and take 28.5.
-BLOCK = (1 << 12) + 48
+#: were 65,536 at a time, and 24 where it were 256 to 16,384. So few that glibc keeps their memory:
+#: that of 4,096 it gave back each time, and 10,000 boxes took 100 to 220 ns each in new pages. No
+#: power of two, by which columns would share a few lines of the nearest cache: boxes with yaw took
+#: 30.5 ns, and take 28.5.
+BLOCK = (1 << 8) + 48
 
 #: Pairs for which there is room.
 MOST_PAIRS = 1 << 14

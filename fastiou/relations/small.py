@@ -36,6 +36,7 @@ __all__ = [
     "dense",
     "fill_aligned",
     "kind_for",
+    "kind_of",
     "matches",
     "nms",
     "pairs",
@@ -143,7 +144,7 @@ def _look_up(fmt: Any, metric: Any, dtype: np.dtype[Any]) -> Kind | None:
     return found
 
 
-def _kind_of(a: Array, b: Array, fmt: Any, metric: str) -> Kind | None:
+def kind_of(a: Array, b: Array, fmt: Any, metric: str) -> Kind | None:
     """The kind of two arrays, if these are plain ones of one."""
     dtype = a.dtype
     if (
@@ -274,7 +275,7 @@ def dense(
     With what a call for lists, tensors and options passes through, 320 × 320 into `out` took 29 µs
     longer than 49.
     """
-    kind = _kind_of(a, b, fmt, metric)
+    kind = kind_of(a, b, fmt, metric)
     if kind is None:
         return None
     shape = len(a), len(b)
@@ -291,7 +292,7 @@ def dense(
 
 def aligned(a: Array, b: Array, fmt: Any, metric: str) -> Array | None:
     """Scores of each against its fellow."""
-    kind = _kind_of(a, b, fmt, metric)
+    kind = kind_of(a, b, fmt, metric)
     if kind is None or len(a) != len(b) or len(a) >= MOST_ALIGNED:
         return None
     scores = np.empty(len(a), a.dtype)
@@ -304,7 +305,7 @@ def fill_aligned(set1: Input, set2: Input, metric: Metric, scores: Array) -> boo
     On as many threads as that deserves.
     """
     plain = plain_arrays(set1, set2)
-    kind = None if plain is None else _kind_of(*plain, set1.fmt, metric.name)
+    kind = None if plain is None else kind_of(*plain, set1.fmt, metric.name)
     if plain is None or kind is None or not scores.flags.c_contiguous:
         return False
     kernel, (a, b) = kind.both_forms.aligned, plain
@@ -318,7 +319,7 @@ def pairs(
     a: Array, other: Array, itself: bool, threshold: Any, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, Array, Array] | None:
     """Rows, columns and values of pairs; of each once in a set with itself."""
-    kind = _kind_of(a, other, fmt, metric)
+    kind = kind_of(a, other, fmt, metric)
     count1, count2 = len(a), len(other)
     list_pairs = _kernel_for(kind, "pairs", count1, count2)
     codes = _plain_groups(groups, count1, count2, itself)
@@ -345,7 +346,7 @@ def topk(
     a: Array, b: Array, k: Any, threshold: Any, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, Array] | None:
     """Values and indices of the best k of each row."""
-    kind = _kind_of(a, b, fmt, metric)
+    kind = kind_of(a, b, fmt, metric)
     if type(k) is not int or k < 1:
         return None
     count1, count2 = len(a), len(b)
@@ -377,7 +378,7 @@ def nms(
     score_threshold: Any,
 ) -> Array | None:
     """Indices of those that hard suppression keeps of a set, which is given twice."""
-    kind = _kind_of(a, other, fmt, metric)
+    kind = kind_of(a, other, fmt, metric)
     suppress = _kernel_for(kind, "nms", len(a), len(a), MOST_SUPPRESSED**2)
     if (
         kind is None
@@ -407,7 +408,7 @@ def matches(
     a: Array, b: Array, threshold: Any, method: str, metric: str, fmt: Any, groups: Any
 ) -> tuple[Array, ...] | None:
     """Rows, columns and values of a matching, and the unmatched rows and columns."""
-    kind = _kind_of(a, b, fmt, metric)
+    kind = kind_of(a, b, fmt, metric)
     count1, count2 = len(a), len(b)
     find_matches = _kernel_for(kind, method, count1, count2)
     codes = _plain_groups(groups, count1, count2, False)

@@ -68,7 +68,7 @@ def sizes_alone_choose_the_kernel(
     """
     monkeypatch.setattr(threads, "FORCED", True)
     if request.node.get_closest_marker("general_way"):
-        monkeypatch.setattr(small, "_kind_of", lambda *_: None)
+        monkeypatch.setattr(small, "kind_of", lambda *_: None)
     marks = [mark for name in ("slow", "thorough") for mark in request.node.iter_markers(name)]
     is_slow = not all(mark.kwargs.get("on_one_thread") for mark in marks)
     several = "several_threads" in request.fixturenames or is_slow

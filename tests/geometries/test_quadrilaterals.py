@@ -522,8 +522,9 @@ def are_slivers(members: Array) -> Array:
     """
     corners = np.nan_to_num(members.astype(np.float64)).reshape(-1, 4, 2)
     reach = np.ptp(corners, axis=1).max(axis=1, initial=0)
-    x, y = np.moveaxis(corners, -1, 0)
-    area = np.abs((x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(axis=1)) / 2
+    # Of both diagonals: about the origin, an area of 1e-20 beside 1 is rounded to 0.
+    one, other = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    area = np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]) / 2
     return (area > 0) & (area < 1e-12 * reach**2)
 
 

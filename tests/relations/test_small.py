@@ -69,7 +69,7 @@ def assert_same(calls: dict[str, Call], *, all_at_once: bool = True) -> None:
         asked.append(True)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(small, "_kind_of", none)
+        patch.setattr(small, "kind_of", none)
         for name, call in calls.items():
             asked.clear()
             expected = call()
@@ -321,7 +321,7 @@ def test_what_is_refused_is_refused_in_the_same_words(
 
     with_one_call = raised()
     assert any(with_one_call)
-    monkeypatch.setattr(small, "_kind_of", lambda *_: None)
+    monkeypatch.setattr(small, "kind_of", lambda *_: None)
     assert with_one_call == raised()
 
 
@@ -336,5 +336,5 @@ def test_scores_and_infinities(scores: list[Any], boxes: Array) -> None:
 
     one_call = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(small, "_kind_of", lambda *_: None)
+        patch.setattr(small, "kind_of", lambda *_: None)
         assert one_call == outcome()

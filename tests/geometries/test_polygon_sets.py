@@ -209,6 +209,25 @@ def test_lists_arrays_and_contours() -> None:
     assert repr(expected) == "<Polygons: 2 of 7 corners>"
 
 
+def test_blocks_of_edges_whole_and_in_part() -> None:
+    """Parts of a set, joined, pickled, and beside memory that others had, have the bits of all."""
+    rng = np.random.default_rng(8)
+    rings = [star(rng, corners, rng.uniform(0, 2, 2)) for corners in (3, 7, 8, 9, 16, 17, 40, 64)]
+    polygons = Polygons(rings)
+    scores = fastiou.polygon_iou(polygons, polygons)
+    expected = [[exact_iou([one], [other]) for other in rings] for one in rings]
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-12)
+    order = rng.permutation(len(rings))
+    parts = Polygons.concatenate([polygons[order], polygons[2:5], polygons[::3]])
+    places = np.concatenate([order, np.arange(2, 5), np.arange(0, len(rings), 3)])
+    for made in (parts, pickle.loads(pickle.dumps(parts))):
+        np.testing.assert_array_equal(fastiou.polygon_iou(made, polygons), scores[places])
+    large = [star(rng, 24, rng.uniform(0, 90, 2)) for _ in range(5000)]  # more than 1 MiB
+    some = [Polygons(large)[k : k + 3] for k in range(4)]
+    for k, own in enumerate(some):
+        assert own == Polygons(large[k : k + 3])
+
+
 def test_corners_in_a_row() -> None:
     points = [*SQUARE, *HOLE, *TRIANGLE]
     assert Polygons.from_flat(points, [0, 4, 8, 11]).area.tolist() == [16, 4, 8]

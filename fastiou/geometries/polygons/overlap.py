@@ -57,10 +57,13 @@ BLOCK = 4 * EDGES
 # Where these begin in a block.
 FIRST, SECOND, LEFT_Y, SLOPE = (row * EDGES for row in range(4))
 
-#: Bytes of a block, and of what bounds it: its largest x and its largest y. A polygon has its
-#: blocks, then what bounds each, and begins where a cache line does.
+#: Bytes of a block.
 BLOCK_BYTES = 8 * BLOCK
+
+#: Numbers that bound a block: its largest x and its largest y. A polygon has them after its blocks.
 MOST = 2
+
+#: Numbers of a cache line. Each polygon begins with one.
 LINE = 8
 
 #: Of an area of 0, what stands for it in a divisor: 2⁻¹⁰²².

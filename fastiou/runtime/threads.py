@@ -37,6 +37,11 @@ AWAKE_SECONDS = 0.002
 #: what waking them may take.
 PENALTY = 100
 
+#: Work that one thread does in less than so many stalls can be slower on several. What takes longer
+#: gains more by threads than it loses; and the same kernel takes up to 4 times as long for a score
+#: where what it reads lies in no cache, which is no stall.
+STALLS = 2
+
 #: Whether work of `PARALLEL_FROM` or more runs on several threads, whatever that costs; None weighs
 #: the cost. For tests, which are not to hang on timing, and for compiling ahead.
 FORCED: bool | None = None
@@ -247,11 +252,12 @@ def _deserves_threads(layer: Layer, scores: int, now: float) -> bool:
 def _settle(kernel: Kernel, layer: Layer, scores: int, seconds: float, *, parallel: bool) -> None:
     """Learn from a call whether the next one deserves threads."""
     global _earned, _worked
+    expected = scores * kernel.seconds_per_score
     if not parallel:
         _earned += seconds
         _worked += seconds
         kernel.seconds_per_score = seconds / scores
-    elif seconds > scores * kernel.seconds_per_score + layer.stall / 2:
+    elif seconds > expected + layer.stall / 2 and expected < STALLS * layer.stall:
         _earned = -PENALTY * layer.stall
     else:
         _earned = layer.stall

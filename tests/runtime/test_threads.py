@@ -419,6 +419,18 @@ def test_threads_that_were_slower_are_left_alone_for_a_while(
     assert kernel.run(large, stall * 3, stall * 2, after=0.02) == "one thread"
 
 
+@TIMED_LAYERS
+def test_work_of_many_stalls_is_no_sign_of_slow_threads(
+    timed_kernel: Callable[[str], TimedKernel], layer: str
+) -> None:
+    """The same kernel may take longer for a score: what it reads lies in no cache."""
+    kernel, stall = timed_kernel(layer), threads.LAYERS[layer].stall
+    large = threads.LAYERS[layer].wakes_from
+    assert kernel.run(500_000, stall * 1.1, stall) == "one thread"
+    for _ in range(3):
+        assert kernel.run(2 * large, stall, stall * large / 500_000 * 4) == "threads"
+
+
 def test_small_work_of_workqueue_stays_on_one_thread(
     timed_kernel: Callable[[str], TimedKernel],
 ) -> None:

@@ -23,7 +23,16 @@ from fastiou.arrays.keys import read_keys
 from fastiou.arrays.svg import captioned
 from fastiou.geometries.table import FORMATS, convert_members
 from fastiou.runtime.words import described, shortened
-from fastiou.tables.column_names import INDEXES, key_meant, key_named, likely_images, plain_name
+from fastiou.tables.column_names import (
+    BOX_COLUMNS,
+    INDEXES,
+    has_radians,
+    is_in_space,
+    key_meant,
+    key_named,
+    likely_images,
+    plain_name,
+)
 from fastiou.tables.columns import (
     ColumnsError,
     check_telling,
@@ -347,14 +356,17 @@ class BoxTable(Framed):
         """The columns by name, as a CSV file has them: boxes, keys, score, id, iscrowd.
 
         Angles are called by their unit, angle_deg or angle_rad; which way they turn, only `fmt`
-        tells. A key that is called as another column has "key_" in front. Masks have no columns of
-        their own.
+        tells. Of 3-D boxes z is the middle, whatever the format, since names tell no bottom. A key
+        that is called as another column has "key_" in front. Masks have no columns of their own.
         """
         columns: dict[str, Array] = {}
         if self.boxes is not None:
-            unit = "angle_rad" if "-rad" in self.fmt else "angle_deg"
-            names = (unit if name == "angle" else name for name in header_of(self.fmt))
-            columns |= dict(zip(names, self.boxes.T, strict=True))
+            header = header_of(self.fmt)
+            unit = "angle_rad" if has_radians(self.fmt) else "angle_deg"
+            names = (unit if name == "angle" else name for name in header)
+            told = self.convert(BOX_COLUMNS[header]) if is_in_space(self.fmt) else self
+            assert told.boxes is not None
+            columns |= dict(zip(names, told.boxes.T, strict=True))
         others = {"score": self.scores, "id": self.ids, "iscrowd": self.iscrowd}
         keys: dict[str, Array] = {}
         for key, values in self.keys.items():

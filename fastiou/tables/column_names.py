@@ -37,6 +37,7 @@ __all__ = [
     "SIZES",
     "SYNONYMS",
     "WORD",
+    "has_radians",
     "is_in_space",
     "key_meant",
     "key_named",
@@ -111,6 +112,11 @@ def _turned(row: tuple[str, ...], units: Sequence[str]) -> list[tuple[str, ...]]
 def is_in_space(fmt: str) -> bool:
     """Whether a layout is of 3-D boxes, whose yaw is in radians."""
     return "z" in fmt
+
+
+def has_radians(fmt: str) -> bool:
+    """Whether the angles of a layout are radians."""
+    return "-rad" in fmt or is_in_space(fmt)
 
 
 def _rows_of(fmt: str) -> list[tuple[str, ...]]:

@@ -33,6 +33,7 @@ from fastiou.tables.column_names import (
     SCORE_NAMES,
     SIZES,
     WORD,
+    has_radians,
     is_in_space,
     key_meant,
     plain_name,
@@ -209,8 +210,7 @@ def meaning_of(
     usual = fmt if fmt == "cxcywh" and _is_prediction(names) else usual
     angle = row[-1] if header_of(usual)[-1] == "angle" and not is_list else ""
     unit = next((unit for unit in ("deg", "rad") if unit in angle), None)
-    has_radians = "-rad" in fmt or is_in_space(fmt)
-    same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians else "rad")
+    same = header_of(fmt) == header_of(usual) and unit != ("deg" if has_radians(fmt) else "rad")
     open_angle = box[-1] if angle and unit is None else None
     sizes = tuple(
         (plain.index(width), plain.index(height)) for width, height in SIZES

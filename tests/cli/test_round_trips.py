@@ -15,6 +15,7 @@ from command_for_tests import run, run_well
 import fastiou
 from fastiou.formats.table import FORMATS
 from fastiou.formats.written.targets import TARGETS
+from fastiou.tables.layouts import LAYOUTS, header_of
 
 SIZE = (1000, 800)
 
@@ -194,6 +195,28 @@ def test_annotations_tell_images_and_sizes(tmp_path: Path, target: str, ending: 
     run_well("convert", out, back)
     (image,) = json.loads(back.read_text())["images"]
     assert image == {"id": "a", "file_name": "a.jpg", "width": 100, "height": 50}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "frame"])
+@pytest.mark.parametrize("fmt", list(LAYOUTS))
+def test_tables_tell_what_their_numbers_are(tmp_path: Path, fmt: str, ending: str) -> None:
+    """Boxes of every layout lie, read again without a word of it, where they lay."""
+    members = np.array([[1.0, 2, 3, 4, 5, 6, 2, 5][: LAYOUTS[fmt]]])
+    if header_of(fmt)[-1] == "angle":
+        members[0, -1] = 0.5
+    table = fastiou.BoxTable(members, fmt, keys={"image": np.array([7])})
+    given, out = tmp_path / "given.npz", tmp_path / f"out.{ending}"
+    if ending == "frame":
+        again = fastiou.BoxTable.from_frame(table.to_pandas())
+        turned = fmt.removesuffix("-cw")  # which way they turn, names do not tell
+    else:
+        np.savez(given, boxes=members, fmt=np.array(fmt), groups=np.array([7]))
+        run_well("convert", given, out)
+        again = fastiou.read(out)
+        turned = fmt
+    expected = fastiou.box_convert(members, turned, again.fmt)
+    np.testing.assert_allclose(again.boxes, expected, rtol=1e-14)
+    assert again.keys["image"].tolist() == [7]
 
 
 def test_results_of_dota_have_no_key_more_than_others(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_aligned(rng: np.random.Generator, metric: str, dtype: type) -> None:
 def test_rows_and_columns_past_one_block(rng: np.random.Generator) -> None:
     a, b = random_boxes(rng, 37, np.float32), random_boxes(rng, 133, np.float32)
     both(a, b)
-    both(a, b[:132])
+    both(a[:5], b[:132])
 
 
 @pytest.mark.parametrize("metric", ["iou", "giou", "intersection"])

@@ -24,5 +24,5 @@ CPU_ALONE = {row.name for row in ROWS if row.load().on_cpu_alone}
 def test_relations_agree_with_the_cpu(
     rng: np.random.Generator, geometry: str, metric_name: str, relation: str
 ) -> None:
-    case = case_of(rng, geometry, metric_name, (20, 15))
+    case = case_of(rng, geometry, metric_name, (14, 10))
     RELATIONS[relation](case, rng, device="cuda")

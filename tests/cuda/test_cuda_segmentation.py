@@ -201,13 +201,13 @@ def test_soft_over_axes(rng: np.random.Generator, axis: Any) -> None:
 
 
 def test_soft_over_many_blocks(rng: np.random.Generator) -> None:
-    x, y = rng.random((2, 2 * 32_768 + 1_001)).astype(np.float32)
+    x, y = rng.random((2, 32_768 + 1_001)).astype(np.float32)
     both(fastiou.soft_iou, x[None], y[None], axis=1, as_dtype=np.float64)
-    few = slice(130 * 260)
+    few = slice(130 * 259)
     both(
         fastiou.soft_iou,
-        x[few].reshape(130, 260),
-        y[few].reshape(130, 260),
+        x[few].reshape(130, 259),
+        y[few].reshape(130, 259),
         axis=0,
         as_dtype=np.float64,
     )

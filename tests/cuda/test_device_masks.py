@@ -236,7 +236,7 @@ def test_memory_is_reckoned_before(
 @pytest.mark.parametrize("dtype", ["?", "f4"])
 def test_searches(rng: np.random.Generator, dtype: str) -> None:
     """The boxes that kernels found go into cells, and one record is copied to the host."""
-    masks = random_masks(rng, 12, (130, 7)).astype(dtype)
+    masks = random_masks(rng, 12, (70, 7)).astype(dtype)
     same_pairs(masks, masks[::-1].copy(), 0.1, least=10)
     same_pairs(masks, None, 0.05, groups=np.arange(12) // 8)
     same_best(masks, masks[:7].copy(), 2, least=8)

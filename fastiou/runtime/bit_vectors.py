@@ -202,7 +202,8 @@ def compress(
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         item = context.get_data_type(source.dtype)
-        by_table = width in (32, 64) and _without_compress(context)
+        is_whole = width in (32, 64) and size.literal_value * width % 256 == 0
+        by_table = is_whole and _without_compress(context)
         # Else as many at a time as fill a vector of a cache line: of longer ones LLVM 22 makes
         # code that crashes.
         lanes = min(size.literal_value, 8 * (32 if by_table else CACHE_LINE) // width)

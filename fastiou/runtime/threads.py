@@ -37,10 +37,12 @@ AWAKE_SECONDS = 0.002
 #: what waking them may take.
 PENALTY = 100
 
-#: Work that one thread does in less than so many stalls can be slower on several. What takes longer
-#: gains more by threads than it loses; and the same kernel takes up to 4 times as long for a score
-#: where what it reads lies in no cache, which is no stall.
-STALLS = 2
+#: Threads were slower than one if they took half a stall longer than that. Of work that takes one
+#: thread so many stalls or more, a stall is a small part, and threads were slower if they took so
+#: many times as long: a kernel takes up to 4 times as long for a score where what it reads lies in
+#: no cache, which is no stall.
+LONG_STALLS = 2
+LONG_TIMES = 4
 
 #: Whether work of `PARALLEL_FROM` or more runs on several threads, whatever that costs; None weighs
 #: the cost. For tests, which are not to hang on timing, and for compiling ahead.
@@ -253,11 +255,12 @@ def _settle(kernel: Kernel, layer: Layer, scores: int, seconds: float, *, parall
     """Learn from a call whether the next one deserves threads."""
     global _earned, _worked
     expected = scores * kernel.seconds_per_score
+    times = 1 if expected < LONG_STALLS * layer.stall else LONG_TIMES
     if not parallel:
         _earned += seconds
         _worked += seconds
         kernel.seconds_per_score = seconds / scores
-    elif seconds > expected + layer.stall / 2 and expected < STALLS * layer.stall:
+    elif seconds > times * expected + layer.stall / 2:
         _earned = -PENALTY * layer.stall
     else:
         _earned = layer.stall

@@ -338,20 +338,32 @@ def column_not_told(
     return None
 
 
-def check_doubtful(names: Sequence[str], keys: Container[str]) -> None:
-    """Refuse columns that may tell one of some keys, none of which another column tells.
+def check_doubtful(names: Sequence[str], keys: Mapping[str, Sequence[int]]) -> None:
+    """Refuse columns that may tell one of some keys, none of which a column surely tells.
+
+    A time tells the image where nothing else does, so that a name beside it is in doubt.
 
     Raises
     ------
     ColumnsError
         There is one.
     """
+    unsure = {
+        key
+        for key, columns in keys.items()
+        if {plain_name(names[column]) for column in columns} <= {*FALLBACKS.get(key, ())}
+    }
     for name in names:
         could_be = _keys_in_doubt(name)
-        if could_be and not any(key in keys for key in could_be):
-            told = [key for key in KEYS if key in keys]
+        if any(key in keys for key in could_be):
+            could_be = tuple(key for key in could_be if key in unsure)
+        if could_be:
             stripped = name.strip()
-            ways = [",".join((*told, f"{key}={stripped}")) for key in could_be]
+            told = [key for key in KEYS if key in keys]
+            ways = [
+                ",".join((*(key for key in told if key != own), f"{own}={stripped}"))
+                for own in could_be
+            ]
             ways.append(",".join(told) or "none")
             found = f"column {stripped} may tell the {' or the '.join(could_be)}"
             raise ColumnsError(found, " or ".join(f"--by {way}" for way in ways))

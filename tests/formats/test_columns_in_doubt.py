@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_for_tests import run
+from files_for_tests import read
 
 import fastiou
 from fastiou.arrays.frames import FEW
@@ -268,3 +269,29 @@ def test_an_infinite_id_is_no_cause_to_warn(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1,inf,20,100,200,0.9,4,-1,-1\n")
     with pytest.raises(ValueError, match=r"a\.txt"):
         fastiou.read(tmp_path / "a.txt")
+
+
+def test_a_time_tells_no_image_beside_what_may(tmp_path: Path) -> None:
+    """As detections of BDD100K have it, all at 10,000 ms of their videos."""
+    rows = [
+        {"name": f"b{number}.jpg", "timestamp": 10000, "category": "car",
+         "bbox": [45.2, 254.5 - 4 * number, 357.8, 487.9], "score": 0.9 - number / 10}
+        for number in range(2)
+    ]  # fmt: skip
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(rows))
+    result = run("nms", path, "--boxes", "xyxy")
+    assert result.exit_code == 2
+    expected = "--by category,image=name or --by image,category"
+    assert f"column name may tell the image, expected {expected}" in result.stderr
+    for by, kept in (("image=name,category", 2), ("image,category", 1)):
+        out = tmp_path / "kept.csv"
+        assert run("nms", path, "--boxes", "xyxy", "--by", by, "--out", out).exit_code == 0
+        assert len(out.read_text().splitlines()) == 1 + kept
+        out.unlink()
+    for name in ("slide", "source_image", "url"):
+        content = f"{name},time,x1,y1,x2,y2\na,0,1,2,3,4\n"
+        with pytest.raises(FileError, match=f"column {name} may tell the image"):
+            read(tmp_path, content)
+    content = "image,name,time,x1,y1,x2,y2\na,b,0,1,2,3,4\n"
+    assert read(tmp_path, content).unused == ("name", "time")
